@@ -1,0 +1,316 @@
+//! Digests of chunks and files. The only file that names a hash crate.
+//!
+//! Must not read files or sockets: bytes in, digests out.
+//!
+//! The digest of a file of at most one chunk is the plain hash of its bytes, in both algorithms.
+//! That of a larger file is made of its chunks' digests, so that its chunks can be hashed by
+//! different threads, and none twice:
+//!
+//! * SHA-256: the hash over [`FILE_DOMAIN`], the size as 8 bytes little-endian, and the digests
+//!   of the chunks in order. A chunk's digest is the SHA-256 of its bytes.
+//! * BLAKE3: the hash of the whole file, as BLAKE3 is a tree itself. A chunk's digest is the
+//!   chaining value of its subtree (BLAKE3 paper, section 2.1), which depends on where in the
+//!   file it is.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use blake3::hazmat::{HasherExt, Mode, merge_subtrees_non_root, merge_subtrees_root};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
+
+/// The size of a chunk, in bytes. A power of two, as BLAKE3's subtrees ask for.
+pub const CHUNK_SIZE: u32 = 1 << 20;
+
+/// What separates the hash over chunk digests from every other use of SHA-256.
+pub const FILE_DOMAIN: &[u8; 20] = b"xfer file digest v1\0";
+
+/// How many digests may wait for an earlier one in a [`FileDigest`].
+pub const MAX_WAITING_DIGESTS: usize = 4096;
+
+/// A hash function.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[non_exhaustive]
+pub enum Algorithm {
+    /// SHA-256 (FIPS 180-4).
+    #[default]
+    Sha256,
+    /// BLAKE3.
+    Blake3,
+}
+
+impl fmt::Display for Algorithm {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Sha256 => "sha256",
+            Self::Blake3 => "blake3",
+        })
+    }
+}
+
+/// 32 bytes of a hash.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Digest(pub [u8; 32]);
+
+impl fmt::Display for Digest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|b| write!(f, "{b:02x}"))
+    }
+}
+
+impl fmt::Debug for Digest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Digest({self})")
+    }
+}
+
+/// How many chunks a file of `size` bytes has. An empty file has one, which is empty.
+#[must_use]
+pub fn chunk_count(size: u64) -> u64 {
+    size.div_ceil(u64::from(CHUNK_SIZE)).max(1)
+}
+
+/// Where chunk `index` begins in its file, in bytes.
+#[must_use]
+pub fn chunk_offset(index: u64) -> u64 {
+    index.saturating_mul(u64::from(CHUNK_SIZE))
+}
+
+/// How many bytes chunk `index` of a file of `size` bytes has; 0 past its end.
+#[must_use]
+pub fn chunk_len(size: u64, index: u64) -> u32 {
+    let left = size.saturating_sub(chunk_offset(index));
+    u32::try_from(left).unwrap_or(CHUNK_SIZE).min(CHUNK_SIZE)
+}
+
+/// The digest of chunk `index` of a file of `size` bytes, which consists of `data`.
+#[must_use]
+pub fn chunk_digest(algorithm: Algorithm, size: u64, index: u64, data: &[u8]) -> Digest {
+    match algorithm {
+        Algorithm::Sha256 => Digest(Sha256::digest(data).into()),
+        Algorithm::Blake3 if size <= u64::from(CHUNK_SIZE) => Digest(blake3::hash(data).into()),
+        Algorithm::Blake3 => {
+            let mut hasher = blake3::Hasher::new();
+            hasher.set_input_offset(chunk_offset(index)).update(data);
+            Digest(hasher.finalize_non_root())
+        }
+    }
+}
+
+/// SHA-256 of `parts`, one after the other; for fingerprints and names, not for files.
+#[must_use]
+pub fn sha256(parts: &[&[u8]]) -> Digest {
+    let mut hasher = Sha256::new();
+    for part in parts {
+        hasher.update(part);
+    }
+    Digest(hasher.finalize().into())
+}
+
+/// Makes the digest of a file from those of its chunks, which may come in nearly any order.
+/// Memory is bounded by [`MAX_WAITING_DIGESTS`].
+#[derive(Debug)]
+pub struct FileDigest {
+    chunks: u64,
+    next: u64,
+    waiting: BTreeMap<u64, Digest>,
+    state: State,
+}
+
+#[derive(Debug)]
+enum State {
+    /// A file of one chunk, and its digest once it is there.
+    Single(Option<Digest>),
+    Sha256(Sha256),
+    /// The chaining values of complete subtrees, largest first.
+    Blake3(Vec<[u8; 32]>),
+}
+
+/// A chunk came so far ahead of the first missing one that its digest cannot be kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TooFarAhead;
+
+impl FileDigest {
+    /// For a file of `size` bytes.
+    #[must_use]
+    pub fn new(algorithm: Algorithm, size: u64) -> Self {
+        let chunks = chunk_count(size);
+        let state = match algorithm {
+            _ if chunks == 1 => State::Single(None),
+            Algorithm::Sha256 => {
+                let mut hasher = Sha256::new();
+                hasher.update(FILE_DOMAIN);
+                hasher.update(size.to_le_bytes());
+                State::Sha256(hasher)
+            }
+            Algorithm::Blake3 => State::Blake3(Vec::new()),
+        };
+        Self {
+            chunks,
+            next: 0,
+            waiting: BTreeMap::new(),
+            state,
+        }
+    }
+
+    /// Takes the digest of chunk `index`. Each chunk must come once.
+    pub fn push(&mut self, index: u64, digest: Digest) -> Result<(), TooFarAhead> {
+        if index != self.next {
+            if self.waiting.len() >= MAX_WAITING_DIGESTS {
+                return Err(TooFarAhead);
+            }
+            self.waiting.insert(index, digest);
+            return Ok(());
+        }
+        self.append(digest);
+        while let Some(digest) = self.waiting.remove(&self.next) {
+            self.append(digest);
+        }
+        Ok(())
+    }
+
+    fn append(&mut self, digest: Digest) {
+        match &mut self.state {
+            State::Single(slot) => *slot = Some(digest),
+            State::Sha256(hasher) => hasher.update(digest.0),
+            State::Blake3(stack) => {
+                // Before the n-th chunk, n in binary says which subtrees are complete. Merging
+                // only then keeps the last merge, which must be the root's, for `finish`.
+                while stack.len() > self.next.count_ones() as usize {
+                    merge_top(stack);
+                }
+                stack.push(digest.0);
+            }
+        }
+        self.next += 1;
+    }
+
+    /// The file's digest; none while a chunk is missing.
+    #[must_use]
+    pub fn finish(&self) -> Option<Digest> {
+        if self.next != self.chunks {
+            return None;
+        }
+        match &self.state {
+            State::Single(digest) => *digest,
+            State::Sha256(hasher) => Some(Digest(hasher.clone().finalize().into())),
+            State::Blake3(stack) => {
+                let mut stack = stack.clone();
+                while stack.len() > 2 {
+                    merge_top(&mut stack);
+                }
+                let (left, right) = (stack.first()?, stack.get(1)?);
+                Some(Digest(merge_subtrees_root(left, right, Mode::Hash).into()))
+            }
+        }
+    }
+}
+
+fn merge_top(stack: &mut Vec<[u8; 32]>) {
+    if let (Some(right), Some(left)) = (stack.pop(), stack.pop()) {
+        stack.push(merge_subtrees_non_root(&left, &right, Mode::Hash));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const CHUNK: usize = CHUNK_SIZE as usize;
+
+    fn bytes(len: usize) -> Vec<u8> {
+        (0..len).map(|i| (i * 31 % 251) as u8).collect()
+    }
+
+    fn file_digest(algorithm: Algorithm, data: &[u8], order: impl Fn(&mut Vec<u64>)) -> Digest {
+        let size = data.len() as u64;
+        let mut indices: Vec<u64> = (0..chunk_count(size)).collect();
+        order(&mut indices);
+        let mut file = FileDigest::new(algorithm, size);
+        for i in indices {
+            assert_eq!(file.finish(), None);
+            let at = chunk_offset(i) as usize;
+            let chunk = &data[at..at + chunk_len(size, i) as usize];
+            file.push(i, chunk_digest(algorithm, size, i, chunk))
+                .unwrap();
+        }
+        file.finish().unwrap()
+    }
+
+    #[test]
+    fn small_files_have_the_digest_that_everyone_knows() {
+        for len in [0, 1, CHUNK - 1, CHUNK] {
+            let data = bytes(len);
+            assert_eq!(
+                file_digest(Algorithm::Sha256, &data, |_| ()),
+                sha256(&[&data])
+            );
+        }
+        assert_eq!(
+            file_digest(Algorithm::Sha256, b"abc", |_| ()).to_string(),
+            "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+        );
+    }
+
+    #[test]
+    fn blake3_is_always_that_of_the_whole_file() {
+        for len in [
+            0,
+            1,
+            CHUNK - 1,
+            CHUNK,
+            CHUNK + 1,
+            2 * CHUNK,
+            3 * CHUNK,
+            5 * CHUNK + 7,
+            8 * CHUNK,
+        ] {
+            let data = bytes(len);
+            let whole = Digest(blake3::hash(&data).into());
+            assert_eq!(
+                file_digest(Algorithm::Blake3, &data, |_| ()),
+                whole,
+                "{len}"
+            );
+            assert_eq!(
+                file_digest(Algorithm::Blake3, &data, |i| i.reverse()),
+                whole
+            );
+        }
+    }
+
+    #[test]
+    fn order_of_arrival_does_not_matter() {
+        let data = bytes(5 * CHUNK + 3);
+        let forward = file_digest(Algorithm::Sha256, &data, |_| ());
+        assert_eq!(
+            file_digest(Algorithm::Sha256, &data, |i| i.reverse()),
+            forward
+        );
+        assert_eq!(
+            file_digest(Algorithm::Sha256, &data, |i| i.swap(1, 3)),
+            forward
+        );
+    }
+
+    #[test]
+    fn digests_far_ahead_are_refused() {
+        let mut file = FileDigest::new(Algorithm::Sha256, u64::MAX);
+        for i in 1..=MAX_WAITING_DIGESTS as u64 {
+            file.push(i, Digest([0; 32])).unwrap();
+        }
+        assert_eq!(file.push(1 << 40, Digest([0; 32])), Err(TooFarAhead));
+    }
+
+    #[test]
+    fn chunks_cover_a_file() {
+        for size in [0u64, 1, 1 << 20, (1 << 20) + 1, u64::MAX] {
+            let n = chunk_count(size);
+            assert_eq!(
+                chunk_offset(n - 1).saturating_add(u64::from(chunk_len(size, n - 1))),
+                size
+            );
+            assert_eq!(chunk_len(size, n.saturating_add(1)), 0);
+        }
+    }
+}

@@ -1,0 +1,99 @@
+//! What the two engines can be told.
+//!
+//! Must not know the command line: plain values, with defaults.
+
+use std::net::{Ipv6Addr, SocketAddr};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::digest::Algorithm;
+
+/// The port that receivers listen on, unless told otherwise.
+pub const DEFAULT_PORT: u16 = 9090;
+/// The most lanes that are opened without being asked for.
+pub const DEFAULT_MAX_LANES: u16 = 4;
+/// How many entries a receiver lets a sender announce ahead of their outcomes.
+pub const DEFAULT_WINDOW: u32 = 16_384;
+/// How long a sender keeps trying after a connection is lost.
+pub const DEFAULT_RETRY: Duration = Duration::from_secs(60);
+
+/// As many lanes as there are cores, within reason.
+#[must_use]
+pub fn default_lanes() -> u16 {
+    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    u16::try_from(cores)
+        .unwrap_or(DEFAULT_MAX_LANES)
+        .clamp(1, DEFAULT_MAX_LANES)
+}
+
+/// What to send, where to, and how.
+#[derive(Debug, Clone)]
+pub struct SendOptions {
+    /// Files and folders. Their last names must differ.
+    pub paths: Vec<PathBuf>,
+    /// The receiver's host name or address; an IPv6 address without brackets.
+    pub host: String,
+    /// The receiver's port.
+    pub port: u16,
+    /// What this side calls itself.
+    pub name: String,
+    /// Whether to send to anyone.
+    pub open: bool,
+    /// What digests are made with.
+    pub algorithm: Algorithm,
+    /// How many lanes to ask for, 1 to [`crate::wire::limits::MAX_LANES`].
+    pub lanes: u16,
+    /// How long to keep trying after a connection is lost.
+    pub retry: Duration,
+}
+
+impl Default for SendOptions {
+    fn default() -> Self {
+        Self {
+            paths: Vec::new(),
+            host: String::new(),
+            port: DEFAULT_PORT,
+            name: String::new(),
+            open: false,
+            algorithm: Algorithm::default(),
+            lanes: default_lanes(),
+            retry: DEFAULT_RETRY,
+        }
+    }
+}
+
+/// Where to receive, and from whom.
+#[derive(Debug, Clone)]
+pub struct ReceiveOptions {
+    /// The receive directory. It must exist.
+    pub dir: PathBuf,
+    /// Where to listen; port 0 takes a free one.
+    pub listen: SocketAddr,
+    /// What this side calls itself.
+    pub name: String,
+    /// Whether to end with the first session.
+    pub once: bool,
+    /// Whether to receive from anyone.
+    pub open: bool,
+    /// Whether to bring everything to disk before a session counts as done.
+    pub sync: bool,
+    /// How many lanes a session may have at most.
+    pub lanes: u16,
+    /// How many entries may be announced that have no outcome yet.
+    pub window: u32,
+}
+
+impl Default for ReceiveOptions {
+    fn default() -> Self {
+        Self {
+            dir: PathBuf::from("."),
+            listen: SocketAddr::from((Ipv6Addr::UNSPECIFIED, DEFAULT_PORT)),
+            name: String::new(),
+            once: false,
+            open: false,
+            sync: true,
+            lanes: crate::wire::limits::MAX_LANES,
+            window: DEFAULT_WINDOW,
+        }
+    }
+}

@@ -1,0 +1,288 @@
+//! The library's one error type: what happened, to which file or peer, and its source.
+//!
+//! Must not know a terminal: the words here are plain facts, and whatever a person should do
+//! about them is added where messages are printed.
+
+use std::fmt;
+use std::io;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use crate::outcome::{Decline, Role};
+
+/// Shorthand for a result with this library's error.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// Everything that can end a session or keep it from starting. What befalls a single entry is
+/// not an error but an outcome ([`crate::outcome::Why`]): it never stops the rest.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Error {
+    /// Something about a local file or folder failed.
+    File {
+        /// What was being done, as a verb phrase: "open", "create".
+        doing: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// Two of the paths to send have the same last name, so they would land on each other.
+    SameName {
+        /// The first.
+        first: PathBuf,
+        /// The second.
+        second: PathBuf,
+    },
+    /// A path to send has no last name that it could get on the other side.
+    NoName {
+        /// The path.
+        path: PathBuf,
+    },
+    /// A file of this program's own state cannot be used.
+    State {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        what: String,
+    },
+    /// A host name has no address.
+    Resolve {
+        /// The name as it was given.
+        host: String,
+        /// What the resolver said.
+        source: io::Error,
+    },
+    /// No connection could be made.
+    Connect {
+        /// The address.
+        addr: SocketAddr,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The port could not be listened on.
+    Listen {
+        /// The address.
+        addr: SocketAddr,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// What answers there does not speak this protocol.
+    NotXfer {
+        /// Where.
+        peer: SocketAddr,
+    },
+    /// The peer speaks another version of the protocol.
+    Version {
+        /// Where.
+        peer: SocketAddr,
+        /// The peer's version.
+        theirs: u16,
+        /// The version spoken here.
+        ours: u16,
+    },
+    /// The encrypted channel could not be set up.
+    Handshake {
+        /// Where.
+        peer: SocketAddr,
+        /// What the TLS library said.
+        what: String,
+    },
+    /// The peer has the same role, so nobody would receive, or nobody send.
+    SameRole {
+        /// Where.
+        peer: SocketAddr,
+        /// The role that both have.
+        role: Role,
+    },
+    /// The peer did not let this side in.
+    Declined {
+        /// Where.
+        peer: SocketAddr,
+        /// The peer's reason.
+        reason: Decline,
+    },
+    /// This side does not trust the peer, and so did not tell it anything.
+    Untrusted {
+        /// Where.
+        peer: SocketAddr,
+        /// The name that the peer gives itself.
+        name: String,
+        /// Whether the peer would have taken part with anyone.
+        open: bool,
+    },
+    /// The connection broke.
+    Lost {
+        /// Where.
+        peer: SocketAddr,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The peer has not said anything for so long that it must be gone.
+    Silent {
+        /// Where.
+        peer: SocketAddr,
+        /// For how long, in seconds.
+        seconds: u64,
+    },
+    /// The peer broke the protocol.
+    Protocol {
+        /// Where.
+        peer: SocketAddr,
+        /// How.
+        what: String,
+    },
+    /// The peer ended the session.
+    Aborted {
+        /// Where.
+        peer: SocketAddr,
+        /// Its words.
+        why: String,
+    },
+    /// What was stored could not be brought to disk.
+    Sync {
+        /// The receive directory.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The user ended it.
+    Cancelled,
+}
+
+impl Error {
+    /// An error of a local file.
+    pub fn file(doing: &'static str, path: impl AsRef<Path>, source: io::Error) -> Self {
+        Self::File {
+            doing,
+            path: path.as_ref().to_path_buf(),
+            source,
+        }
+    }
+
+    /// A broken rule of the protocol.
+    pub fn protocol(peer: SocketAddr, what: impl fmt::Display) -> Self {
+        Self::Protocol {
+            peer,
+            what: what.to_string(),
+        }
+    }
+
+    /// Whether a new connection to the same peer may well succeed where this one failed.
+    #[must_use]
+    pub fn is_lost_connection(&self) -> bool {
+        matches!(self, Self::Lost { .. } | Self::Silent { .. })
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File {
+                doing,
+                path,
+                source,
+            } => write!(f, "cannot {doing} {}: {}", path.display(), reason(source)),
+            Self::SameName { first, second } => write!(
+                f,
+                "{} and {} have the same name and would land on each other",
+                first.display(),
+                second.display()
+            ),
+            Self::NoName { path } => {
+                write!(f, "{} has no name to give it there", path.display())
+            }
+            Self::State { path, what } => write!(f, "{} {what}", path.display()),
+            Self::Resolve { host, source } => {
+                write!(f, "cannot find the address of {host}: {}", reason(source))
+            }
+            Self::Connect { addr, source } => {
+                write!(f, "cannot connect to {addr}: {}", reason(source))
+            }
+            Self::Listen { addr, source } => {
+                write!(f, "cannot listen on {addr}: {}", reason(source))
+            }
+            Self::NotXfer { peer } => write!(f, "what answers at {peer} is not xfer"),
+            Self::Version { peer, theirs, ours } => write!(
+                f,
+                "{peer} speaks version {theirs} of the xfer protocol, this side version {ours}"
+            ),
+            Self::Handshake { peer, what } => {
+                write!(f, "no secure channel with {peer}: {what}")
+            }
+            Self::SameRole { peer, role } => match role {
+                Role::Sender => write!(f, "{peer} is sending too"),
+                Role::Receiver => write!(f, "{peer} is receiving too"),
+            },
+            Self::Declined { peer, reason } => write!(f, "{peer} declined: {reason}"),
+            Self::Untrusted { peer, name, .. } => {
+                write!(f, "{peer}, which calls itself {name}, is not known here")
+            }
+            Self::Lost { peer, source } => {
+                write!(f, "lost the connection to {peer}: {}", reason(source))
+            }
+            Self::Silent { peer, seconds } => {
+                write!(f, "{peer} has been silent for {seconds} s")
+            }
+            Self::Protocol { peer, what } => write!(f, "{peer} broke the protocol: {what}"),
+            Self::Aborted { peer, why } => write!(f, "{peer} ended it: {why}"),
+            Self::Sync { path, source } => write!(
+                f,
+                "what was received into {} could not be brought to disk: {}",
+                path.display(),
+                reason(source)
+            ),
+            Self::Cancelled => write!(f, "interrupted"),
+        }
+    }
+}
+
+impl std::error::Error for Error {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::File { source, .. }
+            | Self::Resolve { source, .. }
+            | Self::Connect { source, .. }
+            | Self::Listen { source, .. }
+            | Self::Lost { source, .. }
+            | Self::Sync { source, .. } => Some(source),
+            _ => None,
+        }
+    }
+}
+
+/// The words of an I/O error without the "(os error 13)" that only a programmer reads.
+pub(crate) fn reason(error: &io::Error) -> String {
+    let text = error.to_string();
+    let words = match text.find(" (os error ") {
+        Some(at) => &text[..at],
+        None => &text,
+    };
+    match error.kind() {
+        io::ErrorKind::UnexpectedEof => "the other side closed it".to_owned(),
+        _ => {
+            let mut chars = words.chars();
+            match (chars.next(), chars.next()) {
+                // "Permission denied" reads better in the middle of a sentence in lower case;
+                // "I/O error" does not.
+                (Some(first), Some(second)) if second.is_lowercase() => {
+                    first.to_lowercase().chain(words.chars().skip(1)).collect()
+                }
+                _ => words.to_owned(),
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn system_words_have_no_error_number() {
+        let e = Error::file("open", "/x", io::Error::from_raw_os_error(13));
+        assert_eq!(e.to_string(), "cannot open /x: permission denied");
+        let e = Error::file("read", "/x", io::Error::from_raw_os_error(5));
+        assert!(!e.to_string().contains("os error"), "{e}");
+    }
+}

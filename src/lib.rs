@@ -1,0 +1,28 @@
+//! xfer copies files and folders between machines on one network: verified, resumable,
+//! encrypted.
+//!
+//! This library is the whole of it but for the terminal: it prints nothing, reads no keys and
+//! never exits. Imports only point down this picture:
+//!
+//! ```text
+//!   main.rs: cli, ui                        arguments, bars, words for people
+//!   ------------------------------------------------------------------------
+//!   engine                                  drives a session: send, receive
+//!   session, secure                         what may be said when; the channel
+//!   store, manifest, wire                   receive directory; walk; bytes
+//!   entry, outcome, relpath, text, digest, progress, error
+//! ```
+#![warn(missing_docs)]
+#![warn(clippy::print_stdout, clippy::print_stderr)]
+
+pub mod digest;
+pub mod engine;
+pub mod entry;
+pub mod error;
+pub mod outcome;
+pub mod progress;
+pub mod relpath;
+pub mod text;
+pub mod wire;
+
+pub use error::{Error, Result};

@@ -1,0 +1,156 @@
+//! How an entry ended, how a session ended, and why something was refused: the words that both
+//! sides use for it.
+//!
+//! Must not decide anything: the engines and the store do.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::relpath::RelPath;
+use crate::text::Text;
+
+/// What a side does in a session, whoever opened the connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Role {
+    /// Reads and offers.
+    Sender,
+    /// Decides, verifies and stores.
+    Receiver,
+}
+
+/// Why a receiver does not take part. Variants are appended, never reordered.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub enum Decline {
+    /// It does not know the sender, and it takes only from those it knows.
+    Unknown,
+    /// It takes from anyone, but this sender has not agreed to send to anyone.
+    NotOpen,
+    /// It has too many sessions at the moment.
+    Busy,
+    /// It cannot do what the offer asks for.
+    Unsupported(Text),
+    /// It cannot store anything at the moment.
+    Store(Text),
+}
+
+impl fmt::Display for Decline {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unknown => f.write_str("it does not know this machine"),
+            Self::NotOpen => f.write_str("it was started with --open, this side was not"),
+            Self::Busy => f.write_str("it has too many sessions at the moment"),
+            Self::Unsupported(what) => write!(f, "it cannot do what is asked for: {what}"),
+            Self::Store(what) => write!(f, "it cannot store anything: {what}"),
+        }
+    }
+}
+
+/// Why an entry was not stored. Variants are appended, never reordered.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub enum Why {
+    /// The sender could not read it.
+    Unreadable(Text),
+    /// It was gone when it was to be read.
+    Vanished,
+    /// It changed each time it was read.
+    Changed,
+    /// It is a socket, fifo or device.
+    Special,
+    /// Its name is one that xfer keeps for itself, or too long or deep for the protocol.
+    Name(Text),
+    /// The folder it belongs into could not be made.
+    Parent,
+    /// Something else is in its way: a file where a folder is to be, a link, a device.
+    InTheWay(Text),
+    /// There is too little space: so many bytes are needed, so many free.
+    Space {
+        /// Bytes that are still to be stored for this file.
+        needed: u64,
+        /// Bytes that are free.
+        free: u64,
+    },
+    /// Another session is writing the same file at the moment.
+    Busy,
+    /// The receiver's system refused.
+    System(Text),
+    /// What arrived is not what was sent.
+    Damaged,
+}
+
+impl fmt::Display for Why {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unreadable(what) => write!(f, "cannot be read: {what}"),
+            Self::Vanished => f.write_str("was gone when it was to be read"),
+            Self::Changed => f.write_str("changed each time it was read"),
+            Self::Special => f.write_str("is a socket, fifo or device"),
+            Self::Name(what) => write!(f, "has a name that cannot be sent: {what}"),
+            Self::Parent => f.write_str("its folder could not be made"),
+            Self::InTheWay(what) => write!(f, "{what} is in its way"),
+            Self::Space { needed, free } => {
+                write!(f, "needs {needed} bytes of space, {free} are free")
+            }
+            Self::Busy => f.write_str("is being received in another session"),
+            Self::System(what) => write!(f, "could not be stored: {what}"),
+            Self::Damaged => f.write_str("arrived damaged"),
+        }
+    }
+}
+
+/// How one entry ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub enum Outcome {
+    /// It was stored; under this path where it is not its own.
+    Stored(Option<RelPath>),
+    /// The receiver had it already; under this path where it is not its own.
+    Have(Option<RelPath>),
+    /// It was not stored.
+    Failed(Why),
+}
+
+/// How a session ended, in numbers. Every entry counts once, in one of the first three.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Summary {
+    /// Files and links that were stored, and folders that are there now.
+    pub stored: u64,
+    /// Files and links that the receiver had already.
+    pub have: u64,
+    /// Entries that failed, on either side.
+    pub failed: u64,
+    /// Of the stored ones, how many are files.
+    pub files: u64,
+    /// Bytes of the stored files.
+    pub bytes: u64,
+    /// Of these, bytes that the receiver held already and that did not travel.
+    pub held_bytes: u64,
+    /// Bytes of the files that the receiver had already.
+    pub have_bytes: u64,
+    /// Files that were stored under another name because theirs was taken.
+    pub renamed: u64,
+}
+
+impl Summary {
+    /// Whether every entry is where it should be.
+    #[must_use]
+    pub fn is_complete(&self) -> bool {
+        self.failed == 0
+    }
+
+    /// This and another one, as one.
+    #[must_use]
+    pub fn plus(mut self, other: &Self) -> Self {
+        self.stored += other.stored;
+        self.have += other.have;
+        self.failed += other.failed;
+        self.files += other.files;
+        self.bytes += other.bytes;
+        self.held_bytes += other.held_bytes;
+        self.have_bytes += other.have_bytes;
+        self.renamed += other.renamed;
+        self
+    }
+}

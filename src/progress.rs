@@ -1,0 +1,206 @@
+//! What the engines report while they work: typed events, and counters to poll.
+//!
+//! Must not make sentences: whoever implements [`Progress`] does. The engines bump counters
+//! without locks; events are rare (per session, per large file, per entry that wants a word).
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use crate::error::Error;
+use crate::outcome::{Outcome, Role, Summary};
+use crate::relpath::RelPath;
+
+/// Hears what happens. Called from many threads at once; must return soon.
+pub trait Progress: Send + Sync + fmt::Debug {
+    /// Something happened.
+    fn event(&self, event: &Event<'_>);
+
+    /// Whether [`Event::Entry`] is wanted for entries that ended well under their own name too.
+    fn wants_every_entry(&self) -> bool {
+        false
+    }
+}
+
+/// Why a peer was let in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Trust {
+    /// It is the same user on the same machine.
+    SameUser,
+    /// Both sides agreed to take part with anyone.
+    Open,
+}
+
+/// The other side of a session.
+#[derive(Debug, Clone)]
+pub struct Peer {
+    /// What it calls itself. Any text; not safe for a terminal.
+    pub name: String,
+    /// Its address.
+    pub addr: SocketAddr,
+    /// The fingerprint of its key.
+    pub fingerprint: String,
+    /// Why it was let in.
+    pub trust: Trust,
+}
+
+/// Something that happened.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Event<'a> {
+    /// The receiver listens.
+    Listening {
+        /// Where; the port is a real one.
+        addr: SocketAddr,
+        /// The receive directory.
+        dir: &'a Path,
+    },
+    /// A connection came to nothing: not xfer, another version, not let in.
+    Refused {
+        /// From where.
+        peer: SocketAddr,
+        /// Why.
+        error: &'a Error,
+    },
+    /// The sender is connecting.
+    Connecting {
+        /// Where to.
+        addr: SocketAddr,
+    },
+    /// A session begins.
+    Started {
+        /// A number for it, unique in this process.
+        session: u64,
+        /// What this side does in it.
+        role: Role,
+        /// The other side.
+        peer: &'a Peer,
+        /// Its counters, to poll.
+        counters: &'a Arc<Counters>,
+    },
+    /// A file of more than one chunk begins to move.
+    FileStarted {
+        /// The session.
+        session: u64,
+        /// Its place in the manifest.
+        entry: u64,
+        /// Its name.
+        path: &'a RelPath,
+        /// Its size, in bytes.
+        size: u64,
+        /// How many of its bytes the receiver has verified, to poll.
+        verified: &'a Arc<AtomicU64>,
+    },
+    /// Such a file ended, well or not.
+    FileEnded {
+        /// The session.
+        session: u64,
+        /// Its place in the manifest.
+        entry: u64,
+    },
+    /// An entry ended.
+    Entry {
+        /// The session.
+        session: u64,
+        /// Its name; where that could not be sent, as the system has it.
+        path: &'a Path,
+        /// How.
+        outcome: &'a Outcome,
+    },
+    /// The connection is lost, and the sender will try again.
+    Retrying {
+        /// The session that ended.
+        session: u64,
+        /// What happened.
+        error: &'a Error,
+        /// When it will try again.
+        wait: Duration,
+    },
+    /// The session ended in order.
+    Finished {
+        /// The session.
+        session: u64,
+        /// How, in numbers.
+        summary: &'a Summary,
+    },
+    /// The session ended out of order.
+    Failed {
+        /// The session.
+        session: u64,
+        /// Why.
+        error: &'a Error,
+    },
+}
+
+/// What a session has done so far. Each value only grows, except that totals do so until
+/// `scanned` is set.
+#[derive(Debug, Default)]
+pub struct Counters {
+    /// Entries found so far.
+    pub entries_total: AtomicU64,
+    /// Bytes of the files found so far.
+    pub bytes_total: AtomicU64,
+    /// Whether these are all.
+    pub scanned: AtomicBool,
+    /// Entries that have their outcome.
+    pub entries_done: AtomicU64,
+    /// Bytes that are done: verified by the receiver, or had already.
+    pub bytes_done: AtomicU64,
+    /// Of these, bytes that did not have to travel.
+    pub bytes_kept: AtomicU64,
+    /// Bytes written to or read from this session's connections, all told.
+    pub bytes_wire: AtomicU64,
+}
+
+impl Counters {
+    /// Adds to a counter.
+    pub fn add(counter: &AtomicU64, n: u64) {
+        counter.fetch_add(n, Ordering::Relaxed);
+    }
+
+    /// Reads a counter.
+    pub fn get(counter: &AtomicU64) -> u64 {
+        counter.load(Ordering::Relaxed)
+    }
+}
+
+/// Hears nothing.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Silent;
+
+impl Progress for Silent {
+    fn event(&self, _: &Event<'_>) {}
+}
+
+/// Writes down a line for each event, for tests and for debugging.
+#[derive(Debug, Default)]
+pub struct Recording {
+    lines: Mutex<Vec<String>>,
+}
+
+impl Recording {
+    /// The lines so far.
+    #[must_use]
+    pub fn lines(&self) -> Vec<String> {
+        match self.lines.lock() {
+            Ok(lines) => lines.clone(),
+            Err(poisoned) => poisoned.into_inner().clone(),
+        }
+    }
+}
+
+impl Progress for Recording {
+    fn event(&self, event: &Event<'_>) {
+        if let Ok(mut lines) = self.lines.lock() {
+            lines.push(format!("{event:?}"));
+        }
+    }
+
+    fn wants_every_entry(&self) -> bool {
+        true
+    }
+}

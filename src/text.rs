@@ -1,0 +1,95 @@
+//! Words of a peer, of bounded length.
+//!
+//! Must not make them safe for a terminal: that is the printer's business, which knows where
+//! they go. They may hold anything that is UTF-8.
+
+use std::fmt;
+
+use serde::de::{Deserialize, Deserializer, Error as _, Visitor};
+use serde::{Serialize, Serializer};
+
+/// The longest text on the wire, in bytes.
+pub const MAX_TEXT_BYTES: usize = 1024;
+
+/// A string of at most [`MAX_TEXT_BYTES`] bytes.
+#[derive(Clone, PartialEq, Eq, Hash, Default)]
+pub struct Text(String);
+
+impl Text {
+    /// Takes a string, and cuts it where it is too long.
+    pub fn new(text: impl Into<String>) -> Self {
+        let mut text = text.into();
+        if text.len() > MAX_TEXT_BYTES {
+            let mut end = MAX_TEXT_BYTES;
+            while !text.is_char_boundary(end) {
+                end -= 1;
+            }
+            text.truncate(end);
+        }
+        Self(text)
+    }
+
+    /// The string.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for Text {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Debug for Text {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&self.0, f)
+    }
+}
+
+impl From<&str> for Text {
+    fn from(text: &str) -> Self {
+        Self::new(text)
+    }
+}
+
+impl Serialize for Text {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.0)
+    }
+}
+
+impl<'de> Deserialize<'de> for Text {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Bounded;
+        impl Visitor<'_> for Bounded {
+            type Value = Text;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, "a text of at most {MAX_TEXT_BYTES} bytes")
+            }
+            fn visit_str<E: serde::de::Error>(self, v: &str) -> Result<Text, E> {
+                if v.len() > MAX_TEXT_BYTES {
+                    return Err(E::invalid_length(v.len(), &self));
+                }
+                Ok(Text(v.to_owned()))
+            }
+        }
+        deserializer
+            .deserialize_str(Bounded)
+            .map_err(D::Error::custom)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_text_is_cut_between_characters() {
+        let text = Text::new("ä".repeat(MAX_TEXT_BYTES));
+        assert_eq!(text.as_str().len(), MAX_TEXT_BYTES);
+        let text = Text::new(format!("a{}", "ä".repeat(MAX_TEXT_BYTES)));
+        assert_eq!(text.as_str().len(), MAX_TEXT_BYTES - 1);
+    }
+}

@@ -1,0 +1,22 @@
+//! Every limit of the protocol, with its unit.
+//!
+//! Must not hold what is not about the wire: limits on paths, texts and entries stand with their
+//! types, limits on resources with the engine.
+
+/// The longest payload of a frame that carries a message, in bytes.
+pub const MAX_MESSAGE_BYTES: usize = 256 * 1024;
+/// The longest payload of a chunk's frame, in bytes: its header and a whole chunk.
+pub const MAX_CHUNK_FRAME_BYTES: usize =
+    super::CHUNK_HEADER_BYTES + crate::digest::CHUNK_SIZE as usize;
+/// The most elements in a list of entries, wants or outcomes.
+pub const MAX_LIST: usize = 4096;
+/// The most digests in one [`super::Held`].
+pub const MAX_HELD: usize = 1024;
+/// The most files in one [`super::Verified`].
+pub const MAX_VERIFIED: usize = 64;
+/// The most lanes that one session can have.
+pub const MAX_LANES: u16 = 64;
+/// How many entries without an outcome a receiver may allow at least and at most.
+pub const WINDOW: std::ops::RangeInclusive<u32> = 16..=65_536;
+/// How often the sender may start a file anew because it changed while it was being read.
+pub const MAX_ATTEMPTS: u32 = 4;

@@ -1,0 +1,340 @@
+//! The messages: what two peers can say to each other.
+//!
+//! Must not say when: that is the session's business. assets/protocol.md describes the same for
+//! readers who do not read Rust; tests/vectors holds the bytes of each.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use super::codec::{self, CodecError};
+use super::limits::{MAX_HELD, MAX_LIST, MAX_VERIFIED};
+use super::preamble::PREAMBLE_BYTES;
+use crate::digest::{Algorithm, Digest};
+use crate::entry::{Entry, EntryId, FileSize, Mode, Time, bounded_list};
+use crate::outcome::{Decline, Outcome, Role, Summary, Why};
+use crate::text::Text;
+
+/// Frames of types from this on may be skipped by a peer that does not know them.
+pub const FIRST_SKIPPABLE: u16 = 0x8000;
+
+macro_rules! messages {
+    ($($(#[doc = $doc:literal])* $code:literal $name:ident($payload:ty),)*) => {
+        /// A message, by its frame's type.
+        #[derive(Debug, Clone, PartialEq, Eq)]
+        #[non_exhaustive]
+        pub enum Message {
+            $($(#[doc = $doc])* $name($payload),)*
+        }
+
+        impl Message {
+            /// The type of its frame.
+            #[must_use]
+            pub fn code(&self) -> u16 {
+                match self {
+                    $(Self::$name(_) => $code,)*
+                }
+            }
+
+            /// Its name, for people.
+            #[must_use]
+            pub fn name(&self) -> &'static str {
+                match self {
+                    $(Self::$name(_) => stringify!($name),)*
+                }
+            }
+
+            /// Appends the bytes of its payload.
+            pub fn encode_payload(&self, out: &mut Vec<u8>) -> Result<(), CodecError> {
+                match self {
+                    $(Self::$name(payload) => codec::encode(payload, out),)*
+                }
+            }
+
+            /// Decodes the payload of a frame of type `code`; none for a type that this version
+            /// does not know.
+            pub fn decode_payload(code: u16, payload: &[u8]) -> Result<Option<Self>, CodecError> {
+                Ok(Some(match code {
+                    $($code => Self::$name(codec::decode(payload)?),)*
+                    _ => return Ok(None),
+                }))
+            }
+        }
+    };
+}
+
+messages! {
+    /// The first message of a control connection, from both sides.
+    0x01 Hello(Hello),
+    /// The first message of a lane, from the dialer.
+    0x02 Join(Join),
+    /// The answer to a join.
+    0x03 Joined(Preambles),
+    /// Ends the session at once, from either side; partials stay.
+    0x04 Abort(Text),
+    /// The peer is alive.
+    0x05 Ping(()),
+    /// What the sender proposes.
+    0x10 Offer(Offer),
+    /// The receiver takes part.
+    0x11 Accept(Accept),
+    /// The receiver does not take part. It may come in the place of a Hello's answer.
+    0x12 Declined(Decline),
+    /// The next entries of the manifest.
+    0x20 Entries(Entries),
+    /// A folder has no more entries.
+    0x21 DirEnd(DirEnd),
+    /// What the walk has found so far.
+    0x22 Scanned(Scanned),
+    /// All bytes of a file have been sent on lanes.
+    0x23 Done(Done),
+    /// The sender cannot send an entry that it has announced.
+    0x24 Skipped(Skipped),
+    /// A file is not what its entry says any more; it starts anew.
+    0x25 Changed(Changed),
+    /// The sender has nothing more to say.
+    0x26 End(End),
+    /// The receiver asks for files.
+    0x30 Wants(Wants),
+    /// What the receiver has of a file already.
+    0x31 Held(Held),
+    /// How entries ended.
+    0x32 Outcomes(Outcomes),
+    /// How far files that are under way have been verified.
+    0x33 Verified(Verified),
+    /// How the session ended. The last message.
+    0x34 Summary(Summary),
+    /// A lane has no more chunks. The last message of a lane.
+    0x41 LaneEnd(()),
+}
+
+/// The type of the frames that carry chunks ([`ChunkHeader`]).
+pub const CHUNK_FRAME: u16 = 0x40;
+
+/// Both sides' preambles as the one who writes it has sent and seen them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Preambles {
+    /// What it has sent.
+    pub sent: [u8; PREAMBLE_BYTES],
+    /// What it has seen.
+    pub seen: [u8; PREAMBLE_BYTES],
+}
+
+/// Who is there.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Hello {
+    /// Whether the preambles arrived as they were sent.
+    pub preambles: Preambles,
+    /// What it does.
+    pub role: Role,
+    /// What it calls itself.
+    pub name: Text,
+    /// Whether it takes part with anyone.
+    pub open: bool,
+}
+
+/// The secret that a lane shows. It prints as nothing.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct LaneSecret(pub [u8; 32]);
+
+impl fmt::Debug for LaneSecret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("LaneSecret(..)")
+    }
+}
+
+/// A connection wants to be a lane of a session.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Join {
+    /// Whether the preambles arrived as they were sent.
+    pub preambles: Preambles,
+    /// The secret of the session.
+    pub secret: LaneSecret,
+}
+
+/// What the sender proposes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Offer {
+    /// What digests are made with.
+    pub algorithm: Algorithm,
+    /// The size of a chunk, in bytes; [`crate::digest::CHUNK_SIZE`] in this version.
+    pub chunk_size: u32,
+    /// How many lanes it would like.
+    pub lanes: u16,
+}
+
+/// What the receiver agrees to.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Accept {
+    /// How many lanes there may be, 1 at least.
+    pub lanes: u16,
+    /// What each lane must show.
+    pub secret: LaneSecret,
+    /// How many entries may be announced that have no outcome yet.
+    pub window: u32,
+}
+
+/// Entries, in strictly ascending order of paths over the whole session.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Entries(#[serde(deserialize_with = "bounded_list::<_, _, MAX_LIST>")] pub Vec<Entry>);
+
+/// All entries in a folder have been announced.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DirEnd {
+    /// The folder.
+    pub entry: EntryId,
+    /// Whether the sender could read all of it.
+    pub complete: bool,
+}
+
+/// Totals of the walk so far.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Scanned {
+    /// Entries found.
+    pub entries: u64,
+    /// Bytes of the files among them.
+    pub bytes: u64,
+    /// Whether the walk is at its end, and every entry announced.
+    pub complete: bool,
+}
+
+/// A file of more than one chunk has been sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Done {
+    /// The file.
+    pub entry: EntryId,
+    /// Which attempt.
+    pub attempt: u32,
+    /// Its digest.
+    pub digest: Digest,
+}
+
+/// An entry that does not come.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Skipped {
+    /// The entry, a wanted file.
+    pub entry: EntryId,
+    /// Why.
+    pub why: Why,
+}
+
+/// A file starts anew.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Changed {
+    /// The file.
+    pub entry: EntryId,
+    /// The attempt that begins: one more than the last.
+    pub attempt: u32,
+    /// Its size now.
+    pub size: FileSize,
+    /// Its time now.
+    pub mtime: Time,
+    /// Its permissions now.
+    pub mode: Mode,
+}
+
+/// The sender's last message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct End {
+    /// How many entries it has announced.
+    pub entries: u64,
+    /// How many things it has seen that it could not even announce.
+    pub unannounced: u64,
+}
+
+/// Files that the receiver wants.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Wants(#[serde(deserialize_with = "bounded_list::<_, _, MAX_LIST>")] pub Vec<Want>);
+
+/// A file that the receiver wants.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Want {
+    /// The file.
+    pub entry: EntryId,
+    /// Which attempt.
+    pub attempt: u32,
+    /// Whether [`Held`] follows, which the sender then waits for.
+    pub held: bool,
+}
+
+/// Which chunks of a file the receiver holds: those from `first` on, as far as the list goes.
+/// A file's come in ascending order without gaps until `last`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Held {
+    /// The file.
+    pub entry: EntryId,
+    /// Which attempt.
+    pub attempt: u32,
+    /// The chunk that the list begins with.
+    pub first: u64,
+    /// A digest for each chunk that is held, none for one that is not.
+    #[serde(deserialize_with = "bounded_list::<_, _, MAX_HELD>")]
+    pub digests: Vec<Option<Digest>>,
+    /// Whether nothing is held behind the list.
+    pub last: bool,
+}
+
+/// How entries ended.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Outcomes(
+    #[serde(deserialize_with = "bounded_list::<_, _, MAX_LIST>")] pub Vec<EntryOutcome>,
+);
+
+/// How an entry ended; one for each entry.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EntryOutcome {
+    /// The entry.
+    pub entry: EntryId,
+    /// How.
+    pub outcome: Outcome,
+}
+
+/// How far the receiver is.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Verified(
+    #[serde(deserialize_with = "bounded_list::<_, _, MAX_VERIFIED>")] pub Vec<FileVerified>,
+);
+
+/// How many bytes of a file the receiver has verified.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FileVerified {
+    /// The file.
+    pub entry: EntryId,
+    /// Bytes.
+    pub bytes: u64,
+}
+
+/// How a chunk's bytes are encoded. Variants are appended, never reordered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub enum Encoding {
+    /// As they are: as many as `length` says.
+    Raw,
+    /// All zero; none follow.
+    Hole,
+    /// The receiver holds them; none follow.
+    Held,
+}
+
+/// What precedes a chunk's bytes in its frame.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ChunkHeader {
+    /// The file.
+    pub entry: EntryId,
+    /// Which attempt.
+    pub attempt: u32,
+    /// Which chunk; it begins at `index` times the size of a chunk.
+    pub index: u64,
+    /// How many bytes of the file it is.
+    pub length: u32,
+    /// How its bytes are encoded.
+    pub encoding: Encoding,
+    /// Whether this is the file's only chunk, so that its digest is the file's and no
+    /// [`Done`] comes.
+    pub whole: bool,
+    /// Its digest.
+    pub digest: Digest,
+}
+
+/// The size of an encoded [`ChunkHeader`], in bytes.
+pub const CHUNK_HEADER_BYTES: usize = 8 + 4 + 8 + 4 + 4 + 1 + 32;

@@ -1,0 +1,21 @@
+//! The wire format: preamble, frames, messages, and their limits.
+//!
+//! Must not touch sockets, files or clocks: bytes to messages and back, nothing else.
+//! assets/protocol.md is the same in prose.
+
+mod codec;
+mod frame;
+pub mod limits;
+mod message;
+mod preamble;
+
+pub use codec::{CodecError, decode, encode};
+pub use frame::{
+    FRAME_HEADER_BYTES, Frame, WireError, read_frame, write_chunk_header, write_message,
+};
+pub use message::{
+    Accept, CHUNK_FRAME, CHUNK_HEADER_BYTES, Changed, ChunkHeader, DirEnd, Done, Encoding, End,
+    Entries, EntryOutcome, FIRST_SKIPPABLE, FileVerified, Held, Hello, Join, LaneSecret, Message,
+    Offer, Outcomes, Preambles, Scanned, Skipped, Verified, Want, Wants,
+};
+pub use preamble::{MAGIC, PREAMBLE_BYTES, Preamble, VERSION};
