@@ -114,6 +114,12 @@ pub struct Time {
 }
 
 impl Time {
+    /// A whole second.
+    #[must_use]
+    pub fn from_seconds(seconds: i64) -> Self {
+        Self { seconds, nanos: 0 }
+    }
+
     /// Seconds since 1970 UTC.
     #[must_use]
     pub fn seconds(self) -> i64 {
@@ -185,6 +191,12 @@ impl Target {
             return Err("a link target that no link can have");
         }
         Ok(Self(bytes.into_boxed_slice()))
+    }
+
+    /// The bytes.
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
     }
 
     /// As a path. It can lead anywhere.

@@ -19,9 +19,11 @@ pub mod digest;
 pub mod engine;
 pub mod entry;
 pub mod error;
+pub mod manifest;
 pub mod outcome;
 pub mod progress;
 pub mod relpath;
+pub mod store;
 pub mod text;
 pub mod wire;
 

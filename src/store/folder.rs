@@ -1,0 +1,273 @@
+//! Folders of the receive directory, each held open as a capability.
+//!
+//! Must not follow a link, ever: every folder is opened by its one name in the folder above it.
+//! A folder gets its time and mode when the last hold on it is gone, because everything that is
+//! stored in it changes the former and may need more than the latter.
+
+use std::fmt;
+use std::io;
+use std::os::fd::AsFd;
+use std::os::unix::fs::PermissionsExt;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use cap_fs_ext::DirExt;
+use cap_std::fs::Dir;
+use rustix::fs::{AtFlags, FileType, Stat, Timestamps};
+use rustix::io::Errno;
+
+use crate::entry::{Mode, Time};
+use crate::outcome::Why;
+use crate::relpath::RelPath;
+use crate::text::Text;
+
+use super::why::{in_the_way, why};
+
+/// How many folders one store keeps open at most; beyond that they are opened as they are used.
+const MAX_OPEN_FOLDERS: usize = 256;
+/// What the owner of a folder that is being filled must be allowed.
+const OWNER_ALL: u32 = 0o700;
+/// The permissions that a sender decides; setuid, setgid and sticky are not among them.
+pub(super) const SENDERS_BITS: u32 = 0o777;
+
+/// What the folders of one session share.
+#[derive(Debug, Default)]
+pub(super) struct Held {
+    open: AtomicUsize,
+    /// Folders whose time or mode could not be set, and why.
+    failed: Mutex<Vec<(RelPath, Why)>>,
+}
+
+impl Held {
+    pub(super) fn take_failed(&self) -> Vec<(RelPath, Why)> {
+        std::mem::take(&mut self.failed.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+/// A folder below the receive directory, or that directory itself.
+pub struct Folder {
+    place: Place,
+    /// Kept open, unless there are too many.
+    dir: Option<Dir>,
+    /// Whether it was made by this session, so that nothing is expected in it.
+    fresh: bool,
+    /// What to set when nothing more comes.
+    finish: Mutex<Option<(Mode, Time)>>,
+    held: Arc<Held>,
+}
+
+enum Place {
+    Root,
+    Below { parent: Arc<Folder>, path: RelPath },
+}
+
+impl fmt::Debug for Folder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Folder").field(&self.path()).finish()
+    }
+}
+
+impl Folder {
+    pub(super) fn root(dir: Dir, held: Arc<Held>) -> Arc<Self> {
+        Arc::new(Self {
+            place: Place::Root,
+            dir: Some(dir),
+            fresh: false,
+            finish: Mutex::new(None),
+            held,
+        })
+    }
+
+    /// Its path; none for the receive directory itself.
+    #[must_use]
+    pub fn path(&self) -> Option<&RelPath> {
+        match &self.place {
+            Place::Root => None,
+            Place::Below { path, .. } => Some(path),
+        }
+    }
+
+    pub(super) fn is_fresh(&self) -> bool {
+        self.fresh
+    }
+
+    /// Makes or enters the folder `path`, whose last name is looked for in this one.
+    pub fn enter(self: &Arc<Self>, path: &RelPath) -> Result<Arc<Self>, Why> {
+        let name = path.file_name();
+        let made = self.with(
+            |dir| match rustix::fs::mkdirat(dir, name, OWNER_ALL.into()) {
+                Ok(()) => Ok(true),
+                Err(Errno::EXIST) => Ok(false),
+                Err(e) => Err(e.into()),
+            },
+        );
+        let fresh = made.map_err(|e| why(&e))?;
+        let dir = self.with(|dir| open_dir(dir, name)).map_err(|e| {
+            match e.raw_os_error().map(Errno::from_raw_os_error) {
+                Some(Errno::NOTDIR | Errno::LOOP) => self
+                    .with(|dir| stat(dir, name))
+                    .map_or_else(|e| why(&e), |found| in_the_way(found.as_ref())),
+                _ => why(&e),
+            }
+        })?;
+        if !fresh {
+            unlock(&dir).map_err(|e| why(&e))?;
+        }
+        let keep = self.held.open.fetch_add(1, Ordering::Relaxed) < MAX_OPEN_FOLDERS;
+        if !keep {
+            self.held.open.fetch_sub(1, Ordering::Relaxed);
+        }
+        Ok(Arc::new(Self {
+            place: Place::Below {
+                parent: self.clone(),
+                path: path.clone(),
+            },
+            dir: keep.then_some(dir),
+            fresh,
+            finish: Mutex::new(None),
+            held: self.held.clone(),
+        }))
+    }
+
+    /// Calls `f` with the open folder.
+    pub(super) fn with<T>(&self, f: impl FnOnce(&Dir) -> io::Result<T>) -> io::Result<T> {
+        match (&self.dir, &self.place) {
+            (Some(dir), _) => f(dir),
+            (None, Place::Below { parent, path }) => {
+                f(&parent.with(|dir| open_dir(dir, path.file_name()))?)
+            }
+            (None, Place::Root) => Err(io::ErrorKind::NotFound.into()),
+        }
+    }
+
+    /// Sets what it gets when everything that goes into it is there.
+    pub fn finish_with(&self, mode: Mode, mtime: Time) {
+        *self.finish.lock().unwrap_or_else(PoisonError::into_inner) = Some((mode, mtime));
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let finish = self
+            .finish
+            .get_mut()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
+        if let Some((mode, mtime)) = finish
+            && let Err(e) = self.with(|dir| close(dir, mode, mtime))
+            && let Some(path) = self.path()
+        {
+            let failed = &self.held.failed;
+            failed
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .push((path.clone(), why(&e)));
+        }
+        if self.dir.is_some() && matches!(self.place, Place::Below { .. }) {
+            self.held.open.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+}
+
+/// Opens the folder `name` in `dir`, never through a link.
+pub(super) fn open_dir(dir: &Dir, name: &[u8]) -> io::Result<Dir> {
+    use std::ffi::OsStr;
+    use std::os::unix::ffi::OsStrExt;
+    let name = OsStr::from_bytes(name);
+    match dir.open_dir_nofollow(name) {
+        // One that its own mode locks cannot be opened; its owner can change that.
+        Err(e) if e.kind() == io::ErrorKind::PermissionDenied => {
+            let found = dir.symlink_metadata(name)?;
+            if !found.is_dir() {
+                return Err(e);
+            }
+            unlock_by_name(dir, name).map_err(|_| e)?;
+            dir.open_dir_nofollow(name)
+        }
+        other => other,
+    }
+}
+
+#[cfg(target_os = "linux")]
+fn unlock_by_name(dir: &Dir, name: &std::ffi::OsStr) -> io::Result<()> {
+    use std::os::fd::AsRawFd;
+
+    use rustix::fs::OFlags;
+    let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let handle = rustix::fs::openat(dir, name, flags, rustix::fs::Mode::empty())?;
+    // chmod on a handle without read permission: by its name in /proc, which is no link to
+    // anywhere else.
+    std::fs::set_permissions(
+        format!("/proc/self/fd/{}", handle.as_fd().as_raw_fd()),
+        std::fs::Permissions::from_mode(OWNER_ALL),
+    )
+}
+
+#[cfg(not(target_os = "linux"))]
+fn unlock_by_name(dir: &Dir, name: &std::ffi::OsStr) -> io::Result<()> {
+    let mode = rustix::fs::Mode::from(OWNER_ALL);
+    Ok(rustix::fs::chmodat(
+        dir,
+        name,
+        mode,
+        AtFlags::SYMLINK_NOFOLLOW,
+    )?)
+}
+
+/// Lets the owner of a folder fill it, whatever mode it has.
+fn unlock(dir: &Dir) -> io::Result<()> {
+    let bits = rustix::fs::fstat(dir)?.st_mode & 0o7777;
+    if bits & OWNER_ALL != OWNER_ALL {
+        rustix::fs::fchmod(dir, (bits | OWNER_ALL).into())?;
+    }
+    Ok(())
+}
+
+/// Gives a folder its mode and time. Bits that the folder inherits here, such as setgid, stay.
+fn close(dir: &Dir, mode: Mode, mtime: Time) -> io::Result<()> {
+    let bits = rustix::fs::fstat(dir)?.st_mode & 0o7777;
+    let wanted = (bits & !SENDERS_BITS) | (mode.bits() & SENDERS_BITS);
+    if bits != wanted {
+        rustix::fs::fchmod(dir, wanted.into())?;
+    }
+    Ok(rustix::fs::futimens(dir, &timestamps(mtime))?)
+}
+
+/// What is under `name` in `dir`; none where nothing is. Never follows a link.
+pub(super) fn stat(dir: &Dir, name: &[u8]) -> io::Result<Option<Stat>> {
+    match rustix::fs::statat(dir, name, AtFlags::SYMLINK_NOFOLLOW) {
+        Ok(stat) => Ok(Some(stat)),
+        Err(Errno::NOENT) => Ok(None),
+        Err(e) => Err(e.into()),
+    }
+}
+
+pub(super) fn file_type(stat: &Stat) -> FileType {
+    FileType::from_raw_mode(stat.st_mode)
+}
+
+/// For `futimens`: leaves the time of access as it is.
+pub(super) fn timestamps(mtime: Time) -> Timestamps {
+    use rustix::fs::{Timespec, UTIME_OMIT};
+    Timestamps {
+        last_access: Timespec {
+            tv_sec: 0,
+            tv_nsec: UTIME_OMIT as _,
+        },
+        last_modification: Timespec {
+            tv_sec: mtime.seconds(),
+            tv_nsec: mtime.nanos().into(),
+        },
+    }
+}
+
+/// A text for [`Why`] of what was found in the way.
+pub(super) fn describe(found: Option<&Stat>) -> Text {
+    Text::new(match found.map(file_type) {
+        None => "something that is gone now",
+        Some(FileType::RegularFile) => "a file",
+        Some(FileType::Directory) => "a folder",
+        Some(FileType::Symlink) => "a link",
+        Some(_) => "a special file",
+    })
+}

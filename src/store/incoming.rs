@@ -1,0 +1,422 @@
+//! A file that is being received: what is held of it already, its chunks as they come, and its
+//! end.
+//!
+//! Must not verify anything: what it is told to write has been verified, but for what it copies
+//! itself from a file that is there, which it hashes as it copies.
+
+use std::fmt;
+use std::io;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+
+use cap_std::fs::{File, FileExt};
+use rustix::fs::{Advice, AtFlags, OFlags, fadvise};
+
+use crate::digest::{Algorithm, CHUNK_SIZE, Digest, chunk_digest, chunk_len, chunk_offset};
+use crate::entry::{Mode, Time};
+use crate::outcome::{Outcome, Why};
+use crate::relpath::RelPath;
+use crate::text::Text;
+
+use super::StoreSession;
+use super::folder::{Folder, file_type, timestamps};
+use super::name::{partial_id, partial_name};
+use super::partial::{self, OpenError, Partial};
+use super::plan::{Plan, is_taken, plan};
+use super::publish::{rename_new, rename_over, set_meta};
+use super::why::{is_full, why};
+
+/// Writeback is started each time so many chunks have been written.
+const WRITEBACK_CHUNKS: u64 = 8;
+/// How often a name is looked for anew when it is taken at the last moment.
+const PUBLISH_TRIES: usize = 16;
+
+/// A file that is being received. Chunks may be written by many threads at once, each by one.
+pub struct Incoming {
+    session: Arc<StoreSession>,
+    folder: Arc<Folder>,
+    path: RelPath,
+    size: u64,
+    mtime: Time,
+    mode: Mode,
+    plan: Plan,
+    id: String,
+    resumes: bool,
+    partial: OnceLock<Partial>,
+    opening: Mutex<()>,
+    /// Of the space that was promised to it, what it has not used yet.
+    promised: AtomicU64,
+}
+
+impl fmt::Debug for Incoming {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Incoming").field(&self.path).finish()
+    }
+}
+
+/// What the receiver has of a file, to be hashed: a partial, or a file that may be the same.
+#[derive(Debug)]
+pub struct HeldFile {
+    file: HeldSource,
+    /// Its size, in bytes.
+    pub size: u64,
+}
+
+#[derive(Debug)]
+enum HeldSource {
+    Partial(Arc<Incoming>),
+    Existing(File),
+}
+
+impl HeldFile {
+    /// Reads exactly `buffer.len()` bytes from `offset` on.
+    pub fn read(&self, buffer: &mut [u8], offset: u64) -> io::Result<()> {
+        match &self.file {
+            HeldSource::Existing(file) => file.read_exact_at(buffer, offset),
+            HeldSource::Partial(incoming) => match incoming.partial.get() {
+                Some(partial) => partial.file.read_exact_at(buffer, offset),
+                None => Err(io::ErrorKind::NotFound.into()),
+            },
+        }
+    }
+
+    /// Whether nothing was ever written from `offset` on for `len` bytes.
+    #[must_use]
+    pub fn is_hole(&self, offset: u64, len: u64) -> bool {
+        let HeldSource::Partial(incoming) = &self.file else {
+            return false;
+        };
+        incoming.partial.get().is_some_and(|partial| {
+            let data = rustix::fs::seek(&partial.file, rustix::fs::SeekFrom::Data(offset));
+            match data {
+                Ok(data) => data >= offset.saturating_add(len),
+                Err(e) => e == rustix::io::Errno::NXIO,
+            }
+        })
+    }
+}
+
+impl Incoming {
+    pub(super) fn new(
+        session: &Arc<StoreSession>,
+        folder: &Arc<Folder>,
+        path: &RelPath,
+        size: u64,
+        mtime: Time,
+        mode: Mode,
+        plan: Plan,
+    ) -> Result<Self, Why> {
+        let mut id = String::new();
+        let mut allocated = None;
+        if size > u64::from(CHUNK_SIZE) {
+            id = partial_id(&session.owner, path);
+            if !folder.is_fresh() {
+                allocated = partial::allocated(folder, &id).map_err(|e| why(&e))?;
+            }
+        }
+        let promised = size.saturating_sub(allocated.unwrap_or(0));
+        folder
+            .with(|dir| Ok(session.store.space.promise(dir, promised)))
+            .map_err(|e| why(&e))??;
+        Ok(Self {
+            session: session.clone(),
+            folder: folder.clone(),
+            path: path.clone(),
+            size,
+            mtime,
+            mode,
+            plan,
+            id,
+            resumes: allocated.is_some(),
+            partial: OnceLock::new(),
+            opening: Mutex::new(()),
+            promised: AtomicU64::new(promised),
+        })
+    }
+
+    /// Its path in the manifest.
+    #[must_use]
+    pub fn path(&self) -> &RelPath {
+        &self.path
+    }
+
+    /// Its size, in bytes.
+    #[must_use]
+    pub fn size(&self) -> u64 {
+        self.size
+    }
+
+    /// The folder it goes into.
+    #[must_use]
+    pub fn folder(&self) -> &Arc<Folder> {
+        &self.folder
+    }
+
+    /// Whether there may be something of it here already.
+    #[must_use]
+    pub fn has_held(&self) -> bool {
+        self.resumes || matches!(self.plan, Plan::Compare { .. } | Plan::Mend(_))
+    }
+
+    /// Opens what is here of it: its partial, or the file that may be the same.
+    pub fn open_held(self: &Arc<Self>) -> Result<HeldFile, Why> {
+        if self.resumes {
+            self.partial()?;
+            return Ok(HeldFile {
+                file: HeldSource::Partial(self.clone()),
+                size: self.size,
+            });
+        }
+        let file = self.open_existing().map_err(|e| why(&e))?;
+        let size = rustix::fs::fstat(&file)
+            .map_err(|e| why(&e.into()))?
+            .st_size;
+        Ok(HeldFile {
+            file: HeldSource::Existing(file),
+            size: u64::try_from(size).unwrap_or(0),
+        })
+    }
+
+    /// Whether chunks that are held are in a file that stays, so that they must be copied
+    /// should others differ.
+    #[must_use]
+    pub fn held_is_elsewhere(&self) -> bool {
+        !self.resumes
+    }
+
+    fn open_existing(&self) -> io::Result<File> {
+        let (Plan::Compare { existing: name, .. } | Plan::Mend(name)) = &self.plan else {
+            return Err(io::ErrorKind::NotFound.into());
+        };
+        // Non-blocking, because what was a file when it was looked at may be a fifo now.
+        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        self.folder.with(|dir| {
+            let fd = rustix::fs::openat(dir, &name[..], flags, rustix::fs::Mode::empty())?;
+            let stat = rustix::fs::fstat(&fd)?;
+            if file_type(&stat) != rustix::fs::FileType::RegularFile {
+                return Err(io::Error::other("it is no file any more"));
+            }
+            Ok(File::from_std(fd.into()))
+        })
+    }
+
+    fn partial(&self) -> Result<&Partial, Why> {
+        if let Some(partial) = self.partial.get() {
+            return Ok(partial);
+        }
+        let _opening = self.lock();
+        if let Some(partial) = self.partial.get() {
+            return Ok(partial);
+        }
+        // A small file whose content had to be compared has not needed an id so far.
+        let session = &self.session;
+        session.mark().map_err(|e| why(&e))?;
+        let record = || {
+            session.store.with_state(partial::PARTIALS, |records| {
+                let (id, owner, path) = (self.id(), &session.owner, &self.path);
+                partial::write_record(records, &id, owner, path, self.size, self.mtime)
+            })
+        };
+        match partial::open(&self.folder, &self.id(), self.size, record) {
+            Ok(partial) => Ok(self.partial.get_or_init(|| partial)),
+            Err(OpenError::Busy) => Err(Why::Busy),
+            Err(OpenError::Io(e)) => Err(self.why(&e)),
+        }
+    }
+
+    fn id(&self) -> String {
+        if self.id.is_empty() {
+            partial_id(&self.session.owner, &self.path)
+        } else {
+            self.id.clone()
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, ()> {
+        self.opening.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn why(&self, error: &io::Error) -> Why {
+        if is_full(error) {
+            let free = self.folder.with(super::space::free).unwrap_or_default();
+            return Why::Space {
+                needed: self.promised.load(Ordering::Relaxed),
+                free,
+            };
+        }
+        why(error)
+    }
+
+    fn settle(&self, bytes: u64) {
+        let taken = |p: u64| Some(p.saturating_sub(bytes));
+        if let Ok(before) = self
+            .promised
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, taken)
+        {
+            self.session.store.space.settle(bytes.min(before));
+        }
+    }
+
+    /// Writes chunk `index`.
+    pub fn write(&self, index: u64, data: &[u8]) -> Result<(), Why> {
+        let partial = self.partial()?;
+        let offset = chunk_offset(index);
+        partial
+            .file
+            .write_all_at(data, offset)
+            .map_err(|e| self.why(&e))?;
+        self.settle(data.len() as u64);
+        if index % WRITEBACK_CHUNKS == WRITEBACK_CHUNKS - 1 {
+            // Starts writeback of what is dirty there, so that the sync at the end finds little
+            // to do. Only advice: it may fail without harm.
+            let length = WRITEBACK_CHUNKS * u64::from(CHUNK_SIZE);
+            let start = chunk_offset(index + 1 - WRITEBACK_CHUNKS);
+            let length = std::num::NonZeroU64::new(length);
+            let _ = fadvise(&partial.file, start, length, Advice::DontNeed);
+        }
+        Ok(())
+    }
+
+    /// Makes chunk `index` all zeros.
+    pub fn write_hole(&self, index: u64, zeros: &[u8]) -> Result<(), Why> {
+        if self.partial()?.fresh {
+            self.settle(zeros.len() as u64);
+            return Ok(());
+        }
+        self.write(index, zeros)
+    }
+
+    /// Copies chunk `index` from the file that is here to the partial, if it still has `digest`.
+    pub fn copy_held(
+        &self,
+        held: &HeldFile,
+        algorithm: Algorithm,
+        index: u64,
+        digest: Digest,
+        buffer: &mut Vec<u8>,
+    ) -> Result<(), Why> {
+        buffer.resize(chunk_len(self.size, index) as usize, 0);
+        held.read(buffer, chunk_offset(index))
+            .map_err(|e| self.why(&e))?;
+        if chunk_digest(algorithm, self.size, index, buffer) != digest {
+            return Err(Why::System(Text::new("a file here changed meanwhile")));
+        }
+        self.write(index, buffer)
+    }
+
+    /// Stores the whole of a small file at once.
+    pub fn store_whole(&self, data: &[u8]) -> Result<Outcome, Why> {
+        self.session.mark().map_err(|e| why(&e))?;
+        let scratch = || partial_name(&self.id());
+        let stored = self.publish(|name, replace| {
+            self.folder.with(|dir| {
+                let whole = &self.session.store.whole;
+                whole.store(dir, name, &scratch, data, self.mode, self.mtime, replace)
+            })
+        });
+        self.settle(data.len() as u64);
+        stored
+    }
+
+    /// Gives the file its name, once every chunk of it has been written.
+    pub fn commit(&self) -> Result<Outcome, Why> {
+        let partial = self.partial()?;
+        set_meta(&partial.file, self.mode, self.mtime).map_err(|e| self.why(&e))?;
+        let from = partial_name(&self.id());
+        let outcome = self.publish(|name, replace| {
+            self.folder.with(|dir| match replace {
+                true => rename_over(dir, &from, name),
+                false => rename_new(dir, &from, name),
+            })
+        })?;
+        if matches!(outcome, Outcome::Have(_)) {
+            self.remove_partial();
+        }
+        self.forget();
+        Ok(outcome)
+    }
+
+    /// Ends a file whose every chunk is in the file that is here already.
+    pub fn keep_existing(&self) -> Result<Outcome, Why> {
+        let (Plan::Compare { existing: name, .. } | Plan::Mend(name)) = &self.plan else {
+            return Err(Why::Damaged);
+        };
+        if matches!(self.plan, Plan::Mend(_)) {
+            // Known to be whole from now on: its time of change moves past the power loss.
+            let touched = self
+                .open_existing()
+                .and_then(|file| Ok(rustix::fs::futimens(&file, &timestamps(self.mtime))?));
+            touched.map_err(|e| why(&e))?;
+        }
+        Ok(Outcome::Have(self.other_name(name)))
+    }
+
+    /// Throws away what was received, because it is not what was sent.
+    pub fn discard(&self) {
+        self.remove_partial();
+        self.forget();
+    }
+
+    fn remove_partial(&self) {
+        if self.partial.get().is_some() {
+            let name = partial_name(&self.id());
+            // A partial that stays costs space, and is found again by its record.
+            let _ = self
+                .folder
+                .with(|dir| Ok(rustix::fs::unlinkat(dir, name, AtFlags::empty())?));
+        }
+    }
+
+    /// Removes the partial's record. One that stays is found without its partial, and removed.
+    fn forget(&self) {
+        let _ = self.session.store.with_state(partial::PARTIALS, |records| {
+            partial::remove_record(records, &self.id())
+        });
+    }
+
+    /// Calls `put` with the planned name, and with others for as long as names turn out to be
+    /// taken. Says under which name it is stored, or that somebody else stored the same.
+    fn publish(&self, put: impl Fn(&[u8], bool) -> io::Result<()>) -> Result<Outcome, Why> {
+        let mut current = self.plan.clone();
+        for _ in 0..PUBLISH_TRIES {
+            let (name, replace) = match &current {
+                Plan::Have(name) => return Ok(Outcome::Have(self.other_name(name))),
+                Plan::Store(name)
+                | Plan::Compare {
+                    otherwise: name, ..
+                } => (name, false),
+                Plan::Mend(name) => (name, true),
+            };
+            match put(name, replace) {
+                Ok(()) => return Ok(Outcome::Stored(self.other_name(name))),
+                Err(e) if is_taken(&e) => {}
+                Err(e) => return Err(self.why(&e)),
+            }
+            current = plan(
+                &self.folder,
+                self.path.file_name(),
+                self.size,
+                self.mtime,
+                self.session.rules(),
+            )?;
+        }
+        Err(Why::Busy)
+    }
+
+    /// The path under which it is known, where that is not its own.
+    fn other_name(&self, name: &[u8]) -> Option<RelPath> {
+        if name == self.path.file_name() {
+            return None;
+        }
+        self.path.with_file_name(name).ok()
+    }
+}
+
+impl Drop for Incoming {
+    fn drop(&mut self) {
+        self.session
+            .store
+            .space
+            .settle(self.promised.load(Ordering::Relaxed));
+    }
+}

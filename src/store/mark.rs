@@ -1,0 +1,167 @@
+//! Marks of sessions whose files may not be on disk yet, and what a mark means that is found.
+//!
+//! Must not be needed for anything but a power loss: after a crash of the program alone the
+//! system still has every byte.
+//!
+//! A session that stores anything first leaves a mark, a locked file below `.xfer/unsynced`, and
+//! removes it once everything is on disk. A mark that nobody locks is from a session that never
+//! came so far. If the machine has not been started since, syncing settles it. If it has, every
+//! file that was changed after the mark was made is suspect: its content is compared before it
+//! counts as there.
+
+use std::io::{self, Write};
+
+use cap_std::fs::{Dir, File, OpenOptions};
+use rustix::fs::{FlockOperation, Stat, flock};
+use serde::{Deserialize, Serialize};
+
+use crate::wire::{decode, encode};
+
+/// Where marks lie, below the state directory.
+pub(super) const MARKS: &str = "unsynced";
+/// A mark older than this is forgotten, in seconds: 60 days.
+const MAX_AGE: i64 = 60 * 24 * 3600;
+/// The longest mark, in bytes.
+const MAX_MARK_BYTES: u64 = 4096;
+
+#[derive(Debug, Serialize, Deserialize)]
+struct Record {
+    version: u32,
+    owner: [u8; 32],
+    boot: String,
+}
+
+const VERSION: u32 = 1;
+
+/// The mark of a session that goes on.
+#[derive(Debug)]
+pub(super) struct Mark {
+    name: String,
+    /// Holds the lock.
+    _file: File,
+}
+
+/// Files that a power loss may have damaged: those changed since a time, for each owner.
+#[derive(Debug, Default)]
+pub(super) struct Suspects(Vec<Suspect>);
+
+#[derive(Debug)]
+struct Suspect {
+    owner: [u8; 32],
+    since: (i64, i64),
+    /// When this machine was started, in seconds: what was changed after that was not lost.
+    until: i64,
+}
+
+impl Suspects {
+    /// Whose session may have stored this file without bringing it to disk.
+    pub(super) fn owner_of(&self, found: &Stat) -> Option<&[u8; 32]> {
+        let changed = ctime(found);
+        self.0
+            .iter()
+            .find(|suspect| changed >= suspect.since && changed.0 <= suspect.until)
+            .map(|suspect| &suspect.owner)
+    }
+}
+
+fn ctime(stat: &Stat) -> (i64, i64) {
+    #[allow(clippy::unnecessary_cast, clippy::cast_possible_wrap)]
+    (stat.st_ctime as i64, stat.st_ctime_nsec as i64)
+}
+
+/// Something that is another after each start of this machine; none where there is no such
+/// thing, so that every mark is taken for one from before.
+fn boot_id() -> Option<String> {
+    let id = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
+    Some(id.trim().to_owned())
+}
+
+/// When this machine was started, in seconds since 1970.
+fn boot_time() -> i64 {
+    #[cfg(target_os = "linux")]
+    {
+        use rustix::time::{ClockId, clock_gettime};
+        let up = clock_gettime(ClockId::Boottime).tv_sec;
+        clock_gettime(ClockId::Realtime).tv_sec.saturating_sub(up)
+    }
+    #[cfg(not(target_os = "linux"))]
+    i64::MAX
+}
+
+impl Mark {
+    /// Leaves a mark in `marks`, on disk when this returns.
+    pub(super) fn leave(marks: &Dir, name: String, owner: [u8; 32]) -> io::Result<Self> {
+        let record = Record {
+            version: VERSION,
+            owner,
+            boot: boot_id().unwrap_or_default(),
+        };
+        let mut bytes = Vec::new();
+        encode(&record, &mut bytes).map_err(io::Error::other)?;
+        let mut file = marks.open_with(&name, OpenOptions::new().write(true).create_new(true))?;
+        flock(&file, FlockOperation::NonBlockingLockExclusive)?;
+        file.write_all(&bytes)?;
+        file.sync_all()?;
+        rustix::fs::fsync(marks)?;
+        Ok(Self { name, _file: file })
+    }
+
+    /// Removes the mark, because everything is on disk.
+    pub(super) fn remove(self, marks: &Dir) -> io::Result<()> {
+        marks.remove_file(&self.name)
+    }
+}
+
+/// Looks through the marks of sessions that are no more. With `sync`, which brings everything to
+/// disk, those that this settles are removed.
+pub(super) fn review(
+    marks: &Dir,
+    sync: Option<impl FnOnce() -> io::Result<()>>,
+) -> io::Result<Suspects> {
+    let boot = boot_id();
+    let mut settled = Vec::new();
+    let mut suspects = Vec::new();
+    let now = rustix::time::clock_gettime(rustix::time::ClockId::Realtime).tv_sec;
+    for entry in marks.entries()? {
+        let name = entry?.file_name();
+        let Ok(file) = marks.open(&name) else {
+            continue;
+        };
+        if flock(&file, FlockOperation::NonBlockingLockShared).is_err() {
+            continue;
+        }
+        let stat = rustix::fs::fstat(&file)?;
+        let since = ctime(&stat);
+        match read(file) {
+            // One that was cut short was never on disk, so nothing was stored after it.
+            None => settled.push(name),
+            Some(record) if Some(&record.boot) == boot.as_ref() => settled.push(name),
+            Some(_) if now.saturating_sub(since.0) > MAX_AGE => settled.push(name),
+            Some(record) => suspects.push(Suspect {
+                owner: record.owner,
+                since,
+                until: boot_time(),
+            }),
+        }
+    }
+    if let (Some(sync), false) = (sync, settled.is_empty()) {
+        sync()?;
+        for name in settled {
+            match marks.remove_file(name) {
+                // Another session may have looked through them at the same time.
+                Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e),
+                _ => {}
+            }
+        }
+    }
+    Ok(Suspects(suspects))
+}
+
+fn read(file: File) -> Option<Record> {
+    use std::io::Read;
+    let mut bytes = Vec::new();
+    file.take(MAX_MARK_BYTES).read_to_end(&mut bytes).ok()?;
+    decode::<Record>(&bytes)
+        .ok()
+        .filter(|record| record.version == VERSION)
+}

@@ -1,0 +1,328 @@
+//! The receive directory: safe opening, partials, names, metadata, and bringing it to disk.
+//!
+//! Must not know the wire or a peer's words. Everything goes through the open directory
+//! (`cap-std`), one name at a time, without following links, so that neither `..` nor a link
+//! that is there, or put there during a transfer, leads outside it.
+
+mod folder;
+mod incoming;
+mod mark;
+mod name;
+mod partial;
+mod plan;
+mod publish;
+mod space;
+mod why;
+
+use std::fmt;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use cap_std::ambient_authority;
+use cap_std::fs::Dir;
+use rustix::fs::AtFlags;
+use rustix::io::Errno;
+
+use crate::digest::sha256;
+use crate::entry::{Mode, Target, Time};
+use crate::error::{Error, Result};
+use crate::outcome::{Outcome, Why};
+use crate::relpath::{RelPath, STATE_DIR};
+
+pub use folder::Folder;
+pub use incoming::{HeldFile, Incoming};
+
+use mark::{Mark, Suspects};
+use plan::{Plan, Rules, plan};
+use why::{in_the_way, why};
+
+/// How often the state directory is made anew when another session removes it, empty, at that
+/// moment.
+const STATE_TRIES: usize = 8;
+
+/// A receive directory.
+pub struct Store {
+    dir: Dir,
+    path: PathBuf,
+    space: space::Space,
+    whole: publish::Whole,
+}
+
+impl fmt::Debug for Store {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Store").field(&self.path).finish()
+    }
+}
+
+/// What a sender may do in a receive directory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Access {
+    /// Whose partials it resumes: its fingerprint.
+    pub owner: [u8; 32],
+    /// Whether it may learn what files that are there contain, and set the time and mode of
+    /// folders that were there.
+    pub existing: bool,
+}
+
+/// What one sender stores in one session.
+#[derive(Debug)]
+pub struct StoreSession {
+    store: Arc<Store>,
+    owner: [u8; 32],
+    existing: bool,
+    sync: bool,
+    suspects: Suspects,
+    mark: Mutex<Option<Mark>>,
+    held: Arc<folder::Held>,
+}
+
+/// Where a file is to go.
+#[derive(Debug)]
+pub enum Planned {
+    /// It is there; under this path, where that is not its own.
+    Have(Option<RelPath>),
+    /// It is to come.
+    Incoming(Incoming),
+}
+
+impl Store {
+    /// Opens a receive directory, which must exist and be writable. Removes partials that nobody
+    /// has come back for in a long time.
+    pub fn open(path: &Path) -> Result<Arc<Self>> {
+        let path = std::fs::canonicalize(path).map_err(|e| Error::file("open", path, e))?;
+        let dir = Dir::open_ambient_dir(&path, ambient_authority())
+            .map_err(|e| Error::file("open", &path, e))?;
+        let store = Arc::new(Self {
+            dir,
+            path,
+            space: space::Space::default(),
+            whole: publish::Whole::new(),
+        });
+        store
+            .with_state(partial::PARTIALS, |records| {
+                partial::remove_stale(&store.dir, records)
+            })
+            .map_err(|e| Error::file("write into", &store.path, e))?;
+        store.tidy();
+        Ok(store)
+    }
+
+    /// Where it is.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Begins what one sender stores. With `sync`, [`StoreSession::finish`] brings it to disk.
+    pub fn session(self: &Arc<Self>, access: Access, sync: bool) -> io::Result<Arc<StoreSession>> {
+        let suspects = match self.existing_state(mark::MARKS)? {
+            Some(marks) => mark::review(&marks, sync.then_some(|| self.sync()))?,
+            None => Suspects::default(),
+        };
+        Ok(Arc::new(StoreSession {
+            store: self.clone(),
+            owner: access.owner,
+            existing: access.existing,
+            sync,
+            suspects,
+            mark: Mutex::new(None),
+            held: Arc::default(),
+        }))
+    }
+
+    /// Brings everything in the file system of the receive directory to disk.
+    fn sync(&self) -> io::Result<()> {
+        #[cfg(target_os = "linux")]
+        rustix::fs::syncfs(&self.dir)?;
+        #[cfg(not(target_os = "linux"))]
+        rustix::fs::sync();
+        Ok(())
+    }
+
+    /// Calls `f` with a folder of the state directory, made where it is missing.
+    fn with_state<T>(&self, sub: &str, f: impl Fn(&Dir) -> io::Result<T>) -> io::Result<T> {
+        let mut tries = 0;
+        loop {
+            let done = make_dir(&self.dir, STATE_DIR)
+                .and_then(|state| make_dir(&state, sub))
+                .and_then(|dir| f(&dir));
+            tries += 1;
+            match done {
+                Err(e) if e.kind() == io::ErrorKind::NotFound && tries < STATE_TRIES => {}
+                other => return other,
+            }
+        }
+    }
+
+    fn existing_state(&self, sub: &str) -> io::Result<Option<Dir>> {
+        let opened = folder::open_dir(&self.dir, STATE_DIR.as_bytes())
+            .and_then(|state| folder::open_dir(&state, sub.as_bytes()));
+        match opened {
+            Ok(dir) => Ok(Some(dir)),
+            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(e) => Err(e),
+        }
+    }
+
+    /// Removes the state directory where there is nothing in it. That something is in it is the
+    /// usual reason why it stays.
+    fn tidy(&self) {
+        if let Ok(state) = folder::open_dir(&self.dir, STATE_DIR.as_bytes()) {
+            for sub in [partial::PARTIALS, mark::MARKS] {
+                let _ = rustix::fs::unlinkat(&state, sub, AtFlags::REMOVEDIR);
+            }
+            let _ = rustix::fs::unlinkat(&self.dir, STATE_DIR, AtFlags::REMOVEDIR);
+        }
+    }
+}
+
+fn make_dir(dir: &Dir, name: &str) -> io::Result<Dir> {
+    match rustix::fs::mkdirat(dir, name, rustix::fs::Mode::from(0o700)) {
+        Ok(()) | Err(Errno::EXIST) => folder::open_dir(dir, name.as_bytes()),
+        Err(e) => Err(e.into()),
+    }
+}
+
+impl StoreSession {
+    /// The receive directory as a folder.
+    pub fn root(&self) -> io::Result<Arc<Folder>> {
+        Ok(Folder::root(self.store.dir.try_clone()?, self.held.clone()))
+    }
+
+    fn rules(&self) -> Rules<'_> {
+        Rules {
+            may_compare: self.existing,
+            suspects: &self.suspects,
+            owner: &self.owner,
+        }
+    }
+
+    /// Leaves the mark that something may not be on disk, before the first thing is stored.
+    fn mark(&self) -> io::Result<()> {
+        let mut mark = self.mark.lock().unwrap_or_else(PoisonError::into_inner);
+        if mark.is_none() {
+            let unique = sha256(&[
+                &self.owner,
+                &std::process::id().to_le_bytes(),
+                &std::ptr::from_ref(self).addr().to_le_bytes(),
+                format!("{:?}", std::time::SystemTime::now()).as_bytes(),
+            ]);
+            let name = unique.to_string()[..32].to_owned();
+            *mark = Some(self.store.with_state(mark::MARKS, |marks| {
+                Mark::leave(marks, name.clone(), self.owner)
+            })?);
+        }
+        Ok(())
+    }
+
+    /// Makes or enters a folder in `parent`.
+    pub fn folder(
+        &self,
+        parent: &Arc<Folder>,
+        path: &RelPath,
+    ) -> std::result::Result<Arc<Folder>, Why> {
+        self.mark().map_err(|e| why(&e))?;
+        parent.enter(path)
+    }
+
+    /// Sets what a folder gets when all that goes into it is there, if this sender may.
+    pub fn finish_folder(&self, folder: &Folder, mode: Mode, mtime: Time) {
+        if folder.is_fresh() || self.existing {
+            folder.finish_with(mode, mtime);
+        }
+    }
+
+    /// Plans a file.
+    pub fn file(
+        self: &Arc<Self>,
+        folder: &Arc<Folder>,
+        path: &RelPath,
+        size: u64,
+        mtime: Time,
+        mode: Mode,
+    ) -> std::result::Result<Planned, Why> {
+        let plan = if folder.is_fresh() {
+            Plan::Store(path.file_name().to_vec())
+        } else {
+            plan(folder, path.file_name(), size, mtime, self.rules())?
+        };
+        if let Plan::Have(name) = plan {
+            let other = (name != path.file_name()).then(|| path.with_file_name(&name).ok());
+            return Ok(Planned::Have(other.flatten()));
+        }
+        Incoming::new(self, folder, path, size, mtime, mode, plan).map(Planned::Incoming)
+    }
+
+    /// Stores a symbolic link, beside what has its name if that is something else.
+    pub fn link(
+        &self,
+        folder: &Arc<Folder>,
+        path: &RelPath,
+        target: &Target,
+        mtime: Time,
+    ) -> std::result::Result<Outcome, Why> {
+        self.mark().map_err(|e| why(&e))?;
+        for n in 1..=plan::MAX_BESIDE {
+            let name = name::nth_name(path.file_name(), n);
+            let other = || (n > 1).then(|| path.with_file_name(&name).ok()).flatten();
+            let made =
+                folder.with(
+                    |dir| match rustix::fs::symlinkat(target.as_path(), dir, &name[..]) {
+                        Ok(()) => {
+                            let times = folder::timestamps(mtime);
+                            let flags = AtFlags::SYMLINK_NOFOLLOW;
+                            rustix::fs::utimensat(dir, &name[..], &times, flags)?;
+                            Ok(Some(Outcome::Stored(other())))
+                        }
+                        Err(Errno::EXIST) => {
+                            let same = rustix::fs::readlinkat(dir, &name[..], Vec::new())
+                                .is_ok_and(|there| there.as_bytes() == target.as_bytes());
+                            Ok(same.then(|| Outcome::Have(other())))
+                        }
+                        Err(e) => Err(e.into()),
+                    },
+                );
+            if let Some(outcome) = made.map_err(|e| why(&e))? {
+                return Ok(outcome);
+            }
+        }
+        Err(in_the_way(None))
+    }
+
+    /// Folders whose time or mode could not be set since this was last asked.
+    #[must_use]
+    pub fn failed_folders(&self) -> Vec<(RelPath, Why)> {
+        self.held.take_failed()
+    }
+
+    /// Brings everything to disk, unless it was told not to, and with that ends the session.
+    pub fn finish(&self) -> Result<()> {
+        let mark = self
+            .mark
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
+        let Some(mark) = mark else { return Ok(()) };
+        if self.sync {
+            self.store
+                .sync()
+                .and_then(|()| match self.store.existing_state(mark::MARKS)? {
+                    Some(marks) => mark.remove(&marks),
+                    None => Ok(()),
+                })
+                .map_err(|source| Error::Sync {
+                    path: self.store.path.clone(),
+                    source,
+                })?;
+        }
+        self.store.tidy();
+        Ok(())
+    }
+}
+
+impl Drop for StoreSession {
+    fn drop(&mut self) {
+        self.store.tidy();
+    }
+}

@@ -1,0 +1,95 @@
+//! The names that the store makes up: those of partials, and those beside a name that is taken.
+//!
+//! Must not touch a file system.
+
+use crate::digest::sha256;
+use crate::relpath::{PARTIAL_PREFIX, PARTIAL_SUFFIX, RelPath};
+
+/// The longest name that is made up, in bytes: what the common file systems hold.
+const MAX_MADE_NAME: usize = 255;
+/// The longest ending that counts as a file's extension, in bytes, with its dot.
+const MAX_EXTENSION: usize = 16;
+
+/// The name of one sender's partial of one path, without prefix and suffix. It is made of both,
+/// so that finding a partial needs no search, and no sender can meet another's.
+pub(super) fn partial_id(owner: &[u8; 32], path: &RelPath) -> String {
+    let digest = sha256(&[b"xfer partial\0", owner, path.as_bytes()]);
+    digest.to_string()[..32].to_owned()
+}
+
+/// The name of a partial's file.
+pub(super) fn partial_name(id: &str) -> String {
+    format!("{PARTIAL_PREFIX}{id}{PARTIAL_SUFFIX}")
+}
+
+/// The `n`-th name for a file whose own is taken: `photo.jpg`, `photo (2).jpg` and so on. It is
+/// shortened where it would be too long.
+pub(super) fn nth_name(name: &[u8], n: u32) -> Vec<u8> {
+    if n <= 1 {
+        return name.to_vec();
+    }
+    let (stem, extension) = split_extension(name);
+    let number = format!(" ({n})");
+    let room = MAX_MADE_NAME.saturating_sub(number.len() + extension.len());
+    let mut stem = stem;
+    if stem.len() > room {
+        let mut end = room;
+        // Not in the middle of a character, where the name is UTF-8.
+        while end > 0 && stem[end] & 0xc0 == 0x80 {
+            end -= 1;
+        }
+        stem = &stem[..end];
+    }
+    [stem, number.as_bytes(), extension].concat()
+}
+
+fn split_extension(name: &[u8]) -> (&[u8], &[u8]) {
+    match name.iter().rposition(|&b| b == b'.') {
+        Some(at) if at > 0 && name.len() - at <= MAX_EXTENSION && at + 1 < name.len() => {
+            name.split_at(at)
+        }
+        _ => (name, &[]),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_number_stands_before_the_extension() {
+        for (name, beside) in [
+            ("a.txt", "a (2).txt"),
+            ("a", "a (2)"),
+            (".profile", ".profile (2)"),
+            ("a.", "a. (2)"),
+            ("a.tar.gz", "a.tar (2).gz"),
+            (
+                "notes of today. All of them",
+                "notes of today. All of them (2)",
+            ),
+        ] {
+            assert_eq!(nth_name(name.as_bytes(), 2), beside.as_bytes());
+        }
+        assert_eq!(nth_name(b"a.txt", 1), b"a.txt");
+    }
+
+    #[test]
+    fn a_long_name_is_cut_between_characters() {
+        let name = "ä".repeat(125) + ".jpeg";
+        let beside = nth_name(name.as_bytes(), 10);
+        assert!(beside.len() <= 255);
+        let beside = String::from_utf8(beside).unwrap();
+        assert!(beside.ends_with("ä (10).jpeg"), "{beside}");
+    }
+
+    #[test]
+    fn partials_of_different_senders_and_paths_differ() {
+        let (a, b) = (RelPath::new("a").unwrap(), RelPath::new("b").unwrap());
+        let id = partial_id(&[1; 32], &a);
+        assert_eq!(id.len(), 32);
+        assert_ne!(id, partial_id(&[2; 32], &a));
+        assert_ne!(id, partial_id(&[1; 32], &b));
+        assert!(crate::relpath::is_reserved(partial_name(&id).as_bytes()));
+    }
+}

@@ -1,0 +1,241 @@
+//! Partials: large files that are being received, under a hidden name beside their final place.
+//!
+//! Must not be believed: what a partial holds counts only after it has been hashed again. So
+//! there is no journal; a record below `.xfer/partials` says whose a partial is and where, for
+//! finding those that nobody comes back for.
+
+use std::io::{self, Write};
+use std::sync::Arc;
+
+use cap_std::fs::{Dir, File, OpenOptions};
+use rustix::fs::{AtFlags, FileType, FlockOperation, OFlags, flock};
+use rustix::io::Errno;
+use serde::{Deserialize, Serialize};
+
+use crate::entry::Time;
+use crate::relpath::RelPath;
+use crate::wire::{decode, encode};
+
+use super::folder::{Folder, file_type, open_dir};
+use super::name::partial_name;
+
+/// Where the records of partials lie, below the state directory.
+pub(super) const PARTIALS: &str = "partials";
+/// A partial that nobody has written to for so long is removed, in seconds: 30 days.
+const MAX_AGE: i64 = 30 * 24 * 3600;
+/// The longest record, in bytes.
+const MAX_RECORD_BYTES: u64 = 64 * 1024;
+/// How often opening is tried again when a partial is renamed at that moment.
+const TRIES: usize = 8;
+
+/// What a record says.
+#[derive(Debug, Serialize, Deserialize)]
+struct Record {
+    version: u32,
+    owner: [u8; 32],
+    path: RelPath,
+    size: u64,
+    mtime: Time,
+}
+
+const VERSION: u32 = 1;
+
+/// An open, locked partial.
+#[derive(Debug)]
+pub(super) struct Partial {
+    pub(super) file: File,
+    /// Whether it was made just now, so that what has not been written reads as zero.
+    pub(super) fresh: bool,
+}
+
+/// Why a partial could not be opened.
+pub(super) enum OpenError {
+    /// Another session has it.
+    Busy,
+    Io(io::Error),
+}
+
+impl From<io::Error> for OpenError {
+    fn from(error: io::Error) -> Self {
+        Self::Io(error)
+    }
+}
+
+impl From<Errno> for OpenError {
+    fn from(error: Errno) -> Self {
+        Self::Io(error.into())
+    }
+}
+
+/// Opens and locks the partial `id` in `folder`, or makes it, with `size` bytes. `record` is
+/// called before it is made.
+pub(super) fn open(
+    folder: &Folder,
+    id: &str,
+    size: u64,
+    record: impl Fn() -> io::Result<()>,
+) -> Result<Partial, OpenError> {
+    let name = partial_name(id);
+    for _ in 0..TRIES {
+        let (file, fresh) = match open_existing(folder, &name)? {
+            Some(file) => (file, false),
+            None => {
+                record()?;
+                match folder.with(|dir| create(dir, &name)) {
+                    Ok(file) => (file, true),
+                    Err(e) if e.kind() == io::ErrorKind::AlreadyExists => continue,
+                    Err(e) => return Err(e.into()),
+                }
+            }
+        };
+        match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => {}
+            Err(Errno::WOULDBLOCK) => return Err(OpenError::Busy),
+            // A file system without locks: one session at a time is then up to the user.
+            Err(Errno::NOTSUP | Errno::NOLCK | Errno::INVAL) => {}
+            Err(e) => return Err(e.into()),
+        }
+        // Between opening and locking, who had the lock may have given the file its final name.
+        // That file must not be written to any more.
+        let ours = rustix::fs::fstat(&file)?;
+        let there = folder.with(|dir| super::folder::stat(dir, name.as_bytes()))?;
+        if there.is_some_and(|there| (there.st_dev, there.st_ino) == (ours.st_dev, ours.st_ino)) {
+            rustix::fs::ftruncate(&file, size)?;
+            return Ok(Partial { file, fresh });
+        }
+    }
+    Err(OpenError::Busy)
+}
+
+/// Opens what is under a partial's name, if it is a file that only this program has; anything
+/// else that was put there is removed.
+fn open_existing(folder: &Folder, name: &str) -> io::Result<Option<File>> {
+    let flags = OFlags::RDWR | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    folder.with(
+        |dir| match rustix::fs::openat(dir, name, flags, rustix::fs::Mode::empty()) {
+            Ok(fd) => {
+                let stat = rustix::fs::fstat(&fd)?;
+                if file_type(&stat) == FileType::RegularFile && stat.st_nlink == 1 {
+                    return Ok(Some(File::from_std(fd.into())));
+                }
+                rustix::fs::unlinkat(dir, name, AtFlags::empty())?;
+                Ok(None)
+            }
+            Err(Errno::NOENT) => Ok(None),
+            Err(Errno::LOOP | Errno::NXIO) => {
+                rustix::fs::unlinkat(dir, name, AtFlags::empty())?;
+                Ok(None)
+            }
+            Err(e) => Err(e.into()),
+        },
+    )
+}
+
+fn create(dir: &Dir, name: &str) -> io::Result<File> {
+    let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let fd = rustix::fs::openat(dir, name, flags, rustix::fs::Mode::from(0o600))?;
+    Ok(File::from_std(fd.into()))
+}
+
+/// Writes the record of a partial.
+pub(super) fn write_record(
+    records: &Dir,
+    id: &str,
+    owner: &[u8; 32],
+    path: &RelPath,
+    size: u64,
+    mtime: Time,
+) -> io::Result<()> {
+    let record = Record {
+        version: VERSION,
+        owner: *owner,
+        path: path.clone(),
+        size,
+        mtime,
+    };
+    let mut bytes = Vec::new();
+    encode(&record, &mut bytes).map_err(io::Error::other)?;
+    let mut options = OpenOptions::new();
+    records
+        .open_with(id, options.write(true).create(true).truncate(true))?
+        .write_all(&bytes)
+}
+
+/// Removes the record of a partial that is no more.
+pub(super) fn remove_record(records: &Dir, id: &str) -> io::Result<()> {
+    match records.remove_file(id) {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(()),
+        other => other,
+    }
+}
+
+/// Removes partials that nobody has written to for a long time, and records without a partial.
+pub(super) fn remove_stale(root: &Dir, records: &Dir) -> io::Result<()> {
+    let now = rustix::time::clock_gettime(rustix::time::ClockId::Realtime).tv_sec;
+    for entry in records.entries()? {
+        let Ok(id) = entry?.file_name().into_string() else {
+            continue;
+        };
+        // One that cannot be looked at now is left for another time.
+        if let Ok(true) = is_stale(root, records, &id, now) {
+            remove_record(records, &id)?;
+        }
+    }
+    Ok(())
+}
+
+fn is_stale(root: &Dir, records: &Dir, id: &str, now: i64) -> io::Result<bool> {
+    use std::io::Read;
+    let mut bytes = Vec::new();
+    let file = records.open(id)?;
+    let written = rustix::fs::fstat(&file)?.st_mtime;
+    file.take(MAX_RECORD_BYTES).read_to_end(&mut bytes)?;
+    let old = |time: i64| now.saturating_sub(time) > MAX_AGE;
+    let Ok(record) = decode::<Record>(&bytes) else {
+        // Cut short by a crash, or of another version: nothing is known of its partial.
+        return Ok(old(written));
+    };
+    let Some(dir) = folder_of(root, &record.path)? else {
+        return Ok(true);
+    };
+    let name = partial_name(id);
+    let flags = OFlags::RDWR | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let fd = match rustix::fs::openat(&dir, &name, flags, rustix::fs::Mode::empty()) {
+        Ok(fd) => fd,
+        // It may be about to be made: a record comes first.
+        Err(Errno::NOENT) => return Ok(old(written)),
+        Err(e) => return Err(e.into()),
+    };
+    if !old(rustix::fs::fstat(&fd)?.st_mtime)
+        || flock(&fd, FlockOperation::NonBlockingLockExclusive).is_err()
+    {
+        return Ok(false);
+    }
+    rustix::fs::unlinkat(&dir, &name, AtFlags::empty())?;
+    Ok(true)
+}
+
+fn folder_of(root: &Dir, path: &RelPath) -> io::Result<Option<Dir>> {
+    let mut dir = root.try_clone()?;
+    let mut names: Vec<&[u8]> = path.components().collect();
+    names.pop();
+    for name in names {
+        dir = match open_dir(&dir, name) {
+            Ok(dir) => dir,
+            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(e) => return Err(e),
+        };
+    }
+    Ok(Some(dir))
+}
+
+/// Whether there is something under the name of a partial, and how much of it takes up space.
+pub(super) fn allocated(folder: &Arc<Folder>, id: &str) -> io::Result<Option<u64>> {
+    let name = partial_name(id);
+    let found = folder.with(|dir| super::folder::stat(dir, name.as_bytes()))?;
+    Ok(found.map(|stat| {
+        u64::try_from(stat.st_blocks)
+            .unwrap_or(0)
+            .saturating_mul(512)
+    }))
+}

@@ -1,0 +1,173 @@
+//! Giving a finished file its name. The only place where bytes reach a final name.
+//!
+//! Must not replace anything by accident: a name that is taken is an error of kind
+//! `AlreadyExists`, and the caller plans again.
+
+use std::io::{self, Write};
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use cap_std::fs::{Dir, File};
+use rustix::fs::{AtFlags, CWD, Mode, OFlags, RenameFlags};
+use rustix::io::Errno;
+
+use super::folder::{SENDERS_BITS, timestamps};
+use crate::entry::{Mode as EntryMode, Time};
+
+/// Renames within `dir`, and fails where `to` exists.
+pub(super) fn rename_new(dir: &Dir, from: &str, to: &[u8]) -> io::Result<()> {
+    match rustix::fs::renameat_with(dir, from, dir, to, RenameFlags::NOREPLACE) {
+        Err(Errno::INVAL | Errno::NOSYS | Errno::NOTSUP) => {}
+        other => return Ok(other?),
+    }
+    // A file system that cannot do it in one step, NFS for one, has links.
+    match rustix::fs::linkat(dir, from, dir, to, AtFlags::empty()) {
+        Ok(()) => Ok(rustix::fs::unlinkat(dir, from, AtFlags::empty())?),
+        Err(Errno::EXIST) => Err(Errno::EXIST.into()),
+        // One that has not, FAT for one, gets as close as it can.
+        Err(_) => {
+            if super::folder::stat(dir, to)?.is_some() {
+                return Err(Errno::EXIST.into());
+            }
+            Ok(rustix::fs::renameat(dir, from, dir, to)?)
+        }
+    }
+}
+
+/// Renames within `dir` over what is there, which must be meant to be replaced.
+pub(super) fn rename_over(dir: &Dir, from: &str, to: &[u8]) -> io::Result<()> {
+    Ok(rustix::fs::renameat(dir, from, dir, to)?)
+}
+
+/// Gives an open file its permissions and time.
+pub(super) fn set_meta(file: &File, mode: EntryMode, mtime: Time) -> io::Result<()> {
+    rustix::fs::fchmod(file, Mode::from(mode.bits() & SENDERS_BITS))?;
+    Ok(rustix::fs::futimens(file, &timestamps(mtime))?)
+}
+
+/// Stores small files, whole ones at a time.
+#[derive(Debug)]
+pub(super) struct Whole {
+    /// Whether files can be made without a name here. One that never had a name leaves nothing
+    /// behind in a crash, and saves a rename.
+    unnamed: AtomicBool,
+    umask: Mode,
+}
+
+impl Whole {
+    pub(super) fn new() -> Self {
+        Self {
+            unnamed: AtomicBool::new(cfg!(target_os = "linux")),
+            umask: umask(),
+        }
+    }
+
+    /// Stores `data` as `to` in `dir`; fails where `to` exists. `scratch` gives a name that nobody
+    /// else uses at the moment, for where files cannot be made without one.
+    pub(super) fn store(
+        &self,
+        dir: &Dir,
+        to: &[u8],
+        scratch: &dyn Fn() -> String,
+        data: &[u8],
+        mode: EntryMode,
+        mtime: Time,
+        replace: bool,
+    ) -> io::Result<()> {
+        let mode = Mode::from(mode.bits() & SENDERS_BITS);
+        if !replace && self.unnamed.load(Ordering::Relaxed) {
+            match self.store_unnamed(dir, to, data, mode, mtime) {
+                Err(Errno::NOTSUP | Errno::ISDIR | Errno::INVAL | Errno::NOENT | Errno::XDEV) => {
+                    self.unnamed.store(false, Ordering::Relaxed);
+                }
+                other => return Ok(other?),
+            }
+        }
+        let scratch = &scratch()[..];
+        let flags =
+            OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let fd = match rustix::fs::openat(dir, scratch, flags, mode) {
+            Err(Errno::EXIST) => {
+                rustix::fs::unlinkat(dir, scratch, AtFlags::empty())?;
+                rustix::fs::openat(dir, scratch, flags, mode)?
+            }
+            other => other?,
+        };
+        let mut file = File::from_std(fd.into());
+        let stored = self
+            .fill(&mut file, data, mode, mtime)
+            .and_then(|()| match replace {
+                true => rename_over(dir, scratch, to),
+                false => rename_new(dir, scratch, to),
+            });
+        if stored.is_err() {
+            // What is left of it would only be in the way; the error is what counts.
+            let _ = rustix::fs::unlinkat(dir, scratch, AtFlags::empty());
+        }
+        stored
+    }
+
+    fn fill(&self, file: &mut File, data: &[u8], mode: Mode, mtime: Time) -> io::Result<()> {
+        file.write_all(data)?;
+        // What the umask took away, the sender's mode gives back.
+        if mode.intersects(self.umask) {
+            rustix::fs::fchmod(&*file, mode)?;
+        }
+        Ok(rustix::fs::futimens(&*file, &timestamps(mtime))?)
+    }
+
+    #[cfg(target_os = "linux")]
+    fn store_unnamed(
+        &self,
+        dir: &Dir,
+        to: &[u8],
+        data: &[u8],
+        mode: Mode,
+        mtime: Time,
+    ) -> rustix::io::Result<()> {
+        use std::os::fd::AsRawFd;
+        let flags = OFlags::WRONLY | OFlags::TMPFILE | OFlags::CLOEXEC;
+        let mut file = File::from_std(rustix::fs::openat(dir, c".", flags, mode)?.into());
+        self.fill(&mut file, data, mode, mtime)
+            .map_err(|e| Errno::from_io_error(&e).unwrap_or(Errno::IO))?;
+        // By its name in /proc, because linking a handle itself needs a privilege.
+        let mut name = ProcName::default();
+        let name = name.of(file.as_raw_fd());
+        rustix::fs::linkat(CWD, name, dir, to, AtFlags::SYMLINK_FOLLOW)
+    }
+
+    #[cfg(not(target_os = "linux"))]
+    fn store_unnamed(
+        &self,
+        _: &Dir,
+        _: &[u8],
+        _: &[u8],
+        _: Mode,
+        _: Time,
+    ) -> rustix::io::Result<()> {
+        Err(Errno::NOTSUP)
+    }
+}
+
+/// Room for the name of a handle in /proc, without an allocation for each file.
+#[derive(Default)]
+struct ProcName([u8; 32]);
+
+impl ProcName {
+    fn of(&mut self, fd: i32) -> &str {
+        let mut cursor = io::Cursor::new(&mut self.0[..]);
+        let written = write!(cursor, "/proc/self/fd/{fd}").is_ok();
+        let end = usize::try_from(cursor.position()).unwrap_or(0);
+        match std::str::from_utf8(&self.0[..end]) {
+            Ok(name) if written => name,
+            _ => "",
+        }
+    }
+}
+
+/// The bits that this process's new files do not get.
+fn umask() -> Mode {
+    // It can only be read by setting it. This happens once, before any session.
+    let mask = rustix::process::umask(Mode::from(0o077));
+    rustix::process::umask(mask);
+    mask
+}

@@ -1,0 +1,64 @@
+//! Free space: what was promised to files that are under way, and what is left.
+//!
+//! Must not be believed beyond the moment: others use the same file system. It keeps a transfer
+//! from starting that cannot end, and a write that fails all the same is handled where it fails.
+
+use std::io;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use cap_std::fs::Dir;
+
+use crate::outcome::Why;
+
+/// How many bytes may be promised before the file system is asked again.
+const UNCHECKED: u64 = 64 << 20;
+
+/// Space that has been promised and not been written yet, over all sessions of a store.
+#[derive(Debug, Default)]
+pub(super) struct Space {
+    promised: AtomicU64,
+    /// How many bytes may be promised still without asking.
+    credit: AtomicU64,
+}
+
+impl Space {
+    /// Promises `bytes`, if the file system below `dir` has them.
+    pub(super) fn promise(&self, dir: &Dir, bytes: u64) -> Result<(), Why> {
+        let promised = self.promised.fetch_add(bytes, Ordering::Relaxed) + bytes;
+        let credit = self
+            .credit
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |c| {
+                c.checked_sub(bytes)
+            });
+        if credit.is_ok() {
+            return Ok(());
+        }
+        // A file system that cannot say how much it has is asked by writing to it.
+        let Ok(free) = free(dir) else { return Ok(()) };
+        if free < promised {
+            self.settle(bytes);
+            return Err(Why::Space {
+                needed: bytes,
+                free: free.saturating_sub(promised - bytes),
+            });
+        }
+        let spare = (free - promised).min(UNCHECKED);
+        self.credit.store(spare, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// Takes back a promise, because the bytes were written or will not come.
+    pub(super) fn settle(&self, bytes: u64) {
+        let _ = self
+            .promised
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |p| {
+                Some(p.saturating_sub(bytes))
+            });
+    }
+}
+
+/// How many bytes this user can still write.
+pub(super) fn free(dir: &Dir) -> io::Result<u64> {
+    let stat = rustix::fs::fstatvfs(dir)?;
+    Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
+}
