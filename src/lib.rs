@@ -22,6 +22,7 @@ pub mod error;
 pub mod outcome;
 pub mod progress;
 pub mod relpath;
+pub mod secure;
 pub mod text;
 pub mod wire;
 
