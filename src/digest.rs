@@ -169,6 +169,12 @@ impl FileDigest {
         Ok(())
     }
 
+    /// Whether the digest of chunk `index` has come.
+    #[must_use]
+    pub fn has(&self, index: u64) -> bool {
+        index < self.next || self.waiting.contains_key(&index)
+    }
+
     fn append(&mut self, digest: Digest) {
         match &mut self.state {
             State::Single(slot) => *slot = Some(digest),

@@ -88,6 +88,11 @@ pub enum Error {
         /// What the TLS library said.
         what: String,
     },
+    /// The cryptographic library refused to work, before any peer was asked.
+    Crypto {
+        /// What it said.
+        what: String,
+    },
     /// The peer has the same role, so nobody would receive, or nobody send.
     SameRole {
         /// Where.
@@ -210,6 +215,7 @@ impl fmt::Display for Error {
             Self::Handshake { peer, what } => {
                 write!(f, "no secure channel with {peer}: {what}")
             }
+            Self::Crypto { what } => write!(f, "cryptography failed: {what}"),
             Self::SameRole { peer, role } => match role {
                 Role::Sender => write!(f, "{peer} is sending too"),
                 Role::Receiver => write!(f, "{peer} is receiving too"),

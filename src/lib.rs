@@ -23,6 +23,8 @@ pub mod manifest;
 pub mod outcome;
 pub mod progress;
 pub mod relpath;
+pub mod secure;
+mod session;
 pub mod store;
 pub mod text;
 pub mod wire;

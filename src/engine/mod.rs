@@ -4,8 +4,20 @@
 
 mod cancel;
 mod options;
+mod receive;
+mod send;
+
+use std::sync::atomic::{AtomicU64, Ordering};
 
 pub use cancel::{Cancel, OnCancel};
 pub use options::{
     DEFAULT_PORT, DEFAULT_RETRY, DEFAULT_WINDOW, ReceiveOptions, SendOptions, default_lanes,
 };
+pub use receive::Receiver;
+pub use send::send;
+
+/// A number for a session, unique in this process.
+fn next_session() -> u64 {
+    static NEXT: AtomicU64 = AtomicU64::new(1);
+    NEXT.fetch_add(1, Ordering::Relaxed)
+}

@@ -87,7 +87,9 @@ impl Folder {
         }
     }
 
-    pub(super) fn is_fresh(&self) -> bool {
+    /// Whether this session made it.
+    #[must_use]
+    pub fn is_fresh(&self) -> bool {
         self.fresh
     }
 

@@ -1,0 +1,75 @@
+//! Hashing what the receiver holds, and telling the sender.
+//!
+//! Must not hold more digests in memory than a budget, however large a file is.
+
+use std::sync::Arc;
+
+use crate::digest::{Digest, chunk_count, chunk_digest, chunk_len, chunk_offset};
+use crate::outcome::Why;
+use crate::store::HeldFile;
+use crate::wire::{Held, Message};
+
+use super::session::Receiving;
+use super::slot::Slot;
+
+/// How many digests travel in one list: a quarter of a second of hashing, about.
+const BATCH: usize = 256;
+/// How many digests of a file the sender may have been told and not answered.
+const MOST: usize = 16 * 1024;
+
+impl Receiving {
+    /// Hashes what is held of files, as they come to be wanted, until the session is over.
+    pub(super) fn hold_files(&self) {
+        let mut buffer = Vec::new();
+        while let Some((slot, attempt)) = self.to_hash.pop() {
+            if let Err(why) = self.hold(&slot, attempt, &mut buffer) {
+                self.fail_slot(&slot, why);
+            }
+        }
+    }
+
+    fn hold(&self, slot: &Arc<Slot>, attempt: u32, buffer: &mut Vec<u8>) -> Result<(), Why> {
+        let Some(incoming) = slot.incoming(attempt) else {
+            return Ok(());
+        };
+        let held = Arc::new(incoming.open_held()?);
+        if incoming.held_is_elsewhere() {
+            slot.set_elsewhere(attempt, &held);
+        }
+        let size = incoming.size();
+        drop(incoming);
+        let count = chunk_count(size);
+        let mut first = 0;
+        while first < count {
+            let mut digests = Vec::new();
+            while digests.len() < BATCH && first + (digests.len() as u64) < count {
+                let index = first + digests.len() as u64;
+                digests.push(self.hash(&held, size, index, buffer));
+            }
+            let n = digests.len() as u64;
+            if !slot.hold(attempt, first, &digests, MOST, || self.link.is_over()) {
+                return Ok(());
+            }
+            self.link.outbox.push(Message::Held(Held {
+                entry: slot.entry,
+                attempt,
+                first,
+                digests,
+                last: first + n == count,
+            }));
+            first += n;
+        }
+        Ok(())
+    }
+
+    /// The digest of a chunk that is held; none for one that is not, or cannot be read.
+    fn hash(&self, held: &HeldFile, size: u64, index: u64, buffer: &mut Vec<u8>) -> Option<Digest> {
+        let (offset, length) = (chunk_offset(index), chunk_len(size, index));
+        if offset + u64::from(length) > held.size || held.is_hole(offset, length.into()) {
+            return None;
+        }
+        buffer.resize(length as usize, 0);
+        held.read(buffer, offset).ok()?;
+        Some(chunk_digest(self.algorithm, size, index, buffer))
+    }
+}

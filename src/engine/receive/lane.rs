@@ -1,0 +1,162 @@
+//! A receiver's lane: a thread from a socket to files.
+//!
+//! Must not believe a chunk: its digest is checked before anything is written.
+
+use std::sync::Arc;
+
+use crate::digest::{CHUNK_SIZE, chunk_digest};
+use crate::error::{Error, Result};
+use crate::outcome::{Outcome, Why};
+use crate::secure::Channel;
+use crate::wire::{ChunkHeader, Encoding, Frame, Message, read_frame};
+
+use super::session::Receiving;
+use super::slot::{Claim, Finished, Slot};
+
+/// A chunk of zeros.
+pub(super) static ZEROS: [u8; CHUNK_SIZE as usize] = [0; CHUNK_SIZE as usize];
+
+impl Receiving {
+    /// Receives chunks from a lane, to its end.
+    pub(super) fn lane(self: &Arc<Self>, mut channel: Channel) {
+        self.link.add_lane(channel.closer.clone());
+        let mut buffer = Vec::new();
+        let ended = channel
+            .reader
+            .set_timeout(None)
+            .map_err(|source| Error::Lost {
+                peer: channel.peer,
+                source,
+            })
+            .and_then(|()| {
+                loop {
+                    match read_frame(&mut channel.reader, &mut buffer) {
+                        Ok(Frame::Chunk(chunk)) => {
+                            if let Err(error) = self.chunk(&chunk, &buffer) {
+                                break Err(error);
+                            }
+                        }
+                        Ok(Frame::Message(Message::LaneEnd(()))) => break Ok(()),
+                        Ok(Frame::Message(other)) => {
+                            break Err(self.broken(format!("a message {} on a lane", other.name())));
+                        }
+                        Err(error) => break Err(self.link.wire_error(error)),
+                    }
+                }
+            });
+        match ended {
+            // The sender reads to our end; whatever happens to it now, nothing is lost.
+            Ok(()) => {
+                let _ = channel.writer.finish();
+                let _ = channel.reader.drain();
+            }
+            Err(error) => self.link.fail(error),
+        }
+    }
+
+    fn chunk(&self, chunk: &ChunkHeader, data: &[u8]) -> Result<()> {
+        let Some(slot) = self.slot(chunk.entry) else {
+            // It may have failed while this was on its way; or it was never wanted.
+            return if self.was_announced(chunk.entry) {
+                Ok(())
+            } else {
+                Err(self.broken("a chunk of what was not announced"))
+            };
+        };
+        let Some(claim) = slot.claim(chunk).map_err(|what| self.broken(what))? else {
+            return Ok(());
+        };
+        let data = match chunk.encoding {
+            Encoding::Raw => data,
+            Encoding::Hole => ZEROS.get(..chunk.length as usize).unwrap_or_default(),
+            Encoding::Held => return self.done_chunk(&slot, claim, chunk, true),
+        };
+        if chunk_digest(self.algorithm, claim.size, chunk.index, data) != chunk.digest {
+            slot.give_up(claim);
+            self.fail_slot(&slot, Why::Damaged);
+            return Ok(());
+        }
+        let written = if chunk.whole {
+            return self.whole(&slot, claim, chunk, data);
+        } else if chunk.encoding == Encoding::Hole {
+            claim.incoming.write_hole(chunk.index, data)
+        } else {
+            claim.incoming.write(chunk.index, data)
+        };
+        match written {
+            Ok(()) => self.done_chunk(&slot, claim, chunk, false),
+            Err(why) => {
+                slot.give_up(claim);
+                self.fail_slot(&slot, why);
+                Ok(())
+            }
+        }
+    }
+
+    fn done_chunk(
+        &self,
+        slot: &Arc<Slot>,
+        claim: Claim,
+        chunk: &ChunkHeader,
+        held: bool,
+    ) -> Result<()> {
+        self.count_verified(chunk.length.into(), held);
+        let finished = slot.done_chunk(claim, chunk.digest, held);
+        if let Some(finished) = finished.map_err(|what| self.broken(what))? {
+            self.finish_slot(slot, finished);
+        }
+        Ok(())
+    }
+
+    /// Stores a file that came as one chunk.
+    fn whole(
+        &self,
+        slot: &Arc<Slot>,
+        claim: Claim,
+        chunk: &ChunkHeader,
+        data: &[u8],
+    ) -> Result<()> {
+        let incoming = claim.incoming.clone();
+        self.count_verified(chunk.length.into(), false);
+        let finished = slot.done_chunk(claim, chunk.digest, false);
+        if finished.map_err(|what| self.broken(what))?.is_some() {
+            let stored = incoming.store_whole(data);
+            // Its folder is finished before the outcome can be the last that is waited for.
+            drop(incoming);
+            self.outcome(slot, stored.unwrap_or_else(Outcome::Failed), 0);
+        }
+        Ok(())
+    }
+
+    /// Gives a file its end, once everything of it is there.
+    pub(super) fn finish_slot(&self, slot: &Arc<Slot>, finished: Finished) {
+        let held_bytes = finished.held_bytes;
+        let outcome = self.commit(finished).unwrap_or_else(Outcome::Failed);
+        self.outcome(slot, outcome, held_bytes);
+    }
+
+    fn commit(&self, finished: Finished) -> Result<Outcome, Why> {
+        let Finished {
+            incoming,
+            intact,
+            elsewhere,
+            keep,
+            ..
+        } = finished;
+        if !intact {
+            incoming.discard();
+            return Err(Why::Damaged);
+        }
+        if let Some(held) = elsewhere {
+            let all = crate::digest::chunk_count(incoming.size()) == keep.len() as u64;
+            if all && held.size == incoming.size() {
+                return incoming.keep_existing();
+            }
+            let mut buffer = Vec::new();
+            for (index, digest) in keep {
+                incoming.copy_held(&held, self.algorithm, index, digest, &mut buffer)?;
+            }
+        }
+        incoming.commit()
+    }
+}

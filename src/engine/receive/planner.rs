@@ -1,0 +1,211 @@
+//! The receiver's planner: one thread that decides, in the manifest's order, what becomes of
+//! each entry.
+//!
+//! Must not wait for chunks: whatever needs data is handed to the lanes through a slot.
+
+use std::sync::Arc;
+
+use crate::entry::{Entry, EntryId, FileSize, Kind, Mode, Time};
+use crate::error::{Error, Result};
+use crate::outcome::{Outcome, Why};
+use crate::store::{Folder, Planned};
+use crate::wire::{Changed, DirEnd, Done, EntryOutcome, Message, Skipped, Want};
+
+use super::session::{Ended, Receiving};
+use super::slot::{Anew, Slot};
+
+/// Something for the planner to do, in order.
+#[derive(Debug)]
+pub(super) enum Task {
+    Entry(Entry),
+    DirEnd(DirEnd),
+    Done(Done),
+    Skipped(Skipped),
+    Changed(Changed),
+    End,
+}
+
+/// A folder that has not ended.
+struct OpenFolder {
+    folder: Result<Arc<Folder>, Why>,
+    mode: Mode,
+    mtime: Time,
+}
+
+impl Receiving {
+    /// Decides about entries as they are announced, until all is done. True if it came to that.
+    pub(super) fn plan(&self) -> Result<bool> {
+        let root = self
+            .store
+            .root()
+            .map_err(|e| Error::file("open", &self.dir, e))?;
+        let mut open: Vec<OpenFolder> = Vec::new();
+        while let Some(task) = self.tasks.pop() {
+            match task {
+                Task::Entry(entry) => {
+                    let parent = match open.last().map(|open| &open.folder) {
+                        None => Ok(&root),
+                        Some(Ok(folder)) => Ok(folder),
+                        Some(Err(_)) => Err(Why::Parent),
+                    };
+                    if let Some(folder) = self.entry(parent, entry) {
+                        open.push(folder);
+                    }
+                }
+                Task::DirEnd(_) => {
+                    if let Some(OpenFolder {
+                        folder: Ok(folder),
+                        mode,
+                        mtime,
+                    }) = open.pop()
+                    {
+                        self.store.finish_folder(&folder, mode, mtime);
+                    }
+                }
+                Task::Done(done) => {
+                    if let Some(slot) = self.slot(done.entry)
+                        && let Some(finished) = slot.done(done.attempt, done.digest)
+                    {
+                        self.finish_slot(&slot, finished);
+                    }
+                }
+                Task::Skipped(skipped) => match self.slot(skipped.entry) {
+                    Some(slot) => self.fail_slot(&slot, skipped.why),
+                    None if self.was_announced(skipped.entry) => {}
+                    None => return Err(self.broken("an entry skipped that was not announced")),
+                },
+                Task::Changed(changed) => self.start_anew(&changed)?,
+                Task::End => return Ok(true),
+            }
+        }
+        Ok(false)
+    }
+
+    /// Decides about an entry. Gives the folder that it opens, if it is one.
+    fn entry(&self, parent: Result<&Arc<Folder>, Why>, entry: Entry) -> Option<OpenFolder> {
+        let Entry {
+            id,
+            path,
+            kind,
+            mtime,
+            mode,
+            ..
+        } = entry;
+        match kind {
+            Kind::Dir => {
+                let folder = parent.and_then(|parent| self.store.folder(parent, &path));
+                let outcome = match &folder {
+                    Ok(folder) if folder.is_fresh() => Outcome::Stored(None),
+                    Ok(_) => Outcome::Have(None),
+                    Err(why) => Outcome::Failed(why.clone()),
+                };
+                self.entry_outcome(id, &path, 0, outcome);
+                return Some(OpenFolder {
+                    folder,
+                    mode,
+                    mtime,
+                });
+            }
+            Kind::Symlink { target } => {
+                let made = parent.and_then(|parent| self.store.link(parent, &path, &target, mtime));
+                self.entry_outcome(id, &path, 0, made.unwrap_or_else(Outcome::Failed));
+            }
+            Kind::File { size } => {
+                let size = size.get();
+                let planned =
+                    parent.and_then(|parent| self.store.file(parent, &path, size, mtime, mode));
+                match planned {
+                    Ok(Planned::Incoming(incoming)) => {
+                        self.want(&Arc::new(Slot::new(id, self.algorithm, incoming)));
+                    }
+                    Ok(Planned::Have(other)) => {
+                        self.entry_outcome(id, &path, size, Outcome::Have(other));
+                    }
+                    Err(why) => self.entry_outcome(id, &path, size, Outcome::Failed(why)),
+                }
+            }
+        }
+        None
+    }
+
+    /// Asks for a file.
+    fn want(&self, slot: &Arc<Slot>) {
+        self.add_slot(slot);
+        self.ask(slot);
+    }
+
+    fn ask(&self, slot: &Arc<Slot>) {
+        let attempt = slot.attempt();
+        let held = slot
+            .incoming(attempt)
+            .is_some_and(|incoming| incoming.has_held());
+        self.link.outbox.push_want(Want {
+            entry: slot.entry,
+            attempt,
+            held,
+        });
+        if held {
+            self.to_hash.push((slot.clone(), attempt));
+        }
+    }
+
+    /// A file is not what its entry says any more.
+    fn start_anew(&self, changed: &Changed) -> Result<()> {
+        let Some(slot) = self.slot(changed.entry) else {
+            return if self.was_announced(changed.entry) {
+                Ok(())
+            } else {
+                Err(self.broken("a change of what was not announced"))
+            };
+        };
+        if changed.attempt != slot.attempt() + 1 {
+            return Err(self.broken("an attempt out of number"));
+        }
+        self.uncount(&slot);
+        let (size, mtime, mode): (FileSize, Time, Mode) =
+            (changed.size, changed.mtime, changed.mode);
+        let made = slot.start_anew(changed.attempt, self.algorithm, |before| {
+            self.store
+                .file(before.folder(), before.path(), size.get(), mtime, mode)
+        });
+        match made {
+            Anew::Ended => {}
+            Anew::Again => self.ask(&slot),
+            Anew::Outcome(outcome) => self.outcome(&slot, outcome, 0),
+        }
+        Ok(())
+    }
+
+    /// Gives an entry that never had a slot its outcome.
+    fn entry_outcome(
+        &self,
+        entry: EntryId,
+        path: &crate::relpath::RelPath,
+        size: u64,
+        outcome: Outcome,
+    ) {
+        self.record(
+            path,
+            &Ended {
+                size,
+                ..Ended::default()
+            },
+            &outcome,
+        );
+        self.link
+            .outbox
+            .push_outcome(EntryOutcome { entry, outcome });
+    }
+
+    /// The last words: what could not be finished, everything to disk, and the summary.
+    pub(super) fn conclude(&self, unannounced: u64) -> Result<()> {
+        for (path, why) in self.store.failed_folders() {
+            self.folder_failed(&path, why);
+        }
+        self.store.finish()?;
+        let summary = self.summarize(unannounced);
+        self.link.outbox.push(Message::Summary(summary));
+        self.link.outbox.close();
+        Ok(())
+    }
+}

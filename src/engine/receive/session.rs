@@ -1,0 +1,480 @@
+//! A receiving session: its control connection, and what its threads share.
+//!
+//! Must not touch the disk in the thread that reads the control connection: that one only
+//! decodes and hands on.
+
+use std::collections::{HashMap, VecDeque};
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU16, AtomicU64, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::Duration;
+
+use crate::digest::Algorithm;
+use crate::entry::EntryId;
+use crate::error::{Error, Result};
+use crate::outcome::{Outcome, Summary, Why};
+use crate::progress::{Counters, Event, Progress};
+use crate::relpath::RelPath;
+use crate::secure::{Channel, Fingerprint, Reader};
+use crate::session::{Link, SILENCE, SenderRules, Stop};
+use crate::store::StoreSession;
+use crate::wire::{EntryOutcome, FileVerified, Frame, Message, Verified, limits, read_frame};
+
+use super::planner::Task;
+use super::slot::Slot;
+
+/// How often the sender is told how far its files are.
+const REPORT: Duration = Duration::from_millis(200);
+
+/// What waits for a thread of the session; closed when the session is over.
+pub(super) struct Waiting<T> {
+    state: Mutex<(VecDeque<T>, bool)>,
+    changed: Condvar,
+}
+
+impl<T> Waiting<T> {
+    fn new() -> Self {
+        Self {
+            state: Mutex::new((VecDeque::new(), false)),
+            changed: Condvar::new(),
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, (VecDeque<T>, bool)> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Adds something; says how many wait now.
+    pub(super) fn push(&self, item: T) -> usize {
+        let mut state = self.state();
+        if !state.1 {
+            state.0.push_back(item);
+        }
+        let n = state.0.len();
+        drop(state);
+        self.changed.notify_one();
+        n
+    }
+
+    /// Waits for the next; none once it is closed.
+    pub(super) fn pop(&self) -> Option<T> {
+        let mut state = self.state();
+        loop {
+            if state.1 {
+                return None;
+            }
+            if let Some(item) = state.0.pop_front() {
+                return Some(item);
+            }
+            state = self
+                .changed
+                .wait(state)
+                .unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    pub(super) fn close(&self) {
+        let mut state = self.state();
+        state.1 = true;
+        state.0.clear();
+        drop(state);
+        self.changed.notify_all();
+    }
+}
+
+/// How a file ended, for the books.
+#[derive(Debug, Default)]
+pub(super) struct Ended {
+    pub(super) size: u64,
+    /// How many of its bytes had been counted as verified.
+    pub(super) verified: u64,
+    /// How many of its bytes did not travel.
+    pub(super) held_bytes: u64,
+    pub(super) is_file: bool,
+}
+
+/// A receiving session.
+pub(super) struct Receiving {
+    pub(super) session: u64,
+    pub(super) link: Arc<Link>,
+    pub(super) owner: Fingerprint,
+    pub(super) algorithm: Algorithm,
+    pub(super) store: Arc<StoreSession>,
+    pub(super) dir: PathBuf,
+    pub(super) progress: Arc<dyn Progress>,
+    pub(super) counters: Arc<Counters>,
+    pub(super) window: u32,
+    pub(super) lanes_left: AtomicU16,
+    pub(super) tasks: Waiting<Task>,
+    pub(super) to_hash: Waiting<(Arc<Slot>, u32)>,
+    slots: Mutex<HashMap<EntryId, Arc<Slot>>>,
+    /// Those of more than one chunk, for reports.
+    large: Mutex<HashMap<EntryId, (Arc<Slot>, u64)>>,
+    announced: AtomicU64,
+    outcomes: AtomicU64,
+    tally: Mutex<Summary>,
+}
+
+impl fmt::Debug for Receiving {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Receiving").field(&self.session).finish()
+    }
+}
+
+impl Stop for Receiving {
+    fn stop(&self) {
+        self.tasks.close();
+        self.to_hash.close();
+        let slots: Vec<_> = self.slots().values().cloned().collect();
+        for slot in slots {
+            slot.wake();
+        }
+    }
+}
+
+/// What a session is made of.
+pub(super) struct Parts {
+    pub(super) session: u64,
+    pub(super) link: Arc<Link>,
+    pub(super) owner: Fingerprint,
+    pub(super) algorithm: Algorithm,
+    pub(super) store: Arc<StoreSession>,
+    pub(super) dir: PathBuf,
+    pub(super) progress: Arc<dyn Progress>,
+    pub(super) counters: Arc<Counters>,
+    pub(super) window: u32,
+    pub(super) lanes: u16,
+}
+
+impl Receiving {
+    pub(super) fn new(parts: Parts) -> Arc<Self> {
+        let Parts {
+            session,
+            link,
+            owner,
+            algorithm,
+            store,
+            dir,
+            progress,
+            counters,
+            window,
+            lanes,
+        } = parts;
+        let receiving = Arc::new(Self {
+            session,
+            link,
+            owner,
+            algorithm,
+            store,
+            dir,
+            progress,
+            counters,
+            window,
+            lanes_left: AtomicU16::new(lanes),
+            tasks: Waiting::new(),
+            to_hash: Waiting::new(),
+            slots: Mutex::default(),
+            large: Mutex::default(),
+            announced: AtomicU64::new(0),
+            outcomes: AtomicU64::new(0),
+            tally: Mutex::default(),
+        });
+        let stop: Arc<dyn Stop> = receiving.clone();
+        receiving.link.stop_with(Arc::downgrade(&stop));
+        receiving
+    }
+
+    fn slots(&self) -> MutexGuard<'_, HashMap<EntryId, Arc<Slot>>> {
+        self.slots.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn large(&self) -> MutexGuard<'_, HashMap<EntryId, (Arc<Slot>, u64)>> {
+        self.large.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A wanted file that has no outcome.
+    pub(super) fn slot(&self, entry: EntryId) -> Option<Arc<Slot>> {
+        self.slots().get(&entry).cloned()
+    }
+
+    /// Whether there is, or was, such an entry.
+    pub(super) fn was_announced(&self, entry: EntryId) -> bool {
+        entry < self.announced.load(Ordering::Acquire)
+    }
+
+    pub(super) fn broken(&self, what: impl fmt::Display) -> Error {
+        Error::protocol(self.link.peer, what)
+    }
+
+    /// Takes up a wanted file.
+    pub(super) fn add_slot(&self, slot: &Arc<Slot>) {
+        self.slots().insert(slot.entry, slot.clone());
+        let size = slot.size();
+        if size > u64::from(crate::digest::CHUNK_SIZE) {
+            self.large().insert(slot.entry, (slot.clone(), 0));
+            self.progress.event(&Event::FileStarted {
+                session: self.session,
+                entry: slot.entry,
+                path: &slot.path,
+                size,
+                verified: &slot.verified,
+            });
+        }
+    }
+
+    /// Runs the session on its control connection, to its end.
+    pub(super) fn run(self: &Arc<Self>, channel: Channel) -> Result<Summary> {
+        let Channel {
+            mut reader,
+            mut writer,
+            ..
+        } = channel;
+        // A peer that stops reading must not hold its session up for ever.
+        let _ = writer.set_timeout(Some(SILENCE));
+        let unannounced = AtomicU64::new(0);
+        thread::scope(|scope| {
+            scope.spawn(|| self.link.write(&mut writer, REPORT, || self.report()));
+            scope.spawn(|| self.hold_files());
+            scope.spawn(|| {
+                let planned = self.plan().and_then(|ended| match ended {
+                    true => self.conclude(unannounced.load(Ordering::Acquire)),
+                    false => Ok(()),
+                });
+                match planned {
+                    Ok(()) => self.link.complete(),
+                    Err(error) => self.link.fail(error),
+                }
+            });
+            self.listen(&mut reader, &unannounced);
+        });
+        self.link.result()?;
+        Ok(*self.tally())
+    }
+
+    /// Handles what the sender says, to its end.
+    fn listen(&self, reader: &mut Reader, unannounced: &AtomicU64) {
+        let mut rules = SenderRules::new(self.window);
+        let mut buffer = Vec::new();
+        let timeout = reader.set_timeout(Some(SILENCE));
+        let ended = timeout
+            .map_err(|source| Error::Lost {
+                peer: self.link.peer,
+                source,
+            })
+            .and_then(|()| {
+                loop {
+                    match read_frame(reader, &mut buffer) {
+                        Ok(Frame::Message(Message::Abort(why))) => {
+                            break Err(Error::Aborted {
+                                peer: self.link.peer,
+                                why: why.to_string(),
+                            });
+                        }
+                        Ok(Frame::Message(message)) => {
+                            let outcomes = self.outcomes.load(Ordering::Acquire);
+                            if let Err(error) = rules.check(&message, outcomes) {
+                                break Err(self.broken(error));
+                            }
+                            let ends = matches!(message, Message::End(_));
+                            if let Err(error) = self.hear(message, unannounced) {
+                                break Err(error);
+                            }
+                            if ends {
+                                break Ok(());
+                            }
+                        }
+                        Ok(Frame::Chunk(_)) => {
+                            break Err(self.broken("a chunk on the control connection"));
+                        }
+                        Err(error) => break Err(self.link.wire_error(error)),
+                    }
+                }
+            });
+        let drained = match ended {
+            // The sender reads the summary, and then ends its side.
+            Ok(()) => self.wait_for_end(reader, &mut buffer),
+            Err(error) => Err(error),
+        };
+        if let Err(error) = drained {
+            self.link.fail(error);
+            let _ = reader.drain();
+        }
+        self.link.heard_end();
+    }
+
+    /// Reads pings until the sender ends its side, which it does after the summary.
+    fn wait_for_end(&self, reader: &mut Reader, buffer: &mut Vec<u8>) -> Result<()> {
+        loop {
+            match read_frame(reader, buffer) {
+                Ok(Frame::Message(Message::Ping(()))) => {}
+                Ok(Frame::Message(Message::Abort(why))) => {
+                    return Err(Error::Aborted {
+                        peer: self.link.peer,
+                        why: why.to_string(),
+                    });
+                }
+                Ok(_) => return Err(self.broken("a message behind the end")),
+                // All is stored and on disk once the summary is out: how the sender goes does
+                // not matter then.
+                Err(_) if self.link.is_over() => return Ok(()),
+                Err(error) => return Err(self.link.wire_error(error)),
+            }
+        }
+    }
+
+    fn hear(&self, message: Message, unannounced: &AtomicU64) -> Result<()> {
+        let task = match message {
+            Message::Entries(entries) => {
+                let n = entries.0.len() as u64;
+                self.announced.fetch_add(n, Ordering::AcqRel);
+                for entry in entries.0 {
+                    self.tasks.push(Task::Entry(entry));
+                }
+                return Ok(());
+            }
+            Message::Scanned(scanned) => {
+                let counters = &self.counters;
+                counters
+                    .entries_total
+                    .store(scanned.entries, Ordering::Relaxed);
+                counters.bytes_total.store(scanned.bytes, Ordering::Relaxed);
+                counters.scanned.store(scanned.complete, Ordering::Release);
+                return Ok(());
+            }
+            Message::DirEnd(end) => Task::DirEnd(end),
+            Message::Done(done) => Task::Done(done),
+            Message::Skipped(skipped) => Task::Skipped(skipped),
+            Message::Changed(changed) => Task::Changed(changed),
+            Message::End(end) => {
+                unannounced.store(end.unannounced, Ordering::Release);
+                Task::End
+            }
+            _ => return Ok(()),
+        };
+        // Honest senders stay far below: an entry, a folder's end, and for each file as many
+        // attempts as there may be and its end.
+        let most = self.window as usize * (2 + 2 * limits::MAX_ATTEMPTS as usize);
+        if self.tasks.push(task) > most {
+            return Err(self.broken("more messages than its entries can have"));
+        }
+        Ok(())
+    }
+
+    /// How far the large files are that have moved since it was last asked.
+    fn report(&self) -> Option<Message> {
+        let mut list = Vec::new();
+        for (&entry, (slot, told)) in self.large().iter_mut() {
+            let bytes = slot.verified.load(Ordering::Relaxed);
+            if bytes != *told && list.len() < limits::MAX_VERIFIED {
+                *told = bytes;
+                list.push(FileVerified { entry, bytes });
+            }
+        }
+        (!list.is_empty()).then(|| Message::Verified(Verified(list)))
+    }
+
+    pub(super) fn count_verified(&self, bytes: u64, held: bool) {
+        Counters::add(&self.counters.bytes_done, bytes);
+        if held {
+            Counters::add(&self.counters.bytes_kept, bytes);
+        }
+    }
+
+    /// What was verified of a file does not count: it starts anew.
+    pub(super) fn uncount(&self, slot: &Slot) {
+        let verified = slot.verified.load(Ordering::Relaxed);
+        self.counters
+            .bytes_done
+            .fetch_sub(verified, Ordering::Relaxed);
+    }
+
+    /// Fails a file.
+    pub(super) fn fail_slot(&self, slot: &Arc<Slot>, why: Why) {
+        if slot.end() {
+            self.outcome(slot, Outcome::Failed(why), 0);
+        }
+    }
+
+    /// Gives a wanted file its one outcome.
+    pub(super) fn outcome(&self, slot: &Arc<Slot>, outcome: Outcome, held_bytes: u64) {
+        if self.slots().remove(&slot.entry).is_none() {
+            return;
+        }
+        if self.large().remove(&slot.entry).is_some() {
+            self.progress.event(&Event::FileEnded {
+                session: self.session,
+                entry: slot.entry,
+            });
+        }
+        let ended = Ended {
+            size: slot.size(),
+            verified: slot.verified.load(Ordering::Relaxed),
+            held_bytes,
+            is_file: true,
+        };
+        self.record(&slot.path, &ended, &outcome);
+        self.link.outbox.push_outcome(EntryOutcome {
+            entry: slot.entry,
+            outcome,
+        });
+    }
+
+    /// Enters an outcome into the books, before it is told.
+    pub(super) fn record(&self, path: &RelPath, ended: &Ended, outcome: &Outcome) {
+        let mut tally = self.tally();
+        match outcome {
+            Outcome::Stored(other) => {
+                tally.stored += 1;
+                tally.files += u64::from(ended.is_file);
+                tally.bytes += ended.size;
+                tally.held_bytes += ended.held_bytes;
+                tally.renamed += u64::from(other.is_some());
+            }
+            Outcome::Have(_) => {
+                tally.have += 1;
+                tally.have_bytes += ended.size;
+            }
+            Outcome::Failed(_) => tally.failed += 1,
+        }
+        drop(tally);
+        let left = ended.size.saturating_sub(ended.verified);
+        let kept = matches!(outcome, Outcome::Have(_));
+        self.count_verified(left, kept);
+        Counters::add(&self.counters.entries_done, 1);
+        self.outcomes.fetch_add(1, Ordering::AcqRel);
+        let plain = matches!(outcome, Outcome::Stored(None) | Outcome::Have(None));
+        if !plain || self.progress.wants_every_entry() {
+            self.progress.event(&Event::Entry {
+                session: self.session,
+                path: path.as_path(),
+                outcome,
+            });
+        }
+    }
+
+    /// A folder is there, but its time or mode could not be set.
+    pub(super) fn folder_failed(&self, path: &RelPath, why: Why) {
+        let mut tally = self.tally();
+        tally.stored = tally.stored.saturating_sub(1);
+        tally.failed += 1;
+        drop(tally);
+        self.progress.event(&Event::Entry {
+            session: self.session,
+            path: path.as_path(),
+            outcome: &Outcome::Failed(why),
+        });
+    }
+
+    fn tally(&self) -> MutexGuard<'_, Summary> {
+        self.tally.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The session in numbers, with what the sender could not even announce.
+    pub(super) fn summarize(&self, unannounced: u64) -> Summary {
+        let mut tally = self.tally();
+        tally.failed = tally.failed.saturating_add(unannounced);
+        *tally
+    }
+}

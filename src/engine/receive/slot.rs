@@ -1,0 +1,334 @@
+//! What a receiving session knows of one wanted file.
+//!
+//! Must not touch the store while it is locked: chunks are claimed under the lock and written
+//! outside it, so that lanes do not wait for each other's disk.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+
+use crate::digest::{Algorithm, Digest, FileDigest, chunk_count, chunk_len};
+use crate::entry::EntryId;
+use crate::outcome::{Outcome, Why};
+use crate::relpath::RelPath;
+use crate::store::{HeldFile, Incoming, Planned};
+use crate::wire::{ChunkHeader, Encoding};
+
+/// A wanted file that has no outcome.
+#[derive(Debug)]
+pub(super) struct Slot {
+    pub(super) entry: EntryId,
+    pub(super) path: RelPath,
+    state: Mutex<State>,
+    /// Signals that no chunk is being written, or that held digests were used up.
+    changed: Condvar,
+    /// How many of its bytes have been verified.
+    pub(super) verified: Arc<AtomicU64>,
+}
+
+#[derive(Debug)]
+struct State {
+    attempt: u32,
+    size: u64,
+    digest: FileDigest,
+    /// None once it has ended.
+    incoming: Option<Arc<Incoming>>,
+    /// Chunks that are being written.
+    writing: Vec<u64>,
+    /// Digests of held chunks that the sender has been told and has not answered.
+    held: HashMap<u64, Digest>,
+    /// The file that held chunks are in, if it is another than the partial.
+    elsewhere: Option<Arc<HeldFile>>,
+    /// Chunks that are to be copied from there, should it come to that.
+    keep: Vec<(u64, Digest)>,
+    held_bytes: u64,
+    done: Option<Digest>,
+}
+
+/// A chunk that may be written.
+#[derive(Debug)]
+pub(super) struct Claim {
+    pub(super) incoming: Arc<Incoming>,
+    pub(super) size: u64,
+    attempt: u32,
+    index: u64,
+    length: u32,
+}
+
+/// What another attempt came to.
+#[derive(Debug)]
+pub(super) enum Anew {
+    /// The file had ended.
+    Ended,
+    /// It is wanted again.
+    Again,
+    /// It is not wanted any more.
+    Outcome(Outcome),
+}
+
+/// How a sender broke the rules with a chunk.
+pub(super) type Broken = &'static str;
+
+/// A file of which everything is there.
+#[derive(Debug)]
+pub(super) struct Finished {
+    pub(super) incoming: Arc<Incoming>,
+    /// Whether its digest is what the sender said.
+    pub(super) intact: bool,
+    pub(super) elsewhere: Option<Arc<HeldFile>>,
+    pub(super) keep: Vec<(u64, Digest)>,
+    pub(super) held_bytes: u64,
+}
+
+impl Slot {
+    pub(super) fn new(entry: EntryId, algorithm: Algorithm, incoming: Incoming) -> Self {
+        let (path, size) = (incoming.path().clone(), incoming.size());
+        Self {
+            entry,
+            path,
+            state: Mutex::new(State::new(0, size, algorithm, incoming)),
+            changed: Condvar::new(),
+            verified: Arc::default(),
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Its current attempt.
+    pub(super) fn attempt(&self) -> u32 {
+        self.state().attempt
+    }
+
+    /// Its size in this attempt, in bytes.
+    pub(super) fn size(&self) -> u64 {
+        self.state().size
+    }
+
+    /// What is being received in `attempt`; none where that is over.
+    pub(super) fn incoming(&self, attempt: u32) -> Option<Arc<Incoming>> {
+        let state = self.state();
+        state.incoming.clone().filter(|_| state.attempt == attempt)
+    }
+
+    /// Begins another attempt, with what `make` makes of the one before. Waits until no chunk is
+    /// being written.
+    pub(super) fn start_anew(
+        &self,
+        attempt: u32,
+        algorithm: Algorithm,
+        make: impl FnOnce(&Incoming) -> Result<Planned, Why>,
+    ) -> Anew {
+        let mut state = self.state();
+        // From here on no chunk of the attempt before is claimed.
+        state.attempt = attempt;
+        while !state.writing.is_empty() {
+            state = self
+                .changed
+                .wait(state)
+                .unwrap_or_else(PoisonError::into_inner);
+        }
+        let Some(before) = state.incoming.take() else {
+            return Anew::Ended;
+        };
+        state.elsewhere = None;
+        state.held.clear();
+        self.changed.notify_all();
+        drop(state);
+        let made = make(&before);
+        drop(before);
+        match made {
+            Ok(Planned::Incoming(incoming)) => {
+                let size = incoming.size();
+                *self.state() = State::new(attempt, size, algorithm, incoming);
+                self.verified.store(0, Ordering::Relaxed);
+                Anew::Again
+            }
+            Ok(Planned::Have(other)) => Anew::Outcome(Outcome::Have(other)),
+            Err(why) => Anew::Outcome(Outcome::Failed(why)),
+        }
+    }
+
+    /// Claims a chunk for writing. None for one that is not needed (any more).
+    pub(super) fn claim(&self, chunk: &ChunkHeader) -> Result<Option<Claim>, Broken> {
+        let mut state = self.state();
+        if chunk.attempt > state.attempt {
+            return Err("a chunk of an attempt that has not begun");
+        }
+        let Some(incoming) = state.incoming.clone() else {
+            return Ok(None);
+        };
+        if chunk.attempt < state.attempt {
+            return Ok(None);
+        }
+        let count = chunk_count(state.size);
+        if chunk.index >= count {
+            return Err("a chunk behind the end of its file");
+        }
+        if chunk.length != chunk_len(state.size, chunk.index) || chunk.whole != (count == 1) {
+            return Err("a chunk of the wrong length");
+        }
+        if state.digest.has(chunk.index) || state.writing.contains(&chunk.index) {
+            return Ok(None);
+        }
+        let held = state.held.remove(&chunk.index);
+        if chunk.encoding == Encoding::Held && held != Some(chunk.digest) {
+            return Err("a chunk said to be held that is not");
+        }
+        if held.is_some() {
+            self.changed.notify_all();
+        }
+        state.writing.push(chunk.index);
+        Ok(Some(Claim {
+            incoming,
+            size: state.size,
+            attempt: state.attempt,
+            index: chunk.index,
+            length: chunk.length,
+        }))
+    }
+
+    /// Takes a claimed chunk as done: written, or `held`. Gives the file if that was the last.
+    pub(super) fn done_chunk(
+        &self,
+        claim: Claim,
+        digest: Digest,
+        held: bool,
+    ) -> Result<Option<Finished>, Broken> {
+        let Claim {
+            incoming,
+            attempt,
+            index,
+            length,
+            ..
+        } = claim;
+        let is_elsewhere = incoming.held_is_elsewhere();
+        drop(incoming);
+        let mut state = self.state();
+        state.release(index);
+        self.changed.notify_all();
+        if state.attempt != attempt {
+            return Ok(None);
+        }
+        if state.digest.push(index, digest).is_err() {
+            return Err("a chunk too far ahead of the first missing one");
+        }
+        if held {
+            state.held_bytes += u64::from(length);
+            if is_elsewhere {
+                state.keep.push((index, digest));
+            }
+        }
+        self.verified.fetch_add(length.into(), Ordering::Relaxed);
+        if chunk_count(state.size) == 1 {
+            state.done = Some(digest);
+        }
+        Ok(state.finish())
+    }
+
+    /// Gives a claimed chunk back, because the file failed.
+    pub(super) fn give_up(&self, claim: Claim) {
+        let index = claim.index;
+        drop(claim);
+        self.state().release(index);
+        self.changed.notify_all();
+    }
+
+    /// Takes the sender's word that all has been sent. Gives the file if all has arrived.
+    pub(super) fn done(&self, attempt: u32, digest: Digest) -> Option<Finished> {
+        let mut state = self.state();
+        if state.attempt != attempt || state.done.is_some() {
+            return None;
+        }
+        state.done = Some(digest);
+        state.finish()
+    }
+
+    /// Ends the file without more ado; says whether it had not ended before.
+    pub(super) fn end(&self) -> bool {
+        let ended = self.state().incoming.take();
+        self.changed.notify_all();
+        ended.is_some()
+    }
+
+    /// Says where held chunks are, if not in the partial.
+    pub(super) fn set_elsewhere(&self, attempt: u32, file: &Arc<HeldFile>) {
+        let mut state = self.state();
+        if state.attempt == attempt {
+            state.elsewhere = Some(file.clone());
+        }
+    }
+
+    /// Notes the digests of held chunks from `first` on, before the sender is told. Waits while
+    /// there are `most` that the sender has not answered. False where the attempt is over, or
+    /// `is_over` says so.
+    pub(super) fn hold(
+        &self,
+        attempt: u32,
+        first: u64,
+        digests: &[Option<Digest>],
+        most: usize,
+        is_over: impl Fn() -> bool,
+    ) -> bool {
+        let mut state = self.state();
+        loop {
+            if state.attempt != attempt || state.incoming.is_none() || is_over() {
+                return false;
+            }
+            if state.held.len() + digests.len() <= most {
+                break;
+            }
+            state = self
+                .changed
+                .wait(state)
+                .unwrap_or_else(PoisonError::into_inner);
+        }
+        let held = (first..).zip(digests);
+        state
+            .held
+            .extend(held.filter_map(|(index, digest)| Some((index, (*digest)?))));
+        true
+    }
+
+    /// Wakes whoever waits for something of it.
+    pub(super) fn wake(&self) {
+        drop(self.state());
+        self.changed.notify_all();
+    }
+}
+
+impl State {
+    fn new(attempt: u32, size: u64, algorithm: Algorithm, incoming: Incoming) -> Self {
+        Self {
+            attempt,
+            size,
+            digest: FileDigest::new(algorithm, size),
+            incoming: Some(Arc::new(incoming)),
+            writing: Vec::new(),
+            held: HashMap::new(),
+            elsewhere: None,
+            keep: Vec::new(),
+            held_bytes: 0,
+            done: None,
+        }
+    }
+
+    fn release(&mut self, index: u64) {
+        self.writing.retain(|&writing| writing != index);
+    }
+
+    fn finish(&mut self) -> Option<Finished> {
+        let (digest, said) = (self.digest.finish()?, self.done?);
+        if !self.writing.is_empty() {
+            return None;
+        }
+        Some(Finished {
+            incoming: self.incoming.take()?,
+            intact: digest == said,
+            elsewhere: self.elsewhere.take(),
+            keep: std::mem::take(&mut self.keep),
+            held_bytes: self.held_bytes,
+        })
+    }
+}

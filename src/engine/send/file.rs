@@ -1,0 +1,280 @@
+//! A file that is being sent: opening it, reading it once, and noticing when it changes.
+//!
+//! Must not know sockets or messages.
+
+use std::fs::{File, Metadata, OpenOptions};
+use std::io;
+use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+
+use rustix::fs::{OFlags, SeekFrom};
+
+use crate::digest::{
+    Algorithm, CHUNK_SIZE, Digest, FileDigest, chunk_count, chunk_len, chunk_offset,
+};
+use crate::entry::{EntryId, FileSize, Mode, Time};
+use crate::error::reason;
+use crate::manifest::mtime_of;
+use crate::outcome::Why;
+use crate::relpath::RelPath;
+use crate::text::Text;
+
+/// What a file was when it was announced.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Announced {
+    pub(super) size: u64,
+    pub(super) mtime: Time,
+}
+
+/// One attempt at sending a file.
+#[derive(Debug)]
+pub(super) struct SendFile {
+    pub(super) entry: EntryId,
+    pub(super) attempt: u32,
+    pub(super) path: RelPath,
+    pub(super) announced: Announced,
+    source: PathBuf,
+    opened: OnceLock<Result<Opened, Trouble>>,
+    progress: Mutex<Sent>,
+    /// Whether nothing more of this attempt is to be sent.
+    over: AtomicBool,
+    /// How many of its bytes the receiver has verified.
+    pub(super) verified: Arc<AtomicU64>,
+}
+
+#[derive(Debug)]
+struct Opened {
+    file: File,
+    stamp: Stamp,
+    sparse: bool,
+}
+
+#[derive(Debug)]
+struct Sent {
+    digest: FileDigest,
+    left: u64,
+}
+
+/// What tells whether a file was changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Stamp {
+    size: u64,
+    mtime: (i64, i64),
+    ctime: (i64, i64),
+}
+
+impl Stamp {
+    fn of(meta: &Metadata) -> Self {
+        Self {
+            size: meta.len(),
+            mtime: (meta.mtime(), meta.mtime_nsec()),
+            ctime: (meta.ctime(), meta.ctime_nsec()),
+        }
+    }
+}
+
+/// Why an attempt comes to nothing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Trouble {
+    /// The file is not what was announced, or changed while it was read.
+    Changed,
+    /// It cannot be sent.
+    Skip(Why),
+}
+
+impl From<io::Error> for Trouble {
+    fn from(error: io::Error) -> Self {
+        match error.kind() {
+            // It was longer when it was announced.
+            io::ErrorKind::UnexpectedEof => Self::Changed,
+            io::ErrorKind::NotFound => Self::Skip(Why::Vanished),
+            _ => Self::Skip(Why::Unreadable(Text::new(reason(&error)))),
+        }
+    }
+}
+
+/// What a file is now, for another attempt.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Now {
+    pub(super) size: FileSize,
+    pub(super) mtime: Time,
+    pub(super) mode: Mode,
+}
+
+/// What was read of a chunk.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Read {
+    /// The buffer holds it.
+    Data,
+    /// It is a hole; the buffer holds zeros.
+    Hole,
+}
+
+impl SendFile {
+    pub(super) fn new(
+        entry: EntryId,
+        attempt: u32,
+        path: RelPath,
+        announced: Announced,
+        source: PathBuf,
+        algorithm: Algorithm,
+    ) -> Self {
+        Self {
+            entry,
+            attempt,
+            path,
+            announced,
+            source,
+            opened: OnceLock::new(),
+            progress: Mutex::new(Sent {
+                digest: FileDigest::new(algorithm, announced.size),
+                left: chunk_count(announced.size),
+            }),
+            over: AtomicBool::new(false),
+            verified: Arc::default(),
+        }
+    }
+
+    pub(super) fn is_small(&self) -> bool {
+        self.announced.size <= u64::from(CHUNK_SIZE)
+    }
+
+    pub(super) fn is_over(&self) -> bool {
+        self.over.load(Ordering::Acquire)
+    }
+
+    /// Ends the attempt; says whether this call was the one that did.
+    pub(super) fn end(&self) -> bool {
+        !self.over.swap(true, Ordering::AcqRel)
+    }
+
+    fn open(&self) -> Result<(File, Metadata), Trouble> {
+        let file = OpenOptions::new()
+            .read(true)
+            // What was a file when the walk came by may be a fifo or a link now.
+            .custom_flags(flags(OFlags::NOFOLLOW | OFlags::NONBLOCK))
+            .open(&self.source)
+            .map_err(
+                |e| match e.raw_os_error().map(rustix::io::Errno::from_raw_os_error) {
+                    Some(rustix::io::Errno::LOOP | rustix::io::Errno::NXIO) => {
+                        Trouble::Skip(Why::Special)
+                    }
+                    _ => Trouble::from(e),
+                },
+            )?;
+        let meta = file.metadata()?;
+        if !meta.is_file() {
+            return Err(Trouble::Skip(Why::Special));
+        }
+        Ok((file, meta))
+    }
+
+    fn is_as_announced(&self, meta: &Metadata) -> bool {
+        meta.len() == self.announced.size && mtime_of(meta) == self.announced.mtime
+    }
+
+    /// Reads a whole small file into `buffer`.
+    pub(super) fn read_small(&self, buffer: &mut Vec<u8>) -> Result<(), Trouble> {
+        let file = OpenOptions::new()
+            .read(true)
+            .custom_flags(flags(OFlags::NOFOLLOW | OFlags::NONBLOCK))
+            .open(&self.source)?;
+        let size = usize::try_from(self.announced.size).map_err(|_| Trouble::Changed)?;
+        buffer.resize(size, 0);
+        let read = file.read_exact_at(buffer, 0);
+        // Looked at after reading: what it is now, when nothing can change any more what was
+        // read, must be what it was when it was announced.
+        let meta = file.metadata()?;
+        if !meta.is_file() {
+            return Err(Trouble::Skip(Why::Special));
+        }
+        read?;
+        if self.is_as_announced(&meta) {
+            Ok(())
+        } else {
+            Err(Trouble::Changed)
+        }
+    }
+
+    fn opened(&self) -> Result<&Opened, Trouble> {
+        let opened = self.opened.get_or_init(|| {
+            let (file, meta) = self.open()?;
+            if !self.is_as_announced(&meta) {
+                return Err(Trouble::Changed);
+            }
+            // Only advice, for a file that is read once from its beginning to its end.
+            let _ = rustix::fs::fadvise(&file, 0, None, rustix::fs::Advice::Sequential);
+            Ok(Opened {
+                file,
+                stamp: Stamp::of(&meta),
+                sparse: meta.blocks().saturating_mul(512) < meta.len(),
+            })
+        });
+        opened.as_ref().map_err(Clone::clone)
+    }
+
+    /// Reads chunk `index` into `buffer`.
+    pub(super) fn read_chunk(&self, index: u64, buffer: &mut Vec<u8>) -> Result<Read, Trouble> {
+        let opened = self.opened()?;
+        let (offset, length) = (chunk_offset(index), chunk_len(self.announced.size, index));
+        buffer.resize(length as usize, 0);
+        if opened.sparse && is_hole(&opened.file, offset, length) {
+            buffer.fill(0);
+            return Ok(Read::Hole);
+        }
+        opened.file.read_exact_at(buffer, offset)?;
+        Ok(Read::Data)
+    }
+
+    /// Takes the digest of a chunk that was sent. After the last one it looks whether the file
+    /// was left alone all the while, and gives its digest.
+    pub(super) fn sent(&self, index: u64, digest: Digest) -> Result<Option<Digest>, Trouble> {
+        let mut sent = self.progress.lock().unwrap_or_else(PoisonError::into_inner);
+        // Lanes take chunks in order, so none can be far ahead.
+        let pushed = sent.digest.push(index, digest);
+        sent.left = sent.left.saturating_sub(1);
+        if sent.left > 0 && pushed.is_ok() {
+            return Ok(None);
+        }
+        let digest = sent.digest.finish();
+        drop(sent);
+        let opened = self.opened()?;
+        if Stamp::of(&opened.file.metadata()?) != opened.stamp {
+            return Err(Trouble::Changed);
+        }
+        digest.map(Some).ok_or(Trouble::Changed)
+    }
+
+    /// What the file is now.
+    pub(super) fn look_again(&self) -> Result<Now, Why> {
+        let look = || -> Result<Now, Trouble> {
+            let (_, meta) = self.open()?;
+            let size = FileSize::try_from(meta.len())
+                .map_err(|e| Trouble::Skip(Why::Unreadable(Text::new(e))))?;
+            Ok(Now {
+                size,
+                mtime: mtime_of(&meta),
+                mode: Mode::from_stat(meta.mode()),
+            })
+        };
+        look().map_err(|trouble| match trouble {
+            Trouble::Skip(why) => why,
+            Trouble::Changed => Why::Changed,
+        })
+    }
+}
+
+fn flags(flags: OFlags) -> i32 {
+    // The bits are those of open(2), whose type is a C int.
+    flags.bits().cast_signed()
+}
+
+fn is_hole(file: &File, offset: u64, length: u32) -> bool {
+    match rustix::fs::seek(file, SeekFrom::Data(offset)) {
+        Ok(data) => data >= offset + u64::from(length),
+        // No data from here to the end.
+        Err(e) => e == rustix::io::Errno::NXIO,
+    }
+}

@@ -1,0 +1,588 @@
+//! The sending engine: connects, offers, announces, answers what is wanted, and tries again when
+//! the connection is lost.
+//!
+//! Must not decide what is stored: the receiver does.
+
+mod announce;
+mod file;
+mod lane;
+mod queue;
+
+use std::collections::HashMap;
+use std::fmt;
+use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
+use std::sync::atomic::{AtomicBool, AtomicU16, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crate::digest::{Algorithm, CHUNK_SIZE, chunk_count};
+use crate::entry::{Entry, EntryId, Kind};
+use crate::error::{Error, Result};
+use crate::manifest::Roots;
+use crate::outcome::{Outcome, Summary};
+use crate::progress::{Counters, Event, Peer, Progress};
+use crate::relpath::RelPath;
+use crate::secure::{Channel, Identity, Reader, Tls};
+use crate::session::{FIRST_WORDS, Link, Ours, PING_INTERVAL, SILENCE, Stop};
+use crate::wire::{
+    Accept, End, EntryOutcome, Frame, Held, Message, Offer, Verified, Want, limits, read_frame,
+};
+
+use super::cancel::Cancel;
+use super::next_session;
+use super::options::SendOptions;
+
+use announce::{Credits, SharedCounters};
+use file::{Announced, SendFile};
+use queue::Queue;
+
+/// How long connecting to one address may take.
+const CONNECT: Duration = Duration::from_secs(10);
+/// How long the sender waits before it tries again, at first and at most.
+const BACKOFF: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(5));
+
+/// Sends files and folders, and returns when all of them are there, or it is known which are
+/// not. A lost connection is made anew for as long as [`SendOptions::retry`] says; what is there
+/// already does not travel again.
+pub fn send(
+    identity: &Identity,
+    options: &SendOptions,
+    progress: &Arc<dyn Progress>,
+    cancel: &Cancel,
+) -> Result<Summary> {
+    let roots = Roots::new(&options.paths)?;
+    let sender = Sender {
+        tls: Tls::new(identity)?,
+        roots,
+        options,
+        progress,
+        cancel,
+    };
+    let mut before = Summary::default();
+    let mut lost: Option<Instant> = None;
+    let mut wait = BACKOFF.0;
+    let mut worked = false;
+    loop {
+        let session = next_session();
+        let mut tally = Tally::default();
+        let error = match sender.session(session, &mut tally) {
+            Ok(summary) => return Ok(all_sessions(&before, summary)),
+            Err(error) => error,
+        };
+        if cancel.is_cancelled() {
+            return Err(Error::Cancelled);
+        }
+        if tally.summary.stored > 0 || tally.moved > 0 {
+            lost = None;
+            wait = BACKOFF.0;
+        }
+        before = before.plus(&tally.summary);
+        // Only what worked once is tried again: a wrong address is said at once.
+        worked |= tally.began;
+        let again = error.is_lost_connection() || is_unreachable(&error);
+        let since = *lost.get_or_insert_with(Instant::now);
+        if !worked || !again || since.elapsed() + wait > options.retry {
+            return Err(error);
+        }
+        progress.event(&Event::Retrying {
+            session,
+            error: &error,
+            wait,
+        });
+        if cancel.wait(wait) {
+            return Err(Error::Cancelled);
+        }
+        wait = (wait * 2).min(BACKOFF.1);
+    }
+}
+
+/// Whether the receiver may just be about to come back.
+fn is_unreachable(error: &Error) -> bool {
+    matches!(
+        error,
+        Error::Connect { .. } | Error::Resolve { .. } | Error::NotXfer { .. }
+    )
+}
+
+/// The last session's summary, with what earlier ones stored counted as stored: the last one
+/// found it there.
+fn all_sessions(before: &Summary, last: Summary) -> Summary {
+    let mut all = last;
+    all.stored += before.stored;
+    all.files += before.files;
+    all.bytes += before.bytes;
+    all.held_bytes = last.held_bytes;
+    all.renamed += before.renamed;
+    all.have = last.have.saturating_sub(before.stored);
+    all.have_bytes = last.have_bytes.saturating_sub(before.bytes);
+    all
+}
+
+/// What is known of a session from outside it.
+#[derive(Debug, Default)]
+struct Tally {
+    began: bool,
+    moved: u64,
+    summary: Summary,
+}
+
+struct Sender<'a> {
+    tls: Tls,
+    roots: Roots,
+    options: &'a SendOptions,
+    progress: &'a Arc<dyn Progress>,
+    cancel: &'a Cancel,
+}
+
+impl Sender<'_> {
+    /// One session, from connecting to its summary.
+    fn session(&self, session: u64, tally: &mut Tally) -> Result<Summary> {
+        let (mut channel, addr) = self.connect()?;
+        let counters = Arc::new(Counters::default());
+        channel.count_wire(counters.clone());
+        let offer = Offer {
+            algorithm: self.options.algorithm,
+            chunk_size: CHUNK_SIZE,
+            lanes: self.options.lanes,
+        };
+        let ours = Ours {
+            fingerprint: self.tls.fingerprint(),
+            name: &self.options.name,
+            open: self.options.open,
+        };
+        let (peer, accept) = crate::session::offer(&mut channel, ours, &offer)?;
+        tally.began = true;
+        let sending = Sending {
+            session,
+            peer: &peer,
+            link: Arc::new(Link::new(channel.peer, channel.closer.clone())),
+            algorithm: self.options.algorithm,
+            roots: &self.roots,
+            progress: self.progress,
+            counters: &counters,
+            stopper: Arc::new(Stopper {
+                queue: Queue::default(),
+                credits: Credits::new(accept.window),
+            }),
+            items: Mutex::default(),
+            all_announced: AtomicBool::new(false),
+            announced: AtomicU64::new(0),
+            unannounced: AtomicU64::new(0),
+            lanes: AtomicU16::new(0),
+            stored: Mutex::default(),
+        };
+        let stop: Arc<dyn Stop> = sending.stopper.clone();
+        sending.link.stop_with(Arc::downgrade(&stop));
+        let link = sending.link.clone();
+        let _cancel = self.cancel.on_cancel(move || link.fail(Error::Cancelled));
+        self.progress.event(&Event::Started {
+            session,
+            role: crate::outcome::Role::Sender,
+            peer: &peer,
+            counters: &counters,
+        });
+        let result = sending.run(channel, addr, &accept, &self.tls);
+        tally.moved = Counters::get(&counters.bytes_done);
+        tally.summary = *sending
+            .stored
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        match &result {
+            Ok(summary) => self.progress.event(&Event::Finished { session, summary }),
+            Err(error) => self.progress.event(&Event::Failed { session, error }),
+        }
+        result
+    }
+
+    /// Connects to the first of the host's addresses that answers.
+    fn connect(&self) -> Result<(Channel, SocketAddr)> {
+        let (host, port) = (self.options.host.as_str(), self.options.port);
+        let resolve = |source| Error::Resolve {
+            host: host.to_owned(),
+            source,
+        };
+        let mut error = None;
+        for addr in (host, port).to_socket_addrs().map_err(resolve)? {
+            if self.cancel.is_cancelled() {
+                return Err(Error::Cancelled);
+            }
+            self.progress.event(&Event::Connecting { addr });
+            match dial(&self.tls, addr) {
+                Ok(channel) => return Ok((channel, addr)),
+                // The first error is about the address that the system prefers.
+                Err(e) => error = error.or(Some(e)),
+            }
+        }
+        Err(error.unwrap_or_else(|| resolve(std::io::ErrorKind::NotFound.into())))
+    }
+}
+
+/// Connects to an address.
+fn dial(tls: &Tls, addr: SocketAddr) -> Result<Channel> {
+    let stream = TcpStream::connect_timeout(&addr, CONNECT)
+        .map_err(|source| Error::Connect { addr, source })?;
+    tls.connect(stream, FIRST_WORDS)
+}
+
+/// What others wait on in a sending session.
+struct Stopper {
+    queue: Queue,
+    credits: Credits,
+}
+
+impl Stop for Stopper {
+    fn stop(&self) {
+        self.queue.close();
+        self.credits.stop();
+    }
+}
+
+/// A sending session.
+struct Sending<'a> {
+    session: u64,
+    peer: &'a Peer,
+    link: Arc<Link>,
+    algorithm: Algorithm,
+    roots: &'a Roots,
+    progress: &'a Arc<dyn Progress>,
+    counters: &'a SharedCounters,
+    stopper: Arc<Stopper>,
+    /// The entries that have been announced and have no outcome.
+    items: Mutex<HashMap<EntryId, Item>>,
+    all_announced: AtomicBool,
+    announced: AtomicU64,
+    unannounced: AtomicU64,
+    /// How many lanes are at work.
+    lanes: AtomicU16,
+    /// What has been stored, by the outcomes that arrived.
+    stored: Mutex<Summary>,
+}
+
+impl fmt::Debug for Sending<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Sending").field(&self.session).finish()
+    }
+}
+
+impl std::ops::Deref for Sending<'_> {
+    type Target = Stopper;
+    fn deref(&self) -> &Stopper {
+        &self.stopper
+    }
+}
+
+/// An entry that has no outcome.
+#[derive(Debug)]
+struct Item {
+    path: RelPath,
+    is_file: bool,
+    announced: Announced,
+    attempt: u32,
+    file: Option<Arc<SendFile>>,
+    /// How many of its bytes count as done.
+    counted: u64,
+    /// How many of its chunks the receiver has said whether it holds.
+    held_until: u64,
+}
+
+impl Item {
+    fn of(entry: &Entry) -> Self {
+        Self {
+            path: entry.path.clone(),
+            is_file: matches!(entry.kind, Kind::File { .. }),
+            announced: Announced {
+                size: entry.size(),
+                mtime: entry.mtime,
+            },
+            attempt: 0,
+            file: None,
+            counted: 0,
+            held_until: 0,
+        }
+    }
+
+    fn start_anew(&mut self, attempt: u32, announced: Announced) {
+        self.attempt = attempt;
+        self.announced = announced;
+        self.held_until = 0;
+    }
+
+    /// Counts `bytes` of it as done, and says how many of them had not been.
+    fn count(&mut self, bytes: u64) -> u64 {
+        let more = bytes.saturating_sub(self.counted);
+        self.counted += more;
+        more
+    }
+}
+
+impl Sending<'_> {
+    fn items(&self) -> MutexGuard<'_, HashMap<EntryId, Item>> {
+        self.items.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn run(
+        &self,
+        channel: Channel,
+        addr: SocketAddr,
+        accept: &Accept,
+        tls: &Tls,
+    ) -> Result<Summary> {
+        let Channel {
+            mut reader,
+            mut writer,
+            fingerprint,
+            ..
+        } = channel;
+        let lanes = accept.lanes.clamp(1, limits::MAX_LANES);
+        self.lanes.store(lanes, Ordering::Release);
+        // A peer that stops reading must not hold its session up for ever.
+        let _ = writer.set_timeout(Some(SILENCE));
+        let summary = thread::scope(|scope| {
+            scope.spawn(|| self.link.write(&mut writer, PING_INTERVAL, || None));
+            let (to_announce, steps) = announce::steps();
+            scope.spawn(move || announce::walk(self.roots, self.counters, &to_announce));
+            scope.spawn(move || self.announce(&steps));
+            for _ in 0..lanes {
+                scope.spawn(
+                    move || match lane::connect(tls, addr, fingerprint, accept.secret) {
+                        Ok(mut channel) => {
+                            channel.count_wire(self.counters.clone());
+                            self.link.add_lane(channel.closer.clone());
+                            self.lane(channel);
+                        }
+                        Err(error) => self.link.fail(error),
+                    },
+                );
+            }
+            self.listen(&mut reader)
+        });
+        self.link.result()?;
+        summary.ok_or_else(|| Error::protocol(self.link.peer, "an end without a summary"))
+    }
+
+    /// Handles what the receiver says, to its end.
+    fn listen(&self, reader: &mut Reader) -> Option<Summary> {
+        let mut buffer = Vec::new();
+        let timeout = reader.set_timeout(Some(SILENCE));
+        let mut summary = None;
+        let ended = timeout
+            .map_err(|source| Error::Lost {
+                peer: self.link.peer,
+                source,
+            })
+            .and_then(|()| {
+                loop {
+                    match read_frame(reader, &mut buffer) {
+                        Ok(Frame::Message(message)) => match self.hear(message) {
+                            Ok(None) => {}
+                            Ok(Some(end)) => {
+                                summary = Some(end);
+                                break Ok(());
+                            }
+                            Err(error) => break Err(error),
+                        },
+                        Ok(Frame::Chunk(_)) => {
+                            break Err(Error::protocol(
+                                self.link.peer,
+                                "a chunk from the receiver",
+                            ));
+                        }
+                        Err(error) => break Err(self.link.wire_error(error)),
+                    }
+                }
+            });
+        match ended {
+            Ok(()) => {
+                self.link.outbox.close();
+                self.link.complete();
+            }
+            Err(error) => self.link.fail(error),
+        }
+        // What still comes says nothing any more; the peer's end says that it has heard ours.
+        let _ = reader.drain();
+        self.link.heard_end();
+        summary
+    }
+
+    /// Handles a message; gives the summary when it was that.
+    fn hear(&self, message: Message) -> Result<Option<Summary>> {
+        match message {
+            Message::Wants(wants) => wants.0.into_iter().try_for_each(|want| self.want(want))?,
+            Message::Held(held) => self.held(held)?,
+            Message::Outcomes(outcomes) => self.outcomes(outcomes.0)?,
+            Message::Verified(verified) => self.verified(&verified),
+            Message::Ping(()) => {}
+            Message::Summary(summary) => return Ok(Some(summary)),
+            Message::Abort(why) => {
+                return Err(Error::Aborted {
+                    peer: self.link.peer,
+                    why: why.to_string(),
+                });
+            }
+            other => return Err(self.broken(format!("a message {} out of turn", other.name()))),
+        }
+        Ok(None)
+    }
+
+    fn broken(&self, what: impl fmt::Display) -> Error {
+        Error::protocol(self.link.peer, what)
+    }
+
+    fn want(&self, want: Want) -> Result<()> {
+        let mut items = self.items();
+        let item = items
+            .get_mut(&want.entry)
+            .filter(|item| item.is_file)
+            .ok_or_else(|| self.broken("a want for what was not offered"))?;
+        if want.attempt != item.attempt {
+            // The file has started anew since.
+            return Ok(());
+        }
+        if item
+            .file
+            .as_ref()
+            .is_some_and(|file| file.attempt == want.attempt)
+        {
+            return Err(self.broken("a second want for a file"));
+        }
+        let source = self.roots.source(&item.path);
+        let source = source.ok_or_else(|| self.broken("a want for nothing"))?;
+        let file = Arc::new(SendFile::new(
+            want.entry,
+            want.attempt,
+            item.path.clone(),
+            item.announced,
+            source,
+            self.algorithm,
+        ));
+        item.file = Some(file.clone());
+        drop(items);
+        if !file.is_small() {
+            self.progress.event(&Event::FileStarted {
+                session: self.session,
+                entry: file.entry,
+                path: &file.path,
+                size: file.announced.size,
+                verified: &file.verified,
+            });
+        }
+        if !want.held {
+            let end = chunk_count(file.announced.size);
+            self.queue.push(file, 0, end, Vec::new());
+        }
+        Ok(())
+    }
+
+    fn held(&self, held: Held) -> Result<()> {
+        let mut items = self.items();
+        let Some(item) = items.get_mut(&held.entry) else {
+            return Err(self.broken("a list of held chunks of what was not offered"));
+        };
+        let Some(file) = item
+            .file
+            .clone()
+            .filter(|file| file.attempt == held.attempt)
+        else {
+            return Ok(());
+        };
+        let chunks = chunk_count(file.announced.size);
+        let end = held.first.saturating_add(held.digests.len() as u64);
+        if held.first != item.held_until || end > chunks || item.held_until == chunks {
+            return Err(self.broken("a list of held chunks out of order"));
+        }
+        let end = if held.last { chunks } else { end };
+        item.held_until = end;
+        drop(items);
+        self.queue.push(file, held.first, end, held.digests);
+        Ok(())
+    }
+
+    fn outcomes(&self, outcomes: Vec<EntryOutcome>) -> Result<()> {
+        let n = outcomes.len() as u64;
+        for EntryOutcome { entry, outcome } in outcomes {
+            let Some(mut item) = self.items().remove(&entry) else {
+                return Err(self.broken("an outcome of what was not offered"));
+            };
+            self.ended(entry, &mut item, &outcome);
+        }
+        Counters::add(&self.counters.entries_done, n);
+        self.credits.give(n);
+        self.end_if_done();
+        Ok(())
+    }
+
+    fn ended(&self, entry: EntryId, item: &mut Item, outcome: &Outcome) {
+        let size = item.announced.size;
+        let more = item.count(size);
+        Counters::add(&self.counters.bytes_done, more);
+        let mut stored = self.stored.lock().unwrap_or_else(PoisonError::into_inner);
+        match outcome {
+            Outcome::Stored(other) => {
+                stored.stored += 1;
+                stored.files += u64::from(item.is_file);
+                stored.bytes += size;
+                stored.renamed += u64::from(other.is_some());
+            }
+            Outcome::Have(_) => Counters::add(&self.counters.bytes_kept, more),
+            Outcome::Failed(_) => {}
+        }
+        drop(stored);
+        if let Some(file) = &item.file {
+            file.end();
+            if !file.is_small() {
+                self.progress.event(&Event::FileEnded {
+                    session: self.session,
+                    entry,
+                });
+            }
+        }
+        let plain = matches!(outcome, Outcome::Stored(None) | Outcome::Have(None));
+        if !plain || self.progress.wants_every_entry() {
+            self.progress.event(&Event::Entry {
+                session: self.session,
+                path: item.path.as_path(),
+                outcome,
+            });
+        }
+    }
+
+    fn verified(&self, verified: &Verified) {
+        let mut items = self.items();
+        for file in &verified.0 {
+            // It may have ended, or started anew, in the meantime.
+            let Some(item) = items.get_mut(&file.entry) else {
+                continue;
+            };
+            let bytes = file.bytes.min(item.announced.size);
+            Counters::add(&self.counters.bytes_done, item.count(bytes));
+            if let Some(file) = &item.file {
+                file.verified.store(bytes, Ordering::Relaxed);
+            }
+        }
+    }
+
+    /// Everything has been announced: `count` entries.
+    fn announced(&self, count: u64) {
+        self.announced.store(count, Ordering::Release);
+        self.all_announced.store(true, Ordering::Release);
+        self.end_if_done();
+    }
+
+    /// Lets the lanes end once every entry has its outcome.
+    fn end_if_done(&self) {
+        if self.all_announced.load(Ordering::Acquire) && self.items().is_empty() {
+            self.queue.close();
+        }
+    }
+
+    /// A lane has ended in order. After the last one there is nothing more to say.
+    fn lane_ended(&self) {
+        if self.lanes.fetch_sub(1, Ordering::AcqRel) == 1 {
+            self.link.outbox.push(Message::End(End {
+                entries: self.announced.load(Ordering::Acquire),
+                unannounced: self.unannounced.load(Ordering::Acquire),
+            }));
+        }
+    }
+}

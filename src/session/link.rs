@@ -1,0 +1,211 @@
+//! The link of a session: its control connection's outbox, all its sockets, and the one error
+//! that ends it.
+//!
+//! Must not know what the session is about.
+
+use std::net::SocketAddr;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
+use std::time::{Duration, Instant};
+
+use crate::error::{Error, Result};
+use crate::secure::{Closer, Writer};
+use crate::wire::{Message, WireError};
+
+use super::outbox::Outbox;
+
+/// How long a peer can be silent on its control connection before it counts as gone.
+pub(crate) const SILENCE: Duration = Duration::from_secs(30);
+/// How long the end of a session that failed waits for the peer to have heard why.
+const LAST_WORDS: Duration = Duration::from_secs(2);
+
+/// Whatever waits for something that never comes once the session is over.
+pub(crate) trait Stop: Send + Sync {
+    /// Wakes everyone who waits.
+    fn stop(&self);
+}
+
+#[derive(Debug, Default)]
+struct State {
+    error: Option<Error>,
+    lanes: Vec<Closer>,
+    over: bool,
+    heard_end: bool,
+}
+
+/// What all threads of a session share to talk on, and to end it.
+pub(crate) struct Link {
+    pub(crate) peer: SocketAddr,
+    pub(crate) outbox: Outbox,
+    control: Closer,
+    state: Mutex<State>,
+    changed: Condvar,
+    stop: OnceLock<Weak<dyn Stop>>,
+}
+
+impl Link {
+    pub(crate) fn new(peer: SocketAddr, control: Closer) -> Self {
+        Self {
+            peer,
+            outbox: Outbox::default(),
+            control,
+            state: Mutex::default(),
+            changed: Condvar::new(),
+            stop: OnceLock::new(),
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Says what is to be stopped when the session is over. Only the first one counts.
+    pub(crate) fn stop_with(&self, stop: Weak<dyn Stop>) {
+        let _ = self.stop.set(stop);
+    }
+
+    /// Adds a lane's socket, to be closed when the session fails; at once if it has.
+    pub(crate) fn add_lane(&self, lane: Closer) {
+        let mut state = self.state();
+        if state.over {
+            lane.close();
+        } else {
+            state.lanes.push(lane);
+        }
+    }
+
+    /// Ends the session with an error. Only the first one counts. The peer is told, unless it
+    /// is gone, or knows.
+    pub(crate) fn fail(self: &Arc<Self>, error: Error) {
+        let (lanes, told) = {
+            let mut state = self.state();
+            if state.over {
+                return;
+            }
+            state.over = true;
+            let told = match &error {
+                Error::Lost { .. } | Error::Silent { .. } => {
+                    self.outbox.drop_all();
+                    self.control.close();
+                    false
+                }
+                Error::Aborted { .. } => {
+                    self.outbox.drop_all();
+                    true
+                }
+                Error::Cancelled => {
+                    self.outbox.abort("its user stopped it");
+                    true
+                }
+                other => {
+                    self.outbox.abort(&other.to_string());
+                    true
+                }
+            };
+            state.error = Some(error);
+            (std::mem::take(&mut state.lanes), told)
+        };
+        for lane in lanes {
+            lane.close();
+        }
+        self.wake();
+        if told {
+            self.close_soon();
+        }
+    }
+
+    /// Closes the control connection once the peer has ended its side, or has had the time to.
+    /// Closing it earlier would reset the connection, and with that lose what the peer has not
+    /// read, which is why the session ended. Whoever is stuck reading or writing gets free.
+    fn close_soon(self: &Arc<Self>) {
+        let link = self.clone();
+        let waiter = std::thread::Builder::new().name("last words".into());
+        let spawned = waiter.spawn(move || {
+            let end = Instant::now() + LAST_WORDS;
+            let mut state = link.state();
+            loop {
+                let left = end.saturating_duration_since(Instant::now());
+                if state.heard_end || left.is_zero() {
+                    break;
+                }
+                state = link
+                    .changed
+                    .wait_timeout(state, left)
+                    .unwrap_or_else(PoisonError::into_inner)
+                    .0;
+            }
+            link.control.close();
+        });
+        if spawned.is_err() {
+            self.control.close();
+        }
+    }
+
+    /// Ends the session well.
+    pub(crate) fn complete(&self) {
+        self.state().over = true;
+        self.wake();
+    }
+
+    fn wake(&self) {
+        if let Some(stop) = self.stop.get().and_then(Weak::upgrade) {
+            stop.stop();
+        }
+        self.changed.notify_all();
+    }
+
+    pub(crate) fn is_over(&self) -> bool {
+        self.state().over
+    }
+
+    /// The error of a frame that could not be read.
+    pub(crate) fn wire_error(&self, error: WireError) -> Error {
+        wire_error(self.peer, error)
+    }
+
+    /// Writes what is put into the outbox, until the session ends, and then ends this direction
+    /// of the connection.
+    pub(crate) fn write(
+        self: &Arc<Self>,
+        writer: &mut Writer,
+        tick: Duration,
+        report: impl FnMut() -> Option<Message>,
+    ) {
+        let written = self.outbox.run(writer, tick, report);
+        if let Err(source) = written.and_then(|()| writer.finish()) {
+            self.fail(Error::Lost {
+                peer: self.peer,
+                source,
+            });
+        }
+    }
+
+    /// Says that the peer has ended its direction of the control connection.
+    pub(crate) fn heard_end(&self) {
+        self.state().heard_end = true;
+        self.changed.notify_all();
+    }
+
+    /// How the session ended: its error, if it has one.
+    pub(crate) fn result(&self) -> Result<()> {
+        match self.state().error.take() {
+            Some(error) => Err(error),
+            None => Ok(()),
+        }
+    }
+}
+
+/// The error of a frame from `peer` that could not be read.
+pub(crate) fn wire_error(peer: SocketAddr, error: WireError) -> Error {
+    use std::io::ErrorKind;
+    match error {
+        WireError::Io(e) => match e.kind() {
+            ErrorKind::WouldBlock | ErrorKind::TimedOut => Error::Silent {
+                peer,
+                seconds: SILENCE.as_secs(),
+            },
+            ErrorKind::InvalidData => Error::protocol(peer, e),
+            _ => Error::Lost { peer, source: e },
+        },
+        other => Error::protocol(peer, other),
+    }
+}
