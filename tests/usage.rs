@@ -1,4 +1,5 @@
 //! The real program, as far as it goes without a peer: help, usage errors, exit codes.
+#![allow(clippy::unwrap_used)]
 
 use std::path::Path;
 use std::process::{Command, Output};
@@ -57,7 +58,7 @@ fn wrong_usage_is_said_and_has_its_code() {
         (&["send", "--lanes", "0", "file", "desktop"], "lanes"),
         (&["send", "--lanes", "65", "file", "desktop"], "lanes"),
         (&["send", "--hash", "md5", "file", "desktop"], "sha256"),
-        (&["send", "--retry", "-1", "file", "desktop"], "retry"),
+        (&["send", "--retry", "soon", "file", "desktop"], "retry"),
     ] {
         let (out, err) = ends(args, 2);
         assert!(err.contains(word), "{args:?}\n{err}");

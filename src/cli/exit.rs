@@ -43,14 +43,8 @@ pub(crate) fn conclude(
     cancel: &Cancel,
 ) -> Code {
     ui.finish();
-    let error = match result {
-        Ok(Some(summary)) if summary.is_complete() => return Code::Done,
-        Ok(Some(_)) => return Code::Partly,
-        // Ctrl-C is how a receiver ends that serves until it; only sessions are interrupted.
-        Ok(None) if !ui.was_interrupted() => return Code::Done,
-        Ok(None) => Error::Cancelled,
-        // A connection that is taken down on purpose may look lost to whoever reads from it.
-        Err(error) if cancel.is_cancelled() && error.is_lost_connection() => Error::Cancelled,
+    let error = match ending(result, ui.was_interrupted(), cancel.is_cancelled()) {
+        Ok(code) => return code,
         Err(error) => error,
     };
     if matches!(error, Error::Cancelled) {
@@ -70,6 +64,23 @@ pub(crate) fn conclude(
     code(&error)
 }
 
+fn ending(
+    result: xfer::Result<Option<Summary>>,
+    interrupted: bool,
+    cancelled: bool,
+) -> xfer::Result<Code> {
+    match result {
+        Ok(Some(summary)) if summary.is_complete() => Ok(Code::Done),
+        Ok(Some(_)) => Ok(Code::Partly),
+        // Ctrl-C is how a receiver ends that serves until it; only sessions are interrupted.
+        Ok(None) if !interrupted => Ok(Code::Done),
+        Ok(None) => Err(Error::Cancelled),
+        // A connection that is taken down on purpose may look lost to whoever reads from it.
+        Err(error) if cancelled && error.is_lost_connection() => Err(Error::Cancelled),
+        Err(error) => Err(error),
+    }
+}
+
 fn code(error: &Error) -> Code {
     match error {
         Error::Cancelled => Code::Interrupted,
@@ -81,19 +92,10 @@ fn code(error: &Error) -> Code {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ui::Settings;
     use xfer::outcome::Decline;
 
     fn code_of(result: xfer::Result<Option<Summary>>, cancelled: bool) -> u8 {
-        let ui = Ui::start(Settings {
-            quiet: true,
-            ..Settings::default()
-        });
-        let cancel = Cancel::new();
-        if cancelled {
-            cancel.cancel();
-        }
-        conclude(&ui, Role::Sender, result, &cancel) as u8
+        ending(result, false, cancelled).unwrap_or_else(|error| code(&error)) as u8
     }
 
     #[test]
@@ -111,6 +113,7 @@ mod tests {
         assert_eq!(code_of(Ok(Some(Summary::default())), false), 0);
         assert_eq!(code_of(Ok(Some(partly)), false), 3);
         assert_eq!(code_of(Ok(None), true), 0);
+        assert!(ending(Ok(None), true, true).is_err());
         assert_eq!(code_of(Err(lost()), false), 1);
         assert_eq!(code_of(Err(lost()), true), 130);
         assert_eq!(code_of(Err(Error::Cancelled), false), 130);

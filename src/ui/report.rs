@@ -89,10 +89,8 @@ impl Report {
     pub(crate) fn hear(&mut self, event: &Event<'_>, now: Instant) -> Vec<Line> {
         let mut lines = Vec::new();
         match event {
-            Event::Connecting { addr } => {
-                if self.settings.verbose {
-                    lines.push(Talk(format!("Connecting to {addr}")));
-                }
+            Event::Connecting { addr } if self.settings.verbose => {
+                lines.push(Talk(format!("Connecting to {addr}")));
             }
             Event::Refused { peer, error } => lines.extend(self.refused(peer.ip(), error)),
             Event::Started {
@@ -320,11 +318,8 @@ mod tests {
         assert!(told.start(Role::Receiver).is_empty());
         let failed = Outcome::Failed(Why::Damaged);
         for _ in 0..10 {
-            let line = "! Failed: a\u{202e} from desktop: arrived damaged";
-            assert_eq!(
-                told.entry("a\u{202e}", &failed),
-                [line.replace('\u{202e}', "\\u{202e}")]
-            );
+            let line = "! Failed: a\\nb from desktop: arrived damaged";
+            assert_eq!(told.entry("a\nb", &failed), [line]);
         }
         for _ in 0..5 {
             assert!(told.entry("a", &failed).is_empty());
@@ -351,21 +346,21 @@ mod tests {
     fn a_sender_that_retries_says_nothing_twice() {
         let mut told = Told::new(false, false);
         let failed = Outcome::Failed(Why::Special);
-        let wait = Duration::from_secs(2);
-        let retrying = |error| Event::Retrying {
+        let error = lost();
+        let retrying = Event::Retrying {
             session: 1,
-            error,
-            wait,
+            error: &error,
+            wait: Duration::from_secs(2),
         };
         told.start(Role::Sender);
         assert_eq!(told.entry("fifo", &failed).len(), 1);
         let line = "- Retrying in 2 s: lost the connection to 192.168.0.9:4444: \
                     the other side closed it";
-        assert_eq!(told.hear(&retrying(&lost())), [line]);
-        assert!(told.hear(&retrying(&lost())).is_empty());
+        assert_eq!(told.hear(&retrying), [line]);
+        assert!(told.hear(&retrying).is_empty());
         told.start(Role::Sender);
         assert!(told.entry("fifo", &failed).is_empty());
-        assert_eq!(told.hear(&retrying(&lost())), [line]);
+        assert_eq!(told.hear(&retrying), [line]);
     }
 
     #[test]
