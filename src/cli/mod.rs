@@ -27,8 +27,8 @@ Examples:
   desktop$  xfer send file.iso 192.168.0.90:9090
 
 Exit codes:
-  0 all done; 1 failed; 2 wrong usage; 3 done in part; 4 not let in, or declined;
-  130 interrupted";
+  0 all done; 1 failed; 2 wrong usage; 3 done in part;
+  4 not let in, or declined; 130 interrupted";
 
 /// Copies files and folders between machines on one network: verified, resumable, encrypted
 #[derive(Debug, Parser)]
@@ -52,10 +52,16 @@ enum Command {
 #[derive(Debug, Args)]
 struct Loudness {
     /// Say only what went wrong
-    #[arg(short, long, global = true, conflicts_with = "verbose")]
+    #[arg(
+        short,
+        long,
+        global = true,
+        display_order = 100,
+        conflicts_with = "verbose"
+    )]
     quiet: bool,
     /// Say what happens to every file
-    #[arg(short, long, global = true)]
+    #[arg(short, long, global = true, display_order = 100)]
     verbose: bool,
 }
 

@@ -22,7 +22,7 @@ use crate::ui::{Ui, safe};
 const EXAMPLES: &str = "\
 Examples:
   xfer send file.iso 192.168.0.90:9090    a file
-  xfer send photos notes.txt desktop      a folder and a file, to port 9090 of a host
+  xfer send photos notes.txt desktop      to port 9090 of a host
   xfer send --open big.img 192.168.0.90   to a receiver that takes from anyone
   xfer send *.log --to [fe80::1%eth0]     with the receiver apart from the files
 
@@ -45,7 +45,7 @@ pub(crate) struct Send {
     #[arg(long)]
     open: bool,
 
-    /// What the content is verified with
+    /// What the content is verified with; blake3 is several times faster
     #[arg(long, value_name = "HASH", value_enum, default_value_t = Hash::Sha256)]
     hash: Hash,
 
@@ -64,9 +64,7 @@ pub(crate) struct Send {
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
 enum Hash {
-    /// The most widely known
     Sha256,
-    /// Several times faster
     Blake3,
 }
 

@@ -26,10 +26,10 @@ pub(crate) fn watch(ui: &Arc<Ui>, cancel: &Cancel) {
                 }
                 // Only noted: a terminal that blocks must not keep anything from stopping, nor
                 // the next signal from being heard.
-                on_signal.note(Line::Talk(match signal {
-                    SIGINT => "Stopping; press Ctrl-C again to stop at once.".to_owned(),
-                    _ => "Stopping.".to_owned(),
-                }));
+                on_signal.stopping(match signal {
+                    SIGINT => "Stopping; press Ctrl-C again to stop at once.",
+                    _ => "Stopping.",
+                });
                 cancel.cancel();
             }
         })

@@ -3,17 +3,15 @@
 //! Must not know what is in motion: rows in, and they are there until the next ones.
 
 use std::fmt;
-use std::io;
 
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::layout::{Row, label_columns};
 use super::safe::safe;
+use super::terminal::{self, Terminal};
 
 /// How often the terminal is drawn at most, in a second.
 const MAX_DRAWS: u8 = 20;
-/// The columns of a terminal that does not say how many it has.
-const DEFAULT_COLUMNS: usize = 80;
 
 /// Rows at the bottom of the terminal that is standard error.
 pub(crate) struct Bars {
@@ -36,7 +34,8 @@ enum Style {
 impl Bars {
     /// No rows yet.
     pub(crate) fn new() -> Self {
-        let target = ProgressDrawTarget::stderr_with_hz(MAX_DRAWS);
+        let terminal = Box::new(Terminal::default());
+        let target = ProgressDrawTarget::term_like_with_hz(terminal, MAX_DRAWS);
         Self {
             multi: MultiProgress::with_draw_target(target),
             slots: Vec::new(),
@@ -46,10 +45,7 @@ impl Bars {
 
     /// How many columns there are.
     pub(crate) fn columns(&self) -> usize {
-        match rustix::termios::tcgetwinsize(io::stderr()) {
-            Ok(size) if size.ws_col > 0 => usize::from(size.ws_col),
-            _ => DEFAULT_COLUMNS,
-        }
+        usize::from(terminal::size().0)
     }
 
     /// Shows these rows instead of those before.

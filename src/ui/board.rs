@@ -212,6 +212,7 @@ impl Standing {
             Phase::Moving(left) => {
                 details.push(words::rate(self.rate));
                 if let Some(left) = left {
+                    let left = left.max(Duration::from_secs(1));
                     details.push(format!("{} left", words::wait(left)));
                 }
             }

@@ -11,6 +11,7 @@ mod safe;
 mod screen;
 mod summary;
 mod tally;
+mod terminal;
 mod words;
 
 use std::fmt;
@@ -78,6 +79,7 @@ struct State {
     report: Report,
     board: Board,
     waiting: Vec<Line>,
+    stopping: bool,
 }
 
 impl Ui {
@@ -89,6 +91,7 @@ impl Ui {
                 report: Report::new(settings),
                 board: Board::default(),
                 waiting: Vec::new(),
+                stopping: false,
             }),
         });
         let (stop, stopped) = mpsc::channel();
@@ -113,9 +116,12 @@ impl Ui {
         self.shared.flush();
     }
 
-    /// Prints a line soon, and never waits for the terminal.
-    pub(crate) fn note(&self, line: Line) {
-        lock(&self.shared.state).waiting.push(line);
+    /// Prints these words soon and shows no more bars, as all is about to end. Never waits for
+    /// the terminal.
+    pub(crate) fn stopping(&self, words: &str) {
+        let mut state = lock(&self.shared.state);
+        state.waiting.push(Line::Talk(words.to_owned()));
+        state.stopping = true;
     }
 
     /// Takes the bars away, prints what is to be printed, and ends the thread.
@@ -152,6 +158,9 @@ impl Shared {
         let view = {
             let mut state = lock(&self.state);
             state.board.poll(now);
+            if state.stopping {
+                state.board = Board::default();
+            }
             screen.compose(&state.board, now)
         };
         screen.show(&view);

@@ -39,7 +39,8 @@ pub(crate) struct Report {
     /// When the first session of all began: a sender's later ones go on with the same work.
     began: Option<Instant>,
     refusals: HashSet<String>,
-    said: HashSet<String>,
+    /// The last error that was told when a session or a connection failed of it.
+    said: Option<String>,
     /// The sender's failures that were told, as a session after a lost one meets them again.
     told: HashSet<String>,
     retried: Option<String>,
@@ -63,7 +64,7 @@ impl Report {
             sessions: BTreeMap::new(),
             began: None,
             refusals: HashSet::new(),
-            said: HashSet::new(),
+            said: None,
             told: HashSet::new(),
             retried: None,
             interrupted: false,
@@ -82,7 +83,7 @@ impl Report {
 
     /// Whether this was told when a session failed of it.
     pub(crate) fn has_said(&self, error: &Error) -> bool {
-        self.said.contains(&error.to_string())
+        self.said.as_ref() == Some(&error.to_string())
     }
 
     /// The sentences for an event.
@@ -163,7 +164,7 @@ impl Report {
                     lines.extend(state.tally.untold().map(Trouble));
                     // A sender has one session, and its error ends the program, which says so.
                     if state.role == Role::Receiver && !matches!(error, Error::Cancelled) {
-                        self.said.insert(error.to_string());
+                        self.said = Some(error.to_string());
                         lines.push(Trouble(format!("Failed: from {}: {error}", state.peer)));
                         lines.extend(self.hint(error));
                     }
@@ -188,6 +189,7 @@ impl Report {
         if self.refusals.len() >= MAX_REFUSALS || !self.refusals.insert(kind) {
             return Vec::new();
         }
+        self.said = Some(error.to_string());
         let mut lines = vec![Trouble(format!("Refused {peer}: {what}"))];
         lines.extend(self.hint(error));
         if self.refusals.len() == MAX_REFUSALS {
