@@ -1,1 +1,13 @@
-fn main() {}
+//! The `xfer` program: parses the command line, runs the command, exits with its code.
+//!
+//! Must not do anything else: commands are in `cli`, what a person sees is in `ui`, and all that
+//! moves files is in the library.
+
+mod cli;
+mod ui;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    cli::run().into()
+}

@@ -1,0 +1,122 @@
+//! How the program ends: its exit codes, and the last words.
+//!
+//! Must not exit: that is for `main`, after everything was put away.
+
+use std::process::ExitCode;
+
+use xfer::Error;
+use xfer::engine::Cancel;
+use xfer::outcome::{Role, Summary};
+
+use super::hints;
+use crate::ui::{Line, Ui};
+
+/// The exit codes. Scripts rely on them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum Code {
+    /// All done.
+    Done = 0,
+    /// It failed.
+    Failed = 1,
+    /// The command line makes no sense.
+    Usage = 2,
+    /// Some of it is done, some failed.
+    Partly = 3,
+    /// Not let in, or declined.
+    Declined = 4,
+    /// The user ended it.
+    Interrupted = 130,
+}
+
+impl From<Code> for ExitCode {
+    fn from(code: Code) -> Self {
+        Self::from(code as u8)
+    }
+}
+
+/// Says the last words, and which code they end with.
+pub(crate) fn conclude(
+    ui: &Ui,
+    role: Role,
+    result: xfer::Result<Option<Summary>>,
+    cancel: &Cancel,
+) -> Code {
+    ui.finish();
+    let error = match ending(result, ui.was_interrupted(), cancel.is_cancelled()) {
+        Ok(code) => return code,
+        Err(error) => error,
+    };
+    if matches!(error, Error::Cancelled) {
+        let words = match role {
+            _ if !ui.has_begun() => "Interrupted.",
+            Role::Sender => "Interrupted. Run the same command again: it goes on where it stopped.",
+            Role::Receiver => {
+                "Interrupted. What has arrived is kept: when it is sent again, it goes on from there."
+            }
+        };
+        ui.say([Line::Talk(words.to_owned())]);
+    } else if !ui.has_said(&error) {
+        ui.say([Line::Trouble(format!("xfer: {error}"))]);
+        let hint = hints::for_error(&error, role);
+        ui.say(hint.map(|hint| Line::Trouble(format!("      {hint}"))));
+    }
+    code(&error)
+}
+
+fn ending(
+    result: xfer::Result<Option<Summary>>,
+    interrupted: bool,
+    cancelled: bool,
+) -> xfer::Result<Code> {
+    match result {
+        Ok(Some(summary)) if summary.is_complete() => Ok(Code::Done),
+        Ok(Some(_)) => Ok(Code::Partly),
+        // Ctrl-C is how a receiver ends that serves until it; only sessions are interrupted.
+        Ok(None) if !interrupted => Ok(Code::Done),
+        Ok(None) => Err(Error::Cancelled),
+        // A connection that is taken down on purpose may look lost to whoever reads from it.
+        Err(error) if cancelled && error.is_lost_connection() => Err(Error::Cancelled),
+        Err(error) => Err(error),
+    }
+}
+
+fn code(error: &Error) -> Code {
+    match error {
+        Error::Cancelled => Code::Interrupted,
+        Error::Declined { .. } | Error::Untrusted { .. } => Code::Declined,
+        _ => Code::Failed,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use xfer::outcome::Decline;
+
+    fn code_of(result: xfer::Result<Option<Summary>>, cancelled: bool) -> u8 {
+        ending(result, false, cancelled).unwrap_or_else(|error| code(&error)) as u8
+    }
+
+    #[test]
+    fn each_ending_has_its_code() {
+        let peer = ([127, 0, 0, 1], 9090).into();
+        let lost = || Error::Lost {
+            peer,
+            source: std::io::ErrorKind::UnexpectedEof.into(),
+        };
+        let reason = Decline::Unknown;
+        let partly = Summary {
+            failed: 1,
+            ..Summary::default()
+        };
+        assert_eq!(code_of(Ok(Some(Summary::default())), false), 0);
+        assert_eq!(code_of(Ok(Some(partly)), false), 3);
+        assert_eq!(code_of(Ok(None), true), 0);
+        assert!(ending(Ok(None), true, true).is_err());
+        assert_eq!(code_of(Err(lost()), false), 1);
+        assert_eq!(code_of(Err(lost()), true), 130);
+        assert_eq!(code_of(Err(Error::Cancelled), false), 130);
+        assert_eq!(code_of(Err(Error::Declined { peer, reason }), false), 4);
+    }
+}

@@ -1,0 +1,76 @@
+//! What there is to know about this machine: its name, its addresses, where state is kept.
+//!
+//! Must not change anything.
+
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+
+use xfer::Error;
+use xfer::secure::Identity;
+
+/// How many addresses are worth showing.
+const MAX_ADDRESSES: usize = 3;
+/// How the names of interfaces begin that lead to containers and virtual machines on this
+/// machine, not to other machines.
+const INNER: [&str; 9] = [
+    "docker", "veth", "br-", "virbr", "cni", "flannel", "podman", "lxc", "vnet",
+];
+
+/// The host name.
+pub(crate) fn name() -> String {
+    let uname = rustix::system::uname();
+    let name = uname.nodename().to_string_lossy();
+    if name.is_empty() {
+        "unnamed".to_owned()
+    } else {
+        name.into_owned()
+    }
+}
+
+/// This machine's identity, made on first use.
+pub(crate) fn identity() -> xfer::Result<Identity> {
+    let Some(dirs) = directories::ProjectDirs::from("", "", "xfer") else {
+        return Err(Error::State {
+            path: PathBuf::from("~/.config/xfer"),
+            what: "cannot be found, because there is no home directory".to_owned(),
+        });
+    };
+    Identity::load_or_create(dirs.config_dir())
+}
+
+/// The addresses by which whoever listens at `addr` can be reached, best first.
+pub(crate) fn addresses(addr: SocketAddr) -> Vec<IpAddr> {
+    if !addr.ip().is_unspecified() {
+        return vec![addr.ip()];
+    }
+    let interfaces = if_addrs::get_if_addrs().unwrap_or_default();
+    let mut found: Vec<_> = interfaces
+        .into_iter()
+        .filter(|i| i.is_oper_up() || i.oper_status == if_addrs::IfOperStatus::Unknown)
+        .filter(|i| !i.is_loopback() && !i.is_link_local())
+        .filter(|i| !INNER.iter().any(|inner| i.name.starts_with(inner)))
+        .map(|i| i.ip())
+        .filter(|ip| addr.is_ipv6() || ip.is_ipv4())
+        .collect();
+    found.sort_by_key(IpAddr::is_ipv6);
+    found.truncate(MAX_ADDRESSES);
+    if found.is_empty() {
+        found.push(IpAddr::from([127, 0, 0, 1]));
+    }
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn there_is_a_name_and_an_address() {
+        assert!(!name().is_empty());
+        let shown = addresses(([127, 0, 0, 1], 0).into());
+        assert_eq!(shown, [IpAddr::from([127, 0, 0, 1])]);
+        let all = addresses(([0, 0, 0, 0], 0).into());
+        assert!((1..=MAX_ADDRESSES).contains(&all.len()));
+        assert!(all.iter().all(IpAddr::is_ipv4));
+    }
+}

@@ -1,0 +1,231 @@
+//! What to do about an error, in one line.
+//!
+//! Must not repeat what happened: the error says that.
+
+use std::io::ErrorKind;
+use std::path::Path;
+
+use xfer::Error;
+use xfer::outcome::{Decline, Role};
+
+const AGAIN: &str = "Run the same command again: it goes on where it stopped.";
+const BOTH_OPEN: &str = "On a network that you trust, start both sides with --open: \
+                         `xfer recv --open` and `xfer send --open ...`.";
+const NETWORK: &str = "Are both machines on the same network, and does the receiver's firewall \
+                       let this port in?";
+const LATER: &str = "Try again when its other sessions are done.";
+
+/// What a person with this role can do about an error.
+pub(crate) fn for_error(error: &Error, role: Role) -> Option<String> {
+    let hint = match error {
+        Error::File {
+            doing: _,
+            path,
+            source,
+        } => return file(path, source.kind(), role),
+        Error::SameName { .. } => "Send them one after the other, or rename one.",
+        Error::NoName { .. } => "Name the folder itself, or what is in it.",
+        Error::State { .. } => "Mend or remove it; without it, this machine gets a new identity.",
+        Error::Resolve { .. } => {
+            "Is the name right? The receiver shows its address when it starts."
+        }
+        Error::Connect { addr: _, source } => return Some(connect(source.kind()).to_owned()),
+        Error::Listen { addr, source } => {
+            let next = addr.port().checked_add(1).unwrap_or(9090);
+            return listen(source.kind(), addr.port(), next);
+        }
+        Error::NotXfer { .. } if role == Role::Receiver => return None,
+        Error::NotXfer { .. } => "Another program is using that port. Check the address and port.",
+        Error::Version { theirs, ours, .. } => {
+            if theirs < ours {
+                "Update xfer on the other machine."
+            } else {
+                "Update xfer on this machine."
+            }
+        }
+        Error::Handshake { .. } => "Are both sides the same version of xfer? See `xfer --version`.",
+        Error::SameRole { role, .. } => match role {
+            Role::Sender => "One side runs `xfer recv`, the other `xfer send`.",
+            Role::Receiver => "One side runs `xfer send`, the other `xfer recv`.",
+        },
+        Error::Declined { reason, .. } => match reason {
+            Decline::Unknown => BOTH_OPEN,
+            Decline::NotOpen => "Add --open here too, if you trust this network.",
+            Decline::Busy => LATER,
+            Decline::Unsupported(_) => "Update xfer on the other machine, or ask for less.",
+            Decline::Store(_) => "Look at the receiver: its folder, its permissions, its space.",
+            _ => return None,
+        },
+        Error::Untrusted { open, .. } => match (role, open) {
+            (Role::Sender, true) => {
+                "The receiver takes from anyone, but this side has not been told to send to \
+                 anyone: add --open if you trust this network."
+            }
+            (Role::Receiver, true) => {
+                "It would send to anyone. To take from anyone too, start with --open, on a \
+                 network that you trust."
+            }
+            (_, false) => BOTH_OPEN,
+        },
+        Error::Lost { .. } | Error::Silent { .. } | Error::Aborted { .. } => match role {
+            Role::Sender => AGAIN,
+            Role::Receiver => {
+                "What has arrived is kept: when it is sent again, it goes on from there."
+            }
+        },
+        Error::Protocol { .. } => {
+            "Are both sides the same version of xfer? If so, this is a bug worth reporting."
+        }
+        Error::Sync { source, .. } => match source.kind() {
+            ErrorKind::StorageFull | ErrorKind::QuotaExceeded => {
+                "Make space there, then send again: it goes on where it stopped."
+            }
+            _ => "The disk may be failing: check it, then send again.",
+        },
+        _ => return None,
+    };
+    Some(hint.to_owned())
+}
+
+fn file(path: &Path, kind: ErrorKind, role: Role) -> Option<String> {
+    let hint = match (kind, role) {
+        (ErrorKind::NotFound, Role::Sender) => "Check its name; the last argument is the receiver.",
+        (ErrorKind::NotFound, Role::Receiver) => {
+            return Some(format!("Make it first: mkdir -p {}", quoted(path)));
+        }
+        (ErrorKind::PermissionDenied, Role::Sender) => "Are you allowed to read it?",
+        (ErrorKind::PermissionDenied, Role::Receiver) => {
+            "Choose a folder that you may write to: --dir DIR."
+        }
+        (ErrorKind::NotADirectory, Role::Receiver) => "Choose a folder: --dir DIR.",
+        (ErrorKind::StorageFull | ErrorKind::QuotaExceeded, _) => {
+            "Make space, then run the same command again: it goes on where it stopped."
+        }
+        (ErrorKind::ReadOnlyFilesystem, _) => "Choose a folder that can be written to: --dir DIR.",
+        _ => return None,
+    };
+    Some(hint.to_owned())
+}
+
+fn connect(kind: ErrorKind) -> &'static str {
+    match kind {
+        ErrorKind::ConnectionRefused => {
+            "Is `xfer recv` running there? Start it, or check the address and port."
+        }
+        ErrorKind::PermissionDenied => "A firewall on this machine does not let it out.",
+        _ => NETWORK,
+    }
+}
+
+fn listen(kind: ErrorKind, port: u16, next: u16) -> Option<String> {
+    let hint = match kind {
+        ErrorKind::AddrInUse => {
+            return Some(format!(
+                "Is another `xfer recv` running? Stop it, or choose another port: --listen {next}"
+            ));
+        }
+        ErrorKind::PermissionDenied if port < 1024 => {
+            "Ports below 1024 are for the system: leave --listen away, or choose a higher one."
+        }
+        ErrorKind::AddrNotAvailable => {
+            "This machine has no such address. Without IPv6: --listen 0.0.0.0:9090"
+        }
+        ErrorKind::Unsupported => "Without IPv6: --listen 0.0.0.0:9090",
+        _ => return None,
+    };
+    Some(hint.to_owned())
+}
+
+// For a shell. What is odd is shown escaped anyway, and nobody would copy that.
+fn quoted(path: &Path) -> String {
+    let path = path.display().to_string();
+    let plain = |c: char| c.is_alphanumeric() || "/._-+,:@%=".contains(c);
+    if path.chars().all(plain) {
+        path
+    } else {
+        format!("'{}'", path.replace('\'', "'\\''"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io;
+    use std::net::SocketAddr;
+
+    fn hint(error: &Error, role: Role) -> String {
+        for_error(error, role).unwrap_or_default()
+    }
+
+    fn peer() -> SocketAddr {
+        ([192, 168, 0, 9], 9090).into()
+    }
+
+    #[test]
+    fn a_refused_connection_asks_for_the_receiver() {
+        let connect = |kind: ErrorKind| Error::Connect {
+            addr: peer(),
+            source: kind.into(),
+        };
+        let refused = connect(ErrorKind::ConnectionRefused);
+        assert!(hint(&refused, Role::Sender).contains("`xfer recv`"));
+        for kind in [ErrorKind::TimedOut, ErrorKind::HostUnreachable] {
+            assert!(hint(&connect(kind), Role::Sender).contains("firewall"));
+        }
+    }
+
+    #[test]
+    fn a_port_in_use_suggests_the_next_one() {
+        let listen = |port, code| Error::Listen {
+            addr: ([0, 0, 0, 0], port).into(),
+            source: io::Error::from_raw_os_error(code),
+        };
+        assert!(hint(&listen(9090, 98), Role::Receiver).ends_with("--listen 9091"));
+        assert!(hint(&listen(65535, 98), Role::Receiver).ends_with("--listen 9090"));
+        assert!(hint(&listen(80, 13), Role::Receiver).contains("1024"));
+    }
+
+    #[test]
+    fn a_missing_folder_shows_how_to_make_it() {
+        let file = |path: &str| Error::file("open", path, ErrorKind::NotFound.into());
+        let told = hint(&file("in/new"), Role::Receiver);
+        assert_eq!(told, "Make it first: mkdir -p in/new");
+        let told = hint(&file("it's new"), Role::Receiver);
+        assert_eq!(told, r"Make it first: mkdir -p 'it'\''s new'");
+        assert!(hint(&file("a"), Role::Sender).contains("name"));
+    }
+
+    #[test]
+    fn whoever_is_not_let_in_hears_about_open() {
+        let declined = |reason| Error::Declined {
+            peer: peer(),
+            reason,
+        };
+        let untrusted = |open| Error::Untrusted {
+            peer: peer(),
+            name: "x".to_owned(),
+            open,
+        };
+        for error in [
+            declined(Decline::Unknown),
+            declined(Decline::NotOpen),
+            untrusted(true),
+            untrusted(false),
+        ] {
+            for role in [Role::Sender, Role::Receiver] {
+                assert!(hint(&error, role).contains("--open"), "{error}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_older_side_is_to_be_updated() {
+        let version = |theirs, ours| Error::Version {
+            peer: peer(),
+            theirs,
+            ours,
+        };
+        assert!(hint(&version(1, 2), Role::Sender).contains("other"));
+        assert!(hint(&version(3, 2), Role::Sender).contains("this"));
+    }
+}

@@ -1,0 +1,141 @@
+//! The command line: arguments to plain options, a command for each, and how it ends.
+//!
+//! Must not do what the library does; clap's types stay here.
+
+mod exit;
+mod here;
+mod hints;
+mod recv;
+mod send;
+mod signals;
+mod target;
+
+use clap::error::ErrorKind;
+use clap::{Args, CommandFactory, Parser, Subcommand};
+use xfer::Error;
+
+pub(crate) use exit::Code;
+
+use crate::ui::Settings;
+
+/// The longest name a machine can be given, in bytes.
+const MAX_NAME_BYTES: usize = 64;
+
+const EXAMPLES: &str = "\
+Examples:
+  laptop$   xfer recv --dir ~/Downloads
+  desktop$  xfer send file.iso 192.168.0.90:9090
+
+Exit codes:
+  0 all done; 1 failed; 2 wrong usage; 3 done in part;
+  4 not let in, or declined; 130 interrupted";
+
+/// Copies files and folders between machines on one network: verified, resumable, encrypted
+#[derive(Debug, Parser)]
+#[command(name = "xfer", version, after_help = EXAMPLES, max_term_width = 100)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+    #[command(flatten)]
+    loudness: Loudness,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Receive files into a folder
+    Recv(recv::Recv),
+    /// Send files and folders to a receiver
+    Send(send::Send),
+}
+
+/// How much is said.
+#[derive(Debug, Args)]
+struct Loudness {
+    /// Say only what went wrong
+    #[arg(
+        short,
+        long,
+        global = true,
+        display_order = 100,
+        conflicts_with = "verbose"
+    )]
+    quiet: bool,
+    /// Say what happens to every file
+    #[arg(short, long, global = true, display_order = 100)]
+    verbose: bool,
+}
+
+impl Loudness {
+    fn settings(&self, hint: fn(&Error) -> Option<String>) -> Settings {
+        Settings {
+            quiet: self.quiet,
+            verbose: self.verbose,
+            hint,
+            ..Settings::default()
+        }
+    }
+}
+
+/// Why the arguments make no sense together.
+#[derive(Debug)]
+struct Wrong(String);
+
+/// Runs the program.
+pub(crate) fn run() -> Code {
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) => return stop(&error),
+    };
+    match arguments.command {
+        Command::Recv(args) => recv::run(args, &arguments.loudness),
+        Command::Send(args) => send::run(args, &arguments.loudness).unwrap_or_else(|wrong| {
+            // Built once more, so that the message shows the usage of this command.
+            let mut program = Arguments::command();
+            program.build();
+            match program.find_subcommand_mut("send") {
+                Some(command) => stop(&command.error(ErrorKind::ValueValidation, wrong.0)),
+                None => Code::Usage,
+            }
+        }),
+    }
+}
+
+// Also how --help and --version end.
+fn stop(error: &clap::Error) -> Code {
+    let _ = error.print();
+    if error.use_stderr() {
+        Code::Usage
+    } else {
+        Code::Done
+    }
+}
+
+fn parse_name(name: &str) -> Result<String, String> {
+    if name.trim().is_empty() {
+        Err("a name has at least a letter".to_owned())
+    } else if name.len() > MAX_NAME_BYTES {
+        Err(format!("a name has at most {MAX_NAME_BYTES} bytes"))
+    } else if name.chars().any(char::is_control) {
+        Err("a name has no control characters".to_owned())
+    } else {
+        Ok(name.to_owned())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_arguments_are_sound() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn names_are_short_and_printable() {
+        assert!(parse_name("Anna's laptop").is_ok());
+        for name in ["", " ", "a\x1bb", &"a".repeat(65)] {
+            assert!(parse_name(name).is_err(), "{name:?}");
+        }
+    }
+}

@@ -1,0 +1,167 @@
+//! `xfer send`: sends files and folders to a receiver.
+//!
+//! Must not send: it makes plain options of the arguments, and the library does.
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use clap::{Args, ValueEnum};
+use xfer::digest::Algorithm;
+use xfer::engine::{Cancel, SendOptions};
+use xfer::outcome::{Role, Summary};
+use xfer::progress::Progress;
+use xfer::wire::limits::MAX_LANES;
+
+use super::exit::{Code, conclude};
+use super::target::{Target, looks_like_target, target};
+use super::{Loudness, Wrong, here, hints, parse_name, signals};
+use crate::ui::{Ui, safe};
+
+const EXAMPLES: &str = "\
+Examples:
+  xfer send file.iso 192.168.0.90:9090    a file
+  xfer send photos notes.txt desktop      to port 9090 of a host
+  xfer send --open big.img 192.168.0.90   to a receiver that takes from anyone
+  xfer send *.log --to [fe80::1%eth0]     with the receiver apart from the files
+
+If it is interrupted, run the same command again: it goes on where it stopped.";
+
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES, override_usage = "xfer send [OPTIONS] <PATH>... <TARGET>\n       \
+    xfer send [OPTIONS] <PATH>... --to <TARGET>")]
+pub(crate) struct Send {
+    /// Files and folders; the last one is the target, unless --to names it: HOST, HOST:PORT,
+    /// or an IPv6 address, in brackets where a port follows
+    #[arg(required = true, value_name = "PATH")]
+    paths: Vec<OsString>,
+
+    /// The receiver: HOST, HOST:PORT or [IPV6]:PORT
+    #[arg(long, value_name = "TARGET", value_parser = target)]
+    to: Option<Target>,
+
+    /// Send to whoever receives with --open; for networks that you trust
+    #[arg(long)]
+    open: bool,
+
+    /// What the content is verified with; blake3 is several times faster
+    #[arg(long, value_name = "HASH", value_enum, default_value_t = Hash::Sha256)]
+    hash: Hash,
+
+    /// How many connections carry data [default: one per core, at most 4]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=i64::from(MAX_LANES)))]
+    lanes: Option<u16>,
+
+    /// How long to keep trying after a connection is lost [default: 60]
+    #[arg(long, value_name = "SECONDS")]
+    retry: Option<u32>,
+
+    /// What this machine calls itself [default: its host name]
+    #[arg(long, value_name = "NAME", value_parser = parse_name)]
+    name: Option<String>,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Hash {
+    Sha256,
+    Blake3,
+}
+
+impl Send {
+    fn into_options(mut self) -> Result<SendOptions, Wrong> {
+        let target = match self.to.take() {
+            Some(target) => target,
+            None => last_as_target(&mut self.paths)?,
+        };
+        let default = SendOptions::default();
+        Ok(SendOptions {
+            paths: self.paths.into_iter().map(PathBuf::from).collect(),
+            host: target.host,
+            port: target.port,
+            name: self.name.unwrap_or_else(here::name),
+            open: self.open,
+            algorithm: match self.hash {
+                Hash::Sha256 => Algorithm::Sha256,
+                Hash::Blake3 => Algorithm::Blake3,
+            },
+            lanes: self.lanes.unwrap_or(default.lanes),
+            retry: self
+                .retry
+                .map_or(default.retry, |seconds| Duration::from_secs(seconds.into())),
+        })
+    }
+}
+
+fn last_as_target(paths: &mut Vec<OsString>) -> Result<Target, Wrong> {
+    let last = paths.pop().unwrap_or_default();
+    let shown = safe(&last);
+    let text = last.to_str().unwrap_or_default();
+    let is_target = looks_like_target(text);
+    let is_file = !is_target && Path::new(&last).symlink_metadata().is_ok();
+    if paths.is_empty() && is_target {
+        return Err(Wrong(format!(
+            "there is nothing to send to '{shown}': name a file or folder"
+        )));
+    }
+    if paths.is_empty() {
+        return Err(Wrong(format!(
+            "the receiver is missing: where is '{shown}' to be sent?\n\n  \
+             tip: xfer send '{shown}' HOST:PORT, as `xfer recv` shows it"
+        )));
+    }
+    if is_file {
+        return Err(Wrong(format!(
+            "the receiver seems to be missing: '{shown}' is a file or folder here\n\n  \
+             tip: if it is the receiver's name as well, use --to '{shown}'"
+        )));
+    }
+    target(text).map_err(|why| {
+        Wrong(format!(
+            "the last argument, '{shown}', is neither a receiver nor a file here: {why}"
+        ))
+    })
+}
+
+/// Sends, and tries again for a while when the connection is lost.
+pub(crate) fn run(args: Send, loudness: &Loudness) -> Result<Code, Wrong> {
+    let options = args.into_options()?;
+    let ui = Ui::start(loudness.settings(|error| hints::for_error(error, Role::Sender)));
+    let cancel = Cancel::new();
+    signals::watch(&ui, &cancel);
+    let result = send(&options, &ui, &cancel);
+    Ok(conclude(&ui, Role::Sender, result.map(Some), &cancel))
+}
+
+fn send(options: &SendOptions, ui: &Arc<Ui>, cancel: &Cancel) -> xfer::Result<Summary> {
+    let progress: Arc<dyn Progress> = Arc::clone(ui) as _;
+    xfer::engine::send(&here::identity()?, options, &progress, cancel)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn split(paths: &[&str]) -> Result<(Vec<OsString>, Target), String> {
+        let mut paths: Vec<_> = paths.iter().map(OsString::from).collect();
+        let target = last_as_target(&mut paths).map_err(|wrong| wrong.0)?;
+        Ok((paths, target))
+    }
+
+    #[test]
+    fn the_last_argument_is_the_target() {
+        let (paths, target) = split(&["a", "b", "desktop:9091"]).unwrap();
+        assert_eq!(paths, ["a", "b"]);
+        assert_eq!((target.host.as_str(), target.port), ("desktop", 9091));
+    }
+
+    #[test]
+    fn what_is_missing_is_said() {
+        let wrong = |paths| split(paths).unwrap_err();
+        assert!(wrong(&["Cargo.toml"]).starts_with("the receiver is missing"));
+        assert!(wrong(&["10.0.0.1"]).starts_with("there is nothing to send"));
+        assert!(wrong(&["src", "Cargo.toml"]).starts_with("the receiver seems to be missing"));
+        assert!(wrong(&["src", "no/such"]).contains("neither"));
+        assert!(wrong(&["src", "\x1b"]).contains("'\\x1b'"));
+    }
+}

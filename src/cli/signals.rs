@@ -1,0 +1,40 @@
+//! Ctrl-C and SIGTERM: the first asks everything to stop in order, the second ends it at once.
+//!
+//! Must not know what is going on: it raises the flag that reaches everyone.
+
+use std::sync::Arc;
+
+use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
+use xfer::engine::Cancel;
+
+use super::exit::Code;
+use crate::ui::{Line, Ui};
+
+/// Begins to listen to signals. Without it, the system ends the program at the first one, which
+/// harms no file either; so a failure here is only said.
+pub(crate) fn watch(ui: &Arc<Ui>, cancel: &Cancel) {
+    let signals = Signals::new([SIGINT, SIGTERM]);
+    let (on_signal, cancel) = (Arc::clone(ui), cancel.clone());
+    let watching = signals.and_then(|mut signals| {
+        let thread = std::thread::Builder::new().name("signals".to_owned());
+        thread.spawn(move || {
+            for signal in &mut signals {
+                if cancel.is_cancelled() {
+                    // Nothing may get in the way of this: no lock, no destructor.
+                    signal_hook::low_level::exit(Code::Interrupted as i32);
+                }
+                // Only noted: a terminal that blocks must not keep anything from stopping, nor
+                // the next signal from being heard.
+                on_signal.stopping(match signal {
+                    SIGINT => "Stopping; press Ctrl-C again to stop at once.",
+                    _ => "Stopping.",
+                });
+                cancel.cancel();
+            }
+        })
+    });
+    if let Err(error) = watching {
+        ui.say([Line::Talk(format!("Cannot listen to signals: {error}"))]);
+    }
+}

@@ -1,0 +1,161 @@
+//! TARGET: what a person writes to name a receiver.
+//!
+//! Must not look names up: the engine does.
+
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+
+use xfer::engine::DEFAULT_PORT;
+
+/// A receiver's host and port.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Target {
+    /// A name or an address; an IPv6 address without brackets.
+    pub(crate) host: String,
+    /// Its port.
+    pub(crate) port: u16,
+}
+
+/// Reads a target: `host`, `host:port`, `[v6]`, `[v6]:port` or a bare IPv6 address.
+pub(crate) fn target(text: &str) -> Result<Target, String> {
+    let (host, port) = split(text)?;
+    let port = match port {
+        None => DEFAULT_PORT,
+        Some(port) => match port.parse() {
+            Ok(0) | Err(_) => return Err(format!("'{port}' is no port: 1 to 65535")),
+            Ok(port) => port,
+        },
+    };
+    Ok(Target {
+        host: host.to_owned(),
+        port,
+    })
+}
+
+/// Whether this can hardly be meant as a file: an address, or a name with a port.
+pub(crate) fn looks_like_target(text: &str) -> bool {
+    let is_address = |host: &str| is_v6(host) || host.parse::<Ipv4Addr>().is_ok();
+    match split(text) {
+        Ok((host, None)) => is_address(host),
+        Ok((_, Some(port))) => port.parse::<u16>().is_ok(),
+        Err(_) => false,
+    }
+}
+
+/// Reads where to listen: a port, or an address and a port.
+pub(crate) fn listen(text: &str) -> Result<SocketAddr, String> {
+    if let Ok(port) = text.strip_prefix(':').unwrap_or(text).parse() {
+        return Ok((Ipv6Addr::UNSPECIFIED, port).into());
+    }
+    text.parse()
+        .map_err(|_| "it is PORT or ADDR:PORT, such as 9091, 127.0.0.1:0 or [::1]:9090".to_owned())
+}
+
+fn split(text: &str) -> Result<(&str, Option<&str>), String> {
+    let none = || "it is HOST or HOST:PORT, such as 192.168.0.90:9090".to_owned();
+    let (host, port) = if is_v6(text) {
+        return Ok((text, None));
+    } else if let Some(rest) = text.strip_prefix('[') {
+        let (host, rest) = rest.split_once(']').ok_or("']' is missing")?;
+        if !is_v6(host) {
+            return Err(format!("'{host}' is no IPv6 address"));
+        }
+        match (rest, rest.strip_prefix(':')) {
+            ("", _) => (host, None),
+            (_, Some(port)) => (host, Some(port)),
+            _ => return Err(none()),
+        }
+    } else {
+        match text.split_once(':') {
+            Some((host, port)) => (host, Some(port)),
+            None => (text, None),
+        }
+    };
+    let odd = |c: char| c.is_whitespace() || c.is_control() || "/\\@[]?#".contains(c);
+    let no_port = port.is_some_and(|port| port.contains(':'));
+    if host.is_empty() || host.starts_with('-') || host.contains(odd) || no_port {
+        return Err(none());
+    }
+    Ok((host, port))
+}
+
+// With or without a zone: fe80::1%eth0.
+fn is_v6(text: &str) -> bool {
+    match text.split_once('%') {
+        Some((address, zone)) => !zone.is_empty() && address.parse::<Ipv6Addr>().is_ok(),
+        None => text.parse::<Ipv6Addr>().is_ok(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn targets_are_hosts_and_ports() {
+        for (text, host, port) in [
+            ("192.168.0.90", "192.168.0.90", 9090),
+            ("192.168.0.90:9091", "192.168.0.90", 9091),
+            ("desktop", "desktop", 9090),
+            ("desktop.local:1", "desktop.local", 1),
+            ("[::1]", "::1", 9090),
+            ("[::1]:65535", "::1", 65535),
+            ("fe80::1", "fe80::1", 9090),
+            ("fe80::1%eth0", "fe80::1%eth0", 9090),
+            ("[fe80::1%eth0]:9", "fe80::1%eth0", 9),
+        ] {
+            let host = host.to_owned();
+            assert_eq!(target(text), Ok(Target { host, port }), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_target_is_said_to_be_none() {
+        for text in [
+            "",
+            ":9090",
+            "a:",
+            "a:0",
+            "a:x",
+            "a:65536",
+            "a:1:2",
+            "[::1",
+            "[a]:1",
+            "[::1]x",
+            "./a",
+            "user@a",
+            "http://a:1",
+            "a b",
+            "-a",
+            "a\n",
+            "a:+",
+        ] {
+            assert!(target(text).is_err(), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn a_bare_name_may_be_a_file() {
+        for text in ["10.0.0.1", "::1", "[::1]", "desktop:9090"] {
+            assert!(looks_like_target(text), "{text}");
+        }
+        for text in ["desktop", "file.iso", "a:b", "./10.0.0.1", "1.2.3"] {
+            assert!(!looks_like_target(text), "{text}");
+        }
+    }
+
+    #[test]
+    fn listening_takes_a_port_or_an_address_with_one() {
+        for (text, addr) in [
+            ("9090", "[::]:9090"),
+            (":9090", "[::]:9090"),
+            ("127.0.0.1:0", "127.0.0.1:0"),
+            ("[::1]:0", "[::1]:0"),
+            ("0.0.0.0:9090", "0.0.0.0:9090"),
+        ] {
+            assert_eq!(listen(text), Ok(addr.parse().unwrap()), "{text}");
+        }
+        for text in ["", "127.0.0.1", "::1", "localhost:1", "70000", "a"] {
+            assert!(listen(text).is_err(), "{text}");
+        }
+    }
+}

@@ -1,0 +1,118 @@
+//! `Rate`: how fast something grows, smoothed over a few seconds.
+//!
+//! Must not read a clock: whoever polls says what time it is.
+
+use std::time::{Duration, Instant};
+
+/// The time over which a rate is smoothed: what is older hardly counts.
+const MEMORY: Duration = Duration::from_secs(5);
+/// How long nothing may move before it counts as stalled.
+const STALL: Duration = Duration::from_secs(5);
+
+/// Follows a value that only grows.
+#[derive(Debug, Clone)]
+pub(crate) struct Rate {
+    seen: (Instant, u64),
+    moved: Instant,
+    value: f64,
+    weight: f64,
+}
+
+impl Rate {
+    /// Begins with nothing at this time.
+    pub(crate) fn new(now: Instant) -> Self {
+        Self {
+            seen: (now, 0),
+            moved: now,
+            value: 0.0,
+            weight: 0.0,
+        }
+    }
+
+    /// The value at this time.
+    pub(crate) fn update(&mut self, now: Instant, total: u64) {
+        let (then, before) = self.seen;
+        let seconds = now.saturating_duration_since(then).as_secs_f64();
+        if seconds <= 0.0 {
+            return;
+        }
+        let grown = total.saturating_sub(before);
+        if grown > 0 {
+            self.moved = now;
+        }
+        let keep = (-seconds / MEMORY.as_secs_f64()).exp();
+        self.value = self.value * keep + grown as f64 / seconds * (1.0 - keep);
+        self.weight = self.weight * keep + (1.0 - keep);
+        self.seen = (now, total.max(before));
+    }
+
+    /// How much it grows in a second.
+    pub(crate) fn per_second(&self) -> u64 {
+        // The weight is what makes the first moments count in full.
+        if self.weight > 0.0 {
+            whole(self.value / self.weight)
+        } else {
+            0
+        }
+    }
+
+    /// Whether it has not grown for a while.
+    pub(crate) fn stalled(&self, now: Instant) -> bool {
+        now.saturating_duration_since(self.moved) >= STALL
+    }
+}
+
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "a float becomes the nearest integer that there is, and is not negative here"
+)]
+fn whole(x: f64) -> u64 {
+    x.round() as u64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn run(rate: &mut Rate, from: &mut (Instant, u64), steps: u32, step: u64) {
+        for _ in 0..steps {
+            from.0 += Duration::from_millis(100);
+            from.1 += step;
+            rate.update(from.0, from.1);
+        }
+    }
+
+    #[test]
+    fn the_first_moment_counts_in_full() {
+        let now = Instant::now();
+        let (mut rate, mut at) = (Rate::new(now), (now, 0));
+        assert_eq!(rate.per_second(), 0);
+        run(&mut rate, &mut at, 1, 1000);
+        assert_eq!(rate.per_second(), 10_000);
+        run(&mut rate, &mut at, 20, 1000);
+        assert_eq!(rate.per_second(), 10_000);
+    }
+
+    #[test]
+    fn it_follows_within_seconds_and_does_not_jump() {
+        let now = Instant::now();
+        let (mut rate, mut at) = (Rate::new(now), (now, 0));
+        run(&mut rate, &mut at, 100, 1000);
+        run(&mut rate, &mut at, 1, 10_000);
+        assert!(rate.per_second() < 13_000, "{rate:?}");
+        run(&mut rate, &mut at, 200, 5000);
+        assert!((48_000..=50_000).contains(&rate.per_second()), "{rate:?}");
+    }
+
+    #[test]
+    fn standing_still_is_a_stall() {
+        let now = Instant::now();
+        let (mut rate, mut at) = (Rate::new(now), (now, 0));
+        run(&mut rate, &mut at, 10, 1000);
+        run(&mut rate, &mut at, 30, 0);
+        assert!(!rate.stalled(at.0));
+        run(&mut rate, &mut at, 30, 0);
+        assert!(rate.stalled(at.0));
+    }
+}

@@ -1,0 +1,415 @@
+//! `Report`: makes sentences of what happens.
+//!
+//! Must not print, and must not make names fit for a terminal: the screen does, for all lines.
+
+use std::collections::{BTreeMap, HashSet};
+use std::path::Path;
+use std::time::Instant;
+
+use xfer::Error;
+use xfer::outcome::{Outcome, Role, Why};
+use xfer::progress::{Event, Trust};
+
+use self::Line::{Talk, Trouble};
+use super::Settings;
+use super::safe::safe;
+use super::summary;
+use super::tally::{Tally, reason};
+use super::words;
+
+/// The most refused connections that are told: a stranger could go on for ever.
+const MAX_REFUSALS: usize = 20;
+
+/// A line to print, without its end.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Line {
+    /// What was asked for; to standard output.
+    Result(String),
+    /// What goes on; to standard error.
+    Talk(String),
+    /// What went wrong; to standard error, and in quiet too.
+    Trouble(String),
+}
+
+/// Makes sentences.
+#[derive(Debug)]
+pub(crate) struct Report {
+    settings: Settings,
+    sessions: BTreeMap<u64, Session>,
+    /// When the first session of all began: a sender's later ones go on with the same work.
+    began: Option<Instant>,
+    refusals: HashSet<String>,
+    /// The last error that was told when a session or a connection failed of it.
+    said: Option<String>,
+    /// The sender's failures that were told, as a session after a lost one meets them again.
+    told: HashSet<String>,
+    retried: Option<String>,
+    interrupted: bool,
+}
+
+#[derive(Debug)]
+struct Session {
+    role: Role,
+    peer: String,
+    began: Instant,
+    tally: Tally,
+    told_hint: bool,
+}
+
+impl Report {
+    /// One that has heard nothing yet.
+    pub(crate) fn new(settings: Settings) -> Self {
+        Self {
+            settings,
+            sessions: BTreeMap::new(),
+            began: None,
+            refusals: HashSet::new(),
+            said: None,
+            told: HashSet::new(),
+            retried: None,
+            interrupted: false,
+        }
+    }
+
+    /// Whether any session has begun.
+    pub(crate) fn has_begun(&self) -> bool {
+        self.began.is_some()
+    }
+
+    /// Whether a session was interrupted by the user.
+    pub(crate) fn was_interrupted(&self) -> bool {
+        self.interrupted
+    }
+
+    /// Whether this was told when a session failed of it.
+    pub(crate) fn has_said(&self, error: &Error) -> bool {
+        self.said.as_ref() == Some(&error.to_string())
+    }
+
+    /// The sentences for an event.
+    pub(crate) fn hear(&mut self, event: &Event<'_>, now: Instant) -> Vec<Line> {
+        let mut lines = Vec::new();
+        match event {
+            Event::Connecting { addr } if self.settings.verbose => {
+                lines.push(Talk(format!("Connecting to {addr}")));
+            }
+            Event::Refused { peer, error } => lines.extend(self.refused(peer.ip(), error)),
+            Event::Started {
+                session,
+                role,
+                peer,
+                ..
+            } => {
+                self.retried = None;
+                let began = *self.began.get_or_insert(now);
+                let state = Session {
+                    role: *role,
+                    peer: peer.name.clone(),
+                    began: if *role == Role::Sender { began } else { now },
+                    tally: Tally::default(),
+                    told_hint: false,
+                };
+                self.sessions.insert(*session, state);
+                if self.settings.plain || self.settings.verbose {
+                    let way = match role {
+                        Role::Sender => "Sending to",
+                        Role::Receiver => "Receiving from",
+                    };
+                    lines.push(Talk(format!("{way} {} ({})", peer.name, peer.addr)));
+                }
+                if self.settings.verbose {
+                    let why = match peer.trust {
+                        Trust::SameUser => "the same user on this machine",
+                        Trust::Open => "let in by --open",
+                        _ => "known here",
+                    };
+                    lines.push(Talk(format!(
+                        "  it is {why}; its key is {}",
+                        peer.fingerprint
+                    )));
+                }
+            }
+            Event::Entry {
+                session,
+                path,
+                outcome,
+            } => self.entry(*session, path, outcome, &mut lines),
+            Event::Retrying {
+                session,
+                error,
+                wait,
+            } => {
+                self.sessions.remove(session);
+                // One word for many attempts that all end the same way.
+                let error = error.to_string();
+                if self.retried.as_ref() != Some(&error) {
+                    let wait = words::wait(*wait);
+                    lines.push(Talk(format!("Retrying in {wait}: {error}")));
+                    self.retried = Some(error);
+                }
+            }
+            Event::Finished { session, summary } => {
+                if let Some(state) = self.sessions.remove(session) {
+                    lines.extend(state.tally.untold().map(Trouble));
+                    let time = now.saturating_duration_since(state.began);
+                    let told = summary::lines(state.role, &state.peer, summary, &state.tally, time);
+                    lines.extend(told.into_iter().map(Line::Result));
+                }
+            }
+            Event::Failed { session, error } => {
+                if matches!(error, Error::Cancelled) {
+                    self.interrupted = true;
+                }
+                if let Some(state) = self.sessions.remove(session) {
+                    lines.extend(state.tally.untold().map(Trouble));
+                    // A sender has one session, and its error ends the program, which says so.
+                    if state.role == Role::Receiver && !matches!(error, Error::Cancelled) {
+                        self.said = Some(error.to_string());
+                        lines.push(Trouble(format!("Failed: from {}: {error}", state.peer)));
+                        lines.extend(self.hint(error));
+                    }
+                }
+            }
+            _ => {}
+        }
+        lines
+    }
+
+    fn hint(&self, error: &Error) -> Option<Line> {
+        (self.settings.hint)(error).map(|hint| Trouble(format!("        {hint}")))
+    }
+
+    fn refused(&mut self, peer: std::net::IpAddr, error: &Error) -> Vec<Line> {
+        let what = match error {
+            Error::NotXfer { .. } => "it does not speak to xfer".to_owned(),
+            error => error.to_string(),
+        };
+        // The port is another one each time, and makes no difference.
+        let kind = format!("{peer} {:?}", std::mem::discriminant(error));
+        if self.refusals.len() >= MAX_REFUSALS || !self.refusals.insert(kind) {
+            return Vec::new();
+        }
+        self.said = Some(error.to_string());
+        let mut lines = vec![Trouble(format!("Refused {peer}: {what}"))];
+        lines.extend(self.hint(error));
+        if self.refusals.len() == MAX_REFUSALS {
+            let text = "Refused many; no more of these are shown".to_owned();
+            lines.push(Trouble(text));
+        }
+        lines
+    }
+
+    fn entry(&mut self, session: u64, path: &Path, outcome: &Outcome, lines: &mut Vec<Line>) {
+        let Some(state) = self.sessions.get_mut(&session) else {
+            return;
+        };
+        let verbose = self.settings.verbose;
+        let shown = safe(path);
+        match outcome {
+            Outcome::Failed(why) => {
+                if !state.tally.failure(why) && !verbose {
+                    return;
+                }
+                let why_words = reason(why);
+                let text = match state.role {
+                    Role::Sender => format!("Failed: {shown}: {why_words}"),
+                    Role::Receiver => format!("Failed: {shown} from {}: {why_words}", state.peer),
+                };
+                if state.role == Role::Sender && !verbose && !self.told.insert(text.clone()) {
+                    return;
+                }
+                lines.push(Trouble(text));
+                if matches!(why, Why::Space { .. })
+                    && !std::mem::replace(&mut state.told_hint, true)
+                {
+                    let text = "        Make space, then send again: it goes on where it stopped.";
+                    lines.push(Trouble(text.to_owned()));
+                }
+            }
+            Outcome::Stored(Some(to)) => {
+                state.tally.renamed(path, to.as_path());
+                if verbose || self.settings.plain {
+                    let to = safe(to.as_path());
+                    lines.push(Talk(format!("Stored: {shown} as {to}")));
+                }
+            }
+            Outcome::Stored(None) if verbose => lines.push(Talk(format!("Stored: {shown}"))),
+            Outcome::Have(Some(at)) if verbose => {
+                let at = safe(at.as_path());
+                lines.push(Talk(format!("There already: {shown} as {at}")));
+            }
+            Outcome::Have(None) if verbose => {
+                lines.push(Talk(format!("There already: {shown}")));
+            }
+            _ => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::net::SocketAddr;
+    use std::sync::Arc;
+    use std::time::Duration;
+    use xfer::outcome::Summary;
+    use xfer::progress::{Counters, Peer};
+    use xfer::relpath::RelPath;
+
+    fn addr() -> SocketAddr {
+        ([192, 168, 0, 9], 4444).into()
+    }
+
+    fn lost() -> Error {
+        Error::Lost {
+            peer: addr(),
+            source: std::io::ErrorKind::UnexpectedEof.into(),
+        }
+    }
+
+    struct Told(Report);
+
+    impl Told {
+        fn new(plain: bool, verbose: bool) -> Self {
+            Self(Report::new(Settings {
+                plain,
+                verbose,
+                hint: |_| Some("Do something.".to_owned()),
+                ..Settings::default()
+            }))
+        }
+
+        fn hear(&mut self, event: &Event<'_>) -> Vec<String> {
+            let lines = self.0.hear(event, Instant::now()).into_iter();
+            let texts = lines.map(|line| match line {
+                Line::Result(text) => format!("= {text}"),
+                Talk(text) => format!("- {text}"),
+                Trouble(text) => format!("! {text}"),
+            });
+            texts.collect()
+        }
+
+        fn start(&mut self, role: Role) -> Vec<String> {
+            let peer = Peer {
+                name: "desktop".to_owned(),
+                addr: addr(),
+                fingerprint: "ab12".to_owned(),
+                trust: Trust::Open,
+            };
+            self.hear(&Event::Started {
+                session: 1,
+                role,
+                peer: &peer,
+                counters: &Arc::new(Counters::default()),
+            })
+        }
+
+        fn entry(&mut self, path: &str, outcome: &Outcome) -> Vec<String> {
+            let path = Path::new(path);
+            self.hear(&Event::Entry {
+                session: 1,
+                path,
+                outcome,
+            })
+        }
+    }
+
+    #[test]
+    fn failures_are_told_ten_times_and_then_counted() {
+        let mut told = Told::new(false, false);
+        assert!(told.start(Role::Receiver).is_empty());
+        let failed = Outcome::Failed(Why::Damaged);
+        for _ in 0..10 {
+            let line = "! Failed: a\\nb from desktop: arrived damaged";
+            assert_eq!(told.entry("a\nb", &failed), [line]);
+        }
+        for _ in 0..5 {
+            assert!(told.entry("a", &failed).is_empty());
+        }
+        let summary = Summary {
+            failed: 15,
+            ..Summary::default()
+        };
+        let lines = told.hear(&Event::Finished {
+            session: 1,
+            summary: &summary,
+        });
+        assert_eq!(
+            lines,
+            [
+                "! Failed: 5 more: 5 arrived damaged",
+                "= Received nothing from desktop.",
+                "=   15 failed",
+            ]
+        );
+    }
+
+    #[test]
+    fn a_sender_that_retries_says_nothing_twice() {
+        let mut told = Told::new(false, false);
+        let failed = Outcome::Failed(Why::Special);
+        let error = lost();
+        let retrying = Event::Retrying {
+            session: 1,
+            error: &error,
+            wait: Duration::from_secs(2),
+        };
+        told.start(Role::Sender);
+        assert_eq!(told.entry("fifo", &failed).len(), 1);
+        let line = "- Retrying in 2 s: lost the connection to 192.168.0.9:4444: \
+                    the other side closed it";
+        assert_eq!(told.hear(&retrying), [line]);
+        assert!(told.hear(&retrying).is_empty());
+        told.start(Role::Sender);
+        assert!(told.entry("fifo", &failed).is_empty());
+        assert_eq!(told.hear(&retrying), [line]);
+    }
+
+    #[test]
+    fn plain_and_verbose_say_more() {
+        let stored = Outcome::Stored(Some(RelPath::new("a (2)").unwrap()));
+        let mut told = Told::new(true, false);
+        assert_eq!(
+            told.start(Role::Sender),
+            ["- Sending to desktop (192.168.0.9:4444)"]
+        );
+        assert_eq!(told.entry("a", &stored), ["- Stored: a as a (2)"]);
+        assert!(told.entry("b", &Outcome::Have(None)).is_empty());
+
+        let mut told = Told::new(false, true);
+        assert!(told.start(Role::Sender)[1].ends_with("--open; its key is ab12"));
+        assert_eq!(
+            told.entry("b", &Outcome::Have(None)),
+            ["- There already: b"]
+        );
+        assert_eq!(told.entry("c", &Outcome::Stored(None)), ["- Stored: c"]);
+    }
+
+    #[test]
+    fn a_failed_session_is_told_once_and_a_stranger_a_few_times() {
+        let mut told = Told::new(false, false);
+        told.start(Role::Receiver);
+        let failed = Event::Failed {
+            session: 1,
+            error: &lost(),
+        };
+        assert_eq!(told.hear(&failed).len(), 2);
+        assert!(told.hear(&failed).is_empty());
+        assert!(told.0.has_said(&lost()));
+
+        let mut lines = 0;
+        for n in 0..=255 {
+            let peer = SocketAddr::from(([10, 0, 0, n], 1));
+            let error = Error::NotXfer { peer };
+            for port in 0..3 {
+                let peer = SocketAddr::from((peer.ip(), port));
+                let refused = Event::Refused {
+                    peer,
+                    error: &error,
+                };
+                lines += told.hear(&refused).len();
+            }
+        }
+        assert_eq!(lines, 2 * MAX_REFUSALS + 1);
+    }
+}

@@ -1,0 +1,179 @@
+//! `safe`: makes any text fit for a terminal, whoever wrote it.
+//!
+//! Must not know what a text is for: every line that is printed, and every name that a bar
+//! shows, comes through here, and nothing comes past.
+
+use std::ffi::OsStr;
+use std::fmt;
+use std::os::unix::ffi::OsStrExt;
+
+/// Prints a text with everything escaped that could move the cursor, change the terminal, turn
+/// the direction of writing, or hide: controls, bidirectional marks, invisible characters and
+/// bytes that are no UTF-8.
+#[derive(Clone, Copy)]
+pub(crate) struct Safe<'a>(&'a OsStr);
+
+/// The text, fit for a terminal.
+pub(crate) fn safe<T: AsRef<OsStr> + ?Sized>(text: &T) -> Safe<'_> {
+    Safe(text.as_ref())
+}
+
+/// The end of a text that is safe already, in at most so many columns. The end of a path is the
+/// file's name.
+pub(crate) fn keep_end(text: &str, columns: usize) -> String {
+    if width(text) <= columns {
+        return text.to_owned();
+    }
+    let mut kept = Vec::new();
+    let mut left = columns.saturating_sub(1);
+    for c in text.chars().rev() {
+        let Some(rest) = left.checked_sub(char_width(c)) else {
+            break;
+        };
+        left = rest;
+        kept.push(c);
+    }
+    if columns > 0 {
+        kept.push('…');
+    }
+    kept.into_iter().rev().collect()
+}
+
+/// The beginning of a text that is safe already, in at most so many columns.
+pub(crate) fn keep_start(text: &str, columns: usize) -> String {
+    if width(text) <= columns {
+        return text.to_owned();
+    }
+    let mut kept = String::new();
+    let mut left = columns.saturating_sub(1);
+    for c in text.chars() {
+        let Some(rest) = left.checked_sub(char_width(c)) else {
+            break;
+        };
+        left = rest;
+        kept.push(c);
+    }
+    if columns > 0 {
+        kept.push('…');
+    }
+    kept
+}
+
+/// How many columns a text takes at most.
+pub(crate) fn width(text: &str) -> usize {
+    text.chars().map(char_width).sum()
+}
+
+// Rather too wide than too narrow: what is too wide is only cut a little early.
+fn char_width(c: char) -> usize {
+    match u32::from(c) {
+        0..0x1100 | 0x1160..0x2300 => 1,
+        _ => 2,
+    }
+}
+
+fn is_unsafe(c: char) -> bool {
+    c.is_control()
+        || matches!(
+            c,
+            '\u{ad}'                        // soft hyphen
+            | '\u{34f}'                     // grapheme joiner
+            | '\u{61c}'                     // Arabic letter mark
+            | '\u{180e}'                    // Mongolian vowel separator
+            | '\u{200b}'..='\u{200f}'       // zero width, left and right marks
+            | '\u{2028}'..='\u{202e}'       // line and paragraph separators, embeddings, overrides
+            | '\u{2060}'..='\u{206f}'       // invisible operators, isolates
+            | '\u{feff}'                    // byte order mark
+            | '\u{fff9}'..='\u{fffb}'       // annotations
+            | '\u{e0000}'..='\u{e0fff}' // tags
+        )
+}
+
+impl fmt::Display for Safe<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        use fmt::Write as _;
+        for chunk in self.0.as_bytes().utf8_chunks() {
+            for c in chunk.valid().chars() {
+                match c {
+                    '\n' => f.write_str("\\n")?,
+                    '\r' => f.write_str("\\r")?,
+                    '\t' => f.write_str("\\t")?,
+                    c if !is_unsafe(c) => f.write_char(c)?,
+                    c if c.is_ascii() => write!(f, "\\x{:02x}", u32::from(c))?,
+                    c => write!(f, "\\u{{{:x}}}", u32::from(c))?,
+                }
+            }
+            for byte in chunk.invalid() {
+                write!(f, "\\x{byte:02x}")?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Debug for Safe<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn tricks_show_and_names_stay() {
+        for (text, shown) in [
+            ("photo 1.jpg", "photo 1.jpg"),
+            ("Übung/日本語/😀.txt", "Übung/日本語/😀.txt"),
+            ("\x1b]0;owned\x07", "\\x1b]0;owned\\x07"),
+            ("a\r\nb\tc\x7f", "a\\r\\nb\\tc\\x7f"),
+            ("\u{9b}31m", "\\u{9b}31m"),
+            ("gpj.\u{202e}exe", "gpj.\\u{202e}exe"),
+            (
+                "a\u{200b}b\u{2028}\u{feff}",
+                "a\\u{200b}b\\u{2028}\\u{feff}",
+            ),
+        ] {
+            assert_eq!(safe(text).to_string(), shown);
+        }
+        let bytes = OsStr::from_bytes(b"caf\xe9\xc3");
+        assert_eq!(safe(bytes).to_string(), "caf\\xe9\\xc3");
+    }
+
+    #[test]
+    fn long_names_keep_the_end_that_says_what_they_are() {
+        assert_eq!(keep_end("music/song.mp3", 14), "music/song.mp3");
+        assert_eq!(keep_end("music/song.mp3", 9), "…song.mp3");
+        assert_eq!(keep_end("日本語.txt", 8), "…語.txt");
+        assert_eq!(keep_end("abc", 0), "");
+        assert_eq!(keep_start("workstation", 5), "work…");
+    }
+
+    proptest! {
+        #[test]
+        fn nothing_unsafe_comes_out(
+            bytes in proptest::collection::vec(any::<u8>(), 0..60),
+            text in any::<String>(),
+            marks in "[\u{61c}\u{200b}-\u{202f}\u{2060}-\u{2070}\u{7f}-\u{a0}\u{e0001}\u{feff}]{0,9}",
+        ) {
+            let shown = [
+                safe(OsStr::from_bytes(&bytes)).to_string(),
+                safe(&text).to_string(),
+                safe(&marks).to_string(),
+            ];
+            for shown in shown {
+                prop_assert!(!shown.chars().any(is_unsafe), "{shown:?}");
+                prop_assert!(!shown.chars().any(char::is_control));
+                prop_assert_eq!(safe(&shown).to_string(), shown.clone());
+            }
+        }
+
+        #[test]
+        fn cutting_keeps_to_its_columns(text in "[a-z日😀é…]{0,20}", columns in 0usize..24) {
+            prop_assert!(width(&keep_end(&text, columns)) <= columns);
+            prop_assert!(width(&keep_start(&text, columns)) <= columns);
+        }
+    }
+}

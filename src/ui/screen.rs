@@ -1,0 +1,156 @@
+//! `Screen`: standard output and standard error. The one place that writes to them.
+//!
+//! Must not make sentences. Every line is made fit for a terminal here, whatever it holds.
+
+use std::io::{self, IsTerminal, Write};
+use std::time::{Duration, Instant};
+
+use super::Settings;
+use super::bars::Bars;
+use super::board::{Board, Session};
+use super::layout::{self, Row};
+use super::report::Line;
+use super::safe::safe;
+
+/// How often a line about progress is printed at most, where there are no bars.
+const LINE_EVERY: Duration = Duration::from_secs(10);
+
+/// Standard output and standard error.
+#[derive(Debug)]
+pub(crate) struct Screen {
+    quiet: bool,
+    shows: Shows,
+}
+
+#[derive(Debug)]
+enum Shows {
+    Nothing,
+    Bars(Bars),
+    /// A line now and then; when the last one was.
+    Lines(Instant),
+}
+
+/// What is in motion, as it is to be shown.
+#[derive(Debug)]
+pub(crate) enum View {
+    /// At the bottom of the terminal.
+    Rows(Vec<Row>),
+    /// As lines like any other.
+    Lines(Vec<Line>),
+}
+
+/// Whether standard error is a terminal that can do bars.
+pub(crate) fn can_do_bars() -> bool {
+    let smart = std::env::var_os("TERM").is_some_and(|term| !term.is_empty() && term != "dumb");
+    smart && io::stderr().is_terminal()
+}
+
+impl Screen {
+    /// One with nothing on it.
+    pub(crate) fn new(settings: &Settings) -> Self {
+        Self {
+            quiet: settings.quiet,
+            shows: if settings.quiet {
+                Shows::Nothing
+            } else if settings.plain {
+                Shows::Lines(Instant::now())
+            } else {
+                Shows::Bars(Bars::new())
+            },
+        }
+    }
+
+    /// Prints lines.
+    pub(crate) fn print(&mut self, lines: &[Line]) {
+        let quiet = self.quiet;
+        let wanted = |line: &&Line| !quiet || matches!(line, Line::Trouble(_));
+        let mut lines = lines.iter().filter(wanted).peekable();
+        if lines.peek().is_none() {
+            return;
+        }
+        if let Shows::Bars(bars) = &mut self.shows {
+            bars.hide();
+        }
+        // A reader that went away is no reason to stop a transfer.
+        let (mut out, mut err) = (io::stdout().lock(), io::stderr().lock());
+        for line in lines {
+            let _ = match line {
+                Line::Result(text) => writeln!(out, "{}", safe(text)),
+                Line::Talk(text) | Line::Trouble(text) => writeln!(err, "{}", safe(text)),
+            };
+        }
+        let _ = out.flush();
+    }
+
+    /// What to show of what is in motion. Writes nothing.
+    pub(crate) fn compose(&mut self, board: &Board, now: Instant) -> View {
+        match &mut self.shows {
+            Shows::Nothing => View::Lines(Vec::new()),
+            Shows::Bars(bars) => View::Rows(layout::rows(board, bars.columns(), now)),
+            Shows::Lines(last) => {
+                let due = now.saturating_duration_since(*last) >= LINE_EVERY;
+                // The first line of a session comes a while after its beginning.
+                if due || board.sessions.is_empty() {
+                    *last = now;
+                }
+                let sessions = board.sessions.values().filter(|_| due);
+                View::Lines(sessions.map(|session| progress(session, now)).collect())
+            }
+        }
+    }
+
+    /// Shows it.
+    pub(crate) fn show(&mut self, view: &View) {
+        match (view, &mut self.shows) {
+            (View::Rows(rows), Shows::Bars(bars)) => bars.show(rows),
+            (View::Lines(lines), _) => self.print(lines),
+            _ => {}
+        }
+    }
+
+    /// Takes the bars away.
+    pub(crate) fn clear(&mut self) {
+        if let Shows::Bars(bars) = &mut self.shows {
+            bars.show(&[]);
+            bars.hide();
+        }
+    }
+}
+
+fn progress(session: &Session, now: Instant) -> Line {
+    let standing = session.standing(now);
+    let details = standing.details().join(", ");
+    let (label, bytes) = (session.label(), standing.bytes());
+    Line::Talk(format!("{label}: {bytes}, {details}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::board::tests::start;
+    use super::*;
+
+    #[test]
+    fn lines_come_every_ten_seconds_while_there_is_a_session() {
+        let now = Instant::now();
+        let mut screen = Screen {
+            quiet: false,
+            shows: Shows::Lines(now),
+        };
+        let mut board = Board::default();
+        let mut lines_at = |seconds, board: &Board| match screen
+            .compose(board, now + Duration::from_secs(seconds))
+        {
+            View::Lines(lines) => lines.len(),
+            View::Rows(rows) => panic!("{rows:?}"),
+        };
+        assert_eq!(lines_at(15, &board), 0);
+        start(&mut board, 1, "desktop", now);
+        assert_eq!(lines_at(16, &board), 0);
+        assert_eq!(lines_at(24, &board), 0);
+        assert_eq!(lines_at(25, &board), 1);
+        assert_eq!(lines_at(26, &board), 0);
+        let line = progress(&board.sessions[&1], now);
+        let text = "to desktop: 0/0+ B, 0/0+ items, 0 B/s";
+        assert_eq!(line, Line::Talk(text.to_owned()));
+    }
+}

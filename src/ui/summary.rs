@@ -1,0 +1,165 @@
+//! The words for how a session ended.
+//!
+//! Must not print, and must not make names fit for a terminal: the screen does, for all lines.
+
+use std::time::Duration;
+
+use xfer::outcome::{Role, Summary};
+
+use super::safe::safe;
+use super::tally::Tally;
+use super::words::{bytes, count, duration, plural, rate_over};
+
+/// What is said of a session that ended in order: a line, and one for each thing that is worth
+/// a word.
+pub(crate) fn lines(
+    role: Role,
+    peer: &str,
+    summary: &Summary,
+    tally: &Tally,
+    time: Duration,
+) -> Vec<String> {
+    let mut lines = vec![headline(role, peer, summary, time)];
+    let mut add = |n: u64, text: String| {
+        if n > 0 {
+            lines.push(format!("  {text}"));
+        }
+    };
+    if summary.stored > 0 || summary.failed > 0 {
+        let have = plural(summary.have, "was", "were");
+        let size = bytes(summary.have_bytes);
+        add(summary.have, format!("{have} there already ({size})"));
+    }
+    let held = bytes(summary.held_bytes);
+    add(
+        summary.held_bytes,
+        format!("{held} were there from before and did not travel again"),
+    );
+    let renamed = plural(
+        summary.renamed,
+        "is stored under another name, because its own is taken",
+        "are stored under another name, because theirs are taken",
+    );
+    add(
+        summary.renamed,
+        format!("{renamed}{}", names(summary.renamed, tally)),
+    );
+    add(summary.failed, format!("{} failed", count(summary.failed)));
+    lines
+}
+
+fn headline(role: Role, peer: &str, s: &Summary, time: Duration) -> String {
+    let (verb, way) = match role {
+        Role::Sender => ("Sent", "to"),
+        Role::Receiver => ("Received", "from"),
+    };
+    let files = plural(s.files, "file", "files");
+    let others = s.stored.saturating_sub(s.files);
+    if s.files == 0 && s.failed == 0 && s.have > 0 {
+        let (all, size) = (plural(s.have, "file", "files"), bytes(s.have_bytes));
+        return match role {
+            Role::Sender => format!("Nothing to send: {peer} has {all} ({size}) already."),
+            Role::Receiver => {
+                format!("Nothing to receive from {peer}: {all} ({size}) are here already.")
+            }
+        };
+    }
+    if s.files == 0 && others > 0 {
+        let others = plural(others, "folder or link", "folders and links");
+        return format!("{verb} {others} {way} {peer}.");
+    }
+    if s.files == 0 {
+        return format!("{verb} nothing {way} {peer}.");
+    }
+    let moved = s.bytes.saturating_sub(s.held_bytes);
+    let rate = rate_over(moved, time).map_or(String::new(), |rate| format!(", {rate}"));
+    let (size, time) = (bytes(s.bytes), duration(time));
+    format!("{verb} {files} ({size}) {way} {peer} in {time}{rate}.")
+}
+
+fn names(n: u64, tally: &Tally) -> String {
+    if tally.renamed.is_empty() {
+        return String::new();
+    }
+    let told = tally.renamed.iter().map(|(path, to)| {
+        let to = to.file_name().unwrap_or(to.as_os_str());
+        format!("{} as {}", safe(path), safe(to))
+    });
+    let mut told: Vec<_> = told.collect();
+    if n > told.len() as u64 {
+        told.push("…".to_owned());
+    }
+    format!(": {}", told.join(", "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::path::Path;
+
+    fn told(role: Role, summary: Summary) -> Vec<String> {
+        let mut tally = Tally::default();
+        tally.renamed(Path::new("in/a.txt"), Path::new("in/a (2).txt"));
+        lines(
+            role,
+            "desktop",
+            &summary,
+            &tally,
+            Duration::from_millis(12_300),
+        )
+    }
+
+    #[test]
+    fn it_says_what_moved_and_what_is_worth_a_word() {
+        let mut summary = Summary {
+            stored: 1300,
+            files: 1234,
+            bytes: 2_300_000_000,
+            ..Summary::default()
+        };
+        assert_eq!(
+            told(Role::Sender, summary),
+            ["Sent 1,234 files (2.30 GB) to desktop in 12.3 s, 187 MB/s."]
+        );
+        summary.have = 1;
+        summary.have_bytes = 5;
+        summary.held_bytes = 1_000_000_000;
+        summary.renamed = 2;
+        summary.failed = 3;
+        assert_eq!(
+            told(Role::Receiver, summary),
+            [
+                "Received 1,234 files (2.30 GB) from desktop in 12.3 s, 106 MB/s.",
+                "  1 was there already (5 B)",
+                "  1.00 GB were there from before and did not travel again",
+                "  2 are stored under another name, because theirs are taken: \
+                 in/a.txt as a (2).txt, …",
+                "  3 failed",
+            ]
+        );
+    }
+
+    #[test]
+    fn nothing_to_do_is_said_plainly() {
+        let mut summary = Summary {
+            have: 7,
+            have_bytes: 7000,
+            stored: 2,
+            ..Summary::default()
+        };
+        assert_eq!(
+            told(Role::Sender, summary)[0],
+            "Nothing to send: desktop has 7 files (7.00 kB) already."
+        );
+        summary.have = 0;
+        assert_eq!(
+            told(Role::Sender, summary),
+            ["Sent 2 folders and links to desktop."]
+        );
+        summary.stored = 0;
+        assert_eq!(
+            told(Role::Receiver, summary),
+            ["Received nothing from desktop."]
+        );
+    }
+}

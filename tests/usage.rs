@@ -1,0 +1,101 @@
+//! The real program, as far as it goes without a peer: help, usage errors, exit codes.
+#![allow(clippy::unwrap_used)]
+
+use std::path::Path;
+use std::process::{Command, Output};
+
+fn xfer(home: &Path, args: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_xfer"))
+        .args(args)
+        .current_dir(home)
+        .env("HOME", home)
+        .env_remove("XDG_CONFIG_HOME")
+        .output()
+        .unwrap()
+}
+
+fn ends(args: &[&str], code: i32) -> (String, String) {
+    let home = tempfile::tempdir().unwrap();
+    std::fs::write(home.path().join("file"), "x").unwrap();
+    let output = xfer(home.path(), args);
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+    let (out, err) = (text(output.stdout), text(output.stderr));
+    assert_eq!(output.status.code(), Some(code), "{args:?}\n{out}\n{err}");
+    (out, err)
+}
+
+#[test]
+fn help_and_version_go_to_standard_output() {
+    for args in [&["--help"][..], &["recv", "--help"], &["send", "--help"]] {
+        let (out, err) = ends(args, 0);
+        assert!(out.contains("Examples:"), "{out}");
+        assert!(err.is_empty(), "{err}");
+    }
+    let (out, _) = ends(&["--version"], 0);
+    assert_eq!(out, concat!("xfer ", env!("CARGO_PKG_VERSION"), "\n"));
+}
+
+#[test]
+fn wrong_usage_is_said_and_has_its_code() {
+    for (args, word) in [
+        (&[][..], "Usage"),
+        (&["fly"], "fly"),
+        (&["recv", "--listen", "nowhere"], "PORT"),
+        (&["recv", "--listen", "70000"], "PORT"),
+        (&["recv", "--name", ""], "name"),
+        (&["recv", "-q", "-v"], "quiet"),
+        (&["recv", "extra"], "extra"),
+        (&["send"], "PATH"),
+        (&["send", "file"], "the receiver is missing"),
+        (&["send", "10.0.0.1"], "nothing to send"),
+        (
+            &["send", "other", "file"],
+            "the receiver seems to be missing",
+        ),
+        (&["send", "file", "desktop:0"], "port"),
+        (&["send", "file", "no/such"], "no/such"),
+        (&["send", "file", "--to", "a b"], "HOST"),
+        (&["send", "--lanes", "0", "file", "desktop"], "lanes"),
+        (&["send", "--lanes", "65", "file", "desktop"], "lanes"),
+        (&["send", "--hash", "md5", "file", "desktop"], "sha256"),
+        (&["send", "--retry", "soon", "file", "desktop"], "retry"),
+    ] {
+        let (out, err) = ends(args, 2);
+        assert!(err.contains(word), "{args:?}\n{err}");
+        assert!(out.is_empty(), "{out}");
+    }
+}
+
+#[test]
+fn a_usage_error_of_a_command_shows_its_usage() {
+    let (_, err) = ends(&["send", "file"], 2);
+    assert!(err.contains("Usage: xfer send"), "{err}");
+}
+
+#[test]
+fn a_folder_that_is_missing_is_not_made() {
+    let home = tempfile::tempdir().unwrap();
+    let output = xfer(home.path(), &["recv", "--dir", "new"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(output.stdout.is_empty());
+    assert_eq!(
+        String::from_utf8(output.stderr).unwrap(),
+        "xfer: cannot receive into new: no such file or directory\n      \
+         Make it first: mkdir -p new\n"
+    );
+    assert_eq!(home.path().read_dir().unwrap().count(), 0);
+}
+
+#[test]
+fn a_file_is_no_folder_to_receive_into() {
+    let (_, err) = ends(&["recv", "--dir", "file"], 1);
+    assert!(err.contains("--dir DIR"), "{err}");
+}
+
+#[test]
+fn names_cannot_drive_the_terminal() {
+    let (_, err) = ends(&["send", "a\x1b[2J\u{202e}b"], 2);
+    assert!(err.contains("\\x1b[2J\\u{202e}"), "{err}");
+    let (_, err) = ends(&["recv", "--dir", "a\x1b[2J\nb"], 1);
+    assert!(err.contains("\\x1b[2J\\nb"), "{err}");
+}
