@@ -115,9 +115,9 @@ pub enum Outcome {
 /// How a session ended, in numbers. Every entry counts once, in one of the first three.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Summary {
-    /// Files and links that were stored, and folders that are there now.
+    /// Files and links that were stored, and folders that were made.
     pub stored: u64,
-    /// Files and links that the receiver had already.
+    /// Entries that the receiver had already.
     pub have: u64,
     /// Entries that failed, on either side.
     pub failed: u64,
@@ -127,6 +127,8 @@ pub struct Summary {
     pub bytes: u64,
     /// Of these, bytes that the receiver held already and that did not travel.
     pub held_bytes: u64,
+    /// Of those that the receiver had already, how many are files.
+    pub have_files: u64,
     /// Bytes of the files that the receiver had already.
     pub have_bytes: u64,
     /// Files that were stored under another name because theirs was taken.
@@ -149,6 +151,7 @@ impl Summary {
         self.files += other.files;
         self.bytes += other.bytes;
         self.held_bytes += other.held_bytes;
+        self.have_files += other.have_files;
         self.have_bytes += other.have_bytes;
         self.renamed += other.renamed;
         self

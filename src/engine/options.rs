@@ -11,7 +11,7 @@ use crate::digest::Algorithm;
 /// The port that receivers listen on, unless told otherwise.
 pub const DEFAULT_PORT: u16 = 9090;
 /// The most lanes that are opened without being asked for.
-pub const DEFAULT_MAX_LANES: u16 = 4;
+pub(super) const DEFAULT_MAX_LANES: u16 = 4;
 /// How many entries a receiver lets a sender announce ahead of their outcomes.
 pub const DEFAULT_WINDOW: u32 = 16_384;
 /// How long a sender keeps trying after a connection is lost.

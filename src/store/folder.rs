@@ -6,14 +6,11 @@
 
 use std::fmt;
 use std::io;
-use std::os::fd::AsFd;
-use std::os::unix::fs::PermissionsExt;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use cap_fs_ext::DirExt;
 use cap_std::fs::Dir;
-use rustix::fs::{AtFlags, FileType, Stat, Timestamps};
+use rustix::fs::{AtFlags, FileType, OFlags, Stat, Timestamps};
 use rustix::io::Errno;
 
 use crate::entry::{Mode, Time};
@@ -133,11 +130,16 @@ impl Folder {
 
     /// Calls `f` with the open folder.
     pub(super) fn with<T>(&self, f: impl FnOnce(&Dir) -> io::Result<T>) -> io::Result<T> {
+        match &self.dir {
+            Some(dir) => f(dir),
+            None => f(&self.reopen()?),
+        }
+    }
+
+    fn reopen(&self) -> io::Result<Dir> {
         match (&self.dir, &self.place) {
-            (Some(dir), _) => f(dir),
-            (None, Place::Below { parent, path }) => {
-                f(&parent.with(|dir| open_dir(dir, path.file_name()))?)
-            }
+            (Some(dir), _) => dir.try_clone(),
+            (None, Place::Below { parent, path }) => open_dir(&parent.reopen()?, path.file_name()),
             (None, Place::Root) => Err(io::ErrorKind::NotFound.into()),
         }
     }
@@ -172,29 +174,25 @@ impl Drop for Folder {
 }
 
 /// Opens the folder `name` in `dir`, never through a link.
+///
+/// (cap-std's own `open_dir_nofollow` opens for nothing but passing through, on Linux, and such a
+/// handle can neither be synced nor have its mode and time set.)
 pub(super) fn open_dir(dir: &Dir, name: &[u8]) -> io::Result<Dir> {
-    use std::ffi::OsStr;
-    use std::os::unix::ffi::OsStrExt;
-    let name = OsStr::from_bytes(name);
-    match dir.open_dir_nofollow(name) {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let open = || rustix::fs::openat(dir, name, flags, rustix::fs::Mode::empty());
+    let opened = match open() {
         // One that its own mode locks cannot be opened; its owner can change that.
-        Err(e) if e.kind() == io::ErrorKind::PermissionDenied => {
-            let found = dir.symlink_metadata(name)?;
-            if !found.is_dir() {
-                return Err(e);
-            }
-            unlock_by_name(dir, name).map_err(|_| e)?;
-            dir.open_dir_nofollow(name)
-        }
+        Err(Errno::ACCESS) if unlock_by_name(dir, name).is_ok() => open(),
         other => other,
-    }
+    };
+    Ok(Dir::from_std_file(opened?.into()))
 }
 
 #[cfg(target_os = "linux")]
-fn unlock_by_name(dir: &Dir, name: &std::ffi::OsStr) -> io::Result<()> {
-    use std::os::fd::AsRawFd;
+fn unlock_by_name(dir: &Dir, name: &[u8]) -> io::Result<()> {
+    use std::os::fd::{AsFd, AsRawFd};
+    use std::os::unix::fs::PermissionsExt;
 
-    use rustix::fs::OFlags;
     let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let handle = rustix::fs::openat(dir, name, flags, rustix::fs::Mode::empty())?;
     // chmod on a handle without read permission: by its name in /proc, which is no link to
@@ -206,7 +204,7 @@ fn unlock_by_name(dir: &Dir, name: &std::ffi::OsStr) -> io::Result<()> {
 }
 
 #[cfg(not(target_os = "linux"))]
-fn unlock_by_name(dir: &Dir, name: &std::ffi::OsStr) -> io::Result<()> {
+fn unlock_by_name(dir: &Dir, name: &[u8]) -> io::Result<()> {
     let mode = rustix::fs::Mode::from(OWNER_ALL);
     Ok(rustix::fs::chmodat(
         dir,

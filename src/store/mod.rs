@@ -19,7 +19,6 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use cap_std::ambient_authority;
 use cap_std::fs::Dir;
 use rustix::fs::AtFlags;
 use rustix::io::Errno;
@@ -91,7 +90,11 @@ impl Store {
     /// has come back for in a long time.
     pub fn open(path: &Path) -> Result<Arc<Self>> {
         let path = std::fs::canonicalize(path).map_err(|e| Error::file("open", path, e))?;
-        let dir = Dir::open_ambient_dir(&path, ambient_authority())
+        let dir = std::fs::File::open(&path)
+            .and_then(|dir| match dir.metadata()?.is_dir() {
+                true => Ok(Dir::from_std_file(dir)),
+                false => Err(Errno::NOTDIR.into()),
+            })
             .map_err(|e| Error::file("open", &path, e))?;
         let store = Arc::new(Self {
             dir,

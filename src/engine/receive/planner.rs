@@ -9,7 +9,7 @@ use crate::entry::{Entry, EntryId, FileSize, Kind, Mode, Time};
 use crate::error::{Error, Result};
 use crate::outcome::{Outcome, Why};
 use crate::store::{Folder, Planned};
-use crate::wire::{Changed, DirEnd, Done, EntryOutcome, Message, Skipped, Want};
+use crate::wire::{Changed, Done, EntryOutcome, Message, Skipped, Want};
 
 use super::session::{Ended, Receiving};
 use super::slot::{Anew, Slot};
@@ -18,7 +18,7 @@ use super::slot::{Anew, Slot};
 #[derive(Debug)]
 pub(super) enum Task {
     Entry(Entry),
-    DirEnd(DirEnd),
+    DirEnd,
     Done(Done),
     Skipped(Skipped),
     Changed(Changed),
@@ -52,7 +52,7 @@ impl Receiving {
                         open.push(folder);
                     }
                 }
-                Task::DirEnd(_) => {
+                Task::DirEnd => {
                     if let Some(OpenFolder {
                         folder: Ok(folder),
                         mode,
@@ -204,6 +204,8 @@ impl Receiving {
         }
         self.store.finish()?;
         let summary = self.summarize(unannounced);
+        // All is stored and on disk: from here on it does not matter how the sender goes.
+        self.link.complete();
         self.link.outbox.push(Message::Summary(summary));
         self.link.outbox.close();
         Ok(())

@@ -242,9 +242,8 @@ impl Receiving {
                     true => self.conclude(unannounced.load(Ordering::Acquire)),
                     false => Ok(()),
                 });
-                match planned {
-                    Ok(()) => self.link.complete(),
-                    Err(error) => self.link.fail(error),
+                if let Err(error) = planned {
+                    self.link.fail(error);
                 }
             });
             self.listen(&mut reader, &unannounced);
@@ -343,7 +342,7 @@ impl Receiving {
                 counters.scanned.store(scanned.complete, Ordering::Release);
                 return Ok(());
             }
-            Message::DirEnd(end) => Task::DirEnd(end),
+            Message::DirEnd(_) => Task::DirEnd,
             Message::Done(done) => Task::Done(done),
             Message::Skipped(skipped) => Task::Skipped(skipped),
             Message::Changed(changed) => Task::Changed(changed),
@@ -434,6 +433,7 @@ impl Receiving {
             }
             Outcome::Have(_) => {
                 tally.have += 1;
+                tally.have_files += u64::from(ended.is_file);
                 tally.have_bytes += ended.size;
             }
             Outcome::Failed(_) => tally.failed += 1,

@@ -21,7 +21,7 @@ use crate::entry::{Entry, EntryId, Kind};
 use crate::error::{Error, Result};
 use crate::manifest::Roots;
 use crate::outcome::{Outcome, Summary};
-use crate::progress::{Counters, Event, Peer, Progress};
+use crate::progress::{Counters, Event, Progress};
 use crate::relpath::RelPath;
 use crate::secure::{Channel, Identity, Reader, Tls};
 use crate::session::{FIRST_WORDS, Link, Ours, PING_INTERVAL, SILENCE, Stop};
@@ -115,6 +115,7 @@ fn all_sessions(before: &Summary, last: Summary) -> Summary {
     all.held_bytes = last.held_bytes;
     all.renamed += before.renamed;
     all.have = last.have.saturating_sub(before.stored);
+    all.have_files = last.have_files.saturating_sub(before.files);
     all.have_bytes = last.have_bytes.saturating_sub(before.bytes);
     all
 }
@@ -155,7 +156,6 @@ impl Sender<'_> {
         tally.began = true;
         let sending = Sending {
             session,
-            peer: &peer,
             link: Arc::new(Link::new(channel.peer, channel.closer.clone())),
             algorithm: self.options.algorithm,
             roots: &self.roots,
@@ -241,7 +241,6 @@ impl Stop for Stopper {
 /// A sending session.
 struct Sending<'a> {
     session: u64,
-    peer: &'a Peer,
     link: Arc<Link>,
     algorithm: Algorithm,
     roots: &'a Roots,
