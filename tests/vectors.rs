@@ -109,7 +109,12 @@ fn mode(bits: u32) -> Mode {
 
 /// 32 bytes that count up from `first`.
 fn counting(first: u8) -> [u8; 32] {
-    std::array::from_fn(|i| first.wrapping_add(i as u8))
+    let mut next = first;
+    [(); 32].map(|()| {
+        let byte = next;
+        next = next.wrapping_add(1);
+        byte
+    })
 }
 
 fn preambles() -> Preambles {
