@@ -298,7 +298,7 @@ fn what_is_there_already_does_not_travel() {
     for n in 0..200 {
         make_file(sandbox.src().join(format!("small/{n}")), n, 5000);
     }
-    symlink("large", sandbox.src().join("link")).unwrap();
+    symlink("0", sandbox.src().join("small/link")).unwrap();
     let recv = sandbox.recv();
     let proxy = Proxy::new(recv.addr());
     sandbox.send(&[], &proxy.target()).assert_code(0);

@@ -10,7 +10,7 @@ use std::path::Path;
 
 use rustix::fs::{AtFlags, CWD, Timespec, Timestamps};
 use sha2::{Digest, Sha256};
-use xfer::relpath::{PARTIAL_PREFIX, STATE_DIR};
+use xfer::relpath::{STATE_DIR, is_reserved};
 
 /// How much is read or made at once.
 const PIECE: usize = 1 << 20;
@@ -237,9 +237,7 @@ pub fn no_leftovers(received: impl AsRef<Path>) {
             let name = path.file_name().unwrap().as_bytes();
             if fs::symlink_metadata(&path).unwrap().is_dir() {
                 folders.push(path);
-            } else if name.starts_with(PARTIAL_PREFIX.as_bytes())
-                || path.starts_with(received.as_ref().join(STATE_DIR))
-            {
+            } else if is_reserved(name) || path.starts_with(received.as_ref().join(STATE_DIR)) {
                 found.push(path);
             }
         }
