@@ -1,0 +1,137 @@
+#!/bin/sh
+# Builds xfer from the folder that this file is in, and installs it for this user.
+# Must not change anything else: no shell profiles, no packages.
+
+set -eu
+
+usage() {
+    cat <<'END'
+Usage: ./install.sh [--help]
+
+Builds xfer from this folder and installs it as $PREFIX/bin/xfer.
+Run it again to update. To uninstall, delete that file.
+
+Environment:
+  PREFIX             where to install [default: ~/.local]
+  CARGO_TARGET_DIR   where to build [default: target, in this folder]
+END
+}
+
+say() { printf '%s\n' "$*"; }
+complain() { printf '%s\n' "install.sh: $*" >&2; }
+
+# Whether version $1 is at least $2, by their first two numbers.
+is_at_least() {
+    major=${1%%.*} rest=${1#*.} minor=${rest%%.*}
+    least_major=${2%%.*} rest=${2#*.} least_minor=${rest%%.*}
+    [ "$major" -gt "$least_major" ] ||
+        { [ "$major" -eq "$least_major" ] && [ "$minor" -ge "$least_minor" ]; }
+}
+
+# Says all that is missing, not just the first thing.
+check_needs() {
+    ok=yes
+    least=$(sed -n 's/^rust-version *= *"\(.*\)".*/\1/p' "$source/Cargo.toml")
+    # Right after rustup's installation, the terminal that it ran in does not know cargo yet.
+    if ! command -v cargo >/dev/null 2>&1 && [ -x "${HOME:-}/.cargo/bin/cargo" ]; then
+        PATH=$PATH:$HOME/.cargo/bin
+    fi
+    if ! command -v cargo >/dev/null 2>&1; then
+        complain "needs Rust $least or later, and there is no cargo. To get it:"
+        complain "    curl --proto '=https' --tlsv1.2 -sSf https://sh.rustup.rs | sh"
+        ok=no
+    else
+        # "cargo 1.88.0 (873a06493 2025-05-10)"
+        have=$(cargo --version | sed -n 's/^cargo \([0-9]*\.[0-9]*\).*/\1/p')
+        if [ -z "$have" ] || ! is_at_least "$have" "$least"; then
+            complain "needs Rust $least or later, this is ${have:-a broken one}. To update it:"
+            complain "    rustup update stable     (rustup itself: https://rustup.rs)"
+            ok=no
+        fi
+    fi
+    # Not just whether it is there: macOS has one that only says how to get one.
+    # shellcheck disable=SC2086  # CC can have arguments.
+    if ! ${CC:-cc} --version >/dev/null 2>&1; then
+        complain "needs a C compiler, for the cryptography, and '${CC:-cc}' does not work. To get one:"
+        complain "    Debian, Ubuntu:  sudo apt-get install build-essential"
+        complain "    Fedora:          sudo dnf install gcc"
+        complain "    Arch:            sudo pacman -S gcc"
+        complain "    Alpine:          sudo apk add build-base"
+        complain "    macOS:           xcode-select --install"
+        ok=no
+    fi
+    [ "$ok" = yes ]
+}
+
+# Builds, and leaves the path of the program in $built.
+build() {
+    say "Building xfer. The first time takes a few minutes."
+    # Cargo itself says where the program is: settings of the user's can put it anywhere.
+    messages=$(cargo build --release --locked --bin xfer --manifest-path "$source/Cargo.toml" \
+        --message-format json-render-diagnostics)
+    built=$(printf '%s\n' "$messages" | sed -n 's/.*"executable":"\([^"]*\)".*/\1/p' | tail -n 1)
+    if [ ! -x "$built" ]; then
+        complain "cargo built something, but no program was found at '$built'"
+        return 1
+    fi
+}
+
+# Whoever runs xfer at the moment keeps the old one; nobody ever sees half of the new one.
+install_program() {
+    mkdir -p "$bin"
+    bin=$(CDPATH='' cd -- "$bin" && pwd)
+    temporary=$(mktemp "$bin/.xfer-install.XXXXXX")
+    trap 'rm -f "$temporary"' EXIT
+    trap 'exit 130' INT
+    trap 'exit 143' TERM
+    cp "$built" "$temporary"
+    chmod 755 "$temporary"
+    "$temporary" --version >/dev/null
+    mv -f "$temporary" "$bin/xfer"
+    say "Installed $("$bin/xfer" --version) as $bin/xfer"
+}
+
+tell_about_path() {
+    case ":${PATH:-}:" in
+        *":$bin:"*)
+            first=$(command -v xfer || true)
+            if [ "$first" != "$bin/xfer" ]; then
+                say "Note that 'xfer' alone runs another one: $first"
+            fi
+            return
+            ;;
+    esac
+    say ""
+    say "$bin is not in your PATH. To add it, run this and open a new terminal:"
+    # shellcheck disable=SC2016  # $PATH is for the user's shell to expand.
+    case ${SHELL:-} in
+        */fish) say "    fish_add_path '$bin'" ;;
+        */zsh) say "    echo 'export PATH=\"$bin:\$PATH\"' >> ~/.zshrc" ;;
+        */bash) say "    echo 'export PATH=\"$bin:\$PATH\"' >> ~/.bashrc" ;;
+        *) say "    echo 'export PATH=\"$bin:\$PATH\"' >> ~/.profile" ;;
+    esac
+}
+
+main() {
+    case ${1:-} in
+        "") ;;
+        -h | --help) usage && exit 0 ;;
+        *)
+            complain "what is '$1'? See --help."
+            exit 2
+            ;;
+    esac
+    source=$(CDPATH='' cd -P -- "$(dirname -- "$0")" && pwd)
+    prefix=${PREFIX:-${HOME:?is not set, and neither is PREFIX}/.local}
+    case $prefix in
+        /*) ;;
+        *) prefix=$PWD/$prefix ;;
+    esac
+    bin=${prefix%/}/bin
+    check_needs || exit 1
+    build
+    install_program
+    tell_about_path
+}
+
+main "$@"

@@ -1,0 +1,280 @@
+//! Whatever ends a transfer, the next run goes on where it stopped, and the result is the same.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod support;
+
+use std::fs::OpenOptions;
+use std::os::unix::fs::FileExt;
+use std::path::PathBuf;
+
+use support::*;
+
+const LARGE: u64 = 40 * CHUNK + 12_345;
+const SMALL_FILES: u64 = 300;
+const SMALL: u64 = 4000;
+/// All that there is to send.
+const TOTAL: u64 = LARGE + SMALL_FILES * SMALL;
+/// What may travel beside the content: names, digests, handshakes.
+const TALK: u64 = 1 << 20;
+/// What can be between the proxy and the receiver's disk when either is killed: the buffers of
+/// two lanes' sockets, and a chunk for each.
+const IN_FLIGHT: u64 = 16 << 20;
+
+struct Scene {
+    sandbox: Sandbox,
+    recv: Recv,
+    proxy: Proxy,
+}
+
+impl Scene {
+    fn new() -> Self {
+        let sandbox = Sandbox::new();
+        make_file(sandbox.src().join("a/large.bin"), 1, LARGE);
+        for n in 0..SMALL_FILES {
+            make_file(sandbox.src().join(format!("b/{}/{n}", n % 5)), n, SMALL);
+        }
+        let recv = sandbox.recv();
+        let proxy = Proxy::new(recv.addr());
+        Self {
+            sandbox,
+            recv,
+            proxy,
+        }
+    }
+
+    fn large(&self) -> PathBuf {
+        self.sandbox.src().join("a/large.bin")
+    }
+
+    fn spawn_send(&self) -> Process {
+        let (a, b) = (self.sandbox.src().join("a"), self.sandbox.src().join("b"));
+        let args = [
+            "--lanes".into(),
+            "2".into(),
+            a,
+            b,
+            self.proxy.target().into(),
+        ];
+        self.sandbox.me().spawn_send(&args)
+    }
+
+    /// Begins to send, and stops the network when so many bytes have passed.
+    fn send_until(&self, bytes: u64) -> Process {
+        self.proxy.hold_at(bytes);
+        let sender = self.spawn_send();
+        self.proxy.wait_for_up(bytes);
+        sender
+    }
+
+    /// How many bytes go up while `f` runs.
+    fn count_up<R>(&self, f: impl FnOnce() -> R) -> (u64, R) {
+        let before = self.proxy.passed().0;
+        let result = f();
+        (self.proxy.passed().0 - before, result)
+    }
+
+    #[track_caller]
+    fn check(&self) {
+        assert_same_tree(self.sandbox.src(), self.sandbox.dst());
+        no_leftovers(self.sandbox.dst());
+    }
+}
+
+/// Points spread over a transfer, in bytes.
+fn points() -> [u64; 6] {
+    [
+        100,
+        3000,
+        TOTAL / 20,
+        TOTAL / 3,
+        TOTAL * 2 / 3,
+        TOTAL * 19 / 20,
+    ]
+}
+
+#[test]
+fn a_sender_that_is_killed() {
+    for point in points() {
+        let scene = Scene::new();
+        scene.send_until(point).kill();
+        scene.proxy.release();
+        let (up, sent) = scene.count_up(|| scene.spawn_send().wait());
+        sent.assert_code(0);
+        scene.check();
+        let most = (TOTAL - point + IN_FLIGHT).min(TOTAL) + TALK;
+        assert!(up <= most, "killed at {point}: {up} of {most} bytes");
+        assert!(!scene.recv.process().has_ended());
+    }
+}
+
+#[test]
+fn a_receiver_that_is_killed() {
+    for point in points() {
+        let mut scene = Scene::new();
+        let sender = scene.send_until(point);
+        // The next one stands by already, so that the sender finds it at its first attempt.
+        let next = scene.sandbox.recv();
+        scene.proxy.lead_to(next.addr());
+        std::mem::replace(&mut scene.recv, next).kill();
+        let (up, sent) = scene.count_up(|| {
+            scene.proxy.release();
+            sender.wait()
+        });
+        if sent.code != Some(0) {
+            // Before a session has begun, a lost connection may be the end.
+            assert!(point <= 3000, "killed at {point}: {sent}");
+            scene.spawn_send().wait().assert_code(0);
+        }
+        scene.check();
+        let most = (TOTAL - point + IN_FLIGHT).min(TOTAL) + TALK + IN_FLIGHT;
+        assert!(up <= most, "killed at {point}: {up} of {most} bytes");
+    }
+}
+
+#[test]
+fn both_are_killed() {
+    let mut scene = Scene::new();
+    let sender = scene.send_until(TOTAL / 2);
+    let next = scene.sandbox.recv();
+    scene.proxy.lead_to(next.addr());
+    sender.kill();
+    std::mem::replace(&mut scene.recv, next).kill();
+    scene.proxy.release();
+    scene.spawn_send().wait().assert_code(0);
+    scene.check();
+}
+
+#[test]
+fn a_sender_that_is_interrupted() {
+    let scene = Scene::new();
+    let sender = scene.send_until(TOTAL / 2);
+    sender.interrupt();
+    scene.proxy.release();
+    // It says how to go on.
+    sender.wait().assert_code(130).assert_says("again");
+    let (up, sent) = scene.count_up(|| scene.spawn_send().wait());
+    sent.assert_code(0);
+    assert!(up <= TOTAL / 2 + IN_FLIGHT + TALK, "{up} bytes");
+    scene.check();
+}
+
+#[test]
+fn a_second_interrupt_does_not_wait_for_the_network() {
+    let scene = Scene::new();
+    let sender = scene.send_until(TOTAL / 2);
+    sender.interrupt();
+    sender.interrupt();
+    // The network stands still all the time.
+    sender.wait().assert_code(130);
+}
+
+#[test]
+fn a_receiver_that_is_interrupted() {
+    let mut scene = Scene::new();
+    let sender = scene.send_until(TOTAL / 2);
+    let next = scene.sandbox.recv();
+    let recv = std::mem::replace(&mut scene.recv, next);
+    recv.process().interrupt();
+    scene.proxy.release();
+    recv.wait().assert_code(130);
+    let sent = sender.wait();
+    assert_ne!(sent.code, Some(0), "{sent}");
+
+    scene.proxy = Proxy::new(scene.recv.addr());
+    scene.spawn_send().wait().assert_code(0);
+    scene.check();
+}
+
+#[test]
+fn a_network_that_is_cut() {
+    let scene = Scene::new();
+    let sender = scene.send_until(TOTAL / 2);
+    scene.proxy.cut_all();
+    scene.proxy.release();
+    // It goes on by itself.
+    sender.wait().assert_code(0);
+    scene.check();
+    let up = scene.proxy.passed().0;
+    assert!(up <= TOTAL + 2 * IN_FLIGHT + TALK, "{up} bytes");
+}
+
+#[test]
+fn a_network_that_is_cut_again_and_again() {
+    let scene = Scene::new();
+    let sender = scene.send_until(TOTAL / 8);
+    for part in 2..7 {
+        scene.proxy.hold_at(TOTAL * part / 8);
+        scene.proxy.cut_all();
+        scene.proxy.wait_for_up(TOTAL * part / 8);
+    }
+    scene.proxy.cut_all();
+    scene.proxy.release();
+    sender.wait().assert_code(0);
+    scene.check();
+}
+
+#[test]
+fn a_lane_that_is_cut() {
+    let scene = Scene::new();
+    let sender = scene.send_until(TOTAL / 2);
+    let lane = scene.proxy.wait_for_lane(1);
+    scene.proxy.cut(lane);
+    scene.proxy.release();
+    sender.wait().assert_code(0);
+    scene.check();
+}
+
+#[test]
+fn a_control_connection_that_is_cut() {
+    let scene = Scene::new();
+    let sender = scene.send_until(TOTAL / 2);
+    scene.proxy.cut(0);
+    scene.proxy.release();
+    sender.wait().assert_code(0);
+    scene.check();
+}
+
+#[test]
+fn a_partial_of_another_version() {
+    let scene = Scene::new();
+    // So much that the small files, wherever they come, cannot be all of it.
+    let point = TOTAL * 9 / 10;
+    scene.send_until(point).kill();
+    scene.proxy.release();
+    // One chunk in the beginning is another, and there is a new end.
+    let file = OpenOptions::new().write(true).open(scene.large()).unwrap();
+    file.write_all_at(&bytes(99, 1000), 3 * CHUNK + 500)
+        .unwrap();
+    file.write_all_at(&bytes(98, 100_000), LARGE).unwrap();
+    drop(file);
+    let (up, sent) = scene.count_up(|| scene.spawn_send().wait());
+    sent.assert_code(0);
+    scene.check();
+    let most = TOTAL - point + 3 * CHUNK + IN_FLIGHT + TALK;
+    assert!(up <= most, "{up} of {most} bytes");
+}
+
+#[test]
+fn a_partial_of_a_larger_version() {
+    let scene = Scene::new();
+    scene.send_until(TOTAL * 9 / 10).kill();
+    scene.proxy.release();
+    let file = OpenOptions::new().write(true).open(scene.large()).unwrap();
+    file.set_len(5 * CHUNK + 1).unwrap();
+    drop(file);
+    scene.spawn_send().wait().assert_code(0);
+    scene.check();
+}
+
+#[test]
+fn a_partial_of_a_file_that_is_small_now() {
+    let scene = Scene::new();
+    scene.send_until(TOTAL * 9 / 10).kill();
+    scene.proxy.release();
+    let file = OpenOptions::new().write(true).open(scene.large()).unwrap();
+    file.set_len(10).unwrap();
+    drop(file);
+    scene.spawn_send().wait().assert_code(0);
+    assert_same_tree(scene.sandbox.src(), scene.sandbox.dst());
+}

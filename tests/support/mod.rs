@@ -1,0 +1,230 @@
+//! What the integration tests share: a sandbox with users of its own, the real program in it,
+//! trees to send and to compare, and a proxy that makes networks fail.
+//!
+//! Must not sleep: whoever waits waits for an event, at most for [`PATIENCE`].
+
+#![allow(dead_code, unreachable_pub, unused_imports)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod process;
+mod proxy;
+mod tree;
+
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::{Condvar, Mutex, MutexGuard};
+use std::time::{Duration, Instant};
+
+pub use process::{Output, Process, Recv};
+pub use proxy::Proxy;
+pub use tree::{
+    Kind, Node, Tree, assert_same_tree, bytes, digest_of, make_fifo, make_file, no_leftovers,
+    set_mode, set_mtime,
+};
+
+/// How long anything may take before a test gives up. Never reached but by a failure.
+pub const PATIENCE: Duration = Duration::from_secs(120);
+
+/// The size of a chunk, in bytes.
+pub const CHUNK: u64 = xfer::digest::CHUNK_SIZE as u64;
+
+/// A temporary folder with everything that a test needs. Gone when dropped.
+pub struct Sandbox {
+    temp: tempfile::TempDir,
+}
+
+/// Somebody with a home of their own, and so with a key of their own.
+pub struct User {
+    home: PathBuf,
+    cwd: PathBuf,
+}
+
+impl Sandbox {
+    pub fn new() -> Self {
+        let temp = tempfile::tempdir().unwrap();
+        for dir in ["src", "dst"] {
+            std::fs::create_dir(temp.path().join(dir)).unwrap();
+        }
+        Self { temp }
+    }
+
+    /// Where the tests put what is sent.
+    pub fn src(&self) -> PathBuf {
+        self.path("src")
+    }
+
+    /// Where the receiver stores.
+    pub fn dst(&self) -> PathBuf {
+        self.path("dst")
+    }
+
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.temp.path().join(name)
+    }
+
+    /// A new empty folder.
+    pub fn folder(&self, name: &str) -> PathBuf {
+        let path = self.path(name);
+        std::fs::create_dir_all(&path).unwrap();
+        path
+    }
+
+    /// Somebody; the same for the same name.
+    pub fn user(&self, name: &str) -> User {
+        User {
+            home: self.folder(&format!("home-{name}")),
+            cwd: self.temp.path().to_path_buf(),
+        }
+    }
+
+    /// The one whom most tests are about.
+    pub fn me(&self) -> User {
+        self.user("me")
+    }
+
+    /// My receiver, into [`Self::dst`].
+    pub fn recv(&self) -> Recv {
+        self.recv_with(&[])
+    }
+
+    /// My receiver, with further arguments.
+    pub fn recv_with(&self, args: &[&str]) -> Recv {
+        self.me().recv(&self.dst(), args)
+    }
+
+    /// Sends as me, waits for the end. All of [`Self::src`]'s entries go, where `paths` is empty.
+    pub fn send(&self, paths: &[&Path], target: &str) -> Output {
+        self.me().send(&self.args(paths, target))
+    }
+
+    /// Begins to send as me.
+    pub fn spawn_send(&self, paths: &[&Path], target: &str) -> Process {
+        self.me().spawn_send(&self.args(paths, target))
+    }
+
+    fn args(&self, paths: &[&Path], target: &str) -> Vec<PathBuf> {
+        let mut args: Vec<PathBuf> = paths.iter().map(PathBuf::from).collect();
+        if args.is_empty() {
+            let all = std::fs::read_dir(self.src()).unwrap();
+            args = all.map(|entry| entry.unwrap().path()).collect();
+            args.sort();
+        }
+        args.push(target.into());
+        args
+    }
+}
+
+impl Default for Sandbox {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Drop for Sandbox {
+    fn drop(&mut self) {
+        tree::unlock(self.temp.path());
+    }
+}
+
+impl User {
+    /// The program with these arguments; nothing of the real user reaches it.
+    pub fn command<A: AsRef<OsStr>>(&self, args: &[A]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_xfer"));
+        command
+            .args(args)
+            .current_dir(&self.cwd)
+            .env_clear()
+            .env("PATH", std::env::var_os("PATH").unwrap_or_default())
+            .env("LANG", "C.UTF-8")
+            .env("TERM", "dumb")
+            .env("RUST_BACKTRACE", "1")
+            .env("HOME", &self.home)
+            .env("XDG_CONFIG_HOME", self.home.join(".config"))
+            .env("XDG_DATA_HOME", self.home.join(".local/share"))
+            .env("XDG_STATE_HOME", self.home.join(".local/state"))
+            .env("XDG_CACHE_HOME", self.home.join(".cache"))
+            .stdin(Stdio::null());
+        command
+    }
+
+    pub fn home(&self) -> &Path {
+        &self.home
+    }
+
+    /// Runs the program to its end.
+    pub fn run<A: AsRef<OsStr>>(&self, args: &[A]) -> Output {
+        Process::spawn(self.command(args)).wait()
+    }
+
+    /// Starts a receiver on a free port of 127.0.0.1, and waits until it listens.
+    pub fn recv(&self, dir: &Path, args: &[&str]) -> Recv {
+        Recv::start(self.recv_command(dir, args))
+    }
+
+    pub fn recv_command(&self, dir: &Path, args: &[&str]) -> Command {
+        let mut command = self.command(&["recv", "--listen", "127.0.0.1:0", "--dir"]);
+        command.arg(dir).args(args);
+        command
+    }
+
+    /// `xfer send`, to its end.
+    pub fn send<A: AsRef<OsStr>>(&self, args: &[A]) -> Output {
+        self.spawn_send(args).wait()
+    }
+
+    pub fn spawn_send<A: AsRef<OsStr>>(&self, args: &[A]) -> Process {
+        let mut command = self.command(&["send"]);
+        command.args(args);
+        Process::spawn(command)
+    }
+}
+
+/// A value that can be waited for.
+pub(crate) struct Watched<T> {
+    value: Mutex<T>,
+    changed: Condvar,
+}
+
+impl<T> Watched<T> {
+    pub fn new(value: T) -> Self {
+        Self {
+            value: Mutex::new(value),
+            changed: Condvar::new(),
+        }
+    }
+
+    pub fn lock(&self) -> MutexGuard<'_, T> {
+        self.value.lock().unwrap()
+    }
+
+    pub fn update<R>(&self, f: impl FnOnce(&mut T) -> R) -> R {
+        let result = f(&mut self.lock());
+        self.changed.notify_all();
+        result
+    }
+
+    /// Waits until `ready` says something; nothing after [`PATIENCE`].
+    pub fn wait<R>(&self, mut ready: impl FnMut(&mut T) -> Option<R>) -> Option<R> {
+        let end = Instant::now() + PATIENCE;
+        let mut value = self.lock();
+        loop {
+            if let Some(result) = ready(&mut value) {
+                return Some(result);
+            }
+            let left = end.checked_duration_since(Instant::now())?;
+            value = self.changed.wait_timeout(value, left).unwrap().0;
+        }
+    }
+
+    /// Waits as long as it takes.
+    pub fn wait_forever<R>(&self, mut ready: impl FnMut(&mut T) -> Option<R>) -> R {
+        let mut value = self.lock();
+        loop {
+            if let Some(result) = ready(&mut value) {
+                return result;
+            }
+            value = self.changed.wait(value).unwrap();
+        }
+    }
+}

@@ -1,0 +1,253 @@
+//! Runs the program: collects what it prints, ends it in every way, and never leaves it behind.
+
+use std::io::Read;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::thread;
+
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process, waitid};
+
+use super::Watched;
+
+/// How a run of the program ended.
+#[derive(Debug, Clone)]
+pub struct Output {
+    /// None where a signal ended it.
+    pub code: Option<i32>,
+    pub stdout: Vec<u8>,
+    pub stderr: Vec<u8>,
+}
+
+impl Output {
+    /// Everything it printed.
+    pub fn text(&self) -> String {
+        let both = [self.stdout.as_slice(), self.stderr.as_slice()].concat();
+        String::from_utf8_lossy(&both).into_owned()
+    }
+
+    /// Fails, and shows what was printed, unless it ended with this code.
+    #[track_caller]
+    pub fn assert_code(&self, code: i32) -> &Self {
+        assert_eq!(self.code, Some(code), "{self}");
+        self
+    }
+
+    /// Fails unless something it printed contains this, in any case of letters.
+    #[track_caller]
+    pub fn assert_says(&self, words: &str) -> &Self {
+        let text = self.text().to_lowercase();
+        assert!(
+            text.contains(&words.to_lowercase()),
+            "no {words:?}:\n{self}"
+        );
+        self
+    }
+}
+
+impl std::fmt::Display for Output {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        writeln!(f, "code {:?}", self.code)?;
+        writeln!(f, "stdout:\n{}", String::from_utf8_lossy(&self.stdout))?;
+        writeln!(f, "stderr:\n{}", String::from_utf8_lossy(&self.stderr))
+    }
+}
+
+#[derive(Default)]
+struct State {
+    /// Standard output and standard error.
+    printed: [Vec<u8>; 2],
+    /// How many of these two have ended.
+    ended: usize,
+    /// Its exit code, once it has been reaped; not to be signalled any more then.
+    exited: Option<Option<i32>>,
+}
+
+impl State {
+    fn output(&self) -> Output {
+        let [stdout, stderr] = self.printed.clone();
+        Output {
+            code: self.exited.flatten(),
+            stdout,
+            stderr,
+        }
+    }
+}
+
+/// A run of the program that has not ended. Killed when dropped.
+pub struct Process {
+    pid: Pid,
+    state: Arc<Watched<State>>,
+}
+
+impl Process {
+    pub fn spawn(mut command: Command) -> Self {
+        let mut child = command
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let pid = Pid::from_child(&child);
+        let state = Arc::new(Watched::new(State::default()));
+        collect(child.stdout.take().unwrap(), 0, &state);
+        collect(child.stderr.take().unwrap(), 1, &state);
+        let reaped = state.clone();
+        thread::spawn(move || reap(child, pid, &reaped));
+        Self { pid, state }
+    }
+
+    pub fn pid(&self) -> Pid {
+        self.pid
+    }
+
+    /// Waits until something that it printed so far satisfies `ready`.
+    #[track_caller]
+    pub fn wait_for<R>(&self, what: &str, mut ready: impl FnMut(&Output) -> Option<R>) -> R {
+        let found = self.state.wait(|state| {
+            let output = state.output();
+            match ready(&output) {
+                Some(result) => Some(Ok(result)),
+                None if state.ended == 2 && state.exited.is_some() => Some(Err(())),
+                None => None,
+            }
+        });
+        match found {
+            Some(Ok(result)) => result,
+            Some(Err(())) => panic!("it ended without {what}:\n{}", self.printed()),
+            None => panic!("no {what} after a long time:\n{}", self.printed()),
+        }
+    }
+
+    /// Waits until it has printed this.
+    #[track_caller]
+    pub fn wait_for_text(&self, text: &str) {
+        self.wait_for(text, |output| output.text().contains(text).then_some(()));
+    }
+
+    /// What it has printed so far.
+    pub fn printed(&self) -> Output {
+        self.state.lock().output()
+    }
+
+    fn signal(&self, signal: Signal) {
+        let state = self.state.lock();
+        if state.exited.is_none() {
+            kill_process(self.pid, signal).unwrap();
+        }
+    }
+
+    /// As `kill -9`, and waits for its end.
+    pub fn kill(self) -> Output {
+        self.signal(Signal::KILL);
+        self.wait()
+    }
+
+    /// As Ctrl-C.
+    pub fn interrupt(&self) {
+        self.signal(Signal::INT);
+    }
+
+    /// Stops it for a while, as Ctrl-Z.
+    pub fn pause(&self) {
+        self.signal(Signal::STOP);
+    }
+
+    /// Whether it has ended.
+    pub fn has_ended(&self) -> bool {
+        self.state.lock().exited.is_some()
+    }
+
+    /// Waits for its end.
+    #[track_caller]
+    pub fn wait(self) -> Output {
+        let output = self
+            .state
+            .wait(|state| (state.ended == 2 && state.exited.is_some()).then(|| state.output()));
+        output.unwrap_or_else(|| panic!("it does not end:\n{}", self.printed()))
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        self.signal(Signal::KILL);
+    }
+}
+
+fn collect(mut from: impl Read + Send + 'static, which: usize, state: &Arc<Watched<State>>) {
+    let state = state.clone();
+    thread::spawn(move || {
+        let mut buffer = [0; 4096];
+        loop {
+            match from.read(&mut buffer) {
+                Ok(n) if n > 0 => {
+                    state.update(|s| s.printed[which].extend_from_slice(&buffer[..n]));
+                }
+                _ => break,
+            }
+        }
+        state.update(|s| s.ended += 1);
+    });
+}
+
+fn reap(mut child: Child, pid: Pid, state: &Watched<State>) {
+    // Waits without reaping, so that nobody can signal another process of the same number.
+    let options = WaitIdOptions::EXITED | WaitIdOptions::NOWAIT;
+    while matches!(
+        waitid(WaitId::Pid(pid), options),
+        Err(rustix::io::Errno::INTR)
+    ) {}
+    state.update(|s| s.exited = Some(child.wait().unwrap().code()));
+}
+
+/// A receiver that listens.
+pub struct Recv {
+    process: Process,
+    addr: SocketAddr,
+}
+
+impl Recv {
+    /// Starts it, and waits until it says where it listens.
+    #[track_caller]
+    pub fn start(command: Command) -> Self {
+        let process = Process::spawn(command);
+        let addr = process.wait_for("'Listening on'", |output| {
+            let text = String::from_utf8_lossy(&output.stdout).into_owned();
+            let (line, _) = text.split_once('\n')?;
+            let rest = line.strip_prefix("Listening on ")?;
+            let (addr, _) = rest.split_once(", receiving into ")?;
+            Some(addr.parse().unwrap())
+        });
+        Self { process, addr }
+    }
+
+    /// Where it listens.
+    pub fn addr(&self) -> SocketAddr {
+        self.addr
+    }
+
+    /// Where it listens, as an argument of `xfer send`.
+    pub fn target(&self) -> String {
+        self.addr.to_string()
+    }
+
+    pub fn process(&self) -> &Process {
+        &self.process
+    }
+
+    /// As `kill -9`.
+    pub fn kill(self) -> Output {
+        self.process.kill()
+    }
+
+    /// As Ctrl-C, and waits for its end.
+    pub fn interrupt(self) -> Output {
+        self.process.interrupt();
+        self.process.wait()
+    }
+
+    /// Waits for its end.
+    pub fn wait(self) -> Output {
+        self.process.wait()
+    }
+}

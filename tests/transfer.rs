@@ -1,0 +1,459 @@
+//! What is sent arrives: whole, once, under its name, and with its times and permissions.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod support;
+
+use std::collections::BTreeSet;
+use std::ffi::OsStr;
+use std::fs::{self, File};
+use std::io::Read;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::{FileExt, MetadataExt, symlink};
+use std::os::unix::net::UnixListener;
+use std::path::Path;
+
+use support::*;
+
+/// Sends all of `sandbox.src()` and compares.
+#[track_caller]
+fn round_trip(sandbox: &Sandbox, args: &[&str]) {
+    let recv = sandbox.recv();
+    let mut all: Vec<&Path> = args.iter().map(Path::new).collect();
+    let paths: Vec<_> = fs::read_dir(sandbox.src())
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .collect();
+    all.extend(paths.iter().map(std::path::PathBuf::as_path));
+    sandbox.send(&all, &recv.target()).assert_code(0);
+    assert_same_tree(sandbox.src(), sandbox.dst());
+    no_leftovers(sandbox.dst());
+}
+
+fn make_sizes(sandbox: &Sandbox) {
+    let sizes = [0, 1, CHUNK - 1, CHUNK, CHUNK + 1, 3 * CHUNK, 9 * CHUNK + 7];
+    for (seed, size) in (1..).zip(sizes) {
+        make_file(sandbox.src().join(format!("file-{size}")), seed, size);
+    }
+    // Zeros, at the beginning and at the end.
+    let chunk = usize::try_from(CHUNK).unwrap();
+    let mut zeros = vec![0; 3 * chunk];
+    fs::write(sandbox.src().join("zeros"), &zeros).unwrap();
+    zeros[chunk] = 1;
+    fs::write(sandbox.src().join("nearly zeros"), &zeros).unwrap();
+}
+
+#[test]
+fn files_of_every_size_with_sha256() {
+    let sandbox = Sandbox::new();
+    make_sizes(&sandbox);
+    round_trip(&sandbox, &[]);
+}
+
+#[test]
+fn files_of_every_size_with_blake3() {
+    let sandbox = Sandbox::new();
+    make_sizes(&sandbox);
+    round_trip(&sandbox, &["--hash", "blake3"]);
+}
+
+#[test]
+fn one_lane_and_many() {
+    for lanes in ["1", "16"] {
+        let sandbox = Sandbox::new();
+        make_sizes(&sandbox);
+        round_trip(&sandbox, &["--lanes", lanes]);
+    }
+}
+
+#[test]
+fn a_sparse_file_of_more_than_4_gib() {
+    let sandbox = Sandbox::new();
+    let path = sandbox.src().join("disk.img");
+    let size = (4 << 30) + 1;
+    let file = File::create(&path).unwrap();
+    file.set_len(size).unwrap();
+    let probes = [0, 5 * CHUNK - 3, 1 << 31, (1 << 32) - 2, size - 1];
+    for (seed, at) in (1..).zip(probes) {
+        let len = usize::try_from((size - at).min(10)).unwrap();
+        file.write_all_at(&bytes(seed, len), at).unwrap();
+    }
+    drop(file);
+    let recv = sandbox.recv();
+    let proxy = Proxy::new(recv.addr());
+    sandbox.send(&[], &proxy.target()).assert_code(0);
+
+    let received = sandbox.dst().join("disk.img");
+    let meta = fs::metadata(&received).unwrap();
+    assert_eq!(meta.len(), size);
+    assert!(meta.blocks() * 512 < 100 << 20, "it is not sparse any more");
+    assert!(proxy.passed().0 < 100 << 20, "the zeros travelled");
+    let (mut a, mut b) = (File::open(path).unwrap(), File::open(received).unwrap());
+    let mut pieces = (vec![0; 1 << 20], vec![0; 1 << 20]);
+    let mut left = size;
+    while left > 0 {
+        let n = usize::try_from(left).unwrap_or(1 << 20).min(1 << 20);
+        a.read_exact(&mut pieces.0[..n]).unwrap();
+        b.read_exact(&mut pieces.1[..n]).unwrap();
+        assert!(pieces.0[..n] == pieces.1[..n], "{left} before the end");
+        left -= n as u64;
+    }
+    no_leftovers(sandbox.dst());
+}
+
+#[test]
+fn empty_folders_and_links() {
+    let sandbox = Sandbox::new();
+    let top = sandbox.src().join("top");
+    fs::create_dir_all(top.join("empty/and empty")).unwrap();
+    make_file(top.join("file"), 1, 10);
+    for (link, target) in [
+        ("relative", "file"),
+        ("up", "../top/file"),
+        ("dangling", "no such file"),
+        ("absolute", "/etc/passwd"),
+        ("to a folder", "empty"),
+        ("to itself", "to itself"),
+    ] {
+        symlink(target, top.join(link)).unwrap();
+        set_mtime(top.join(link), 1_600_000_000, 123);
+    }
+    round_trip(&sandbox, &[]);
+}
+
+#[test]
+fn permissions() {
+    let sandbox = Sandbox::new();
+    let top = sandbox.src().join("top");
+    for mode in [0o600, 0o644, 0o444, 0o400, 0o755, 0o777] {
+        let path = top.join(format!("file-{mode:o}"));
+        make_file(&path, 1, 10);
+        set_mode(&path, mode);
+        let large = top.join(format!("large-{mode:o}"));
+        make_file(&large, 2, CHUNK + 1);
+        set_mode(&large, mode);
+    }
+    for mode in [0o700, 0o755, 0o777, 0o555, 0o500] {
+        let dir = top.join(format!("dir-{mode:o}"));
+        make_file(dir.join("a"), 1, 10);
+        make_file(dir.join("sub/b"), 1, CHUNK + 1);
+        set_mode(&dir, mode);
+    }
+    round_trip(&sandbox, &[]);
+}
+
+#[test]
+fn special_bits_are_dropped() {
+    let sandbox = Sandbox::new();
+    make_file(sandbox.src().join("tool"), 1, 10);
+    set_mode(sandbox.src().join("tool"), 0o6755);
+    fs::create_dir(sandbox.src().join("tmp")).unwrap();
+    set_mode(sandbox.src().join("tmp"), 0o1777);
+    let recv = sandbox.recv();
+    sandbox.send(&[], &recv.target()).assert_code(0);
+    let tree = Tree::read(sandbox.dst()).0;
+    assert_eq!(tree[&b"tool"[..]].mode, 0o755);
+    assert_eq!(tree[&b"tmp"[..]].mode, 0o777);
+}
+
+#[test]
+fn times_before_1970_and_after_2106() {
+    let sandbox = Sandbox::new();
+    let top = sandbox.src().join("top");
+    let times = [
+        (-1, 999_999_999),
+        (-500_000_000, 1),
+        (0, 0),
+        (1_700_000_000, 123_456_789),
+        (7_258_118_400, 5),
+    ];
+    for (n, (seconds, nanos)) in (0..).zip(times) {
+        let dir = top.join(format!("dir-{n}"));
+        for (name, size) in [("small", 3), ("large", CHUNK + 3)] {
+            make_file(dir.join(name), n, size);
+            set_mtime(dir.join(name), seconds, nanos);
+        }
+        set_mtime(dir, seconds, nanos);
+    }
+    set_mtime(&top, 1, 2);
+    round_trip(&sandbox, &[]);
+}
+
+#[test]
+fn odd_names() {
+    let sandbox = Sandbox::new();
+    let top = sandbox.src().join("top");
+    fs::create_dir(&top).unwrap();
+    let long = "x".repeat(251) + ".txt";
+    let long_wide = "ä".repeat(125);
+    let mut names: Vec<&[u8]> = [
+        "a b",
+        " leading",
+        "trailing ",
+        "-rf",
+        "--to",
+        "new\nline",
+        "tab\t",
+        "\x1b[31mred\x1b[0m",
+        "emoji 😀👩‍👩‍👧",
+        "right \u{202e}to left",
+        "...",
+        "a..b",
+        "C:\\x",
+        "..\\..\\up",
+        "aux.c",
+        "[brackets]",
+        "star*",
+        "quote'\"",
+        "name (2)",
+        ".xfer-no-partial",
+        &long,
+        &long_wide,
+    ]
+    .map(str::as_bytes)
+    .to_vec();
+    if cfg!(target_os = "linux") {
+        names.extend([&b"not \xff UTF-8"[..], b"\x80", b"\xc3", b"csi \x9b31m"]);
+    }
+    for (seed, name) in (1..).zip(names) {
+        let name = OsStr::from_bytes(name);
+        make_file(top.join("files").join(name), seed, 20);
+        make_file(top.join("folders").join(name).join(name), seed, 20);
+    }
+    round_trip(&sandbox, &[]);
+}
+
+#[test]
+fn a_path_that_begins_with_a_dash() {
+    let sandbox = Sandbox::new();
+    make_file(sandbox.path("-rf"), 1, 20);
+    let recv = sandbox.recv();
+    let sent = sandbox.me().send(&["--", "-rf", &recv.target()]);
+    sent.assert_code(0);
+    assert_eq!(fs::read(sandbox.dst().join("-rf")).unwrap(), bytes(1, 20));
+}
+
+#[test]
+fn a_tree_100_deep() {
+    let sandbox = Sandbox::new();
+    let mut path = sandbox.src();
+    for n in 0..100 {
+        path.push(format!("level {n}"));
+        make_file(path.join("file"), n, 30);
+        make_file(path.join("zz last"), n, 30);
+    }
+    round_trip(&sandbox, &[]);
+}
+
+#[test]
+fn many_small_files() {
+    let sandbox = Sandbox::new();
+    for n in 0..3000 {
+        let path = format!("many/{}/{n}", n % 7);
+        make_file(sandbox.src().join(path), n, n % 500);
+    }
+    round_trip(&sandbox, &[]);
+}
+
+#[test]
+fn several_paths_at_once() {
+    let sandbox = Sandbox::new();
+    make_file(sandbox.path("one/a.txt"), 1, 10);
+    make_file(sandbox.path("two/b/c.txt"), 2, 10);
+    make_file(sandbox.path("d.txt"), 3, 10);
+    make_file(sandbox.path("not/sent.txt"), 4, 10);
+    let paths = ["one/a.txt", "two/b/", "./d.txt"].map(|path| sandbox.path(path));
+    let paths: Vec<&Path> = paths.iter().map(AsRef::as_ref).collect();
+    let recv = sandbox.recv();
+    sandbox.send(&paths, &recv.target()).assert_code(0);
+    let names = Tree::read(sandbox.dst()).names();
+    assert_eq!(names, ["a.txt", "b", "b/c.txt", "d.txt"]);
+}
+
+#[test]
+fn the_target_can_be_named_by_to() {
+    let sandbox = Sandbox::new();
+    make_file(sandbox.path("a"), 1, 10);
+    make_file(sandbox.path("b"), 2, 10);
+    let recv = sandbox.recv();
+    let sent = sandbox.me().send(&["--to", &recv.target(), "a", "b"]);
+    sent.assert_code(0);
+    assert_eq!(Tree::read(sandbox.dst()).names(), ["a", "b"]);
+}
+
+#[test]
+fn a_receiver_that_is_there_once() {
+    let sandbox = Sandbox::new();
+    make_file(sandbox.src().join("a"), 1, 10);
+    let recv = sandbox.recv_with(&["--once"]);
+    sandbox.send(&[], &recv.target()).assert_code(0);
+    recv.wait().assert_code(0);
+    assert_same_tree(sandbox.src(), sandbox.dst());
+}
+
+#[test]
+fn what_is_there_already_does_not_travel() {
+    let sandbox = Sandbox::new();
+    make_file(sandbox.src().join("large"), 1, 10 * CHUNK + 5);
+    for n in 0..200 {
+        make_file(sandbox.src().join(format!("small/{n}")), n, 5000);
+    }
+    symlink("0", sandbox.src().join("small/link")).unwrap();
+    let recv = sandbox.recv();
+    let proxy = Proxy::new(recv.addr());
+    sandbox.send(&[], &proxy.target()).assert_code(0);
+    let first = proxy.passed().0;
+    assert!(first > 10 * CHUNK + 200 * 5000);
+    sandbox.send(&[], &proxy.target()).assert_code(0);
+    let again = proxy.passed().0 - first;
+    assert!(again < 100_000, "{again} bytes travelled");
+    assert_same_tree(sandbox.src(), sandbox.dst());
+
+    // Another time on the same content: it is compared, and does not travel either.
+    set_mtime(sandbox.src().join("large"), 1_500_000_000, 0);
+    let before = proxy.passed().0;
+    sandbox.send(&[], &proxy.target()).assert_code(0);
+    let again = proxy.passed().0 - before;
+    assert!(again < 200_000, "{again} bytes travelled");
+    assert_eq!(Tree::read(sandbox.dst()).0.len(), 203);
+    no_leftovers(sandbox.dst());
+}
+
+#[test]
+fn specials_are_told_and_left_out() {
+    let sandbox = Sandbox::new();
+    let top = sandbox.src().join("top");
+    make_file(top.join("a file"), 1, 10);
+    make_fifo(top.join("a fifo"));
+    let _socket = UnixListener::bind(top.join("a socket")).unwrap();
+    let recv = sandbox.recv();
+    let sent = sandbox.send(&[], &recv.target());
+    sent.assert_code(3)
+        .assert_says("a fifo")
+        .assert_says("a socket");
+    let names = Tree::read(sandbox.dst()).names();
+    assert_eq!(names, ["top", "top/a file"]);
+    no_leftovers(sandbox.dst());
+}
+
+#[test]
+fn a_special_alone_is_told() {
+    let sandbox = Sandbox::new();
+    make_fifo(sandbox.src().join("a fifo"));
+    let recv = sandbox.recv();
+    let sent = sandbox.send(&[], &recv.target());
+    assert_ne!(sent.code, Some(0), "{sent}");
+    sent.assert_says("a fifo");
+}
+
+#[test]
+fn a_name_that_is_taken_is_left_alone() {
+    for (size, old_size) in [(100, 100), (100, 5), (3 * CHUNK + 1, 3 * CHUNK + 1)] {
+        let sandbox = Sandbox::new();
+        make_file(sandbox.src().join("report.txt"), 1, size);
+        make_file(sandbox.dst().join("report.txt"), 2, old_size);
+        set_mtime(sandbox.dst().join("report.txt"), 1_600_000_000, 0);
+        let old = Tree::read(sandbox.dst()).0[&b"report.txt"[..]].clone();
+        let recv = sandbox.recv();
+        let sent = sandbox.send(&[], &recv.target());
+        sent.assert_code(0).assert_says("report (2).txt");
+        for _ in 0..2 {
+            let tree = Tree::read(sandbox.dst()).0;
+            assert_eq!(tree.len(), 2);
+            assert_eq!(tree[&b"report.txt"[..]], old);
+            let new = Tree::read(sandbox.src()).0[&b"report.txt"[..]].clone();
+            assert_eq!(tree[&b"report (2).txt"[..]], new);
+            // The second time it is found, and there is no third.
+            sandbox.send(&[], &recv.target()).assert_code(0);
+        }
+        no_leftovers(sandbox.dst());
+    }
+}
+
+#[test]
+fn something_else_in_the_way_is_left_alone() {
+    let sandbox = Sandbox::new();
+    make_file(sandbox.src().join("top/a/file"), 1, 10);
+    make_file(sandbox.src().join("top/b"), 2, 10);
+    make_file(sandbox.src().join("top/c"), 3, 10);
+    // A file where a folder is to be, a folder where a file is to be, a link to the outside.
+    let outside = sandbox.folder("outside");
+    make_file(sandbox.dst().join("top/a"), 4, 10);
+    make_file(sandbox.dst().join("top/b/inner"), 5, 10);
+    symlink(outside.join("c"), sandbox.dst().join("top/c")).unwrap();
+    let recv = sandbox.recv();
+    let sent = sandbox.send(&[], &recv.target());
+    sent.assert_code(3);
+    assert_eq!(fs::read(sandbox.dst().join("top/a")).unwrap(), bytes(4, 10));
+    let inner = fs::read(sandbox.dst().join("top/b/inner")).unwrap();
+    assert_eq!(inner, bytes(5, 10));
+    assert_eq!(fs::read_dir(outside).unwrap().count(), 0);
+    no_leftovers(sandbox.dst());
+}
+
+#[test]
+fn a_planted_link_leads_nowhere() {
+    let sandbox = Sandbox::new();
+    let outside = sandbox.folder("outside");
+    make_file(sandbox.src().join("top/sub/file"), 1, 10);
+    fs::create_dir(sandbox.dst().join("top")).unwrap();
+    symlink(&outside, sandbox.dst().join("top/sub")).unwrap();
+    let recv = sandbox.recv();
+    sandbox.send(&[], &recv.target()).assert_code(3);
+    assert_eq!(fs::read_dir(outside).unwrap().count(), 0);
+}
+
+#[test]
+fn ten_senders_at_once() {
+    let sandbox = Sandbox::new();
+    let recv = sandbox.recv();
+    let count = 10;
+    let senders: Vec<_> = (0..count)
+        .map(|n| {
+            let src = sandbox.folder(&format!("src-{n}"));
+            make_file(src.join("clash.txt"), n, 1000);
+            make_file(src.join("common/same.txt"), 77, 1000);
+            set_mtime(src.join("common/same.txt"), 1_600_000_000, 7);
+            make_file(src.join(format!("common/own-{n}")), n, 5000);
+            make_file(src.join(format!("large-{n}")), n, 3 * CHUNK + n);
+            for small in 0..50 {
+                make_file(src.join(format!("small-{n}/{small}")), n + small, 100);
+            }
+            let paths: Vec<_> = fs::read_dir(&src)
+                .unwrap()
+                .map(|entry| entry.unwrap().path())
+                .collect();
+            let paths: Vec<&Path> = paths.iter().map(AsRef::as_ref).collect();
+            sandbox.spawn_send(&paths, &recv.target())
+        })
+        .collect();
+    for sender in senders {
+        sender.wait().assert_code(0);
+    }
+
+    let dst = sandbox.dst();
+    let mut clashes = BTreeSet::new();
+    for n in 0..count {
+        for path in [
+            format!("common/own-{n}"),
+            format!("large-{n}"),
+            format!("small-{n}/49"),
+        ] {
+            let sent = digest_of(&sandbox.path(&format!("src-{n}")).join(&path));
+            assert_eq!(digest_of(&dst.join(&path)), sent, "{path}");
+        }
+        let name = match n {
+            0 => "clash.txt".to_owned(),
+            n => format!("clash ({}).txt", n + 1),
+        };
+        clashes.insert(fs::read(dst.join(name)).unwrap());
+    }
+    let sent: BTreeSet<_> = (0..count).map(|n| bytes(n, 1000)).collect();
+    assert_eq!(clashes, sent);
+    assert_eq!(
+        fs::read(dst.join("common/same.txt")).unwrap(),
+        bytes(77, 1000)
+    );
+    assert_eq!(fs::read_dir(dst.join("common")).unwrap().count(), 11);
+    no_leftovers(dst);
+}

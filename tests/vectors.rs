@@ -1,0 +1,534 @@
+//! The bytes of every message, as committed in tests/vectors: the wire must not change by
+//! accident. Run with XFER_BLESS=1 to write them anew, and then read the difference.
+//!
+//! A file there holds one frame (or a preamble): lines that begin with '#' say what it is, the
+//! rest is hex.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use std::collections::{BTreeSet, HashSet};
+use std::fmt::Write as _;
+use std::fs;
+use std::io::ErrorKind;
+use std::mem::{Discriminant, discriminant};
+use std::path::PathBuf;
+
+use serde::de::DeserializeOwned;
+use xfer::digest::{Algorithm, CHUNK_SIZE, Digest};
+use xfer::entry::{Entry, Extra, FileSize, Kind, Mode, Target, Time};
+use xfer::outcome::{Decline, Outcome, Role, Summary, Why};
+use xfer::relpath::RelPath;
+use xfer::text::Text;
+use xfer::wire::*;
+
+/// What one file in tests/vectors holds.
+enum Vector {
+    Preamble(Preamble),
+    Message(Message),
+    /// A chunk and its bytes.
+    Chunk(ChunkHeader, Vec<u8>),
+}
+
+impl Vector {
+    fn encode(&self) -> Vec<u8> {
+        let mut out = Vec::new();
+        match self {
+            Self::Preamble(preamble) => out.extend_from_slice(&preamble.encode()),
+            Self::Message(message) => write_message(message, &mut out).unwrap(),
+            Self::Chunk(header, data) => {
+                write_chunk_header(header, &mut out).unwrap();
+                out.extend_from_slice(data);
+            }
+        }
+        out
+    }
+
+    fn describe(&self) -> String {
+        match self {
+            Self::Preamble(preamble) => format!("{preamble:?}"),
+            Self::Message(message) => format!("type {:#04x}, {message:?}", message.code()),
+            Self::Chunk(header, _) => format!("type {CHUNK_FRAME:#04x}, {header:?}"),
+        }
+    }
+
+    /// Checks that `bytes` are this, and that no part of them is anything.
+    fn check(&self, bytes: &[u8]) {
+        match self {
+            Self::Preamble(preamble) => {
+                assert_eq!(Preamble::decode(bytes.try_into().unwrap()), Some(*preamble));
+                assert!((0..=bytes.len()).all(|n| Preamble::may_begin_with(&bytes[..n])));
+            }
+            Self::Message(message) => {
+                let (mut reader, mut buffer) = (bytes, Vec::new());
+                let frame = read_frame(&mut reader, &mut buffer).unwrap();
+                assert_eq!(frame, Frame::Message(message.clone()));
+                check_cuts(bytes);
+                let (code, payload) = (message.code(), &bytes[FRAME_HEADER_BYTES..]);
+                for cut in 0..payload.len() {
+                    assert!(Message::decode_payload(code, &payload[..cut]).is_err());
+                }
+                let longer = [payload, &[0]].concat();
+                assert!(Message::decode_payload(code, &longer).is_err());
+            }
+            Self::Chunk(header, data) => {
+                let (mut reader, mut buffer) = (bytes, Vec::new());
+                let frame = read_frame(&mut reader, &mut buffer).unwrap();
+                assert_eq!(frame, Frame::Chunk(*header));
+                assert_eq!(&buffer, data);
+                check_cuts(bytes);
+            }
+        }
+    }
+}
+
+fn check_cuts(bytes: &[u8]) {
+    for cut in 0..bytes.len() {
+        let error = read_frame(&mut &bytes[..cut], &mut Vec::new()).unwrap_err();
+        assert!(
+            matches!(&error, WireError::Io(e) if e.kind() == ErrorKind::UnexpectedEof),
+            "cut at {cut}: {error}"
+        );
+    }
+}
+
+fn path(path: &[u8]) -> RelPath {
+    RelPath::new(path).unwrap()
+}
+
+fn size(bytes: u64) -> FileSize {
+    bytes.try_into().unwrap()
+}
+
+fn time(seconds: i64, nanos: u32) -> Time {
+    (seconds, nanos).try_into().unwrap()
+}
+
+fn mode(bits: u32) -> Mode {
+    bits.try_into().unwrap()
+}
+
+/// 32 bytes that count up from `first`.
+fn counting(first: u8) -> [u8; 32] {
+    let mut next = first;
+    [(); 32].map(|()| {
+        let byte = next;
+        next = next.wrapping_add(1);
+        byte
+    })
+}
+
+fn preambles() -> Preambles {
+    Preambles {
+        sent: Preamble::OURS.encode(),
+        seen: Preamble {
+            version: 1,
+            features: 0x8000_0001,
+        }
+        .encode(),
+    }
+}
+
+fn entries() -> Message {
+    Message::Entries(Entries(vec![
+        Entry {
+            id: 0,
+            path: path(b"photos"),
+            kind: Kind::Dir,
+            mtime: time(1_700_000_000, 0),
+            mode: mode(0o755),
+            extras: vec![],
+        },
+        Entry {
+            id: 1,
+            path: path(b"photos/caf\xc3\xa9 \xff.jpg"),
+            kind: Kind::File {
+                size: size(0x0102_0304_0506),
+            },
+            mtime: time(-1, 999_999_999),
+            mode: mode(0o7640),
+            extras: vec![Extra {
+                tag: 0x0102,
+                value: vec![1, 2, 3],
+            }],
+        },
+        Entry {
+            id: 2,
+            path: path(b"photos/latest"),
+            kind: Kind::Symlink {
+                target: Target::new(*b"../photos/1.jpg").unwrap(),
+            },
+            mtime: time(5_000_000_000, 1),
+            mode: mode(0o777),
+            extras: vec![],
+        },
+    ]))
+}
+
+/// Every way in which an entry can end.
+fn outcomes() -> Vec<Outcome> {
+    let mut all = vec![
+        Outcome::Stored(None),
+        Outcome::Stored(Some(path(b"a/b (2).txt"))),
+        Outcome::Have(None),
+        Outcome::Have(Some(path(b"c (2)"))),
+    ];
+    all.extend(whys().into_iter().map(Outcome::Failed));
+    all
+}
+
+fn whys() -> Vec<Why> {
+    vec![
+        Why::Unreadable("permission denied".into()),
+        Why::Vanished,
+        Why::Changed,
+        Why::Special,
+        Why::Name("a name that is too long".into()),
+        Why::Parent,
+        Why::InTheWay("a folder".into()),
+        Why::Space {
+            needed: 1 << 40,
+            free: 4096,
+        },
+        Why::Busy,
+        Why::System("read-only file system".into()),
+        Why::Damaged,
+    ]
+}
+
+fn declines() -> Vec<(&'static str, Decline)> {
+    vec![
+        ("declined-unknown", Decline::Unknown),
+        ("declined-not-open", Decline::NotOpen),
+        ("declined-busy", Decline::Busy),
+        (
+            "declined-unsupported",
+            Decline::Unsupported("chunks of 3 bytes".into()),
+        ),
+        ("declined-store", Decline::Store("no space left".into())),
+    ]
+}
+
+fn encodings() -> [(&'static str, Encoding); 3] {
+    [
+        ("chunk-raw", Encoding::Raw),
+        ("chunk-hole", Encoding::Hole),
+        ("chunk-held", Encoding::Held),
+    ]
+}
+
+fn messages() -> Vec<(&'static str, Message)> {
+    let mut all = vec![
+        (
+            "hello-sender",
+            Message::Hello(Hello {
+                preambles: preambles(),
+                role: Role::Sender,
+                name: "laptop".into(),
+                open: false,
+            }),
+        ),
+        (
+            "hello-receiver",
+            Message::Hello(Hello {
+                preambles: preambles(),
+                role: Role::Receiver,
+                name: "Büro".into(),
+                open: true,
+            }),
+        ),
+        (
+            "join",
+            Message::Join(Join {
+                preambles: preambles(),
+                secret: LaneSecret(counting(0x40)),
+            }),
+        ),
+        ("joined", Message::Joined(preambles())),
+        ("abort", Message::Abort(Text::from("interrupted"))),
+        ("ping", Message::Ping(())),
+        (
+            "offer-sha256",
+            Message::Offer(Offer {
+                algorithm: Algorithm::Sha256,
+                chunk_size: CHUNK_SIZE,
+                lanes: 4,
+            }),
+        ),
+        (
+            "offer-blake3",
+            Message::Offer(Offer {
+                algorithm: Algorithm::Blake3,
+                chunk_size: CHUNK_SIZE,
+                lanes: 64,
+            }),
+        ),
+        (
+            "accept",
+            Message::Accept(Accept {
+                lanes: 4,
+                secret: LaneSecret(counting(0x40)),
+                window: 16_384,
+            }),
+        ),
+        ("entries", entries()),
+        (
+            "dir-end",
+            Message::DirEnd(DirEnd {
+                entry: 0,
+                complete: true,
+            }),
+        ),
+        (
+            "scanned",
+            Message::Scanned(Scanned {
+                entries: 3,
+                bytes: 0x0102_0304_0506,
+                complete: true,
+            }),
+        ),
+        (
+            "done",
+            Message::Done(Done {
+                entry: 1,
+                attempt: 2,
+                digest: Digest(counting(0x80)),
+            }),
+        ),
+        (
+            "skipped",
+            Message::Skipped(Skipped {
+                entry: 1,
+                why: Why::Unreadable("I/O error".into()),
+            }),
+        ),
+        (
+            "changed",
+            Message::Changed(Changed {
+                entry: 1,
+                attempt: 3,
+                size: size(7),
+                mtime: time(1_700_000_001, 500),
+                mode: mode(0o600),
+            }),
+        ),
+        (
+            "end",
+            Message::End(End {
+                entries: 3,
+                unannounced: 1,
+            }),
+        ),
+        (
+            "wants",
+            Message::Wants(Wants(vec![
+                Want {
+                    entry: 1,
+                    attempt: 0,
+                    held: true,
+                },
+                Want {
+                    entry: 0x0102_0304_0506_0708,
+                    attempt: 0x0a0b_0c0d,
+                    held: false,
+                },
+            ])),
+        ),
+        (
+            "held",
+            Message::Held(Held {
+                entry: 1,
+                attempt: 0,
+                first: 1024,
+                digests: vec![
+                    Some(Digest(counting(0xa0))),
+                    None,
+                    Some(Digest(counting(0xc0))),
+                ],
+                last: true,
+            }),
+        ),
+        (
+            "held-nothing",
+            Message::Held(Held {
+                entry: 1,
+                attempt: 0,
+                first: 0,
+                digests: vec![],
+                last: true,
+            }),
+        ),
+        (
+            "outcomes",
+            Message::Outcomes(Outcomes(
+                (0u64..)
+                    .zip(outcomes())
+                    .map(|(entry, outcome)| EntryOutcome { entry, outcome })
+                    .collect(),
+            )),
+        ),
+        (
+            "verified",
+            Message::Verified(Verified(vec![FileVerified {
+                entry: 1,
+                bytes: 3 << 20,
+            }])),
+        ),
+        (
+            "summary",
+            Message::Summary(Summary {
+                stored: 1,
+                have: 2,
+                failed: 3,
+                files: 4,
+                bytes: 5,
+                held_bytes: 6,
+                have_bytes: 7,
+                renamed: 8,
+            }),
+        ),
+        ("lane-end", Message::LaneEnd(())),
+    ];
+    for (name, reason) in declines() {
+        all.push((name, Message::Declined(reason)));
+    }
+    all
+}
+
+fn vectors() -> Vec<(&'static str, Vector)> {
+    let mut all = vec![("preamble", Vector::Preamble(Preamble::OURS))];
+    all.extend(
+        messages()
+            .into_iter()
+            .map(|(name, message)| (name, Vector::Message(message))),
+    );
+    for (name, encoding) in encodings() {
+        let data = match encoding {
+            Encoding::Raw => b"raw bytes".to_vec(),
+            _ => vec![],
+        };
+        let header = ChunkHeader {
+            entry: 1,
+            attempt: 2,
+            index: 3,
+            length: 9,
+            encoding,
+            whole: false,
+            digest: Digest(counting(0xe0)),
+        };
+        all.push((name, Vector::Chunk(header, data)));
+    }
+    // SHA-256 of nothing.
+    let empty = xfer::digest::chunk_digest(Algorithm::Sha256, 0, 0, b"");
+    let header = ChunkHeader {
+        entry: 2,
+        attempt: 0,
+        index: 0,
+        length: 0,
+        encoding: Encoding::Raw,
+        whole: true,
+        digest: empty,
+    };
+    all.push(("chunk-empty-file", Vector::Chunk(header, vec![])));
+    all
+}
+
+fn folder() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/vectors")
+}
+
+/// 16 bytes a line.
+fn to_hex(bytes: &[u8]) -> String {
+    let mut text = String::new();
+    for line in bytes.chunks(16) {
+        let hex: Vec<String> = line.iter().map(|b| format!("{b:02x}")).collect();
+        writeln!(text, "{}", hex.join(" ")).unwrap();
+    }
+    text
+}
+
+fn from_text(text: &str) -> Vec<u8> {
+    text.lines()
+        .filter(|line| !line.starts_with('#'))
+        .flat_map(str::split_whitespace)
+        .map(|byte| u8::from_str_radix(byte, 16).unwrap())
+        .collect()
+}
+
+#[test]
+fn the_wire_is_what_it_was() {
+    let bless = std::env::var_os("XFER_BLESS").is_some();
+    for (name, vector) in vectors() {
+        let file = folder().join(name).with_extension("hex");
+        if bless {
+            let text = format!("# {}\n{}", vector.describe(), to_hex(&vector.encode()));
+            fs::write(&file, text).unwrap();
+        }
+        let text = fs::read_to_string(&file)
+            .unwrap_or_else(|e| panic!("{}: {e}; see the top of this test", file.display()));
+        let bytes = from_text(&text);
+        assert_eq!(
+            to_hex(&vector.encode()),
+            to_hex(&bytes),
+            "{name} has other bytes than before: peers of the same version disagree now"
+        );
+        vector.check(&bytes);
+    }
+}
+
+#[test]
+fn every_file_belongs_to_a_vector() {
+    let names: BTreeSet<String> = vectors()
+        .iter()
+        .map(|(name, _)| format!("{name}.hex"))
+        .collect();
+    assert_eq!(names.len(), vectors().len());
+    let files: BTreeSet<String> = fs::read_dir(folder())
+        .unwrap()
+        .map(|file| file.unwrap().file_name().into_string().unwrap())
+        .collect();
+    assert_eq!(files, names);
+}
+
+#[test]
+fn every_message_has_a_vector() {
+    let have: HashSet<u16> = messages().iter().map(|(_, m)| m.code()).collect();
+    for code in 0..=u16::MAX {
+        // A type that is known has a payload that can be wrong; only others are none at all.
+        let known = !matches!(Message::decode_payload(code, &[]), Ok(None));
+        assert_eq!(known, have.contains(&code), "type {code:#06x}");
+    }
+}
+
+/// How many variants an enum has on the wire. Finds those whose fields can all be zero.
+fn variants<T: DeserializeOwned>() -> usize {
+    (0u32..)
+        .take_while(|index| {
+            (0..32).any(|zeros| {
+                let mut bytes = index.to_le_bytes().to_vec();
+                bytes.resize(4 + zeros, 0);
+                decode::<T>(&bytes).is_ok()
+            })
+        })
+        .count()
+}
+
+fn distinct<T>(values: impl IntoIterator<Item = T>) -> usize {
+    values
+        .into_iter()
+        .map(|v| discriminant(&v))
+        .collect::<HashSet<Discriminant<T>>>()
+        .len()
+}
+
+#[test]
+fn every_variant_is_in_a_vector() {
+    assert_eq!(variants::<Why>(), distinct(whys()));
+    assert_eq!(variants::<Outcome>(), distinct(outcomes()));
+    assert_eq!(
+        variants::<Decline>(),
+        distinct(declines().into_iter().map(|d| d.1))
+    );
+    assert_eq!(variants::<Encoding>(), distinct(encodings().map(|e| e.1)));
+    assert_eq!(variants::<Role>(), 2);
+    assert_eq!(variants::<Algorithm>(), 2);
+}
