@@ -382,6 +382,7 @@ fn messages() -> Vec<(&'static str, Message)> {
                 files: 4,
                 bytes: 5,
                 held_bytes: 6,
+                have_files: 9,
                 have_bytes: 7,
                 renamed: 8,
             }),

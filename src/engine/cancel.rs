@@ -129,7 +129,9 @@ mod tests {
         let (cancel, count) = (Cancel::new(), Arc::new(AtomicU32::new(0)));
         let bump = |n: u32| {
             let count = count.clone();
-            move || drop(count.fetch_add(n, Ordering::Relaxed))
+            move || {
+                count.fetch_add(n, Ordering::Relaxed);
+            }
         };
         drop(cancel.on_cancel(bump(100)));
         let _kept = cancel.on_cancel(bump(1));

@@ -26,9 +26,9 @@ pub(crate) fn lines(
         }
     };
     if summary.stored > 0 || summary.failed > 0 {
-        let have = plural(summary.have, "was", "were");
+        let have = plural(summary.have_files, "file was", "files were");
         let size = bytes(summary.have_bytes);
-        add(summary.have, format!("{have} there already ({size})"));
+        add(summary.have_files, format!("{have} there already ({size})"));
     }
     let held = bytes(summary.held_bytes);
     add(
@@ -56,7 +56,7 @@ fn headline(role: Role, peer: &str, s: &Summary, time: Duration) -> String {
     let files = plural(s.files, "file", "files");
     let others = s.stored.saturating_sub(s.files);
     if s.files == 0 && s.failed == 0 && s.have > 0 {
-        let (all, size) = (plural(s.have, "file", "files"), bytes(s.have_bytes));
+        let (all, size) = (plural(s.have_files, "file", "files"), bytes(s.have_bytes));
         return match role {
             Role::Sender => format!("Nothing to send: {peer} has {all} ({size}) already."),
             Role::Receiver => {
@@ -122,6 +122,7 @@ mod tests {
             ["Sent 1,234 files (2.30 GB) to desktop in 12.3 s, 187 MB/s."]
         );
         summary.have = 1;
+        summary.have_files = 1;
         summary.have_bytes = 5;
         summary.held_bytes = 1_000_000_000;
         summary.renamed = 2;
@@ -130,7 +131,7 @@ mod tests {
             told(Role::Receiver, summary),
             [
                 "Received 1,234 files (2.30 GB) from desktop in 12.3 s, 106 MB/s.",
-                "  1 was there already (5 B)",
+                "  1 file was there already (5 B)",
                 "  1.00 GB were there from before and did not travel again",
                 "  2 are stored under another name, because theirs are taken: \
                  in/a.txt as a (2).txt, …",
@@ -142,7 +143,8 @@ mod tests {
     #[test]
     fn nothing_to_do_is_said_plainly() {
         let mut summary = Summary {
-            have: 7,
+            have: 9,
+            have_files: 7,
             have_bytes: 7000,
             stored: 2,
             ..Summary::default()

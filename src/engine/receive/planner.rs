@@ -99,7 +99,7 @@ impl Receiving {
                     Ok(_) => Outcome::Have(None),
                     Err(why) => Outcome::Failed(why.clone()),
                 };
-                self.entry_outcome(id, &path, 0, outcome);
+                self.entry_outcome(id, &path, None, outcome);
                 return Some(OpenFolder {
                     folder,
                     mode,
@@ -108,7 +108,7 @@ impl Receiving {
             }
             Kind::Symlink { target } => {
                 let made = parent.and_then(|parent| self.store.link(parent, &path, &target, mtime));
-                self.entry_outcome(id, &path, 0, made.unwrap_or_else(Outcome::Failed));
+                self.entry_outcome(id, &path, None, made.unwrap_or_else(Outcome::Failed));
             }
             Kind::File { size } => {
                 let size = size.get();
@@ -119,9 +119,9 @@ impl Receiving {
                         self.want(&Arc::new(Slot::new(id, self.algorithm, incoming)));
                     }
                     Ok(Planned::Have(other)) => {
-                        self.entry_outcome(id, &path, size, Outcome::Have(other));
+                        self.entry_outcome(id, &path, Some(size), Outcome::Have(other));
                     }
-                    Err(why) => self.entry_outcome(id, &path, size, Outcome::Failed(why)),
+                    Err(why) => self.entry_outcome(id, &path, Some(size), Outcome::Failed(why)),
                 }
             }
         }
@@ -176,22 +176,20 @@ impl Receiving {
         Ok(())
     }
 
-    /// Gives an entry that never had a slot its outcome.
+    /// Gives an entry that never had a slot its outcome; `size` is that of a file.
     fn entry_outcome(
         &self,
         entry: EntryId,
         path: &crate::relpath::RelPath,
-        size: u64,
+        size: Option<u64>,
         outcome: Outcome,
     ) {
-        self.record(
-            path,
-            &Ended {
-                size,
-                ..Ended::default()
-            },
-            &outcome,
-        );
+        let ended = Ended {
+            size: size.unwrap_or(0),
+            is_file: size.is_some(),
+            ..Ended::default()
+        };
+        self.record(path, &ended, &outcome);
         self.link
             .outbox
             .push_outcome(EntryOutcome { entry, outcome });
