@@ -14,6 +14,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::OnceLock;
 
 use blake3::hazmat::{HasherExt, Mode, merge_subtrees_non_root, merge_subtrees_root};
 use serde::{Deserialize, Serialize};
@@ -37,6 +38,32 @@ pub enum Algorithm {
     Sha256,
     /// BLAKE3.
     Blake3,
+}
+
+impl Algorithm {
+    /// The one to use on this machine: SHA-256, as everyone knows it, where the processor has
+    /// instructions for it; elsewhere BLAKE3. (Measured on a processor without: SHA-256
+    /// 0.19 GB/s a core, slower than one gigabit link once both sides hash; BLAKE3 3.7 GB/s.)
+    #[must_use]
+    pub fn preferred() -> Self {
+        #[cfg(target_arch = "x86_64")]
+        let fast = std::arch::is_x86_feature_detected!("sha");
+        #[cfg(target_arch = "aarch64")]
+        let fast = std::arch::is_aarch64_feature_detected!("sha2");
+        #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
+        let fast = false;
+        if fast { Self::Sha256 } else { Self::Blake3 }
+    }
+
+    /// The one that suits both this and another, which is the other side's preferred one:
+    /// BLAKE3, which is fast everywhere, unless both prefer SHA-256.
+    #[must_use]
+    pub fn suiting(self, other: Self) -> Self {
+        match (self, other) {
+            (Self::Sha256, Self::Sha256) => Self::Sha256,
+            _ => Self::Blake3,
+        }
+    }
 }
 
 impl fmt::Display for Algorithm {
@@ -94,6 +121,20 @@ pub fn chunk_digest(algorithm: Algorithm, size: u64, index: u64, data: &[u8]) ->
             hasher.set_input_offset(chunk_offset(index)).update(data);
             Digest(hasher.finalize_non_root())
         }
+    }
+}
+
+/// The digest of chunk `index` of a file of `size` bytes, if it is all zeros. `zeros` are as
+/// many zeros as a chunk has.
+#[must_use]
+pub fn hole_digest(algorithm: Algorithm, size: u64, index: u64, zeros: &[u8]) -> Digest {
+    static WHOLE: OnceLock<Digest> = OnceLock::new();
+    let data = &zeros[..zeros.len().min(chunk_len(size, index) as usize)];
+    match algorithm {
+        Algorithm::Sha256 if data.len() == CHUNK_SIZE as usize => {
+            *WHOLE.get_or_init(|| chunk_digest(algorithm, size, index, data))
+        }
+        _ => chunk_digest(algorithm, size, index, data),
     }
 }
 

@@ -225,6 +225,7 @@ fn messages() -> Vec<(&'static str, Message)> {
                 role: Role::Sender,
                 name: "laptop".into(),
                 open: false,
+                prefers: Algorithm::Sha256,
             }),
         ),
         (
@@ -234,6 +235,7 @@ fn messages() -> Vec<(&'static str, Message)> {
                 role: Role::Receiver,
                 name: "Büro".into(),
                 open: true,
+                prefers: Algorithm::Blake3,
             }),
         ),
         (

@@ -45,9 +45,10 @@ pub(crate) struct Send {
     #[arg(long)]
     open: bool,
 
-    /// What the content is verified with; blake3 is several times faster
-    #[arg(long, value_name = "HASH", value_enum, default_value_t = Hash::Sha256)]
-    hash: Hash,
+    /// What the content is verified with [default: sha256 where both processors have
+    /// instructions for it, else blake3]
+    #[arg(long, value_name = "HASH", value_enum)]
+    hash: Option<Hash>,
 
     /// How many connections carry data [default: one per core, at most 4]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=i64::from(MAX_LANES)))]
@@ -81,10 +82,10 @@ impl Send {
             port: target.port,
             name: self.name.unwrap_or_else(here::name),
             open: self.open,
-            algorithm: match self.hash {
+            algorithm: self.hash.map(|hash| match hash {
                 Hash::Sha256 => Algorithm::Sha256,
                 Hash::Blake3 => Algorithm::Blake3,
-            },
+            }),
             lanes: self.lanes.unwrap_or(default.lanes),
             retry: self
                 .retry

@@ -39,8 +39,8 @@ pub struct SendOptions {
     pub name: String,
     /// Whether to send to anyone.
     pub open: bool,
-    /// What digests are made with.
-    pub algorithm: Algorithm,
+    /// What digests are made with; where none is given, what suits both machines.
+    pub algorithm: Option<Algorithm>,
     /// How many lanes to ask for, 1 to [`crate::wire::limits::MAX_LANES`].
     pub lanes: u16,
     /// How long to keep trying after a connection is lost.
@@ -55,7 +55,7 @@ impl Default for SendOptions {
             port: DEFAULT_PORT,
             name: String::new(),
             open: false,
-            algorithm: Algorithm::default(),
+            algorithm: None,
             lanes: default_lanes(),
             retry: DEFAULT_RETRY,
         }

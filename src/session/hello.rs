@@ -5,6 +5,7 @@
 
 use std::time::Duration;
 
+use crate::digest::Algorithm;
 use crate::error::{Error, Result};
 use crate::outcome::{Decline, Role};
 use crate::progress::{Peer, Trust};
@@ -102,6 +103,7 @@ fn our_hello(channel: &Channel, role: Role, ours: Ours<'_>) -> Message {
         role,
         name: Text::new(ours.name),
         open: ours.open,
+        prefers: Algorithm::preferred(),
     })
 }
 
@@ -114,12 +116,13 @@ fn peer_of(channel: &Channel, hello: &Hello, trust: Trust) -> Peer {
     }
 }
 
-/// The sender's side, which dials: greets the receiver, and offers once it trusts it.
+/// The sender's side, which dials: greets the receiver, and once it trusts it offers what `make`
+/// makes of the hash that suits both.
 pub(crate) fn offer(
     channel: &mut Channel,
     ours: Ours<'_>,
-    offer: &Offer,
-) -> Result<(Peer, Accept)> {
+    make: impl FnOnce(Algorithm) -> Offer,
+) -> Result<(Peer, Offer, Accept)> {
     let hello = our_hello(channel, Role::Sender, ours);
     say(channel, &hello)?;
     let theirs = match hear(channel)? {
@@ -146,10 +149,11 @@ pub(crate) fn offer(
         );
         return Err(error);
     };
+    let offer = make(Algorithm::preferred().suiting(theirs.prefers));
     say(channel, &Message::Offer(offer.clone()))?;
     match hear(channel)? {
         Message::Accept(accept) if accept.lanes > 0 => {
-            Ok((peer_of(channel, &theirs, trust), accept))
+            Ok((peer_of(channel, &theirs, trust), offer, accept))
         }
         other => Err(declined_or(channel, other)),
     }

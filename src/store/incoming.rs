@@ -8,6 +8,7 @@ use std::fmt;
 use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::{Duration, Instant};
 
 use cap_std::fs::{File, FileExt};
 use rustix::fs::{Advice, AtFlags, OFlags, fadvise};
@@ -28,6 +29,11 @@ use super::why::{is_full, why};
 
 /// Writeback is started each time so many chunks have been written.
 const WRITEBACK_CHUNKS: u64 = 8;
+/// How long a partial that another session has is waited for: longer than it takes for that
+/// session to notice that its peer is gone.
+const LOCK_WAIT: Duration = Duration::from_secs(45);
+/// How often another process is looked at for that.
+const LOCK_LOOK: Duration = Duration::from_millis(200);
 /// How often a name is looked for anew when it is taken at the last moment.
 const PUBLISH_TRIES: usize = 16;
 
@@ -96,6 +102,18 @@ impl HeldFile {
     }
 }
 
+/// Removes the partial of a file that is a small one now, if there is one.
+fn drop_outgrown(session: &StoreSession, folder: &Folder, path: &RelPath) {
+    let id = partial_id(&session.owner, path);
+    if session.partials.contains(&id) {
+        // It is only in the way of nobody: should it stay, its age removes it.
+        let _ = partial::remove(folder, &id);
+        let _ = session.store.with_state(partial::PARTIALS, |records| {
+            partial::remove_record(records, &id)
+        });
+    }
+}
+
 impl Incoming {
     pub(super) fn new(
         session: &Arc<StoreSession>,
@@ -113,6 +131,8 @@ impl Incoming {
             if !folder.is_fresh() {
                 allocated = partial::allocated(folder, &id).map_err(|e| why(&e))?;
             }
+        } else if !session.partials.is_empty() {
+            drop_outgrown(session, folder, path);
         }
         let promised = size.saturating_sub(allocated.unwrap_or(0));
         folder
@@ -158,10 +178,18 @@ impl Incoming {
         self.resumes || matches!(self.plan, Plan::Compare { .. } | Plan::Mend(_))
     }
 
-    /// Opens what is here of it: its partial, or the file that may be the same.
-    pub fn open_held(self: &Arc<Self>) -> Result<HeldFile, Why> {
+    /// Opens what is here of it: its partial, or the file that may be the same. A partial that
+    /// another session has is waited for: it may be one whose connection is lost, and which has
+    /// not noticed yet. `give_up` is asked from time to time.
+    pub fn open_held(self: &Arc<Self>, give_up: impl Fn() -> bool) -> Result<HeldFile, Why> {
         if self.resumes {
-            self.partial()?;
+            let end = Instant::now() + LOCK_WAIT;
+            while let Err(why) = self.partial() {
+                if why != Why::Busy || give_up() || Instant::now() >= end {
+                    return Err(why);
+                }
+                self.session.store.wait_for_release(LOCK_LOOK);
+            }
             return Ok(HeldFile {
                 file: HeldSource::Partial(self.clone()),
                 size: self.size,
@@ -414,9 +442,11 @@ impl Incoming {
 
 impl Drop for Incoming {
     fn drop(&mut self) {
-        self.session
-            .store
-            .space
-            .settle(self.promised.load(Ordering::Relaxed));
+        let store = &self.session.store;
+        store.space.settle(self.promised.load(Ordering::Relaxed));
+        if let Some(partial) = self.partial.take() {
+            drop(partial);
+            store.released.1.notify_all();
+        }
     }
 }

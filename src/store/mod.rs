@@ -14,10 +14,12 @@ mod publish;
 mod space;
 mod why;
 
+use std::collections::HashSet;
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::time::Duration;
 
 use cap_std::fs::Dir;
 use rustix::fs::AtFlags;
@@ -46,6 +48,8 @@ pub struct Store {
     path: PathBuf,
     space: space::Space,
     whole: publish::Whole,
+    /// Signals that a partial was let go of.
+    released: (Mutex<()>, Condvar),
 }
 
 impl fmt::Debug for Store {
@@ -74,6 +78,8 @@ pub struct StoreSession {
     suspects: Suspects,
     mark: Mutex<Option<Mark>>,
     held: Arc<folder::Held>,
+    /// The partials that there were when it began, of any sender.
+    partials: HashSet<String>,
 }
 
 /// Where a file is to go.
@@ -101,6 +107,7 @@ impl Store {
             path,
             space: space::Space::default(),
             whole: publish::Whole::new(),
+            released: (Mutex::new(()), Condvar::new()),
         });
         store
             .with_state(partial::PARTIALS, |records| {
@@ -131,6 +138,10 @@ impl Store {
             suspects,
             mark: Mutex::new(None),
             held: Arc::default(),
+            partials: match self.existing_state(partial::PARTIALS)? {
+                Some(records) => partial::all(&records)?,
+                None => HashSet::new(),
+            },
         }))
     }
 
@@ -141,6 +152,14 @@ impl Store {
         #[cfg(not(target_os = "linux"))]
         rustix::fs::sync();
         Ok(())
+    }
+
+    /// Waits until a partial is let go of, by another session of this process; by another
+    /// process it would not be told, so it waits no longer than `most`.
+    fn wait_for_release(&self, most: Duration) {
+        let (lock, released) = &self.released;
+        let guard = lock.lock().unwrap_or_else(PoisonError::into_inner);
+        let _ = released.wait_timeout(guard, most);
     }
 
     /// Calls `f` with a folder of the state directory, made where it is missing.

@@ -4,6 +4,7 @@
 //! there is no journal; a record below `.xfer/partials` says whose a partial is and where, for
 //! finding those that nobody comes back for.
 
+use std::collections::HashSet;
 use std::io::{self, Write};
 use std::sync::Arc;
 
@@ -159,6 +160,26 @@ pub(super) fn write_record(
     records
         .open_with(id, options.write(true).create(true).truncate(true))?
         .write_all(&bytes)
+}
+
+/// The partials that there are records of.
+pub(super) fn all(records: &Dir) -> io::Result<HashSet<String>> {
+    let mut ids = HashSet::new();
+    for entry in records.entries()? {
+        ids.extend(entry?.file_name().into_string());
+    }
+    Ok(ids)
+}
+
+/// Removes the partial `id` in `folder`, unless a session has it.
+pub(super) fn remove(folder: &Folder, id: &str) -> io::Result<()> {
+    let name = partial_name(id);
+    if let Some(file) = open_existing(folder, &name)?
+        && flock(&file, FlockOperation::NonBlockingLockExclusive).is_ok()
+    {
+        folder.with(|dir| Ok(rustix::fs::unlinkat(dir, &name, AtFlags::empty())?))?;
+    }
+    Ok(())
 }
 
 /// Removes the record of a partial that is no more.

@@ -131,6 +131,8 @@ pub struct Hello {
     pub name: Text,
     /// Whether it takes part with anyone.
     pub open: bool,
+    /// What it would like digests to be made with.
+    pub prefers: Algorithm,
 }
 
 /// The secret that a lane shows. It prints as nothing.

@@ -32,7 +32,7 @@ impl Receiving {
         let Some(incoming) = slot.incoming(attempt) else {
             return Ok(());
         };
-        let held = Arc::new(incoming.open_held()?);
+        let held = Arc::new(incoming.open_held(|| self.link.is_over())?);
         if incoming.held_is_elsewhere() {
             slot.set_elsewhere(attempt, &held);
         }

@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use crate::digest::{CHUNK_SIZE, chunk_digest};
+use crate::digest::{CHUNK_SIZE, chunk_digest, hole_digest};
 use crate::error::{Error, Result};
 use crate::outcome::{Outcome, Why};
 use crate::secure::Channel;
@@ -66,12 +66,16 @@ impl Receiving {
         let Some(claim) = slot.claim(chunk).map_err(|what| self.broken(what))? else {
             return Ok(());
         };
-        let data = match chunk.encoding {
-            Encoding::Raw => data,
-            Encoding::Hole => ZEROS.get(..chunk.length as usize).unwrap_or_default(),
+        let (algorithm, size) = (self.algorithm, claim.size);
+        let (data, digest) = match chunk.encoding {
+            Encoding::Raw => (data, chunk_digest(algorithm, size, chunk.index, data)),
+            Encoding::Hole => {
+                let zeros = ZEROS.get(..chunk.length as usize).unwrap_or_default();
+                (zeros, hole_digest(algorithm, size, chunk.index, zeros))
+            }
             Encoding::Held => return self.done_chunk(&slot, claim, chunk, true),
         };
-        if chunk_digest(self.algorithm, claim.size, chunk.index, data) != chunk.digest {
+        if digest != chunk.digest {
             slot.give_up(claim);
             self.fail_slot(&slot, Why::Damaged);
             return Ok(());

@@ -5,7 +5,7 @@
 
 use std::io::Write;
 
-use crate::digest::{Digest, chunk_digest, chunk_len};
+use crate::digest::{Digest, chunk_digest, chunk_len, hole_digest};
 use crate::error::{Error, Result};
 use crate::outcome::Why;
 use crate::secure::{Channel, Writer};
@@ -59,7 +59,13 @@ impl Sending<'_> {
                 },
                 Work::Chunk { file, index, held } => match file.read_chunk(index, &mut buffer) {
                     Ok(read) => {
-                        let digest = self.digest(&file, index, &buffer);
+                        let digest = match read {
+                            Read::Data => self.digest(&file, index, &buffer),
+                            Read::Hole => {
+                                let size = file.announced.size;
+                                hole_digest(self.algorithm, size, index, &buffer)
+                            }
+                        };
                         let encoding = encoding(&read, held, digest);
                         send_chunk(writer, &mut head, &file, index, encoding, digest, &buffer)?;
                         match file.sent(index, digest) {

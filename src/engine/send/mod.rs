@@ -142,8 +142,8 @@ impl Sender<'_> {
         let (mut channel, addr) = self.connect()?;
         let counters = Arc::new(Counters::default());
         channel.count_wire(counters.clone());
-        let offer = Offer {
-            algorithm: self.options.algorithm,
+        let offer = |suiting| Offer {
+            algorithm: self.options.algorithm.unwrap_or(suiting),
             chunk_size: CHUNK_SIZE,
             lanes: self.options.lanes,
         };
@@ -152,12 +152,12 @@ impl Sender<'_> {
             name: &self.options.name,
             open: self.options.open,
         };
-        let (peer, accept) = crate::session::offer(&mut channel, ours, &offer)?;
+        let (peer, offer, accept) = crate::session::offer(&mut channel, ours, offer)?;
         tally.began = true;
         let sending = Sending {
             session,
             link: Arc::new(Link::new(channel.peer, channel.closer.clone())),
-            algorithm: self.options.algorithm,
+            algorithm: offer.algorithm,
             roots: &self.roots,
             progress: self.progress,
             counters: &counters,
