@@ -500,7 +500,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("program", help="the xfer to record")
     parser.add_argument("picture", help="the SVG to write")
-    parser.add_argument("--megabytes", type=int, default=1500, help="size of the large file")
+    parser.add_argument("--megabytes", type=int, default=600, help="size of the large file")
     arguments = parser.parse_args()
 
     recordings = record(os.path.abspath(arguments.program), arguments.megabytes)

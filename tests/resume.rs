@@ -215,6 +215,24 @@ fn a_network_that_is_cut_again_and_again() {
 }
 
 #[test]
+fn a_cut_that_the_receiver_does_not_notice() {
+    let mut scene = Scene::new();
+    let sender = scene.send_until(TOTAL / 2);
+    // For the receiver, the first session goes on when the next one comes.
+    scene.proxy.abandon_all();
+    scene.proxy.release();
+    sender.wait().assert_code(0);
+    assert_same_tree(scene.sandbox.src(), scene.sandbox.dst());
+
+    // It may have left its mark for the next one to settle.
+    let next = scene.sandbox.recv();
+    scene.proxy = Proxy::new(next.addr());
+    std::mem::replace(&mut scene.recv, next).kill();
+    scene.spawn_send().wait().assert_code(0);
+    scene.check();
+}
+
+#[test]
 fn a_lane_that_is_cut() {
     let scene = Scene::new();
     let sender = scene.send_until(TOTAL / 2);
@@ -276,5 +294,8 @@ fn a_partial_of_a_file_that_is_small_now() {
     file.set_len(10).unwrap();
     drop(file);
     scene.spawn_send().wait().assert_code(0);
-    assert_same_tree(scene.sandbox.src(), scene.sandbox.dst());
+    let path = "a/large.bin";
+    let received = digest_of(&scene.sandbox.dst().join(path));
+    assert_eq!(received, digest_of(&scene.large()));
+    assert_eq!(received.1, 10);
 }

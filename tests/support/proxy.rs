@@ -27,9 +27,18 @@ struct Connection {
     server: TcpStream,
     up: u64,
     cut: bool,
+    /// The receiver is not to notice the end of it.
+    abandoned: bool,
 }
 
 impl Connection {
+    /// Cuts the sender's side alone, as a network that loses everything.
+    fn abandon(&mut self) {
+        self.cut = true;
+        self.abandoned = true;
+        let _ = self.client.shutdown(Shutdown::Both);
+    }
+
     fn cut(&mut self) {
         self.cut = true;
         // One that is gone already needs no cutting.
@@ -137,6 +146,13 @@ impl Proxy {
             .update(|state| state.connections[connection].cut());
     }
 
+    /// Cuts all connections that there are for the sender; to the receiver they look as if they
+    /// were just silent. New ones are fine.
+    pub fn abandon_all(&self) {
+        self.state
+            .update(|state| state.connections.iter_mut().for_each(Connection::abandon));
+    }
+
     /// Cuts all connections that there are; new ones are fine.
     pub fn cut_all(&self) {
         self.state
@@ -168,19 +184,25 @@ fn connect(client: TcpStream, state: &Arc<Watched<State>>) {
         server: clone(&server),
         up: 0,
         cut: false,
+        abandoned: false,
     };
     let number = state.update(|s| {
         s.connections.push(connection);
         s.connections.len() - 1
     });
     let (from, to, shared) = (clone(&client), clone(&server), state.clone());
-    thread::spawn(move || pump(from, to, |n| go_up(&shared, number, n)));
+    thread::spawn(move || {
+        let is_over = || shared.lock().connections[number].abandoned;
+        pump(from, to, |n| go_up(&shared, number, n), is_over);
+    });
     let shared = state.clone();
     thread::spawn(move || {
-        pump(server, client, |n| {
+        let count = |n| {
             shared.update(|s| s.down += n as u64);
             Some(n)
-        });
+        };
+        let is_over = || shared.lock().connections[number].abandoned;
+        pump(server, client, count, is_over);
     });
 }
 
@@ -204,16 +226,19 @@ fn go_up(state: &Watched<State>, number: usize, n: usize) -> Option<usize> {
     allowed
 }
 
-fn pump(mut from: TcpStream, mut to: TcpStream, mut leave: impl FnMut(usize) -> Option<usize>) {
+/// Passes on what comes, and how it ends, unless that `is_over`.
+fn pump(
+    mut from: TcpStream,
+    mut to: TcpStream,
+    mut leave: impl FnMut(usize) -> Option<usize>,
+    is_over: impl Fn() -> bool,
+) {
     let mut buffer = vec![0; 64 * 1024];
-    loop {
+    let end = loop {
         let n = match from.read(&mut buffer) {
-            Ok(0) => break,
+            Ok(0) => break Shutdown::Write,
             Ok(n) => n,
-            Err(_) => {
-                let _ = to.shutdown(Shutdown::Both);
-                return;
-            }
+            Err(_) => break Shutdown::Both,
         };
         let mut sent = 0;
         while sent < n {
@@ -221,11 +246,15 @@ fn pump(mut from: TcpStream, mut to: TcpStream, mut leave: impl FnMut(usize) -> 
                 return;
             };
             if to.write_all(&buffer[sent..sent + allowed]).is_err() {
-                let _ = from.shutdown(Shutdown::Both);
+                if !is_over() {
+                    let _ = from.shutdown(Shutdown::Both);
+                }
                 return;
             }
             sent += allowed;
         }
+    };
+    if !is_over() {
+        let _ = to.shutdown(end);
     }
-    let _ = to.shutdown(Shutdown::Write);
 }
