@@ -266,7 +266,7 @@ mod tests {
     const CHUNK: usize = CHUNK_SIZE as usize;
 
     fn bytes(len: usize) -> Vec<u8> {
-        (0..len).map(|i| (i * 31 % 251) as u8).collect()
+        (0..251).cycle().step_by(31).take(len).collect()
     }
 
     fn file_digest(algorithm: Algorithm, data: &[u8], order: impl Fn(&mut Vec<u64>)) -> Digest {
@@ -276,7 +276,7 @@ mod tests {
         let mut file = FileDigest::new(algorithm, size);
         for i in indices {
             assert_eq!(file.finish(), None);
-            let at = chunk_offset(i) as usize;
+            let at = usize::try_from(chunk_offset(i)).unwrap();
             let chunk = &data[at..at + chunk_len(size, i) as usize];
             file.push(i, chunk_digest(algorithm, size, i, chunk))
                 .unwrap();

@@ -24,7 +24,7 @@ use super::folder::{Folder, file_type, timestamps};
 use super::name::{partial_id, partial_name};
 use super::partial::{self, OpenError, Partial};
 use super::plan::{Plan, is_taken, plan};
-use super::publish::{rename_new, rename_over, set_meta};
+use super::publish::{NewFile, rename_new, rename_over, set_meta};
 use super::why::{is_full, why};
 
 /// Writeback is started each time so many chunks have been written.
@@ -338,8 +338,10 @@ impl Incoming {
         let scratch = || partial_name(&self.id());
         let stored = self.publish(|name, replace| {
             self.folder.with(|dir| {
+                let (mode, mtime) = (self.mode, self.mtime);
+                let new = NewFile { data, mode, mtime };
                 let whole = &self.session.store.whole;
-                whole.store(dir, name, &scratch, data, self.mode, self.mtime, replace)
+                whole.store(dir, name, &scratch, new, replace)
             })
         });
         self.settle(data.len() as u64);

@@ -44,6 +44,14 @@ pub(super) fn set_meta(file: &File, mode: EntryMode, mtime: Time) -> io::Result<
     Ok(rustix::fs::futimens(file, &timestamps(mtime))?)
 }
 
+/// A whole file.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct NewFile<'a> {
+    pub(super) data: &'a [u8],
+    pub(super) mode: EntryMode,
+    pub(super) mtime: Time,
+}
+
 /// Stores small files, whole ones at a time.
 #[derive(Debug)]
 pub(super) struct Whole {
@@ -61,21 +69,19 @@ impl Whole {
         }
     }
 
-    /// Stores `data` as `to` in `dir`; fails where `to` exists. `scratch` gives a name that nobody
+    /// Stores a file as `to` in `dir`; fails where `to` exists. `scratch` gives a name that nobody
     /// else uses at the moment, for where files cannot be made without one.
     pub(super) fn store(
         &self,
         dir: &Dir,
         to: &[u8],
         scratch: &dyn Fn() -> String,
-        data: &[u8],
-        mode: EntryMode,
-        mtime: Time,
+        new: NewFile<'_>,
         replace: bool,
     ) -> io::Result<()> {
-        let mode = Mode::from(mode.bits() & SENDERS_BITS);
+        let mode = Mode::from(new.mode.bits() & SENDERS_BITS);
         if !replace && self.unnamed.load(Ordering::Relaxed) {
-            match self.store_unnamed(dir, to, data, mode, mtime) {
+            match self.store_unnamed(dir, to, new, mode) {
                 Err(Errno::NOTSUP | Errno::ISDIR | Errno::INVAL | Errno::NOENT | Errno::XDEV) => {
                     self.unnamed.store(false, Ordering::Relaxed);
                 }
@@ -94,7 +100,7 @@ impl Whole {
         };
         let mut file = File::from_std(fd.into());
         let stored = self
-            .fill(&mut file, data, mode, mtime)
+            .fill(&mut file, new, mode)
             .and_then(|()| match replace {
                 true => rename_over(dir, scratch, to),
                 false => rename_new(dir, scratch, to),
@@ -106,13 +112,13 @@ impl Whole {
         stored
     }
 
-    fn fill(&self, file: &mut File, data: &[u8], mode: Mode, mtime: Time) -> io::Result<()> {
-        file.write_all(data)?;
+    fn fill(&self, file: &mut File, new: NewFile<'_>, mode: Mode) -> io::Result<()> {
+        file.write_all(new.data)?;
         // What the umask took away, the sender's mode gives back.
         if mode.intersects(self.umask) {
             rustix::fs::fchmod(&*file, mode)?;
         }
-        Ok(rustix::fs::futimens(&*file, &timestamps(mtime))?)
+        Ok(rustix::fs::futimens(&*file, &timestamps(new.mtime))?)
     }
 
     #[cfg(target_os = "linux")]
@@ -120,14 +126,13 @@ impl Whole {
         &self,
         dir: &Dir,
         to: &[u8],
-        data: &[u8],
+        new: NewFile<'_>,
         mode: Mode,
-        mtime: Time,
     ) -> rustix::io::Result<()> {
         use std::os::fd::AsRawFd;
         let flags = OFlags::WRONLY | OFlags::TMPFILE | OFlags::CLOEXEC;
         let mut file = File::from_std(rustix::fs::openat(dir, c".", flags, mode)?.into());
-        self.fill(&mut file, data, mode, mtime)
+        self.fill(&mut file, new, mode)
             .map_err(|e| Errno::from_io_error(&e).unwrap_or(Errno::IO))?;
         // By its name in /proc, because linking a handle itself needs a privilege.
         let mut name = ProcName::default();
@@ -136,14 +141,7 @@ impl Whole {
     }
 
     #[cfg(not(target_os = "linux"))]
-    fn store_unnamed(
-        &self,
-        _: &Dir,
-        _: &[u8],
-        _: &[u8],
-        _: Mode,
-        _: Time,
-    ) -> rustix::io::Result<()> {
+    fn store_unnamed(&self, _: &Dir, _: &[u8], _: NewFile<'_>, _: Mode) -> rustix::io::Result<()> {
         Err(Errno::NOTSUP)
     }
 }

@@ -323,7 +323,7 @@ mod tests {
         fn no_bytes_make_it_panic_or_hoard(bytes in proptest::collection::vec(any::<u8>(), 0..400), code in 0u16..0x50, framed: bool) {
             let mut input = Vec::new();
             if framed {
-                input.extend_from_slice(&header(code, bytes.len() as u32));
+                input.extend_from_slice(&header(code, u32::try_from(bytes.len()).unwrap()));
             }
             input.extend_from_slice(&bytes);
             let (mut reader, mut buffer) = (&input[..], Vec::new());

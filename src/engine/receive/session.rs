@@ -371,7 +371,7 @@ impl Receiving {
                 list.push(FileVerified { entry, bytes });
             }
         }
-        (!list.is_empty()).then(|| Message::Verified(Verified(list)))
+        (!list.is_empty()).then_some(Message::Verified(Verified(list)))
     }
 
     pub(super) fn count_verified(&self, bytes: u64, held: bool) {
