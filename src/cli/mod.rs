@@ -10,6 +10,7 @@ mod send;
 mod signals;
 mod target;
 
+use anyhow::{Result, ensure};
 use clap::error::ErrorKind;
 use clap::{Args, CommandFactory, Parser, Subcommand};
 use xfer::Error;
@@ -110,16 +111,17 @@ fn stop(error: &clap::Error) -> Code {
     }
 }
 
-fn parse_name(name: &str) -> Result<String, String> {
-    if name.trim().is_empty() {
-        Err("a name has at least a letter".to_owned())
-    } else if name.len() > MAX_NAME_BYTES {
-        Err(format!("a name has at most {MAX_NAME_BYTES} bytes"))
-    } else if name.chars().any(char::is_control) {
-        Err("a name has no control characters".to_owned())
-    } else {
-        Ok(name.to_owned())
-    }
+fn parse_name(name: &str) -> Result<String> {
+    ensure!(!name.trim().is_empty(), "a name has at least a letter");
+    ensure!(
+        name.len() <= MAX_NAME_BYTES,
+        "a name has at most {MAX_NAME_BYTES} bytes"
+    );
+    ensure!(
+        !name.chars().any(char::is_control),
+        "a name has no control characters"
+    );
+    Ok(name.to_owned())
 }
 
 #[cfg(test)]

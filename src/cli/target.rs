@@ -4,6 +4,8 @@
 
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 
+use anyhow::{Context, Result, anyhow, bail};
+
 use xfer::engine::DEFAULT_PORT;
 
 /// A receiver's host and port.
@@ -16,12 +18,12 @@ pub(crate) struct Target {
 }
 
 /// Reads a target: `host`, `host:port`, `[v6]`, `[v6]:port` or a bare IPv6 address.
-pub(crate) fn target(text: &str) -> Result<Target, String> {
+pub(crate) fn target(text: &str) -> Result<Target> {
     let (host, port) = split(text)?;
     let port = match port {
         None => DEFAULT_PORT,
         Some(port) => match port.parse() {
-            Ok(0) | Err(_) => return Err(format!("'{port}' is no port: 1 to 65535")),
+            Ok(0) | Err(_) => bail!("'{port}' is no port: 1 to 65535"),
             Ok(port) => port,
         },
     };
@@ -42,22 +44,23 @@ pub(crate) fn looks_like_target(text: &str) -> bool {
 }
 
 /// Reads where to listen: a port, or an address and a port.
-pub(crate) fn listen(text: &str) -> Result<SocketAddr, String> {
+pub(crate) fn listen(text: &str) -> Result<SocketAddr> {
     if let Ok(port) = text.strip_prefix(':').unwrap_or(text).parse() {
         return Ok((Ipv6Addr::UNSPECIFIED, port).into());
     }
-    text.parse()
-        .map_err(|_| "it is PORT or ADDR:PORT, such as 9091, 127.0.0.1:0 or [::1]:9090".to_owned())
+    // What the standard library says of it would only confuse.
+    let address = text.parse().ok();
+    address.context("it is PORT or ADDR:PORT, such as 9091, 127.0.0.1:0 or [::1]:9090")
 }
 
-fn split(text: &str) -> Result<(&str, Option<&str>), String> {
-    let none = || "it is HOST or HOST:PORT, such as 192.168.0.90:9090".to_owned();
+fn split(text: &str) -> Result<(&str, Option<&str>)> {
+    let none = || anyhow!("it is HOST or HOST:PORT, such as 192.168.0.90:9090");
     let (host, port) = if is_v6(text) {
         return Ok((text, None));
     } else if let Some(rest) = text.strip_prefix('[') {
-        let (host, rest) = rest.split_once(']').ok_or("']' is missing")?;
+        let (host, rest) = rest.split_once(']').context("']' is missing")?;
         if !is_v6(host) {
-            return Err(format!("'{host}' is no IPv6 address"));
+            bail!("'{host}' is no IPv6 address");
         }
         match (rest, rest.strip_prefix(':')) {
             ("", _) => (host, None),
@@ -104,7 +107,7 @@ mod tests {
             ("[fe80::1%eth0]:9", "fe80::1%eth0", 9),
         ] {
             let host = host.to_owned();
-            assert_eq!(target(text), Ok(Target { host, port }), "{text}");
+            assert_eq!(target(text).unwrap(), Target { host, port }, "{text}");
         }
     }
 
@@ -152,7 +155,8 @@ mod tests {
             ("[::1]:0", "[::1]:0"),
             ("0.0.0.0:9090", "0.0.0.0:9090"),
         ] {
-            assert_eq!(listen(text), Ok(addr.parse().unwrap()), "{text}");
+            let addr: SocketAddr = addr.parse().unwrap();
+            assert_eq!(listen(text).unwrap(), addr, "{text}");
         }
         for text in ["", "127.0.0.1", "::1", "localhost:1", "70000", "a"] {
             assert!(listen(text).is_err(), "{text}");

@@ -45,11 +45,13 @@ pub(super) fn nth_name(name: &[u8], n: u32) -> Vec<u8> {
 
 fn split_extension(name: &[u8]) -> (&[u8], &[u8]) {
     match name.iter().rposition(|&b| b == b'.') {
-        Some(at) if at > 0 && name.len() - at <= MAX_EXTENSION && at + 1 < name.len() => {
-            name.split_at(at)
-        }
+        Some(at) if at > 0 && is_extension(&name[at + 1..]) => name.split_at(at),
         _ => (name, &[]),
     }
+}
+
+fn is_extension(ending: &[u8]) -> bool {
+    !ending.is_empty() && ending.len() < MAX_EXTENSION && !ending.contains(&b' ')
 }
 
 #[cfg(test)]

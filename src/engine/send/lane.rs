@@ -68,6 +68,11 @@ impl Sending<'_> {
                         };
                         let encoding = encoding(&read, held, digest);
                         send_chunk(writer, &mut head, &file, index, encoding, digest, &buffer)?;
+                        if encoding != Encoding::Raw {
+                            // Thousands of bare headers fit into the writer's buffer, and the
+                            // receiver could be at work on them.
+                            writer.flush()?;
+                        }
                         match file.sent(index, digest) {
                             Ok(None) => {}
                             Ok(Some(digest)) => self.done(&file, digest),
