@@ -24,5 +24,6 @@ pub use fingerprint::Fingerprint;
 pub use identity::Identity;
 pub use reader::Reader;
 pub use tls::Tls;
+pub(crate) use tls::plain;
 pub use trust::trust;
 pub use writer::Writer;

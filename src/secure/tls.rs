@@ -3,7 +3,7 @@
 //! Must not decide whom to trust: any peer that proves its key is let through to there.
 
 use std::fmt;
-use std::net::TcpStream;
+use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -95,6 +95,14 @@ impl fmt::Debug for Tls {
     }
 }
 
+/// An IPv4 address as such, which a socket for both families gives as an IPv6 one.
+pub(crate) fn plain(addr: SocketAddr) -> SocketAddr {
+    match addr.ip().to_canonical() {
+        ip if ip.is_ipv4() => SocketAddr::new(ip, addr.port()),
+        _ => addr,
+    }
+}
+
 fn establish<E: End>(
     stream: TcpStream,
     deadline: Duration,
@@ -102,10 +110,13 @@ fn establish<E: End>(
 ) -> Result<Channel> {
     let until = Instant::now() + deadline;
     // Without a peer there is no address to name; it was connected a moment ago.
-    let peer = stream.peer_addr().map_err(|source| Error::Lost {
-        peer: ([0, 0, 0, 0], 0).into(),
-        source,
-    })?;
+    let peer = stream
+        .peer_addr()
+        .map(plain)
+        .map_err(|source| Error::Lost {
+            peer: ([0, 0, 0, 0], 0).into(),
+            source,
+        })?;
     let failed = |failure| match failure {
         Failure::Io(e) if e.kind() == std::io::ErrorKind::TimedOut => Error::Silent {
             peer,
@@ -115,7 +126,7 @@ fn establish<E: End>(
         Failure::Tls(what) => Error::Handshake { peer, what },
     };
     let io_failed = |e| failed(Failure::Io(e));
-    let local = stream.local_addr().map_err(io_failed)?;
+    let local = stream.local_addr().map(plain).map_err(io_failed)?;
     // Some systems hand down what the listening socket was set to.
     stream.set_nonblocking(false).map_err(io_failed)?;
     // What is flushed is complete; waiting to fill a packet would only delay its end.

@@ -153,7 +153,7 @@ mod tests {
             told(Role::Sender, summary)[0],
             "Nothing to send: desktop has 7 files (7.00 kB) already."
         );
-        summary.have = 0;
+        (summary.have, summary.have_files) = (0, 0);
         assert_eq!(
             told(Role::Sender, summary),
             ["Sent 2 folders and links to desktop."]

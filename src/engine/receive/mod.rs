@@ -24,7 +24,7 @@ use crate::digest::CHUNK_SIZE;
 use crate::error::{Error, Result};
 use crate::outcome::{Decline, Role, Summary};
 use crate::progress::{Counters, Event, Peer, Progress, Trust};
-use crate::secure::{Channel, Fingerprint, Identity, Tls};
+use crate::secure::{Channel, Fingerprint, Identity, Tls, plain};
 use crate::session::{FIRST_WORDS, Link, Opening, Ours, hear_offer, opening, say, say_last};
 use crate::store::{Access, Store};
 use crate::text::Text;
@@ -167,7 +167,7 @@ impl Receiver {
                 let _ = rustix::io::read(&self.shared.woken, &mut bytes);
             }
             match self.listener.accept() {
-                Ok((stream, peer)) => self.serve(stream, peer, progress, cancel),
+                Ok((stream, peer)) => self.serve(stream, plain(peer), progress, cancel),
                 Err(e) if is_passing(&e) => {}
                 // Too many files are open: nothing to do but let some connection end.
                 Err(e) if is_full(&e) => {
