@@ -40,6 +40,7 @@ pub(crate) struct Link {
     state: Mutex<State>,
     changed: Condvar,
     stop: OnceLock<Weak<dyn Stop>>,
+    heard: Mutex<Instant>,
 }
 
 impl Link {
@@ -51,11 +52,23 @@ impl Link {
             state: Mutex::default(),
             changed: Condvar::new(),
             stop: OnceLock::new(),
+            heard: Mutex::new(Instant::now()),
         }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Notes that the peer has said something.
+    pub(crate) fn heard(&self) {
+        *self.heard.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+    }
+
+    /// For how long the peer has not said anything.
+    pub(crate) fn silent_for(&self) -> Duration {
+        let heard = self.heard.lock().unwrap_or_else(PoisonError::into_inner);
+        heard.elapsed()
     }
 
     /// Says what is to be stopped when the session is over. Only the first one counts.

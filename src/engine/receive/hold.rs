@@ -32,7 +32,11 @@ impl Receiving {
         let Some(incoming) = slot.incoming(attempt) else {
             return Ok(());
         };
-        let held = Arc::new(incoming.open_held(|| self.link.is_over())?);
+        let held = Arc::new(incoming.open_held(|| {
+            // Whoever has the partial may be this sender's last session, which was cut off.
+            (self.end_dead_twins)();
+            self.link.is_over()
+        })?);
         if incoming.held_is_elsewhere() {
             slot.set_elsewhere(attempt, &held);
         }

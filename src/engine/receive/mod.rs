@@ -25,7 +25,9 @@ use crate::error::{Error, Result};
 use crate::outcome::{Decline, Role, Summary};
 use crate::progress::{Counters, Event, Peer, Progress, Trust};
 use crate::secure::{Channel, Fingerprint, Identity, Tls, plain};
-use crate::session::{FIRST_WORDS, Link, Opening, Ours, hear_offer, opening, say, say_last};
+use crate::session::{
+    FIRST_WORDS, Link, Opening, Ours, PING_INTERVAL, hear_offer, opening, say, say_last,
+};
 use crate::store::{Access, Store};
 use crate::text::Text;
 use crate::wire::{Accept, Hello, Join, LaneSecret, Message, Offer, limits};
@@ -40,6 +42,9 @@ use session::{Parts, Receiving};
 const MAX_CONNECTIONS: usize = 1024;
 /// How many sessions there can be at once.
 const MAX_SESSIONS: usize = 64;
+/// How long a session's peer can be silent when a later session of the same sender waits for
+/// what it has: two pings' time.
+const TWIN_SILENCE: Duration = PING_INTERVAL.saturating_mul(2);
 /// How long a receiver that ends with its first session waits for a sender whose connection was
 /// lost to come back.
 const COME_BACK: Duration = Duration::from_secs(90);
@@ -305,6 +310,26 @@ impl Shared {
         was_busy
     }
 
+    /// Something that ends the sessions of `owner` whose peer has been silent for longer than a
+    /// live one ever is. (A session that nobody waits for is given more time.)
+    fn end_dead_twins(self: &Arc<Self>, owner: Fingerprint) -> Box<dyn Fn() + Send + Sync> {
+        let shared = Arc::downgrade(self);
+        Box::new(move || {
+            let Some(shared) = shared.upgrade() else {
+                return;
+            };
+            let sessions: Vec<_> = shared.state().sessions.values().cloned().collect();
+            for session in sessions {
+                if session.owner == owner && session.link.silent_for() > TWIN_SILENCE {
+                    session.link.fail(Error::Silent {
+                        peer: session.link.peer,
+                        seconds: TWIN_SILENCE.as_secs(),
+                    });
+                }
+            }
+        })
+    }
+
     /// Serves a connection, to its end. What it returns is why it came to nothing.
     fn connection(
         self: &Arc<Self>,
@@ -417,6 +442,7 @@ impl Shared {
             progress: progress.clone(),
             counters,
             window: accept.window,
+            end_dead_twins: self.end_dead_twins(channel.fingerprint),
             lanes: accept.lanes,
         });
         let number = session.session;

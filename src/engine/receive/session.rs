@@ -106,6 +106,8 @@ pub(super) struct Receiving {
     pub(super) progress: Arc<dyn Progress>,
     pub(super) counters: Arc<Counters>,
     pub(super) window: u32,
+    /// Ends sessions of the same sender that seem to be dead.
+    pub(super) end_dead_twins: Box<dyn Fn() + Send + Sync>,
     pub(super) lanes_left: AtomicU16,
     pub(super) tasks: Waiting<Task>,
     pub(super) to_hash: Waiting<(Arc<Slot>, u32)>,
@@ -145,6 +147,7 @@ pub(super) struct Parts {
     pub(super) progress: Arc<dyn Progress>,
     pub(super) counters: Arc<Counters>,
     pub(super) window: u32,
+    pub(super) end_dead_twins: Box<dyn Fn() + Send + Sync>,
     pub(super) lanes: u16,
 }
 
@@ -160,6 +163,7 @@ impl Receiving {
             progress,
             counters,
             window,
+            end_dead_twins,
             lanes,
         } = parts;
         let receiving = Arc::new(Self {
@@ -172,6 +176,7 @@ impl Receiving {
             progress,
             counters,
             window,
+            end_dead_twins,
             lanes_left: AtomicU16::new(lanes),
             tasks: Waiting::new(),
             to_hash: Waiting::new(),
@@ -272,6 +277,7 @@ impl Receiving {
                             });
                         }
                         Ok(Frame::Message(message)) => {
+                            self.link.heard();
                             let outcomes = self.outcomes.load(Ordering::Acquire);
                             if let Err(error) = rules.check(&message, outcomes) {
                                 break Err(self.broken(error));
