@@ -383,6 +383,8 @@ impl Shared {
         };
         let (peer, offer) = hear_offer(&mut channel, hello, ours)?;
         let Some(_running) = Running::new(self) else {
+            // It may be this sender's last session that is in its own way.
+            (self.end_dead_twins(channel.fingerprint))();
             return decline(&mut channel, Decline::Busy);
         };
         if offer.chunk_size != CHUNK_SIZE || offer.lanes == 0 {

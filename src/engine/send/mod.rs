@@ -20,7 +20,7 @@ use crate::digest::{Algorithm, CHUNK_SIZE, chunk_count};
 use crate::entry::{Entry, EntryId, Kind};
 use crate::error::{Error, Result};
 use crate::manifest::Roots;
-use crate::outcome::{Outcome, Summary};
+use crate::outcome::{Decline, Outcome, Summary};
 use crate::progress::{Counters, Event, Progress};
 use crate::relpath::RelPath;
 use crate::secure::{Channel, Identity, Reader, Tls};
@@ -101,7 +101,13 @@ pub fn send(
 fn is_unreachable(error: &Error) -> bool {
     matches!(
         error,
-        Error::Connect { .. } | Error::Resolve { .. } | Error::NotXfer { .. }
+        Error::Connect { .. }
+            | Error::Resolve { .. }
+            | Error::NotXfer { .. }
+            | Error::Declined {
+                reason: Decline::Busy,
+                ..
+            }
     )
 }
 
