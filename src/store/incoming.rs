@@ -102,12 +102,14 @@ impl HeldFile {
     }
 }
 
-/// Removes the partial of a file that is a small one now, if there is one.
-fn drop_outgrown(session: &StoreSession, folder: &Folder, path: &RelPath) {
+/// Removes the partial of a file that does not need one any more, if there is one.
+pub(super) fn drop_needless(session: &StoreSession, folder: &Folder, path: &RelPath) {
+    if session.partials.is_empty() {
+        return;
+    }
     let id = partial_id(&session.owner, path);
-    if session.partials.contains(&id) {
-        // It is only in the way of nobody: should it stay, its age removes it.
-        let _ = partial::remove(folder, &id);
+    // It is only in the way of nobody: should it stay, its age removes it.
+    if session.partials.contains(&id) && partial::remove(folder, &id).unwrap_or(false) {
         let _ = session.store.with_state(partial::PARTIALS, |records| {
             partial::remove_record(records, &id)
         });
@@ -131,8 +133,8 @@ impl Incoming {
             if !folder.is_fresh() {
                 allocated = partial::allocated(folder, &id).map_err(|e| why(&e))?;
             }
-        } else if !session.partials.is_empty() {
-            drop_outgrown(session, folder, path);
+        } else {
+            drop_needless(session, folder, path);
         }
         let promised = size.saturating_sub(allocated.unwrap_or(0));
         folder

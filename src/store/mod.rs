@@ -270,6 +270,7 @@ impl StoreSession {
             plan(folder, path.file_name(), size, mtime, self.rules())?
         };
         if let Plan::Have(name) = plan {
+            incoming::drop_needless(self, folder, path);
             let other = (name != path.file_name()).then(|| path.with_file_name(&name).ok());
             return Ok(Planned::Have(other.flatten()));
         }

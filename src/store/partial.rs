@@ -171,15 +171,17 @@ pub(super) fn all(records: &Dir) -> io::Result<HashSet<String>> {
     Ok(ids)
 }
 
-/// Removes the partial `id` in `folder`, unless a session has it.
-pub(super) fn remove(folder: &Folder, id: &str) -> io::Result<()> {
+/// Removes the partial `id` in `folder`, unless a session has it; says whether it is gone.
+pub(super) fn remove(folder: &Folder, id: &str) -> io::Result<bool> {
     let name = partial_name(id);
-    if let Some(file) = open_existing(folder, &name)?
-        && flock(&file, FlockOperation::NonBlockingLockExclusive).is_ok()
-    {
-        folder.with(|dir| Ok(rustix::fs::unlinkat(dir, &name, AtFlags::empty())?))?;
+    let Some(file) = open_existing(folder, &name)? else {
+        return Ok(true);
+    };
+    if flock(&file, FlockOperation::NonBlockingLockExclusive).is_err() {
+        return Ok(false);
     }
-    Ok(())
+    folder.with(|dir| Ok(rustix::fs::unlinkat(dir, &name, AtFlags::empty())?))?;
+    Ok(true)
 }
 
 /// Removes the record of a partial that is no more.

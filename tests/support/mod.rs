@@ -42,7 +42,16 @@ pub struct User {
 
 impl Sandbox {
     pub fn new() -> Self {
-        let temp = tempfile::tempdir().unwrap();
+        Self::of(tempfile::tempdir().unwrap())
+    }
+
+    /// One in memory, where this machine has such a place: for very many files.
+    pub fn in_memory() -> Self {
+        let temp = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir());
+        Self::of(temp.unwrap())
+    }
+
+    fn of(temp: tempfile::TempDir) -> Self {
         for dir in ["src", "dst"] {
             std::fs::create_dir(temp.path().join(dir)).unwrap();
         }
@@ -181,9 +190,15 @@ impl User {
 }
 
 /// A value that can be waited for.
-pub(crate) struct Watched<T> {
+pub struct Watched<T> {
     value: Mutex<T>,
     changed: Condvar,
+}
+
+impl<T: Default> Default for Watched<T> {
+    fn default() -> Self {
+        Self::new(T::default())
+    }
 }
 
 impl<T> Watched<T> {

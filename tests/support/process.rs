@@ -130,6 +130,16 @@ impl Process {
         self.state.lock().output()
     }
 
+    /// The most memory that it had so far, in bytes, while it runs; none where the system does
+    /// not say.
+    pub fn peak_memory(&self) -> Option<u64> {
+        let pid = self.pid.as_raw_nonzero();
+        let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+        let line = status.lines().find_map(|l| l.strip_prefix("VmHWM:"))?;
+        let kib: u64 = line.trim().strip_suffix(" kB")?.parse().ok()?;
+        Some(kib * 1024)
+    }
+
     fn signal(&self, signal: Signal) {
         let state = self.state.lock();
         if state.exited.is_none() {

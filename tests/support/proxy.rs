@@ -17,9 +17,18 @@ struct State {
     target: Option<SocketAddr>,
     /// No more than so many bytes go up, over all connections.
     limit: Option<u64>,
+    /// Nothing goes either way any more, not even the end of a connection.
+    stalled: bool,
     up: u64,
     down: u64,
     closed: bool,
+}
+
+impl State {
+    /// Whether the end of this connection is not to be passed on.
+    fn is_silent(&self, number: usize) -> bool {
+        self.stalled || self.connections[number].abandoned
+    }
 }
 
 struct Connection {
@@ -113,6 +122,12 @@ impl Proxy {
         self.state.update(|state| state.limit = None);
     }
 
+    /// Lets nothing through any more in either direction, as a network whose cable was pulled:
+    /// neither side hears of the other's end.
+    pub fn stall(&self) {
+        self.state.update(|state| state.stalled = true);
+    }
+
     /// Waits until so many bytes have gone up.
     #[track_caller]
     pub fn wait_for_up(&self, bytes: u64) {
@@ -192,17 +207,13 @@ fn connect(client: TcpStream, state: &Arc<Watched<State>>) {
     });
     let (from, to, shared) = (clone(&client), clone(&server), state.clone());
     thread::spawn(move || {
-        let is_over = || shared.lock().connections[number].abandoned;
+        let is_over = || shared.lock().is_silent(number);
         pump(from, to, |n| go_up(&shared, number, n), is_over);
     });
     let shared = state.clone();
     thread::spawn(move || {
-        let count = |n| {
-            shared.update(|s| s.down += n as u64);
-            Some(n)
-        };
-        let is_over = || shared.lock().connections[number].abandoned;
-        pump(server, client, count, is_over);
+        let is_over = || shared.lock().is_silent(number);
+        pump(server, client, |n| go_down(&shared, number, n), is_over);
     });
 }
 
@@ -213,6 +224,9 @@ fn go_up(state: &Watched<State>, number: usize, n: usize) -> Option<usize> {
         if s.connections[number].cut || s.closed {
             return Some(None);
         }
+        if s.stalled {
+            return None;
+        }
         let room = s.limit.map_or(u64::MAX, |limit| limit.saturating_sub(s.up));
         let n = usize::try_from(room).unwrap_or(n).min(n);
         if n == 0 {
@@ -220,6 +234,19 @@ fn go_up(state: &Watched<State>, number: usize, n: usize) -> Option<usize> {
         }
         s.up += n as u64;
         s.connections[number].up += n as u64;
+        Some(Some(n))
+    });
+    state.update(|_| ());
+    allowed
+}
+
+/// The same for the way down, where only a network that stalls stops anything.
+fn go_down(state: &Watched<State>, number: usize, n: usize) -> Option<usize> {
+    let allowed = state.wait_forever(|s| {
+        if s.stalled && !s.connections[number].cut && !s.closed {
+            return None;
+        }
+        s.down += n as u64;
         Some(Some(n))
     });
     state.update(|_| ());

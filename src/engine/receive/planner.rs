@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 
+use crate::digest::chunk_count;
 use crate::entry::{Entry, EntryId, FileSize, Kind, Mode, Time};
 use crate::error::{Error, Result};
 use crate::outcome::{Outcome, Why};
@@ -165,6 +166,10 @@ impl Receiving {
         let (size, mtime, mode): (FileSize, Time, Mode) =
             (changed.size, changed.mtime, changed.mode);
         let made = slot.start_anew(changed.attempt, self.algorithm, |before| {
+            if chunk_count(size.get()) == 1 {
+                // It comes whole now: nothing would ever use its partial again.
+                before.discard();
+            }
             self.store
                 .file(before.folder(), before.path(), size.get(), mtime, mode)
         });

@@ -137,6 +137,9 @@ impl Slot {
         self.changed.notify_all();
         drop(state);
         let made = make(&before);
+        if let Ok(Planned::Have(_)) = &made {
+            before.discard();
+        }
         drop(before);
         match made {
             Ok(Planned::Incoming(incoming)) => {

@@ -150,8 +150,8 @@ impl SendFile {
         !self.over.swap(true, Ordering::AcqRel)
     }
 
-    fn open(&self) -> Result<(File, Metadata), Trouble> {
-        let file = OpenOptions::new()
+    fn open(&self) -> Result<File, Trouble> {
+        OpenOptions::new()
             .read(true)
             // What was a file when the walk came by may be a fifo or a link now.
             .custom_flags(flags(OFlags::NOFOLLOW | OFlags::NONBLOCK))
@@ -163,7 +163,11 @@ impl SendFile {
                     }
                     _ => Trouble::from(e),
                 },
-            )?;
+            )
+    }
+
+    fn open_file(&self) -> Result<(File, Metadata), Trouble> {
+        let file = self.open()?;
         let meta = file.metadata()?;
         if !meta.is_file() {
             return Err(Trouble::Skip(Why::Special));
@@ -177,10 +181,7 @@ impl SendFile {
 
     /// Reads a whole small file into `buffer`.
     pub(super) fn read_small(&self, buffer: &mut Vec<u8>) -> Result<(), Trouble> {
-        let file = OpenOptions::new()
-            .read(true)
-            .custom_flags(flags(OFlags::NOFOLLOW | OFlags::NONBLOCK))
-            .open(&self.source)?;
+        let file = self.open()?;
         let size = usize::try_from(self.announced.size).map_err(|_| Trouble::Changed)?;
         buffer.resize(size, 0);
         let read = file.read_exact_at(buffer, 0);
@@ -200,7 +201,7 @@ impl SendFile {
 
     fn opened(&self) -> Result<&Opened, Trouble> {
         let opened = self.opened.get_or_init(|| {
-            let (file, meta) = self.open()?;
+            let (file, meta) = self.open_file()?;
             if !self.is_as_announced(&meta) {
                 return Err(Trouble::Changed);
             }
@@ -250,7 +251,7 @@ impl SendFile {
     /// What the file is now.
     pub(super) fn look_again(&self) -> Result<Now, Why> {
         let look = || -> Result<Now, Trouble> {
-            let (_, meta) = self.open()?;
+            let (_, meta) = self.open_file()?;
             let size = FileSize::try_from(meta.len())
                 .map_err(|e| Trouble::Skip(Why::Unreadable(Text::new(e))))?;
             Ok(Now {

@@ -285,6 +285,8 @@ struct Item {
     announced: Announced,
     attempt: u32,
     file: Option<Arc<SendFile>>,
+    /// Whether it was said to begin, so that it must be said to end.
+    shown: bool,
     /// How many of its bytes count as done.
     counted: u64,
     /// How many of its chunks the receiver has said whether it holds.
@@ -302,6 +304,7 @@ impl Item {
             },
             attempt: 0,
             file: None,
+            shown: false,
             counted: 0,
             held_until: 0,
         }
@@ -462,6 +465,7 @@ impl Sending<'_> {
             self.algorithm,
         ));
         item.file = Some(file.clone());
+        item.shown |= !file.is_small();
         drop(items);
         if !file.is_small() {
             self.progress.event(&Event::FileStarted {
@@ -535,12 +539,12 @@ impl Sending<'_> {
         drop(stored);
         if let Some(file) = &item.file {
             file.end();
-            if !file.is_small() {
-                self.progress.event(&Event::FileEnded {
-                    session: self.session,
-                    entry,
-                });
-            }
+        }
+        if item.shown {
+            self.progress.event(&Event::FileEnded {
+                session: self.session,
+                entry,
+            });
         }
         let plain = matches!(outcome, Outcome::Stored(None) | Outcome::Have(None));
         if !plain || self.progress.wants_every_entry() {
