@@ -294,11 +294,13 @@ impl Shared {
         Err(Timespec::try_from(left).ok())
     }
 
-    /// Ends every session, and waits for that. Says whether there was one.
+    /// Ends every session, and waits for that. Says whether one was not done.
     fn stop(&self) -> bool {
         let mut state = self.state();
-        let was_busy = !state.sessions.is_empty();
+        let mut was_busy = false;
         for session in state.sessions.values() {
+            // One that has said its summary only waits for its peer to close.
+            was_busy |= !session.link.is_over();
             session.link.fail(Error::Cancelled);
         }
         while state.running > 0 {
