@@ -210,6 +210,12 @@ impl FileDigest {
         Ok(())
     }
 
+    /// The first chunk whose digest has not come.
+    #[must_use]
+    pub fn next_missing(&self) -> u64 {
+        self.next
+    }
+
     /// Whether the digest of chunk `index` has come.
     #[must_use]
     pub fn has(&self, index: u64) -> bool {

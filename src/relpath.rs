@@ -71,16 +71,21 @@ impl fmt::Display for PathError {
 
 impl std::error::Error for PathError {}
 
+/// How many hexadecimal digits the name of a partial has in its middle.
+pub const PARTIAL_DIGITS: usize = 32;
+
 /// Whether a name is one that this program keeps for its own records and partials, in any case
 /// of letters, because some file systems do not tell cases apart.
 #[must_use]
 pub fn is_reserved(name: &[u8]) -> bool {
-    let prefix = PARTIAL_PREFIX.len();
-    let suffix = PARTIAL_SUFFIX.len();
+    let (prefix, suffix) = (PARTIAL_PREFIX.len(), PARTIAL_SUFFIX.len());
     name.eq_ignore_ascii_case(STATE_DIR.as_bytes())
-        || (name.len() >= prefix + suffix
+        || (name.len() == prefix + PARTIAL_DIGITS + suffix
             && name[..prefix].eq_ignore_ascii_case(PARTIAL_PREFIX.as_bytes())
-            && name[name.len() - suffix..].eq_ignore_ascii_case(PARTIAL_SUFFIX.as_bytes()))
+            && name[prefix..prefix + PARTIAL_DIGITS]
+                .iter()
+                .all(u8::is_ascii_hexdigit)
+            && name[prefix + PARTIAL_DIGITS..].eq_ignore_ascii_case(PARTIAL_SUFFIX.as_bytes()))
 }
 
 fn check_name(name: &[u8]) -> Result<(), PathError> {
@@ -271,7 +276,10 @@ mod tests {
             ("a\0b", PathError::Nul),
             (".xfer", PathError::Reserved),
             (".XFER/index", PathError::Reserved),
-            ("a/.xfer-0011.partial", PathError::Reserved),
+            (
+                "a/.xfer-00112233445566778899AABBccddeeff.partial",
+                PathError::Reserved,
+            ),
         ] {
             assert_eq!(RelPath::new(bytes), Err(error), "{bytes:?}");
         }
@@ -297,6 +305,7 @@ mod tests {
             ".xfers",
             "ünï/😀",
             ".xfer-a",
+            ".xfer-0011.partial",
         ] {
             assert!(RelPath::new(name).is_ok(), "{name:?}");
         }

@@ -71,6 +71,8 @@ fn ending(
 ) -> xfer::Result<Code> {
     match result {
         Ok(Some(summary)) if summary.is_complete() => Ok(Code::Done),
+        // Done in part takes that a part of it is done.
+        Ok(Some(summary)) if summary.stored + summary.have == 0 => Ok(Code::Failed),
         Ok(Some(_)) => Ok(Code::Partly),
         // Ctrl-C is how a receiver ends that serves until it; only sessions are interrupted.
         Ok(None) if !interrupted => Ok(Code::Done),
@@ -106,11 +108,15 @@ mod tests {
             source: std::io::ErrorKind::UnexpectedEof.into(),
         };
         let reason = Decline::Unknown;
-        let partly = Summary {
+        let nothing = Summary {
             failed: 1,
             ..Summary::default()
         };
-        assert_eq!(code_of(Ok(Some(Summary::default())), false), 0);
+        assert_eq!(code_of(Ok(Some(nothing)), false), 1);
+        let partly = Summary {
+            stored: 1,
+            ..nothing
+        };
         assert_eq!(code_of(Ok(Some(partly)), false), 3);
         assert_eq!(code_of(Ok(None), true), 0);
         assert!(ending(Ok(None), true, true).is_err());

@@ -15,7 +15,7 @@ use walkdir::WalkDir;
 use crate::entry::{FileSize, Kind, Mode, Target, Time};
 use crate::error::{Error, Result, reason};
 use crate::outcome::Why;
-use crate::relpath::{RelPath, is_reserved};
+use crate::relpath::{PathError, RelPath, is_reserved};
 use crate::text::Text;
 
 /// The paths that are to be sent, with the names that they get.
@@ -94,8 +94,8 @@ pub enum Step {
     Skipped {
         /// Where it is on this machine.
         path: PathBuf,
-        /// Why not; none for what is xfer's own and not worth a word.
-        why: Option<Why>,
+        /// Why not.
+        why: Why,
     },
 }
 
@@ -130,11 +130,9 @@ impl Walk {
         }
     }
 
-    fn skip(&mut self, path: PathBuf, why: Option<Why>) {
-        if why.is_some() {
-            // Whoever deletes by what is missing must not believe in this folder.
-            self.open.iter_mut().for_each(|complete| *complete = false);
-        }
+    fn skip(&mut self, path: PathBuf, why: Why) {
+        // Whoever deletes by what is missing must not believe in this folder.
+        self.open.iter_mut().for_each(|complete| *complete = false);
         self.ready.push_back(Step::Skipped { path, why });
     }
 
@@ -142,7 +140,8 @@ impl Walk {
         self.close_to(entry.depth());
         let path = entry.path();
         if entry.depth() > 0 && is_reserved(entry.file_name().as_bytes()) {
-            self.skip(path.to_path_buf(), None);
+            let what = PathError::Reserved.to_string();
+            self.skip(path.to_path_buf(), Why::Name(Text::new(what)));
             return Descend::No;
         }
         let described = name_of(root, path).and_then(|name| Ok((name, describe(entry)?)));
@@ -160,7 +159,7 @@ impl Walk {
                 Descend::Yes
             }
             Err(why) => {
-                self.skip(path.to_path_buf(), Some(why));
+                self.skip(path.to_path_buf(), why);
                 Descend::No
             }
         }
@@ -175,7 +174,7 @@ impl Walk {
             Some(e) => Why::Unreadable(Text::new(reason(e))),
             None => Why::Unreadable(Text::new("a loop of links")),
         };
-        self.skip(path, Some(why));
+        self.skip(path, why);
     }
 }
 
@@ -217,7 +216,7 @@ impl Iterator for Walk {
 }
 
 fn name_of(root: &Root, path: &Path) -> std::result::Result<RelPath, Why> {
-    let name = |e: crate::relpath::PathError| Why::Name(Text::new(e.to_string()));
+    let name = |e: PathError| Why::Name(Text::new(e.to_string()));
     let below = path
         .strip_prefix(&root.path)
         .map_err(|_| Why::Vanished)?
@@ -339,22 +338,22 @@ mod tests {
             steps(&[root.join("t"), root.join("one"), root.join("alias")]),
             [
                 "alias dir",
-                "skip .xfer None",
+                "skip .xfer Name(\"a name that xfer keeps for itself\")",
                 "alias/z 5",
-                "end true",
+                "end false",
                 "one 0",
                 "t dir",
                 "t/a dir",
-                "skip .xfer None",
+                "skip .xfer Name(\"a name that xfer keeps for itself\")",
                 "t/a/z 5",
-                "end true",
+                "end false",
                 "t/a b dir",
                 "t/a b/empty dir",
                 "end true",
                 "end true",
                 "t/a.b 1",
                 "t/link -> /nowhere",
-                "skip sock Some(Special)",
+                "skip sock Special",
                 "end false",
             ]
         );

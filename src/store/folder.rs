@@ -50,6 +50,8 @@ pub struct Folder {
     fresh: bool,
     /// What to set when nothing more comes.
     finish: Mutex<Option<(Mode, Time)>>,
+    /// The mode it had, if it had to be opened up to be filled.
+    unlocked: Option<u32>,
     held: Arc<Held>,
 }
 
@@ -71,6 +73,7 @@ impl Folder {
             dir: Some(dir),
             fresh: false,
             finish: Mutex::new(None),
+            unlocked: None,
             held,
         })
     }
@@ -90,8 +93,9 @@ impl Folder {
         self.fresh
     }
 
-    /// Makes or enters the folder `path`, whose last name is looked for in this one.
-    pub fn enter(self: &Arc<Self>, path: &RelPath) -> Result<Arc<Self>, Why> {
+    /// Makes or enters the folder `path`, whose last name is looked for in this one. With
+    /// `unlock`, one that its mode locks is opened up while it is being filled.
+    pub(super) fn enter(self: &Arc<Self>, path: &RelPath, unlock: bool) -> Result<Arc<Self>, Why> {
         let name = path.file_name();
         let made = self.with(
             |dir| match rustix::fs::mkdirat(dir, name, OWNER_ALL.into()) {
@@ -101,16 +105,22 @@ impl Folder {
             },
         );
         let fresh = made.map_err(|e| why(&e))?;
-        let dir = self.with(|dir| open_dir(dir, name)).map_err(|e| {
-            match e.raw_os_error().map(Errno::from_raw_os_error) {
-                Some(Errno::NOTDIR | Errno::LOOP) => self
-                    .with(|dir| stat(dir, name))
-                    .map_or_else(|e| why(&e), |found| in_the_way(found.as_ref())),
-                _ => why(&e),
+        let mut unlocked = None;
+        let opened = self.with(|dir| match open_dir(dir, name) {
+            Err(e) if unlock && e.kind() == io::ErrorKind::PermissionDenied => {
+                unlocked = Some(unlock_by_name(dir, name)?);
+                open_dir(dir, name)
             }
+            other => other,
+        });
+        let dir = opened.map_err(|e| match e.raw_os_error().map(Errno::from_raw_os_error) {
+            Some(Errno::NOTDIR | Errno::LOOP) => self
+                .with(|dir| stat(dir, name))
+                .map_or_else(|e| why(&e), |found| in_the_way(found.as_ref())),
+            _ => why(&e),
         })?;
-        if !fresh {
-            unlock(&dir).map_err(|e| why(&e))?;
+        if !fresh && unlock {
+            unlocked = unlocked.or(unlock_open(&dir).map_err(|e| why(&e))?);
         }
         let keep = self.held.open.fetch_add(1, Ordering::Relaxed) < MAX_OPEN_FOLDERS;
         if !keep {
@@ -124,6 +134,7 @@ impl Folder {
             dir: keep.then_some(dir),
             fresh,
             finish: Mutex::new(None),
+            unlocked,
             held: self.held.clone(),
         }))
     }
@@ -157,8 +168,13 @@ impl Drop for Folder {
             .get_mut()
             .unwrap_or_else(PoisonError::into_inner)
             .take();
-        if let Some((mode, mtime)) = finish
-            && let Err(e) = self.with(|dir| close(dir, mode, mtime))
+        let finished = match (finish, self.unlocked) {
+            (Some((mode, mtime)), _) => self.with(|dir| close(dir, mode, mtime)),
+            // Left unfinished: as it was.
+            (None, Some(bits)) => self.with(|dir| Ok(rustix::fs::fchmod(dir, bits.into())?)),
+            (None, None) => Ok(()),
+        };
+        if let Err(e) = finished
             && let Some(path) = self.path()
         {
             let failed = &self.held.failed;
@@ -179,28 +195,26 @@ impl Drop for Folder {
 /// handle can neither be synced nor have its mode and time set.)
 pub(super) fn open_dir(dir: &Dir, name: &[u8]) -> io::Result<Dir> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let open = || rustix::fs::openat(dir, name, flags, rustix::fs::Mode::empty());
-    let opened = match open() {
-        // One that its own mode locks cannot be opened; its owner can change that.
-        Err(Errno::ACCESS) if unlock_by_name(dir, name).is_ok() => open(),
-        other => other,
-    };
-    Ok(Dir::from_std_file(opened?.into()))
+    let fd = rustix::fs::openat(dir, name, flags, rustix::fs::Mode::empty())?;
+    Ok(Dir::from_std_file(fd.into()))
 }
 
+/// Lets the owner of a folder that cannot even be opened fill it. Gives the mode that it had.
 #[cfg(target_os = "linux")]
-fn unlock_by_name(dir: &Dir, name: &[u8]) -> io::Result<()> {
+fn unlock_by_name(dir: &Dir, name: &[u8]) -> io::Result<u32> {
     use std::os::fd::{AsFd, AsRawFd};
     use std::os::unix::fs::PermissionsExt;
 
     let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let handle = rustix::fs::openat(dir, name, flags, rustix::fs::Mode::empty())?;
+    let bits = rustix::fs::fstat(&handle)?.st_mode & 0o7777;
     // chmod on a handle without read permission: by its name in /proc, which is no link to
     // anywhere else.
     std::fs::set_permissions(
         format!("/proc/self/fd/{}", handle.as_fd().as_raw_fd()),
-        std::fs::Permissions::from_mode(OWNER_ALL),
-    )
+        std::fs::Permissions::from_mode(bits | OWNER_ALL),
+    )?;
+    Ok(bits)
 }
 
 #[cfg(not(target_os = "linux"))]
@@ -214,13 +228,15 @@ fn unlock_by_name(dir: &Dir, name: &[u8]) -> io::Result<()> {
     )?)
 }
 
-/// Lets the owner of a folder fill it, whatever mode it has.
-fn unlock(dir: &Dir) -> io::Result<()> {
+/// Lets the owner of an open folder fill it, whatever mode it has. Gives the mode that it had,
+/// where it had to be changed.
+fn unlock_open(dir: &Dir) -> io::Result<Option<u32>> {
     let bits = rustix::fs::fstat(dir)?.st_mode & 0o7777;
-    if bits & OWNER_ALL != OWNER_ALL {
-        rustix::fs::fchmod(dir, (bits | OWNER_ALL).into())?;
+    if bits & OWNER_ALL == OWNER_ALL {
+        return Ok(None);
     }
-    Ok(())
+    rustix::fs::fchmod(dir, (bits | OWNER_ALL).into())?;
+    Ok(Some(bits))
 }
 
 /// Gives a folder its mode and time. Bits that the folder inherits here, such as setgid, stay.

@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use cap_std::fs::{File, FileExt};
-use rustix::fs::{Advice, AtFlags, OFlags, fadvise};
+use rustix::fs::{Advice, AtFlags, OFlags, SeekFrom, fadvise};
 
 use crate::digest::{Algorithm, CHUNK_SIZE, Digest, chunk_digest, chunk_len, chunk_offset};
 use crate::entry::{Mode, Time};
@@ -92,13 +92,10 @@ impl HeldFile {
         let HeldSource::Partial(incoming) = &self.file else {
             return false;
         };
-        incoming.partial.get().is_some_and(|partial| {
-            let data = rustix::fs::seek(&partial.file, rustix::fs::SeekFrom::Data(offset));
-            match data {
-                Ok(data) => data >= offset.saturating_add(len),
-                Err(e) => e == rustix::io::Errno::NXIO,
-            }
-        })
+        incoming
+            .partial
+            .get()
+            .is_some_and(|partial| is_hole(&partial.file, offset, len))
     }
 }
 
@@ -113,6 +110,15 @@ pub(super) fn drop_needless(session: &StoreSession, folder: &Folder, path: &RelP
         let _ = session.store.with_state(partial::PARTIALS, |records| {
             partial::remove_record(records, &id)
         });
+    }
+}
+
+/// Whether nothing was ever written to `file` from `offset` on for `len` bytes. Where the file
+/// system cannot say, something was.
+fn is_hole(file: &File, offset: u64, len: u64) -> bool {
+    match rustix::fs::seek(file, SeekFrom::Data(offset)) {
+        Ok(data) => data >= offset.saturating_add(len),
+        Err(e) => e == rustix::io::Errno::NXIO,
     }
 }
 
@@ -309,7 +315,8 @@ impl Incoming {
 
     /// Makes chunk `index` all zeros.
     pub fn write_hole(&self, index: u64, zeros: &[u8]) -> Result<(), Why> {
-        if self.partial()?.fresh {
+        let partial = self.partial()?;
+        if partial.fresh || is_hole(&partial.file, chunk_offset(index), zeros.len() as u64) {
             self.settle(zeros.len() as u64);
             return Ok(());
         }
@@ -337,17 +344,25 @@ impl Incoming {
     /// Stores the whole of a small file at once.
     pub fn store_whole(&self, data: &[u8]) -> Result<Outcome, Why> {
         self.session.mark().map_err(|e| why(&e))?;
-        let scratch = || partial_name(&self.id());
-        let stored = self.publish(|name, replace| {
-            self.folder.with(|dir| {
-                let (mode, mtime) = (self.mode, self.mtime);
-                let new = NewFile { data, mode, mtime };
-                let whole = &self.session.store.whole;
-                whole.store(dir, name, &scratch, new, replace)
-            })
-        });
+        let whole = &self.session.store.whole;
+        if whole.is_possible() && !matches!(self.plan, Plan::Mend(_)) {
+            let (mode, mtime) = (self.mode, self.mtime);
+            let new = NewFile { data, mode, mtime };
+            let stored =
+                self.publish(|name, _| self.folder.with(|dir| whole.store(dir, name, new)));
+            if whole.is_possible() {
+                self.settle(data.len() as u64);
+                return stored;
+            }
+        }
+        // Where a file must have a name from the start, it is a partial like any other.
+        let partial = self.partial()?;
+        partial
+            .file
+            .write_all_at(data, 0)
+            .map_err(|e| self.why(&e))?;
         self.settle(data.len() as u64);
-        stored
+        self.commit()
     }
 
     /// Gives the file its name, once every chunk of it has been written.

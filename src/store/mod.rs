@@ -74,7 +74,9 @@ pub struct StoreSession {
     store: Arc<Store>,
     owner: [u8; 32],
     existing: bool,
-    sync: bool,
+    /// A handle of its own to sync through, where it is to: the system tells each handle once
+    /// of data that could not be written.
+    sync: Option<Dir>,
     suspects: Suspects,
     mark: Mutex<Option<Mark>>,
     held: Arc<folder::Held>,
@@ -127,14 +129,17 @@ impl Store {
     /// Begins what one sender stores. With `sync`, [`StoreSession::finish`] brings it to disk.
     pub fn session(self: &Arc<Self>, access: Access, sync: bool) -> io::Result<Arc<StoreSession>> {
         let suspects = match self.existing_state(mark::MARKS)? {
-            Some(marks) => mark::review(&marks, sync.then_some(|| self.sync()))?,
+            Some(marks) => mark::review(&marks, sync.then_some(|| sync_all(&self.dir)))?,
             None => Suspects::default(),
         };
         Ok(Arc::new(StoreSession {
             store: self.clone(),
             owner: access.owner,
             existing: access.existing,
-            sync,
+            sync: match sync {
+                true => Some(folder::open_dir(&self.dir, b".")?),
+                false => None,
+            },
             suspects,
             mark: Mutex::new(None),
             held: Arc::default(),
@@ -143,15 +148,6 @@ impl Store {
                 None => HashSet::new(),
             },
         }))
-    }
-
-    /// Brings everything in the file system of the receive directory to disk.
-    fn sync(&self) -> io::Result<()> {
-        #[cfg(target_os = "linux")]
-        rustix::fs::syncfs(&self.dir)?;
-        #[cfg(not(target_os = "linux"))]
-        rustix::fs::sync();
-        Ok(())
     }
 
     /// Waits until a partial is let go of, by another session of this process; by another
@@ -197,6 +193,18 @@ impl Store {
             let _ = rustix::fs::unlinkat(&self.dir, STATE_DIR, AtFlags::REMOVEDIR);
         }
     }
+}
+
+/// Brings everything in the file system of `dir` to disk.
+fn sync_all(dir: &Dir) -> io::Result<()> {
+    #[cfg(target_os = "linux")]
+    rustix::fs::syncfs(dir)?;
+    #[cfg(not(target_os = "linux"))]
+    {
+        let _ = dir;
+        rustix::fs::sync();
+    }
+    Ok(())
 }
 
 fn make_dir(dir: &Dir, name: &str) -> io::Result<Dir> {
@@ -245,7 +253,7 @@ impl StoreSession {
         path: &RelPath,
     ) -> std::result::Result<Arc<Folder>, Why> {
         self.mark().map_err(|e| why(&e))?;
-        parent.enter(path)
+        parent.enter(path, self.existing)
     }
 
     /// Sets what a folder gets when all that goes into it is there, if this sender may.
@@ -327,9 +335,8 @@ impl StoreSession {
             .unwrap_or_else(PoisonError::into_inner)
             .take();
         let Some(mark) = mark else { return Ok(()) };
-        if self.sync {
-            self.store
-                .sync()
+        if let Some(dir) = &self.sync {
+            sync_all(dir)
                 .and_then(|()| match self.store.existing_state(mark::MARKS)? {
                     Some(marks) => mark.remove(&marks),
                     None => Ok(()),

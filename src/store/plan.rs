@@ -92,11 +92,14 @@ pub(super) fn plan(
     ))))
 }
 
-/// Whether a file has a time, as far as its file system can tell: some keep whole seconds.
+/// Whether a file has a time, as far as its file system can tell: some keep only so many
+/// nanoseconds of it, FAT even two seconds.
 pub(super) fn same_time(found: &Stat, mtime: Time) -> bool {
-    let nanos = i128::from(found.st_mtime_nsec);
-    i128::from(found.st_mtime) == i128::from(mtime.seconds())
-        && (nanos == i128::from(mtime.nanos()) || nanos == 0)
+    const GRAINS: [i128; 5] = [1, 100, 1_000, 10_000_000, 1_000_000_000];
+    let (seconds, nanos) = (i128::from(mtime.seconds()), i128::from(mtime.nanos()));
+    let there = (i128::from(found.st_mtime), i128::from(found.st_mtime_nsec));
+    let cut = |grain: i128| (seconds, nanos - nanos % grain);
+    GRAINS.iter().any(|&grain| there == cut(grain)) || there == (seconds & !1, 0)
 }
 
 /// Whether a failed publication means that the name is taken.

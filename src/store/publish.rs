@@ -52,64 +52,39 @@ pub(super) struct NewFile<'a> {
     pub(super) mtime: Time,
 }
 
-/// Stores small files, whole ones at a time.
+/// Stores small files, whole ones at a time, each without a name until it has all it needs: a
+/// crash leaves nothing behind, and there is nothing to rename.
 #[derive(Debug)]
 pub(super) struct Whole {
-    /// Whether files can be made without a name here. One that never had a name leaves nothing
-    /// behind in a crash, and saves a rename.
-    unnamed: AtomicBool,
+    /// Whether files can be made without a name here.
+    possible: AtomicBool,
     umask: Mode,
 }
 
 impl Whole {
     pub(super) fn new() -> Self {
         Self {
-            unnamed: AtomicBool::new(cfg!(target_os = "linux")),
+            possible: AtomicBool::new(cfg!(target_os = "linux")),
             umask: umask(),
         }
     }
 
-    /// Stores a file as `to` in `dir`; fails where `to` exists. `scratch` gives a name that nobody
-    /// else uses at the moment, for where files cannot be made without one.
-    pub(super) fn store(
-        &self,
-        dir: &Dir,
-        to: &[u8],
-        scratch: &dyn Fn() -> String,
-        new: NewFile<'_>,
-        replace: bool,
-    ) -> io::Result<()> {
+    /// Whether it can be done here, as far as is known.
+    pub(super) fn is_possible(&self) -> bool {
+        self.possible.load(Ordering::Relaxed)
+    }
+
+    /// Stores a file as `to` in `dir`; fails where `to` exists. Where it turns out not to be
+    /// possible here it fails, and says so from then on.
+    pub(super) fn store(&self, dir: &Dir, to: &[u8], new: NewFile<'_>) -> io::Result<()> {
         let mode = Mode::from(new.mode.bits() & SENDERS_BITS);
-        if !replace && self.unnamed.load(Ordering::Relaxed) {
-            match self.store_unnamed(dir, to, new, mode) {
-                Err(Errno::NOTSUP | Errno::ISDIR | Errno::INVAL | Errno::NOENT | Errno::XDEV) => {
-                    self.unnamed.store(false, Ordering::Relaxed);
-                }
-                other => return Ok(other?),
-            }
+        let stored = self.store_unnamed(dir, to, new, mode);
+        if let Err(Errno::NOTSUP | Errno::ISDIR | Errno::INVAL | Errno::NOENT | Errno::XDEV) =
+            stored
+        {
+            self.possible.store(false, Ordering::Relaxed);
         }
-        let scratch = &scratch()[..];
-        let flags =
-            OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let fd = match rustix::fs::openat(dir, scratch, flags, mode) {
-            Err(Errno::EXIST) => {
-                rustix::fs::unlinkat(dir, scratch, AtFlags::empty())?;
-                rustix::fs::openat(dir, scratch, flags, mode)?
-            }
-            other => other?,
-        };
-        let mut file = File::from_std(fd.into());
-        let stored = self
-            .fill(&mut file, new, mode)
-            .and_then(|()| match replace {
-                true => rename_over(dir, scratch, to),
-                false => rename_new(dir, scratch, to),
-            });
-        if stored.is_err() {
-            // What is left of it would only be in the way; the error is what counts.
-            let _ = rustix::fs::unlinkat(dir, scratch, AtFlags::empty());
-        }
-        stored
+        Ok(stored?)
     }
 
     fn fill(&self, file: &mut File, new: NewFile<'_>, mode: Mode) -> io::Result<()> {

@@ -23,7 +23,10 @@ impl Receiving {
         let mut buffer = Vec::new();
         while let Some((slot, attempt)) = self.to_hash.pop() {
             if let Err(why) = self.hold(&slot, attempt, &mut buffer) {
-                self.fail_slot(&slot, why);
+                // What befell an attempt that is over says nothing of the one that goes on.
+                if slot.attempt() == attempt {
+                    self.fail_slot(&slot, why);
+                }
             }
         }
     }
@@ -32,14 +35,26 @@ impl Receiving {
         let Some(incoming) = slot.incoming(attempt) else {
             return Ok(());
         };
-        let held = Arc::new(incoming.open_held(|| {
+        let held = incoming.open_held(|| {
             // Whoever has the partial may be this sender's last session, which was cut off.
             (self.end_dead_twins)();
             self.link.is_over()
-        })?);
-        if incoming.held_is_elsewhere() {
-            slot.set_elsewhere(attempt, &held);
-        }
+        });
+        let held = match held {
+            Ok(held) => held,
+            // The file that may be the same is gone, or cannot be read: then nothing is held.
+            Err(_) if incoming.held_is_elsewhere() => {
+                self.link.outbox.push(Message::Held(Held {
+                    entry: slot.entry,
+                    attempt,
+                    first: 0,
+                    digests: Vec::new(),
+                    last: true,
+                }));
+                return Ok(());
+            }
+            Err(why) => return Err(why),
+        };
         let size = incoming.size();
         drop(incoming);
         let count = chunk_count(size);

@@ -63,7 +63,10 @@ impl Receiving {
                 Err(self.broken("a chunk of what was not announced"))
             };
         };
-        let Some(claim) = slot.claim(chunk).map_err(|what| self.broken(what))? else {
+        let Some(claim) = slot
+            .claim(chunk, || self.link.is_over())
+            .map_err(|what| self.broken(what))?
+        else {
             return Ok(());
         };
         let (algorithm, size) = (self.algorithm, claim.size);
@@ -143,7 +146,6 @@ impl Receiving {
         let Finished {
             incoming,
             intact,
-            elsewhere,
             keep,
             ..
         } = finished;
@@ -151,7 +153,8 @@ impl Receiving {
             incoming.discard();
             return Err(Why::Damaged);
         }
-        if let Some(held) = elsewhere {
+        if !keep.is_empty() {
+            let held = incoming.open_held(|| true)?;
             let all = crate::digest::chunk_count(incoming.size()) == keep.len() as u64;
             if all && held.size == incoming.size() {
                 return incoming.keep_existing();

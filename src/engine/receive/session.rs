@@ -313,7 +313,7 @@ impl Receiving {
     fn wait_for_end(&self, reader: &mut Reader, buffer: &mut Vec<u8>) -> Result<()> {
         loop {
             match read_frame(reader, buffer) {
-                Ok(Frame::Message(Message::Ping(()))) => {}
+                Ok(Frame::Message(Message::Ping(()))) => self.link.heard(),
                 Ok(Frame::Message(Message::Abort(why))) => {
                     return Err(Error::Aborted {
                         peer: self.link.peer,
@@ -463,7 +463,12 @@ impl Receiving {
     /// A folder is there, but its time or mode could not be set.
     pub(super) fn folder_failed(&self, path: &RelPath, why: Why) {
         let mut tally = self.tally();
-        tally.stored = tally.stored.saturating_sub(1);
+        // It has been counted, as made or as there before; every entry counts once.
+        if tally.stored > 0 {
+            tally.stored -= 1;
+        } else {
+            tally.have = tally.have.saturating_sub(1);
+        }
         tally.failed += 1;
         drop(tally);
         self.progress.event(&Event::Entry {

@@ -6,13 +6,19 @@
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
-use crate::digest::{Algorithm, Digest, FileDigest, chunk_count, chunk_len};
+use crate::digest::{Algorithm, Digest, FileDigest, MAX_WAITING_DIGESTS, chunk_count, chunk_len};
 use crate::entry::EntryId;
 use crate::outcome::{Outcome, Why};
 use crate::relpath::RelPath;
-use crate::store::{HeldFile, Incoming, Planned};
+use crate::store::{Incoming, Planned};
 use crate::wire::{ChunkHeader, Encoding};
+
+/// How far ahead of the first missing chunk others are taken, in chunks.
+const CHUNKS_AHEAD: u64 = MAX_WAITING_DIGESTS as u64;
+/// How long a chunk that is needed first may be late.
+const LATE_CHUNK: Duration = Duration::from_secs(120);
 
 /// A wanted file that has no outcome.
 #[derive(Debug)]
@@ -37,9 +43,7 @@ struct State {
     writing: Vec<u64>,
     /// Digests of held chunks that the sender has been told and has not answered.
     held: HashMap<u64, Digest>,
-    /// The file that held chunks are in, if it is another than the partial.
-    elsewhere: Option<Arc<HeldFile>>,
-    /// Chunks that are to be copied from there, should it come to that.
+    /// Chunks that are in another file here, to be copied should it come to that.
     keep: Vec<(u64, Digest)>,
     held_bytes: u64,
     done: Option<Digest>,
@@ -75,7 +79,6 @@ pub(super) struct Finished {
     pub(super) incoming: Arc<Incoming>,
     /// Whether its digest is what the sender said.
     pub(super) intact: bool,
-    pub(super) elsewhere: Option<Arc<HeldFile>>,
     pub(super) keep: Vec<(u64, Digest)>,
     pub(super) held_bytes: u64,
 }
@@ -132,7 +135,6 @@ impl Slot {
         let Some(before) = state.incoming.take() else {
             return Anew::Ended;
         };
-        state.elsewhere = None;
         state.held.clear();
         self.changed.notify_all();
         drop(state);
@@ -154,8 +156,28 @@ impl Slot {
     }
 
     /// Claims a chunk for writing. None for one that is not needed (any more).
-    pub(super) fn claim(&self, chunk: &ChunkHeader) -> Result<Option<Claim>, Broken> {
+    ///
+    /// One that is too far ahead of the first missing one waits for that, which is on another
+    /// lane and so never waits itself.
+    pub(super) fn claim(
+        &self,
+        chunk: &ChunkHeader,
+        is_over: impl Fn() -> bool,
+    ) -> Result<Option<Claim>, Broken> {
         let mut state = self.state();
+        let mut since = (state.digest.next_missing(), Instant::now());
+        while state.is_ahead(chunk) && !is_over() {
+            if state.digest.next_missing() != since.0 {
+                since = (state.digest.next_missing(), Instant::now());
+            } else if since.1.elapsed() > LATE_CHUNK {
+                return Err("a chunk too far ahead of the first missing one");
+            }
+            state = self
+                .changed
+                .wait_timeout(state, LATE_CHUNK)
+                .unwrap_or_else(PoisonError::into_inner)
+                .0;
+        }
         if chunk.attempt > state.attempt {
             return Err("a chunk of an attempt that has not begun");
         }
@@ -245,6 +267,7 @@ impl Slot {
             return None;
         }
         state.done = Some(digest);
+        self.changed.notify_all();
         state.finish()
     }
 
@@ -253,14 +276,6 @@ impl Slot {
         let ended = self.state().incoming.take();
         self.changed.notify_all();
         ended.is_some()
-    }
-
-    /// Says where held chunks are, if not in the partial.
-    pub(super) fn set_elsewhere(&self, attempt: u32, file: &Arc<HeldFile>) {
-        let mut state = self.state();
-        if state.attempt == attempt {
-            state.elsewhere = Some(file.clone());
-        }
     }
 
     /// Notes the digests of held chunks from `first` on, before the sender is told. Waits while
@@ -310,11 +325,16 @@ impl State {
             incoming: Some(Arc::new(incoming)),
             writing: Vec::new(),
             held: HashMap::new(),
-            elsewhere: None,
             keep: Vec::new(),
             held_bytes: 0,
             done: None,
         }
+    }
+
+    /// Whether a chunk must wait for earlier ones.
+    fn is_ahead(&self, chunk: &ChunkHeader) -> bool {
+        let far = self.digest.next_missing().saturating_add(CHUNKS_AHEAD);
+        self.incoming.is_some() && chunk.attempt == self.attempt && chunk.index >= far
     }
 
     fn release(&mut self, index: u64) {
@@ -329,7 +349,6 @@ impl State {
         Some(Finished {
             incoming: self.incoming.take()?,
             intact: digest == said,
-            elsewhere: self.elsewhere.take(),
             keep: std::mem::take(&mut self.keep),
             held_bytes: self.held_bytes,
         })

@@ -141,11 +141,7 @@ impl Sending<'_> {
                         self.link.outbox.push(Message::DirEnd(end));
                     }
                 }
-                Step::Skipped { why: None, .. } => {}
-                Step::Skipped {
-                    path,
-                    why: Some(why),
-                } => {
+                Step::Skipped { path, why } => {
                     self.unannounced.fetch_add(1, Ordering::Relaxed);
                     let outcome = Outcome::Failed(why);
                     self.progress.event(&Event::Entry {

@@ -21,6 +21,10 @@ use crate::outcome::Why;
 use crate::relpath::RelPath;
 use crate::text::Text;
 
+/// How far ahead of the first chunk that is not sent others may be, in chunks: well below what
+/// [`FileDigest`] keeps.
+const CHUNKS_AHEAD: u64 = 1024;
+
 /// What a file was when it was announced.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Announced {
@@ -229,11 +233,18 @@ impl SendFile {
         Ok(Read::Data)
     }
 
+    /// Whether chunk `index` may be sent now: not so far ahead of one that another lane is still
+    /// busy with that the receiver would have to keep too many digests.
+    pub(super) fn may_send(&self, index: u64) -> bool {
+        let sent = self.progress.lock().unwrap_or_else(PoisonError::into_inner);
+        index < sent.digest.next_missing().saturating_add(CHUNKS_AHEAD)
+    }
+
     /// Takes the digest of a chunk that was sent. After the last one it looks whether the file
     /// was left alone all the while, and gives its digest.
     pub(super) fn sent(&self, index: u64, digest: Digest) -> Result<Option<Digest>, Trouble> {
         let mut sent = self.progress.lock().unwrap_or_else(PoisonError::into_inner);
-        // Lanes take chunks in order, so none can be far ahead.
+        // None is handed out that is too far ahead: see `may_send`.
         let pushed = sent.digest.push(index, digest);
         sent.left = sent.left.saturating_sub(1);
         if sent.left > 0 && pushed.is_ok() {

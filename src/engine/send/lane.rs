@@ -4,6 +4,7 @@
 //! for as long as there are more of them.
 
 use std::io::Write;
+use std::sync::atomic::Ordering;
 
 use crate::digest::{Digest, chunk_digest, chunk_len, hole_digest};
 use crate::error::{Error, Result};
@@ -54,6 +55,7 @@ impl Sending<'_> {
                         let digest = self.digest(&file, 0, &buffer);
                         let encoding = encoding(&Read::Data, held, digest);
                         send_chunk(writer, &mut head, &file, 0, encoding, digest, &buffer)?;
+                        self.count_moved(encoding, &buffer);
                     }
                     Err(trouble) => self.trouble(&file, trouble),
                 },
@@ -68,12 +70,15 @@ impl Sending<'_> {
                         };
                         let encoding = encoding(&read, held, digest);
                         send_chunk(writer, &mut head, &file, index, encoding, digest, &buffer)?;
+                        self.count_moved(encoding, &buffer);
                         if encoding != Encoding::Raw {
                             // Thousands of bare headers fit into the writer's buffer, and the
                             // receiver could be at work on them.
                             writer.flush()?;
                         }
-                        match file.sent(index, digest) {
+                        let sent = file.sent(index, digest);
+                        self.queue.moved_on();
+                        match sent {
                             Ok(None) => {}
                             Ok(Some(digest)) => self.done(&file, digest),
                             Err(trouble) => self.trouble(&file, trouble),
@@ -90,6 +95,12 @@ impl Sending<'_> {
 
     fn digest(&self, file: &SendFile, index: u64, data: &[u8]) -> Digest {
         chunk_digest(self.algorithm, file.announced.size, index, data)
+    }
+
+    fn count_moved(&self, encoding: Encoding, data: &[u8]) {
+        if encoding == Encoding::Raw {
+            self.moved.fetch_add(data.len() as u64, Ordering::Relaxed);
+        }
     }
 
     fn done(&self, file: &SendFile, digest: Digest) {

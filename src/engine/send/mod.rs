@@ -37,6 +37,9 @@ use announce::{Credits, SharedCounters};
 use file::{Announced, SendFile};
 use queue::Queue;
 
+/// How many bytes of files a session must have sent to count as one that got on: more than can
+/// be on the way.
+const MOVED: u64 = 16 << 20;
 /// How long connecting to one address may take.
 const CONNECT: Duration = Duration::from_secs(10);
 /// How long the sender waits before it tries again, at first and at most.
@@ -73,7 +76,7 @@ pub fn send(
         if cancel.is_cancelled() {
             return Err(Error::Cancelled);
         }
-        if tally.summary.stored > 0 || tally.moved > 0 {
+        if tally.summary.stored > 0 || tally.moved > MOVED {
             lost = None;
             wait = BACKOFF.0;
         }
@@ -175,6 +178,8 @@ impl Sender<'_> {
             all_announced: AtomicBool::new(false),
             announced: AtomicU64::new(0),
             unannounced: AtomicU64::new(0),
+            moved: AtomicU64::new(0),
+            end_said: AtomicBool::new(false),
             lanes: AtomicU16::new(0),
             stored: Mutex::default(),
         };
@@ -189,7 +194,7 @@ impl Sender<'_> {
             counters: &counters,
         });
         let result = sending.run(channel, addr, &accept, &self.tls);
-        tally.moved = Counters::get(&counters.bytes_done);
+        tally.moved = sending.moved.load(Ordering::Relaxed);
         tally.summary = *sending
             .stored
             .lock()
@@ -258,6 +263,10 @@ struct Sending<'a> {
     all_announced: AtomicBool,
     announced: AtomicU64,
     unannounced: AtomicU64,
+    /// Bytes of files that were sent.
+    moved: AtomicU64,
+    /// Whether the last message has been said.
+    end_said: AtomicBool,
     /// How many lanes are at work.
     lanes: AtomicU16,
     /// What has been stored, by the outcomes that arrived.
@@ -359,6 +368,12 @@ impl Sending<'_> {
                             self.link.add_lane(channel.closer.clone());
                             self.lane(channel);
                         }
+                        // The session that it would join is gone, or about to be: a lost
+                        // connection like any other.
+                        Err(Error::Aborted { peer, .. }) => self.link.fail(Error::Lost {
+                            peer,
+                            source: std::io::ErrorKind::ConnectionReset.into(),
+                        }),
                         Err(error) => self.link.fail(error),
                     },
                 );
@@ -421,7 +436,7 @@ impl Sending<'_> {
             Message::Outcomes(outcomes) => self.outcomes(outcomes.0)?,
             Message::Verified(verified) => self.verified(&verified),
             Message::Ping(()) => {}
-            Message::Summary(summary) => return Ok(Some(summary)),
+            Message::Summary(summary) => return self.summary(summary).map(Some),
             Message::Abort(why) => {
                 return Err(Error::Aborted {
                     peer: self.link.peer,
@@ -431,6 +446,19 @@ impl Sending<'_> {
             other => return Err(self.broken(format!("a message {} out of turn", other.name()))),
         }
         Ok(None)
+    }
+
+    /// Takes the summary, which must come at the end, and count every entry.
+    fn summary(&self, summary: Summary) -> Result<Summary> {
+        let entries = self.announced.load(Ordering::Acquire);
+        let all = entries + self.unannounced.load(Ordering::Acquire);
+        let counted = [summary.stored, summary.have, summary.failed];
+        let counted = counted.iter().try_fold(0u64, |sum, &n| sum.checked_add(n));
+        if self.end_said.load(Ordering::Acquire) && counted == Some(all) {
+            Ok(summary)
+        } else {
+            Err(self.broken("a summary that does not add up"))
+        }
     }
 
     fn broken(&self, what: impl fmt::Display) -> Error {
@@ -588,6 +616,7 @@ impl Sending<'_> {
     /// A lane has ended in order. After the last one there is nothing more to say.
     fn lane_ended(&self) {
         if self.lanes.fetch_sub(1, Ordering::AcqRel) == 1 {
+            self.end_said.store(true, Ordering::Release);
             self.link.outbox.push(Message::End(End {
                 entries: self.announced.load(Ordering::Acquire),
                 unannounced: self.unannounced.load(Ordering::Acquire),

@@ -91,6 +91,11 @@ impl Queue {
         }
     }
 
+    /// A chunk was sent: others may not be too far ahead any more.
+    pub(super) fn moved_on(&self) {
+        self.changed.notify_all();
+    }
+
     /// No more work will come, or it is not to be done.
     pub(super) fn close(&self) {
         self.state().closed = true;
@@ -124,23 +129,30 @@ fn take(state: &mut State) -> Option<Work> {
     if state.closed {
         return None;
     }
-    loop {
-        match state.jobs.pop_front()? {
-            Job::Small(file, held) => return Some(Work::Small(file, held)),
-            // Of a file that has started anew, or failed, nothing more is sent.
-            Job::Range(range) if range.file.is_over() => {}
-            Job::Range(mut range) => {
-                let index = range.next;
-                range.next += 1;
-                let file = range.file.clone();
-                let held = usize::try_from(index - range.held_from)
-                    .ok()
-                    .and_then(|at| range.held.get(at).copied().flatten());
-                if range.next < range.end {
-                    state.jobs.push_front(Job::Range(range));
-                }
-                return Some(Work::Chunk { file, index, held });
-            }
+    // Of a file that has started anew, or failed, nothing more is sent.
+    let is_over = |job: &Job| matches!(job, Job::Range(range) if range.file.is_over());
+    while state.jobs.front().is_some_and(is_over) {
+        state.jobs.pop_front();
+    }
+    // Nearly always the first; behind it only while another lane is late with a chunk of it.
+    let at = state.jobs.iter().position(|job| match job {
+        Job::Small(..) => true,
+        Job::Range(range) => !range.file.is_over() && range.file.may_send(range.next),
+    })?;
+    if let Some(Job::Range(range)) = state.jobs.get_mut(at) {
+        let index = range.next;
+        range.next += 1;
+        let file = range.file.clone();
+        let held = usize::try_from(index - range.held_from)
+            .ok()
+            .and_then(|at| range.held.get(at).copied().flatten());
+        if range.next >= range.end {
+            state.jobs.remove(at);
         }
+        return Some(Work::Chunk { file, index, held });
+    }
+    match state.jobs.remove(at) {
+        Some(Job::Small(file, held)) => Some(Work::Small(file, held)),
+        _ => None,
     }
 }
