@@ -117,6 +117,7 @@ mod tests {
             stored: 1,
             ..nothing
         };
+        assert_eq!(code_of(Ok(Some(Summary::default())), false), 0);
         assert_eq!(code_of(Ok(Some(partly)), false), 3);
         assert_eq!(code_of(Ok(None), true), 0);
         assert!(ending(Ok(None), true, true).is_err());
