@@ -176,7 +176,7 @@ fn a_large_file_that_shrinks() {
 fn a_large_file_that_is_replaced() {
     change_large_anywhere("by one of its size", |path| replace(path, LARGE));
     change_large("by a larger one", LARGE / 2, |path| {
-        replace(path, 2 * LARGE)
+        replace(path, 2 * LARGE);
     });
     change_large("by a small one", LARGE / 2, |path| replace(path, 10));
 }
@@ -198,7 +198,7 @@ fn a_file_that_never_stands_still() {
     let recv = sandbox.recv();
     let stop = Arc::new(AtomicBool::new(false));
     let writer = {
-        let (path, stop) = (path.clone(), stop.clone());
+        let (path, stop) = (path, stop.clone());
         thread::spawn(move || {
             let file = OpenOptions::new().write(true).open(path).unwrap();
             for n in (0..=u8::MAX).cycle() {

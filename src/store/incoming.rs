@@ -25,6 +25,7 @@ use super::name::{partial_id, partial_name};
 use super::partial::{self, OpenError, Partial};
 use super::plan::{Plan, is_taken, plan};
 use super::publish::{NewFile, rename_new, rename_over, set_meta};
+use super::space::why_full;
 use super::why::{is_full, why};
 
 /// Writeback is started each time so many chunks have been written.
@@ -52,6 +53,8 @@ pub struct Incoming {
     opening: Mutex<()>,
     /// Of the space that was promised to it, what it has not used yet.
     promised: AtomicU64,
+    /// Space that it needs only if it is not what is here already: to be promised by then.
+    unpromised: AtomicU64,
 }
 
 impl fmt::Debug for Incoming {
@@ -136,17 +139,13 @@ impl Incoming {
         let mut allocated = None;
         if size > u64::from(CHUNK_SIZE) {
             id = partial_id(&session.owner, path);
-            if !folder.is_fresh() {
-                allocated = partial::allocated(folder, &id).map_err(|e| why(&e))?;
-            }
+            // In a new folder too: it may be that of an earlier attempt.
+            allocated = partial::allocated(folder, &id).map_err(|e| why(&e))?;
         } else {
             drop_needless(session, folder, path);
         }
-        let promised = size.saturating_sub(allocated.unwrap_or(0));
-        folder
-            .with(|dir| Ok(session.store.space.promise(dir, promised)))
-            .map_err(|e| why(&e))??;
-        Ok(Self {
+        let may_be_here = matches!(plan, Plan::Compare { .. } | Plan::Mend(_));
+        let incoming = Self {
             session: session.clone(),
             folder: folder.clone(),
             path: path.clone(),
@@ -158,8 +157,30 @@ impl Incoming {
             resumes: allocated.is_some(),
             partial: OnceLock::new(),
             opening: Mutex::new(()),
-            promised: AtomicU64::new(promised),
-        })
+            promised: AtomicU64::new(0),
+            unpromised: AtomicU64::new(size.saturating_sub(allocated.unwrap_or(0))),
+        };
+        if !may_be_here || incoming.resumes {
+            incoming.ask_for_space()?;
+        }
+        Ok(incoming)
+    }
+
+    /// Has the space promised that it needs, if that has not been done.
+    fn ask_for_space(&self) -> Result<(), Why> {
+        let bytes = self.unpromised.swap(0, Ordering::Relaxed);
+        if bytes > 0 {
+            let space = &self.session.store.space;
+            let promised = self.folder.with(|dir| Ok(space.promise(dir, bytes)));
+            promised.map_err(|e| why(&e))??;
+            self.promised.fetch_add(bytes, Ordering::Relaxed);
+        }
+        Ok(())
+    }
+
+    /// Gives back what was promised and not used, because nothing more comes.
+    pub fn give_back_space(&self) {
+        self.settle(u64::MAX);
     }
 
     /// Its path in the manifest.
@@ -244,6 +265,7 @@ impl Incoming {
         if let Some(partial) = self.partial.get() {
             return Ok(partial);
         }
+        self.ask_for_space()?;
         // A small file whose content had to be compared has not needed an id so far.
         let session = &self.session;
         session.mark().map_err(|e| why(&e))?;
@@ -273,14 +295,10 @@ impl Incoming {
     }
 
     fn why(&self, error: &io::Error) -> Why {
-        if is_full(error) {
-            let free = self.folder.with(super::space::free).unwrap_or_default();
-            return Why::Space {
-                needed: self.promised.load(Ordering::Relaxed),
-                free,
-            };
-        }
-        why(error)
+        let needed = self.promised.load(Ordering::Relaxed);
+        let full = || self.folder.with(|dir| Ok(why_full(dir, needed)));
+        let full = is_full(error).then(full).and_then(Result::ok).flatten();
+        full.unwrap_or_else(|| why(error))
     }
 
     fn settle(&self, bytes: u64) {
@@ -343,6 +361,7 @@ impl Incoming {
 
     /// Stores the whole of a small file at once.
     pub fn store_whole(&self, data: &[u8]) -> Result<Outcome, Why> {
+        self.ask_for_space()?;
         self.session.mark().map_err(|e| why(&e))?;
         let whole = &self.session.store.whole;
         if whole.is_possible() && !matches!(self.plan, Plan::Mend(_)) {
@@ -461,8 +480,8 @@ impl Incoming {
 
 impl Drop for Incoming {
     fn drop(&mut self) {
+        self.give_back_space();
         let store = &self.session.store;
-        store.space.settle(self.promised.load(Ordering::Relaxed));
         if let Some(partial) = self.partial.take() {
             drop(partial);
             store.released.1.notify_all();

@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use cap_std::fs::Dir;
 
 use crate::outcome::Why;
+use crate::text::Text;
 
 /// How many bytes may be promised before the file system is asked again.
 const UNCHECKED: u64 = 64 << 20;
@@ -57,8 +58,23 @@ impl Space {
     }
 }
 
+/// What it is that the file system below `dir` is out of, where it refused `needed` bytes; none
+/// where it does not look as if it were out of anything, as with a quota.
+pub(super) fn why_full(dir: &Dir, needed: u64) -> Option<Why> {
+    let stat = rustix::fs::fstatvfs(dir).ok()?;
+    let free = stat.f_bavail.saturating_mul(stat.f_frsize);
+    if free < needed {
+        Some(Why::Space { needed, free })
+    } else if stat.f_files > 0 && stat.f_favail == 0 {
+        let what = "the disk has room for bytes, but for no more files";
+        Some(Why::System(Text::new(what)))
+    } else {
+        None
+    }
+}
+
 /// How many bytes this user can still write.
-pub(super) fn free(dir: &Dir) -> io::Result<u64> {
+fn free(dir: &Dir) -> io::Result<u64> {
     let stat = rustix::fs::fstatvfs(dir)?;
     Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
 }

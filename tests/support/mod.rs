@@ -16,7 +16,7 @@ use std::process::{Command, Stdio};
 use std::sync::{Condvar, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
-pub use process::{Output, Process, Recv};
+pub use process::{Output, Process, Recv, run_by};
 pub use proxy::Proxy;
 pub use tree::{
     Kind, Node, Tree, assert_same_tree, bytes, digest_of, make_fifo, make_file, no_leftovers,

@@ -1,5 +1,6 @@
 //! Runs the program: collects what it prints, ends it in every way, and never leaves it behind.
 
+use std::ffi::OsStr;
 use std::io::Read;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -208,6 +209,24 @@ fn reap(mut child: Child, pid: Pid, state: &Watched<State>) {
         Err(rustix::io::Errno::INTR)
     ) {}
     state.update(|s| s.exited = Some(child.wait().unwrap().code()));
+}
+
+/// The same command, run by another one, which gets its program and arguments behind its own.
+/// The environment must have been cleared before it was filled.
+pub fn run_by(runner: &str, args: &[&OsStr], command: &Command) -> Command {
+    let mut outer = Command::new(runner);
+    outer
+        .args(args)
+        .arg(command.get_program())
+        .args(command.get_args())
+        .env_clear()
+        .stdin(Stdio::null());
+    let envs = command.get_envs();
+    outer.envs(envs.filter_map(|(name, value)| Some((name, value?))));
+    if let Some(dir) = command.get_current_dir() {
+        outer.current_dir(dir);
+    }
+    outer
 }
 
 /// A receiver that listens.

@@ -138,6 +138,7 @@ impl Slot {
         state.held.clear();
         self.changed.notify_all();
         drop(state);
+        before.give_back_space();
         let made = make(&before);
         if let Ok(Planned::Have(_)) = &made {
             before.discard();
