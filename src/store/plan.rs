@@ -80,7 +80,10 @@ pub(super) fn plan(
         if same_time(&found, mtime) {
             match rules.suspects.owner_of(&found) {
                 None if right_size => return Ok(Plan::Have(candidate)),
-                Some(owner) if owner == rules.owner => return Ok(Plan::Mend(candidate)),
+                // Mending replaces, and tells what is there: not for those who may do neither.
+                Some(owner) if owner == rules.owner && rules.may_compare => {
+                    return Ok(Plan::Mend(candidate));
+                }
                 _ => {}
             }
         } else if right_size && rules.may_compare && same_size.is_none() {
