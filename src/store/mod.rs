@@ -1,7 +1,7 @@
 //! The receive directory: safe opening, partials, names, metadata, and bringing it to disk.
 //!
-//! Must not know the wire or a peer's words. Everything goes through the open directory
-//! (`cap-std`), one name at a time, without following links, so that neither `..` nor a link
+//! Must not know the wire or a peer's words. Everything goes through open directories (held as
+//! `cap-std`'s, opened with `rustix`), one name at a time, without following links, so that neither `..` nor a link
 //! that is there, or put there during a transfer, leads outside it.
 
 mod folder;

@@ -267,7 +267,7 @@ impl Shared {
 
     /// Wakes the listening thread.
     fn wake(&self) {
-        // A pipe that is full will wake it as well.
+        // A byte for each session that ends: it is read long before the pipe could be full.
         let _ = rustix::io::write(&self.wake, &[0]);
     }
 
