@@ -10,7 +10,7 @@
 //!   engine                                  drives a session: send, receive
 //!   session, secure                         what may be said when; the channel
 //!   store, manifest, wire                   receive directory; walk; bytes
-//!   entry, outcome, relpath, text, digest, progress, error
+//!   entry, outcome, relpath, text, digest, progress, prompt, error
 //! ```
 #![warn(missing_docs)]
 #![warn(clippy::print_stdout, clippy::print_stderr)]
@@ -22,6 +22,7 @@ pub mod error;
 pub mod manifest;
 pub mod outcome;
 pub mod progress;
+pub mod prompt;
 pub mod relpath;
 pub mod secure;
 mod session;

@@ -14,16 +14,19 @@ use xfer::progress::Progress;
 
 use super::exit::{Code, conclude};
 use super::{Loudness, here, hints, parse_name, signals, target};
-use crate::ui::{Line, Ui};
+use crate::ui::{Line, Person, Ui};
 
 const EXAMPLES: &str = "\
 Examples:
   xfer recv                           into the current folder, until Ctrl-C
   xfer recv --dir ~/Downloads --once  one session, and its exit code
+  xfer recv --ask                     asks you about each offer
   xfer recv --open                    from anyone on a network that you trust
   xfer recv --listen 127.0.0.1:0      only from this machine, on a free port
 
-Without --open, only you yourself on this same machine are let in.";
+You yourself on this same machine are let in, and machines that this one is paired with. Any
+other one is paired with when it sends for the first time: a code is shown here, which the
+person there types. Nobody needs to know it afterwards. See `xfer peers`.";
 
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
@@ -44,6 +47,10 @@ pub(crate) struct Recv {
     #[arg(long)]
     open: bool,
 
+    /// Ask about each offer, whoever it comes from: yes, no, or always from there
+    #[arg(long)]
+    ask: bool,
+
     /// Leave it to the system when files are brought to disk; faster, but a power loss may take
     /// what was said to be done
     #[arg(long)]
@@ -63,6 +70,7 @@ impl Recv {
             name: self.name.unwrap_or_else(here::name),
             once: self.once,
             open: self.open,
+            ask: self.ask,
             sync: !self.no_sync,
             ..default
         }
@@ -85,7 +93,12 @@ fn receive(
 ) -> xfer::Result<Option<Summary>> {
     check(&options.dir)?;
     let (dir, open) = (options.dir.clone(), options.open);
-    let receiver = Receiver::bind(&here::identity()?, options)?;
+    let person = Person::new(ui, cancel, None);
+    if options.ask && !person.can_decide() {
+        let text = "There is no terminal to ask on: with --ask, every offer will be declined.";
+        ui.say([Line::Trouble(text.to_owned())]);
+    }
+    let receiver = Receiver::bind(&here::device()?, options, person)?;
     ui.say(welcome(receiver.local_addr(), &dir, open));
     let progress: Arc<dyn Progress> = Arc::clone(ui) as _;
     receiver.run(&progress, cancel)
@@ -109,18 +122,14 @@ fn welcome(addr: SocketAddr, dir: &Path, open: bool) -> Vec<Line> {
         dir.display()
     )];
     let flag = if open { " --open" } else { "" };
-    lines.push(match (open, addr.ip().is_loopback()) {
-        (true, false) => "On the other machine, run:".to_owned(),
-        (true, true) => "On this machine, run:".to_owned(),
-        (false, _) => "On this machine, as the same user, run:".to_owned(),
+    lines.push(if addr.ip().is_loopback() {
+        "On this machine, run:".to_owned()
+    } else {
+        "On the other machine, run:".to_owned()
     });
     for ip in here::addresses(addr) {
         let at = SocketAddr::new(ip, addr.port());
         lines.push(format!("    xfer send{flag} FILE {at}"));
-    }
-    if !open {
-        let text = "To receive from other machines, on a network that you trust: xfer recv --open";
-        lines.push(text.to_owned());
     }
     lines.into_iter().map(Line::Result).collect()
 }
