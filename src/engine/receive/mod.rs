@@ -174,7 +174,7 @@ impl Shared {
             say_last(&mut channel, &words)?;
             return Err(Error::protocol(peer, "a lane of no session"));
         };
-        channel.count_wire(session.counters.clone());
+        channel.carry(session.counters.clone());
         let joined = Message::Joined(channel.preambles);
         if let Err(error) = say(&mut channel, &joined) {
             session.link.fail(error);
@@ -248,7 +248,7 @@ impl Shared {
                 .clamp(*limits::WINDOW.start(), *limits::WINDOW.end()),
         };
         let counters = Arc::new(Counters::default());
-        channel.count_wire(counters.clone());
+        channel.carry(counters.clone());
         let session = Receiving::new(Parts {
             session: next_session(),
             link: Arc::new(Link::new(channel.peer, channel.closer.clone())),

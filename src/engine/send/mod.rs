@@ -150,7 +150,7 @@ impl Sender<'_> {
     fn session(&self, session: u64, tally: &mut Tally) -> Result<Summary> {
         let (mut channel, addr) = self.connect()?;
         let counters = Arc::new(Counters::default());
-        channel.count_wire(counters.clone());
+        channel.carry(counters.clone());
         let offer = |suiting| Offer {
             algorithm: self.options.algorithm.unwrap_or(suiting),
             chunk_size: CHUNK_SIZE,
@@ -364,7 +364,7 @@ impl Sending<'_> {
                 scope.spawn(
                     move || match lane::connect(tls, addr, fingerprint, accept.secret) {
                         Ok(mut channel) => {
-                            channel.count_wire(self.counters.clone());
+                            channel.carry(self.counters.clone());
                             self.link.add_lane(channel.closer.clone());
                             self.lane(channel);
                         }
