@@ -144,6 +144,11 @@ pub enum Error {
         /// Its words.
         why: String,
     },
+    /// The system would not start a thread.
+    Thread {
+        /// What it said.
+        source: io::Error,
+    },
     /// What was stored could not be brought to disk.
     Sync {
         /// The receive directory.
@@ -232,6 +237,7 @@ impl fmt::Display for Error {
             }
             Self::Protocol { peer, what } => write!(f, "{peer} broke the protocol: {what}"),
             Self::Aborted { peer, why } => write!(f, "{peer} ended it: {why}"),
+            Self::Thread { source } => write!(f, "cannot start a thread: {}", reason(source)),
             Self::Sync { path, source } => write!(
                 f,
                 "what was received into {} could not be brought to disk: {}",
@@ -251,6 +257,7 @@ impl std::error::Error for Error {
             | Self::Connect { source, .. }
             | Self::Listen { source, .. }
             | Self::Lost { source, .. }
+            | Self::Thread { source }
             | Self::Sync { source, .. } => Some(source),
             _ => None,
         }

@@ -3,7 +3,7 @@
 //! Must not tell a peer anything of what is to be sent before both sides have said that they
 //! trust each other.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::digest::Algorithm;
 use crate::error::{Error, Result};
@@ -12,10 +12,10 @@ use crate::progress::{Peer, Trust};
 use crate::secure::{Channel, Fingerprint, trust};
 use crate::text::Text;
 use crate::wire::{
-    Accept, Frame, Hello, Join, Message, Offer, Preambles, read_frame, write_message,
+    Accept, Hello, Join, Message, Offer, Preambles, read_first_message, write_message,
 };
 
-use super::link::wire_error;
+use super::link::{LAST_WORDS, wire_error};
 
 /// How long each of the first messages may take.
 pub(crate) const FIRST_WORDS: Duration = Duration::from_secs(10);
@@ -47,32 +47,31 @@ pub(crate) fn say(channel: &mut Channel, message: &Message) -> Result<()> {
         .map_err(|source| Error::Lost { peer, source })
 }
 
-/// Says a last thing and closes, so that the peer hears it.
+/// Says a last thing and closes, so that the peer hears it. It has little time to.
 pub(crate) fn say_last(channel: &mut Channel, message: &Message) -> Result<()> {
     say(channel, message)?;
     // The peer may be gone, or may not wait for the end: it has been told all there is.
     if channel.writer.finish().is_ok() {
+        let deadline = Instant::now() + LAST_WORDS;
+        channel.reader.set_deadline(Some(deadline));
         let _ = channel.reader.drain();
     }
     Ok(())
 }
 
-/// Reads the next message, as one of the first.
+/// Reads the next message, as one of the first. However slowly it comes, it must be there in
+/// [`FIRST_WORDS`].
 pub(crate) fn hear(channel: &mut Channel) -> Result<Message> {
     let peer = channel.peer;
-    let lost = |source| Error::Lost { peer, source };
-    channel
-        .reader
-        .set_timeout(Some(FIRST_WORDS))
-        .map_err(lost)?;
-    match read_frame(&mut channel.reader, &mut Vec::new()) {
-        Ok(Frame::Message(Message::Abort(why))) => Err(Error::Aborted {
+    let deadline = Instant::now() + FIRST_WORDS;
+    channel.reader.set_deadline(Some(deadline));
+    match read_first_message(&mut channel.reader) {
+        Ok(Message::Abort(why)) => Err(Error::Aborted {
             peer,
             why: why.to_string(),
         }),
-        Ok(Frame::Message(message)) => Ok(message),
-        Ok(Frame::Chunk(_)) => Err(Error::protocol(peer, "a chunk before its session")),
-        Err(error) => Err(wire_error(peer, error)),
+        Ok(message) => Ok(message),
+        Err(error) => Err(wire_error(peer, error, FIRST_WORDS)),
     }
 }
 

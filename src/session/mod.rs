@@ -10,6 +10,6 @@ mod rules;
 pub(crate) use hello::{
     FIRST_WORDS, Opening, Ours, hear_offer, join, offer, opening, say, say_last,
 };
-pub(crate) use link::{Link, SILENCE, Stop};
+pub(crate) use link::{LAST_WORDS, Link, SILENCE, Stop};
 pub(crate) use outbox::PING_INTERVAL;
 pub(crate) use rules::SenderRules;

@@ -113,8 +113,12 @@ impl Shared {
         let mut was_busy = false;
         for session in state.sessions.values() {
             // One that has said its summary only waits for its peer to close.
-            was_busy |= !session.link.is_over();
-            session.link.fail(Error::Cancelled);
+            if session.link.is_over() {
+                session.link.close_soon();
+            } else {
+                was_busy = true;
+                session.link.fail(Error::Cancelled);
+            }
         }
         while state.running > 0 {
             state = self
