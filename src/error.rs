@@ -116,6 +116,11 @@ pub enum Error {
         /// Whether the peer would have taken part with anyone.
         open: bool,
     },
+    /// A connection that had not begun anything was closed, because there were too many.
+    TurnedAway {
+        /// From where.
+        peer: SocketAddr,
+    },
     /// The connection broke.
     Lost {
         /// Where.
@@ -228,6 +233,9 @@ impl fmt::Display for Error {
             Self::Declined { peer, reason } => write!(f, "{peer} declined: {reason}"),
             Self::Untrusted { peer, name, .. } => {
                 write!(f, "{peer}, which calls itself {name}, is not known here")
+            }
+            Self::TurnedAway { peer } => {
+                write!(f, "{peer} had to make room for newer connections")
             }
             Self::Lost { peer, source } => {
                 write!(f, "lost the connection to {peer}: {}", reason(source))

@@ -66,6 +66,11 @@ pub enum Event<'a> {
         /// Why.
         error: &'a Error,
     },
+    /// The receiver cannot accept connections for now. It says so once, and tries again.
+    NotAccepting {
+        /// Why.
+        error: &'a Error,
+    },
     /// The sender is connecting.
     Connecting {
         /// Where to.

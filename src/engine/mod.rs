@@ -14,7 +14,8 @@ use crate::error::{Error, Result};
 
 pub use cancel::{Cancel, OnCancel};
 pub use options::{
-    DEFAULT_PORT, DEFAULT_RETRY, DEFAULT_WINDOW, ReceiveOptions, SendOptions, default_lanes,
+    DEFAULT_MAX_SESSIONS, DEFAULT_PORT, DEFAULT_RETRY, DEFAULT_WINDOW, ReceiveOptions, SendOptions,
+    default_lanes,
 };
 pub use receive::Receiver;
 pub use send::send;

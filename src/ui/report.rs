@@ -93,6 +93,7 @@ impl Report {
             Event::Connecting { addr } if self.settings.verbose => {
                 lines.push(Talk(format!("Connecting to {addr}")));
             }
+            Event::NotAccepting { error } => lines.push(Trouble(format!("For now: {error}"))),
             Event::Refused { peer, error } => lines.extend(self.refused(peer.ip(), error)),
             Event::Started {
                 session,

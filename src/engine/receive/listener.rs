@@ -20,10 +20,14 @@ use crate::store::Store;
 
 use super::super::cancel::Cancel;
 use super::super::options::ReceiveOptions;
-use super::Shared;
+use super::door::Door;
+use super::{Shared, State};
 
-/// How many connections there can be at once, lanes and those that say nothing included.
-const MAX_CONNECTIONS: usize = 1024;
+/// How many threads connections can have: those that were let in, those that wait for that, and
+/// those that have been turned away and are about to end.
+const MAX_THREADS: usize = 2048;
+/// How long the listener waits where it cannot accept anything.
+const PAUSE: Duration = Duration::from_millis(50);
 
 /// A receiver that listens.
 pub struct Receiver {
@@ -46,6 +50,11 @@ impl Receiver {
             addr: options.listen,
             source: e.into(),
         })?;
+        let places = if options.once {
+            1
+        } else {
+            options.max_sessions
+        };
         Ok(Self {
             listener,
             shared: Arc::new(Shared {
@@ -54,7 +63,8 @@ impl Receiver {
                 store,
                 options,
                 connections: AtomicUsize::new(0),
-                state: Mutex::default(),
+                door: Door::new(),
+                state: Mutex::new(State::new(places)),
                 changed: Condvar::new(),
                 wake,
                 woken,
@@ -101,37 +111,44 @@ impl Receiver {
         };
         // Another thread may have taken the connection that woke this one.
         self.listener.set_nonblocking(true).map_err(failed)?;
+        let mut told = false;
+        let mut pause = false;
         loop {
-            if cancel.is_cancelled() {
+            if pause && cancel.wait(PAUSE) || cancel.is_cancelled() {
                 return Ok(None);
             }
+            pause = self.shared.connections.load(Ordering::Acquire) >= MAX_THREADS;
             let timeout = match self.shared.first_ended() {
                 Ok(ended) => return Ok(Some(ended)),
                 Err(timeout) => timeout,
             };
+            if pause {
+                continue;
+            }
             let mut fds = [
                 PollFd::new(&self.listener, PollFlags::IN),
                 PollFd::new(&self.shared.woken, PollFlags::IN),
             ];
-            match poll(&mut fds, timeout.as_ref()) {
-                Ok(_) | Err(rustix::io::Errno::INTR) => {}
-                Err(e) => return Err(failed(e.into())),
-            }
+            let polled = poll(&mut fds, timeout.as_ref()).map_err(io::Error::from);
             if fds.iter().skip(1).any(|fd| !fd.revents().is_empty()) {
                 let mut bytes = [0; 64];
                 // What is read says nothing: that it came is all.
                 let _ = rustix::io::read(&self.shared.woken, &mut bytes);
             }
-            match self.listener.accept() {
+            match polled.and_then(|_| self.listener.accept()) {
                 Ok((stream, peer)) => self.serve(stream, plain(peer), progress, cancel),
                 Err(e) if is_passing(&e) => {}
-                // Too many files are open: nothing to do but let some connection end.
-                Err(e) if is_full(&e) => {
-                    if cancel.wait(Duration::from_millis(100)) {
-                        return Ok(None);
+                // It passes when others end, or not: those who have been let in go on.
+                Err(e) => {
+                    if is_full(&e) {
+                        self.shared.door.make_room();
                     }
+                    if !told {
+                        told = true;
+                        progress.event(&Event::NotAccepting { error: &failed(e) });
+                    }
+                    pause = true;
                 }
-                Err(e) => return Err(failed(e)),
             }
         }
     }
@@ -144,11 +161,10 @@ impl Receiver {
         cancel: &Cancel,
     ) {
         let shared = self.shared.clone();
-        if shared.connections.fetch_add(1, Ordering::AcqRel) >= MAX_CONNECTIONS {
-            shared.connections.fetch_sub(1, Ordering::AcqRel);
-            return;
-        }
+        shared.connections.fetch_add(1, Ordering::AcqRel);
         let counted = Counted(shared.clone());
+        let stream = Arc::new(stream);
+        let caller = shared.door.knock(peer.ip(), stream.clone());
         let (progress, cancel) = (progress.clone(), cancel.clone());
         let thread = thread::Builder::new().name("connection".into());
         // Where no thread can be had the connection is closed, and the peer may come again.
@@ -157,8 +173,11 @@ impl Receiver {
             let served = stream
                 .set_nonblocking(false)
                 .map_err(|source| Error::Lost { peer, source })
-                .and_then(|()| shared.connection(stream, &progress, &cancel));
-            if let Err(error) = served {
+                .and_then(|()| shared.connection(stream, &caller, &progress, &cancel));
+            if let Err(mut error) = served {
+                if caller.was_turned_away() {
+                    error = Error::TurnedAway { peer };
+                }
                 progress.event(&Event::Refused {
                     peer,
                     error: &error,

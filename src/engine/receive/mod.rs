@@ -3,6 +3,7 @@
 //!
 //! Must not let one connection hold up another: each has its own thread, and fails alone.
 
+mod door;
 mod hold;
 mod lane;
 mod listener;
@@ -37,10 +38,9 @@ use super::options::ReceiveOptions;
 
 pub use listener::Receiver;
 
+use door::{Caller, Door, Places};
 use session::{Parts, Receiving};
 
-/// How many sessions there can be at once.
-const MAX_SESSIONS: usize = 64;
 /// How long a session's peer can be silent when a later session of the same sender waits for
 /// what it has: two pings' time.
 const TWIN_SILENCE: Duration = PING_INTERVAL.saturating_mul(2);
@@ -54,6 +54,7 @@ struct Shared {
     store: Arc<Store>,
     options: ReceiveOptions,
     connections: AtomicUsize,
+    door: Arc<Door>,
     state: Mutex<State>,
     changed: Condvar,
     /// Writing to it wakes the listening thread.
@@ -61,16 +62,25 @@ struct Shared {
     woken: OwnedFd,
 }
 
-#[derive(Default)]
 struct State {
     /// Sessions by what their lanes show.
     sessions: HashMap<LaneSecret, Arc<Receiving>>,
-    /// Sessions that run, or are about to.
-    running: usize,
+    running: Places,
     /// How the first session ended, where that is what is waited for.
     first: Option<Result<Summary>>,
     /// A session that was lost, and until when it may come back.
     lost: Option<(Instant, Error)>,
+}
+
+impl State {
+    fn new(max_sessions: usize) -> Self {
+        Self {
+            sessions: HashMap::new(),
+            running: Places::new(max_sessions),
+            first: None,
+            lost: None,
+        }
+    }
 }
 
 impl Shared {
@@ -90,7 +100,7 @@ impl Shared {
             return Err(None);
         }
         let mut state = self.state();
-        if state.running > 0 {
+        if !state.running.is_empty() {
             return Err(None);
         }
         if let Some(first) = state.first.take() {
@@ -120,7 +130,7 @@ impl Shared {
                 session.link.fail(Error::Cancelled);
             }
         }
-        while state.running > 0 {
+        while !state.running.is_empty() {
             state = self
                 .changed
                 .wait(state)
@@ -152,18 +162,25 @@ impl Shared {
     /// Serves a connection, to its end. What it returns is why it came to nothing.
     fn connection(
         self: &Arc<Self>,
-        stream: TcpStream,
+        stream: Arc<TcpStream>,
+        caller: &Caller,
         progress: &Arc<dyn Progress>,
         cancel: &Cancel,
     ) -> Result<()> {
         let mut channel = self.tls.accept(stream, FIRST_WORDS)?;
+        let peer = channel.peer;
+        let lost = |source| Error::Lost { peer, source };
+        channel
+            .writer
+            .set_timeout(Some(FIRST_WORDS))
+            .map_err(lost)?;
         match opening(&mut channel)? {
-            Opening::Control(hello) => self.control(channel, &hello, progress, cancel),
-            Opening::Lane(join) => self.lane(channel, &join),
+            Opening::Control(hello) => self.control(channel, caller, &hello, progress, cancel),
+            Opening::Lane(join) => self.lane(channel, caller, &join),
         }
     }
 
-    fn lane(&self, mut channel: Channel, join: &Join) -> Result<()> {
+    fn lane(&self, mut channel: Channel, caller: &Caller, join: &Join) -> Result<()> {
         let peer = channel.peer;
         let session = self.state().sessions.get(&join.secret).cloned();
         let session = session.filter(|session| {
@@ -178,6 +195,7 @@ impl Shared {
             say_last(&mut channel, &words)?;
             return Err(Error::protocol(peer, "a lane of no session"));
         };
+        caller.let_in();
         channel.carry(session.counters.clone());
         let joined = Message::Joined(channel.preambles);
         if let Err(error) = say(&mut channel, &joined) {
@@ -191,6 +209,7 @@ impl Shared {
     fn control(
         self: &Arc<Self>,
         mut channel: Channel,
+        caller: &Caller,
         hello: &Hello,
         progress: &Arc<dyn Progress>,
         cancel: &Cancel,
@@ -200,16 +219,17 @@ impl Shared {
             name: &self.options.name,
             open: self.options.open,
         };
-        let (peer, offer) = hear_offer(&mut channel, hello, ours)?;
-        let Some(_running) = Running::new(self) else {
-            // It may be this sender's last session that is in its own way.
-            (self.end_dead_twins(channel.fingerprint))();
-            return decline(&mut channel, Decline::Busy);
-        };
+        let (peer, mut offer) = hear_offer(&mut channel, hello, ours)?;
         if offer.chunk_size != CHUNK_SIZE || offer.lanes == 0 {
             let what = Text::new(format!("chunks of {} bytes", offer.chunk_size));
             return decline(&mut channel, Decline::Unsupported(what));
         }
+        let Some(running) = Running::new(self, &channel, &mut offer) else {
+            // It may be this sender's last session that is in its own way.
+            (self.end_dead_twins(channel.fingerprint))();
+            return decline(&mut channel, Decline::Busy);
+        };
+        caller.let_in();
         let access = Access {
             owner: channel.fingerprint.0,
             existing: peer.trust == Trust::SameUser,
@@ -218,6 +238,8 @@ impl Shared {
             Ok(store) => store,
             Err(e) => {
                 let what = Text::new(crate::error::reason(&e));
+                // Nobody waits for a peer that is only told that.
+                drop(running);
                 return decline(&mut channel, Decline::Store(what));
             }
         };
@@ -244,7 +266,7 @@ impl Shared {
         cancel: &Cancel,
     ) -> Result<Summary> {
         let accept = Accept {
-            lanes: offer.lanes.min(self.options.lanes).min(limits::MAX_LANES),
+            lanes: offer.lanes,
             secret: secret()?,
             window: self
                 .options
@@ -311,24 +333,27 @@ fn secret() -> Result<LaneSecret> {
 }
 
 /// A session that counts as running, until it is dropped.
-struct Running<'a>(&'a Shared);
+struct Running<'a>(&'a Shared, u64);
 
 impl<'a> Running<'a> {
-    /// None where there are too many.
-    fn new(shared: &'a Shared) -> Option<Self> {
-        let most = if shared.options.once { 1 } else { MAX_SESSIONS };
+    /// Takes a place for a session, and leaves of the lanes that are offered those that it may
+    /// have. None where there is no place.
+    fn new(shared: &'a Shared, channel: &Channel, offer: &mut Offer) -> Option<Self> {
+        let lanes = offer.lanes.min(shared.options.lanes).min(limits::MAX_LANES);
         let mut state = shared.state();
-        if state.running >= most || state.first.is_some() {
+        if state.first.is_some() {
             return None;
         }
-        state.running += 1;
-        Some(Self(shared))
+        let (owner, addr) = (channel.fingerprint, channel.peer.ip());
+        let (place, lanes) = state.running.take(owner, addr, lanes)?;
+        offer.lanes = lanes;
+        Some(Self(shared, place))
     }
 }
 
 impl Drop for Running<'_> {
     fn drop(&mut self) {
-        self.0.state().running -= 1;
+        self.0.state().running.give_back(self.1);
         self.0.changed.notify_all();
         self.0.wake();
     }
