@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 /// The lowest layer, bottom up: each may use those before it.
 const BASE: [&str; 8] = [
-    "text", "relpath", "digest", "outcome", "entry", "error", "progress", "prompt",
+    "text", "relpath", "digest", "outcome", "entry", "error", "prompt", "progress",
 ];
 
 /// The modules above it, and which of each other they may use.
