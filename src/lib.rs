@@ -12,6 +12,8 @@
 //!   store, manifest, wire                   receive directory; walk; bytes
 //!   entry, outcome, relpath, text, digest, progress, error
 //! ```
+//!
+//! Beside it stands `fuzz`, which nobody uses but fuzzers and tests.
 #![warn(missing_docs)]
 #![warn(clippy::print_stdout, clippy::print_stderr)]
 
@@ -19,6 +21,8 @@ pub mod digest;
 pub mod engine;
 pub mod entry;
 pub mod error;
+#[doc(hidden)]
+pub mod fuzz;
 pub mod manifest;
 pub mod outcome;
 pub mod progress;

@@ -13,7 +13,7 @@ const BASE: [&str; 7] = [
 ];
 
 /// The modules above it, and which of each other they may use.
-const ABOVE: [(&str, &[&str]); 6] = [
+const ABOVE: [(&str, &[&str]); 7] = [
     ("manifest", &[]),
     ("wire", &[]),
     // Its records on disk are encoded as messages are.
@@ -24,6 +24,7 @@ const ABOVE: [(&str, &[&str]); 6] = [
         "engine",
         &["wire", "manifest", "store", "secure", "session"],
     ),
+    ("fuzz", &["wire", "store", "secure"]),
 ];
 
 /// What belongs to the program, and not to the library.
