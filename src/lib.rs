@@ -10,13 +10,14 @@
 //!   engine                                  drives a session: send, receive
 //!   session, secure                         what may be said when; the channel
 //!   store, manifest, wire                   receive directory; walk; bytes
-//!   entry, outcome, relpath, text, digest, progress, error
+//!   entry, outcome, relpath, text, digest, progress, error, confine
 //! ```
 //!
 //! Beside it stands `fuzz`, which nobody uses but fuzzers and tests.
 #![warn(missing_docs)]
 #![warn(clippy::print_stdout, clippy::print_stderr)]
 
+pub mod confine;
 pub mod digest;
 pub mod engine;
 pub mod entry;

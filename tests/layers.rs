@@ -8,8 +8,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The lowest layer, bottom up: each may use those before it.
-const BASE: [&str; 7] = [
-    "text", "relpath", "digest", "outcome", "entry", "error", "progress",
+const BASE: [&str; 8] = [
+    "text", "relpath", "digest", "outcome", "entry", "error", "progress", "confine",
 ];
 
 /// The modules above it, and which of each other they may use.
@@ -201,6 +201,13 @@ fn one_file_names_the_codec() {
 fn one_file_names_the_hashes() {
     only(&["sha2::", "blake3::"], |source| {
         source.path == Path::new("digest.rs")
+    });
+}
+
+#[test]
+fn one_file_names_the_sandbox() {
+    only(&["landlock"], |source| {
+        source.path == Path::new("confine.rs")
     });
 }
 

@@ -1,8 +1,10 @@
 //! What there is to know about this machine: its name, its addresses, where state is kept.
 //!
-//! Must not change anything.
+//! Must not change anything but where state is kept, which is made on first use.
 
+use std::fs::DirBuilder;
 use std::net::{IpAddr, SocketAddr};
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::PathBuf;
 
 use xfer::Error;
@@ -36,6 +38,14 @@ pub(crate) fn identity() -> xfer::Result<Identity> {
         });
     };
     Identity::load_or_create(dirs.config_dir())
+}
+
+/// Where this program keeps what it learns, made where it is missing; none where it cannot be.
+pub(crate) fn data_dir() -> Option<PathBuf> {
+    let dirs = directories::ProjectDirs::from("", "", "xfer")?;
+    let dir = dirs.data_local_dir();
+    let made = DirBuilder::new().recursive(true).mode(0o700).create(dir);
+    made.ok().map(|()| dir.to_path_buf())
 }
 
 /// The addresses by which whoever listens at `addr` can be reached, best first.

@@ -8,8 +8,9 @@ use std::sync::Arc;
 
 use clap::Args;
 use xfer::Error;
+use xfer::confine::{Confined, confine};
 use xfer::engine::{Cancel, ReceiveOptions, Receiver};
-use xfer::outcome::{Role, Summary};
+use xfer::outcome::Role;
 use xfer::progress::Progress;
 
 use super::exit::{Code, conclude};
@@ -71,24 +72,53 @@ impl Recv {
 
 /// Receives, until Ctrl-C or the end of the only session.
 pub(crate) fn run(args: Recv, loudness: &Loudness) -> Code {
+    // Before there is any other thread: one that was there would not be confined.
+    let ready = prepare(args.into_options(), loudness.verbose);
     let ui = Ui::start(loudness.settings(|error| hints::for_error(error, Role::Receiver)));
     let cancel = Cancel::new();
     signals::watch(&ui, &cancel);
-    let result = receive(args.into_options(), &ui, &cancel);
+    let result = ready.and_then(|(receiver, words)| {
+        ui.say(words);
+        let progress: Arc<dyn Progress> = Arc::clone(&ui) as _;
+        receiver.run(&progress, &cancel)
+    });
     conclude(&ui, Role::Receiver, result, &cancel)
 }
 
-fn receive(
-    options: ReceiveOptions,
-    ui: &Arc<Ui>,
-    cancel: &Cancel,
-) -> xfer::Result<Option<Summary>> {
+// A receiver that listens and has given up what it does not need, and what is to be said then.
+fn prepare(options: ReceiveOptions, verbose: bool) -> xfer::Result<(Receiver, Vec<Line>)> {
     check(&options.dir)?;
-    let (dir, open) = (options.dir.clone(), options.open);
+    let dir = options.dir.canonicalize();
+    let (dir, open) = (dir.unwrap_or_else(|_| options.dir.clone()), options.open);
     let receiver = Receiver::bind(&here::identity()?, options)?;
-    ui.say(welcome(receiver.local_addr(), &dir, open));
-    let progress: Arc<dyn Progress> = Arc::clone(ui) as _;
-    receiver.run(&progress, cancel)
+    let data_dir = here::data_dir();
+    let folders: Vec<&Path> = [Some(&*dir), data_dir.as_deref()]
+        .into_iter()
+        .flatten()
+        .collect();
+    let confined = confine(&folders);
+    let mut words = welcome(receiver.local_addr(), &dir, open);
+    if verbose {
+        words.push(Line::Talk(describe(&confined, &folders)));
+    }
+    Ok((receiver, words))
+}
+
+fn describe(confined: &Confined, folders: &[&Path]) -> String {
+    let folders: Vec<_> = folders
+        .iter()
+        .map(|dir| dir.display().to_string())
+        .collect();
+    let folders = folders.join(" and ");
+    match confined {
+        Confined::Fully => {
+            format!("Confined: it can change files only in {folders}, and open no connection.")
+        }
+        Confined::Partly(why) => {
+            format!("Confined in part: it can change files only in {folders}, but {why}.")
+        }
+        Confined::Not(why) => format!("Not confined: {why}."),
+    }
 }
 
 // Before anything is made or bound, so that a mistake leaves nothing behind.
@@ -103,7 +133,6 @@ fn check(dir: &Path) -> xfer::Result<()> {
 
 // Scripts read the first line: it stays as it is.
 fn welcome(addr: SocketAddr, dir: &Path, open: bool) -> Vec<Line> {
-    let dir = dir.canonicalize().unwrap_or_else(|_| dir.to_path_buf());
     let mut lines = vec![format!(
         "Listening on {addr}, receiving into {}",
         dir.display()
