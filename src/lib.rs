@@ -10,7 +10,7 @@
 //!   engine                                  drives a session: send, receive
 //!   session, secure                         what may be said when; the channel
 //!   store, manifest, wire                   receive directory; walk; bytes
-//!   entry, outcome, relpath, text, digest, progress, error, confine
+//!   entry, outcome, relpath, text, digest, progress, prompt, error, confine
 //! ```
 //!
 //! Beside it stands `fuzz`, which nobody uses but fuzzers and tests.
@@ -27,6 +27,7 @@ pub mod fuzz;
 pub mod manifest;
 pub mod outcome;
 pub mod progress;
+pub mod prompt;
 pub mod relpath;
 pub mod secure;
 mod session;

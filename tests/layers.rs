@@ -8,8 +8,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The lowest layer, bottom up: each may use those before it.
-const BASE: [&str; 8] = [
-    "text", "relpath", "digest", "outcome", "entry", "error", "progress", "confine",
+const BASE: [&str; 9] = [
+    "text", "relpath", "digest", "outcome", "entry", "error", "progress", "prompt", "confine",
 ];
 
 /// The modules above it, and which of each other they may use.

@@ -15,16 +15,19 @@ use xfer::progress::Progress;
 
 use super::exit::{Code, conclude};
 use super::{Loudness, here, hints, parse_name, signals, target};
-use crate::ui::{Line, Ui};
+use crate::ui::{Line, Person, Ui};
 
 const EXAMPLES: &str = "\
 Examples:
   xfer recv                           into the current folder, until Ctrl-C
   xfer recv --dir ~/Downloads --once  one session, and its exit code
+  xfer recv --ask                     asks you about each offer
   xfer recv --open                    from anyone on a network that you trust
   xfer recv --listen 127.0.0.1:0      only from this machine, on a free port
 
-Without --open, only you yourself on this same machine are let in.";
+You yourself on this same machine are let in, and machines that this one is paired with. Any
+other one is paired with when it sends for the first time: a code is shown here, which the
+person there types. Nobody needs to know it afterwards. See `xfer peers`.";
 
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
@@ -45,6 +48,10 @@ pub(crate) struct Recv {
     #[arg(long)]
     open: bool,
 
+    /// Ask about each offer, whoever it comes from: yes, no, or always from there
+    #[arg(long)]
+    ask: bool,
+
     /// Leave it to the system when files are brought to disk; faster, but a power loss may take
     /// what was said to be done
     #[arg(long)]
@@ -64,6 +71,7 @@ impl Recv {
             name: self.name.unwrap_or_else(here::name),
             once: self.once,
             open: self.open,
+            ask: self.ask,
             sync: !self.no_sync,
             ..default
         }
@@ -72,10 +80,11 @@ impl Recv {
 
 /// Receives, until Ctrl-C or the end of the only session.
 pub(crate) fn run(args: Recv, loudness: &Loudness) -> Code {
-    // Before there is any other thread: one that was there would not be confined.
-    let ready = prepare(args.into_options(), loudness.verbose);
-    let ui = Ui::start(loudness.settings(|error| hints::for_error(error, Role::Receiver)));
+    let ui = Ui::new(loudness.settings(|error| hints::for_error(error, Role::Receiver)));
     let cancel = Cancel::new();
+    let ready = prepare(args.into_options(), loudness.verbose, &ui, &cancel);
+    // Threads that were there before would not be confined.
+    ui.start();
     signals::watch(&ui, &cancel);
     let result = ready.and_then(|(receiver, words)| {
         ui.say(words);
@@ -86,16 +95,24 @@ pub(crate) fn run(args: Recv, loudness: &Loudness) -> Code {
 }
 
 // A receiver that listens and has given up what it does not need, and what is to be said then.
-fn prepare(options: ReceiveOptions, verbose: bool) -> xfer::Result<(Receiver, Vec<Line>)> {
+fn prepare(
+    options: ReceiveOptions,
+    verbose: bool,
+    ui: &Arc<Ui>,
+    cancel: &Cancel,
+) -> xfer::Result<(Receiver, Vec<Line>)> {
     check(&options.dir)?;
     let dir = options.dir.canonicalize();
     let (dir, open) = (dir.unwrap_or_else(|_| options.dir.clone()), options.open);
-    let receiver = Receiver::bind(&here::identity()?, options)?;
+    let person = Person::new(ui, cancel, None);
+    if options.ask && !person.can_decide() {
+        let text = "There is no terminal to ask on: with --ask, every offer will be declined.";
+        ui.say([Line::Trouble(text.to_owned())]);
+    }
+    let receiver = Receiver::bind(&here::device()?, options, person)?;
     let data_dir = here::data_dir();
-    let folders: Vec<&Path> = [Some(&*dir), data_dir.as_deref()]
-        .into_iter()
-        .flatten()
-        .collect();
+    let folders = [Some(&*dir), data_dir.as_deref()];
+    let folders: Vec<&Path> = folders.into_iter().flatten().collect();
     let confined = confine(&folders);
     let mut words = welcome(receiver.local_addr(), &dir, open);
     if verbose {
@@ -105,17 +122,14 @@ fn prepare(options: ReceiveOptions, verbose: bool) -> xfer::Result<(Receiver, Ve
 }
 
 fn describe(confined: &Confined, folders: &[&Path]) -> String {
-    let folders: Vec<_> = folders
-        .iter()
-        .map(|dir| dir.display().to_string())
-        .collect();
-    let folders = folders.join(" and ");
+    let folders = folders.iter().map(|dir| dir.display().to_string());
+    let only = folders.collect::<Vec<_>>().join(" and ");
     match confined {
         Confined::Fully => {
-            format!("Confined: it can change files only in {folders}, and open no connection.")
+            format!("Confined: it can change files only in {only}, and open no connection.")
         }
-        Confined::Partly(why) => {
-            format!("Confined in part: it can change files only in {folders}, but {why}.")
+        Confined::Partly(what) => {
+            format!("Confined in part: it can change files only in {only}, but {what}.")
         }
         Confined::Not(why) => format!("Not confined: {why}."),
     }
@@ -138,18 +152,14 @@ fn welcome(addr: SocketAddr, dir: &Path, open: bool) -> Vec<Line> {
         dir.display()
     )];
     let flag = if open { " --open" } else { "" };
-    lines.push(match (open, addr.ip().is_loopback()) {
-        (true, false) => "On the other machine, run:".to_owned(),
-        (true, true) => "On this machine, run:".to_owned(),
-        (false, _) => "On this machine, as the same user, run:".to_owned(),
+    lines.push(if addr.ip().is_loopback() {
+        "On this machine, run:".to_owned()
+    } else {
+        "On the other machine, run:".to_owned()
     });
     for ip in here::addresses(addr) {
         let at = SocketAddr::new(ip, addr.port());
         lines.push(format!("    xfer send{flag} FILE {at}"));
-    }
-    if !open {
-        let text = "To receive from other machines, on a network that you trust: xfer recv --open";
-        lines.push(text.to_owned());
     }
     lines.into_iter().map(Line::Result).collect()
 }

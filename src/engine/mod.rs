@@ -11,10 +11,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 pub use cancel::{Cancel, OnCancel};
 pub use options::{
-    DEFAULT_PORT, DEFAULT_RETRY, DEFAULT_WINDOW, ReceiveOptions, SendOptions, default_lanes,
+    Address, DEFAULT_PORT, DEFAULT_RETRY, DEFAULT_WINDOW, Device, ReceiveOptions, SendOptions,
+    default_lanes,
 };
 pub use receive::Receiver;
-pub use send::send;
+pub use send::{pair, send};
 
 /// A number for a session, unique in this process.
 fn next_session() -> u64 {

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::digest::Algorithm;
+use crate::secure::{Fingerprint, Identity, Peers};
 
 /// The port that receivers listen on, unless told otherwise.
 pub const DEFAULT_PORT: u16 = 9090;
@@ -26,15 +27,33 @@ pub fn default_lanes() -> u16 {
         .clamp(1, DEFAULT_MAX_LANES)
 }
 
+/// Who this machine is, and whom it knows.
+#[derive(Debug, Clone)]
+pub struct Device {
+    /// Its key.
+    pub identity: Identity,
+    /// Those it is paired with.
+    pub peers: Peers,
+}
+
+/// Where a receiver is.
+#[derive(Debug, Clone, Default)]
+pub struct Address {
+    /// Its host name or address; an IPv6 address without brackets.
+    pub host: String,
+    /// Its port.
+    pub port: u16,
+    /// Its key, where it must be one.
+    pub fingerprint: Option<Fingerprint>,
+}
+
 /// What to send, where to, and how.
 #[derive(Debug, Clone)]
 pub struct SendOptions {
     /// Files and folders. Their last names must differ.
     pub paths: Vec<PathBuf>,
-    /// The receiver's host name or address; an IPv6 address without brackets.
-    pub host: String,
-    /// The receiver's port.
-    pub port: u16,
+    /// The receiver.
+    pub to: Address,
     /// What this side calls itself.
     pub name: String,
     /// Whether to send to anyone.
@@ -51,8 +70,7 @@ impl Default for SendOptions {
     fn default() -> Self {
         Self {
             paths: Vec::new(),
-            host: String::new(),
-            port: DEFAULT_PORT,
+            to: Address::default(),
             name: String::new(),
             open: false,
             algorithm: None,
@@ -75,6 +93,8 @@ pub struct ReceiveOptions {
     pub once: bool,
     /// Whether to receive from anyone.
     pub open: bool,
+    /// Whether to ask about each offer.
+    pub ask: bool,
     /// Whether to bring everything to disk before a session counts as done.
     pub sync: bool,
     /// How many lanes a session may have at most.
@@ -91,6 +111,7 @@ impl Default for ReceiveOptions {
             name: String::new(),
             once: false,
             open: false,
+            ask: false,
             sync: true,
             lanes: crate::wire::limits::MAX_LANES,
             window: DEFAULT_WINDOW,

@@ -31,6 +31,8 @@ pub struct Channel {
     pub fingerprint: Fingerprint,
     /// What both sides said before the channel was safe, to be compared inside it.
     pub preambles: Preambles,
+    /// What both ends of this channel know and nobody else does, for pairing to bind itself to.
+    pub(super) binding: [u8; 32],
     /// What ends it from another thread.
     pub closer: Closer,
 }

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use rustls::client::{ClientConnectionData, UnbufferedClientConnection};
 use rustls::server::{ServerConnectionData, UnbufferedServerConnection};
 use rustls::unbuffered::{ConnectionState, EncodeError, EncodeTlsData, UnbufferedStatus};
-use rustls::{CommonState, ExtractedSecrets};
+use rustls::{CommonState, ConnectionTrafficSecrets, ExtractedSecrets};
 
 use super::channel::{Rekey, Shared};
 use super::reader::BUFFER_BYTES;
@@ -18,6 +18,7 @@ use super::record::{Keys, record_len};
 use super::timed::Timed;
 use super::tls::ALPN;
 use super::{Channel, Closer, Fingerprint, Reader, Writer};
+use crate::digest::sha256;
 use crate::wire::Preambles;
 
 /// The most bytes that a peer may send before it has proven who it is. A handshake takes two or
@@ -52,6 +53,8 @@ impl From<rustls::Error> for Failure {
 pub(super) trait End: Sized {
     /// What rustls keeps for that end.
     type Data;
+    /// Whether it is the one that opened the connection.
+    const DIALS: bool;
 
     /// What rustls has to say about `input`.
     fn process<'c, 'i>(&'c mut self, input: &'i mut [u8]) -> UnbufferedStatus<'c, 'i, Self::Data>;
@@ -65,6 +68,7 @@ pub(super) trait End: Sized {
 
 impl End for UnbufferedClientConnection {
     type Data = ClientConnectionData;
+    const DIALS: bool = true;
 
     fn process<'c, 'i>(&'c mut self, input: &'i mut [u8]) -> UnbufferedStatus<'c, 'i, Self::Data> {
         self.process_tls_records(input)
@@ -82,6 +86,7 @@ impl End for UnbufferedClientConnection {
 
 impl End for UnbufferedServerConnection {
     type Data = ServerConnectionData;
+    const DIALS: bool = false;
 
     fn process<'c, 'i>(&'c mut self, input: &'i mut [u8]) -> UnbufferedStatus<'c, 'i, Self::Data> {
         self.process_tls_records(input)
@@ -123,9 +128,8 @@ pub(super) fn run<E: End>(
         Some([public_key]) => Fingerprint::of(public_key),
         _ => return Err(Failure::Tls("the other side has shown no key".into())),
     };
-    // What pairing binds itself to is to be made of these secrets, of both directions: rustls
-    // has no exporter for unbuffered connections, and they come of the same transcript.
     let (secrets, rekey) = end.split()?;
+    let binding = binding(&secrets, E::DIALS);
 
     stream.set_read_timeout(None)?;
     stream.set_write_timeout(None)?;
@@ -145,8 +149,27 @@ pub(super) fn run<E: End>(
         local,
         fingerprint,
         preambles,
+        binding,
         closer: Closer(stream),
     })
+}
+
+/// What stands for this channel alone: a hash of the first keys of both directions, the dialer's
+/// first. rustls has no exporter (RFC 8446, section 7.5) for unbuffered connections; these keys
+/// come of the same transcript as an exporter's secret would.
+fn binding(secrets: &ExtractedSecrets, dials: bool) -> [u8; 32] {
+    let (first, second) = if dials {
+        (&secrets.tx, &secrets.rx)
+    } else {
+        (&secrets.rx, &secrets.tx)
+    };
+    let [(key1, iv1), (key2, iv2)] = [first, second].map(|(_, secrets)| match secrets {
+        ConnectionTrafficSecrets::Aes128Gcm { key, iv }
+        | ConnectionTrafficSecrets::Chacha20Poly1305 { key, iv } => (key.as_ref(), iv.as_ref()),
+        // No channel is made with other keys.
+        _ => (&[][..], &[][..]),
+    });
+    sha256(&[b"xfer channel binding 1", key1, iv1, key2, iv2]).0
 }
 
 /// What has come: `start..given` is what rustls has before it and is not done with, `given..end`

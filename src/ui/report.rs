@@ -93,6 +93,22 @@ impl Report {
             Event::Connecting { addr } if self.settings.verbose => {
                 lines.push(Talk(format!("Connecting to {addr}")));
             }
+            Event::Paired { caller, role } => lines.push(Talk(match role {
+                Role::Sender => format!(
+                    "Paired with {}: from now on it takes what this machine sends, without a code.",
+                    caller.name
+                ),
+                Role::Receiver => format!(
+                    "Paired with {}: from now on it may send to this machine. (Take it back: \
+                     xfer unpair {})",
+                    caller.name,
+                    quoted(&caller.name)
+                ),
+            })),
+            Event::Waiting { peer } => lines.push(Talk(format!(
+                "Waiting for the user of {} to say yes",
+                peer.name
+            ))),
             Event::Refused { peer, error } => lines.extend(self.refused(peer.ip(), error)),
             Event::Started {
                 session,
@@ -120,6 +136,7 @@ impl Report {
                 if self.settings.verbose {
                     let why = match peer.trust {
                         Trust::SameUser => "the same user on this machine",
+                        Trust::Paired => "paired with this machine",
                         Trust::Open => "let in by --open",
                         _ => "known here",
                     };
@@ -243,6 +260,18 @@ impl Report {
             }
             _ => {}
         }
+    }
+}
+
+/// For a shell.
+fn quoted(name: &str) -> String {
+    if name
+        .chars()
+        .all(|c| c.is_alphanumeric() || "._-".contains(c))
+    {
+        name.to_owned()
+    } else {
+        format!("'{}'", name.replace('\'', "'\\''"))
     }
 }
 

@@ -8,7 +8,7 @@ mod planner;
 mod session;
 mod slot;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
@@ -24,9 +24,11 @@ use crate::digest::CHUNK_SIZE;
 use crate::error::{Error, Result};
 use crate::outcome::{Decline, Role, Summary};
 use crate::progress::{Counters, Event, Peer, Progress, Trust};
-use crate::secure::{Channel, Fingerprint, Identity, Tls, plain};
+use crate::prompt::{Answer, Caller, Prompt, Proposal};
+use crate::secure::{Channel, Fingerprint, Peers, Tls, plain};
 use crate::session::{
-    FIRST_WORDS, Link, Opening, Ours, PING_INTERVAL, hear_offer, opening, say, say_last,
+    Desk, FIRST_WORDS, LetIn, Link, Opening, Ours, PING_INTERVAL, hear_offer, let_in, opening, say,
+    say_last, turn_away,
 };
 use crate::store::{Access, Store};
 use crate::text::Text;
@@ -34,7 +36,7 @@ use crate::wire::{Accept, Hello, Join, LaneSecret, Message, Offer, limits};
 
 use super::cancel::Cancel;
 use super::next_session;
-use super::options::ReceiveOptions;
+use super::options::{Device, ReceiveOptions};
 
 use session::{Parts, Receiving};
 
@@ -64,6 +66,11 @@ impl fmt::Debug for Receiver {
 struct Shared {
     tls: Tls,
     fingerprint: Fingerprint,
+    peers: Peers,
+    desk: Arc<Desk>,
+    prompt: Arc<dyn Prompt>,
+    /// Those who are not paired, and whose offers the user does not want to be asked about.
+    unasked: Mutex<HashSet<Fingerprint>>,
     store: Arc<Store>,
     options: ReceiveOptions,
     connections: AtomicUsize,
@@ -87,8 +94,11 @@ struct State {
 }
 
 impl Receiver {
-    /// Opens the receive directory, and listens.
-    pub fn bind(identity: &Identity, options: ReceiveOptions) -> Result<Self> {
+    /// Opens the receive directory, and listens. What only a person can do, `prompt` does.
+    pub fn bind(device: &Device, options: ReceiveOptions, prompt: Arc<dyn Prompt>) -> Result<Self> {
+        let identity = &device.identity;
+        // Said now, and not to the first sender.
+        device.peers.list()?;
         let store = Store::open(&options.dir)?;
         let listener = listen(options.listen)?;
         let (woken, wake) = rustix::pipe::pipe().map_err(|e| Error::Listen {
@@ -100,6 +110,10 @@ impl Receiver {
             shared: Arc::new(Shared {
                 tls: Tls::new(identity)?,
                 fingerprint: identity.fingerprint(),
+                peers: device.peers.clone(),
+                desk: Arc::default(),
+                prompt,
+                unasked: Mutex::default(),
                 store,
                 options,
                 connections: AtomicUsize::new(0),
@@ -378,20 +392,17 @@ impl Shared {
         progress: &Arc<dyn Progress>,
         cancel: &Cancel,
     ) -> Result<()> {
-        let ours = Ours {
-            fingerprint: self.fingerprint,
-            name: &self.options.name,
-            open: self.options.open,
+        let Some((peer, offer)) = self.proposal(&mut channel, hello, progress)? else {
+            return Ok(());
         };
-        let (peer, offer) = hear_offer(&mut channel, hello, ours)?;
         let Some(_running) = Running::new(self) else {
             // It may be this sender's last session that is in its own way.
             (self.end_dead_twins(channel.fingerprint))();
-            return decline(&mut channel, Decline::Busy);
+            return turn_away(&mut channel, &peer.caller(), Decline::Busy);
         };
         if offer.chunk_size != CHUNK_SIZE || offer.lanes == 0 {
             let what = Text::new(format!("chunks of {} bytes", offer.chunk_size));
-            return decline(&mut channel, Decline::Unsupported(what));
+            return turn_away(&mut channel, &peer.caller(), Decline::Unsupported(what));
         }
         let access = Access {
             owner: channel.fingerprint.0,
@@ -401,7 +412,7 @@ impl Shared {
             Ok(store) => store,
             Err(e) => {
                 let what = Text::new(crate::error::reason(&e));
-                return decline(&mut channel, Decline::Store(what));
+                return turn_away(&mut channel, &peer.caller(), Decline::Store(what));
             }
         };
         let ended = self.session(channel, &peer, &offer, store, progress, cancel);
@@ -415,6 +426,88 @@ impl Shared {
             }
         }
         Ok(())
+    }
+
+    /// Lets the sender in, and hears what it offers. None where it came to be let in, and no more.
+    fn proposal(
+        &self,
+        channel: &mut Channel,
+        hello: &Hello,
+        progress: &Arc<dyn Progress>,
+    ) -> Result<Option<(Peer, Offer)>> {
+        let asks = self.options.ask && !self.is_unasked(channel.fingerprint);
+        let ours = Ours {
+            fingerprint: self.fingerprint,
+            name: &self.options.name,
+            open: self.options.open,
+            asks,
+            peers: &self.peers,
+        };
+        let LetIn { peer, unasked } =
+            let_in(channel, hello, ours, &self.desk, &self.prompt, |caller| {
+                progress.event(&Event::Paired {
+                    caller,
+                    role: Role::Receiver,
+                });
+            })?;
+        let asks = asks && !unasked;
+        let caller = peer.caller();
+        if asks && !self.prompt.can_decide() {
+            return turn_away(channel, &caller, Decline::Unattended);
+        }
+        let Some(offer) = hear_offer(channel)? else {
+            return Ok(None);
+        };
+        if asks {
+            self.ask(channel, caller, peer.trust, &offer)?;
+        }
+        Ok(Some((peer, offer)))
+    }
+
+    /// Asks the user about an offer.
+    fn ask(
+        &self,
+        channel: &mut Channel,
+        caller: Caller,
+        trust: Trust,
+        offer: &Offer,
+    ) -> Result<()> {
+        let Some(contents) = &offer.contents else {
+            return Err(Error::protocol(caller.addr, "an offer that says nothing"));
+        };
+        let proposal = Proposal {
+            caller,
+            files: contents.files,
+            bytes: contents.bytes,
+            first: contents.first.to_string(),
+            named: contents.named,
+            dir: self.options.dir.clone(),
+            free: self.store.free(),
+        };
+        match self.prompt.decide(&proposal) {
+            Some(Answer::Yes) => {}
+            Some(Answer::Always) if trust == Trust::Paired => self.peers.update(|all| {
+                let fingerprint = channel.fingerprint;
+                if let Some(known) = all.iter_mut().find(|k| k.fingerprint == fingerprint) {
+                    known.unasked = true;
+                }
+                Ok(())
+            })?,
+            Some(Answer::Always) => {
+                let mut unasked = self.unasked.lock().unwrap_or_else(PoisonError::into_inner);
+                unasked.insert(channel.fingerprint);
+            }
+            Some(Answer::No) => {
+                return turn_away(channel, &proposal.caller, Decline::Refused);
+            }
+            None => return turn_away(channel, &proposal.caller, Decline::Unattended),
+        }
+        Ok(())
+    }
+
+    fn is_unasked(&self, fingerprint: Fingerprint) -> bool {
+        let unasked = self.unasked.lock().unwrap_or_else(PoisonError::into_inner);
+        unasked.contains(&fingerprint)
     }
 
     fn session(
@@ -476,12 +569,6 @@ impl Shared {
         }
         ended
     }
-}
-
-fn decline(channel: &mut Channel, reason: Decline) -> Result<()> {
-    let peer = channel.peer;
-    say_last(channel, &Message::Declined(reason.clone()))?;
-    Err(Error::Declined { peer, reason })
 }
 
 fn secret() -> Result<LaneSecret> {

@@ -193,7 +193,7 @@ pub(super) fn connect(
     expected: crate::secure::Fingerprint,
     secret: crate::wire::LaneSecret,
 ) -> Result<Channel> {
-    let mut channel = super::dial(tls, addr)?;
+    let mut channel = super::dial::dial(tls, addr)?;
     if channel.fingerprint != expected {
         return Err(Error::protocol(addr, "a lane leads to another device"));
     }
