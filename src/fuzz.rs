@@ -14,7 +14,9 @@ use std::time::SystemTime;
 
 use crate::entry::Time;
 use crate::relpath::{MAX_DEPTH, MAX_NAME_BYTES, MAX_PATH_BYTES, RelPath};
+use crate::secure::{device_name, format, parse};
 use crate::store::{Access, Store};
+use crate::text::Text;
 use crate::wire::{
     FRAME_HEADER_BYTES, Frame, Message, PREAMBLE_BYTES, Preamble, decode, encode, limits,
     read_frame, write_chunk_header, write_message,
@@ -208,4 +210,22 @@ pub fn partials(scratch: &Path, bytes: &[u8]) {
         _ => false,
     };
     assert_eq!(mark.exists(), other_start || !sync);
+}
+
+/// The list of paired machines: what is read can be written, and is read again as the same, and
+/// no two machines could be taken for each other.
+pub fn peers(bytes: &[u8]) {
+    let text = String::from_utf8_lossy(bytes);
+    let Ok(all) = parse(&text) else {
+        return;
+    };
+    let again = format(&all).unwrap();
+    assert_eq!(parse(&again).unwrap(), all);
+    for (n, known) in all.iter().enumerate() {
+        assert_eq!(device_name(&Text::new(known.name.as_str())), known.name);
+        for other in &all[..n] {
+            assert_ne!(known.name, other.name);
+            assert_ne!(known.fingerprint, other.fingerprint);
+        }
+    }
 }

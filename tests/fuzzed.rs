@@ -46,7 +46,7 @@ const NUMBERS: [u64; 17] = [
 ];
 
 /// What has a meaning in a path or a text.
-const WORDS: [&[u8]; 11] = [
+const WORDS: [&[u8]; 16] = [
     b"/",
     b"..",
     b"/../",
@@ -58,6 +58,11 @@ const WORDS: [&[u8]; 11] = [
     b".xfer-00112233445566778899aaBBccddeeff.partial",
     b"sub/",
     b"link/x",
+    b"\"",
+    b"\n",
+    b"\\u001b",
+    "\u{202e}".as_bytes(),
+    b"laptop",
 ];
 
 /// A generator of numbers: xorshift64*.
@@ -201,6 +206,11 @@ fn places() -> Vec<Place> {
             enter: |bytes| SCRATCH.with(|scratch| fuzz::partials(scratch.path(), bytes)),
             seeds: records(),
         },
+        Place {
+            name: "peers",
+            enter: fuzz::peers,
+            seeds: vec![peers()],
+        },
     ]
 }
 
@@ -223,6 +233,20 @@ fn records() -> Vec<Vec<u8>> {
         records.push([&[flags], &version[..], &owner, &text("a start")].concat());
     }
     records
+}
+
+/// A list of two machines.
+fn peers() -> Vec<u8> {
+    let peer = |name: &str, digits: &str, rest: &str| {
+        let fingerprint = digits.repeat(32);
+        format!(
+            "[[peer]]\nname = \"{name}\"\nfingerprint = \"{fingerprint}\"\nmay-send = true\n\
+             may-receive = false\nseen = 1700000000\n{rest}"
+        )
+    };
+    let laptop = peer("laptop", "0a", "unasked = true\n");
+    let desktop = peer("der große 😀", "b1", "address = \"[fe80::1%2]:9090\"\n");
+    format!("# Paired.\nversion = 1\n\n{laptop}\n{desktop}").into_bytes()
 }
 
 /// A number from the environment.
@@ -303,6 +327,11 @@ fn relpath() {
 #[test]
 fn partials() {
     fuzzed("partials");
+}
+
+#[test]
+fn peers_file() {
+    fuzzed("peers");
 }
 
 /// Not a test: the seeds, as files for cargo-fuzz.
