@@ -141,6 +141,11 @@ pub enum Error {
         /// The name that the peer gives itself.
         name: String,
     },
+    /// A connection that had not begun anything was closed, because there were too many.
+    Displaced {
+        /// From where.
+        peer: SocketAddr,
+    },
     /// The connection broke.
     Lost {
         /// Where.
@@ -168,6 +173,11 @@ pub enum Error {
         peer: SocketAddr,
         /// Its words.
         why: String,
+    },
+    /// The system would not start a thread.
+    Thread {
+        /// What it said.
+        source: io::Error,
     },
     /// What was stored could not be brought to disk.
     Sync {
@@ -285,6 +295,9 @@ impl fmt::Display for Error {
                 "the code does not fit: it was mistyped, or another machine stands between this \
                  one and {name}"
             ),
+            Self::Displaced { peer } => {
+                write!(f, "{peer} had to make room for newer connections")
+            }
             Self::Lost { peer, source } => {
                 write!(f, "lost the connection to {peer}: {}", reason(source))
             }
@@ -293,6 +306,7 @@ impl fmt::Display for Error {
             }
             Self::Protocol { peer, what } => write!(f, "{peer} broke the protocol: {what}"),
             Self::Aborted { peer, why } => write!(f, "{peer} ended it: {why}"),
+            Self::Thread { source } => write!(f, "cannot start a thread: {}", reason(source)),
             Self::Sync { path, source } => write!(
                 f,
                 "what was received into {} could not be brought to disk: {}",
@@ -312,6 +326,7 @@ impl std::error::Error for Error {
             | Self::Connect { source, .. }
             | Self::Listen { source, .. }
             | Self::Lost { source, .. }
+            | Self::Thread { source }
             | Self::Sync { source, .. } => Some(source),
             _ => None,
         }

@@ -49,6 +49,8 @@ pub struct Peer {
     pub fingerprint: String,
     /// Why it was let in.
     pub trust: Trust,
+    /// Whether it was paired with just now.
+    pub is_new: bool,
 }
 
 impl Peer {
@@ -92,6 +94,11 @@ pub enum Event<'a> {
     Waiting {
         /// The receiver.
         peer: &'a Peer,
+    },
+    /// The receiver cannot accept connections for now. It says so once, and tries again.
+    NotAccepting {
+        /// Why.
+        error: &'a Error,
     },
     /// The sender is connecting.
     Connecting {

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 /// The lowest layer, bottom up: each may use those before it.
 const BASE: [&str; 9] = [
-    "text", "relpath", "digest", "outcome", "entry", "error", "progress", "prompt", "confine",
+    "text", "relpath", "digest", "outcome", "entry", "error", "prompt", "progress", "confine",
 ];
 
 /// The modules above it, and which of each other they may use.

@@ -54,8 +54,8 @@ pub(crate) fn run(args: Pair, loudness: &Loudness) -> Result<Code, Wrong> {
     let result = device
         .and_then(|device| xfer::engine::pair(&device, &to, &name, &person, &progress, &cancel));
     Ok(match result {
-        Ok((peer, is_new)) => {
-            if !is_new {
+        Ok(peer) => {
+            if !peer.is_new {
                 let text = format!("{} takes what this machine sends already.", peer.name);
                 ui.say([Line::Result(text)]);
             }

@@ -57,6 +57,10 @@ pub(crate) struct Recv {
     #[arg(long)]
     no_sync: bool,
 
+    /// How many senders may be at work at once; the others are told to come again [default: 64]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    max_sessions: Option<u16>,
+
     /// What this machine calls itself [default: its host name]
     #[arg(long, value_name = "NAME", value_parser = parse_name)]
     name: Option<String>,
@@ -73,6 +77,7 @@ impl Recv {
             open: self.open,
             ask: self.ask,
             sync: !self.no_sync,
+            max_sessions: self.max_sessions.map_or(default.max_sessions, usize::from),
             ..default
         }
     }

@@ -15,6 +15,8 @@ pub const DEFAULT_PORT: u16 = 9090;
 pub(super) const DEFAULT_MAX_LANES: u16 = 4;
 /// How many entries a receiver lets a sender announce ahead of their outcomes.
 pub const DEFAULT_WINDOW: u32 = 16_384;
+/// How many sessions a receiver has at once.
+pub const DEFAULT_MAX_SESSIONS: usize = 64;
 /// How long a sender keeps trying after a connection is lost.
 pub const DEFAULT_RETRY: Duration = Duration::from_secs(60);
 
@@ -97,6 +99,8 @@ pub struct ReceiveOptions {
     pub ask: bool,
     /// Whether to bring everything to disk before a session counts as done.
     pub sync: bool,
+    /// How many sessions there may be at once.
+    pub max_sessions: usize,
     /// How many lanes a session may have at most.
     pub lanes: u16,
     /// How many entries may be announced that have no outcome yet.
@@ -113,6 +117,7 @@ impl Default for ReceiveOptions {
             open: false,
             ask: false,
             sync: true,
+            max_sessions: DEFAULT_MAX_SESSIONS,
             lanes: crate::wire::limits::MAX_LANES,
             window: DEFAULT_WINDOW,
         }

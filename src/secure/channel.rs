@@ -38,8 +38,10 @@ pub struct Channel {
 }
 
 impl Channel {
-    /// From now on, all that goes over the socket either way is added to `counters`.
-    pub fn count_wire(&mut self, counters: Arc<Counters>) {
+    /// From now on it carries a session: it gets the room that this needs, and all that goes
+    /// over the socket either way is added to `counters`.
+    pub fn carry(&mut self, counters: Arc<Counters>) {
+        self.reader.widen();
         self.reader.counters = Some(counters.clone());
         self.writer.counters = Some(counters);
     }

@@ -13,8 +13,7 @@ use rustls::unbuffered::{ConnectionState, EncodeError, EncodeTlsData, Unbuffered
 use rustls::{CommonState, ConnectionTrafficSecrets, ExtractedSecrets};
 
 use super::channel::{Rekey, Shared};
-use super::reader::BUFFER_BYTES;
-use super::record::{Keys, record_len};
+use super::record::{Keys, MAX_RECORD_BYTES, record_len};
 use super::timed::Timed;
 use super::tls::ALPN;
 use super::{Channel, Closer, Fingerprint, Reader, Writer};
@@ -105,7 +104,7 @@ impl End for UnbufferedServerConnection {
 /// Makes a channel of a connection whose preambles are exchanged.
 pub(super) fn run<E: End>(
     mut end: E,
-    stream: TcpStream,
+    stream: Arc<TcpStream>,
     deadline: Timed<'_>,
     preambles: Preambles,
     [local, peer]: [SocketAddr; 2],
@@ -133,7 +132,6 @@ pub(super) fn run<E: End>(
 
     stream.set_read_timeout(None)?;
     stream.set_write_timeout(None)?;
-    let stream = Arc::new(stream);
     let shared = Arc::new(Shared::new(rekey));
     let (rx, tx) = (Keys::new(secrets.rx)?, Keys::new(secrets.tx)?);
     Ok(Channel {
@@ -184,15 +182,15 @@ struct Input {
 impl Input {
     fn new() -> Self {
         Self {
-            buf: vec![0; BUFFER_BYTES].into(),
+            buf: vec![0; MAX_HANDSHAKE_BYTES + MAX_RECORD_BYTES].into(),
             start: 0,
             given: 0,
             end: 0,
         }
     }
 
-    /// Gives one more record to rustls, when it has come. There is always room for it, as
-    /// [`MAX_HANDSHAKE_BYTES`] is far less than the buffer has.
+    /// Gives one more record to rustls, when it has come. There is always room for it behind
+    /// [`MAX_HANDSHAKE_BYTES`].
     fn give_record(&mut self, stream: &mut Timed<'_>) -> Result<(), Failure> {
         let len = loop {
             match record_len(&self.buf[self.given..self.end])? {

@@ -234,8 +234,8 @@ fn closing_frees_both_halves() {
 fn both_count_what_goes_over_the_wire() {
     let (mut a, mut b) = channels();
     let (at_a, at_b) = (Arc::new(Counters::default()), Arc::new(Counters::default()));
-    a.count_wire(at_a.clone());
-    b.count_wire(at_b.clone());
+    a.carry(at_a.clone());
+    b.carry(at_b.clone());
     exchange_both(a, b, &pattern(100_000), 1_000);
     let n = Counters::get(&at_a.bytes_wire);
     // Seven records each way, and the close.

@@ -4,7 +4,7 @@
 //! trust each other.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::digest::Algorithm;
 use crate::error::{Error, Result};
@@ -14,11 +14,11 @@ use crate::prompt::{Caller, Prompt};
 use crate::secure::{Channel, Fingerprint, Known, Peers, Sides, device_name, now, trust};
 use crate::text::Text;
 use crate::wire::{
-    Accept, Frame, Hello, Join, Message, Offer, Preambles, read_frame, write_message,
+    Accept, Hello, Join, Message, Offer, Preambles, read_first_message, write_message,
 };
 
 use super::desk::Desk;
-use super::link::wire_error;
+use super::link::{LAST_WORDS, wire_error};
 use super::pair::{as_receiver, as_sender, turn_away};
 
 /// How long each of the first messages may take.
@@ -64,17 +64,20 @@ pub(crate) fn say(channel: &mut Channel, message: &Message) -> Result<()> {
         .map_err(|source| Error::Lost { peer, source })
 }
 
-/// Says a last thing and closes, so that the peer hears it.
+/// Says a last thing and closes, so that the peer hears it. It has little time to.
 pub(crate) fn say_last(channel: &mut Channel, message: &Message) -> Result<()> {
     say(channel, message)?;
     // The peer may be gone, or may not wait for the end: it has been told all there is.
     if channel.writer.finish().is_ok() {
+        let deadline = Instant::now() + LAST_WORDS;
+        channel.reader.set_deadline(Some(deadline));
         let _ = channel.reader.drain();
     }
     Ok(())
 }
 
-/// Reads the next message, as one of the first.
+/// Reads the next message, as one of the first. However slowly it comes, it must be there in
+/// [`FIRST_WORDS`].
 pub(crate) fn hear(channel: &mut Channel) -> Result<Message> {
     hear_within(channel, FIRST_WORDS)
 }
@@ -82,16 +85,14 @@ pub(crate) fn hear(channel: &mut Channel) -> Result<Message> {
 /// Reads the next message, for which there is so much time.
 pub(super) fn hear_within(channel: &mut Channel, time: Duration) -> Result<Message> {
     let peer = channel.peer;
-    let lost = |source| Error::Lost { peer, source };
-    channel.reader.set_timeout(Some(time)).map_err(lost)?;
-    match read_frame(&mut channel.reader, &mut Vec::new()) {
-        Ok(Frame::Message(Message::Abort(why))) => Err(Error::Aborted {
+    channel.reader.set_deadline(Some(Instant::now() + time));
+    match read_first_message(&mut channel.reader) {
+        Ok(Message::Abort(why)) => Err(Error::Aborted {
             peer,
             why: why.to_string(),
         }),
-        Ok(Frame::Message(message)) => Ok(message),
-        Ok(Frame::Chunk(_)) => Err(Error::protocol(peer, "a chunk before its session")),
-        Err(error) => Err(wire_error(peer, error)),
+        Ok(message) => Ok(message),
+        Err(error) => Err(wire_error(peer, error, FIRST_WORDS)),
     }
 }
 
@@ -142,6 +143,7 @@ fn peer_of(caller: Caller, trust: Trust) -> Peer {
         addr: caller.addr,
         fingerprint: caller.fingerprint,
         trust,
+        is_new: false,
     }
 }
 
@@ -152,12 +154,11 @@ fn namesake<'a>(all: &'a [Known], channel: &Channel, name: &str) -> Option<&'a K
 }
 
 /// The sender's side, which dials: greets the receiver, and pairs with it where that is needed.
-/// Nothing of what is to be sent is told. Events are heard by `paired`.
+/// Nothing of what is to be sent is told.
 pub(crate) fn greet(
     channel: &mut Channel,
     ours: Ours<'_>,
     prompt: &Arc<dyn Prompt>,
-    paired: impl FnOnce(&Caller),
 ) -> Result<Greeted> {
     let all = ours.peers.list()?;
     let known = all
@@ -178,12 +179,13 @@ pub(crate) fn greet(
     }
     let mut caller = caller(channel, &theirs);
     let sides = Sides::new(ours.open, known.is_some(), &theirs);
+    let mut is_new = false;
     let trust = match trust(ours.fingerprint, channel, sides) {
         Some(trust) => trust,
         None => {
             caller = namesake_is_alarm(channel, &all, caller)?;
             as_sender(channel, ours, &caller, prompt)?;
-            paired(&caller);
+            is_new = true;
             Trust::Paired
         }
     };
@@ -201,7 +203,10 @@ pub(crate) fn greet(
         _ => caller = namesake_is_alarm(channel, &all, caller)?,
     }
     Ok(Greeted {
-        peer: peer_of(caller, trust),
+        peer: Peer {
+            is_new,
+            ..peer_of(caller, trust)
+        },
         asks: theirs.asks,
         prefers: theirs.prefers,
     })
@@ -285,13 +290,13 @@ pub(crate) struct LetIn {
 }
 
 /// The receiver's side, which listens: greets the sender, and pairs with it where that is needed.
+/// `stays` is called when it is one of the few that wait for that.
 pub(crate) fn let_in(
     channel: &mut Channel,
     theirs: &Hello,
     ours: Ours<'_>,
-    desk: &Arc<Desk>,
-    prompt: &Arc<dyn Prompt>,
-    paired: impl FnOnce(&Caller),
+    desk: (&Arc<Desk>, &Arc<dyn Prompt>),
+    stays: impl FnOnce(),
 ) -> Result<LetIn> {
     let all = match ours.peers.list() {
         Ok(all) => all,
@@ -321,14 +326,15 @@ pub(crate) fn let_in(
     let sides = Sides::new(ours.open, known.is_some(), theirs);
     let trust = trust(ours.fingerprint, channel, sides);
     let is_known = matches!(trust, Some(Trust::SameUser | Trust::Paired));
+    let mut is_new = false;
     if !is_known && namesake(&all, channel, &caller.name).is_some() {
         return turn_away(channel, &caller, Decline::NameTaken);
     }
     let trust = match trust {
         Some(trust) => trust,
         None => {
-            as_receiver(channel, ours, &caller, desk, prompt)?;
-            paired(&caller);
+            as_receiver(channel, ours, &caller, desk, stays)?;
+            is_new = true;
             Trust::Paired
         }
     };
@@ -339,7 +345,10 @@ pub(crate) fn let_in(
         note(ours.peers, channel.fingerprint, |_| {});
     }
     Ok(LetIn {
-        peer: peer_of(caller, trust),
+        peer: Peer {
+            is_new,
+            ..peer_of(caller, trust)
+        },
         unasked,
     })
 }

@@ -14,7 +14,7 @@ pub(crate) use hello::{
     FIRST_WORDS, Greeted, LetIn, Opening, Ours, greet, hear_offer, join, let_in, offer, opening,
     say, say_last,
 };
-pub(crate) use link::{Link, SILENCE, Stop};
+pub(crate) use link::{LAST_WORDS, Link, SILENCE, Stop};
 pub(crate) use outbox::PING_INTERVAL;
 pub(crate) use pair::turn_away;
 pub(crate) use rules::SenderRules;

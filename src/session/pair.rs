@@ -81,13 +81,14 @@ pub(super) fn as_receiver(
     channel: &mut Channel,
     ours: Ours<'_>,
     caller: &Caller,
-    desk: &Arc<Desk>,
-    prompt: &Arc<dyn Prompt>,
+    (desk, prompt): (&Arc<Desk>, &Arc<dyn Prompt>),
+    stays: impl FnOnce(),
 ) -> Result<()> {
     let mut place = match desk.enter(caller.clone()) {
         Ok(place) => place,
         Err(reason) => return turn_away(channel, caller, reason),
     };
+    stays();
     for n in 0..TRIES {
         if let Err(reason) = place.show(prompt)? {
             let reason = match reason {

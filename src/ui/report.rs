@@ -109,6 +109,7 @@ impl Report {
                 "Waiting for the user of {} to say yes",
                 peer.name
             ))),
+            Event::NotAccepting { error } => lines.push(Trouble(format!("For now: {error}"))),
             Event::Refused { peer, error } => lines.extend(self.refused(peer.ip(), error)),
             Event::Started {
                 session,
@@ -324,6 +325,7 @@ mod tests {
                 addr: addr(),
                 fingerprint: "ab12".to_owned(),
                 trust: Trust::Open,
+                is_new: false,
             };
             self.hear(&Event::Started {
                 session: 1,

@@ -21,7 +21,7 @@ use super::super::options::{Address, Device};
 const CONNECT: Duration = Duration::from_secs(10);
 
 /// Makes this machine and a receiver know each other, so that this one may send to it from then
-/// on. Says who it is, and whether they did not know each other before.
+/// on. Says who it is.
 pub fn pair(
     device: &Device,
     to: &Address,
@@ -29,7 +29,7 @@ pub fn pair(
     prompt: &Arc<dyn Prompt>,
     progress: &Arc<dyn Progress>,
     cancel: &Cancel,
-) -> Result<(Peer, bool)> {
+) -> Result<Peer> {
     let dialer = Dialer {
         tls: Tls::new(&device.identity)?,
         peers: &device.peers,
@@ -66,18 +66,17 @@ pub(super) struct Dialed {
 impl Dialer<'_> {
     /// Connects to a receiver, and pairs with it where that is needed.
     pub(super) fn dial(&self, to: &Address, name: &str, open: bool) -> Result<Dialed> {
-        self.greet(to, name, open, true).map(|(dialed, _)| dialed)
+        self.greet(to, name, open, true)
     }
 
-    fn pair(&self, to: &Address, name: &str) -> Result<(Peer, bool)> {
+    fn pair(&self, to: &Address, name: &str) -> Result<Peer> {
         // With a code to prove who is there, it does not matter who was there before.
-        let (mut dialed, is_new) = self.greet(to, name, false, false)?;
+        let mut dialed = self.greet(to, name, false, false)?;
         let _ = say_last(&mut dialed.channel, &Message::Leave(()));
-        Ok((dialed.greeted.peer, is_new))
+        Ok(dialed.greeted.peer)
     }
 
-    /// Says too whether it was paired with just now.
-    fn greet(&self, to: &Address, name: &str, open: bool, alarm: bool) -> Result<(Dialed, bool)> {
+    fn greet(&self, to: &Address, name: &str, open: bool, alarm: bool) -> Result<Dialed> {
         let (mut channel, addr) = self.connect(to)?;
         let closer = channel.closer.clone();
         let cancel = self.cancel.on_cancel(move || closer.close());
@@ -91,21 +90,19 @@ impl Dialer<'_> {
             asks: false,
             peers: self.peers,
         };
-        let mut is_new = false;
-        let greeted = greet(&mut channel, ours, self.prompt, |caller| {
-            is_new = true;
+        let greeted = greet(&mut channel, ours, self.prompt)?;
+        if greeted.peer.is_new {
             self.progress.event(&Event::Paired {
-                caller,
+                caller: &greeted.peer.caller(),
                 role: Role::Sender,
             });
-        })?;
-        let dialed = Dialed {
+        }
+        Ok(Dialed {
             channel,
             addr,
             greeted,
             cancel,
-        };
-        Ok((dialed, is_new))
+        })
     }
 
     /// The machine must be the one that was meant, and, with `alarm`, the one that was there

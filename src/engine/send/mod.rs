@@ -35,8 +35,8 @@ use crate::wire::{
 };
 
 use super::cancel::Cancel;
-use super::next_session;
 use super::options::{Device, SendOptions};
+use super::{next_session, spawn};
 
 use announce::{Credits, SharedCounters};
 use dial::{Dialed, Dialer};
@@ -173,7 +173,7 @@ impl Sender<'_> {
         } = self.dialer.dial(to, name, *open)?;
         let peer = &greeted.peer;
         let counters = Arc::new(Counters::default());
-        channel.count_wire(counters.clone());
+        channel.carry(counters.clone());
         let mut time = FIRST_WORDS;
         let mut contents = None;
         if greeted.asks {
@@ -360,29 +360,33 @@ impl Sending<'_> {
         // A peer that stops reading must not hold its session up for ever.
         let _ = writer.set_timeout(Some(SILENCE));
         let summary = thread::scope(|scope| {
-            scope.spawn(|| self.link.write(&mut writer, PING_INTERVAL, || None));
             let (to_announce, steps) = announce::steps();
-            scope.spawn(move || announce::walk(self.roots, self.counters, &to_announce));
-            scope.spawn(move || self.announce(&steps));
-            for _ in 0..lanes {
-                scope.spawn(
-                    move || match lane::connect(tls, addr, fingerprint, accept.secret) {
-                        Ok(mut channel) => {
-                            channel.count_wire(self.counters.clone());
-                            self.link.add_lane(channel.closer.clone());
-                            self.lane(channel);
-                        }
-                        // The session that it would join is gone, or about to be: a lost
-                        // connection like any other.
-                        Err(Error::Aborted { peer, .. }) => self.link.fail(Error::Lost {
-                            peer,
-                            source: std::io::ErrorKind::ConnectionReset.into(),
-                        }),
-                        Err(error) => self.link.fail(error),
-                    },
-                );
+            let write = || self.link.write(&mut writer, PING_INTERVAL, || None);
+            let walk = move || announce::walk(self.roots, self.counters, &to_announce);
+            let lane = move || match lane::connect(tls, addr, fingerprint, accept.secret) {
+                Ok(mut channel) => {
+                    channel.carry(self.counters.clone());
+                    self.link.add_lane(channel.closer.clone());
+                    self.lane(channel);
+                }
+                // The session that it would join is gone, or about to be: a lost connection like
+                // any other.
+                Err(Error::Aborted { peer, .. }) => self.link.fail(Error::Lost {
+                    peer,
+                    source: std::io::ErrorKind::ConnectionReset.into(),
+                }),
+                Err(error) => self.link.fail(error),
+            };
+            let spawned = spawn(scope, "writer", write)
+                .and_then(|()| spawn(scope, "walk", walk))
+                .and_then(|()| spawn(scope, "announcer", move || self.announce(&steps)))
+                .and_then(|()| (0..lanes).try_for_each(|_| spawn(scope, "lane", lane)));
+            if let Err(error) = spawned {
+                self.link.fail(error);
             }
-            self.listen(&mut reader)
+            let summary = self.listen(&mut reader);
+            self.link.close_all();
+            summary
         });
         self.link.result()?;
         summary.ok_or_else(|| Error::protocol(self.link.peer, "an end without a summary"))
@@ -391,34 +395,25 @@ impl Sending<'_> {
     /// Handles what the receiver says, to its end.
     fn listen(&self, reader: &mut Reader) -> Option<Summary> {
         let mut buffer = Vec::new();
-        let timeout = reader.set_timeout(Some(SILENCE));
         let mut summary = None;
-        let ended = timeout
-            .map_err(|source| Error::Lost {
-                peer: self.link.peer,
-                source,
-            })
-            .and_then(|()| {
-                loop {
-                    match read_frame(reader, &mut buffer) {
-                        Ok(Frame::Message(message)) => match self.hear(message) {
-                            Ok(None) => {}
-                            Ok(Some(end)) => {
-                                summary = Some(end);
-                                break Ok(());
-                            }
-                            Err(error) => break Err(error),
-                        },
-                        Ok(Frame::Chunk(_)) => {
-                            break Err(Error::protocol(
-                                self.link.peer,
-                                "a chunk from the receiver",
-                            ));
-                        }
-                        Err(error) => break Err(self.link.wire_error(error)),
+        let ended = loop {
+            // Only a whole message is a sign of life.
+            reader.set_deadline(Some(Instant::now() + SILENCE));
+            match read_frame(reader, &mut buffer) {
+                Ok(Frame::Message(message)) => match self.hear(message) {
+                    Ok(None) => {}
+                    Ok(Some(end)) => {
+                        summary = Some(end);
+                        break Ok(());
                     }
+                    Err(error) => break Err(error),
+                },
+                Ok(Frame::Chunk(_)) => {
+                    break Err(self.broken("a chunk from the receiver"));
                 }
-            });
+                Err(error) => break Err(self.link.wire_error(error)),
+            }
+        };
         match ended {
             Ok(()) => {
                 self.link.outbox.close();
@@ -427,6 +422,7 @@ impl Sending<'_> {
             Err(error) => self.link.fail(error),
         }
         // What still comes says nothing any more; the peer's end says that it has heard ours.
+        reader.set_deadline(Some(Instant::now() + SILENCE));
         let _ = reader.drain();
         self.link.heard_end();
         summary
