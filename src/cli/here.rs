@@ -1,6 +1,6 @@
 //! What there is to know about this machine: its name, its addresses, where its state is kept.
 //!
-//! Must not change anything.
+//! Must not change anything but where its state is kept, which is made on first use.
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
@@ -47,6 +47,13 @@ fn dirs() -> xfer::Result<ProjectDirs> {
         path: PathBuf::from("~/.config/xfer"),
         what: "cannot be found, because there is no home directory".to_owned(),
     })
+}
+
+/// Where whom this machine knows is kept, made where it is missing; none where it cannot be.
+pub(crate) fn data_dir() -> Option<PathBuf> {
+    let dir = dirs().ok()?.data_local_dir().to_path_buf();
+    Peers::in_dir(&dir).make_dir().ok()?;
+    Some(dir)
 }
 
 /// The addresses by which whoever listens at `addr` can be reached, best first.

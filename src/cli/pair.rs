@@ -39,7 +39,8 @@ pub(crate) struct Pair {
 
 /// Pairs, unless they are already.
 pub(crate) fn run(args: Pair, loudness: &Loudness) -> Result<Code, Wrong> {
-    let ui = Ui::start(loudness.settings(|error| hints::for_error(error, Role::Sender)));
+    let ui = Ui::new(loudness.settings(|error| hints::for_error(error, Role::Sender)));
+    ui.start();
     let cancel = Cancel::new();
     let person = Person::new(&ui, &cancel, args.code.given());
     let device = here::device();

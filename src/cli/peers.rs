@@ -94,7 +94,8 @@ fn lines(known: &Known) -> [String; 2] {
 
 /// Does something that ends well or not.
 fn say(loudness: &Loudness, what: impl FnOnce(&Ui) -> xfer::Result<bool>) -> Code {
-    let ui = Ui::start(loudness.settings(|error| hints::for_error(error, Role::Receiver)));
+    let ui = Ui::new(loudness.settings(|error| hints::for_error(error, Role::Receiver)));
+    ui.start();
     let result = what(&ui);
     match result {
         Ok(done) => {

@@ -8,8 +8,9 @@ use std::sync::Arc;
 
 use clap::Args;
 use xfer::Error;
+use xfer::confine::{Confined, confine};
 use xfer::engine::{Cancel, ReceiveOptions, Receiver};
-use xfer::outcome::{Role, Summary};
+use xfer::outcome::Role;
 use xfer::progress::Progress;
 
 use super::exit::{Code, conclude};
@@ -84,29 +85,59 @@ impl Recv {
 
 /// Receives, until Ctrl-C or the end of the only session.
 pub(crate) fn run(args: Recv, loudness: &Loudness) -> Code {
-    let ui = Ui::start(loudness.settings(|error| hints::for_error(error, Role::Receiver)));
+    let ui = Ui::new(loudness.settings(|error| hints::for_error(error, Role::Receiver)));
     let cancel = Cancel::new();
+    let ready = prepare(args.into_options(), loudness.verbose, &ui, &cancel);
+    // Threads that were there before would not be confined.
+    ui.start();
     signals::watch(&ui, &cancel);
-    let result = receive(args.into_options(), &ui, &cancel);
+    let result = ready.and_then(|(receiver, words)| {
+        ui.say(words);
+        let progress: Arc<dyn Progress> = Arc::clone(&ui) as _;
+        receiver.run(&progress, &cancel)
+    });
     conclude(&ui, Role::Receiver, result, &cancel)
 }
 
-fn receive(
+// A receiver that listens and has given up what it does not need, and what is to be said then.
+fn prepare(
     options: ReceiveOptions,
+    verbose: bool,
     ui: &Arc<Ui>,
     cancel: &Cancel,
-) -> xfer::Result<Option<Summary>> {
+) -> xfer::Result<(Receiver, Vec<Line>)> {
     check(&options.dir)?;
-    let (dir, open) = (options.dir.clone(), options.open);
+    let dir = options.dir.canonicalize();
+    let (dir, open) = (dir.unwrap_or_else(|_| options.dir.clone()), options.open);
     let person = Person::new(ui, cancel, None);
     if options.ask && !person.can_decide() {
         let text = "There is no terminal to ask on: with --ask, every offer will be declined.";
         ui.say([Line::Trouble(text.to_owned())]);
     }
     let receiver = Receiver::bind(&here::device()?, options, person)?;
-    ui.say(welcome(receiver.local_addr(), &dir, open));
-    let progress: Arc<dyn Progress> = Arc::clone(ui) as _;
-    receiver.run(&progress, cancel)
+    let data_dir = here::data_dir();
+    let folders = [Some(&*dir), data_dir.as_deref()];
+    let folders: Vec<&Path> = folders.into_iter().flatten().collect();
+    let confined = confine(&folders);
+    let mut words = welcome(receiver.local_addr(), &dir, open);
+    if verbose {
+        words.push(Line::Talk(describe(&confined, &folders)));
+    }
+    Ok((receiver, words))
+}
+
+fn describe(confined: &Confined, folders: &[&Path]) -> String {
+    let folders = folders.iter().map(|dir| dir.display().to_string());
+    let only = folders.collect::<Vec<_>>().join(" and ");
+    match confined {
+        Confined::Fully => {
+            format!("Confined: it can change files only in {only}, and open no connection.")
+        }
+        Confined::Partly(what) => {
+            format!("Confined in part: it can change files only in {only}, but {what}.")
+        }
+        Confined::Not(why) => format!("Not confined: {why}."),
+    }
 }
 
 // Before anything is made or bound, so that a mistake leaves nothing behind.
@@ -121,7 +152,6 @@ fn check(dir: &Path) -> xfer::Result<()> {
 
 // Scripts read the first line: it stays as it is.
 fn welcome(addr: SocketAddr, dir: &Path, open: bool) -> Vec<Line> {
-    let dir = dir.canonicalize().unwrap_or_else(|_| dir.to_path_buf());
     let mut lines = vec![format!(
         "Listening on {addr}, receiving into {}",
         dir.display()

@@ -130,7 +130,8 @@ fn last_as_target(paths: &mut Vec<OsString>, peers: &[Known]) -> Result<Address,
 
 /// Sends, and tries again for a while when the connection is lost.
 pub(crate) fn run(args: Send, loudness: &Loudness) -> Result<Code, Wrong> {
-    let ui = Ui::start(loudness.settings(|error| hints::for_error(error, Role::Sender)));
+    let ui = Ui::new(loudness.settings(|error| hints::for_error(error, Role::Sender)));
+    ui.start();
     let cancel = Cancel::new();
     let person = Person::new(&ui, &cancel, args.code.given());
     let device = here::device();

@@ -62,7 +62,8 @@ impl Default for Settings {
     }
 }
 
-/// Shows a person what happens. Its thread polls the counters until [`Ui::finish`].
+/// Shows a person what happens. Its thread polls the counters from [`Ui::start`] to
+/// [`Ui::finish`].
 pub(crate) struct Ui {
     verbose: bool,
     shared: Arc<Shared>,
@@ -105,32 +106,36 @@ impl Drop for Pause<'_> {
 }
 
 impl Ui {
-    /// Begins to show what happens.
-    pub(crate) fn start(settings: Settings) -> Arc<Self> {
-        let shared = Arc::new(Shared {
-            screen: Mutex::new(Screen::new(&settings)),
-            state: Mutex::new(State {
-                report: Report::new(settings),
-                board: Board::default(),
-                waiting: Vec::new(),
-                stopping: false,
-                asking: false,
+    /// Shows what it is told to say; what happens only once it is started.
+    pub(crate) fn new(settings: Settings) -> Arc<Self> {
+        Arc::new(Self {
+            verbose: settings.verbose,
+            shared: Arc::new(Shared {
+                screen: Mutex::new(Screen::new(&settings)),
+                state: Mutex::new(State {
+                    report: Report::new(settings),
+                    board: Board::default(),
+                    waiting: Vec::new(),
+                    stopping: false,
+                    asking: false,
+                }),
             }),
-        });
+            ticker: Mutex::new(None),
+        })
+    }
+
+    /// Begins to show what happens.
+    pub(crate) fn start(&self) {
         let (stop, stopped) = mpsc::channel();
-        let ticking = Arc::clone(&shared);
+        let ticking = Arc::clone(&self.shared);
         let thread = std::thread::Builder::new().name("ui".to_owned());
         let thread = thread.spawn(move || {
             while stopped.recv_timeout(TICK) == Err(RecvTimeoutError::Timeout) {
                 ticking.tick(Instant::now());
             }
         });
-        Arc::new(Self {
-            verbose: settings.verbose,
-            shared,
-            // Without its thread it shows no progress, and the rest when it is said.
-            ticker: Mutex::new(thread.ok().map(|thread| (stop, thread))),
-        })
+        // Without its thread it shows no progress, and the rest when it is said.
+        *lock(&self.ticker) = thread.ok().map(|thread| (stop, thread));
     }
 
     /// Prints lines at once.
