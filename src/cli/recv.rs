@@ -44,6 +44,10 @@ pub(crate) struct Recv {
     #[arg(long)]
     open: bool,
 
+    /// Store links that lead out of the folder, too; without this they are refused
+    #[arg(long)]
+    allow_links_outside: bool,
+
     /// Leave it to the system when files are brought to disk; faster, but a power loss may take
     /// what was said to be done
     #[arg(long)]
@@ -63,6 +67,7 @@ impl Recv {
             name: self.name.unwrap_or_else(here::name),
             once: self.once,
             open: self.open,
+            links_outside: self.allow_links_outside,
             sync: !self.no_sync,
             ..default
         }

@@ -75,6 +75,8 @@ pub struct ReceiveOptions {
     pub once: bool,
     /// Whether to receive from anyone.
     pub open: bool,
+    /// Whether to store links that lead out of the receive directory.
+    pub links_outside: bool,
     /// Whether to bring everything to disk before a session counts as done.
     pub sync: bool,
     /// How many lanes a session may have at most.
@@ -91,6 +93,7 @@ impl Default for ReceiveOptions {
             name: String::new(),
             once: false,
             open: false,
+            links_outside: false,
             sync: true,
             lanes: crate::wire::limits::MAX_LANES,
             window: DEFAULT_WINDOW,

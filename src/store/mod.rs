@@ -66,6 +66,8 @@ pub struct Access {
     /// Whether it may learn what files that are there contain, and set the time and mode of
     /// folders that were there.
     pub existing: bool,
+    /// Whether its links may lead out of the receive directory.
+    pub links_outside: bool,
 }
 
 /// What one sender stores in one session.
@@ -74,6 +76,7 @@ pub struct StoreSession {
     store: Arc<Store>,
     owner: [u8; 32],
     existing: bool,
+    links_outside: bool,
     /// A handle of its own to sync through, where it is to: the system tells each handle once
     /// of data that could not be written.
     sync: Option<Dir>,
@@ -136,6 +139,7 @@ impl Store {
             store: self.clone(),
             owner: access.owner,
             existing: access.existing,
+            links_outside: access.links_outside,
             sync: match sync {
                 true => Some(folder::open_dir(&self.dir, b".")?),
                 false => None,
@@ -285,7 +289,8 @@ impl StoreSession {
         Incoming::new(self, folder, path, size, mtime, mode, plan).map(Planned::Incoming)
     }
 
-    /// Stores a symbolic link, beside what has its name if that is something else.
+    /// Stores a symbolic link, beside what has its name if that is something else. One that leads
+    /// outside would make others who read here believe that what it leads to was received.
     pub fn link(
         &self,
         folder: &Arc<Folder>,
@@ -293,6 +298,9 @@ impl StoreSession {
         target: &Target,
         mtime: Time,
     ) -> std::result::Result<Outcome, Why> {
+        if !self.links_outside && !target.stays_below(path) {
+            return Err(Why::Outside);
+        }
         self.mark().map_err(|e| why(&e))?;
         for n in 1..=plan::MAX_BESIDE {
             let name = name::nth_name(path.file_name(), n);

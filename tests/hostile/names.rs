@@ -133,6 +133,65 @@ fn odd_names_are_names_like_any_other() {
 }
 
 #[test]
+fn links_that_lead_out_are_refused_one_by_one() {
+    let sandbox = Sandbox::new();
+    let recv = sandbox.recv();
+    let outside = Outside::new(&sandbox);
+    let who = Who::let_in(&sandbox);
+    // The folder d/e is what links below are in.
+    let links: [(&[u8], bool); 15] = [
+        (b".", true),
+        (b"..", true),
+        (b"../..", true),
+        (b"../../a/b", true),
+        (b"../../..", false),
+        (b"../../../outside/secret", false),
+        (b".././/../.././outside", false),
+        (b"/", false),
+        (b"/etc/passwd", false),
+        (b"//etc", false),
+        // By way of another link, which leads to the top.
+        (b"02/..", false),
+        (b"02/../outside/secret", false),
+        (b"../e/../f", false),
+        (b"...", true),
+        (b"C:\\windows", true),
+    ];
+    let mut session = Session::begin(&who, recv.addr());
+    let mut entries = vec![dir(0, "d"), dir(1, "d/e")];
+    for (n, (target, _)) in (0..).zip(&links) {
+        entries.push(link(n + 2, format!("d/e/{n:02}"), target));
+    }
+    let last = entries.len() as u64;
+    entries.push(file(last, "d/e/file", 3));
+    session.announce(&entries);
+    session.control.say(&dir_end(1));
+    session.control.say(&dir_end(0));
+    for (n, (target, allowed)) in (2..).zip(&links) {
+        let expected = match allowed {
+            true => Outcome::Stored(None),
+            false => Outcome::Failed(Why::Outside),
+        };
+        assert_eq!(session.outcome(n), expected, "{}", target.escape_ascii());
+    }
+    session.wanted(last);
+    let mut lane = session.lane();
+    session.put(&mut lane, last, b"abc");
+    let summary = session.end(vec![lane]);
+    assert_eq!((summary.stored, summary.failed), (9, 9));
+    let printed = &recv.process().printed();
+    printed.assert_says("d/e/04 from mallory: is a link that leads out");
+    let at_top = [link(0, "a", ".."), link(1, "b", "c"), link(2, "c", "x/..")];
+    let mut session = Session::begin(&who, recv.addr());
+    session.announce(&at_top);
+    assert_eq!(session.outcome(0), Outcome::Failed(Why::Outside));
+    assert_eq!(session.outcome(2), Outcome::Failed(Why::Outside));
+    assert_eq!(session.end(vec![]).stored, 1);
+    outside.unchanged();
+    still_serves(&sandbox, &recv);
+}
+
+#[test]
 fn a_link_is_no_folder() {
     let sandbox = Sandbox::new();
     let recv = sandbox.recv();
