@@ -6,6 +6,7 @@
 #![allow(dead_code, unreachable_pub)]
 
 use std::cell::Cell;
+use std::collections::BTreeMap;
 use std::io::{self, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::unix::fs::MetadataExt;
@@ -437,25 +438,49 @@ pub fn join(lane: &Line, secret: LaneSecret) -> Message {
     })
 }
 
-/// Begins a session, lets `attack` do its worst, and checks that the receiver ends it with these
-/// words, which both sides read.
-#[track_caller]
-pub fn ends_with(
-    who: &Who,
-    recv: &Recv,
-    words: &str,
-    attack: impl FnOnce(&mut Session<'_>) -> Vec<Line>,
-) {
-    let before = recv.process().printed().stderr.len();
-    let mut session = Session::begin(who, recv.addr());
-    let _lanes = attack(&mut session);
-    let told = session.control.hear_abort();
-    assert!(told.contains(words), "{told:?} instead of {words:?}");
-    session.control.close();
-    recv.process().wait_for(words, |output| {
-        let new = String::from_utf8_lossy(&output.stderr[before..]).into_owned();
-        (new.contains("broke the protocol") && new.contains(words)).then_some(())
-    });
+/// Attacks that a receiver ends, each with words of its own.
+pub struct Attacks<'a> {
+    who: &'a Who,
+    recv: &'a Recv,
+    /// Which words were said how often.
+    said: BTreeMap<String, usize>,
+}
+
+impl<'a> Attacks<'a> {
+    pub fn new(who: &'a Who, recv: &'a Recv) -> Self {
+        Self {
+            who,
+            recv,
+            said: BTreeMap::new(),
+        }
+    }
+
+    /// Begins a session, lets `attack` do its worst, and checks that the receiver ends it with
+    /// these words. The attacker's lanes stay open until then.
+    #[track_caller]
+    pub fn end_with(&mut self, words: &str, attack: impl FnOnce(&mut Session<'_>) -> Vec<Line>) {
+        let mut session = Session::begin(self.who, self.recv.addr());
+        let _lanes = attack(&mut session);
+        let told = session.control.hear_abort();
+        assert!(told.contains(words), "{told:?} instead of {words:?}");
+        session.control.close();
+        *self.said.entry(words.to_owned()).or_default() += 1;
+    }
+
+    /// The receiver has told its user of all of them, too.
+    #[track_caller]
+    pub fn all_told(self) {
+        self.recv.process().wait_for("all of them", |output| {
+            let text = output.text();
+            let lines: Vec<_> = text
+                .lines()
+                .filter(|line| line.contains("broke the protocol: "))
+                .collect();
+            let told = |words: &str| lines.iter().filter(|line| line.contains(words)).count();
+            let all = self.said.iter().all(|(words, &n)| told(words) >= n);
+            all.then_some(())
+        });
+    }
 }
 
 /// A receiver that has been attacked still receives, and has stored nothing else.

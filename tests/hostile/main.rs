@@ -9,6 +9,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod chunks;
 mod client;
 mod names;
 mod raw;

@@ -53,14 +53,16 @@ fn names_that_escape_end_the_session() {
     let recv = sandbox.recv();
     let outside = Outside::new(&sandbox);
     let who = Who::let_in(&sandbox);
+    let mut attacks = Attacks::new(&who, &recv);
     for name in impossible_names(&sandbox.path("outside")) {
         for entry in [file(0, &name, 5), dir(0, &name), link(0, &name, "x")] {
-            ends_with(&who, &recv, "a bad frame of type 0x20", |session| {
+            attacks.end_with("a bad frame of type 0x20", |session| {
                 session.announce(&[entry]);
                 vec![]
             });
         }
     }
+    attacks.all_told();
     outside.unchanged();
     still_receives(&sandbox, &recv);
 }
@@ -70,12 +72,14 @@ fn targets_that_no_link_can_have_end_the_session() {
     let sandbox = Sandbox::new();
     let recv = sandbox.recv();
     let who = Who::let_in(&sandbox);
+    let mut attacks = Attacks::new(&who, &recv);
     for target in [vec![], b"a\0b".to_vec(), vec![b'x'; 4096]] {
-        ends_with(&who, &recv, "a bad frame of type 0x20", |session| {
+        attacks.end_with("a bad frame of type 0x20", |session| {
             session.announce(&[link(0, "link", target)]);
             vec![]
         });
     }
+    attacks.all_told();
     still_receives(&sandbox, &recv);
 }
 
@@ -198,17 +202,19 @@ fn a_link_is_no_folder() {
     let outside = Outside::new(&sandbox);
     let target = sandbox.path("outside").into_os_string();
     let who = Who::let_in(&sandbox);
+    let mut attacks = Attacks::new(&who, &recv);
     for first in [
         link(0, "x", target.as_encoded_bytes()),
         link(0, "x", "../outside"),
         file(0, "x", 0),
     ] {
         let words = "an entry whose folder is not open";
-        ends_with(&who, &recv, words, |session| {
+        attacks.end_with(words, |session| {
             session.announce(&[first, file(1, "x/new", 3)]);
             vec![]
         });
     }
+    attacks.all_told();
     // Nor does it become one for a later session.
     symlink(sandbox.path("outside"), sandbox.dst().join("x")).unwrap();
     let mut session = Session::begin(&who, recv.addr());
@@ -299,10 +305,11 @@ fn names_repeat_in_vain() {
     let sandbox = Sandbox::new();
     let recv = sandbox.recv();
     let who = Who::let_in(&sandbox);
+    let mut attacks = Attacks::new(&who, &recv);
     let order = "an entry out of order";
     let number = "an entry out of number";
     let folder = "an entry whose folder is not open";
-    let attacks = [
+    let wrong = [
         (order, vec![file(0, "a", 1), file(1, "a", 1)]),
         (order, vec![file(0, "a", 1), dir(1, "a")]),
         (order, vec![file(0, "b", 1), file(1, "a", 1)]),
@@ -316,8 +323,8 @@ fn names_repeat_in_vain() {
         (folder, vec![dir(0, "a"), file(1, "b", 1)]),
         (folder, vec![dir(0, "a"), file(1, "a/b/c", 1)]),
     ];
-    for (words, entries) in attacks {
-        ends_with(&who, &recv, words, |session| {
+    for (words, entries) in wrong {
+        attacks.end_with(words, |session| {
             session.announce(&entries);
             vec![]
         });
@@ -325,7 +332,7 @@ fn names_repeat_in_vain() {
     // A million of the same: the first that repeats is one too many.
     let many: Vec<_> = (0..4096).map(|id| file(id, "same", 1 << 40)).collect();
     let many = frame(ENTRIES, &many);
-    ends_with(&who, &recv, order, |session| {
+    attacks.end_with(order, |session| {
         for _ in 0..250 {
             if session.control.try_raw(&many).is_err() {
                 break;
@@ -333,6 +340,7 @@ fn names_repeat_in_vain() {
         }
         vec![]
     });
+    attacks.all_told();
     still_serves(&sandbox, &recv);
 }
 
@@ -341,8 +349,9 @@ fn entries_without_end_are_too_many() {
     let sandbox = Sandbox::in_memory();
     let recv = sandbox.recv();
     let who = Who::let_in(&sandbox);
+    let mut attacks = Attacks::new(&who, &recv);
     let words = "more entries at once than were allowed";
-    ends_with(&who, &recv, words, |session| {
+    attacks.end_with(words, |session| {
         let mut id = 0;
         for _ in 0..300 {
             let batch: Vec<_> = (id..id + 2048)
@@ -355,6 +364,7 @@ fn entries_without_end_are_too_many() {
         }
         vec![]
     });
+    attacks.all_told();
     flat_memory(&recv);
     still_serves(&sandbox, &recv);
 }
