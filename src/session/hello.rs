@@ -3,6 +3,7 @@
 //! Must not tell a peer anything of what is to be sent before both sides have said that they
 //! trust each other.
 
+use std::fmt;
 use std::time::Duration;
 
 use crate::digest::Algorithm;
@@ -71,29 +72,34 @@ pub(crate) fn hear(channel: &mut Channel) -> Result<Message> {
             why: why.to_string(),
         }),
         Ok(Frame::Message(message)) => Ok(message),
-        Ok(Frame::Chunk(_)) => Err(Error::protocol(peer, "a chunk before its session")),
-        Err(error) => Err(wire_error(peer, error)),
+        Ok(Frame::Chunk(_)) => Err(broken(channel, "a chunk before its session")),
+        Err(error) => match wire_error(peer, error) {
+            Error::Protocol { what, .. } => Err(broken(channel, what)),
+            error => Err(error),
+        },
     }
 }
 
-fn unexpected(channel: &Channel, message: &Message) -> Error {
-    Error::protocol(
-        channel.peer,
-        format!("a message {} out of turn", message.name()),
-    )
+/// The error of a peer that broke the rules, once that has been told how.
+fn broken(channel: &mut Channel, what: impl fmt::Display) -> Error {
+    let error = Error::protocol(channel.peer, what);
+    // Whether it hears it changes nothing.
+    let _ = say_last(channel, &Message::Abort(Text::new(error.to_string())));
+    error
+}
+
+fn unexpected(channel: &mut Channel, message: &Message) -> Error {
+    broken(channel, format!("a message {} out of turn", message.name()))
 }
 
 /// Both preambles must be what the other side says it has sent and seen, or somebody between
 /// has changed them.
-fn check_preambles(channel: &Channel, theirs: &Preambles) -> Result<()> {
+fn check_preambles(channel: &mut Channel, theirs: &Preambles) -> Result<()> {
     let ours = channel.preambles;
     if theirs.sent == ours.seen && theirs.seen == ours.sent {
         Ok(())
     } else {
-        Err(Error::protocol(
-            channel.peer,
-            "its preamble was changed on the way",
-        ))
+        Err(broken(channel, "its preamble was changed on the way"))
     }
 }
 
@@ -159,7 +165,7 @@ pub(crate) fn offer(
     }
 }
 
-fn declined_or(channel: &Channel, message: Message) -> Error {
+fn declined_or(channel: &mut Channel, message: Message) -> Error {
     match message {
         Message::Declined(reason) => Error::Declined {
             peer: channel.peer,

@@ -11,5 +11,7 @@ mod support;
 
 mod chunks;
 mod client;
+mod lanes;
+mod middle;
 mod names;
 mod raw;
