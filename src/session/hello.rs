@@ -13,7 +13,7 @@ use crate::progress::{Peer, Trust};
 use crate::secure::{Channel, Fingerprint, trust};
 use crate::text::Text;
 use crate::wire::{
-    Accept, Frame, Hello, Join, Message, Offer, Preambles, read_frame, write_message,
+    Accept, Frame, Hello, Join, Message, Offer, Preambles, limits, read_frame, write_message,
 };
 
 use super::link::wire_error;
@@ -158,11 +158,16 @@ pub(crate) fn offer(
     let offer = make(Algorithm::preferred().suiting(theirs.prefers));
     say(channel, &Message::Offer(offer.clone()))?;
     match hear(channel)? {
-        Message::Accept(accept) if accept.lanes > 0 => {
+        Message::Accept(accept) if is_sound(&accept) => {
             Ok((peer_of(channel, &theirs, trust), offer, accept))
         }
+        Message::Accept(_) => Err(broken(channel, "an Accept beyond its limits")),
         other => Err(declined_or(channel, other)),
     }
+}
+
+fn is_sound(accept: &Accept) -> bool {
+    (1..=limits::MAX_LANES).contains(&accept.lanes) && limits::WINDOW.contains(&accept.window)
 }
 
 fn declined_or(channel: &mut Channel, message: Message) -> Error {

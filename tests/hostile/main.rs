@@ -12,6 +12,8 @@ mod support;
 mod chunks;
 mod client;
 mod lanes;
+mod messages;
 mod middle;
 mod names;
 mod raw;
+mod receiver;
