@@ -22,7 +22,7 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
 use cap_std::fs::Dir;
-use rustix::fs::AtFlags;
+use rustix::fs::{AtFlags, FileType};
 use rustix::io::Errno;
 
 use crate::digest::sha256;
@@ -315,8 +315,7 @@ impl StoreSession {
                             Ok(Some(Outcome::Stored(other())))
                         }
                         Err(Errno::EXIST) => {
-                            let same = rustix::fs::readlinkat(dir, &name[..], Vec::new())
-                                .is_ok_and(|there| there.as_bytes() == target.as_bytes());
+                            let same = self.is_same_link(dir, &name, target, mtime)?;
                             Ok(same.then(|| Outcome::Have(other())))
                         }
                         Err(e) => Err(e.into()),
@@ -327,6 +326,26 @@ impl StoreSession {
             }
         }
         Err(in_the_way(None))
+    }
+
+    /// Whether the link that is to have `name` is there. Whoever may not learn what is there hears
+    /// what its size and time say, as of a file, and not whether it guessed where it leads.
+    fn is_same_link(
+        &self,
+        dir: &Dir,
+        name: &[u8],
+        target: &Target,
+        mtime: Time,
+    ) -> io::Result<bool> {
+        if self.existing {
+            return Ok(rustix::fs::readlinkat(dir, name, Vec::new())
+                .is_ok_and(|there| there.as_bytes() == target.as_bytes()));
+        }
+        Ok(folder::stat(dir, name)?.is_some_and(|found| {
+            folder::file_type(&found) == FileType::Symlink
+                && usize::try_from(found.st_size) == Ok(target.as_bytes().len())
+                && plan::same_time(&found, mtime)
+        }))
     }
 
     /// Folders whose time or mode could not be set since this was last asked.
