@@ -204,6 +204,27 @@ impl Target {
     pub fn as_path(&self) -> &Path {
         Path::new(std::ffi::OsStr::from_bytes(&self.0))
     }
+
+    /// Whether a link at `link` that points here stays below the folder that `link` is relative
+    /// to, as far as its bytes tell. It climbs only in front, out of real folders: a name may be
+    /// that of a link, and what is above that is anywhere.
+    #[must_use]
+    pub fn stays_below(&self, link: &RelPath) -> bool {
+        if self.0.starts_with(b"/") {
+            return false;
+        }
+        let mut above = link.depth() - 1;
+        let mut named = false;
+        for name in self.0.split(|&b| b == b'/') {
+            match name {
+                b"" | b"." => {}
+                b".." if named || above == 0 => return false,
+                b".." => above -= 1,
+                _ => named = true,
+            }
+        }
+        true
+    }
 }
 
 impl fmt::Debug for Target {
@@ -266,4 +287,36 @@ where
         }
     }
     deserializer.deserialize_seq(Bounded::<T, MAX>(std::marker::PhantomData))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_target_stays_below_or_does_not() {
+        for (link, target, stays) in [
+            ("l", "file", true),
+            ("l", "./a//b/.", true),
+            ("l", ".", true),
+            ("l", "...", true),
+            ("l", "..", false),
+            ("l", "./../a", false),
+            ("l", "/", false),
+            ("l", "/a", false),
+            ("l", "//a", false),
+            ("a/l", "..", true),
+            ("a/l", "../b", true),
+            ("a/l", ".././b/c", true),
+            ("a/l", "../..", false),
+            ("a/b/l", "../../x", true),
+            ("a/b/l", "..//..//..", false),
+            // `x` may be a link to the top.
+            ("a/b/l", "x/..", false),
+            ("a/b/l", "../x/../y", false),
+        ] {
+            let (path, target) = (RelPath::new(link).unwrap(), Target::new(target).unwrap());
+            assert_eq!(target.stays_below(&path), stays, "{link} -> {target:?}");
+        }
+    }
 }

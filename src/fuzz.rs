@@ -193,6 +193,7 @@ pub fn partials(scratch: &Path, bytes: &[u8]) {
     let access = Access {
         owner: [7; 32],
         existing,
+        links_outside: false,
     };
     let store = Store::open(&dir).unwrap();
     drop(store.session(access, sync).unwrap());

@@ -101,6 +101,8 @@ pub enum Why {
     System(Text),
     /// What arrived is not what was sent.
     Damaged,
+    /// It is a link that leads out of the receive directory.
+    Outside,
 }
 
 impl fmt::Display for Why {
@@ -119,6 +121,7 @@ impl fmt::Display for Why {
             Self::Busy => f.write_str("is being received in another session"),
             Self::System(what) => write!(f, "could not be stored: {what}"),
             Self::Damaged => f.write_str("arrived damaged"),
+            Self::Outside => f.write_str("is a link that leads out of the receiver's folder"),
         }
     }
 }

@@ -91,6 +91,8 @@ impl Peer {
             name: Text::new("somebody"),
             open: false,
             prefers: Algorithm::Blake3,
+            known: false,
+            asks: false,
         }))
         .unwrap();
     }
@@ -103,6 +105,7 @@ impl Peer {
             algorithm: Algorithm::Blake3,
             chunk_size: xfer::digest::CHUNK_SIZE,
             lanes,
+            contents: None,
         }))
         .unwrap();
         self.hear()

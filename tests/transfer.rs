@@ -120,7 +120,6 @@ fn empty_folders_and_links() {
         ("relative", "file"),
         ("up", "../top/file"),
         ("dangling", "no such file"),
-        ("absolute", "/etc/passwd"),
         ("to a folder", "empty"),
         ("to itself", "to itself"),
     ] {
@@ -128,6 +127,40 @@ fn empty_folders_and_links() {
         set_mtime(top.join(link), 1_600_000_000, 123);
     }
     round_trip(&sandbox, &[]);
+}
+
+#[test]
+fn links_to_the_outside_are_refused_unless_they_are_wanted() {
+    let sandbox = Sandbox::new();
+    let top = sandbox.src().join("top");
+    make_file(top.join("sub/file"), 1, 10);
+    symlink("../sub/file", top.join("sub/inside")).unwrap();
+    symlink("/etc/passwd", top.join("absolute")).unwrap();
+    symlink("../../outside", top.join("sub/up")).unwrap();
+    symlink("../../../outside", top.join("sub/up and out")).unwrap();
+    set_mtime(top.join("sub"), 1_600_000_000, 0);
+    set_mtime(&top, 1_600_000_000, 0);
+    {
+        let recv = sandbox.recv();
+        let sent = sandbox.send(&[], &recv.target());
+        sent.assert_code(3);
+        for link in ["top/absolute", "top/sub/up and out"] {
+            sent.assert_says(&format!("{link}: is a link that leads out"));
+            recv.process().wait_for_text(&format!("Failed: {link}"));
+        }
+        let stored = Tree::read(sandbox.dst()).names();
+        let inside = [
+            "top",
+            "top/sub",
+            "top/sub/file",
+            "top/sub/inside",
+            "top/sub/up",
+        ];
+        assert_eq!(stored, inside);
+    }
+    let recv = sandbox.recv_with(&["--allow-links-outside"]);
+    sandbox.send(&[], &recv.target()).assert_code(0);
+    assert_same_tree(sandbox.src(), sandbox.dst());
 }
 
 #[test]

@@ -192,6 +192,7 @@ fn whys() -> Vec<Why> {
         Why::Busy,
         Why::System("read-only file system".into()),
         Why::Damaged,
+        Why::Outside,
     ]
 }
 

@@ -52,6 +52,10 @@ pub(crate) struct Recv {
     #[arg(long)]
     ask: bool,
 
+    /// Store links that lead out of the folder, too; without this they are refused
+    #[arg(long)]
+    allow_links_outside: bool,
+
     /// Leave it to the system when files are brought to disk; faster, but a power loss may take
     /// what was said to be done
     #[arg(long)]
@@ -76,6 +80,7 @@ impl Recv {
             once: self.once,
             open: self.open,
             ask: self.ask,
+            links_outside: self.allow_links_outside,
             sync: !self.no_sync,
             max_sessions: self.max_sessions.map_or(default.max_sessions, usize::from),
             ..default

@@ -97,6 +97,8 @@ pub struct ReceiveOptions {
     pub open: bool,
     /// Whether to ask about each offer.
     pub ask: bool,
+    /// Whether to store links that lead out of the receive directory.
+    pub links_outside: bool,
     /// Whether to bring everything to disk before a session counts as done.
     pub sync: bool,
     /// How many sessions there may be at once.
@@ -116,6 +118,7 @@ impl Default for ReceiveOptions {
             once: false,
             open: false,
             ask: false,
+            links_outside: false,
             sync: true,
             max_sessions: DEFAULT_MAX_SESSIONS,
             lanes: crate::wire::limits::MAX_LANES,

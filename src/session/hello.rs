@@ -3,6 +3,7 @@
 //! Must not tell a peer anything of what is to be sent before both sides have said that they
 //! trust each other.
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -14,7 +15,7 @@ use crate::prompt::{Caller, Prompt};
 use crate::secure::{Channel, Fingerprint, Known, Peers, Sides, device_name, now, trust};
 use crate::text::Text;
 use crate::wire::{
-    Accept, Hello, Join, Message, Offer, Preambles, read_first_message, write_message,
+    Accept, Hello, Join, Message, Offer, Preambles, limits, read_first_message, write_message,
 };
 
 use super::desk::Desk;
@@ -92,28 +93,33 @@ pub(super) fn hear_within(channel: &mut Channel, time: Duration) -> Result<Messa
             why: why.to_string(),
         }),
         Ok(message) => Ok(message),
-        Err(error) => Err(wire_error(peer, error, FIRST_WORDS)),
+        Err(error) => match wire_error(peer, error, time) {
+            Error::Protocol { what, .. } => Err(broken(channel, what)),
+            error => Err(error),
+        },
     }
 }
 
-pub(super) fn unexpected(channel: &Channel, message: &Message) -> Error {
-    Error::protocol(
-        channel.peer,
-        format!("a message {} out of turn", message.name()),
-    )
+/// The error of a peer that broke the rules, once that has been told how.
+fn broken(channel: &mut Channel, what: impl fmt::Display) -> Error {
+    let error = Error::protocol(channel.peer, what);
+    // Whether it hears it changes nothing.
+    let _ = say_last(channel, &Message::Abort(Text::new(error.to_string())));
+    error
+}
+
+pub(super) fn unexpected(channel: &mut Channel, message: &Message) -> Error {
+    broken(channel, format!("a message {} out of turn", message.name()))
 }
 
 /// Both preambles must be what the other side says it has sent and seen, or somebody between
 /// has changed them.
-fn check_preambles(channel: &Channel, theirs: &Preambles) -> Result<()> {
+fn check_preambles(channel: &mut Channel, theirs: &Preambles) -> Result<()> {
     let ours = channel.preambles;
     if theirs.sent == ours.seen && theirs.seen == ours.sent {
         Ok(())
     } else {
-        Err(Error::protocol(
-            channel.peer,
-            "its preamble was changed on the way",
-        ))
+        Err(broken(channel, "its preamble was changed on the way"))
     }
 }
 
@@ -252,12 +258,17 @@ pub(crate) fn offer(
     let offer = make(Algorithm::preferred().suiting(greeted.prefers));
     say(channel, &Message::Offer(offer.clone()))?;
     match hear_within(channel, time)? {
-        Message::Accept(accept) if accept.lanes > 0 => Ok((offer, accept)),
+        Message::Accept(accept) if is_sound(&accept) => Ok((offer, accept)),
+        Message::Accept(_) => Err(broken(channel, "an Accept beyond its limits")),
         other => Err(declined_or(channel, other)),
     }
 }
 
-pub(super) fn declined_or(channel: &Channel, message: Message) -> Error {
+fn is_sound(accept: &Accept) -> bool {
+    (1..=limits::MAX_LANES).contains(&accept.lanes) && limits::WINDOW.contains(&accept.window)
+}
+
+pub(super) fn declined_or(channel: &mut Channel, message: Message) -> Error {
     match message {
         Message::Declined(reason) => Error::Declined {
             peer: channel.peer,

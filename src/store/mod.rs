@@ -22,7 +22,7 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
 use cap_std::fs::Dir;
-use rustix::fs::AtFlags;
+use rustix::fs::{AtFlags, FileType};
 use rustix::io::Errno;
 
 use crate::digest::sha256;
@@ -66,6 +66,8 @@ pub struct Access {
     /// Whether it may learn what files that are there contain, and set the time and mode of
     /// folders that were there.
     pub existing: bool,
+    /// Whether its links may lead out of the receive directory.
+    pub links_outside: bool,
 }
 
 /// What one sender stores in one session.
@@ -74,6 +76,7 @@ pub struct StoreSession {
     store: Arc<Store>,
     owner: [u8; 32],
     existing: bool,
+    links_outside: bool,
     /// A handle of its own to sync through, where it is to: the system tells each handle once
     /// of data that could not be written.
     sync: Option<Dir>,
@@ -142,6 +145,7 @@ impl Store {
             store: self.clone(),
             owner: access.owner,
             existing: access.existing,
+            links_outside: access.links_outside,
             sync: match sync {
                 true => Some(folder::open_dir(&self.dir, b".")?),
                 false => None,
@@ -291,7 +295,8 @@ impl StoreSession {
         Incoming::new(self, folder, path, size, mtime, mode, plan).map(Planned::Incoming)
     }
 
-    /// Stores a symbolic link, beside what has its name if that is something else.
+    /// Stores a symbolic link, beside what has its name if that is something else. One that leads
+    /// outside would make others who read here believe that what it leads to was received.
     pub fn link(
         &self,
         folder: &Arc<Folder>,
@@ -299,6 +304,9 @@ impl StoreSession {
         target: &Target,
         mtime: Time,
     ) -> std::result::Result<Outcome, Why> {
+        if !self.links_outside && !target.stays_below(path) {
+            return Err(Why::Outside);
+        }
         self.mark().map_err(|e| why(&e))?;
         for n in 1..=plan::MAX_BESIDE {
             let name = name::nth_name(path.file_name(), n);
@@ -313,8 +321,7 @@ impl StoreSession {
                             Ok(Some(Outcome::Stored(other())))
                         }
                         Err(Errno::EXIST) => {
-                            let same = rustix::fs::readlinkat(dir, &name[..], Vec::new())
-                                .is_ok_and(|there| there.as_bytes() == target.as_bytes());
+                            let same = self.is_same_link(dir, &name, target, mtime)?;
                             Ok(same.then(|| Outcome::Have(other())))
                         }
                         Err(e) => Err(e.into()),
@@ -325,6 +332,26 @@ impl StoreSession {
             }
         }
         Err(in_the_way(None))
+    }
+
+    /// Whether the link that is to have `name` is there. Whoever may not learn what is there hears
+    /// what its size and time say, as of a file, and not whether it guessed where it leads.
+    fn is_same_link(
+        &self,
+        dir: &Dir,
+        name: &[u8],
+        target: &Target,
+        mtime: Time,
+    ) -> io::Result<bool> {
+        if self.existing {
+            return Ok(rustix::fs::readlinkat(dir, name, Vec::new())
+                .is_ok_and(|there| there.as_bytes() == target.as_bytes()));
+        }
+        Ok(folder::stat(dir, name)?.is_some_and(|found| {
+            folder::file_type(&found) == FileType::Symlink
+                && usize::try_from(found.st_size) == Ok(target.as_bytes().len())
+                && plan::same_time(&found, mtime)
+        }))
     }
 
     /// Folders whose time or mode could not be set since this was last asked.

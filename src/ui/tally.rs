@@ -79,6 +79,7 @@ fn kind(why: &Why) -> &'static str {
         Why::Busy => "are being received in another session",
         Why::System(_) => "could not be stored",
         Why::Damaged => "arrived damaged",
+        Why::Outside => "are links that lead out of the receiver's folder",
         _ => "for another reason",
     }
 }

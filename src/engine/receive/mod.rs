@@ -236,6 +236,7 @@ impl Shared {
         guest.let_in();
         let access = Access {
             owner: channel.fingerprint.0,
+            links_outside: self.options.links_outside,
             existing: peer.trust == Trust::SameUser,
         };
         let store = match self.store.session(access, self.options.sync) {

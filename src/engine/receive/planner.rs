@@ -10,7 +10,7 @@ use crate::entry::{Entry, EntryId, FileSize, Kind, Mode, Time};
 use crate::error::{Error, Result};
 use crate::outcome::{Outcome, Why};
 use crate::store::{Folder, Planned};
-use crate::wire::{Changed, Done, EntryOutcome, Message, Skipped, Want};
+use crate::wire::{Changed, Done, EntryOutcome, Message, Skipped, Want, limits};
 
 use super::session::{Ended, Receiving};
 use super::slot::{Anew, Slot};
@@ -63,13 +63,15 @@ impl Receiving {
                         self.store.finish_folder(&folder, mode, mtime);
                     }
                 }
-                Task::Done(done) => {
-                    if let Some(slot) = self.slot(done.entry)
-                        && let Some(finished) = slot.done(done.attempt, done.digest)
-                    {
-                        self.finish_slot(&slot, finished);
+                Task::Done(done) => match self.slot(done.entry) {
+                    Some(slot) => {
+                        if let Some(finished) = slot.done(done.attempt, done.digest) {
+                            self.finish_slot(&slot, finished);
+                        }
                     }
-                }
+                    None if self.was_announced(done.entry) => {}
+                    None => return Err(self.broken("an end of what was not announced")),
+                },
                 Task::Skipped(skipped) => match self.slot(skipped.entry) {
                     Some(slot) => self.fail_slot(&slot, skipped.why),
                     None if self.was_announced(skipped.entry) => {}
@@ -161,6 +163,9 @@ impl Receiving {
         };
         if changed.attempt != slot.attempt() + 1 {
             return Err(self.broken("an attempt out of number"));
+        }
+        if changed.attempt >= limits::MAX_ATTEMPTS {
+            return Err(self.broken("more attempts at a file than there may be"));
         }
         self.uncount(&slot);
         let (size, mtime, mode): (FileSize, Time, Mode) =

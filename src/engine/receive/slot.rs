@@ -167,7 +167,7 @@ impl Slot {
     ) -> Result<Option<Claim>, Broken> {
         let mut state = self.state();
         let mut since = (state.digest.next_missing(), Instant::now());
-        while state.is_ahead(chunk) && !is_over() {
+        while state.expects(chunk)? && state.is_ahead(chunk) && !is_over() {
             if state.digest.next_missing() != since.0 {
                 since = (state.digest.next_missing(), Instant::now());
             } else if since.1.elapsed() > LATE_CHUNK {
@@ -179,22 +179,9 @@ impl Slot {
                 .unwrap_or_else(PoisonError::into_inner)
                 .0;
         }
-        if chunk.attempt > state.attempt {
-            return Err("a chunk of an attempt that has not begun");
-        }
-        let Some(incoming) = state.incoming.clone() else {
+        let (true, Some(incoming)) = (state.expects(chunk)?, state.incoming.clone()) else {
             return Ok(None);
         };
-        if chunk.attempt < state.attempt {
-            return Ok(None);
-        }
-        let count = chunk_count(state.size);
-        if chunk.index >= count {
-            return Err("a chunk behind the end of its file");
-        }
-        if chunk.length != chunk_len(state.size, chunk.index) || chunk.whole != (count == 1) {
-            return Err("a chunk of the wrong length");
-        }
         if state.digest.has(chunk.index) || state.writing.contains(&chunk.index) {
             return Ok(None);
         }
@@ -332,10 +319,29 @@ impl State {
         }
     }
 
+    /// Whether a chunk belongs to this attempt, and that goes on. If so, it is one that the file
+    /// can have.
+    fn expects(&self, chunk: &ChunkHeader) -> Result<bool, Broken> {
+        if chunk.attempt > self.attempt {
+            return Err("a chunk of an attempt that has not begun");
+        }
+        if chunk.attempt < self.attempt || self.incoming.is_none() {
+            return Ok(false);
+        }
+        let count = chunk_count(self.size);
+        if chunk.index >= count {
+            return Err("a chunk behind the end of its file");
+        }
+        if chunk.length != chunk_len(self.size, chunk.index) || chunk.whole != (count == 1) {
+            return Err("a chunk of the wrong length");
+        }
+        Ok(true)
+    }
+
     /// Whether a chunk must wait for earlier ones.
     fn is_ahead(&self, chunk: &ChunkHeader) -> bool {
         let far = self.digest.next_missing().saturating_add(CHUNKS_AHEAD);
-        self.incoming.is_some() && chunk.attempt == self.attempt && chunk.index >= far
+        chunk.index >= far
     }
 
     fn release(&mut self, index: u64) {

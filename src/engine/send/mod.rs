@@ -30,8 +30,7 @@ use crate::relpath::RelPath;
 use crate::secure::{Channel, Reader, Tls};
 use crate::session::{FIRST_WORDS, Link, PING_INTERVAL, SILENCE, Stop, offer};
 use crate::wire::{
-    Accept, Contents, End, EntryOutcome, Frame, Held, Message, Offer, Verified, Want, limits,
-    read_frame,
+    Accept, Contents, End, EntryOutcome, Frame, Held, Message, Offer, Verified, Want, read_frame,
 };
 
 use super::cancel::Cancel;
@@ -212,6 +211,7 @@ impl Sender<'_> {
             unannounced: AtomicU64::new(0),
             moved: AtomicU64::new(0),
             end_said: AtomicBool::new(false),
+            wanted_lanes: offer.lanes,
             lanes: AtomicU16::new(0),
             stored: Mutex::default(),
         };
@@ -228,10 +228,7 @@ impl Sender<'_> {
         });
         let result = sending.run(channel, addr, &accept, &self.dialer.tls);
         tally.moved = sending.moved.load(Ordering::Relaxed);
-        tally.summary = *sending
-            .stored
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        tally.summary = *sending.stored();
         match &result {
             Ok(summary) => self.progress.event(&Event::Finished { session, summary }),
             Err(error) => self.progress.event(&Event::Failed { session, error }),
@@ -271,9 +268,11 @@ struct Sending<'a> {
     moved: AtomicU64,
     /// Whether the last message has been said.
     end_said: AtomicBool,
+    /// How many lanes were asked for.
+    wanted_lanes: u16,
     /// How many lanes are at work.
     lanes: AtomicU16,
-    /// What has been stored, by the outcomes that arrived.
+    /// What has been stored, and what has failed, by the outcomes that arrived.
     stored: Mutex<Summary>,
 }
 
@@ -342,6 +341,10 @@ impl Sending<'_> {
         self.items.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn stored(&self) -> MutexGuard<'_, Summary> {
+        self.stored.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn run(
         &self,
         channel: Channel,
@@ -355,7 +358,8 @@ impl Sending<'_> {
             fingerprint,
             ..
         } = channel;
-        let lanes = accept.lanes.clamp(1, limits::MAX_LANES);
+        // How many it would like is this side's decision; the receiver may only allow fewer.
+        let lanes = accept.lanes.min(self.wanted_lanes);
         self.lanes.store(lanes, Ordering::Release);
         // A peer that stops reading must not hold its session up for ever.
         let _ = writer.set_timeout(Some(SILENCE));
@@ -448,13 +452,17 @@ impl Sending<'_> {
         Ok(None)
     }
 
-    /// Takes the summary, which must come at the end, and count every entry.
+    /// Takes the summary, which must come at the end, and count every entry. What has failed may
+    /// only become more: a folder that was there, and whose time or mode could not be set.
     fn summary(&self, summary: Summary) -> Result<Summary> {
         let entries = self.announced.load(Ordering::Acquire);
-        let all = entries + self.unannounced.load(Ordering::Acquire);
+        let unannounced = self.unannounced.load(Ordering::Acquire);
+        let all = entries + unannounced;
+        let failed = unannounced + self.stored().failed;
         let counted = [summary.stored, summary.have, summary.failed];
         let counted = counted.iter().try_fold(0u64, |sum, &n| sum.checked_add(n));
-        if self.end_said.load(Ordering::Acquire) && counted == Some(all) {
+        let adds_up = counted == Some(all) && summary.failed >= failed;
+        if self.end_said.load(Ordering::Acquire) && adds_up {
             Ok(summary)
         } else {
             Err(self.broken("a summary that does not add up"))
@@ -471,7 +479,10 @@ impl Sending<'_> {
             .get_mut(&want.entry)
             .filter(|item| item.is_file)
             .ok_or_else(|| self.broken("a want for what was not offered"))?;
-        if want.attempt != item.attempt {
+        if want.attempt > item.attempt {
+            return Err(self.broken("a want for an attempt that has not begun"));
+        }
+        if want.attempt < item.attempt {
             // The file has started anew since.
             return Ok(());
         }
@@ -494,6 +505,11 @@ impl Sending<'_> {
         ));
         item.file = Some(file.clone());
         item.shown |= !file.is_small();
+        let chunks = chunk_count(file.announced.size);
+        if !want.held {
+            // Nothing more is to be said of what is held.
+            item.held_until = chunks;
+        }
         drop(items);
         if !file.is_small() {
             self.progress.event(&Event::FileStarted {
@@ -505,8 +521,7 @@ impl Sending<'_> {
             });
         }
         if !want.held {
-            let end = chunk_count(file.announced.size);
-            self.queue.push(file, 0, end, Vec::new());
+            self.queue.push(file, 0, chunks, Vec::new());
         }
         Ok(())
     }
@@ -516,13 +531,13 @@ impl Sending<'_> {
         let Some(item) = items.get_mut(&held.entry) else {
             return Err(self.broken("a list of held chunks of what was not offered"));
         };
-        let Some(file) = item
-            .file
-            .clone()
-            .filter(|file| file.attempt == held.attempt)
-        else {
-            return Ok(());
+        let Some(file) = item.file.clone() else {
+            return Err(self.broken("a list of held chunks of what is not wanted"));
         };
+        if file.attempt != held.attempt {
+            // The file has started anew since.
+            return Ok(());
+        }
         let chunks = chunk_count(file.announced.size);
         let end = held.first.saturating_add(held.digests.len() as u64);
         if held.first != item.held_until || end > chunks || item.held_until == chunks {
@@ -553,7 +568,7 @@ impl Sending<'_> {
         let size = item.announced.size;
         let more = item.count(size);
         Counters::add(&self.counters.bytes_done, more);
-        let mut stored = self.stored.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut stored = self.stored();
         match outcome {
             Outcome::Stored(other) => {
                 stored.stored += 1;
@@ -562,7 +577,7 @@ impl Sending<'_> {
                 stored.renamed += u64::from(other.is_some());
             }
             Outcome::Have(_) => Counters::add(&self.counters.bytes_kept, more),
-            Outcome::Failed(_) => {}
+            Outcome::Failed(_) => stored.failed += 1,
         }
         drop(stored);
         if let Some(file) = &item.file {

@@ -1,14 +1,11 @@
 //! Raw bytes at the receiver's port: whatever comes, nothing is stored, nobody is kept waiting,
 //! and the receiver goes on.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
-
-mod support;
-
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 
-use support::*;
+use crate::client::still_receives;
+use crate::support::*;
 use xfer::wire::Preamble;
 
 fn connect(addr: SocketAddr) -> TcpStream {
@@ -33,15 +30,6 @@ fn poke(addr: SocketAddr, bytes: &[u8], end: bool) -> Vec<u8> {
         }
         _ => answer,
     }
-}
-
-/// A receiver that has been poked still receives, and has stored nothing else.
-#[track_caller]
-fn still_receives(sandbox: &Sandbox, recv: &Recv) {
-    make_file(sandbox.src().join("file"), 1, 3 * CHUNK);
-    sandbox.send(&[], &recv.target()).assert_code(0);
-    assert_same_tree(sandbox.src(), sandbox.dst());
-    no_leftovers(sandbox.dst());
 }
 
 fn with_preamble(rest: &[u8]) -> Vec<u8> {

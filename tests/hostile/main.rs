@@ -1,0 +1,19 @@
+//! What a hostile peer can do: raw bytes, and the real protocol in the wrong order, with lies.
+//! Whatever comes, it ends with an error that has a name, nothing outside the receive directory
+//! changes, and the next honest sender is served.
+//!
+//! Must not use anything of the library that other programs could not.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod chunks;
+mod client;
+mod lanes;
+mod messages;
+mod middle;
+mod names;
+mod raw;
+mod receiver;
