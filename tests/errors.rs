@@ -209,7 +209,7 @@ fn a_stranger_is_not_let_in() {
     let args = [file.as_os_str(), recv.target().as_ref()].map(ToOwned::to_owned);
     let sent = stranger.send(&args);
     // It is told what could be done.
-    sent.assert_code(NOT_LET_IN).assert_says("--open");
+    sent.assert_code(NOT_LET_IN).assert_says("in a terminal");
     assert_eq!(Tree::read(sandbox.dst()).names().len(), 0);
     // So is the receiver's user; and it goes on.
     recv.process().wait_for_text("127.0.0.1");
@@ -245,14 +245,17 @@ fn open_on_both_sides_lets_anyone_in() {
 
 #[test]
 fn open_on_one_side_is_not_enough() {
-    for (recv_args, send_args) in [(&["--open"][..], &[][..]), (&[], &["--open"])] {
+    for (recv_args, send_args, hint) in [
+        (&["--open"][..], &[][..], "--open"),
+        (&[], &["--open"], "in a terminal"),
+    ] {
         let sandbox = sandbox();
         let recv = sandbox.recv_with(recv_args);
         let mut args: Vec<std::ffi::OsString> = send_args.iter().map(Into::into).collect();
         args.push(sandbox.src().join("file").into());
         args.push(recv.target().into());
         let sent = sandbox.user("stranger").send(&args);
-        sent.assert_code(NOT_LET_IN).assert_says("--open");
+        sent.assert_code(NOT_LET_IN).assert_says(hint);
         assert_eq!(Tree::read(sandbox.dst()).names().len(), 0);
     }
 }

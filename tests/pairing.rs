@@ -466,6 +466,8 @@ fn a_guesser_gets_three_tries_one_after_the_other() {
         let mut guesser = Guesser::new(two.addr);
         assert_eq!(guesser.greet(), Message::Pairing(()));
         guesser.say(&early);
+        let answer = guesser.hear();
+        assert!(matches!(answer, Message::Abort(_)), "{answer:?}");
         assert!(read_frame(&mut guesser.channel.reader, &mut Vec::new()).is_err());
     }
     assert!(!peers_file(&two.laptop).exists());

@@ -164,7 +164,7 @@ fn each_message_has_its_time() {
     for (bytes, words) in [
         (
             chunk_bytes(&whole(0, b"abc"), b"abc"),
-            "a chunk before its session",
+            "a frame of type 0x40",
         ),
         (frame_of(0x7777, b"abc"), "a frame of unknown type 0x7777"),
         (frame_of(0, b""), "a frame of unknown type 0x0"),
