@@ -107,14 +107,44 @@ pub enum Error {
         /// The peer's reason.
         reason: Decline,
     },
-    /// This side does not trust the peer, and so did not tell it anything.
-    Untrusted {
+    /// This side did not let the peer in.
+    TurnedAway {
         /// Where.
         peer: SocketAddr,
         /// The name that the peer gives itself.
         name: String,
-        /// Whether the peer would have taken part with anyone.
-        open: bool,
+        /// What the peer was told.
+        reason: Decline,
+    },
+    /// A machine that is known here, or is where a known one was, has another key.
+    Impostor {
+        /// Where.
+        peer: SocketAddr,
+        /// The name of the known one.
+        name: String,
+        /// The key of the known one.
+        known: String,
+        /// The key that was seen.
+        seen: String,
+    },
+    /// The peer shows a code, and nobody is there to type it.
+    CodeNeeded {
+        /// Where.
+        peer: SocketAddr,
+        /// The name that the peer gives itself.
+        name: String,
+    },
+    /// The two sides do not have the same code, or not the same channel.
+    WrongCode {
+        /// Where.
+        peer: SocketAddr,
+        /// The name that the peer gives itself.
+        name: String,
+    },
+    /// A connection that had not begun anything was closed, because there were too many.
+    Displaced {
+        /// From where.
+        peer: SocketAddr,
     },
     /// The connection broke.
     Lost {
@@ -143,6 +173,11 @@ pub enum Error {
         peer: SocketAddr,
         /// Its words.
         why: String,
+    },
+    /// The system would not start a thread.
+    Thread {
+        /// What it said.
+        source: io::Error,
     },
     /// What was stored could not be brought to disk.
     Sync {
@@ -221,8 +256,47 @@ impl fmt::Display for Error {
                 Role::Receiver => write!(f, "{peer} is receiving too"),
             },
             Self::Declined { peer, reason } => write!(f, "{peer} declined: {reason}"),
-            Self::Untrusted { peer, name, .. } => {
-                write!(f, "{peer}, which calls itself {name}, is not known here")
+            Self::TurnedAway { name, reason, .. } => {
+                write!(f, "{name} was not let in: ")?;
+                match reason {
+                    Decline::Unknown => f.write_str(
+                        "it is not known here, and there is no terminal to show a code on",
+                    ),
+                    Decline::NotOpen => f.write_str("it is not known here, and not --open"),
+                    Decline::Busy => f.write_str("there are too many sessions"),
+                    Decline::Unsupported(what) => write!(f, "it asks for {what}"),
+                    Decline::Store(what) => write!(f, "nothing can be stored: {what}"),
+                    Decline::Locked => f.write_str("there were too many wrong codes"),
+                    Decline::Crowded => f.write_str("too many are waiting to be let in"),
+                    Decline::NameTaken => f.write_str("another machine is known here by this name"),
+                    Decline::Refused => f.write_str("you said no"),
+                    Decline::Unattended => {
+                        f.write_str("there is no terminal to ask about its offer")
+                    }
+                }
+            }
+            Self::Impostor {
+                peer,
+                name,
+                known,
+                seen,
+            } => write!(
+                f,
+                "the machine at {peer} is not the {name} that is known here: its key is {seen}, \
+                 that of {name} is {known}"
+            ),
+            Self::CodeNeeded { name, .. } => write!(
+                f,
+                "{name} does not know this machine yet; it shows a code, and nobody is here to \
+                 type it"
+            ),
+            Self::WrongCode { name, .. } => write!(
+                f,
+                "the code does not fit: it was mistyped, or another machine stands between this \
+                 one and {name}"
+            ),
+            Self::Displaced { peer } => {
+                write!(f, "{peer} had to make room for newer connections")
             }
             Self::Lost { peer, source } => {
                 write!(f, "lost the connection to {peer}: {}", reason(source))
@@ -232,6 +306,7 @@ impl fmt::Display for Error {
             }
             Self::Protocol { peer, what } => write!(f, "{peer} broke the protocol: {what}"),
             Self::Aborted { peer, why } => write!(f, "{peer} ended it: {why}"),
+            Self::Thread { source } => write!(f, "cannot start a thread: {}", reason(source)),
             Self::Sync { path, source } => write!(
                 f,
                 "what was received into {} could not be brought to disk: {}",
@@ -251,6 +326,7 @@ impl std::error::Error for Error {
             | Self::Connect { source, .. }
             | Self::Listen { source, .. }
             | Self::Lost { source, .. }
+            | Self::Thread { source }
             | Self::Sync { source, .. } => Some(source),
             _ => None,
         }

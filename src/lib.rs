@@ -10,18 +10,24 @@
 //!   engine                                  drives a session: send, receive
 //!   session, secure                         what may be said when; the channel
 //!   store, manifest, wire                   receive directory; walk; bytes
-//!   entry, outcome, relpath, text, digest, progress, error
+//!   entry, outcome, relpath, text, digest, prompt, progress, error, confine
 //! ```
+//!
+//! Beside it stands `fuzz`, which nobody uses but fuzzers and tests.
 #![warn(missing_docs)]
 #![warn(clippy::print_stdout, clippy::print_stderr)]
 
+pub mod confine;
 pub mod digest;
 pub mod engine;
 pub mod entry;
 pub mod error;
+#[doc(hidden)]
+pub mod fuzz;
 pub mod manifest;
 pub mod outcome;
 pub mod progress;
+pub mod prompt;
 pub mod relpath;
 pub mod secure;
 mod session;

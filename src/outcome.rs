@@ -23,7 +23,7 @@ pub enum Role {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum Decline {
-    /// It does not know the sender, and it takes only from those it knows.
+    /// It does not know the sender, and nobody is there to whom it could show a code.
     Unknown,
     /// It takes from anyone, but this sender has not agreed to send to anyone.
     NotOpen,
@@ -33,16 +33,39 @@ pub enum Decline {
     Unsupported(Text),
     /// It cannot store anything at the moment.
     Store(Text),
+    /// It shows no code any more after too many wrong ones, until its user asks for it.
+    Locked,
+    /// Too many are waiting to be let in.
+    Crowded,
+    /// It knows another machine by the name that this one gives itself.
+    NameTaken,
+    /// Its user said no.
+    Refused,
+    /// Its user is to be asked about each offer, and nobody is there.
+    Unattended,
 }
 
 impl fmt::Display for Decline {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Unknown => f.write_str("it does not know this machine"),
+            Self::Unknown => {
+                f.write_str("it does not know this machine, and has no terminal to show a code on")
+            }
             Self::NotOpen => f.write_str("it was started with --open, this side was not"),
             Self::Busy => f.write_str("it has too many sessions at the moment"),
             Self::Unsupported(what) => write!(f, "it cannot do what is asked for: {what}"),
             Self::Store(what) => write!(f, "it cannot store anything: {what}"),
+            Self::Locked => {
+                f.write_str("it lets nobody new in, after too many wrong codes in a row")
+            }
+            Self::Crowded => f.write_str("too many are waiting to be let in at the moment"),
+            Self::NameTaken => {
+                f.write_str("it knows another machine by the same name, with another key")
+            }
+            Self::Refused => f.write_str("its user said no"),
+            Self::Unattended => {
+                f.write_str("it asks its user about each offer, and nobody is there")
+            }
         }
     }
 }

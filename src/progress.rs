@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use crate::error::Error;
 use crate::outcome::{Outcome, Role, Summary};
+use crate::prompt::Caller;
 use crate::relpath::RelPath;
 
 /// Hears what happens. Called from many threads at once; must return soon.
@@ -31,6 +32,8 @@ pub trait Progress: Send + Sync + fmt::Debug {
 pub enum Trust {
     /// It is the same user on the same machine.
     SameUser,
+    /// It is paired with this machine.
+    Paired,
     /// Both sides agreed to take part with anyone.
     Open,
 }
@@ -38,7 +41,7 @@ pub enum Trust {
 /// The other side of a session.
 #[derive(Debug, Clone)]
 pub struct Peer {
-    /// What it calls itself. Any text; not safe for a terminal.
+    /// What it calls itself, made fit to be shown.
     pub name: String,
     /// Its address.
     pub addr: SocketAddr,
@@ -46,6 +49,20 @@ pub struct Peer {
     pub fingerprint: String,
     /// Why it was let in.
     pub trust: Trust,
+    /// Whether it was paired with just now.
+    pub is_new: bool,
+}
+
+impl Peer {
+    /// Who it is, without why it was let in.
+    #[must_use]
+    pub fn caller(&self) -> Caller {
+        Caller {
+            name: self.name.clone(),
+            addr: self.addr,
+            fingerprint: self.fingerprint.clone(),
+        }
+    }
 }
 
 /// Something that happened.
@@ -63,6 +80,23 @@ pub enum Event<'a> {
     Refused {
         /// From where.
         peer: SocketAddr,
+        /// Why.
+        error: &'a Error,
+    },
+    /// This machine and another one know each other from now on.
+    Paired {
+        /// The other one.
+        caller: &'a Caller,
+        /// What this side does between them.
+        role: Role,
+    },
+    /// The receiver asks its user about the offer; the sender waits.
+    Waiting {
+        /// The receiver.
+        peer: &'a Peer,
+    },
+    /// The receiver cannot accept connections for now. It says so once, and tries again.
+    NotAccepting {
         /// Why.
         error: &'a Error,
     },

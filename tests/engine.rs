@@ -13,10 +13,11 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use support::*;
-use xfer::engine::{Cancel, ReceiveOptions, Receiver, SendOptions};
+use xfer::engine::{Address, Cancel, Device, ReceiveOptions, Receiver, SendOptions};
 use xfer::outcome::Summary;
 use xfer::progress::{Event, Progress, Silent};
-use xfer::secure::Identity;
+use xfer::prompt::{Nobody, Prompt};
+use xfer::secure::{Identity, Peers};
 use xfer::{Error, Result};
 
 /// How many entries count as very many.
@@ -81,7 +82,7 @@ impl Receiving {
             window,
             ..ReceiveOptions::default()
         };
-        let receiver = Receiver::bind(identity, options).unwrap();
+        let receiver = Receiver::bind(&device(identity), options, Arc::new(Nobody)).unwrap();
         let (addr, cancel) = (receiver.local_addr(), Cancel::new());
         let failures = Arc::new(Failures::default());
         let progress: Arc<dyn Progress> = failures.clone();
@@ -116,15 +117,28 @@ impl Drop for Receiving {
 fn send(identity: &Identity, path: &Path, addr: SocketAddr) -> Result<Summary> {
     let options = SendOptions {
         paths: vec![path.to_path_buf()],
-        host: addr.ip().to_string(),
-        port: addr.port(),
+        to: Address {
+            host: addr.ip().to_string(),
+            port: addr.port(),
+            fingerprint: None,
+        },
         name: "sender".to_owned(),
         lanes: 2,
         retry: Duration::ZERO,
         ..SendOptions::default()
     };
     let silent: Arc<dyn Progress> = Arc::new(Silent);
-    xfer::engine::send(identity, &options, &silent, &Cancel::new())
+    let nobody: Arc<dyn Prompt> = Arc::new(Nobody);
+    let device = device(identity);
+    xfer::engine::send(&device, &options, &nobody, &silent, &Cancel::new())
+}
+
+/// A machine that knows nobody.
+fn device(identity: &Identity) -> Device {
+    Device {
+        identity: identity.clone(),
+        peers: Peers::in_dir(Path::new("/nonexistent")),
+    }
 }
 
 /// Sends all of a sandbox's folder `src`, through a window, and says how that ended.

@@ -8,12 +8,12 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The lowest layer, bottom up: each may use those before it.
-const BASE: [&str; 7] = [
-    "text", "relpath", "digest", "outcome", "entry", "error", "progress",
+const BASE: [&str; 9] = [
+    "text", "relpath", "digest", "outcome", "entry", "error", "prompt", "progress", "confine",
 ];
 
 /// The modules above it, and which of each other they may use.
-const ABOVE: [(&str, &[&str]); 6] = [
+const ABOVE: [(&str, &[&str]); 7] = [
     ("manifest", &[]),
     ("wire", &[]),
     // Its records on disk are encoded as messages are.
@@ -24,6 +24,7 @@ const ABOVE: [(&str, &[&str]); 6] = [
         "engine",
         &["wire", "manifest", "store", "secure", "session"],
     ),
+    ("fuzz", &["wire", "store", "secure"]),
 ];
 
 /// What belongs to the program, and not to the library.
@@ -200,6 +201,13 @@ fn one_file_names_the_codec() {
 fn one_file_names_the_hashes() {
     only(&["sha2::", "blake3::"], |source| {
         source.path == Path::new("digest.rs")
+    });
+}
+
+#[test]
+fn one_file_names_the_sandbox() {
+    only(&["landlock"], |source| {
+        source.path == Path::new("confine.rs")
     });
 }
 

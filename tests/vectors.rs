@@ -206,6 +206,11 @@ fn declines() -> Vec<(&'static str, Decline)> {
             Decline::Unsupported("chunks of 3 bytes".into()),
         ),
         ("declined-store", Decline::Store("no space left".into())),
+        ("declined-locked", Decline::Locked),
+        ("declined-crowded", Decline::Crowded),
+        ("declined-name-taken", Decline::NameTaken),
+        ("declined-refused", Decline::Refused),
+        ("declined-unattended", Decline::Unattended),
     ]
 }
 
@@ -227,6 +232,8 @@ fn messages() -> Vec<(&'static str, Message)> {
                 name: "laptop".into(),
                 open: false,
                 prefers: Algorithm::Sha256,
+                known: true,
+                asks: false,
             }),
         ),
         (
@@ -237,6 +244,8 @@ fn messages() -> Vec<(&'static str, Message)> {
                 name: "Büro".into(),
                 open: true,
                 prefers: Algorithm::Blake3,
+                known: false,
+                asks: true,
             }),
         ),
         (
@@ -249,12 +258,19 @@ fn messages() -> Vec<(&'static str, Message)> {
         ("joined", Message::Joined(preambles())),
         ("abort", Message::Abort(Text::from("interrupted"))),
         ("ping", Message::Ping(())),
+        ("leave", Message::Leave(())),
+        ("pairing", Message::Pairing(())),
+        ("pair-start", Message::PairStart(Share(counting(0x10)))),
+        ("pair-answer", Message::PairAnswer(Share(counting(0x30)))),
+        ("pair-proof", Message::PairProof(Proof(counting(0x50)))),
+        ("pair-wrong", Message::PairWrong(())),
         (
             "offer-sha256",
             Message::Offer(Offer {
                 algorithm: Algorithm::Sha256,
                 chunk_size: CHUNK_SIZE,
                 lanes: 4,
+                contents: None,
             }),
         ),
         (
@@ -263,6 +279,12 @@ fn messages() -> Vec<(&'static str, Message)> {
                 algorithm: Algorithm::Blake3,
                 chunk_size: CHUNK_SIZE,
                 lanes: 64,
+                contents: Some(Contents {
+                    files: 3,
+                    bytes: 1_000_000,
+                    named: 2,
+                    first: "photos".into(),
+                }),
             }),
         ),
         (

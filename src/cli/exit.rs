@@ -86,7 +86,11 @@ fn ending(
 fn code(error: &Error) -> Code {
     match error {
         Error::Cancelled => Code::Interrupted,
-        Error::Declined { .. } | Error::Untrusted { .. } => Code::Declined,
+        Error::Declined { .. }
+        | Error::TurnedAway { .. }
+        | Error::Impostor { .. }
+        | Error::CodeNeeded { .. }
+        | Error::WrongCode { .. } => Code::Declined,
         _ => Code::Failed,
     }
 }

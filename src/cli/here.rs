@@ -1,12 +1,14 @@
-//! What there is to know about this machine: its name, its addresses, where state is kept.
+//! What there is to know about this machine: its name, its addresses, where its state is kept.
 //!
-//! Must not change anything.
+//! Must not change anything but where its state is kept, which is made on first use.
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
+use directories::ProjectDirs;
 use xfer::Error;
-use xfer::secure::Identity;
+use xfer::engine::Device;
+use xfer::secure::{Identity, Peers};
 
 /// How many addresses are worth showing.
 const MAX_ADDRESSES: usize = 3;
@@ -27,15 +29,31 @@ pub(crate) fn name() -> String {
     }
 }
 
-/// This machine's identity, made on first use.
-pub(crate) fn identity() -> xfer::Result<Identity> {
-    let Some(dirs) = directories::ProjectDirs::from("", "", "xfer") else {
-        return Err(Error::State {
-            path: PathBuf::from("~/.config/xfer"),
-            what: "cannot be found, because there is no home directory".to_owned(),
-        });
-    };
-    Identity::load_or_create(dirs.config_dir())
+/// This machine: its identity, made on first use, and whom it knows.
+pub(crate) fn device() -> xfer::Result<Device> {
+    Ok(Device {
+        identity: Identity::load_or_create(dirs()?.config_dir())?,
+        peers: peers()?,
+    })
+}
+
+/// Whom this machine knows.
+pub(crate) fn peers() -> xfer::Result<Peers> {
+    Ok(Peers::in_dir(dirs()?.data_local_dir()))
+}
+
+fn dirs() -> xfer::Result<ProjectDirs> {
+    ProjectDirs::from("", "", "xfer").ok_or_else(|| Error::State {
+        path: PathBuf::from("~/.config/xfer"),
+        what: "cannot be found, because there is no home directory".to_owned(),
+    })
+}
+
+/// Where whom this machine knows is kept, made where it is missing; none where it cannot be.
+pub(crate) fn data_dir() -> Option<PathBuf> {
+    let dir = dirs().ok()?.data_local_dir().to_path_buf();
+    Peers::in_dir(&dir).make_dir().ok()?;
+    Some(dir)
 }
 
 /// The addresses by which whoever listens at `addr` can be reached, best first.

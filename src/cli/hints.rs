@@ -9,8 +9,6 @@ use xfer::Error;
 use xfer::outcome::{Decline, Role};
 
 const AGAIN: &str = "Run the same command again: it goes on where it stopped.";
-const BOTH_OPEN: &str = "On a network that you trust, start both sides with --open: \
-                         `xfer recv --open` and `xfer send --open ...`.";
 const NETWORK: &str = "Are both machines on the same network, and does the receiver's firewall \
                        let this port in?";
 const LATER: &str = "Try again when its other sessions are done.";
@@ -49,23 +47,61 @@ pub(crate) fn for_error(error: &Error, role: Role) -> Option<String> {
             Role::Receiver => "One side runs `xfer send`, the other `xfer recv`.",
         },
         Error::Declined { reason, .. } => match reason {
-            Decline::Unknown => BOTH_OPEN,
+            Decline::Unknown => {
+                "Start `xfer recv` in a terminal there, and send again: it shows a code then, \
+                 once, and the two know each other from then on."
+            }
             Decline::NotOpen => "Add --open here too, if you trust this network.",
-            Decline::Busy => LATER,
+            Decline::Busy | Decline::Crowded => LATER,
             Decline::Unsupported(_) => "Update xfer on the other machine, or ask for less.",
             Decline::Store(_) => "Look at the receiver: its folder, its permissions, its space.",
+            Decline::Locked => {
+                "Somebody has tried to guess its code. Press Enter there, or start it again."
+            }
+            Decline::NameTaken => {
+                "If this machine has a new key, remove the old one there with `xfer unpair`; if \
+                 it is another machine, give it another name: --name NAME."
+            }
+            Decline::Unattended => "Start `xfer recv` in a terminal there, or without --ask.",
             _ => return None,
         },
-        Error::Untrusted { open, .. } => match (role, open) {
-            (Role::Sender, true) => {
-                "The receiver takes from anyone, but this side has not been told to send to \
-                 anyone: add --open if you trust this network."
+        Error::TurnedAway { reason, .. } => match reason {
+            Decline::Unknown => {
+                "To let it in, start `xfer recv` in a terminal, and have it send again; or pair \
+                 the two there first, with `xfer pair`."
             }
-            (Role::Receiver, true) => {
-                "It would send to anyone. To take from anyone too, start with --open, on a \
-                 network that you trust."
+            Decline::NotOpen => {
+                "Have it send with --open, or start this in a terminal, so that it can show a \
+                 code."
             }
-            (_, false) => BOTH_OPEN,
+            Decline::NameTaken => {
+                "Either somebody pretends to be it, or it has a new key. If you are sure that \
+                 it is the same machine: `xfer unpair` it here, and have it send again."
+            }
+            _ => return None,
+        },
+        Error::Impostor { name, .. } => {
+            return Some(format!(
+                "Nothing was told to it. Either somebody pretends to be {name}, or {name} has a \
+                 new key, or another machine has its address now. If you are sure that it is \
+                 no attack: `xfer unpair '{name}'`, and pair the two anew."
+            ));
+        }
+        Error::CodeNeeded { .. } => match role {
+            Role::Sender => {
+                "Run the same command in a terminal, or give it the code that the receiver \
+                 shows: XFER_CODE, or --code-file FILE."
+            }
+            Role::Receiver => return None,
+        },
+        Error::WrongCode { .. } => match role {
+            Role::Sender => {
+                "If you are sure that you typed it right, somebody in this network is between \
+                 the two machines: do not send anything here."
+            }
+            Role::Receiver => {
+                "If it was typed right, somebody in this network is between the two machines."
+            }
         },
         Error::Lost { .. } | Error::Silent { .. } | Error::Aborted { .. } => match role {
             Role::Sender => AGAIN,
@@ -193,29 +229,6 @@ mod tests {
         let told = hint(&file("it's new"), Role::Receiver);
         assert_eq!(told, r"Make it first: mkdir -p 'it'\''s new'");
         assert!(hint(&file("a"), Role::Sender).contains("name"));
-    }
-
-    #[test]
-    fn whoever_is_not_let_in_hears_about_open() {
-        let declined = |reason| Error::Declined {
-            peer: peer(),
-            reason,
-        };
-        let untrusted = |open| Error::Untrusted {
-            peer: peer(),
-            name: "x".to_owned(),
-            open,
-        };
-        for error in [
-            declined(Decline::Unknown),
-            declined(Decline::NotOpen),
-            untrusted(true),
-            untrusted(false),
-        ] {
-            for role in [Role::Sender, Role::Receiver] {
-                assert!(hint(&error, role).contains("--open"), "{error}");
-            }
-        }
     }
 
     #[test]

@@ -5,10 +5,14 @@
 mod exit;
 mod here;
 mod hints;
+mod pair;
+mod peers;
 mod recv;
 mod send;
 mod signals;
 mod target;
+
+use std::path::PathBuf;
 
 use anyhow::{Result, ensure};
 use clap::error::ErrorKind;
@@ -17,7 +21,7 @@ use xfer::Error;
 
 pub(crate) use exit::Code;
 
-use crate::ui::Settings;
+use crate::ui::{Given, Settings};
 
 /// The longest name a machine can be given, in bytes.
 const MAX_NAME_BYTES: usize = 64;
@@ -47,6 +51,14 @@ enum Command {
     Recv(recv::Recv),
     /// Send files and folders to a receiver
     Send(send::Send),
+    /// Get to know a receiver, without sending anything
+    Pair(pair::Pair),
+    /// List the machines that this one is paired with
+    Peers,
+    /// Forget a machine
+    Unpair(peers::Unpair),
+    /// Show this machine's name and the fingerprint of its key
+    Id,
 }
 
 /// How much is said.
@@ -77,6 +89,23 @@ impl Loudness {
     }
 }
 
+/// Where the code for pairing comes from. It is never an argument: everybody on a machine can read
+/// those.
+#[derive(Debug, Args)]
+struct CodeFrom {
+    /// Read the code for pairing from the first line of a file, instead of asking for it; or set
+    /// XFER_CODE
+    #[arg(long, value_name = "FILE")]
+    code_file: Option<PathBuf>,
+}
+
+impl CodeFrom {
+    fn given(&self) -> Option<Given> {
+        let text = || std::env::var("XFER_CODE").ok().map(Given::Text);
+        self.code_file.clone().map(Given::File).or_else(text)
+    }
+}
+
 /// Why the arguments make no sense together.
 #[derive(Debug)]
 struct Wrong(String);
@@ -87,17 +116,24 @@ pub(crate) fn run() -> Code {
         Ok(arguments) => arguments,
         Err(error) => return stop(&error),
     };
+    let loudness = &arguments.loudness;
     match arguments.command {
-        Command::Recv(args) => recv::run(args, &arguments.loudness),
-        Command::Send(args) => send::run(args, &arguments.loudness).unwrap_or_else(|wrong| {
-            // Built once more, so that the message shows the usage of this command.
-            let mut program = Arguments::command();
-            program.build();
-            match program.find_subcommand_mut("send") {
-                Some(command) => stop(&command.error(ErrorKind::ValueValidation, wrong.0)),
-                None => Code::Usage,
-            }
-        }),
+        Command::Recv(args) => recv::run(args, loudness),
+        Command::Send(args) => send::run(args, loudness).unwrap_or_else(|why| wrong("send", why)),
+        Command::Pair(args) => pair::run(args, loudness).unwrap_or_else(|why| wrong("pair", why)),
+        Command::Peers => peers::list(loudness),
+        Command::Unpair(args) => peers::unpair(&args, loudness),
+        Command::Id => peers::id(loudness),
+    }
+}
+
+// Built once more, so that the message shows the usage of this command.
+fn wrong(command: &str, why: Wrong) -> Code {
+    let mut program = Arguments::command();
+    program.build();
+    match program.find_subcommand_mut(command) {
+        Some(command) => stop(&command.error(ErrorKind::ValueValidation, why.0)),
+        None => Code::Usage,
     }
 }
 

@@ -8,22 +8,26 @@ use std::sync::Arc;
 
 use clap::Args;
 use xfer::Error;
+use xfer::confine::{Confined, confine};
 use xfer::engine::{Cancel, ReceiveOptions, Receiver};
-use xfer::outcome::{Role, Summary};
+use xfer::outcome::Role;
 use xfer::progress::Progress;
 
 use super::exit::{Code, conclude};
 use super::{Loudness, here, hints, parse_name, signals, target};
-use crate::ui::{Line, Ui};
+use crate::ui::{Line, Person, Ui};
 
 const EXAMPLES: &str = "\
 Examples:
   xfer recv                           into the current folder, until Ctrl-C
   xfer recv --dir ~/Downloads --once  one session, and its exit code
+  xfer recv --ask                     asks you about each offer
   xfer recv --open                    from anyone on a network that you trust
   xfer recv --listen 127.0.0.1:0      only from this machine, on a free port
 
-Without --open, only you yourself on this same machine are let in.";
+You yourself on this same machine are let in, and machines that this one is paired with. Any
+other one is paired with when it sends for the first time: a code is shown here, which the
+person there types. Nobody needs to know it afterwards. See `xfer peers`.";
 
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
@@ -44,6 +48,10 @@ pub(crate) struct Recv {
     #[arg(long)]
     open: bool,
 
+    /// Ask about each offer, whoever it comes from: yes, no, or always from there
+    #[arg(long)]
+    ask: bool,
+
     /// Store links that lead out of the folder, too; without this they are refused
     #[arg(long)]
     allow_links_outside: bool,
@@ -52,6 +60,10 @@ pub(crate) struct Recv {
     /// what was said to be done
     #[arg(long)]
     no_sync: bool,
+
+    /// How many senders may be at work at once; the others are told to come again [default: 64]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    max_sessions: Option<u16>,
 
     /// What this machine calls itself [default: its host name]
     #[arg(long, value_name = "NAME", value_parser = parse_name)]
@@ -67,8 +79,10 @@ impl Recv {
             name: self.name.unwrap_or_else(here::name),
             once: self.once,
             open: self.open,
+            ask: self.ask,
             links_outside: self.allow_links_outside,
             sync: !self.no_sync,
+            max_sessions: self.max_sessions.map_or(default.max_sessions, usize::from),
             ..default
         }
     }
@@ -76,24 +90,59 @@ impl Recv {
 
 /// Receives, until Ctrl-C or the end of the only session.
 pub(crate) fn run(args: Recv, loudness: &Loudness) -> Code {
-    let ui = Ui::start(loudness.settings(|error| hints::for_error(error, Role::Receiver)));
+    let ui = Ui::new(loudness.settings(|error| hints::for_error(error, Role::Receiver)));
     let cancel = Cancel::new();
+    let ready = prepare(args.into_options(), loudness.verbose, &ui, &cancel);
+    // Threads that were there before would not be confined.
+    ui.start();
     signals::watch(&ui, &cancel);
-    let result = receive(args.into_options(), &ui, &cancel);
+    let result = ready.and_then(|(receiver, words)| {
+        ui.say(words);
+        let progress: Arc<dyn Progress> = Arc::clone(&ui) as _;
+        receiver.run(&progress, &cancel)
+    });
     conclude(&ui, Role::Receiver, result, &cancel)
 }
 
-fn receive(
+// A receiver that listens and has given up what it does not need, and what is to be said then.
+fn prepare(
     options: ReceiveOptions,
+    verbose: bool,
     ui: &Arc<Ui>,
     cancel: &Cancel,
-) -> xfer::Result<Option<Summary>> {
+) -> xfer::Result<(Receiver, Vec<Line>)> {
     check(&options.dir)?;
-    let (dir, open) = (options.dir.clone(), options.open);
-    let receiver = Receiver::bind(&here::identity()?, options)?;
-    ui.say(welcome(receiver.local_addr(), &dir, open));
-    let progress: Arc<dyn Progress> = Arc::clone(ui) as _;
-    receiver.run(&progress, cancel)
+    let dir = options.dir.canonicalize();
+    let (dir, open) = (dir.unwrap_or_else(|_| options.dir.clone()), options.open);
+    let person = Person::new(ui, cancel, None);
+    if options.ask && !person.can_decide() {
+        let text = "There is no terminal to ask on: with --ask, every offer will be declined.";
+        ui.say([Line::Trouble(text.to_owned())]);
+    }
+    let receiver = Receiver::bind(&here::device()?, options, person)?;
+    let data_dir = here::data_dir();
+    let folders = [Some(&*dir), data_dir.as_deref()];
+    let folders: Vec<&Path> = folders.into_iter().flatten().collect();
+    let confined = confine(&folders);
+    let mut words = welcome(receiver.local_addr(), &dir, open);
+    if verbose {
+        words.push(Line::Talk(describe(&confined, &folders)));
+    }
+    Ok((receiver, words))
+}
+
+fn describe(confined: &Confined, folders: &[&Path]) -> String {
+    let folders = folders.iter().map(|dir| dir.display().to_string());
+    let only = folders.collect::<Vec<_>>().join(" and ");
+    match confined {
+        Confined::Fully => {
+            format!("Confined: it can change files only in {only}, and open no connection.")
+        }
+        Confined::Partly(what) => {
+            format!("Confined in part: it can change files only in {only}, but {what}.")
+        }
+        Confined::Not(why) => format!("Not confined: {why}."),
+    }
 }
 
 // Before anything is made or bound, so that a mistake leaves nothing behind.
@@ -108,24 +157,19 @@ fn check(dir: &Path) -> xfer::Result<()> {
 
 // Scripts read the first line: it stays as it is.
 fn welcome(addr: SocketAddr, dir: &Path, open: bool) -> Vec<Line> {
-    let dir = dir.canonicalize().unwrap_or_else(|_| dir.to_path_buf());
     let mut lines = vec![format!(
         "Listening on {addr}, receiving into {}",
         dir.display()
     )];
     let flag = if open { " --open" } else { "" };
-    lines.push(match (open, addr.ip().is_loopback()) {
-        (true, false) => "On the other machine, run:".to_owned(),
-        (true, true) => "On this machine, run:".to_owned(),
-        (false, _) => "On this machine, as the same user, run:".to_owned(),
+    lines.push(if addr.ip().is_loopback() {
+        "On this machine, run:".to_owned()
+    } else {
+        "On the other machine, run:".to_owned()
     });
     for ip in here::addresses(addr) {
         let at = SocketAddr::new(ip, addr.port());
         lines.push(format!("    xfer send{flag} FILE {at}"));
-    }
-    if !open {
-        let text = "To receive from other machines, on a network that you trust: xfer recv --open";
-        lines.push(text.to_owned());
     }
     lines.into_iter().map(Line::Result).collect()
 }

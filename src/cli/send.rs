@@ -9,15 +9,16 @@ use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 use xfer::digest::Algorithm;
-use xfer::engine::{Cancel, SendOptions};
-use xfer::outcome::{Role, Summary};
+use xfer::engine::{Address, Cancel, SendOptions};
+use xfer::outcome::Role;
 use xfer::progress::Progress;
+use xfer::secure::Known;
 use xfer::wire::limits::MAX_LANES;
 
 use super::exit::{Code, conclude};
-use super::target::{Target, looks_like_target, target};
-use super::{Loudness, Wrong, here, hints, parse_name, signals};
-use crate::ui::{Ui, safe};
+use super::target::{address, looks_like_target};
+use super::{CodeFrom, Loudness, Wrong, here, hints, parse_name, signals};
+use crate::ui::{Person, Ui, safe};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -32,14 +33,14 @@ If it is interrupted, run the same command again: it goes on where it stopped.";
 #[command(after_help = EXAMPLES, override_usage = "xfer send [OPTIONS] <PATH>... <TARGET>\n       \
     xfer send [OPTIONS] <PATH>... --to <TARGET>")]
 pub(crate) struct Send {
-    /// Files and folders; the last one is the target, unless --to names it: HOST, HOST:PORT,
-    /// or an IPv6 address, in brackets where a port follows
+    /// Files and folders; the last one is the target, unless --to names it: HOST, HOST:PORT, an
+    /// IPv6 address, in brackets where a port follows, or the name of a paired machine
     #[arg(required = true, value_name = "PATH")]
     paths: Vec<OsString>,
 
-    /// The receiver: HOST, HOST:PORT or [IPV6]:PORT
-    #[arg(long, value_name = "TARGET", value_parser = target)]
-    to: Option<Target>,
+    /// The receiver: HOST, HOST:PORT, [IPV6]:PORT or the name of a paired machine
+    #[arg(long, value_name = "TARGET")]
+    to: Option<String>,
 
     /// Send to whoever receives with --open; for networks that you trust
     #[arg(long)]
@@ -58,6 +59,9 @@ pub(crate) struct Send {
     #[arg(long, value_name = "SECONDS")]
     retry: Option<u32>,
 
+    #[command(flatten)]
+    code: CodeFrom,
+
     /// What this machine calls itself [default: its host name]
     #[arg(long, value_name = "NAME", value_parser = parse_name)]
     name: Option<String>,
@@ -70,16 +74,16 @@ enum Hash {
 }
 
 impl Send {
-    fn into_options(mut self) -> Result<SendOptions, Wrong> {
-        let target = match self.to.take() {
-            Some(target) => target,
-            None => last_as_target(&mut self.paths)?,
+    fn into_options(mut self, peers: &[Known]) -> Result<SendOptions, Wrong> {
+        let to = match self.to.take() {
+            Some(text) => address(&text, peers)
+                .map_err(|why| Wrong(format!("--to '{}': {why}", safe(&text))))?,
+            None => last_as_target(&mut self.paths, peers)?,
         };
         let default = SendOptions::default();
         Ok(SendOptions {
             paths: self.paths.into_iter().map(PathBuf::from).collect(),
-            host: target.host,
-            port: target.port,
+            to,
             name: self.name.unwrap_or_else(here::name),
             open: self.open,
             algorithm: self.hash.map(|hash| match hash {
@@ -94,7 +98,7 @@ impl Send {
     }
 }
 
-fn last_as_target(paths: &mut Vec<OsString>) -> Result<Target, Wrong> {
+fn last_as_target(paths: &mut Vec<OsString>, peers: &[Known]) -> Result<Address, Wrong> {
     let last = paths.pop().unwrap_or_default();
     let shown = safe(&last);
     let text = last.to_str().unwrap_or_default();
@@ -117,7 +121,7 @@ fn last_as_target(paths: &mut Vec<OsString>) -> Result<Target, Wrong> {
              tip: if it is the receiver's name as well, use --to '{shown}'"
         )));
     }
-    target(text).map_err(|why| {
+    address(text, peers).map_err(|why| {
         Wrong(format!(
             "the last argument, '{shown}', is neither a receiver nor a file here: {why}"
         ))
@@ -126,26 +130,30 @@ fn last_as_target(paths: &mut Vec<OsString>) -> Result<Target, Wrong> {
 
 /// Sends, and tries again for a while when the connection is lost.
 pub(crate) fn run(args: Send, loudness: &Loudness) -> Result<Code, Wrong> {
-    let options = args.into_options()?;
-    let ui = Ui::start(loudness.settings(|error| hints::for_error(error, Role::Sender)));
+    let ui = Ui::new(loudness.settings(|error| hints::for_error(error, Role::Sender)));
+    ui.start();
     let cancel = Cancel::new();
+    let person = Person::new(&ui, &cancel, args.code.given());
+    let device = here::device();
+    // A list that cannot be read is said below; a name on it means nothing then.
+    let peers = device.as_ref().map(|device| device.peers.list());
+    let peers = peers.ok().and_then(Result::ok).unwrap_or_default();
+    let options = args.into_options(&peers)?;
     signals::watch(&ui, &cancel);
-    let result = send(&options, &ui, &cancel);
-    Ok(conclude(&ui, Role::Sender, result.map(Some), &cancel))
-}
-
-fn send(options: &SendOptions, ui: &Arc<Ui>, cancel: &Cancel) -> xfer::Result<Summary> {
-    let progress: Arc<dyn Progress> = Arc::clone(ui) as _;
-    xfer::engine::send(&here::identity()?, options, &progress, cancel)
+    let progress: Arc<dyn Progress> = Arc::clone(&ui) as _;
+    let result = device.and_then(|device| {
+        xfer::engine::send(&device, &options, &person, &progress, &cancel).map(Some)
+    });
+    Ok(conclude(&ui, Role::Sender, result, &cancel))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn split(paths: &[&str]) -> Result<(Vec<OsString>, Target), String> {
+    fn split(paths: &[&str]) -> Result<(Vec<OsString>, Address), String> {
         let mut paths: Vec<_> = paths.iter().map(OsString::from).collect();
-        let target = last_as_target(&mut paths).map_err(|wrong| wrong.0)?;
+        let target = last_as_target(&mut paths, &[]).map_err(|wrong| wrong.0)?;
         Ok((paths, target))
     }
 

@@ -6,19 +6,23 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use anyhow::{Context, Result, anyhow, bail};
 
-use xfer::engine::DEFAULT_PORT;
+use xfer::engine::{Address, DEFAULT_PORT};
+use xfer::secure::Known;
 
-/// A receiver's host and port.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Target {
-    /// A name or an address; an IPv6 address without brackets.
-    pub(crate) host: String,
-    /// Its port.
-    pub(crate) port: u16,
-}
-
-/// Reads a target: `host`, `host:port`, `[v6]`, `[v6]:port` or a bare IPv6 address.
-pub(crate) fn target(text: &str) -> Result<Target> {
+/// Reads a target: the name of a machine that is known here, or `host`, `host:port`, `[v6]`,
+/// `[v6]:port` or a bare IPv6 address.
+pub(crate) fn address(text: &str, peers: &[Known]) -> Result<Address> {
+    let mut known = peers.iter().filter(|k| k.may_receive && k.name == text);
+    if let Some(known) = known.next() {
+        let at = known.address.with_context(|| {
+            format!("it is not known where {text} is now: give its address once, as `xfer recv` shows it")
+        })?;
+        return Ok(Address {
+            host: at.ip().to_string(),
+            port: at.port(),
+            fingerprint: Some(known.fingerprint),
+        });
+    }
     let (host, port) = split(text)?;
     let port = match port {
         None => DEFAULT_PORT,
@@ -27,9 +31,10 @@ pub(crate) fn target(text: &str) -> Result<Target> {
             Ok(port) => port,
         },
     };
-    Ok(Target {
+    Ok(Address {
         host: host.to_owned(),
         port,
+        fingerprint: None,
     })
 }
 
@@ -106,8 +111,8 @@ mod tests {
             ("fe80::1%eth0", "fe80::1%eth0", 9090),
             ("[fe80::1%eth0]:9", "fe80::1%eth0", 9),
         ] {
-            let host = host.to_owned();
-            assert_eq!(target(text).unwrap(), Target { host, port }, "{text}");
+            let address = address(text, &[]).unwrap();
+            assert_eq!((&*address.host, address.port), (host, port), "{text}");
         }
     }
 
@@ -132,7 +137,7 @@ mod tests {
             "a\n",
             "a:+",
         ] {
-            assert!(target(text).is_err(), "{text:?}");
+            assert!(address(text, &[]).is_err(), "{text:?}");
         }
     }
 

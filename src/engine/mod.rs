@@ -8,13 +8,29 @@ mod receive;
 mod send;
 
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread::{self, Scope};
+
+use crate::error::{Error, Result};
 
 pub use cancel::{Cancel, OnCancel};
 pub use options::{
-    DEFAULT_PORT, DEFAULT_RETRY, DEFAULT_WINDOW, ReceiveOptions, SendOptions, default_lanes,
+    Address, DEFAULT_MAX_SESSIONS, DEFAULT_PORT, DEFAULT_RETRY, DEFAULT_WINDOW, Device,
+    ReceiveOptions, SendOptions, default_lanes,
 };
 pub use receive::Receiver;
-pub use send::send;
+pub use send::{pair, send};
+
+/// Starts a thread of a session.
+fn spawn<'scope, F>(scope: &'scope Scope<'scope, '_>, name: &str, run: F) -> Result<()>
+where
+    F: FnOnce() + Send + 'scope,
+{
+    let thread = thread::Builder::new().name(name.into());
+    match thread.spawn_scoped(scope, run) {
+        Ok(_) => Ok(()),
+        Err(source) => Err(Error::Thread { source }),
+    }
+}
 
 /// A number for a session, unique in this process.
 fn next_session() -> u64 {

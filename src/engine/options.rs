@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::digest::Algorithm;
+use crate::secure::{Fingerprint, Identity, Peers};
 
 /// The port that receivers listen on, unless told otherwise.
 pub const DEFAULT_PORT: u16 = 9090;
@@ -14,6 +15,8 @@ pub const DEFAULT_PORT: u16 = 9090;
 pub(super) const DEFAULT_MAX_LANES: u16 = 4;
 /// How many entries a receiver lets a sender announce ahead of their outcomes.
 pub const DEFAULT_WINDOW: u32 = 16_384;
+/// How many sessions a receiver has at once.
+pub const DEFAULT_MAX_SESSIONS: usize = 64;
 /// How long a sender keeps trying after a connection is lost.
 pub const DEFAULT_RETRY: Duration = Duration::from_secs(60);
 
@@ -26,15 +29,33 @@ pub fn default_lanes() -> u16 {
         .clamp(1, DEFAULT_MAX_LANES)
 }
 
+/// Who this machine is, and whom it knows.
+#[derive(Debug, Clone)]
+pub struct Device {
+    /// Its key.
+    pub identity: Identity,
+    /// Those it is paired with.
+    pub peers: Peers,
+}
+
+/// Where a receiver is.
+#[derive(Debug, Clone, Default)]
+pub struct Address {
+    /// Its host name or address; an IPv6 address without brackets.
+    pub host: String,
+    /// Its port.
+    pub port: u16,
+    /// Its key, where it must be one.
+    pub fingerprint: Option<Fingerprint>,
+}
+
 /// What to send, where to, and how.
 #[derive(Debug, Clone)]
 pub struct SendOptions {
     /// Files and folders. Their last names must differ.
     pub paths: Vec<PathBuf>,
-    /// The receiver's host name or address; an IPv6 address without brackets.
-    pub host: String,
-    /// The receiver's port.
-    pub port: u16,
+    /// The receiver.
+    pub to: Address,
     /// What this side calls itself.
     pub name: String,
     /// Whether to send to anyone.
@@ -51,8 +72,7 @@ impl Default for SendOptions {
     fn default() -> Self {
         Self {
             paths: Vec::new(),
-            host: String::new(),
-            port: DEFAULT_PORT,
+            to: Address::default(),
             name: String::new(),
             open: false,
             algorithm: None,
@@ -75,10 +95,14 @@ pub struct ReceiveOptions {
     pub once: bool,
     /// Whether to receive from anyone.
     pub open: bool,
+    /// Whether to ask about each offer.
+    pub ask: bool,
     /// Whether to store links that lead out of the receive directory.
     pub links_outside: bool,
     /// Whether to bring everything to disk before a session counts as done.
     pub sync: bool,
+    /// How many sessions there may be at once.
+    pub max_sessions: usize,
     /// How many lanes a session may have at most.
     pub lanes: u16,
     /// How many entries may be announced that have no outcome yet.
@@ -93,8 +117,10 @@ impl Default for ReceiveOptions {
             name: String::new(),
             once: false,
             open: false,
+            ask: false,
             links_outside: false,
             sync: true,
+            max_sessions: DEFAULT_MAX_SESSIONS,
             lanes: crate::wire::limits::MAX_LANES,
             window: DEFAULT_WINDOW,
         }

@@ -59,6 +59,28 @@ impl Roots {
         Ok(Self(roots.into_iter().map(|(root, _)| root).collect()))
     }
 
+    /// How many there are, and the name of the first one.
+    #[must_use]
+    pub fn names(&self) -> (u64, Text) {
+        let first = self
+            .0
+            .first()
+            .map(|root| root.name.as_path().to_string_lossy());
+        (self.0.len() as u64, Text::new(first.unwrap_or_default()))
+    }
+
+    /// How many files there are at this moment, and how many bytes they have.
+    #[must_use]
+    pub fn count(&self) -> (u64, u64) {
+        Walk::new(self).fold((0, 0), |(files, bytes), step| match step {
+            Step::Found {
+                kind: Kind::File { size },
+                ..
+            } => (files + 1, u64::saturating_add(bytes, size.get())),
+            _ => (files, bytes),
+        })
+    }
+
     /// Where the file of an entry is on this machine; none for a path below no root.
     #[must_use]
     pub fn source(&self, path: &RelPath) -> Option<PathBuf> {

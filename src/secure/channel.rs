@@ -31,13 +31,17 @@ pub struct Channel {
     pub fingerprint: Fingerprint,
     /// What both sides said before the channel was safe, to be compared inside it.
     pub preambles: Preambles,
+    /// What both ends of this channel know and nobody else does, for pairing to bind itself to.
+    pub(super) binding: [u8; 32],
     /// What ends it from another thread.
     pub closer: Closer,
 }
 
 impl Channel {
-    /// From now on, all that goes over the socket either way is added to `counters`.
-    pub fn count_wire(&mut self, counters: Arc<Counters>) {
+    /// From now on it carries a session: it gets the room that this needs, and all that goes
+    /// over the socket either way is added to `counters`.
+    pub fn carry(&mut self, counters: Arc<Counters>) {
+        self.reader.widen();
         self.reader.counters = Some(counters.clone());
         self.writer.counters = Some(counters);
     }

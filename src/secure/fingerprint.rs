@@ -23,6 +23,35 @@ impl Fingerprint {
     pub(super) fn of(public_key: &[u8]) -> Self {
         Self(sha256(&[public_key]).0)
     }
+
+    /// All of it, as 64 hexadecimal digits.
+    #[must_use]
+    pub fn to_hex(self) -> String {
+        use fmt::Write as _;
+        self.0.iter().fold(String::new(), |mut hex, byte| {
+            // A string takes everything.
+            let _ = write!(hex, "{byte:02x}");
+            hex
+        })
+    }
+
+    /// From 64 lower-case hexadecimal digits; none where they are something else.
+    #[must_use]
+    pub fn from_hex(hex: &str) -> Option<Self> {
+        let digit = |c: u8| match c {
+            b'0'..=b'9' => Some(c - b'0'),
+            b'a'..=b'f' => Some(c - b'a' + 10),
+            _ => None,
+        };
+        let (pairs, []) = hex.as_bytes().as_chunks::<2>() else {
+            return None;
+        };
+        let bytes: Vec<u8> = pairs
+            .iter()
+            .map(|&[high, low]| Some(digit(high)? << 4 | digit(low)?))
+            .collect::<Option<_>>()?;
+        bytes.try_into().ok().map(Self)
+    }
 }
 
 /// The first 160 bits, as eight groups of four characters.
@@ -52,6 +81,15 @@ impl fmt::Debug for Fingerprint {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn hex_comes_back() {
+        let print = Fingerprint::of(b"key");
+        assert_eq!(Fingerprint::from_hex(&print.to_hex()), Some(print));
+        for bad in ["", "00", &"0".repeat(63), &"G".repeat(64), &"A".repeat(64)] {
+            assert_eq!(Fingerprint::from_hex(bad), None);
+        }
+    }
 
     #[test]
     fn it_reads_as_base_32_in_groups() {

@@ -10,14 +10,14 @@ use std::sync::Arc;
 use rustls::client::{ClientConnectionData, UnbufferedClientConnection};
 use rustls::server::{ServerConnectionData, UnbufferedServerConnection};
 use rustls::unbuffered::{ConnectionState, EncodeError, EncodeTlsData, UnbufferedStatus};
-use rustls::{CommonState, ExtractedSecrets};
+use rustls::{CommonState, ConnectionTrafficSecrets, ExtractedSecrets};
 
 use super::channel::{Rekey, Shared};
-use super::reader::BUFFER_BYTES;
-use super::record::{Keys, record_len};
+use super::record::{Keys, MAX_RECORD_BYTES, record_len};
 use super::timed::Timed;
 use super::tls::ALPN;
 use super::{Channel, Closer, Fingerprint, Reader, Writer};
+use crate::digest::sha256;
 use crate::wire::Preambles;
 
 /// The most bytes that a peer may send before it has proven who it is. A handshake takes two or
@@ -52,6 +52,8 @@ impl From<rustls::Error> for Failure {
 pub(super) trait End: Sized {
     /// What rustls keeps for that end.
     type Data;
+    /// Whether it is the one that opened the connection.
+    const DIALS: bool;
 
     /// What rustls has to say about `input`.
     fn process<'c, 'i>(&'c mut self, input: &'i mut [u8]) -> UnbufferedStatus<'c, 'i, Self::Data>;
@@ -65,6 +67,7 @@ pub(super) trait End: Sized {
 
 impl End for UnbufferedClientConnection {
     type Data = ClientConnectionData;
+    const DIALS: bool = true;
 
     fn process<'c, 'i>(&'c mut self, input: &'i mut [u8]) -> UnbufferedStatus<'c, 'i, Self::Data> {
         self.process_tls_records(input)
@@ -82,6 +85,7 @@ impl End for UnbufferedClientConnection {
 
 impl End for UnbufferedServerConnection {
     type Data = ServerConnectionData;
+    const DIALS: bool = false;
 
     fn process<'c, 'i>(&'c mut self, input: &'i mut [u8]) -> UnbufferedStatus<'c, 'i, Self::Data> {
         self.process_tls_records(input)
@@ -100,7 +104,7 @@ impl End for UnbufferedServerConnection {
 /// Makes a channel of a connection whose preambles are exchanged.
 pub(super) fn run<E: End>(
     mut end: E,
-    stream: TcpStream,
+    stream: Arc<TcpStream>,
     deadline: Timed<'_>,
     preambles: Preambles,
     [local, peer]: [SocketAddr; 2],
@@ -123,13 +127,11 @@ pub(super) fn run<E: End>(
         Some([public_key]) => Fingerprint::of(public_key),
         _ => return Err(Failure::Tls("the other side has shown no key".into())),
     };
-    // What pairing binds itself to is to be made of these secrets, of both directions: rustls
-    // has no exporter for unbuffered connections, and they come of the same transcript.
     let (secrets, rekey) = end.split()?;
+    let binding = binding(&secrets, E::DIALS);
 
     stream.set_read_timeout(None)?;
     stream.set_write_timeout(None)?;
-    let stream = Arc::new(stream);
     let shared = Arc::new(Shared::new(rekey));
     let (rx, tx) = (Keys::new(secrets.rx)?, Keys::new(secrets.tx)?);
     Ok(Channel {
@@ -145,8 +147,27 @@ pub(super) fn run<E: End>(
         local,
         fingerprint,
         preambles,
+        binding,
         closer: Closer(stream),
     })
+}
+
+/// What stands for this channel alone: a hash of the first keys of both directions, the dialer's
+/// first. rustls has no exporter (RFC 8446, section 7.5) for unbuffered connections; these keys
+/// come of the same transcript as an exporter's secret would.
+fn binding(secrets: &ExtractedSecrets, dials: bool) -> [u8; 32] {
+    let (first, second) = if dials {
+        (&secrets.tx, &secrets.rx)
+    } else {
+        (&secrets.rx, &secrets.tx)
+    };
+    let [(key1, iv1), (key2, iv2)] = [first, second].map(|(_, secrets)| match secrets {
+        ConnectionTrafficSecrets::Aes128Gcm { key, iv }
+        | ConnectionTrafficSecrets::Chacha20Poly1305 { key, iv } => (key.as_ref(), iv.as_ref()),
+        // No channel is made with other keys.
+        _ => (&[][..], &[][..]),
+    });
+    sha256(&[b"xfer channel binding 1", key1, iv1, key2, iv2]).0
 }
 
 /// What has come: `start..given` is what rustls has before it and is not done with, `given..end`
@@ -161,15 +182,15 @@ struct Input {
 impl Input {
     fn new() -> Self {
         Self {
-            buf: vec![0; BUFFER_BYTES].into(),
+            buf: vec![0; MAX_HANDSHAKE_BYTES + MAX_RECORD_BYTES].into(),
             start: 0,
             given: 0,
             end: 0,
         }
     }
 
-    /// Gives one more record to rustls, when it has come. There is always room for it, as
-    /// [`MAX_HANDSHAKE_BYTES`] is far less than the buffer has.
+    /// Gives one more record to rustls, when it has come. There is always room for it behind
+    /// [`MAX_HANDSHAKE_BYTES`].
     fn give_record(&mut self, stream: &mut Timed<'_>) -> Result<(), Failure> {
         let len = loop {
             match record_len(&self.buf[self.given..self.end])? {

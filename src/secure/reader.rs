@@ -8,16 +8,16 @@ use std::io::{self, Read};
 use std::net::TcpStream;
 use std::ops::Range;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::channel::Shared;
 use super::record::{Content, HEADER_BYTES, Keys, MAX_RECORD_BYTES, broken, sealed_record_len};
 use super::timed::timed_out;
 use crate::progress::Counters;
 
-/// The size of the buffer, in bytes: what one call to the system may bring, and the record that
-/// was not complete before it.
-pub(super) const BUFFER_BYTES: usize = (1 << 18) + MAX_RECORD_BYTES;
+/// The size of the buffer once there is data to come, in bytes: what one call to the system may
+/// bring, and the record that was not complete before it.
+const BUFFER_BYTES: usize = (1 << 18) + MAX_RECORD_BYTES;
 /// How many records that carry no data a peer may send in a row.
 const MAX_IDLE_RECORDS: u32 = 32;
 /// What a message that the keys change begins with: its type, and its length.
@@ -39,6 +39,9 @@ pub struct Reader {
     sealed: Range<usize>,
     idle: u32,
     state: State,
+    deadline: Option<Instant>,
+    /// Whether the socket has a timeout because of a deadline.
+    timed: bool,
     pub(super) counters: Option<Arc<Counters>>,
 }
 
@@ -50,7 +53,7 @@ enum State {
 }
 
 impl Reader {
-    /// `buf` is of [`BUFFER_BYTES`], and has in `sealed` what came behind the handshake.
+    /// `buf` has room for two records at least, and in `sealed` what came behind the handshake.
     pub(super) fn new(
         stream: Arc<TcpStream>,
         shared: Arc<Shared>,
@@ -67,12 +70,33 @@ impl Reader {
             sealed,
             idle: 0,
             state: State::Open,
+            deadline: None,
+            timed: false,
             counters: None,
         }
     }
 
-    /// How long a read may wait for the peer; for ever without one. When it is over, the read
-    /// fails as `TimedOut`, nothing is lost, and the next one goes on.
+    /// Gives it the room that much data needs. Until then it costs a peer that may never be let
+    /// in as little as a handshake.
+    pub(super) fn widen(&mut self) {
+        if self.buf.len() < BUFFER_BYTES {
+            let mut buf = vec![0; BUFFER_BYTES];
+            buf[..self.buf.len()].copy_from_slice(&self.buf);
+            self.buf = buf.into();
+        }
+    }
+
+    /// Until when the peer may be waited for, however many reads that takes; for ever without
+    /// one. A peer that sends a byte now and then does not extend it. When it is over, a read
+    /// that has to wait fails as `TimedOut`, nothing is lost, and with another deadline the next
+    /// one goes on.
+    pub fn set_deadline(&mut self, deadline: Option<Instant>) {
+        self.deadline = deadline;
+    }
+
+    /// How long a single read may wait for the peer where there is no deadline; for ever without
+    /// one. When it is over, the read fails as `TimedOut`, nothing is lost, and the next one goes
+    /// on.
     pub fn set_timeout(&self, timeout: Option<Duration>) -> io::Result<()> {
         self.stream.set_read_timeout(timeout)
     }
@@ -149,12 +173,28 @@ impl Reader {
         Ok(())
     }
 
+    /// Gives the socket what is left until the deadline. Without one nothing is asked of it.
+    fn keep_deadline(&mut self) -> io::Result<()> {
+        let left = match self.deadline {
+            None if !self.timed => return Ok(()),
+            None => None,
+            Some(end) => match end.saturating_duration_since(Instant::now()) {
+                Duration::ZERO => return Err(io::ErrorKind::TimedOut.into()),
+                left => Some(left),
+            },
+        };
+        self.stream.set_read_timeout(left)?;
+        self.timed = left.is_some();
+        Ok(())
+    }
+
     /// Reads as much as there is, at least a byte.
     fn fill(&mut self) -> io::Result<()> {
         // What is here is less than a record, so that moving it costs next to nothing.
         self.buf.copy_within(self.sealed.clone(), 0);
         self.sealed = 0..self.sealed.len();
         let got = loop {
+            self.keep_deadline()?;
             match (&*self.stream).read(&mut self.buf[self.sealed.end..]) {
                 Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
                 got => break got.map_err(timed_out)?,
@@ -359,5 +399,48 @@ mod tests {
             peer.stream.write_all(part).unwrap();
         }
         assert_eq!(peer.reader.read(&mut [0; 99]).unwrap(), 10);
+    }
+
+    #[test]
+    fn a_peer_that_drips_does_not_extend_a_deadline() {
+        let mut peer = Peer::new();
+        let mut buf = vec![7; 10 + OVERHEAD_BYTES];
+        peer.keys.seal(&mut buf, 10, Content::Data).unwrap();
+        let end = Instant::now() + Duration::from_millis(200);
+        peer.reader.set_deadline(Some(end));
+        let (mut stream, dripped) = (peer.stream.try_clone().unwrap(), buf.clone());
+        let dripping = std::thread::spawn(move || {
+            // So slow that the whole of it comes only behind the deadline.
+            for byte in &dripped {
+                stream.write_all(&[*byte]).unwrap();
+                std::thread::sleep(Duration::from_millis(20));
+            }
+        });
+        let e = peer.reader.read(&mut [0; 10]).unwrap_err();
+        assert_eq!(e.kind(), io::ErrorKind::TimedOut);
+        assert!(Instant::now() >= end);
+        // Nothing is lost, and nothing of the deadline is left.
+        peer.reader.set_deadline(None);
+        assert_eq!(peer.reader.read(&mut [0; 99]).unwrap(), 10);
+        dripping.join().unwrap();
+        assert_eq!(peer.reader.stream.read_timeout().unwrap(), None);
+    }
+
+    #[test]
+    fn what_has_come_is_not_lost_where_it_gets_more_room() {
+        let mut peer = Peer::new();
+        peer.reader.buf = vec![0; 2 * MAX_RECORD_BYTES].into();
+        for part in [b"one", b"two", b"six"] {
+            peer.send(Content::Data, part);
+        }
+        let mut three = [0; 3];
+        peer.reader.read_exact(&mut three[..1]).unwrap();
+        peer.reader.widen();
+        peer.reader.read_exact(&mut three[1..]).unwrap();
+        assert_eq!(&three, b"one");
+        peer.send(Content::Alert, &[1, 0]);
+        let mut rest = Vec::new();
+        peer.reader.read_to_end(&mut rest).unwrap();
+        assert_eq!(rest, b"twosix");
     }
 }

@@ -13,7 +13,9 @@ use rustls::{ClientConnection, ServerConnection};
 use super::tls::{client_config, provider, server_config};
 use super::*;
 use crate::error::Error;
+use crate::outcome::Role;
 use crate::progress::{Counters, Trust};
+use crate::prompt::Code;
 use crate::wire::Preamble;
 
 const DEADLINE: Duration = Duration::from_secs(20);
@@ -90,18 +92,45 @@ fn both_know_who_the_other_is_and_whether_to_trust_it() {
     assert_eq!((a.local, a.peer), (b.peer, b.local));
     assert_eq!(a.preambles.sent, b.preambles.seen);
     assert_eq!(a.preambles.seen, b.preambles.sent);
-    assert_eq!(trust(one.fingerprint(), &a, true, false), None);
-    assert_eq!(trust(one.fingerprint(), &a, false, true), None);
-    assert_eq!(trust(one.fingerprint(), &a, true, true), Some(Trust::Open));
+    let why =
+        |channel: &Channel, open, paired| trust(one.fingerprint(), channel, Sides { open, paired });
+    assert_eq!(why(&a, false, false), None);
+    assert_eq!(why(&a, true, false), Some(Trust::Open));
+    assert_eq!(why(&a, false, true), Some(Trust::Paired));
+    assert_eq!(why(&a, true, true), Some(Trust::Paired));
 
     let (dialer, listener) = sockets();
     let [mut a, b] = joined(dialer, listener, [&one, &one]).map(Result::unwrap);
     for channel in [&a, &b] {
-        let why = trust(one.fingerprint(), channel, false, false);
-        assert_eq!(why, Some(Trust::SameUser));
+        assert_eq!(why(channel, false, false), Some(Trust::SameUser));
     }
     a.peer.set_ip([10, 0, 0, 1].into());
-    assert_eq!(trust(one.fingerprint(), &a, false, false), None);
+    assert_eq!(why(&a, false, false), None);
+}
+
+/// Whether the sender's proof, and the receiver's, are accepted by the other side.
+fn prove(sender: (&Channel, &str), receiver: (&Channel, &str)) -> [bool; 2] {
+    let start = |role, (channel, code): (&Channel, &str), ours| {
+        Attempt::new(&Code::parse(code).unwrap(), role, ours, channel)
+    };
+    let (a, a_share) = start(Role::Sender, sender, receiver.0.fingerprint);
+    let (b, b_share) = start(Role::Receiver, receiver, sender.0.fingerprint);
+    let (a, b) = (a.finish(&b_share).unwrap(), b.finish(&a_share).unwrap());
+    [b.accept(&a.ours), a.accept(&b.ours)]
+}
+
+#[test]
+fn the_same_code_on_the_same_channel_is_proven_and_nothing_else() {
+    let (a, b) = channels();
+    assert_eq!(prove((&a, "123456"), (&b, "123 456")), [true; 2]);
+    assert_eq!(prove((&a, "123456"), (&b, "123457")), [false; 2]);
+    // Between two channels of one in the middle, who passes on all that is said.
+    let (c, d) = channels();
+    assert_eq!(prove((&a, "123456"), (&d, "123456")), [false; 2]);
+    let mut other = channels().1;
+    other.fingerprint = b.fingerprint;
+    assert_eq!(prove((&a, "123456"), (&other, "123456")), [false; 2]);
+    drop(c);
 }
 
 #[test]
@@ -205,8 +234,8 @@ fn closing_frees_both_halves() {
 fn both_count_what_goes_over_the_wire() {
     let (mut a, mut b) = channels();
     let (at_a, at_b) = (Arc::new(Counters::default()), Arc::new(Counters::default()));
-    a.count_wire(at_a.clone());
-    b.count_wire(at_b.clone());
+    a.carry(at_a.clone());
+    b.carry(at_b.clone());
     exchange_both(a, b, &pattern(100_000), 1_000);
     let n = Counters::get(&at_a.bytes_wire);
     // Seven records each way, and the close.

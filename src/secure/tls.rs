@@ -75,15 +75,15 @@ impl Tls {
     /// Makes a channel of a connection that this side opened. `deadline` is for all of it,
     /// however slowly the peer answers.
     pub fn connect(&self, stream: TcpStream, deadline: Duration) -> Result<Channel> {
-        establish(stream, deadline, || {
+        establish(stream.into(), deadline, || {
             UnbufferedClientConnection::new(self.client.clone(), self.name.clone())
         })
     }
 
     /// Makes a channel of a connection that the peer opened. `deadline` is for all of it,
     /// however slowly the peer answers.
-    pub fn accept(&self, stream: TcpStream, deadline: Duration) -> Result<Channel> {
-        establish(stream, deadline, || {
+    pub fn accept(&self, stream: impl Into<Arc<TcpStream>>, deadline: Duration) -> Result<Channel> {
+        establish(stream.into(), deadline, || {
             UnbufferedServerConnection::new(self.server.clone())
         })
     }
@@ -104,7 +104,7 @@ pub(crate) fn plain(addr: SocketAddr) -> SocketAddr {
 }
 
 fn establish<E: End>(
-    stream: TcpStream,
+    stream: Arc<TcpStream>,
     deadline: Duration,
     end: impl FnOnce() -> std::result::Result<E, rustls::Error>,
 ) -> Result<Channel> {
@@ -131,11 +131,10 @@ fn establish<E: End>(
     stream.set_nonblocking(false).map_err(io_failed)?;
     // What is flushed is complete; waiting to fill a packet would only delay its end.
     stream.set_nodelay(true).map_err(io_failed)?;
-    let clone = stream.try_clone().map_err(io_failed)?;
-    let timed = Timed::new(&clone, until);
+    let timed = Timed::new(&stream, until);
     let preambles = preamble::exchange(timed, peer)?;
     let end = end().map_err(|e| failed(e.into()))?;
-    handshake::run(end, stream, timed, preambles, [local, peer]).map_err(failed)
+    handshake::run(end, stream.clone(), timed, preambles, [local, peer]).map_err(failed)
 }
 
 pub(super) fn client_config(

@@ -1,26 +1,43 @@
 //! Why a peer is let in, if it is.
 //!
 //! Must not ask anyone or look anything up: what both sides know already, weighed the same way
-//! on both. Pairing joins here.
+//! on both.
 
 use std::net::SocketAddr;
 
 use super::{Channel, Fingerprint};
 use crate::progress::Trust;
+use crate::wire::Hello;
 
-/// Why the peer at the other end of `channel` is trusted; none where it is not. `our_open` and
-/// `their_open` say whether either side takes part with anyone.
+/// What both sides have said about each other.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Sides {
+    /// Whether both take part with anyone.
+    pub(super) open: bool,
+    /// Whether both are paired with the other one for this.
+    pub(super) paired: bool,
+}
+
+impl Sides {
+    /// Of what this side says, and what the peer has said.
+    pub(crate) fn new(our_open: bool, our_known: bool, theirs: &Hello) -> Self {
+        Self {
+            open: our_open && theirs.open,
+            paired: our_known && theirs.known,
+        }
+    }
+}
+
+/// Why the peer at the other end of `channel` is trusted; none where it is not yet.
 #[must_use]
-pub fn trust(
-    ours: Fingerprint,
-    channel: &Channel,
-    our_open: bool,
-    their_open: bool,
-) -> Option<Trust> {
+pub(crate) fn trust(ours: Fingerprint, channel: &Channel, sides: Sides) -> Option<Trust> {
     if channel.fingerprint == ours && is_same_machine(channel.local, channel.peer) {
         return Some(Trust::SameUser);
     }
-    (our_open && their_open).then_some(Trust::Open)
+    if sides.paired {
+        return Some(Trust::Paired);
+    }
+    sides.open.then_some(Trust::Open)
 }
 
 /// Whether both ends of a connection have the same address. A v4 address may be written as a

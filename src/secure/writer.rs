@@ -23,7 +23,9 @@ const CLOSE_NOTIFY: [u8; 2] = [1, 0];
 const KEY_UPDATE_BYTES: usize = KEY_UPDATE.len() + OVERHEAD_BYTES;
 /// The length of a record that has no room left, in bytes.
 const FULL_BYTES: usize = MAX_PLAIN_BYTES + OVERHEAD_BYTES;
-/// The size of the buffer, in bytes.
+/// The size of the buffer at first, in bytes: enough for words.
+const FIRST_BYTES: usize = FULL_BYTES + KEY_UPDATE_BYTES;
+/// The size of the buffer once a record has been full, in bytes: enough for data.
 const BUFFER_BYTES: usize = RECORDS * FULL_BYTES + KEY_UPDATE_BYTES;
 /// After how many records the keys change. AES-GCM is safe for 2^24.5 full ones under one key
 /// (RFC 8446, section 5.5).
@@ -60,7 +62,7 @@ impl Writer {
             stream,
             shared,
             keys,
-            buf: vec![0; BUFFER_BYTES].into(),
+            buf: vec![0; FIRST_BYTES].into(),
             sealed: 0,
             plain: 0,
             state: State::Open,
@@ -154,6 +156,17 @@ impl Writer {
         self.send()
     }
 
+    /// Makes room for another record.
+    fn make_room(&mut self) -> io::Result<()> {
+        if self.buf.len() == BUFFER_BYTES {
+            return self.send();
+        }
+        let mut buf = vec![0; BUFFER_BYTES];
+        buf[..self.buf.len()].copy_from_slice(&self.buf);
+        self.buf = buf.into();
+        Ok(())
+    }
+
     /// Gives all sealed records to the system.
     fn send(&mut self) -> io::Result<()> {
         let mut rest = &self.buf[..self.sealed];
@@ -184,7 +197,7 @@ impl Write for Writer {
                     w.seal(Content::Data)?;
                 }
                 if w.buf.len() - w.sealed < FULL_BYTES + KEY_UPDATE_BYTES {
-                    w.send()?;
+                    w.make_room()?;
                 }
             }
             Ok(())

@@ -4,29 +4,46 @@
 //! trust each other.
 
 use std::fmt;
-use std::time::Duration;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use crate::digest::Algorithm;
 use crate::error::{Error, Result};
 use crate::outcome::{Decline, Role};
 use crate::progress::{Peer, Trust};
-use crate::secure::{Channel, Fingerprint, trust};
+use crate::prompt::{Caller, Prompt};
+use crate::secure::{Channel, Fingerprint, Known, Peers, Sides, device_name, now, trust};
 use crate::text::Text;
 use crate::wire::{
-    Accept, Frame, Hello, Join, Message, Offer, Preambles, limits, read_frame, write_message,
+    Accept, Hello, Join, Message, Offer, Preambles, limits, read_first_message, write_message,
 };
 
-use super::link::wire_error;
+use super::desk::Desk;
+use super::link::{LAST_WORDS, wire_error};
+use super::pair::{as_receiver, as_sender, turn_away};
 
 /// How long each of the first messages may take.
 pub(crate) const FIRST_WORDS: Duration = Duration::from_secs(10);
+/// How long a sender that was let in may take to offer something.
+const LOOKING: Duration = Duration::from_secs(600);
 
-/// What one side says of itself.
+/// What one side says of itself, and whom it knows.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Ours<'a> {
     pub(crate) fingerprint: Fingerprint,
     pub(crate) name: &'a str,
     pub(crate) open: bool,
+    /// Whether its user is asked about offers.
+    pub(crate) asks: bool,
+    pub(crate) peers: &'a Peers,
+}
+
+/// A receiver that has been greeted, and is trusted.
+pub(crate) struct Greeted {
+    pub(crate) peer: Peer,
+    /// Whether it wants to know what is in the offer.
+    pub(crate) asks: bool,
+    prefers: Algorithm,
 }
 
 /// What a connection turned out to be to its listener.
@@ -48,32 +65,35 @@ pub(crate) fn say(channel: &mut Channel, message: &Message) -> Result<()> {
         .map_err(|source| Error::Lost { peer, source })
 }
 
-/// Says a last thing and closes, so that the peer hears it.
+/// Says a last thing and closes, so that the peer hears it. It has little time to.
 pub(crate) fn say_last(channel: &mut Channel, message: &Message) -> Result<()> {
     say(channel, message)?;
     // The peer may be gone, or may not wait for the end: it has been told all there is.
     if channel.writer.finish().is_ok() {
+        let deadline = Instant::now() + LAST_WORDS;
+        channel.reader.set_deadline(Some(deadline));
         let _ = channel.reader.drain();
     }
     Ok(())
 }
 
-/// Reads the next message, as one of the first.
+/// Reads the next message, as one of the first. However slowly it comes, it must be there in
+/// [`FIRST_WORDS`].
 pub(crate) fn hear(channel: &mut Channel) -> Result<Message> {
+    hear_within(channel, FIRST_WORDS)
+}
+
+/// Reads the next message, for which there is so much time.
+pub(super) fn hear_within(channel: &mut Channel, time: Duration) -> Result<Message> {
     let peer = channel.peer;
-    let lost = |source| Error::Lost { peer, source };
-    channel
-        .reader
-        .set_timeout(Some(FIRST_WORDS))
-        .map_err(lost)?;
-    match read_frame(&mut channel.reader, &mut Vec::new()) {
-        Ok(Frame::Message(Message::Abort(why))) => Err(Error::Aborted {
+    channel.reader.set_deadline(Some(Instant::now() + time));
+    match read_first_message(&mut channel.reader) {
+        Ok(Message::Abort(why)) => Err(Error::Aborted {
             peer,
             why: why.to_string(),
         }),
-        Ok(Frame::Message(message)) => Ok(message),
-        Ok(Frame::Chunk(_)) => Err(broken(channel, "a chunk before its session")),
-        Err(error) => match wire_error(peer, error) {
+        Ok(message) => Ok(message),
+        Err(error) => match wire_error(peer, error, time) {
             Error::Protocol { what, .. } => Err(broken(channel, what)),
             error => Err(error),
         },
@@ -88,7 +108,7 @@ fn broken(channel: &mut Channel, what: impl fmt::Display) -> Error {
     error
 }
 
-fn unexpected(channel: &mut Channel, message: &Message) -> Error {
+pub(super) fn unexpected(channel: &mut Channel, message: &Message) -> Error {
     broken(channel, format!("a message {} out of turn", message.name()))
 }
 
@@ -103,33 +123,54 @@ fn check_preambles(channel: &mut Channel, theirs: &Preambles) -> Result<()> {
     }
 }
 
-fn our_hello(channel: &Channel, role: Role, ours: Ours<'_>) -> Message {
+fn our_hello(channel: &Channel, role: Role, ours: Ours<'_>, known: bool) -> Message {
     Message::Hello(Hello {
         preambles: channel.preambles,
         role,
         name: Text::new(ours.name),
         open: ours.open,
         prefers: Algorithm::preferred(),
+        known,
+        asks: ours.asks,
     })
 }
 
-fn peer_of(channel: &Channel, hello: &Hello, trust: Trust) -> Peer {
-    Peer {
-        name: hello.name.to_string(),
+fn caller(channel: &Channel, hello: &Hello) -> Caller {
+    Caller {
+        name: device_name(&hello.name),
         addr: channel.peer,
         fingerprint: channel.fingerprint.to_string(),
-        trust,
     }
 }
 
-/// The sender's side, which dials: greets the receiver, and once it trusts it offers what `make`
-/// makes of the hash that suits both.
-pub(crate) fn offer(
+fn peer_of(caller: Caller, trust: Trust) -> Peer {
+    Peer {
+        name: caller.name,
+        addr: caller.addr,
+        fingerprint: caller.fingerprint,
+        trust,
+        is_new: false,
+    }
+}
+
+/// Whom this side knows by the name that the other side gives itself, if it is another one.
+fn namesake<'a>(all: &'a [Known], channel: &Channel, name: &str) -> Option<&'a Known> {
+    let same = |known: &&Known| known.name == name && known.fingerprint != channel.fingerprint;
+    all.iter().find(same)
+}
+
+/// The sender's side, which dials: greets the receiver, and pairs with it where that is needed.
+/// Nothing of what is to be sent is told.
+pub(crate) fn greet(
     channel: &mut Channel,
     ours: Ours<'_>,
-    make: impl FnOnce(Algorithm) -> Offer,
-) -> Result<(Peer, Offer, Accept)> {
-    let hello = our_hello(channel, Role::Sender, ours);
+    prompt: &Arc<dyn Prompt>,
+) -> Result<Greeted> {
+    let all = ours.peers.list()?;
+    let known = all
+        .iter()
+        .find(|k| k.fingerprint == channel.fingerprint && k.may_receive);
+    let hello = our_hello(channel, Role::Sender, ours, known.is_some());
     say(channel, &hello)?;
     let theirs = match hear(channel)? {
         Message::Hello(hello) => hello,
@@ -142,25 +183,82 @@ pub(crate) fn offer(
             role: theirs.role,
         });
     }
-    let Some(trust) = trust(ours.fingerprint, channel, ours.open, theirs.open) else {
-        let error = Error::Untrusted {
-            peer: channel.peer,
-            name: theirs.name.to_string(),
-            open: theirs.open,
-        };
-        // It has been greeted, so it is told that nothing comes; what it answers changes nothing.
-        let _ = say_last(
-            channel,
-            &Message::Abort(Text::new("this sender does not know it")),
-        );
-        return Err(error);
-    };
-    let offer = make(Algorithm::preferred().suiting(theirs.prefers));
-    say(channel, &Message::Offer(offer.clone()))?;
-    match hear(channel)? {
-        Message::Accept(accept) if is_sound(&accept) => {
-            Ok((peer_of(channel, &theirs, trust), offer, accept))
+    let mut caller = caller(channel, &theirs);
+    let sides = Sides::new(ours.open, known.is_some(), &theirs);
+    let mut is_new = false;
+    let trust = match trust(ours.fingerprint, channel, sides) {
+        Some(trust) => trust,
+        None => {
+            caller = namesake_is_alarm(channel, &all, caller)?;
+            as_sender(channel, ours, &caller, prompt)?;
+            is_new = true;
+            Trust::Paired
         }
+    };
+    match trust {
+        Trust::SameUser => {}
+        Trust::Paired => {
+            if let Some(known) = known {
+                caller.name.clone_from(&known.name);
+            }
+            let at = channel.peer;
+            note(ours.peers, channel.fingerprint, |known| {
+                known.address = Some(at)
+            });
+        }
+        _ => caller = namesake_is_alarm(channel, &all, caller)?,
+    }
+    Ok(Greeted {
+        peer: Peer {
+            is_new,
+            ..peer_of(caller, trust)
+        },
+        asks: theirs.asks,
+        prefers: theirs.prefers,
+    })
+}
+
+/// Passes a caller through, unless another machine is known by its name.
+fn namesake_is_alarm(channel: &mut Channel, all: &[Known], caller: Caller) -> Result<Caller> {
+    let Some(known) = namesake(all, channel, &caller.name) else {
+        return Ok(caller);
+    };
+    let error = Error::Impostor {
+        peer: channel.peer,
+        name: known.name.clone(),
+        known: known.fingerprint.to_string(),
+        seen: channel.fingerprint.to_string(),
+    };
+    // It has been greeted, so it is told that nothing comes; what it answers changes nothing.
+    let words = "this sender knows another machine by the same name";
+    let _ = say_last(channel, &Message::Abort(Text::new(words)));
+    Err(error)
+}
+
+/// Notes that a known machine was there.
+fn note(peers: &Peers, fingerprint: Fingerprint, change: impl FnOnce(&mut Known)) {
+    // It is only for people to read, and no reason to send or receive nothing.
+    let _ = peers.update(|all| {
+        if let Some(known) = all.iter_mut().find(|k| k.fingerprint == fingerprint) {
+            known.seen = now();
+            change(known);
+        }
+        Ok(())
+    });
+}
+
+/// Offers to a receiver that has been greeted what `make` makes of the hash that suits both.
+/// Its user may take as long as `time` to answer.
+pub(crate) fn offer(
+    channel: &mut Channel,
+    greeted: &Greeted,
+    time: Duration,
+    make: impl FnOnce(Algorithm) -> Offer,
+) -> Result<(Offer, Accept)> {
+    let offer = make(Algorithm::preferred().suiting(greeted.prefers));
+    say(channel, &Message::Offer(offer.clone()))?;
+    match hear_within(channel, time)? {
+        Message::Accept(accept) if is_sound(&accept) => Ok((offer, accept)),
         Message::Accept(_) => Err(broken(channel, "an Accept beyond its limits")),
         other => Err(declined_or(channel, other)),
     }
@@ -170,7 +268,7 @@ fn is_sound(accept: &Accept) -> bool {
     (1..=limits::MAX_LANES).contains(&accept.lanes) && limits::WINDOW.contains(&accept.window)
 }
 
-fn declined_or(channel: &mut Channel, message: Message) -> Error {
+pub(super) fn declined_or(channel: &mut Channel, message: Message) -> Error {
     match message {
         Message::Declined(reason) => Error::Declined {
             peer: channel.peer,
@@ -195,13 +293,39 @@ pub(crate) fn opening(channel: &mut Channel) -> Result<Opening> {
     Ok(opening)
 }
 
-/// The receiver's side, which listens: greets the sender, and hears its offer if it lets it in.
-pub(crate) fn hear_offer(
+/// A sender that was let in.
+pub(crate) struct LetIn {
+    pub(crate) peer: Peer,
+    /// Whether its offers are taken without a question.
+    pub(crate) unasked: bool,
+}
+
+/// The receiver's side, which listens: greets the sender, and pairs with it where that is needed.
+/// `stays` is called when it is one of the few that wait for that.
+pub(crate) fn let_in(
     channel: &mut Channel,
     theirs: &Hello,
     ours: Ours<'_>,
-) -> Result<(Peer, Offer)> {
-    let hello = our_hello(channel, Role::Receiver, ours);
+    desk: (&Arc<Desk>, &Arc<dyn Prompt>),
+    stays: impl FnOnce(),
+) -> Result<LetIn> {
+    let all = match ours.peers.list() {
+        Ok(all) => all,
+        Err(error) => {
+            let what = Text::new("its list of known machines cannot be read");
+            say_last(channel, &Message::Declined(Decline::Store(what)))?;
+            return Err(error);
+        }
+    };
+    let known = all
+        .iter()
+        .find(|k| k.fingerprint == channel.fingerprint && k.may_send);
+    let unasked = known.is_some_and(|k| k.unasked);
+    let ours = Ours {
+        asks: ours.asks && !unasked,
+        ..ours
+    };
+    let hello = our_hello(channel, Role::Receiver, ours, known.is_some());
     say(channel, &hello)?;
     if theirs.role != Role::Sender {
         return Err(Error::SameRole {
@@ -209,21 +333,43 @@ pub(crate) fn hear_offer(
             role: theirs.role,
         });
     }
-    let Some(trust) = trust(ours.fingerprint, channel, ours.open, theirs.open) else {
-        let reason = if ours.open {
-            Decline::NotOpen
-        } else {
-            Decline::Unknown
-        };
-        say_last(channel, &Message::Declined(reason))?;
-        return Err(Error::Untrusted {
-            peer: channel.peer,
-            name: theirs.name.to_string(),
-            open: theirs.open,
-        });
+    let mut caller = caller(channel, theirs);
+    let sides = Sides::new(ours.open, known.is_some(), theirs);
+    let trust = trust(ours.fingerprint, channel, sides);
+    let is_known = matches!(trust, Some(Trust::SameUser | Trust::Paired));
+    let mut is_new = false;
+    if !is_known && namesake(&all, channel, &caller.name).is_some() {
+        return turn_away(channel, &caller, Decline::NameTaken);
+    }
+    let trust = match trust {
+        Some(trust) => trust,
+        None => {
+            as_receiver(channel, ours, &caller, desk, stays)?;
+            is_new = true;
+            Trust::Paired
+        }
     };
-    match hear(channel)? {
-        Message::Offer(offer) => Ok((peer_of(channel, theirs, trust), offer)),
+    if trust == Trust::Paired {
+        if let Some(known) = known {
+            caller.name.clone_from(&known.name);
+        }
+        note(ours.peers, channel.fingerprint, |_| {});
+    }
+    Ok(LetIn {
+        peer: Peer {
+            is_new,
+            ..peer_of(caller, trust)
+        },
+        unasked,
+    })
+}
+
+/// Hears the offer of a sender that was let in; none where it only came to be let in.
+pub(crate) fn hear_offer(channel: &mut Channel) -> Result<Option<Offer>> {
+    // It may have to look at all it has first, to say what is in the offer.
+    match hear_within(channel, LOOKING)? {
+        Message::Offer(offer) => Ok(Some(offer)),
+        Message::Leave(()) => Ok(None),
         other => Err(unexpected(channel, &other)),
     }
 }

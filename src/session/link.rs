@@ -15,8 +15,8 @@ use super::outbox::Outbox;
 
 /// How long a peer can be silent on its control connection before it counts as gone.
 pub(crate) const SILENCE: Duration = Duration::from_secs(30);
-/// How long the end of a session that failed waits for the peer to have heard why.
-const LAST_WORDS: Duration = Duration::from_secs(2);
+/// How long whoever has said the last thing waits for the peer to have heard it.
+pub(crate) const LAST_WORDS: Duration = Duration::from_secs(2);
 
 /// Whatever waits for something that never comes once the session is over.
 pub(crate) trait Stop: Send + Sync {
@@ -30,6 +30,7 @@ struct State {
     lanes: Vec<Closer>,
     over: bool,
     heard_end: bool,
+    written: bool,
 }
 
 /// What all threads of a session share to talk on, and to end it.
@@ -129,27 +130,43 @@ impl Link {
     /// Closes the control connection once the peer has ended its side, or has had the time to.
     /// Closing it earlier would reset the connection, and with that lose what the peer has not
     /// read, which is why the session ended. Whoever is stuck reading or writing gets free.
-    fn close_soon(self: &Arc<Self>) {
+    pub(crate) fn close_soon(self: &Arc<Self>) {
         let link = self.clone();
         let waiter = std::thread::Builder::new().name("last words".into());
         let spawned = waiter.spawn(move || {
-            let end = Instant::now() + LAST_WORDS;
-            let mut state = link.state();
-            loop {
-                let left = end.saturating_duration_since(Instant::now());
-                if state.heard_end || left.is_zero() {
-                    break;
-                }
-                state = link
-                    .changed
-                    .wait_timeout(state, left)
-                    .unwrap_or_else(PoisonError::into_inner)
-                    .0;
-            }
+            link.wait_briefly(|state| state.heard_end);
             link.control.close();
         });
         if spawned.is_err() {
             self.control.close();
+        }
+    }
+
+    /// Waits for something, but not longer than last words take.
+    fn wait_briefly(&self, what: impl Fn(&State) -> bool) {
+        let end = Instant::now() + LAST_WORDS;
+        let mut state = self.state();
+        loop {
+            let left = end.saturating_duration_since(Instant::now());
+            if what(&state) || left.is_zero() {
+                return;
+            }
+            state = self
+                .changed
+                .wait_timeout(state, left)
+                .unwrap_or_else(PoisonError::into_inner)
+                .0;
+        }
+    }
+
+    /// Closes all connections of a session that is over, once what was to be said is written, or
+    /// has had the time to be. For whoever has read the control connection to its end: no thread
+    /// of the session waits for the peer any longer.
+    pub(crate) fn close_all(&self) {
+        self.wait_briefly(|state| state.written);
+        self.control.close();
+        for lane in std::mem::take(&mut self.state().lanes) {
+            lane.close();
         }
     }
 
@@ -172,7 +189,7 @@ impl Link {
 
     /// The error of a frame that could not be read.
     pub(crate) fn wire_error(&self, error: WireError) -> Error {
-        wire_error(self.peer, error)
+        wire_error(self.peer, error, SILENCE)
     }
 
     /// Writes what is put into the outbox, until the session ends, and then ends this direction
@@ -190,6 +207,8 @@ impl Link {
                 source,
             });
         }
+        self.state().written = true;
+        self.changed.notify_all();
     }
 
     /// Says that the peer has ended its direction of the control connection.
@@ -207,14 +226,14 @@ impl Link {
     }
 }
 
-/// The error of a frame from `peer` that could not be read.
-pub(crate) fn wire_error(peer: SocketAddr, error: WireError) -> Error {
+/// The error of a frame from `peer` that could not be read, or not in `time`.
+pub(super) fn wire_error(peer: SocketAddr, error: WireError, time: Duration) -> Error {
     use std::io::ErrorKind;
     match error {
         WireError::Io(e) => match e.kind() {
-            ErrorKind::WouldBlock | ErrorKind::TimedOut => Error::Silent {
+            ErrorKind::TimedOut => Error::Silent {
                 peer,
-                seconds: SILENCE.as_secs(),
+                seconds: time.as_secs(),
             },
             ErrorKind::InvalidData => Error::protocol(peer, e),
             _ => Error::Lost { peer, source: e },

@@ -129,6 +129,12 @@ impl Store {
         &self.path
     }
 
+    /// How many bytes are free, where the file system says.
+    #[must_use]
+    pub fn free(&self) -> Option<u64> {
+        space::free(&self.dir).ok()
+    }
+
     /// Begins what one sender stores. With `sync`, [`StoreSession::finish`] brings it to disk.
     pub fn session(self: &Arc<Self>, access: Access, sync: bool) -> io::Result<Arc<StoreSession>> {
         let suspects = match self.existing_state(mark::MARKS)? {

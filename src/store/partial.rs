@@ -214,7 +214,8 @@ fn is_stale(root: &Dir, records: &Dir, id: &str, now: i64) -> io::Result<bool> {
     let written = rustix::fs::fstat(&file)?.st_mtime;
     file.take(MAX_RECORD_BYTES).read_to_end(&mut bytes)?;
     let old = |time: i64| now.saturating_sub(time) > MAX_AGE;
-    let Ok(record) = decode::<Record>(&bytes) else {
+    let record = decode::<Record>(&bytes).ok();
+    let Some(record) = record.filter(|record| record.version == VERSION) else {
         // Cut short by a crash, or of another version: nothing is known of its partial.
         return Ok(old(written));
     };

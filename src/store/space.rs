@@ -74,7 +74,7 @@ pub(super) fn why_full(dir: &Dir, needed: u64) -> Option<Why> {
 }
 
 /// How many bytes this user can still write.
-fn free(dir: &Dir) -> io::Result<u64> {
+pub(super) fn free(dir: &Dir) -> io::Result<u64> {
     let stat = rustix::fs::fstatvfs(dir)?;
     Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
 }

@@ -234,6 +234,7 @@ pub(crate) mod tests {
             addr: ([192, 168, 0, 9], 9090).into(),
             fingerprint: String::new(),
             trust: Trust::Open,
+            is_new: false,
         };
         let event = Event::Started {
             session: id,

@@ -5,6 +5,7 @@
 mod bars;
 mod board;
 mod layout;
+mod person;
 mod rate;
 mod report;
 mod safe;
@@ -27,8 +28,10 @@ use board::Board;
 use report::Report;
 use screen::Screen;
 
+pub(crate) use person::{Given, Person};
 pub(crate) use report::Line;
 pub(crate) use safe::safe;
+pub(crate) use words::ago;
 
 /// How often the counters are read and what is new is shown.
 const TICK: Duration = Duration::from_millis(100);
@@ -59,7 +62,8 @@ impl Default for Settings {
     }
 }
 
-/// Shows a person what happens. Its thread polls the counters until [`Ui::finish`].
+/// Shows a person what happens. Its thread polls the counters from [`Ui::start`] to
+/// [`Ui::finish`].
 pub(crate) struct Ui {
     verbose: bool,
     shared: Arc<Shared>,
@@ -80,40 +84,78 @@ struct State {
     board: Board,
     waiting: Vec<Line>,
     stopping: bool,
+    /// Whether a question waits for its answer, at the bottom of the terminal.
+    asking: bool,
+}
+
+/// While this lives, a question stands at the bottom of the terminal, and nothing moves there.
+#[must_use]
+pub(crate) struct Pause<'a>(&'a Ui);
+
+impl Pause<'_> {
+    /// What comes next begins in another row.
+    pub(crate) fn unanswered(&self) {
+        lock(&self.0.shared.screen).end_row();
+    }
+}
+
+impl Drop for Pause<'_> {
+    fn drop(&mut self) {
+        lock(&self.0.shared.state).asking = false;
+    }
 }
 
 impl Ui {
-    /// Begins to show what happens.
-    pub(crate) fn start(settings: Settings) -> Arc<Self> {
-        let shared = Arc::new(Shared {
-            screen: Mutex::new(Screen::new(&settings)),
-            state: Mutex::new(State {
-                report: Report::new(settings),
-                board: Board::default(),
-                waiting: Vec::new(),
-                stopping: false,
+    /// Shows what it is told to say; what happens only once it is started.
+    pub(crate) fn new(settings: Settings) -> Arc<Self> {
+        Arc::new(Self {
+            verbose: settings.verbose,
+            shared: Arc::new(Shared {
+                screen: Mutex::new(Screen::new(&settings)),
+                state: Mutex::new(State {
+                    report: Report::new(settings),
+                    board: Board::default(),
+                    waiting: Vec::new(),
+                    stopping: false,
+                    asking: false,
+                }),
             }),
-        });
+            ticker: Mutex::new(None),
+        })
+    }
+
+    /// Begins to show what happens.
+    pub(crate) fn start(&self) {
         let (stop, stopped) = mpsc::channel();
-        let ticking = Arc::clone(&shared);
+        let ticking = Arc::clone(&self.shared);
         let thread = std::thread::Builder::new().name("ui".to_owned());
         let thread = thread.spawn(move || {
             while stopped.recv_timeout(TICK) == Err(RecvTimeoutError::Timeout) {
                 ticking.tick(Instant::now());
             }
         });
-        Arc::new(Self {
-            verbose: settings.verbose,
-            shared,
-            // Without its thread it shows no progress, and the rest when it is said.
-            ticker: Mutex::new(thread.ok().map(|thread| (stop, thread))),
-        })
+        // Without its thread it shows no progress, and the rest when it is said.
+        *lock(&self.ticker) = thread.ok().map(|thread| (stop, thread));
     }
 
     /// Prints lines at once.
     pub(crate) fn say(&self, lines: impl IntoIterator<Item = Line>) {
         lock(&self.shared.state).waiting.extend(lines);
         self.shared.flush();
+    }
+
+    /// Prints lines and a question, behind which the cursor stays.
+    pub(crate) fn pause(&self, lines: Vec<String>, question: &str) -> Pause<'_> {
+        let mut screen = lock(&self.shared.screen);
+        let mut waiting = {
+            let mut state = lock(&self.shared.state);
+            state.asking = true;
+            std::mem::take(&mut state.waiting)
+        };
+        waiting.extend(lines.into_iter().map(Line::Trouble));
+        screen.print(&waiting);
+        screen.ask(question);
+        Pause(self)
     }
 
     /// Prints these words soon and shows no more bars, as all is about to end. Never waits for
@@ -131,6 +173,7 @@ impl Ui {
             drop(stop);
             let _ = thread.join();
         }
+        lock(&self.shared.state).asking = false;
         self.shared.flush();
         lock(&self.shared.screen).clear();
     }
@@ -153,11 +196,17 @@ impl Ui {
 
 impl Shared {
     fn tick(&self, now: Instant) {
+        if lock(&self.state).asking {
+            return;
+        }
         self.flush();
         let mut screen = lock(&self.screen);
         let view = {
             let mut state = lock(&self.state);
             state.board.poll(now);
+            if state.asking {
+                return;
+            }
             if state.stopping {
                 state.board = Board::default();
             }
@@ -168,7 +217,13 @@ impl Shared {
 
     fn flush(&self) {
         let mut screen = lock(&self.screen);
-        let lines = std::mem::take(&mut lock(&self.state).waiting);
+        let lines = {
+            let mut state = lock(&self.state);
+            if state.asking && state.waiting.len() < MAX_WAITING {
+                return;
+            }
+            std::mem::take(&mut state.waiting)
+        };
         screen.print(&lines);
     }
 }

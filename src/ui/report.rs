@@ -93,6 +93,23 @@ impl Report {
             Event::Connecting { addr } if self.settings.verbose => {
                 lines.push(Talk(format!("Connecting to {addr}")));
             }
+            Event::Paired { caller, role } => lines.push(Talk(match role {
+                Role::Sender => format!(
+                    "Paired with {}: from now on it takes what this machine sends, without a code.",
+                    caller.name
+                ),
+                Role::Receiver => format!(
+                    "Paired with {}: from now on it may send to this machine. (Take it back: \
+                     xfer unpair {})",
+                    caller.name,
+                    quoted(&caller.name)
+                ),
+            })),
+            Event::Waiting { peer } => lines.push(Talk(format!(
+                "Waiting for the user of {} to say yes",
+                peer.name
+            ))),
+            Event::NotAccepting { error } => lines.push(Trouble(format!("For now: {error}"))),
             Event::Refused { peer, error } => lines.extend(self.refused(peer.ip(), error)),
             Event::Started {
                 session,
@@ -120,6 +137,7 @@ impl Report {
                 if self.settings.verbose {
                     let why = match peer.trust {
                         Trust::SameUser => "the same user on this machine",
+                        Trust::Paired => "paired with this machine",
                         Trust::Open => "let in by --open",
                         _ => "known here",
                     };
@@ -246,6 +264,18 @@ impl Report {
     }
 }
 
+/// For a shell.
+fn quoted(name: &str) -> String {
+    if name
+        .chars()
+        .all(|c| c.is_alphanumeric() || "._-".contains(c))
+    {
+        name.to_owned()
+    } else {
+        format!("'{}'", name.replace('\'', "'\\''"))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -295,6 +325,7 @@ mod tests {
                 addr: addr(),
                 fingerprint: "ab12".to_owned(),
                 trust: Trust::Open,
+                is_new: false,
             };
             self.hear(&Event::Started {
                 session: 1,

@@ -82,6 +82,21 @@ impl Screen {
         let _ = out.flush();
     }
 
+    /// Prints a question, and leaves the cursor behind it.
+    pub(crate) fn ask(&mut self, question: &str) {
+        if let Shows::Bars(bars) = &mut self.shows {
+            bars.hide();
+        }
+        let mut err = io::stderr().lock();
+        let _ = write!(err, "{} ", safe(question.trim_end()));
+        let _ = err.flush();
+    }
+
+    /// Begins another row, behind a question that nobody answered.
+    pub(crate) fn end_row(&mut self) {
+        let _ = writeln!(io::stderr());
+    }
+
     /// What to show of what is in motion. Writes nothing.
     pub(crate) fn compose(&mut self, board: &Board, now: Instant) -> View {
         match &mut self.shows {

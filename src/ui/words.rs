@@ -90,6 +90,14 @@ pub(crate) fn wait(time: Duration) -> String {
     long(time.as_secs().saturating_add(up))
 }
 
+/// How long ago something was.
+pub(crate) fn ago(time: Duration) -> String {
+    if time < Duration::from_secs(60) {
+        return "just now".to_owned();
+    }
+    format!("{} ago", duration(time))
+}
+
 fn long(seconds: u64) -> String {
     let (minutes, hours, days) = (seconds / 60, seconds / 3600, seconds / 86400);
     let two = |first: String, n: u64, unit: &str| match n {

@@ -10,7 +10,7 @@ use std::fmt;
 use std::io::{self, Read};
 
 use super::codec::{self, CodecError};
-use super::limits::{MAX_CHUNK_FRAME_BYTES, MAX_MESSAGE_BYTES};
+use super::limits::{MAX_CHUNK_FRAME_BYTES, MAX_FIRST_MESSAGE_BYTES, MAX_MESSAGE_BYTES};
 use super::message::{
     CHUNK_FRAME, CHUNK_HEADER_BYTES, ChunkHeader, Encoding, FIRST_SKIPPABLE, Message,
 };
@@ -122,6 +122,24 @@ pub fn write_chunk_header(chunk: &ChunkHeader, out: &mut Vec<u8>) -> Result<(), 
 /// [`Encoding::Raw`], none else. An end of the stream before or in a frame is
 /// [`io::ErrorKind::UnexpectedEof`].
 pub fn read_frame(reader: &mut impl Read, buffer: &mut Vec<u8>) -> Result<Frame, WireError> {
+    read_bounded(reader, buffer, MAX_MESSAGE_BYTES, MAX_CHUNK_FRAME_BYTES)
+}
+
+/// Reads the next message that this version knows, where nobody sends chunks yet: no frame may be
+/// longer than [`MAX_FIRST_MESSAGE_BYTES`], and none may be a chunk's.
+pub fn read_first_message(reader: &mut impl Read) -> Result<Message, WireError> {
+    match read_bounded(reader, &mut Vec::new(), MAX_FIRST_MESSAGE_BYTES, 0)? {
+        Frame::Message(message) => Ok(message),
+        Frame::Chunk(_) => Err(WireError::UnknownType(CHUNK_FRAME)),
+    }
+}
+
+fn read_bounded(
+    reader: &mut impl Read,
+    buffer: &mut Vec<u8>,
+    max_message: usize,
+    max_chunk: usize,
+) -> Result<Frame, WireError> {
     loop {
         let mut head = [0; FRAME_HEADER_BYTES];
         reader.read_exact(&mut head)?;
@@ -129,9 +147,9 @@ pub fn read_frame(reader: &mut impl Read, buffer: &mut Vec<u8>) -> Result<Frame,
         let code = u16::from_le_bytes([c0, c1]);
         let length = u32::from_le_bytes([l0, l1, l2, l3]);
         let limit = if code == CHUNK_FRAME {
-            MAX_CHUNK_FRAME_BYTES
+            max_chunk
         } else {
-            MAX_MESSAGE_BYTES
+            max_message
         };
         let payload = length as usize;
         if payload > limit {
@@ -285,6 +303,27 @@ mod tests {
                 Err(WireError::Long { .. })
             ));
             assert_eq!(buffer.capacity(), 0);
+        }
+    }
+
+    #[test]
+    fn the_first_messages_are_short() {
+        let mut out = Vec::new();
+        write_message(&entries(), &mut out).unwrap();
+        assert_eq!(read_first_message(&mut &out[..]).unwrap(), entries());
+        for (code, length) in [
+            (0x01, MAX_FIRST_MESSAGE_BYTES + 1),
+            (0x8000, MAX_FIRST_MESSAGE_BYTES + 1),
+            (CHUNK_FRAME, CHUNK_HEADER_BYTES),
+        ] {
+            let head = header(code, u32::try_from(length).unwrap());
+            let bytes = [head.to_vec(), vec![0; length]].concat();
+            let mut reader = &bytes[..];
+            assert!(matches!(
+                read_first_message(&mut reader),
+                Err(WireError::Long { .. })
+            ));
+            assert_eq!(reader.len(), length, "nothing of it is read");
         }
     }
 

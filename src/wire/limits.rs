@@ -5,6 +5,8 @@
 
 /// The longest payload of a frame that carries a message, in bytes.
 pub const MAX_MESSAGE_BYTES: usize = 256 * 1024;
+/// The longest payload of a message before the session has begun, in bytes.
+pub const MAX_FIRST_MESSAGE_BYTES: usize = 4 * 1024;
 /// The longest payload of a chunk's frame, in bytes: its header and a whole chunk.
 pub const MAX_CHUNK_FRAME_BYTES: usize =
     super::CHUNK_HEADER_BYTES + crate::digest::CHUNK_SIZE as usize;

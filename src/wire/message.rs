@@ -15,6 +15,11 @@ use crate::entry::{Entry, EntryId, FileSize, Mode, Time, bounded_list};
 use crate::outcome::{Decline, Outcome, Role, Summary, Why};
 use crate::text::Text;
 
+/// The length of a [`Share`], in bytes.
+pub const SHARE_BYTES: usize = 32;
+/// The length of a [`Proof`], in bytes.
+pub const PROOF_BYTES: usize = 32;
+
 /// Frames of types from this on may be skipped by a peer that does not know them.
 pub const FIRST_SKIPPABLE: u16 = 0x8000;
 
@@ -74,12 +79,24 @@ messages! {
     0x04 Abort(Text),
     /// The peer is alive.
     0x05 Ping(()),
+    /// The sender has nothing to send after all, and ends the connection well.
+    0x06 Leave(()),
     /// What the sender proposes.
     0x10 Offer(Offer),
     /// The receiver takes part.
     0x11 Accept(Accept),
     /// The receiver does not take part. It may come in the place of a Hello's answer.
     0x12 Declined(Decline),
+    /// The receiver shows a code, and waits for the sender to be told it.
+    0x13 Pairing(()),
+    /// The sender begins to prove that it has the code.
+    0x14 PairStart(Share),
+    /// The receiver's part of the same.
+    0x15 PairAnswer(Share),
+    /// The proof; first the sender's, then the receiver's.
+    0x16 PairProof(Proof),
+    /// The sender's proof was wrong. It may begin anew.
+    0x17 PairWrong(()),
     /// The next entries of the manifest.
     0x20 Entries(Entries),
     /// A folder has no more entries.
@@ -133,7 +150,19 @@ pub struct Hello {
     pub open: bool,
     /// What it would like digests to be made with.
     pub prefers: Algorithm,
+    /// Whether it is paired with the other side for this.
+    pub known: bool,
+    /// Whether its user is asked about each offer, and so wants to know what is in it.
+    pub asks: bool,
 }
+
+/// One side's part of agreeing on a key by a code (SPAKE2): a point on edwards25519.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Share(pub [u8; SHARE_BYTES]);
+
+/// What shows that a side has the same code, key and channel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Proof(pub [u8; PROOF_BYTES]);
 
 /// The secret that a lane shows. It prints as nothing.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -163,6 +192,21 @@ pub struct Offer {
     pub chunk_size: u32,
     /// How many lanes it would like.
     pub lanes: u16,
+    /// What is in it, for a receiver that asks its user.
+    pub contents: Option<Contents>,
+}
+
+/// What an offer holds, as its sender says. It binds nobody.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Contents {
+    /// How many files.
+    pub files: u64,
+    /// How many bytes they have.
+    pub bytes: u64,
+    /// How many files and folders were named to be sent.
+    pub named: u64,
+    /// The name of the first of these.
+    pub first: Text,
 }
 
 /// What the receiver agrees to.

@@ -11,11 +11,13 @@ mod preamble;
 
 pub use codec::{CodecError, decode, encode};
 pub use frame::{
-    FRAME_HEADER_BYTES, Frame, WireError, read_frame, write_chunk_header, write_message,
+    FRAME_HEADER_BYTES, Frame, WireError, read_first_message, read_frame, write_chunk_header,
+    write_message,
 };
 pub use message::{
-    Accept, CHUNK_FRAME, CHUNK_HEADER_BYTES, Changed, ChunkHeader, DirEnd, Done, Encoding, End,
-    Entries, EntryOutcome, FIRST_SKIPPABLE, FileVerified, Held, Hello, Join, LaneSecret, Message,
-    Offer, Outcomes, Preambles, Scanned, Skipped, Verified, Want, Wants,
+    Accept, CHUNK_FRAME, CHUNK_HEADER_BYTES, Changed, ChunkHeader, Contents, DirEnd, Done,
+    Encoding, End, Entries, EntryOutcome, FIRST_SKIPPABLE, FileVerified, Held, Hello, Join,
+    LaneSecret, Message, Offer, Outcomes, PROOF_BYTES, Preambles, Proof, SHARE_BYTES, Scanned,
+    Share, Skipped, Verified, Want, Wants,
 };
 pub use preamble::{MAGIC, PREAMBLE_BYTES, Preamble, VERSION};

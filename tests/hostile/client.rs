@@ -17,7 +17,7 @@ use serde::Serialize;
 use xfer::digest::{Algorithm, CHUNK_SIZE, Digest, chunk_digest};
 use xfer::entry::EntryId;
 use xfer::outcome::{Outcome, Role, Summary};
-use xfer::secure::{Channel, Identity, Tls};
+use xfer::secure::{Channel, Identity, Known, Peers, Tls};
 use xfer::wire::*;
 
 use crate::support::*;
@@ -30,9 +30,27 @@ const ANSWER: Duration = Duration::from_secs(30);
 pub struct Who {
     tls: Tls,
     open: bool,
+    known: bool,
 }
 
 impl Who {
+    /// A machine that was paired with the receiver's user, and has gone bad.
+    pub fn paired(sandbox: &Sandbox) -> Self {
+        let identity = Identity::generate().unwrap();
+        let peers = Peers::in_dir(&sandbox.me().home().join(".local/share/xfer"));
+        let add = |all: &mut Vec<Known>| {
+            let mut known = Known::new("mallory", identity.fingerprint());
+            known.may_send = true;
+            all.push(known);
+            Ok(())
+        };
+        peers.update(add).unwrap();
+        Self {
+            known: true,
+            ..Self::with(&identity, false)
+        }
+    }
+
     /// The receiver's own user, on the same machine: let in, and gone bad.
     pub fn let_in(sandbox: &Sandbox) -> Self {
         let home = sandbox.me().home().join(".config/xfer");
@@ -51,7 +69,11 @@ impl Who {
 
     fn with(identity: &Identity, open: bool) -> Self {
         let tls = Tls::new(identity).unwrap();
-        Self { tls, open }
+        Self {
+            tls,
+            open,
+            known: false,
+        }
     }
 
     /// Connects.
@@ -78,6 +100,8 @@ impl Who {
             name: name.into(),
             open: self.open,
             prefers: Algorithm::Sha256,
+            known: self.known,
+            asks: false,
         })
     }
 }
@@ -88,6 +112,7 @@ pub fn offer() -> Message {
         algorithm: Algorithm::Sha256,
         chunk_size: CHUNK_SIZE,
         lanes: 4,
+        contents: None,
     })
 }
 

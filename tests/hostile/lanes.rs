@@ -70,6 +70,7 @@ fn there_are_no_more_lanes_than_were_allowed() {
         algorithm: xfer::digest::Algorithm::Sha256,
         chunk_size: xfer::digest::CHUNK_SIZE,
         lanes: u16::MAX,
+        contents: None,
     }));
     match line.hear() {
         Message::Accept(accept) => assert_eq!(accept.lanes, limits::MAX_LANES),

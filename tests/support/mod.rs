@@ -8,6 +8,7 @@
 
 mod process;
 mod proxy;
+mod terminal;
 mod tree;
 
 use std::ffi::OsStr;
@@ -16,8 +17,9 @@ use std::process::{Command, Stdio};
 use std::sync::{Condvar, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
-pub use process::{Output, Process, Recv, run_by};
+pub use process::{Output, Process, Recv, run_by, wait_for_addr};
 pub use proxy::Proxy;
+pub use terminal::Terminal;
 pub use tree::{
     Kind, Node, Tree, assert_same_tree, bytes, digest_of, make_fifo, make_file, no_leftovers,
     set_mode, set_mtime,

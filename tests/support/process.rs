@@ -83,16 +83,26 @@ pub struct Process {
 }
 
 impl Process {
-    pub fn spawn(mut command: Command) -> Self {
+    pub fn spawn(command: Command) -> Self {
+        Self::spawn_with_stderr(command, Stdio::piped())
+    }
+
+    /// With standard error somewhere else, which is not collected then.
+    pub fn spawn_with_stderr(mut command: Command, stderr: Stdio) -> Self {
         let mut child = command
             .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
+            .stderr(stderr)
             .spawn()
             .unwrap();
+        // The other ends of what it was given must not stay open here.
+        drop(command);
         let pid = Pid::from_child(&child);
         let state = Arc::new(Watched::new(State::default()));
         collect(child.stdout.take().unwrap(), 0, &state);
-        collect(child.stderr.take().unwrap(), 1, &state);
+        match child.stderr.take() {
+            Some(stderr) => collect(stderr, 1, &state),
+            None => state.update(|s| s.ended += 1),
+        }
         let reaped = state.clone();
         thread::spawn(move || reap(child, pid, &reaped));
         Self { pid, state }
@@ -172,6 +182,11 @@ impl Process {
     /// Waits for its end.
     #[track_caller]
     pub fn wait(self) -> Output {
+        self.wait_end()
+    }
+
+    #[track_caller]
+    pub fn wait_end(&self) -> Output {
         let output = self
             .state
             .wait(|state| (state.ended == 2 && state.exited.is_some()).then(|| state.output()));
@@ -229,6 +244,18 @@ pub fn run_by(runner: &str, args: &[&OsStr], command: &Command) -> Command {
     outer
 }
 
+/// Waits until a receiver says where it listens.
+#[track_caller]
+pub fn wait_for_addr(process: &Process) -> SocketAddr {
+    process.wait_for("'Listening on'", |output| {
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        let (line, _) = text.split_once('\n')?;
+        let rest = line.strip_prefix("Listening on ")?;
+        let (addr, _) = rest.split_once(", receiving into ")?;
+        Some(addr.parse().unwrap())
+    })
+}
+
 /// A receiver that listens.
 pub struct Recv {
     process: Process,
@@ -240,13 +267,7 @@ impl Recv {
     #[track_caller]
     pub fn start(command: Command) -> Self {
         let process = Process::spawn(command);
-        let addr = process.wait_for("'Listening on'", |output| {
-            let text = String::from_utf8_lossy(&output.stdout).into_owned();
-            let (line, _) = text.split_once('\n')?;
-            let rest = line.strip_prefix("Listening on ")?;
-            let (addr, _) = rest.split_once(", receiving into ")?;
-            Some(addr.parse().unwrap())
-        });
+        let addr = wait_for_addr(&process);
         Self { process, addr }
     }
 

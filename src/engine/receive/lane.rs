@@ -3,11 +3,13 @@
 //! Must not believe a chunk: its digest is checked before anything is written.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use crate::digest::{CHUNK_SIZE, chunk_digest, hole_digest};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::outcome::{Outcome, Why};
 use crate::secure::Channel;
+use crate::session::SILENCE;
 use crate::wire::{ChunkHeader, Encoding, Frame, Message, read_frame};
 
 use super::session::Receiving;
@@ -21,33 +23,28 @@ impl Receiving {
     pub(super) fn lane(self: &Arc<Self>, mut channel: Channel) {
         self.link.add_lane(channel.closer.clone());
         let mut buffer = Vec::new();
-        let ended = channel
-            .reader
-            .set_timeout(None)
-            .map_err(|source| Error::Lost {
-                peer: channel.peer,
-                source,
-            })
-            .and_then(|()| {
-                loop {
-                    match read_frame(&mut channel.reader, &mut buffer) {
-                        Ok(Frame::Chunk(chunk)) => {
-                            if let Err(error) = self.chunk(&chunk, &buffer) {
-                                break Err(error);
-                            }
-                        }
-                        Ok(Frame::Message(Message::LaneEnd(()))) => break Ok(()),
-                        Ok(Frame::Message(other)) => {
-                            break Err(self.broken(format!("a message {} on a lane", other.name())));
-                        }
-                        Err(error) => break Err(self.link.wire_error(error)),
+        // It may be silent for as long as it likes: when its session ends, it is closed.
+        channel.reader.set_deadline(None);
+        let ended = loop {
+            match read_frame(&mut channel.reader, &mut buffer) {
+                Ok(Frame::Chunk(chunk)) => {
+                    if let Err(error) = self.chunk(&chunk, &buffer) {
+                        break Err(error);
                     }
                 }
-            });
+                Ok(Frame::Message(Message::LaneEnd(()))) => break Ok(()),
+                Ok(Frame::Message(other)) => {
+                    break Err(self.broken(format!("a message {} on a lane", other.name())));
+                }
+                Err(error) => break Err(self.link.wire_error(error)),
+            }
+        };
         match ended {
             // The sender reads to our end; whatever happens to it now, nothing is lost.
             Ok(()) => {
                 let _ = channel.writer.finish();
+                let deadline = Instant::now() + SILENCE;
+                channel.reader.set_deadline(Some(deadline));
                 let _ = channel.reader.drain();
             }
             Err(error) => self.link.fail(error),

@@ -1,32 +1,34 @@
-//! The receiving engine: listens, lets in, and runs a session for each sender.
+//! The receiving engine: what is done with a connection, which is a lane of a session or
+//! begins one.
 //!
 //! Must not let one connection hold up another: each has its own thread, and fails alone.
 
+mod door;
 mod hold;
 mod lane;
+mod listener;
 mod planner;
 mod session;
 mod slot;
 
-use std::collections::HashMap;
-use std::fmt;
-use std::io;
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::collections::{HashMap, HashSet};
+use std::net::TcpStream;
 use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::thread;
 use std::time::{Duration, Instant};
 
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::event::Timespec;
 
 use crate::digest::CHUNK_SIZE;
 use crate::error::{Error, Result};
 use crate::outcome::{Decline, Role, Summary};
 use crate::progress::{Counters, Event, Peer, Progress, Trust};
-use crate::secure::{Channel, Fingerprint, Identity, Tls, plain};
+use crate::prompt::{Answer, Caller, Prompt, Proposal};
+use crate::secure::{Channel, Fingerprint, Peers, Tls};
 use crate::session::{
-    FIRST_WORDS, Link, Opening, Ours, PING_INTERVAL, hear_offer, opening, say, say_last,
+    Desk, FIRST_WORDS, LetIn, Link, Opening, Ours, PING_INTERVAL, hear_offer, let_in, opening, say,
+    say_last, turn_away,
 };
 use crate::store::{Access, Store};
 use crate::text::Text;
@@ -36,12 +38,11 @@ use super::cancel::Cancel;
 use super::next_session;
 use super::options::ReceiveOptions;
 
+pub use listener::Receiver;
+
+use door::{Door, Guest, Places};
 use session::{Parts, Receiving};
 
-/// How many connections there can be at once, lanes and those that say nothing included.
-const MAX_CONNECTIONS: usize = 1024;
-/// How many sessions there can be at once.
-const MAX_SESSIONS: usize = 64;
 /// How long a session's peer can be silent when a later session of the same sender waits for
 /// what it has: two pings' time.
 const TWIN_SILENCE: Duration = PING_INTERVAL.saturating_mul(2);
@@ -49,24 +50,18 @@ const TWIN_SILENCE: Duration = PING_INTERVAL.saturating_mul(2);
 /// lost to come back.
 const COME_BACK: Duration = Duration::from_secs(90);
 
-/// A receiver that listens.
-pub struct Receiver {
-    listener: TcpListener,
-    shared: Arc<Shared>,
-}
-
-impl fmt::Debug for Receiver {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Receiver").field(&self.listener).finish()
-    }
-}
-
 struct Shared {
     tls: Tls,
     fingerprint: Fingerprint,
+    peers: Peers,
+    desk: Arc<Desk>,
+    prompt: Arc<dyn Prompt>,
+    /// Those who are not paired, and whose offers the user does not want to be asked about.
+    unasked: Mutex<HashSet<Fingerprint>>,
     store: Arc<Store>,
     options: ReceiveOptions,
     connections: AtomicUsize,
+    door: Arc<Door>,
     state: Mutex<State>,
     changed: Condvar,
     /// Writing to it wakes the listening thread.
@@ -74,190 +69,25 @@ struct Shared {
     woken: OwnedFd,
 }
 
-#[derive(Default)]
 struct State {
     /// Sessions by what their lanes show.
     sessions: HashMap<LaneSecret, Arc<Receiving>>,
-    /// Sessions that run, or are about to.
-    running: usize,
+    running: Places,
     /// How the first session ended, where that is what is waited for.
     first: Option<Result<Summary>>,
     /// A session that was lost, and until when it may come back.
     lost: Option<(Instant, Error)>,
 }
 
-impl Receiver {
-    /// Opens the receive directory, and listens.
-    pub fn bind(identity: &Identity, options: ReceiveOptions) -> Result<Self> {
-        let store = Store::open(&options.dir)?;
-        let listener = listen(options.listen)?;
-        let (woken, wake) = rustix::pipe::pipe().map_err(|e| Error::Listen {
-            addr: options.listen,
-            source: e.into(),
-        })?;
-        Ok(Self {
-            listener,
-            shared: Arc::new(Shared {
-                tls: Tls::new(identity)?,
-                fingerprint: identity.fingerprint(),
-                store,
-                options,
-                connections: AtomicUsize::new(0),
-                state: Mutex::default(),
-                changed: Condvar::new(),
-                wake,
-                woken,
-            }),
-        })
-    }
-
-    /// Where it listens; the port is a real one.
-    #[must_use]
-    pub fn local_addr(&self) -> SocketAddr {
-        self.listener
-            .local_addr()
-            .unwrap_or(self.shared.options.listen)
-    }
-
-    /// Receives until it is cancelled, or with `once` until the first session has ended, and
-    /// then says how. Cancelled while it only waits, it ends well, without a summary.
-    pub fn run(self, progress: &Arc<dyn Progress>, cancel: &Cancel) -> Result<Option<Summary>> {
-        progress.event(&Event::Listening {
-            addr: self.local_addr(),
-            dir: self.shared.store.path(),
-        });
-        let shared = self.shared.clone();
-        let _cancel = cancel.on_cancel(move || shared.wake());
-        let ended = self.accept(progress, cancel);
-        drop(self.listener);
-        let was_busy = self.shared.stop();
-        match ended? {
-            Some(first) => first.map(Some),
-            None if was_busy => Err(Error::Cancelled),
-            None => Ok(None),
+impl State {
+    fn new(max_sessions: usize) -> Self {
+        Self {
+            sessions: HashMap::new(),
+            running: Places::new(max_sessions),
+            first: None,
+            lost: None,
         }
     }
-
-    /// Accepts connections. Gives how the first session ended, or none when it was cancelled.
-    fn accept(
-        &self,
-        progress: &Arc<dyn Progress>,
-        cancel: &Cancel,
-    ) -> Result<Option<Result<Summary>>> {
-        let failed = |source: io::Error| Error::Listen {
-            addr: self.local_addr(),
-            source,
-        };
-        // Another thread may have taken the connection that woke this one.
-        self.listener.set_nonblocking(true).map_err(failed)?;
-        loop {
-            if cancel.is_cancelled() {
-                return Ok(None);
-            }
-            let timeout = match self.shared.first_ended() {
-                Ok(ended) => return Ok(Some(ended)),
-                Err(timeout) => timeout,
-            };
-            let mut fds = [
-                PollFd::new(&self.listener, PollFlags::IN),
-                PollFd::new(&self.shared.woken, PollFlags::IN),
-            ];
-            match poll(&mut fds, timeout.as_ref()) {
-                Ok(_) | Err(rustix::io::Errno::INTR) => {}
-                Err(e) => return Err(failed(e.into())),
-            }
-            if fds.iter().skip(1).any(|fd| !fd.revents().is_empty()) {
-                let mut bytes = [0; 64];
-                // What is read says nothing: that it came is all.
-                let _ = rustix::io::read(&self.shared.woken, &mut bytes);
-            }
-            match self.listener.accept() {
-                Ok((stream, peer)) => self.serve(stream, plain(peer), progress, cancel),
-                Err(e) if is_passing(&e) => {}
-                // Too many files are open: nothing to do but let some connection end.
-                Err(e) if is_full(&e) => {
-                    if cancel.wait(Duration::from_millis(100)) {
-                        return Ok(None);
-                    }
-                }
-                Err(e) => return Err(failed(e)),
-            }
-        }
-    }
-
-    fn serve(
-        &self,
-        stream: TcpStream,
-        peer: SocketAddr,
-        progress: &Arc<dyn Progress>,
-        cancel: &Cancel,
-    ) {
-        let shared = self.shared.clone();
-        if shared.connections.fetch_add(1, Ordering::AcqRel) >= MAX_CONNECTIONS {
-            shared.connections.fetch_sub(1, Ordering::AcqRel);
-            return;
-        }
-        let counted = Counted(shared.clone());
-        let (progress, cancel) = (progress.clone(), cancel.clone());
-        let thread = thread::Builder::new().name("connection".into());
-        // Where no thread can be had the connection is closed, and the peer may come again.
-        let _ = thread.spawn(move || {
-            let _counted = counted;
-            let served = stream
-                .set_nonblocking(false)
-                .map_err(|source| Error::Lost { peer, source })
-                .and_then(|()| shared.connection(stream, &progress, &cancel));
-            if let Err(error) = served {
-                progress.event(&Event::Refused {
-                    peer,
-                    error: &error,
-                });
-            }
-        });
-    }
-}
-
-/// A connection that counts, until it is dropped.
-struct Counted(Arc<Shared>);
-
-impl Drop for Counted {
-    fn drop(&mut self) {
-        self.0.connections.fetch_sub(1, Ordering::AcqRel);
-    }
-}
-
-fn is_passing(error: &io::Error) -> bool {
-    matches!(
-        error.kind(),
-        io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted | io::ErrorKind::ConnectionAborted
-    )
-}
-
-fn is_full(error: &io::Error) -> bool {
-    use rustix::io::Errno;
-    matches!(
-        error.raw_os_error().map(Errno::from_raw_os_error),
-        Some(Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM)
-    )
-}
-
-fn listen(addr: SocketAddr) -> Result<TcpListener> {
-    match TcpListener::bind(addr) {
-        Ok(listener) => Ok(listener),
-        // A machine without IPv6 has all its addresses in IPv4.
-        Err(e) if addr.is_ipv6() && addr.ip().is_unspecified() && !in_use(&e) => {
-            let addr = SocketAddr::from((Ipv4Addr::UNSPECIFIED, addr.port()));
-            TcpListener::bind(addr).map_err(|source| Error::Listen { addr, source })
-        }
-        Err(source) => Err(Error::Listen { addr, source }),
-    }
-}
-
-fn in_use(error: &io::Error) -> bool {
-    matches!(
-        error.kind(),
-        io::ErrorKind::AddrInUse | io::ErrorKind::PermissionDenied
-    )
 }
 
 impl Shared {
@@ -277,7 +107,7 @@ impl Shared {
             return Err(None);
         }
         let mut state = self.state();
-        if state.running > 0 {
+        if !state.running.is_empty() {
             return Err(None);
         }
         if let Some(first) = state.first.take() {
@@ -300,10 +130,14 @@ impl Shared {
         let mut was_busy = false;
         for session in state.sessions.values() {
             // One that has said its summary only waits for its peer to close.
-            was_busy |= !session.link.is_over();
-            session.link.fail(Error::Cancelled);
+            if session.link.is_over() {
+                session.link.close_soon();
+            } else {
+                was_busy = true;
+                session.link.fail(Error::Cancelled);
+            }
         }
-        while state.running > 0 {
+        while !state.running.is_empty() {
             state = self
                 .changed
                 .wait(state)
@@ -335,18 +169,25 @@ impl Shared {
     /// Serves a connection, to its end. What it returns is why it came to nothing.
     fn connection(
         self: &Arc<Self>,
-        stream: TcpStream,
+        stream: Arc<TcpStream>,
+        guest: &Guest,
         progress: &Arc<dyn Progress>,
         cancel: &Cancel,
     ) -> Result<()> {
         let mut channel = self.tls.accept(stream, FIRST_WORDS)?;
+        let peer = channel.peer;
+        let lost = |source| Error::Lost { peer, source };
+        channel
+            .writer
+            .set_timeout(Some(FIRST_WORDS))
+            .map_err(lost)?;
         match opening(&mut channel)? {
-            Opening::Control(hello) => self.control(channel, &hello, progress, cancel),
-            Opening::Lane(join) => self.lane(channel, &join),
+            Opening::Control(hello) => self.control(channel, guest, &hello, progress, cancel),
+            Opening::Lane(join) => self.lane(channel, guest, &join),
         }
     }
 
-    fn lane(&self, mut channel: Channel, join: &Join) -> Result<()> {
+    fn lane(&self, mut channel: Channel, guest: &Guest, join: &Join) -> Result<()> {
         let peer = channel.peer;
         let session = self.state().sessions.get(&join.secret).cloned();
         let session = session.filter(|session| {
@@ -361,7 +202,8 @@ impl Shared {
             say_last(&mut channel, &words)?;
             return Err(Error::protocol(peer, "a lane of no session"));
         };
-        channel.count_wire(session.counters.clone());
+        guest.let_in();
+        channel.carry(session.counters.clone());
         let joined = Message::Joined(channel.preambles);
         if let Err(error) = say(&mut channel, &joined) {
             session.link.fail(error);
@@ -374,25 +216,24 @@ impl Shared {
     fn control(
         self: &Arc<Self>,
         mut channel: Channel,
+        guest: &Guest,
         hello: &Hello,
         progress: &Arc<dyn Progress>,
         cancel: &Cancel,
     ) -> Result<()> {
-        let ours = Ours {
-            fingerprint: self.fingerprint,
-            name: &self.options.name,
-            open: self.options.open,
-        };
-        let (peer, offer) = hear_offer(&mut channel, hello, ours)?;
-        let Some(_running) = Running::new(self) else {
-            // It may be this sender's last session that is in its own way.
-            (self.end_dead_twins(channel.fingerprint))();
-            return decline(&mut channel, Decline::Busy);
+        let Some((peer, mut offer)) = self.proposal(&mut channel, guest, hello, progress)? else {
+            return Ok(());
         };
         if offer.chunk_size != CHUNK_SIZE || offer.lanes == 0 {
             let what = Text::new(format!("chunks of {} bytes", offer.chunk_size));
-            return decline(&mut channel, Decline::Unsupported(what));
+            return turn_away(&mut channel, &peer.caller(), Decline::Unsupported(what));
         }
+        let Some(running) = Running::new(self, &channel, &mut offer) else {
+            // It may be this sender's last session that is in its own way.
+            (self.end_dead_twins(channel.fingerprint))();
+            return turn_away(&mut channel, &peer.caller(), Decline::Busy);
+        };
+        guest.let_in();
         let access = Access {
             owner: channel.fingerprint.0,
             links_outside: self.options.links_outside,
@@ -402,7 +243,9 @@ impl Shared {
             Ok(store) => store,
             Err(e) => {
                 let what = Text::new(crate::error::reason(&e));
-                return decline(&mut channel, Decline::Store(what));
+                // Nobody waits for a peer that is only told that.
+                drop(running);
+                return turn_away(&mut channel, &peer.caller(), Decline::Store(what));
             }
         };
         let ended = self.session(channel, &peer, &offer, store, progress, cancel);
@@ -418,6 +261,92 @@ impl Shared {
         Ok(())
     }
 
+    /// Lets the sender in, and hears what it offers. None where it came to be let in, and no more.
+    fn proposal(
+        &self,
+        channel: &mut Channel,
+        guest: &Guest,
+        hello: &Hello,
+        progress: &Arc<dyn Progress>,
+    ) -> Result<Option<(Peer, Offer)>> {
+        let asks = self.options.ask && !self.is_unasked(channel.fingerprint);
+        let ours = Ours {
+            fingerprint: self.fingerprint,
+            name: &self.options.name,
+            open: self.options.open,
+            asks,
+            peers: &self.peers,
+        };
+        let desk = (&self.desk, &self.prompt);
+        // Few can wait for a person, and those need not hurry.
+        let LetIn { peer, unasked } = let_in(channel, hello, ours, desk, || guest.let_in())?;
+        if peer.is_new {
+            progress.event(&Event::Paired {
+                caller: &peer.caller(),
+                role: Role::Receiver,
+            });
+        }
+        let asks = asks && !unasked;
+        let caller = peer.caller();
+        if asks && !self.prompt.can_decide() {
+            return turn_away(channel, &caller, Decline::Unattended);
+        }
+        let Some(offer) = hear_offer(channel)? else {
+            return Ok(None);
+        };
+        if asks {
+            guest.let_in();
+            self.ask(channel, caller, peer.trust, &offer)?;
+        }
+        Ok(Some((peer, offer)))
+    }
+
+    /// Asks the user about an offer.
+    fn ask(
+        &self,
+        channel: &mut Channel,
+        caller: Caller,
+        trust: Trust,
+        offer: &Offer,
+    ) -> Result<()> {
+        let Some(contents) = &offer.contents else {
+            return Err(Error::protocol(caller.addr, "an offer that says nothing"));
+        };
+        let proposal = Proposal {
+            caller,
+            files: contents.files,
+            bytes: contents.bytes,
+            first: contents.first.to_string(),
+            named: contents.named,
+            dir: self.options.dir.clone(),
+            free: self.store.free(),
+        };
+        match self.prompt.decide(&proposal) {
+            Some(Answer::Yes) => {}
+            Some(Answer::Always) if trust == Trust::Paired => self.peers.update(|all| {
+                let fingerprint = channel.fingerprint;
+                if let Some(known) = all.iter_mut().find(|k| k.fingerprint == fingerprint) {
+                    known.unasked = true;
+                }
+                Ok(())
+            })?,
+            Some(Answer::Always) => {
+                let mut unasked = self.unasked.lock().unwrap_or_else(PoisonError::into_inner);
+                unasked.insert(channel.fingerprint);
+            }
+            Some(Answer::No) => {
+                return turn_away(channel, &proposal.caller, Decline::Refused);
+            }
+            None => return turn_away(channel, &proposal.caller, Decline::Unattended),
+        }
+        Ok(())
+    }
+
+    fn is_unasked(&self, fingerprint: Fingerprint) -> bool {
+        let unasked = self.unasked.lock().unwrap_or_else(PoisonError::into_inner);
+        unasked.contains(&fingerprint)
+    }
+
     fn session(
         self: &Arc<Self>,
         mut channel: Channel,
@@ -428,7 +357,7 @@ impl Shared {
         cancel: &Cancel,
     ) -> Result<Summary> {
         let accept = Accept {
-            lanes: offer.lanes.min(self.options.lanes).min(limits::MAX_LANES),
+            lanes: offer.lanes,
             secret: secret()?,
             window: self
                 .options
@@ -436,7 +365,7 @@ impl Shared {
                 .clamp(*limits::WINDOW.start(), *limits::WINDOW.end()),
         };
         let counters = Arc::new(Counters::default());
-        channel.count_wire(counters.clone());
+        channel.carry(counters.clone());
         let session = Receiving::new(Parts {
             session: next_session(),
             link: Arc::new(Link::new(channel.peer, channel.closer.clone())),
@@ -479,12 +408,6 @@ impl Shared {
     }
 }
 
-fn decline(channel: &mut Channel, reason: Decline) -> Result<()> {
-    let peer = channel.peer;
-    say_last(channel, &Message::Declined(reason.clone()))?;
-    Err(Error::Declined { peer, reason })
-}
-
 fn secret() -> Result<LaneSecret> {
     let mut secret = [0; 32];
     aws_lc_rs::rand::fill(&mut secret).map_err(|_| Error::State {
@@ -495,24 +418,27 @@ fn secret() -> Result<LaneSecret> {
 }
 
 /// A session that counts as running, until it is dropped.
-struct Running<'a>(&'a Shared);
+struct Running<'a>(&'a Shared, u64);
 
 impl<'a> Running<'a> {
-    /// None where there are too many.
-    fn new(shared: &'a Shared) -> Option<Self> {
-        let most = if shared.options.once { 1 } else { MAX_SESSIONS };
+    /// Takes a place for a session, and leaves of the lanes that are offered those that it may
+    /// have. None where there is no place.
+    fn new(shared: &'a Shared, channel: &Channel, offer: &mut Offer) -> Option<Self> {
+        let lanes = offer.lanes.min(shared.options.lanes).min(limits::MAX_LANES);
         let mut state = shared.state();
-        if state.running >= most || state.first.is_some() {
+        if state.first.is_some() {
             return None;
         }
-        state.running += 1;
-        Some(Self(shared))
+        let (owner, addr) = (channel.fingerprint, channel.peer.ip());
+        let (place, lanes) = state.running.take(owner, addr, lanes)?;
+        offer.lanes = lanes;
+        Some(Self(shared, place))
     }
 }
 
 impl Drop for Running<'_> {
     fn drop(&mut self) {
-        self.0.state().running -= 1;
+        self.0.state().running.give_back(self.1);
         self.0.changed.notify_all();
         self.0.wake();
     }

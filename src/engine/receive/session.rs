@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicU16, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::digest::Algorithm;
 use crate::entry::EntryId;
@@ -18,10 +18,11 @@ use crate::outcome::{Outcome, Summary, Why};
 use crate::progress::{Counters, Event, Progress};
 use crate::relpath::RelPath;
 use crate::secure::{Channel, Fingerprint, Reader};
-use crate::session::{Link, SILENCE, SenderRules, Stop};
+use crate::session::{LAST_WORDS, Link, SILENCE, SenderRules, Stop};
 use crate::store::StoreSession;
 use crate::wire::{EntryOutcome, FileVerified, Frame, Message, Verified, limits, read_frame};
 
+use super::super::spawn;
 use super::planner::Task;
 use super::slot::Slot;
 
@@ -240,9 +241,7 @@ impl Receiving {
         let _ = writer.set_timeout(Some(SILENCE));
         let unannounced = AtomicU64::new(0);
         thread::scope(|scope| {
-            scope.spawn(|| self.link.write(&mut writer, REPORT, || self.report()));
-            scope.spawn(|| self.hold_files());
-            scope.spawn(|| {
+            let plan = || {
                 let planned = self.plan().and_then(|ended| match ended {
                     true => self.conclude(unannounced.load(Ordering::Acquire)),
                     false => Ok(()),
@@ -250,8 +249,16 @@ impl Receiving {
                 if let Err(error) = planned {
                     self.link.fail(error);
                 }
-            });
+            };
+            let write = || self.link.write(&mut writer, REPORT, || self.report());
+            let spawned = spawn(scope, "writer", write)
+                .and_then(|()| spawn(scope, "hasher", || self.hold_files()))
+                .and_then(|()| spawn(scope, "planner", plan));
+            if let Err(error) = spawned {
+                self.link.fail(error);
+            }
             self.listen(&mut reader, &unannounced);
+            self.link.close_all();
         });
         self.link.result()?;
         Ok(*self.tally())
@@ -261,42 +268,36 @@ impl Receiving {
     fn listen(&self, reader: &mut Reader, unannounced: &AtomicU64) {
         let mut rules = SenderRules::new(self.window);
         let mut buffer = Vec::new();
-        let timeout = reader.set_timeout(Some(SILENCE));
-        let ended = timeout
-            .map_err(|source| Error::Lost {
-                peer: self.link.peer,
-                source,
-            })
-            .and_then(|()| {
-                loop {
-                    match read_frame(reader, &mut buffer) {
-                        Ok(Frame::Message(Message::Abort(why))) => {
-                            break Err(Error::Aborted {
-                                peer: self.link.peer,
-                                why: why.to_string(),
-                            });
-                        }
-                        Ok(Frame::Message(message)) => {
-                            self.link.heard();
-                            let outcomes = self.outcomes.load(Ordering::Acquire);
-                            if let Err(error) = rules.check(&message, outcomes) {
-                                break Err(self.broken(error));
-                            }
-                            let ends = matches!(message, Message::End(_));
-                            if let Err(error) = self.hear(message, unannounced) {
-                                break Err(error);
-                            }
-                            if ends {
-                                break Ok(());
-                            }
-                        }
-                        Ok(Frame::Chunk(_)) => {
-                            break Err(self.broken("a chunk on the control connection"));
-                        }
-                        Err(error) => break Err(self.link.wire_error(error)),
+        let ended = loop {
+            // Only a whole message is a sign of life.
+            reader.set_deadline(Some(Instant::now() + SILENCE));
+            match read_frame(reader, &mut buffer) {
+                Ok(Frame::Message(Message::Abort(why))) => {
+                    break Err(Error::Aborted {
+                        peer: self.link.peer,
+                        why: why.to_string(),
+                    });
+                }
+                Ok(Frame::Message(message)) => {
+                    self.link.heard();
+                    let outcomes = self.outcomes.load(Ordering::Acquire);
+                    if let Err(error) = rules.check(&message, outcomes) {
+                        break Err(self.broken(error));
+                    }
+                    let ends = matches!(message, Message::End(_));
+                    if let Err(error) = self.hear(message, unannounced) {
+                        break Err(error);
+                    }
+                    if ends {
+                        break Ok(());
                     }
                 }
-            });
+                Ok(Frame::Chunk(_)) => {
+                    break Err(self.broken("a chunk on the control connection"));
+                }
+                Err(error) => break Err(self.link.wire_error(error)),
+            }
+        };
         let drained = match ended {
             // The sender reads the summary, and then ends its side.
             Ok(()) => self.wait_for_end(reader, &mut buffer),
@@ -304,14 +305,22 @@ impl Receiving {
         };
         if let Err(error) = drained {
             self.link.fail(error);
+            reader.set_deadline(Some(Instant::now() + LAST_WORDS));
             let _ = reader.drain();
         }
         self.link.heard_end();
     }
 
-    /// Reads pings until the sender ends its side, which it does after the summary.
+    /// Reads pings until the sender ends its side, which it does after the summary: it has as long
+    /// for that as for any message, however much it pings.
     fn wait_for_end(&self, reader: &mut Reader, buffer: &mut Vec<u8>) -> Result<()> {
+        let mut last = None;
         loop {
+            let deadline = Instant::now() + SILENCE;
+            if self.link.is_over() {
+                last.get_or_insert(deadline);
+            }
+            reader.set_deadline(Some(last.unwrap_or(deadline)));
             match read_frame(reader, buffer) {
                 Ok(Frame::Message(Message::Ping(()))) => self.link.heard(),
                 Ok(Frame::Message(Message::Abort(why))) => {

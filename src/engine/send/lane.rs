@@ -5,6 +5,7 @@
 
 use std::io::Write;
 use std::sync::atomic::Ordering;
+use std::time::Instant;
 
 use crate::digest::{Digest, chunk_digest, chunk_len, hole_digest};
 use crate::error::{Error, Result};
@@ -26,7 +27,8 @@ impl Sending<'_> {
         let peer = channel.peer;
         let sent = self.pump(&mut channel.writer).and_then(|()| {
             channel.writer.finish()?;
-            channel.reader.set_timeout(Some(SILENCE))?;
+            let deadline = Instant::now() + SILENCE;
+            channel.reader.set_deadline(Some(deadline));
             channel.reader.drain()
         });
         match sent {
@@ -193,7 +195,7 @@ pub(super) fn connect(
     expected: crate::secure::Fingerprint,
     secret: crate::wire::LaneSecret,
 ) -> Result<Channel> {
-    let mut channel = super::dial(tls, addr)?;
+    let mut channel = super::dial::dial(tls, addr)?;
     if channel.fingerprint != expected {
         return Err(Error::protocol(addr, "a lane leads to another device"));
     }

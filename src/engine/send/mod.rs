@@ -4,13 +4,16 @@
 //! Must not decide what is stored: the receiver does.
 
 mod announce;
+mod dial;
 mod file;
 mod lane;
 mod queue;
 
+pub use dial::pair;
+
 use std::collections::HashMap;
 use std::fmt;
-use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU16, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
@@ -22,41 +25,53 @@ use crate::error::{Error, Result};
 use crate::manifest::Roots;
 use crate::outcome::{Decline, Outcome, Summary};
 use crate::progress::{Counters, Event, Progress};
+use crate::prompt::Prompt;
 use crate::relpath::RelPath;
-use crate::secure::{Channel, Identity, Reader, Tls};
-use crate::session::{FIRST_WORDS, Link, Ours, PING_INTERVAL, SILENCE, Stop};
+use crate::secure::{Channel, Reader, Tls};
+use crate::session::{FIRST_WORDS, Link, PING_INTERVAL, SILENCE, Stop, offer};
 use crate::wire::{
-    Accept, End, EntryOutcome, Frame, Held, Message, Offer, Verified, Want, read_frame,
+    Accept, Contents, End, EntryOutcome, Frame, Held, Message, Offer, Verified, Want, read_frame,
 };
 
 use super::cancel::Cancel;
-use super::next_session;
-use super::options::SendOptions;
+use super::options::{Device, SendOptions};
+use super::{next_session, spawn};
 
 use announce::{Credits, SharedCounters};
+use dial::{Dialed, Dialer};
 use file::{Announced, SendFile};
 use queue::Queue;
 
 /// How many bytes of files a session must have sent to count as one that got on: more than can
 /// be on the way.
 const MOVED: u64 = 16 << 20;
-/// How long connecting to one address may take.
-const CONNECT: Duration = Duration::from_secs(10);
+/// How long the receiver's user has to decide about an offer.
+const DECIDING: Duration = Duration::from_secs(900);
 /// How long the sender waits before it tries again, at first and at most.
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(5));
 
 /// Sends files and folders, and returns when all of them are there, or it is known which are
 /// not. A lost connection is made anew for as long as [`SendOptions::retry`] says; what is there
 /// already does not travel again.
+///
+/// A receiver that does not know this machine is paired with first: `prompt` is asked for its
+/// code. One that is not who it was is never told anything.
 pub fn send(
-    identity: &Identity,
+    device: &Device,
     options: &SendOptions,
+    prompt: &Arc<dyn Prompt>,
     progress: &Arc<dyn Progress>,
     cancel: &Cancel,
 ) -> Result<Summary> {
     let roots = Roots::new(&options.paths)?;
     let sender = Sender {
-        tls: Tls::new(identity)?,
+        dialer: Dialer {
+            tls: Tls::new(&device.identity)?,
+            peers: &device.peers,
+            prompt,
+            progress,
+            cancel,
+        },
         roots,
         options,
         progress,
@@ -138,7 +153,7 @@ struct Tally {
 }
 
 struct Sender<'a> {
-    tls: Tls,
+    dialer: Dialer<'a>,
     roots: Roots,
     options: &'a SendOptions,
     progress: &'a Arc<dyn Progress>,
@@ -148,20 +163,36 @@ struct Sender<'a> {
 impl Sender<'_> {
     /// One session, from connecting to its summary.
     fn session(&self, session: u64, tally: &mut Tally) -> Result<Summary> {
-        let (mut channel, addr) = self.connect()?;
+        let SendOptions { to, name, open, .. } = self.options;
+        let Dialed {
+            mut channel,
+            addr,
+            greeted,
+            cancel: until_it_runs,
+        } = self.dialer.dial(to, name, *open)?;
+        let peer = &greeted.peer;
         let counters = Arc::new(Counters::default());
-        channel.count_wire(counters.clone());
-        let offer = |suiting| Offer {
+        channel.carry(counters.clone());
+        let mut time = FIRST_WORDS;
+        let mut contents = None;
+        if greeted.asks {
+            let (files, bytes) = self.roots.count();
+            let (named, first) = self.roots.names();
+            contents = Some(Contents {
+                files,
+                bytes,
+                named,
+                first,
+            });
+            time = DECIDING;
+            self.progress.event(&Event::Waiting { peer });
+        }
+        let (offer, accept) = offer(&mut channel, &greeted, time, |suiting| Offer {
             algorithm: self.options.algorithm.unwrap_or(suiting),
             chunk_size: CHUNK_SIZE,
             lanes: self.options.lanes,
-        };
-        let ours = Ours {
-            fingerprint: self.tls.fingerprint(),
-            name: &self.options.name,
-            open: self.options.open,
-        };
-        let (peer, offer, accept) = crate::session::offer(&mut channel, ours, offer)?;
+            contents,
+        })?;
         tally.began = true;
         let sending = Sending {
             session,
@@ -188,13 +219,14 @@ impl Sender<'_> {
         sending.link.stop_with(Arc::downgrade(&stop));
         let link = sending.link.clone();
         let _cancel = self.cancel.on_cancel(move || link.fail(Error::Cancelled));
+        drop(until_it_runs);
         self.progress.event(&Event::Started {
             session,
             role: crate::outcome::Role::Sender,
-            peer: &peer,
+            peer,
             counters: &counters,
         });
-        let result = sending.run(channel, addr, &accept, &self.tls);
+        let result = sending.run(channel, addr, &accept, &self.dialer.tls);
         tally.moved = sending.moved.load(Ordering::Relaxed);
         tally.summary = *sending.stored();
         match &result {
@@ -203,35 +235,6 @@ impl Sender<'_> {
         }
         result
     }
-
-    /// Connects to the first of the host's addresses that answers.
-    fn connect(&self) -> Result<(Channel, SocketAddr)> {
-        let (host, port) = (self.options.host.as_str(), self.options.port);
-        let resolve = |source| Error::Resolve {
-            host: host.to_owned(),
-            source,
-        };
-        let mut error = None;
-        for addr in (host, port).to_socket_addrs().map_err(resolve)? {
-            if self.cancel.is_cancelled() {
-                return Err(Error::Cancelled);
-            }
-            self.progress.event(&Event::Connecting { addr });
-            match dial(&self.tls, addr) {
-                Ok(channel) => return Ok((channel, addr)),
-                // The first error is about the address that the system prefers.
-                Err(e) => error = error.or(Some(e)),
-            }
-        }
-        Err(error.unwrap_or_else(|| resolve(std::io::ErrorKind::NotFound.into())))
-    }
-}
-
-/// Connects to an address.
-fn dial(tls: &Tls, addr: SocketAddr) -> Result<Channel> {
-    let stream = TcpStream::connect_timeout(&addr, CONNECT)
-        .map_err(|source| Error::Connect { addr, source })?;
-    tls.connect(stream, FIRST_WORDS)
 }
 
 /// What others wait on in a sending session.
@@ -361,29 +364,33 @@ impl Sending<'_> {
         // A peer that stops reading must not hold its session up for ever.
         let _ = writer.set_timeout(Some(SILENCE));
         let summary = thread::scope(|scope| {
-            scope.spawn(|| self.link.write(&mut writer, PING_INTERVAL, || None));
             let (to_announce, steps) = announce::steps();
-            scope.spawn(move || announce::walk(self.roots, self.counters, &to_announce));
-            scope.spawn(move || self.announce(&steps));
-            for _ in 0..lanes {
-                scope.spawn(
-                    move || match lane::connect(tls, addr, fingerprint, accept.secret) {
-                        Ok(mut channel) => {
-                            channel.count_wire(self.counters.clone());
-                            self.link.add_lane(channel.closer.clone());
-                            self.lane(channel);
-                        }
-                        // The session that it would join is gone, or about to be: a lost
-                        // connection like any other.
-                        Err(Error::Aborted { peer, .. }) => self.link.fail(Error::Lost {
-                            peer,
-                            source: std::io::ErrorKind::ConnectionReset.into(),
-                        }),
-                        Err(error) => self.link.fail(error),
-                    },
-                );
+            let write = || self.link.write(&mut writer, PING_INTERVAL, || None);
+            let walk = move || announce::walk(self.roots, self.counters, &to_announce);
+            let lane = move || match lane::connect(tls, addr, fingerprint, accept.secret) {
+                Ok(mut channel) => {
+                    channel.carry(self.counters.clone());
+                    self.link.add_lane(channel.closer.clone());
+                    self.lane(channel);
+                }
+                // The session that it would join is gone, or about to be: a lost connection like
+                // any other.
+                Err(Error::Aborted { peer, .. }) => self.link.fail(Error::Lost {
+                    peer,
+                    source: std::io::ErrorKind::ConnectionReset.into(),
+                }),
+                Err(error) => self.link.fail(error),
+            };
+            let spawned = spawn(scope, "writer", write)
+                .and_then(|()| spawn(scope, "walk", walk))
+                .and_then(|()| spawn(scope, "announcer", move || self.announce(&steps)))
+                .and_then(|()| (0..lanes).try_for_each(|_| spawn(scope, "lane", lane)));
+            if let Err(error) = spawned {
+                self.link.fail(error);
             }
-            self.listen(&mut reader)
+            let summary = self.listen(&mut reader);
+            self.link.close_all();
+            summary
         });
         self.link.result()?;
         summary.ok_or_else(|| Error::protocol(self.link.peer, "an end without a summary"))
@@ -392,34 +399,25 @@ impl Sending<'_> {
     /// Handles what the receiver says, to its end.
     fn listen(&self, reader: &mut Reader) -> Option<Summary> {
         let mut buffer = Vec::new();
-        let timeout = reader.set_timeout(Some(SILENCE));
         let mut summary = None;
-        let ended = timeout
-            .map_err(|source| Error::Lost {
-                peer: self.link.peer,
-                source,
-            })
-            .and_then(|()| {
-                loop {
-                    match read_frame(reader, &mut buffer) {
-                        Ok(Frame::Message(message)) => match self.hear(message) {
-                            Ok(None) => {}
-                            Ok(Some(end)) => {
-                                summary = Some(end);
-                                break Ok(());
-                            }
-                            Err(error) => break Err(error),
-                        },
-                        Ok(Frame::Chunk(_)) => {
-                            break Err(Error::protocol(
-                                self.link.peer,
-                                "a chunk from the receiver",
-                            ));
-                        }
-                        Err(error) => break Err(self.link.wire_error(error)),
+        let ended = loop {
+            // Only a whole message is a sign of life.
+            reader.set_deadline(Some(Instant::now() + SILENCE));
+            match read_frame(reader, &mut buffer) {
+                Ok(Frame::Message(message)) => match self.hear(message) {
+                    Ok(None) => {}
+                    Ok(Some(end)) => {
+                        summary = Some(end);
+                        break Ok(());
                     }
+                    Err(error) => break Err(error),
+                },
+                Ok(Frame::Chunk(_)) => {
+                    break Err(self.broken("a chunk from the receiver"));
                 }
-            });
+                Err(error) => break Err(self.link.wire_error(error)),
+            }
+        };
         match ended {
             Ok(()) => {
                 self.link.outbox.close();
@@ -428,6 +426,7 @@ impl Sending<'_> {
             Err(error) => self.link.fail(error),
         }
         // What still comes says nothing any more; the peer's end says that it has heard ours.
+        reader.set_deadline(Some(Instant::now() + SILENCE));
         let _ = reader.drain();
         self.link.heard_end();
         summary

@@ -1,0 +1,240 @@
+//! The listener: accepts connections, gives each a thread of its own, and counts them.
+//!
+//! Must not know what is said on a connection.
+
+use std::fmt;
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Condvar, Mutex};
+use std::thread;
+use std::time::Duration;
+
+use rustix::event::{PollFd, PollFlags, poll};
+
+use crate::error::{Error, Result};
+use crate::outcome::Summary;
+use crate::progress::{Event, Progress};
+use crate::prompt::Prompt;
+use crate::secure::{Tls, plain};
+use crate::store::Store;
+
+use super::super::cancel::Cancel;
+use super::super::options::{Device, ReceiveOptions};
+use super::door::Door;
+use super::{Shared, State};
+
+/// How many threads connections can have: those that were let in, those that wait for that, and
+/// those that have been turned away and are about to end.
+const MAX_THREADS: usize = 2048;
+/// How long the listener waits where it cannot accept anything.
+const PAUSE: Duration = Duration::from_millis(50);
+
+/// A receiver that listens.
+pub struct Receiver {
+    listener: TcpListener,
+    shared: Arc<Shared>,
+}
+
+impl fmt::Debug for Receiver {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Receiver").field(&self.listener).finish()
+    }
+}
+
+impl Receiver {
+    /// Opens the receive directory, and listens.
+    /// What only a person can do, `prompt` does.
+    pub fn bind(device: &Device, options: ReceiveOptions, prompt: Arc<dyn Prompt>) -> Result<Self> {
+        let identity = &device.identity;
+        // Said now, and not to the first sender.
+        device.peers.list()?;
+        let store = Store::open(&options.dir)?;
+        let listener = listen(options.listen)?;
+        let (woken, wake) = rustix::pipe::pipe().map_err(|e| Error::Listen {
+            addr: options.listen,
+            source: e.into(),
+        })?;
+        let places = if options.once {
+            1
+        } else {
+            options.max_sessions
+        };
+        Ok(Self {
+            listener,
+            shared: Arc::new(Shared {
+                tls: Tls::new(identity)?,
+                fingerprint: identity.fingerprint(),
+                peers: device.peers.clone(),
+                desk: Arc::default(),
+                prompt,
+                unasked: Mutex::default(),
+                store,
+                options,
+                connections: AtomicUsize::new(0),
+                door: Door::new(),
+                state: Mutex::new(State::new(places)),
+                changed: Condvar::new(),
+                wake,
+                woken,
+            }),
+        })
+    }
+
+    /// Where it listens; the port is a real one.
+    #[must_use]
+    pub fn local_addr(&self) -> SocketAddr {
+        self.listener
+            .local_addr()
+            .unwrap_or(self.shared.options.listen)
+    }
+
+    /// Receives until it is cancelled, or with `once` until the first session has ended, and
+    /// then says how. Cancelled while it only waits, it ends well, without a summary.
+    pub fn run(self, progress: &Arc<dyn Progress>, cancel: &Cancel) -> Result<Option<Summary>> {
+        progress.event(&Event::Listening {
+            addr: self.local_addr(),
+            dir: self.shared.store.path(),
+        });
+        let shared = self.shared.clone();
+        let _cancel = cancel.on_cancel(move || shared.wake());
+        let ended = self.accept(progress, cancel);
+        drop(self.listener);
+        let was_busy = self.shared.stop();
+        match ended? {
+            Some(first) => first.map(Some),
+            None if was_busy => Err(Error::Cancelled),
+            None => Ok(None),
+        }
+    }
+
+    /// Accepts connections. Gives how the first session ended, or none when it was cancelled.
+    fn accept(
+        &self,
+        progress: &Arc<dyn Progress>,
+        cancel: &Cancel,
+    ) -> Result<Option<Result<Summary>>> {
+        let failed = |source: io::Error| Error::Listen {
+            addr: self.local_addr(),
+            source,
+        };
+        // Another thread may have taken the connection that woke this one.
+        self.listener.set_nonblocking(true).map_err(failed)?;
+        let mut told = false;
+        let mut pause = false;
+        loop {
+            if pause && cancel.wait(PAUSE) || cancel.is_cancelled() {
+                return Ok(None);
+            }
+            pause = self.shared.connections.load(Ordering::Acquire) >= MAX_THREADS;
+            let timeout = match self.shared.first_ended() {
+                Ok(ended) => return Ok(Some(ended)),
+                Err(timeout) => timeout,
+            };
+            if pause {
+                continue;
+            }
+            let mut fds = [
+                PollFd::new(&self.listener, PollFlags::IN),
+                PollFd::new(&self.shared.woken, PollFlags::IN),
+            ];
+            let polled = poll(&mut fds, timeout.as_ref()).map_err(io::Error::from);
+            if fds.iter().skip(1).any(|fd| !fd.revents().is_empty()) {
+                let mut bytes = [0; 64];
+                // What is read says nothing: that it came is all.
+                let _ = rustix::io::read(&self.shared.woken, &mut bytes);
+            }
+            match polled.and_then(|_| self.listener.accept()) {
+                Ok((stream, peer)) => self.serve(stream, plain(peer), progress, cancel),
+                Err(e) if is_passing(&e) => {}
+                // It passes when others end, or not: those who have been let in go on.
+                Err(e) => {
+                    if is_full(&e) {
+                        self.shared.door.make_room();
+                    }
+                    if !told {
+                        told = true;
+                        progress.event(&Event::NotAccepting { error: &failed(e) });
+                    }
+                    pause = true;
+                }
+            }
+        }
+    }
+
+    fn serve(
+        &self,
+        stream: TcpStream,
+        peer: SocketAddr,
+        progress: &Arc<dyn Progress>,
+        cancel: &Cancel,
+    ) {
+        let shared = self.shared.clone();
+        shared.connections.fetch_add(1, Ordering::AcqRel);
+        let counted = Counted(shared.clone());
+        let stream = Arc::new(stream);
+        let guest = shared.door.knock(peer.ip(), stream.clone());
+        let (progress, cancel) = (progress.clone(), cancel.clone());
+        let thread = thread::Builder::new().name("connection".into());
+        // Where no thread can be had the connection is closed, and the peer may come again.
+        let _ = thread.spawn(move || {
+            let _counted = counted;
+            let served = stream
+                .set_nonblocking(false)
+                .map_err(|source| Error::Lost { peer, source })
+                .and_then(|()| shared.connection(stream, &guest, &progress, &cancel));
+            if let Err(mut error) = served {
+                if guest.was_turned_away() {
+                    error = Error::Displaced { peer };
+                }
+                progress.event(&Event::Refused {
+                    peer,
+                    error: &error,
+                });
+            }
+        });
+    }
+}
+
+/// A connection that counts, until it is dropped.
+struct Counted(Arc<Shared>);
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.connections.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+fn is_passing(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted | io::ErrorKind::ConnectionAborted
+    )
+}
+
+fn is_full(error: &io::Error) -> bool {
+    use rustix::io::Errno;
+    matches!(
+        error.raw_os_error().map(Errno::from_raw_os_error),
+        Some(Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM)
+    )
+}
+
+fn listen(addr: SocketAddr) -> Result<TcpListener> {
+    match TcpListener::bind(addr) {
+        Ok(listener) => Ok(listener),
+        // A machine without IPv6 has all its addresses in IPv4.
+        Err(e) if addr.is_ipv6() && addr.ip().is_unspecified() && !in_use(&e) => {
+            let addr = SocketAddr::from((Ipv4Addr::UNSPECIFIED, addr.port()));
+            TcpListener::bind(addr).map_err(|source| Error::Listen { addr, source })
+        }
+        Err(source) => Err(Error::Listen { addr, source }),
+    }
+}
+
+fn in_use(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::AddrInUse | io::ErrorKind::PermissionDenied
+    )
+}

@@ -1,0 +1,269 @@
+//! `Person`: asks and tells whoever sits at the terminal.
+//!
+//! Must not wait for somebody who is not there: without a terminal, or in the background of one,
+//! the answer is that nobody answers.
+
+use std::collections::HashMap;
+use std::fs;
+use std::io::{self, IsTerminal as _};
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::process::getpgrp;
+use rustix::termios::{QueueSelector, tcflush, tcgetpgrp};
+use xfer::engine::Cancel;
+use xfer::prompt::{Answer, Caller, Code, Prompt, Proposal};
+
+use super::{Line, Ui, lock, words};
+
+/// How often it is looked whether the user wants to stop.
+const LOOK: Timespec = Timespec {
+    tv_sec: 0,
+    tv_nsec: 100_000_000,
+};
+/// The longest answer, in bytes.
+const MAX_ANSWER_BYTES: usize = 1024;
+/// For how many addresses a code is shown, and how soon again for the same one: a stranger could
+/// go on for ever.
+const MAX_SHOWN: usize = 20;
+const SHOW_AGAIN: Duration = Duration::from_secs(20);
+
+/// Where a sender's code comes from, where not from a person.
+#[derive(Debug, Clone)]
+pub(crate) enum Given {
+    /// The first line of a file, read when the code is needed.
+    File(PathBuf),
+    /// What was in the environment.
+    Text(String),
+}
+
+/// Whoever sits at the terminal.
+#[derive(Debug)]
+pub(crate) struct Person {
+    ui: Arc<Ui>,
+    cancel: Cancel,
+    given: Option<Given>,
+    /// Held while somebody is being asked.
+    asking: Mutex<()>,
+    shown: Mutex<Shown>,
+}
+
+/// The code of the moment, and where its callers are.
+#[derive(Debug, Default)]
+struct Shown {
+    code: Option<Code>,
+    to: HashMap<IpAddr, Instant>,
+}
+
+impl Person {
+    /// The one before this terminal. A code that is `given` is not asked for.
+    pub(crate) fn new(ui: &Arc<Ui>, cancel: &Cancel, given: Option<Given>) -> Arc<dyn Prompt> {
+        Arc::new(Self {
+            ui: Arc::clone(ui),
+            cancel: cancel.clone(),
+            given,
+            asking: Mutex::default(),
+            shown: Mutex::default(),
+        })
+    }
+
+    /// Prints `lines` and `question`, and gives the line that is typed. None where nobody can
+    /// type one, or the user wants to stop.
+    fn ask(&self, lines: Vec<String>, question: &str) -> Option<String> {
+        let _alone = self.asking.lock().unwrap_or_else(PoisonError::into_inner);
+        if !can_answer() || self.cancel.is_cancelled() {
+            return None;
+        }
+        // What was typed before the question is no answer to it.
+        let _ = tcflush(io::stdin(), QueueSelector::IFlush);
+        let pause = self.ui.pause(lines, question);
+        let line = self.read_line();
+        if line.is_none() {
+            pause.unanswered();
+        }
+        line
+    }
+
+    /// The next line that is typed.
+    fn read_line(&self) -> Option<String> {
+        let mut line = Vec::new();
+        loop {
+            if self.cancel.is_cancelled() || !can_answer() {
+                return None;
+            }
+            if !is_ready() {
+                continue;
+            }
+            let mut byte = [0; 1];
+            match rustix::io::read(io::stdin(), &mut byte) {
+                Ok(0) => return None,
+                Ok(_) if byte == *b"\n" => return String::from_utf8(line).ok(),
+                Ok(_) if line.len() < MAX_ANSWER_BYTES => line.extend(byte),
+                Ok(_) | Err(rustix::io::Errno::INTR) => {}
+                Err(_) => return None,
+            }
+        }
+    }
+
+    fn given_code(&self, given: &Given) -> Option<Code> {
+        let (text, from) = match given {
+            Given::Text(text) => (Ok(text.clone()), "XFER_CODE".to_owned()),
+            Given::File(path) => (fs::read_to_string(path), path.display().to_string()),
+        };
+        let what = match text {
+            Ok(text) => match Code::parse(text.lines().next().unwrap_or_default()) {
+                Some(code) => return Some(code),
+                None => "it is not six digits".to_owned(),
+            },
+            Err(error) => error.to_string(),
+        };
+        let text = format!("xfer: cannot take the code from {from}: {what}");
+        self.ui.say([Line::Trouble(text)]);
+        None
+    }
+}
+
+impl Prompt for Person {
+    fn show_code(&self, caller: &Caller, code: &Code) -> bool {
+        if !io::stderr().is_terminal() {
+            return false;
+        }
+        let mut shown = lock(&self.shown);
+        if shown.code.as_ref() != Some(code) {
+            *shown = Shown {
+                code: Some(code.clone()),
+                to: HashMap::new(),
+            };
+        }
+        let (now, ip) = (Instant::now(), caller.addr.ip());
+        let is_new = match shown.to.get(&ip) {
+            Some(last) => now.saturating_duration_since(*last) > SHOW_AGAIN,
+            None => shown.to.len() < MAX_SHOWN,
+        };
+        if is_new {
+            shown.to.insert(ip, now);
+            drop(shown);
+            self.ui.say([
+                Line::Trouble(format!(
+                    "{} ({ip}) would like to send to this machine.",
+                    caller.name
+                )),
+                Line::Trouble(format!(
+                    "    If you expect that, tell the person there this code:  {}",
+                    code.shown()
+                )),
+            ]);
+        }
+        true
+    }
+
+    fn enter_code(&self, caller: &Caller, again: bool) -> Option<Code> {
+        if let Some(given) = &self.given {
+            return if again { None } else { self.given_code(given) };
+        }
+        let name = &caller.name;
+        let ip = caller.addr.ip();
+        let mut lines = vec![if again {
+            format!("That is not the code. {name} may show another one now.")
+        } else {
+            format!("{name} ({ip}) does not know this machine yet. It shows a code now.")
+        }];
+        loop {
+            let line = self.ask(std::mem::take(&mut lines), &format!("Code on {name}: "))?;
+            match Code::parse(&line) {
+                Some(code) => return Some(code),
+                None => lines.push("A code has six digits.".to_owned()),
+            }
+        }
+    }
+
+    fn can_decide(&self) -> bool {
+        can_answer()
+    }
+
+    fn decide(&self, proposal: &Proposal) -> Option<Answer> {
+        let mut lines = offered(proposal);
+        let name = &proposal.caller.name;
+        let question = format!("Take it? [y]es, [n]o, [a]lways from {name}: ");
+        loop {
+            let line = self.ask(std::mem::take(&mut lines), &question)?;
+            match line.trim().to_lowercase().as_str() {
+                "y" | "yes" => return Some(Answer::Yes),
+                "n" | "no" => return Some(Answer::No),
+                "a" | "always" => return Some(Answer::Always),
+                _ => {}
+            }
+        }
+    }
+
+    fn resume_pairing(&self) -> bool {
+        let can = can_answer();
+        let how = if can {
+            "press Enter to go on"
+        } else {
+            "start this again to go on"
+        };
+        self.ui.say([Line::Trouble(format!(
+            "Ten wrong codes in a row: nobody new is let in; {how}."
+        ))]);
+        // Nobody is kept from answering another question in the meantime.
+        while can && !self.cancel.is_cancelled() {
+            if !is_ready() || !can_answer() {
+                continue;
+            }
+            if let Ok(_alone) = self.asking.try_lock() {
+                let typed = self.read_line().is_some();
+                if typed {
+                    let text = "New machines are let in again, with a code.";
+                    self.ui.say([Line::Talk(text.to_owned())]);
+                }
+                return typed;
+            }
+        }
+        false
+    }
+}
+
+fn offered(proposal: &Proposal) -> Vec<String> {
+    let Caller { name, addr, .. } = &proposal.caller;
+    let more = match proposal.named.saturating_sub(1) {
+        0 => String::new(),
+        n => format!(" and {n} more"),
+    };
+    let files = words::plural(proposal.files, "file", "files");
+    let free = match proposal.free {
+        None => String::new(),
+        Some(free) if free < proposal.bytes => {
+            format!(", where only {} are free", words::bytes(free))
+        }
+        Some(free) => format!(", where {} are free", words::bytes(free)),
+    };
+    vec![
+        format!(
+            "{name} ({}) would like to send {files}, {}: '{}'{more}",
+            addr.ip(),
+            words::bytes(proposal.bytes),
+            proposal.first,
+        ),
+        format!("    into {}{free}", proposal.dir.display()),
+    ]
+}
+
+/// Whether somebody sees a question and can answer it.
+fn can_answer() -> bool {
+    let (stdin, stderr) = (io::stdin(), io::stderr());
+    // Whoever reads from a terminal in its background is stopped by the system.
+    stdin.is_terminal()
+        && stderr.is_terminal()
+        && tcgetpgrp(&stdin).is_ok_and(|group| group == getpgrp())
+}
+
+/// Whether something was typed, or the terminal is gone. Waits a moment for it.
+fn is_ready() -> bool {
+    let stdin = io::stdin();
+    let mut fds = [PollFd::new(&stdin, PollFlags::IN)];
+    matches!(poll(&mut fds, Some(&LOOK)), Ok(n) if n > 0)
+}

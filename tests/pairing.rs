@@ -1,0 +1,490 @@
+//! Who is let in: pairing by a code, in real terminals, between people with homes of their own;
+//! what happens without a terminal, with a wrong code, and with somebody in the middle.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod support;
+
+use std::fs;
+use std::io::Write;
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
+use std::thread;
+use std::time::Duration;
+
+use support::*;
+use xfer::secure::{Channel, Identity, Reader, Tls, Writer};
+use xfer::wire::{Frame, Message, Proof, Share, read_frame, write_message};
+
+/// Two people, a receiver of one in a terminal, and a file for it.
+struct Two {
+    sandbox: Sandbox,
+    laptop: User,
+    desktop: User,
+    recv: Terminal,
+    addr: SocketAddr,
+}
+
+impl Two {
+    fn new(args: &[&str]) -> Self {
+        let sandbox = Sandbox::new();
+        make_file(sandbox.src().join("file"), 1, 3 * CHUNK);
+        let laptop = sandbox.user("laptop");
+        let desktop = sandbox.user("desktop");
+        let args = [&["--name", "laptop"], args].concat();
+        let recv = Terminal::spawn(laptop.recv_command(&sandbox.dst(), &args));
+        let addr = wait_for_addr(recv.process());
+        Self {
+            sandbox,
+            laptop,
+            desktop,
+            recv,
+            addr,
+        }
+    }
+
+    /// Another receiver of the same person, at another address.
+    fn again(&mut self, args: &[&str]) {
+        let args = [&["--name", "laptop"], args].concat();
+        let command = self.laptop.recv_command(&self.sandbox.dst(), &args);
+        self.recv = Terminal::spawn(command);
+        self.addr = wait_for_addr(self.recv.process());
+    }
+
+    fn send_args(&self) -> Vec<String> {
+        let file = self.sandbox.src().join("file").display().to_string();
+        let target = self.addr.to_string();
+        ["send", "--name", "desktop", &file, &target]
+            .map(str::to_owned)
+            .to_vec()
+    }
+
+    /// Sends from a terminal.
+    fn send(&self) -> Terminal {
+        Terminal::spawn(self.desktop.command(&self.send_args()))
+    }
+
+    /// Sends without one.
+    fn send_unseen(&self, env: &[(&str, &str)]) -> Output {
+        let mut command = self.desktop.command(&self.send_args());
+        command.envs(env.iter().copied());
+        Process::spawn(command).wait()
+    }
+
+    fn pair(&self) {
+        let send = self.send();
+        let code = self.recv.code();
+        send.wait_for("Code on laptop: ", 1);
+        send.type_line(&code);
+        let (code, screen) = send.wait();
+        assert_eq!(code, Some(0), "{screen}");
+        assert!(screen.contains("Paired with laptop"), "{screen}");
+        self.recv.wait_for("Paired with desktop", 1);
+    }
+
+    fn assert_received(&self) {
+        assert_same_tree(self.sandbox.src(), self.sandbox.dst());
+    }
+
+    fn assert_nothing_received(&self) {
+        let all = fs::read_dir(self.sandbox.dst()).unwrap();
+        let names: Vec<_> = all.map(|e| e.unwrap().file_name()).collect();
+        assert!(names.iter().all(|name| name == ".xfer"), "{names:?}");
+    }
+}
+
+fn peers_file(user: &User) -> PathBuf {
+    user.home().join(".local/share/xfer/peers")
+}
+
+#[test]
+fn a_code_is_typed_once_and_never_again() {
+    let mut two = Two::new(&[]);
+    two.pair();
+    two.assert_received();
+    for _ in 0..2 {
+        two.send_unseen(&[]).assert_code(0);
+    }
+    // At another address it is the same machine.
+    two.recv.wait_and_stop();
+    two.again(&[]);
+    make_file(two.sandbox.src().join("file"), 2, 3 * CHUNK);
+    two.send_unseen(&[]).assert_code(0);
+    let named = ["send", "--name", "desktop", "src/file", "laptop"];
+    two.desktop
+        .run(&named)
+        .assert_code(0)
+        .assert_says("already");
+
+    for (user, name, may) in [
+        (&two.laptop, "desktop", "may send here"),
+        (&two.desktop, "laptop", "receives from here"),
+    ] {
+        let listed = user.run(&["peers"]);
+        listed.assert_code(0).assert_says(name).assert_says(may);
+        let mode = fs::metadata(peers_file(user)).unwrap().permissions().mode();
+        assert_eq!(mode & 0o7777, 0o600);
+        let other = if name == "desktop" {
+            &two.desktop
+        } else {
+            &two.laptop
+        };
+        let id = other.run(&["id"]).text();
+        let fingerprint = id.split_whitespace().last().unwrap();
+        listed.assert_says(fingerprint);
+    }
+}
+
+#[test]
+fn whoever_is_unpaired_needs_a_code_again() {
+    let two = Two::new(&[]);
+    two.pair();
+    two.laptop.run(&["unpair", "nobody"]).assert_code(1);
+    for (user, name) in [(&two.laptop, "desktop"), (&two.desktop, "laptop")] {
+        user.run(&["unpair", name]).assert_code(0);
+        let sent = two.send_unseen(&[]);
+        sent.assert_code(4).assert_says("XFER_CODE");
+        // The receiver shows a code that lives on for the next attempt.
+        let code = two.recv.nth_code(if name == "desktop" { 2 } else { 3 });
+        two.send_unseen(&[("XFER_CODE", &code)]).assert_code(0);
+    }
+    two.assert_received();
+}
+
+#[test]
+fn pairing_works_without_sending_and_from_a_file() {
+    let two = Two::new(&[]);
+    let target = two.addr.to_string();
+    let pair = ["pair", "--name", "desktop", &target];
+    two.desktop
+        .run(&pair)
+        .assert_code(4)
+        .assert_says("--code-file");
+    let file = two.sandbox.path("code");
+    fs::write(&file, format!("{}\n", two.recv.code())).unwrap();
+    let with_file = [&pair[..], &["--code-file", file.to_str().unwrap()]].concat();
+    two.desktop
+        .run(&with_file)
+        .assert_code(0)
+        .assert_says("Paired with laptop");
+    two.desktop.run(&pair).assert_code(0).assert_says("already");
+    two.assert_nothing_received();
+    two.send_unseen(&[]).assert_code(0);
+    two.assert_received();
+    // The way back is another matter.
+    let recv = two
+        .desktop
+        .recv(&two.sandbox.folder("back"), &["--name", "desktop"]);
+    let back = ["send", "--name", "laptop", "src/file", &recv.target()];
+    two.laptop
+        .run(&back)
+        .assert_code(4)
+        .assert_says("does not know this machine");
+}
+
+#[test]
+fn a_wrong_code_lets_nobody_in() {
+    let two = Two::new(&[]);
+    let send = two.send();
+    let code = two.recv.code();
+    let wrong = if code == "111111" { "222222" } else { "111111" };
+    for n in 1..=3 {
+        send.wait_for("Code on laptop: ", n);
+        send.type_line(wrong);
+    }
+    let (exit, screen) = send.wait();
+    assert_eq!(exit, Some(4), "{screen}");
+    assert!(screen.contains("between"), "{screen}");
+    two.assert_nothing_received();
+    assert!(!peers_file(&two.desktop).exists());
+    assert!(!peers_file(&two.laptop).exists());
+    // The old code has been used up.
+    two.send_unseen(&[("XFER_CODE", &code)]).assert_code(4);
+    let new = two.recv.nth_code(2);
+    assert_ne!(new, code);
+    two.send_unseen(&[("XFER_CODE", &new)]).assert_code(0);
+    two.assert_received();
+}
+
+#[test]
+fn without_a_terminal_the_answer_is_no_at_once() {
+    let sandbox = Sandbox::new();
+    make_file(sandbox.src().join("file"), 1, 100);
+    let recv = sandbox.recv_with(&["--name", "laptop"]);
+    let desktop = sandbox.user("desktop");
+    let args = ["send", "src/file", &recv.target()];
+    let sent = Process::spawn(desktop.command(&args)).wait();
+    sent.assert_code(4).assert_says("terminal");
+    let mut command = desktop.command(&args);
+    command.env("XFER_CODE", "123456");
+    Process::spawn(command).wait().assert_code(4);
+    recv.process().wait_for_text("was not let in");
+    // What is asked about is declined, even for oneself.
+    let recv = sandbox.recv_with(&["--ask"]);
+    let sent = sandbox.send(&[], &recv.target());
+    sent.assert_code(4).assert_says("nobody is there");
+}
+
+#[test]
+fn another_key_at_a_known_place_is_an_alarm() {
+    let mut two = Two::new(&[]);
+    two.pair();
+    let addr = two.addr.to_string();
+    two.recv.wait_and_stop();
+    // Somebody else takes the address, and another one the name.
+    let stranger = two.sandbox.user("stranger");
+    let dir = two.sandbox.folder("stranger");
+    let mut command = stranger.command(&["recv", "--open", "--listen", &addr, "--dir"]);
+    command.arg(&dir);
+    let recv = Recv::start(command);
+    for open in [&[][..], &["--open"]] {
+        let args = [&["send", "--name", "desktop"], open, &["src/file", &addr]].concat();
+        let sent = two.desktop.run(&args);
+        sent.assert_code(4)
+            .assert_says("not the laptop that is known");
+    }
+    two.desktop
+        .run(&["send", "src/file", "laptop"])
+        .assert_code(4);
+    drop(recv);
+    let recv = stranger.recv(&dir, &["--open", "--name", "laptop"]);
+    let args = ["send", "--open", "src/file", &recv.target()];
+    two.desktop
+        .run(&args)
+        .assert_code(4)
+        .assert_says("not the laptop that is known");
+    assert_eq!(
+        fs::read_dir(&dir)
+            .unwrap()
+            .filter(|e| e.as_ref().unwrap().file_name() != ".xfer")
+            .count(),
+        0
+    );
+    // A sender with a known name and another key is not even shown a code.
+    two.again(&[]);
+    let target = two.addr.to_string();
+    let sent = stranger.run(&["send", "--name", "desktop", "src/file", &target]);
+    sent.assert_code(4).assert_says("same name");
+    assert!(!two.recv.screen().contains("this code"));
+}
+
+#[test]
+fn a_damaged_list_is_an_error_and_stays() {
+    let two = Two::new(&[]);
+    two.pair();
+    for user in [&two.laptop, &two.desktop] {
+        let file = peers_file(user);
+        let good = fs::read(&file).unwrap();
+        fs::write(&file, &good[..good.len() - 30]).unwrap();
+        user.run(&["peers"])
+            .assert_code(1)
+            .assert_says("is damaged");
+        assert_ne!(two.send_unseen(&[]).code, Some(0));
+        let listen = ["recv", "--listen", "127.0.0.1:0"];
+        user.run(&listen).assert_code(1).assert_says("is damaged");
+        assert_eq!(fs::read(&file).unwrap(), &good[..good.len() - 30]);
+        fs::write(&file, &good).unwrap();
+    }
+    two.send_unseen(&[]).assert_code(0);
+}
+
+#[test]
+fn each_offer_is_asked_about() {
+    let two = Two::new(&["--ask"]);
+    let send = |answer: &str, n: usize| {
+        let sending = thread::scope(|scope| {
+            let sending = scope.spawn(|| two.send_unseen(&[]));
+            two.recv.wait_for("[a]lways", n);
+            two.recv.type_line(answer);
+            sending.join().unwrap()
+        });
+        sending
+    };
+    // Pairing comes first, and is no answer to the offer.
+    two.send_unseen(&[]).assert_code(4);
+    let target = two.addr.to_string();
+    let mut pair = two.desktop.command(&["pair", "--name", "desktop", &target]);
+    pair.env("XFER_CODE", two.recv.code());
+    Process::spawn(pair).wait().assert_code(0);
+    assert!(!two.recv.screen().contains("[a]lways"));
+
+    send("n", 1).assert_code(4).assert_says("said no");
+    two.assert_nothing_received();
+    let screen = two.recv.screen();
+    for words in ["1 file", "3.15 MB", "'file'", "are free", "desktop"] {
+        assert!(screen.contains(words), "no {words}: {screen}");
+    }
+    send("y", 2).assert_code(0);
+    two.assert_received();
+    send("a", 3).assert_code(0);
+    two.send_unseen(&[]).assert_code(0);
+    two.laptop.run(&["peers"]).assert_says("without a question");
+}
+
+/// Passes every message on, between two channels of its own.
+fn pass_on(reader: &mut Reader, writer: &mut Writer, seen: impl Fn(&Message)) {
+    let mut buffer = Vec::new();
+    while let Ok(Frame::Message(message)) = read_frame(reader, &mut buffer) {
+        seen(&message);
+        let mut bytes = Vec::new();
+        write_message(&message, &mut bytes).unwrap();
+        if writer
+            .write_all(&bytes)
+            .and_then(|()| writer.flush())
+            .is_err()
+        {
+            break;
+        }
+    }
+    let _ = writer.finish();
+}
+
+#[test]
+fn one_in_the_middle_fails_even_with_the_right_code() {
+    let two = Two::new(&[]);
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let middle = listener.local_addr().unwrap();
+    let behind = two.addr;
+    thread::spawn(move || {
+        let tls = Tls::new(&Identity::generate().unwrap()).unwrap();
+        let patience = Duration::from_secs(10);
+        let sender = tls.accept(listener.accept().unwrap().0, patience).unwrap();
+        let receiver = tls
+            .connect(TcpStream::connect(behind).unwrap(), patience)
+            .unwrap();
+        let Channel {
+            reader: mut from_sender,
+            writer: mut to_sender,
+            ..
+        } = sender;
+        let Channel {
+            reader: mut from_receiver,
+            writer: mut to_receiver,
+            ..
+        } = receiver;
+        let told = |message: &Message| assert!(!matches!(message, Message::Offer(_)));
+        thread::scope(|scope| {
+            scope.spawn(|| pass_on(&mut from_sender, &mut to_receiver, told));
+            pass_on(&mut from_receiver, &mut to_sender, told);
+        });
+    });
+    let args = ["send", "--name", "desktop", "src/file", &middle.to_string()];
+    let send = Terminal::spawn(two.desktop.command(&args));
+    let mut codes = 0;
+    for n in 1..=3 {
+        send.wait_for("Code on laptop: ", n);
+        codes += 1;
+        send.type_line(&two.recv.nth_code(1));
+    }
+    assert_eq!(codes, 3);
+    let (exit, screen) = send.wait();
+    assert_eq!(exit, Some(4), "{screen}");
+    assert!(
+        screen.contains("another machine stands between"),
+        "{screen}"
+    );
+    assert!(screen.contains("do not send anything"), "{screen}");
+    two.assert_nothing_received();
+    assert!(!peers_file(&two.laptop).exists());
+    assert!(!peers_file(&two.desktop).exists());
+}
+
+/// A stranger who knows the protocol and not the code.
+struct Guesser {
+    channel: Channel,
+}
+
+impl Guesser {
+    fn new(addr: SocketAddr) -> Self {
+        let tls = Tls::new(&Identity::generate().unwrap()).unwrap();
+        let stream = TcpStream::connect(addr).unwrap();
+        let channel = tls.connect(stream, Duration::from_secs(20)).unwrap();
+        Self { channel }
+    }
+
+    fn say(&mut self, message: &Message) {
+        let mut bytes = Vec::new();
+        write_message(message, &mut bytes).unwrap();
+        self.channel.writer.write_all(&bytes).unwrap();
+        self.channel.writer.flush().unwrap();
+    }
+
+    fn hear(&mut self) -> Message {
+        match read_frame(&mut self.channel.reader, &mut Vec::new()).unwrap() {
+            Frame::Message(message) => message,
+            Frame::Chunk(_) => panic!("a chunk"),
+        }
+    }
+
+    fn greet(&mut self) -> Message {
+        let hello = xfer::wire::Hello {
+            preambles: self.channel.preambles,
+            role: xfer::outcome::Role::Sender,
+            name: "guesser".into(),
+            open: false,
+            prefers: xfer::digest::Algorithm::Blake3,
+            // It lies.
+            known: true,
+            asks: false,
+        };
+        self.say(&Message::Hello(hello));
+        let Message::Hello(_) = self.hear() else {
+            panic!("no greeting");
+        };
+        self.hear()
+    }
+}
+
+#[test]
+fn a_guesser_gets_three_tries_one_after_the_other() {
+    let two = Two::new(&[]);
+    let mut guesser = Guesser::new(two.addr);
+    assert_eq!(guesser.greet(), Message::Pairing(()));
+    for n in 0..3 {
+        // A point that is one.
+        let mut point = [0; 32];
+        point[0] = 1;
+        guesser.say(&Message::PairStart(Share(point)));
+        let Message::PairAnswer(_) = guesser.hear() else {
+            panic!("no answer to attempt {n}");
+        };
+        guesser.say(&Message::PairProof(Proof([n; 32])));
+        assert_eq!(guesser.hear(), Message::PairWrong(()));
+    }
+    two.recv.wait_for("does not fit", 1);
+    // An offer in the place of a proof gets nothing either.
+    for early in [
+        Message::PairProof(Proof([0; 32])),
+        Message::Offer(xfer::wire::Offer {
+            algorithm: xfer::digest::Algorithm::Blake3,
+            chunk_size: xfer::digest::CHUNK_SIZE,
+            lanes: 1,
+            contents: None,
+        }),
+    ] {
+        let mut guesser = Guesser::new(two.addr);
+        assert_eq!(guesser.greet(), Message::Pairing(()));
+        guesser.say(&early);
+        assert!(read_frame(&mut guesser.channel.reader, &mut Vec::new()).is_err());
+    }
+    assert!(!peers_file(&two.laptop).exists());
+    two.assert_nothing_received();
+    // No more than two from one place can wait at once.
+    let mut waiting: Vec<_> = (0..2).map(|_| Guesser::new(two.addr)).collect();
+    for guesser in &mut waiting {
+        assert_eq!(guesser.greet(), Message::Pairing(()));
+    }
+    let third = Guesser::new(two.addr).greet();
+    assert!(matches!(third, Message::Declined(_)), "{third:?}");
+}
+
+#[test]
+fn the_code_is_in_no_argument() {
+    let sandbox = Sandbox::new();
+    let me = sandbox.me();
+    for command in ["send", "pair", "recv"] {
+        let help = me.run(&[command, "--help"]).text();
+        assert!(!help.contains("--code "), "{help}");
+    }
+}

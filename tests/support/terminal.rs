@@ -1,0 +1,137 @@
+//! A terminal of its own for a run of the program: what it prints there is collected, and what a
+//! person would type is written there.
+
+use std::ffi::CStr;
+use std::fs::{File, OpenOptions};
+use std::io::{Read, Write};
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::thread;
+
+use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
+
+use super::{Output, Process, Watched};
+
+/// The program in a terminal. What it prints to standard output goes to its process as always,
+/// the rest to the terminal.
+pub struct Terminal {
+    process: Process,
+    keyboard: File,
+    screen: Arc<Watched<Vec<u8>>>,
+    /// Whether nothing more comes.
+    ended: Arc<Watched<bool>>,
+}
+
+impl Terminal {
+    /// Runs the command in a new terminal, which is its controlling one.
+    pub fn spawn(command: Command) -> Self {
+        let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
+        grantpt(&master).unwrap();
+        unlockpt(&master).unwrap();
+        let name = ptsname(&master, Vec::new()).unwrap();
+        let open = |name: &CStr| {
+            let path = Path::new(std::ffi::OsStr::from_bytes(name.to_bytes()));
+            OpenOptions::new()
+                .read(true)
+                .write(true)
+                .open(path)
+                .unwrap()
+        };
+        // `setsid --ctty` makes its standard input the controlling terminal of what it runs.
+        let mut outer = super::run_by("setsid", &["--ctty"].map(std::ffi::OsStr::new), &command);
+        outer.stdin(Stdio::from(open(&name))).env("TERM", "xterm");
+        let process = Process::spawn_with_stderr(outer, Stdio::from(open(&name)));
+        let keyboard = File::from(master);
+        let mut from = keyboard.try_clone().unwrap();
+        let screen = Arc::new(Watched::<Vec<u8>>::default());
+        let ended = Arc::new(Watched::<bool>::default());
+        let (collected, all) = (screen.clone(), ended.clone());
+        thread::spawn(move || {
+            let mut buffer = [0; 4096];
+            // It fails when the program has ended.
+            while let Ok(n @ 1..) = from.read(&mut buffer) {
+                collected.update(|screen| screen.extend_from_slice(&buffer[..n]));
+            }
+            all.update(|ended| *ended = true);
+        });
+        Self {
+            process,
+            keyboard,
+            screen,
+            ended,
+        }
+    }
+
+    /// Everything that came to the terminal so far.
+    pub fn screen(&self) -> String {
+        String::from_utf8_lossy(&self.screen.lock()).into_owned()
+    }
+
+    /// The bytes that came to the terminal so far.
+    pub fn bytes(&self) -> Vec<u8> {
+        self.screen.lock().clone()
+    }
+
+    /// Waits until this has come to the terminal so many times.
+    #[track_caller]
+    pub fn wait_for(&self, text: &str, times: usize) {
+        let came = |screen: &mut Vec<u8>| {
+            let screen = String::from_utf8_lossy(screen);
+            (screen.matches(text).count() >= times).then_some(())
+        };
+        if self.screen.wait(came).is_none() {
+            panic!("no {text:?} in the terminal:\n{}", self.screen());
+        }
+    }
+
+    /// The code that was shown last, as digits.
+    #[track_caller]
+    pub fn code(&self) -> String {
+        self.wait_for("this code:", 1);
+        self.nth_code(1)
+    }
+
+    /// The code that was shown as the `n`th one, from 1 on.
+    #[track_caller]
+    pub fn nth_code(&self, n: usize) -> String {
+        let found = self.screen.wait(|screen| {
+            let screen = String::from_utf8_lossy(screen);
+            let rest = screen.split("this code:").nth(n)?;
+            let (line, _) = rest.split_once(['\r', '\n'])?;
+            Some(line.chars().filter(char::is_ascii_digit).collect())
+        });
+        found.unwrap_or_else(|| panic!("no code {n}:\n{}", self.screen()))
+    }
+
+    /// Types a line.
+    pub fn type_line(&self, line: &str) {
+        (&self.keyboard)
+            .write_all(format!("{line}\n").as_bytes())
+            .unwrap();
+    }
+
+    /// As Ctrl-C.
+    pub fn interrupt(&self) {
+        (&self.keyboard).write_all(b"\x03").unwrap();
+    }
+
+    pub fn process(&self) -> &Process {
+        &self.process
+    }
+
+    /// Types Ctrl-C, and waits for its end.
+    pub fn wait_and_stop(&self) -> Output {
+        self.interrupt();
+        self.process.wait_end()
+    }
+
+    /// Waits for its end; says its exit code, and all that came to the terminal.
+    pub fn wait(self) -> (Option<i32>, String) {
+        let output = self.process.wait();
+        self.ended.wait(|ended| ended.then_some(())).unwrap();
+        let screen = String::from_utf8_lossy(&self.screen.lock()).into_owned();
+        (output.code, screen + &output.text())
+    }
+}
