@@ -408,8 +408,14 @@ impl<'a> Session<'a> {
 
     /// Waits for the want of an entry.
     pub fn wanted(&mut self, entry: EntryId) -> Want {
+        self.wanted_at(entry, 0)
+    }
+
+    /// Waits for the want of an attempt at an entry.
+    pub fn wanted_at(&mut self, entry: EntryId, attempt: u32) -> Want {
+        let is_it = |want: &&Want| (want.entry, want.attempt) == (entry, attempt);
         loop {
-            if let Some(want) = self.wants.iter().find(|want| want.entry == entry) {
+            if let Some(want) = self.wants.iter().find(is_it) {
                 return *want;
             }
             let outcome = self.outcomes.iter().find(|known| known.entry == entry);
@@ -557,6 +563,7 @@ impl Outside {
         set_mode(folder.join("sub"), 0o751);
         // What each attack makes in passing is made before.
         sandbox.folder("honest");
+        sandbox.me();
         let root = sandbox.path("");
         Self {
             around: names_in(&root),

@@ -11,9 +11,12 @@ mod support;
 
 mod chunks;
 mod client;
+mod existing;
 mod lanes;
 mod messages;
+mod metadata;
 mod middle;
 mod names;
 mod raw;
 mod receiver;
+mod terminal;
