@@ -31,6 +31,8 @@ Examples:
   laptop$   xfer recv --dir ~/Downloads
   desktop$  xfer send file.iso 192.168.0.90:9090
 
+The first time, the receiver shows a code, and the sender is asked for it.
+
 Exit codes:
   0 all done; 1 failed; 2 wrong usage; 3 done in part;
   4 not let in, or declined; 130 interrupted";
