@@ -38,7 +38,7 @@ use super::options::ReceiveOptions;
 
 pub use listener::Receiver;
 
-use door::{Caller, Door, Places};
+use door::{Caller, Door, Places, Step};
 use session::{Parts, Receiving};
 
 /// How long a session's peer can be silent when a later session of the same sender waits for
@@ -167,7 +167,9 @@ impl Shared {
         progress: &Arc<dyn Progress>,
         cancel: &Cancel,
     ) -> Result<()> {
-        let mut channel = self.tls.accept(stream, FIRST_WORDS)?;
+        let greeted = || caller.has(Step::Greeted);
+        let mut channel = self.tls.accept_noting(stream, FIRST_WORDS, greeted)?;
+        caller.has(Step::Proven);
         let peer = channel.peer;
         let lost = |source| Error::Lost { peer, source };
         channel
