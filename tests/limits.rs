@@ -1,0 +1,421 @@
+//! A network that wants to hold a receiver up: floods of connections, peers that drip, linger, or
+//! make it remember too much. Real transfers run to their end meanwhile.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod support;
+
+use std::io::{ErrorKind, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use support::*;
+use xfer::digest::Algorithm;
+use xfer::outcome::Role;
+use xfer::secure::{Channel, Identity, Tls};
+use xfer::text::Text;
+use xfer::wire::{
+    Accept, End, Frame, Hello, Join, Message, Offer, Preamble, Scanned, read_frame, write_message,
+};
+
+/// How many of the receiver's threads may belong to those who were not let in.
+const MAX_THREADS: u64 = 300;
+/// The most memory that a flood may make the receiver take, in bytes.
+const MAX_MEMORY: u64 = 160 << 20;
+/// How long the program gives a peer that has to say something before a session, twice over: the
+/// handshake and a message have 10 s each.
+const SOON: Duration = Duration::from_secs(60);
+
+fn connect(addr: SocketAddr) -> TcpStream {
+    let stream = TcpStream::connect(addr).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    stream.set_write_timeout(Some(PATIENCE)).unwrap();
+    stream
+}
+
+/// What the system says of a process: a number behind a word in its status.
+fn status(process: &Process, word: &str) -> u64 {
+    let pid = process.pid().as_raw_nonzero();
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+    let line = status.lines().find_map(|l| l.strip_prefix(word)).unwrap();
+    line.split_whitespace().next().unwrap().parse().unwrap()
+}
+
+/// Somebody who speaks the protocol, and keeps to it as long as it likes.
+struct Peer {
+    channel: Channel,
+    buffer: Vec<u8>,
+}
+
+impl Peer {
+    /// Connects with my key, from where the receiver is: so it is let in.
+    fn dial(sandbox: &Sandbox, addr: SocketAddr) -> Self {
+        let dir = sandbox.me().home().join(".config/xfer");
+        Self::with(&Identity::load_or_create(&dir).unwrap(), addr)
+    }
+
+    fn with(identity: &Identity, addr: SocketAddr) -> Self {
+        let tls = Tls::new(identity).unwrap();
+        let channel = tls.connect(TcpStream::connect(addr).unwrap(), PATIENCE);
+        let channel = channel.unwrap();
+        channel.reader.set_timeout(Some(PATIENCE)).unwrap();
+        channel.writer.set_timeout(Some(PATIENCE)).unwrap();
+        Self {
+            channel,
+            buffer: Vec::new(),
+        }
+    }
+
+    /// Says something; an error where nobody listens any more.
+    fn say(&mut self, message: &Message) -> std::io::Result<()> {
+        let mut bytes = Vec::new();
+        write_message(message, &mut bytes).unwrap();
+        self.channel.writer.write_all(&bytes)?;
+        self.channel.writer.flush()
+    }
+
+    fn hear(&mut self) -> Option<Message> {
+        match read_frame(&mut self.channel.reader, &mut self.buffer) {
+            Ok(Frame::Message(message)) => Some(message),
+            _ => None,
+        }
+    }
+
+    fn hello(&mut self) {
+        let preambles = self.channel.preambles;
+        self.say(&Message::Hello(Hello {
+            preambles,
+            role: Role::Sender,
+            name: Text::new("somebody"),
+            open: false,
+            prefers: Algorithm::Blake3,
+        }))
+        .unwrap();
+    }
+
+    /// Asks for a session; gives what the receiver answers.
+    fn offer(&mut self, lanes: u16) -> Option<Message> {
+        self.hello();
+        assert!(matches!(self.hear(), Some(Message::Hello(_))));
+        self.say(&Message::Offer(Offer {
+            algorithm: Algorithm::Blake3,
+            chunk_size: xfer::digest::CHUNK_SIZE,
+            lanes,
+        }))
+        .unwrap();
+        self.hear()
+    }
+
+    /// Begins a session.
+    #[track_caller]
+    fn begin(&mut self) -> Accept {
+        match self.offer(1) {
+            Some(Message::Accept(accept)) => accept,
+            other => panic!("no session: {other:?}"),
+        }
+    }
+
+    /// Ends a session of nothing, and hears the summary.
+    fn end(&mut self) {
+        let complete = Scanned {
+            entries: 0,
+            bytes: 0,
+            complete: true,
+        };
+        self.say(&Message::Scanned(complete)).unwrap();
+        let end = End {
+            entries: 0,
+            unannounced: 0,
+        };
+        self.say(&Message::End(end)).unwrap();
+        while !matches!(self.hear().unwrap(), Message::Summary(_)) {}
+    }
+
+    /// Whether the receiver ends the connection; it has said everything then.
+    fn is_closed(&mut self) -> bool {
+        let end = self.channel.reader.drain();
+        !matches!(end, Err(e) if e.kind() == ErrorKind::TimedOut)
+    }
+
+    fn join(sandbox: &Sandbox, addr: SocketAddr, accept: &Accept) -> Self {
+        let mut lane = Self::dial(sandbox, addr);
+        let (preambles, secret) = (lane.channel.preambles, accept.secret);
+        lane.say(&Message::Join(Join { preambles, secret }))
+            .unwrap();
+        assert!(matches!(lane.hear(), Some(Message::Joined(_))));
+        lane
+    }
+}
+
+/// Says when it is dropped, so also where a test fails, that it is over.
+struct Until<'a>(&'a AtomicBool);
+
+impl Drop for Until<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Release);
+    }
+}
+
+/// Connections that say nothing, or the beginning of something.
+fn idle(addr: SocketAddr, count: usize) -> Vec<TcpStream> {
+    let preamble = Preamble::OURS.encode();
+    (0..count)
+        .map(|n| {
+            let mut stream = connect(addr);
+            // It may have been closed to make room.
+            let _ = stream.write_all(&preamble[..n % (preamble.len() + 1)]);
+            stream
+        })
+        .collect()
+}
+
+#[test]
+fn a_transfer_runs_to_its_end_through_a_flood() {
+    let sandbox = Sandbox::in_memory();
+    let recv = sandbox.recv();
+    make_file(sandbox.src().join("large"), 1, 256 * CHUNK);
+    for n in 0..200 {
+        make_file(sandbox.src().join(format!("small-{n}")), n, 100_000);
+    }
+    let addr = recv.addr();
+    let _idle = idle(addr, 1000);
+    let over = AtomicBool::new(false);
+    let most_threads = thread::scope(|scope| {
+        // A byte a second each, and whoever is turned away comes again.
+        scope.spawn(|| {
+            let mut trickling = idle(addr, 100);
+            let mut at = 0;
+            while !over.load(Ordering::Acquire) {
+                let hello = [
+                    &Preamble::OURS.encode(),
+                    b"\x16\x03\x01\x02\x00\x01\x00".as_slice(),
+                ];
+                let byte = hello.concat()[at % 23];
+                at += 1;
+                for stream in &mut trickling {
+                    if stream.write_all(&[byte]).is_err() {
+                        *stream = connect(addr);
+                    }
+                }
+                thread::sleep(Duration::from_millis(1000));
+            }
+        });
+        let watched = scope.spawn(|| {
+            let mut most = 0;
+            while !over.load(Ordering::Acquire) {
+                most = most.max(status(recv.process(), "Threads:"));
+                thread::sleep(Duration::from_millis(20));
+            }
+            most
+        });
+        let until = Until(&over);
+        sandbox.send(&[], &recv.target()).assert_code(0);
+        drop(until);
+        watched.join().unwrap()
+    });
+    assert_same_tree(sandbox.src(), sandbox.dst());
+    assert!(most_threads <= MAX_THREADS, "{most_threads} threads");
+    let memory = recv.process().peak_memory().unwrap();
+    assert!(memory <= MAX_MEMORY, "{memory} bytes");
+    recv.interrupt().assert_code(0);
+}
+
+#[test]
+fn a_flood_that_goes_on_shuts_nobody_out() {
+    let sandbox = Sandbox::in_memory();
+    let recv = sandbox.recv();
+    make_file(sandbox.src().join("file"), 1, 20 * CHUNK);
+    let (addr, over) = (recv.addr(), AtomicBool::new(false));
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            let mut held = Vec::new();
+            while !over.load(Ordering::Acquire) {
+                held.push(connect(addr));
+                if held.len() > 500 {
+                    held.remove(0);
+                }
+                thread::sleep(Duration::from_millis(1));
+            }
+        });
+        let _until = Until(&over);
+        for _ in 0..5 {
+            sandbox.send(&[], &recv.target()).assert_code(0);
+        }
+    });
+    assert_same_tree(sandbox.src(), sandbox.dst());
+}
+
+#[test]
+fn few_descriptors_are_enough_to_go_on() {
+    let sandbox = Sandbox::new();
+    let command = sandbox.me().recv_command(&sandbox.dst(), &[]);
+    let args = ["-c", "ulimit -n 64; exec \"$@\"", "sh"];
+    let recv = Recv::start(run_by("sh", &args.map(AsRef::as_ref), &command));
+    make_file(sandbox.src().join("file"), 1, 5 * CHUNK);
+    let _idle = idle(recv.addr(), 500);
+    sandbox.send(&[], &recv.target()).assert_code(0);
+    assert_same_tree(sandbox.src(), sandbox.dst());
+}
+
+#[test]
+fn a_first_message_that_drips_is_cut_off() {
+    let sandbox = Sandbox::new();
+    let recv = sandbox.recv();
+    let mut peer = Peer::dial(&sandbox, recv.addr());
+    // A frame of a later version, which is skipped: as long as it may be.
+    let frame = [&[0, 0x80, 0, 0, 0, 0x10, 0, 0], [0; 4096].as_slice()].concat();
+    let begun = Instant::now();
+    for byte in frame {
+        let sent = peer.channel.writer.write_all(&[byte]);
+        if sent.and_then(|()| peer.channel.writer.flush()).is_err() {
+            break;
+        }
+        assert!(begun.elapsed() < SOON, "it is still being listened to");
+        thread::sleep(Duration::from_millis(300));
+    }
+    recv.process().wait_for_text("silent for 10 s");
+}
+
+#[test]
+fn a_control_connection_that_drips_is_silent() {
+    let sandbox = Sandbox::new();
+    let recv = sandbox.recv();
+    let mut peer = Peer::dial(&sandbox, recv.addr());
+    peer.begin();
+    let begun = Instant::now();
+    // The beginning of a frame that takes for ever to come.
+    for byte in [0x20, 0, 0, 0, 0, 0, 4, 0]
+        .into_iter()
+        .chain(std::iter::repeat(0))
+    {
+        let sent = peer.channel.writer.write_all(&[byte]);
+        if sent.and_then(|()| peer.channel.writer.flush()).is_err() {
+            break;
+        }
+        assert!(begun.elapsed() < SOON, "it is still being listened to");
+        thread::sleep(Duration::from_millis(500));
+    }
+    recv.process().wait_for_text("silent for 30 s");
+}
+
+#[test]
+fn pings_behind_the_summary_do_not_keep_a_session() {
+    let sandbox = Sandbox::new();
+    let recv = sandbox.recv_with(&["--once"]);
+    let mut peer = Peer::dial(&sandbox, recv.addr());
+    peer.begin();
+    peer.end();
+    let over = AtomicBool::new(false);
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            while !over.load(Ordering::Acquire) && peer.say(&Message::Ping(())).is_ok() {
+                thread::sleep(Duration::from_secs(1));
+            }
+        });
+        // All was stored: that the peer would not go is no failure.
+        let _until = Until(&over);
+        recv.wait().assert_code(0);
+    });
+}
+
+#[test]
+fn a_lane_ends_with_its_session() {
+    let sandbox = Sandbox::new();
+    let recv = sandbox.recv();
+    let threads = status(recv.process(), "Threads:");
+    for failing in [false, true] {
+        let mut peer = Peer::dial(&sandbox, recv.addr());
+        let accept = peer.begin();
+        let mut silent = Peer::join(&sandbox, recv.addr(), &accept);
+        if failing {
+            peer.say(&Message::Join(Join {
+                preambles: peer.channel.preambles,
+                secret: accept.secret,
+            }))
+            .unwrap();
+        } else {
+            // As if all lanes had ended.
+            peer.end();
+        }
+        peer.channel.writer.finish().unwrap();
+        assert!(peer.is_closed());
+        assert!(silent.is_closed(), "the lane outlives its session");
+    }
+    // What the system says lags behind what the connections do.
+    let end = Instant::now() + PATIENCE;
+    while status(recv.process(), "Threads:") > threads {
+        assert!(Instant::now() < end, "threads stay");
+        thread::yield_now();
+    }
+}
+
+#[test]
+fn whoever_is_declined_and_lingers_holds_nothing_up() {
+    let sandbox = Sandbox::new();
+    let recv = sandbox.recv_with(&["--max-sessions", "1"]);
+    let mut first = Peer::dial(&sandbox, recv.addr());
+    first.begin();
+    let mut declined: Vec<Peer> = (0..20)
+        .map(|_| {
+            let mut peer = Peer::dial(&sandbox, recv.addr());
+            let answer = peer.offer(1);
+            assert!(matches!(answer, Some(Message::Declined(_))), "{answer:?}");
+            peer
+        })
+        .collect();
+    // Strangers are declined before that, and linger, too.
+    let stranger = Identity::generate().unwrap();
+    declined.extend((0..20).map(|_| {
+        let mut peer = Peer::with(&stranger, recv.addr());
+        peer.hello();
+        assert!(matches!(peer.hear(), Some(Message::Hello(_))));
+        assert!(matches!(peer.hear(), Some(Message::Declined(_))));
+        peer
+    }));
+    // They never end their side; the receiver ends its own, and goes.
+    first.channel.writer.finish().unwrap();
+    assert!(first.is_closed());
+    recv.interrupt().assert_code(0);
+}
+
+#[test]
+fn the_first_interrupt_is_enough_behind_a_summary() {
+    let sandbox = Sandbox::new();
+    let recv = sandbox.recv();
+    let mut peer = Peer::dial(&sandbox, recv.addr());
+    peer.begin();
+    peer.end();
+    let since = Instant::now();
+    recv.interrupt().assert_code(0);
+    // Half a minute is what a silent peer has otherwise.
+    assert!(since.elapsed() < Duration::from_secs(20));
+}
+
+#[test]
+fn sessions_without_end_leave_room_for_others() {
+    let sandbox = Sandbox::new();
+    let recv = sandbox.recv();
+    let mut peers = Vec::new();
+    let declined = loop {
+        let mut peer = Peer::dial(&sandbox, recv.addr());
+        match peer.offer(1) {
+            Some(Message::Accept(_)) => peers.push(peer),
+            other => break other,
+        }
+    };
+    assert!(
+        matches!(declined, Some(Message::Declined(_))),
+        "{declined:?}"
+    );
+    assert_eq!(peers.len(), 32);
+    // One of them ends, and its place is another's.
+    peers.pop().unwrap().channel.closer.close();
+    make_file(sandbox.src().join("file"), 1, 3 * CHUNK);
+    let end = Instant::now() + PATIENCE;
+    while sandbox.send(&[], &recv.target()).code != Some(0) {
+        assert!(Instant::now() < end, "its place is not given back");
+    }
+    assert_same_tree(sandbox.src(), sandbox.dst());
+}
