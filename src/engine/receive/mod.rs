@@ -320,7 +320,7 @@ impl Shared {
             bytes: contents.bytes,
             first: contents.first.to_string(),
             named: contents.named,
-            dir: self.options.dir.clone(),
+            dir: self.store.path().to_path_buf(),
             free: self.store.free(),
         };
         match self.prompt.decide(&proposal) {
