@@ -82,7 +82,12 @@ impl Receiving {
             window,
             ..ReceiveOptions::default()
         };
-        let receiver = Receiver::bind(&device(identity), options, Arc::new(Nobody)).unwrap();
+        let receiver = Receiver::bind(
+            &device(identity, &dir.with_file_name("state")),
+            options,
+            Arc::new(Nobody),
+        )
+        .unwrap();
         let (addr, cancel) = (receiver.local_addr(), Cancel::new());
         let failures = Arc::new(Failures::default());
         let progress: Arc<dyn Progress> = failures.clone();
@@ -129,15 +134,15 @@ fn send(identity: &Identity, path: &Path, addr: SocketAddr) -> Result<Summary> {
     };
     let silent: Arc<dyn Progress> = Arc::new(Silent);
     let nobody: Arc<dyn Prompt> = Arc::new(Nobody);
-    let device = device(identity);
+    let device = device(identity, Path::new("/nonexistent"));
     xfer::engine::send(&device, &options, &nobody, &silent, &Cancel::new())
 }
 
 /// A machine that knows nobody.
-fn device(identity: &Identity) -> Device {
+fn device(identity: &Identity, dir: &Path) -> Device {
     Device {
         identity: identity.clone(),
-        peers: Peers::in_dir(Path::new("/nonexistent")),
+        peers: Peers::in_dir(dir),
     }
 }
 

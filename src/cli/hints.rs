@@ -84,7 +84,8 @@ pub(crate) fn for_error(error: &Error, role: Role) -> Option<String> {
             return Some(format!(
                 "Nothing was told to it. Either somebody pretends to be {name}, or {name} has a \
                  new key, or another machine has its address now. If you are sure that it is \
-                 no attack: `xfer unpair '{name}'`, and pair the two anew."
+                 no attack: `xfer unpair -- {}`, and pair the two anew.",
+                quoted(Path::new(name))
             ));
         }
         Error::CodeNeeded { .. } => match role {

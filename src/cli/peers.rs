@@ -37,9 +37,12 @@ pub(crate) fn list(loudness: &Loudness) -> Code {
 /// Forgets one of them.
 pub(crate) fn unpair(args: &Unpair, loudness: &Loudness) -> Code {
     say(loudness, |ui| {
-        let is_it = |k: &Known| k.name == args.name || k.fingerprint.to_string() == args.name;
         let gone = here::peers()?.update(|all| {
-            let at = all.iter().position(is_it);
+            // No machine can hide another one by calling itself what that one is known by.
+            let by_key = |k: &Known| k.fingerprint.to_string() == args.name;
+            let by_name = |k: &Known| k.name == args.name;
+            let at = all.iter().position(by_key);
+            let at = at.or_else(|| all.iter().position(by_name));
             Ok(at.map(|at| all.remove(at)))
         })?;
         ui.say([match &gone {

@@ -12,13 +12,20 @@ use xfer::secure::Known;
 /// Reads a target: the name of a machine that is known here, or `host`, `host:port`, `[v6]`,
 /// `[v6]:port` or a bare IPv6 address.
 pub(crate) fn address(text: &str, peers: &[Known]) -> Result<Address> {
-    let mut known = peers.iter().filter(|k| k.may_receive && k.name == text);
+    // A machine chooses its own name, and must not get what is meant for an address.
+    let is_it = |k: &&Known| k.may_receive && k.name == text && !looks_like_target(text);
+    let mut known = peers.iter().filter(is_it);
     if let Some(known) = known.next() {
         let at = known.address.with_context(|| {
             format!("it is not known where {text} is now: give its address once, as `xfer recv` shows it")
         })?;
         return Ok(Address {
-            host: at.ip().to_string(),
+            host: match at {
+                SocketAddr::V6(at) if at.scope_id() != 0 => {
+                    format!("{}%{}", at.ip(), at.scope_id())
+                }
+                at => at.ip().to_string(),
+            },
             port: at.port(),
             fingerprint: Some(known.fingerprint),
         });

@@ -167,6 +167,17 @@ impl Peers {
         Ok(result)
     }
 
+    /// Makes an empty list where there is none, so that nobody else can put one there.
+    pub fn create(&self) -> Result<()> {
+        self.update(|all| {
+            if all.is_empty() && !self.path().exists() {
+                self.write(all)
+                    .map_err(|e| Error::file("write", self.path(), e))?;
+            }
+            Ok(())
+        })
+    }
+
     /// Makes the folder that the file is in.
     pub fn make_dir(&self) -> Result<()> {
         DirBuilder::new()
@@ -179,6 +190,8 @@ impl Peers {
     /// Puts the file in its place, whole. The lock is held.
     fn write(&self, all: &[Known]) -> io::Result<()> {
         let text = format(all).map_err(io::Error::other)?;
+        // What could not be read again would lock everybody out.
+        parse(&text).map_err(io::Error::other)?;
         let temp = self.dir.join(".peers.new");
         // One that a crash has left.
         match fs::remove_file(&temp) {
@@ -219,6 +232,8 @@ fn is_plain(c: char) -> bool {
     let hidden = matches!(
         c,
         '\u{ad}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{180e}' | '\u{3164}' | '\u{feff}'
+            | '\u{34f}' | '\u{17b4}' | '\u{17b5}' | '\u{180b}'..='\u{180f}' | '\u{2800}'
+            | '\u{fe00}'..='\u{fe0f}' | '\u{1bca0}'..='\u{1bca3}' | '\u{1d173}'..='\u{1d17a}'
             | '\u{ffa0}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
             | '\u{2060}'..='\u{206f}' | '\u{fff0}'..='\u{fffb}' | '\u{e0000}'..='\u{e0fff}'
     );

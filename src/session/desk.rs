@@ -23,6 +23,8 @@ const WRONG_PER_CODE: u32 = 3;
 const MAX_WRONG: u32 = 10;
 /// How long a code lives: long enough to start the sender again with it.
 const CODE_LIFE: Duration = Duration::from_secs(600);
+/// How long a person has to find the code and type it.
+pub(super) const TYPING: Duration = Duration::from_secs(180);
 /// How long the attempt after the first wrong one is kept waiting; doubled for each further one.
 const FIRST_DELAY: Duration = Duration::from_secs(1);
 /// The most that it is doubled to.
@@ -70,6 +72,9 @@ pub(super) struct Turn<'a> {
     prompt: &'a Arc<dyn Prompt>,
     /// What is to be proven.
     pub(super) code: Code,
+    /// Whether that is another code than the caller was shown, so that it cannot be right. It is
+    /// no guess then, either.
+    pub(super) is_stale: bool,
     right: bool,
 }
 
@@ -85,11 +90,12 @@ impl Desk {
             return Err(Decline::Locked);
         }
         let all: usize = state.waiting.values().sum();
-        let here = state.waiting.entry(caller.addr.ip()).or_default();
-        if all >= MAX_WAITING || *here >= MAX_WAITING_PER_ADDRESS {
+        let here = state.waiting.get(&caller.addr.ip()).copied();
+        let here = here.unwrap_or_default();
+        if all >= MAX_WAITING || here >= MAX_WAITING_PER_ADDRESS {
             return Err(Decline::Crowded);
         }
-        *here += 1;
+        state.waiting.insert(caller.addr.ip(), here + 1);
         Ok(Place {
             desk: self.clone(),
             caller,
@@ -101,7 +107,8 @@ impl Desk {
 impl State {
     /// The code of the moment, a new one where there is none that still lives.
     fn code(&mut self) -> Result<Code> {
-        let lives = |live: &Live| live.wrong < WRONG_PER_CODE && live.made.elapsed() < CODE_LIFE;
+        let lives =
+            |live: &Live| live.wrong < WRONG_PER_CODE && live.made.elapsed() + TYPING < CODE_LIFE;
         if let Some(live) = self.code.as_ref().filter(|live| lives(live)) {
             return Ok(live.code.clone());
         }
@@ -167,12 +174,22 @@ impl Place {
                 .unwrap_or_else(PoisonError::into_inner)
                 .0;
         }
-        let code = state.code()?;
+        let live = state
+            .code
+            .as_ref()
+            .filter(|live| live.wrong < WRONG_PER_CODE);
+        let live = live.map(|live| live.code.clone());
+        let is_stale = live.is_none() || live != self.shown;
+        let code = match live {
+            Some(code) if !is_stale => code,
+            _ => new_code()?,
+        };
         state.busy = true;
         Ok(Some(Turn {
             place: self,
             prompt,
             code,
+            is_stale,
             right: false,
         }))
     }
@@ -191,18 +208,21 @@ impl Drop for Turn<'_> {
         let locked = {
             let mut state = desk.state();
             state.busy = false;
-            if self.right {
+            if self.is_stale {
+                false
+            } else if self.right {
                 state.code = None;
                 state.wrong = 0;
                 state.last_wrong = None;
+                false
             } else {
                 state.wrong += 1;
                 state.last_wrong = Some(Instant::now());
                 if let Some(live) = &mut state.code {
                     live.wrong += 1;
                 }
+                state.wrong == MAX_WRONG
             }
-            state.wrong == MAX_WRONG
         };
         desk.changed.notify_all();
         if locked {

@@ -20,7 +20,7 @@ use crate::wire::{
 
 use super::desk::Desk;
 use super::link::{LAST_WORDS, wire_error};
-use super::pair::{as_receiver, as_sender, turn_away};
+use super::pair::{as_receiver, as_sender, be_alone_at, namesake, turn_away};
 
 /// How long each of the first messages may take.
 pub(crate) const FIRST_WORDS: Duration = Duration::from_secs(10);
@@ -153,12 +153,6 @@ fn peer_of(caller: Caller, trust: Trust) -> Peer {
     }
 }
 
-/// Whom this side knows by the name that the other side gives itself, if it is another one.
-fn namesake<'a>(all: &'a [Known], channel: &Channel, name: &str) -> Option<&'a Known> {
-    let same = |known: &&Known| known.name == name && known.fingerprint != channel.fingerprint;
-    all.iter().find(same)
-}
-
 /// The sender's side, which dials: greets the receiver, and pairs with it where that is needed.
 /// Nothing of what is to be sent is told.
 pub(crate) fn greet(
@@ -190,7 +184,7 @@ pub(crate) fn greet(
         Some(trust) => trust,
         None => {
             caller = namesake_is_alarm(channel, &all, caller)?;
-            as_sender(channel, ours, &caller, prompt)?;
+            as_sender(channel, ours, &mut caller, prompt)?;
             is_new = true;
             Trust::Paired
         }
@@ -220,7 +214,7 @@ pub(crate) fn greet(
 
 /// Passes a caller through, unless another machine is known by its name.
 fn namesake_is_alarm(channel: &mut Channel, all: &[Known], caller: Caller) -> Result<Caller> {
-    let Some(known) = namesake(all, channel, &caller.name) else {
+    let Some(known) = namesake(all, channel.fingerprint, &caller.name) else {
         return Ok(caller);
     };
     let error = Error::Impostor {
@@ -239,9 +233,10 @@ fn namesake_is_alarm(channel: &mut Channel, all: &[Known], caller: Caller) -> Re
 fn note(peers: &Peers, fingerprint: Fingerprint, change: impl FnOnce(&mut Known)) {
     // It is only for people to read, and no reason to send or receive nothing.
     let _ = peers.update(|all| {
-        if let Some(known) = all.iter_mut().find(|k| k.fingerprint == fingerprint) {
-            known.seen = now();
-            change(known);
+        if let Some(at) = all.iter().position(|k| k.fingerprint == fingerprint) {
+            all[at].seen = now();
+            change(&mut all[at]);
+            be_alone_at(all, at);
         }
         Ok(())
     });
@@ -338,13 +333,13 @@ pub(crate) fn let_in(
     let trust = trust(ours.fingerprint, channel, sides);
     let is_known = matches!(trust, Some(Trust::SameUser | Trust::Paired));
     let mut is_new = false;
-    if !is_known && namesake(&all, channel, &caller.name).is_some() {
+    if !is_known && namesake(&all, channel.fingerprint, &caller.name).is_some() {
         return turn_away(channel, &caller, Decline::NameTaken);
     }
     let trust = match trust {
         Some(trust) => trust,
         None => {
-            as_receiver(channel, ours, &caller, desk, stays)?;
+            as_receiver(channel, ours, &mut caller, desk, stays)?;
             is_new = true;
             Trust::Paired
         }

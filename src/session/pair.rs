@@ -12,11 +12,9 @@ use crate::secure::{Attempt, Channel, Fingerprint, Known, Peers};
 use crate::text::Text;
 use crate::wire::{Message, Proof, Share};
 
-use super::desk::Desk;
+use super::desk::{Desk, TYPING};
 use super::hello::{FIRST_WORDS, Ours, declined_or, hear_within, say, say_last, unexpected};
 
-/// How long the sender's user has to find the code and type it.
-const TYPING: Duration = Duration::from_secs(180);
 /// How long the sender waits for its attempt to be taken: others may be before it, and wrong.
 const TURN: Duration = Duration::from_secs(180);
 /// How long an attempt may take that has begun. Nobody else can make one meanwhile.
@@ -29,7 +27,7 @@ const TRIES: usize = 3;
 pub(super) fn as_sender(
     channel: &mut Channel,
     ours: Ours<'_>,
-    caller: &Caller,
+    caller: &mut Caller,
     prompt: &Arc<dyn Prompt>,
 ) -> Result<()> {
     match hear_within(channel, FIRST_WORDS)? {
@@ -80,7 +78,7 @@ pub(super) fn as_sender(
 pub(super) fn as_receiver(
     channel: &mut Channel,
     ours: Ours<'_>,
-    caller: &Caller,
+    caller: &mut Caller,
     (desk, prompt): (&Arc<Desk>, &Arc<dyn Prompt>),
     stays: impl FnOnce(),
 ) -> Result<()> {
@@ -123,12 +121,20 @@ pub(super) fn as_receiver(
         // The sender, who typed the code, proves it first: a guess is found wrong here, and
         // counted, before anything was proven to whoever made it.
         match attempt.finish(&theirs) {
-            Some(proofs) if proofs.accept(&proof) => {
+            Some(proofs) if !turn.is_stale && proofs.accept(&proof) => {
                 let fingerprint = channel.fingerprint;
-                remember(ours.peers, caller, fingerprint, |known| {
+                let kept = remember(ours.peers, caller, fingerprint, |known| {
                     known.may_send = true;
-                })?;
+                });
                 turn.right();
+                if let Err(error) = kept {
+                    let reason = match &error {
+                        Error::TurnedAway { reason, .. } => reason.clone(),
+                        _ => Decline::Store(Text::new("it cannot write down whom it knows")),
+                    };
+                    say_last(channel, &Message::Declined(reason))?;
+                    return Err(error);
+                }
                 return say(channel, &Message::PairProof(Proof(proofs.ours)));
             }
             _ => drop(turn),
@@ -163,30 +169,54 @@ fn left(channel: &Channel, caller: &Caller) -> Error {
     }
 }
 
-/// Remembers the other side, with what `grant` gives it.
+/// Remembers the other side, with what `grant` gives it. Says what it is called here: as before,
+/// where it was known. Another machine may have got to be known by its name in the meantime.
 fn remember(
     peers: &Peers,
-    caller: &Caller,
+    caller: &mut Caller,
     fingerprint: Fingerprint,
     grant: impl FnOnce(&mut Known),
 ) -> Result<()> {
     peers.update(|all| {
         let at = match all.iter().position(|k| k.fingerprint == fingerprint) {
             Some(at) => at,
+            None if namesake(all, fingerprint, &caller.name).is_some() => {
+                return Err(Error::TurnedAway {
+                    peer: caller.addr,
+                    name: caller.name.clone(),
+                    reason: Decline::NameTaken,
+                });
+            }
             None => {
                 all.push(Known::new(&caller.name, fingerprint));
                 all.len() - 1
             }
         };
-        // Where another machine was, it is not any more: the code has proven who is there.
-        let mut known = all.remove(at);
-        grant(&mut known);
-        if known.address.is_some() {
-            for other in all.iter_mut().filter(|k| k.address == known.address) {
-                other.address = None;
-            }
-        }
-        all.insert(at, known);
+        caller.name.clone_from(&all[at].name);
+        grant(&mut all[at]);
+        be_alone_at(all, at);
         Ok(())
     })
+}
+
+/// Where one machine is, another one that was there is not any more: its key has proven it.
+pub(super) fn be_alone_at(all: &mut [Known], at: usize) {
+    let address = all[at].address;
+    for (n, other) in all.iter_mut().enumerate() {
+        if n != at && address.is_some() && other.address == address {
+            other.address = None;
+        }
+    }
+}
+
+/// Whom this side knows by the name that the other side gives itself, if it is another one. Names
+/// that differ in case alone look the same to whoever is asked.
+pub(super) fn namesake<'a>(
+    all: &'a [Known],
+    fingerprint: Fingerprint,
+    name: &str,
+) -> Option<&'a Known> {
+    let name = name.to_lowercase();
+    all.iter()
+        .find(|known| known.name.to_lowercase() == name && known.fingerprint != fingerprint)
 }

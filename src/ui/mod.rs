@@ -84,8 +84,8 @@ struct State {
     board: Board,
     waiting: Vec<Line>,
     stopping: bool,
-    /// Whether a question waits for its answer, at the bottom of the terminal.
-    asking: bool,
+    /// The question that waits for its answer, at the bottom of the terminal.
+    asking: Option<String>,
 }
 
 /// While this lives, a question stands at the bottom of the terminal, and nothing moves there.
@@ -101,7 +101,7 @@ impl Pause<'_> {
 
 impl Drop for Pause<'_> {
     fn drop(&mut self) {
-        lock(&self.0.shared.state).asking = false;
+        lock(&self.0.shared.state).asking = None;
     }
 }
 
@@ -117,7 +117,7 @@ impl Ui {
                     board: Board::default(),
                     waiting: Vec::new(),
                     stopping: false,
-                    asking: false,
+                    asking: None,
                 }),
             }),
             ticker: Mutex::new(None),
@@ -144,12 +144,25 @@ impl Ui {
         self.shared.flush();
     }
 
+    /// Prints lines at once, above a question where one is being asked.
+    pub(crate) fn interject(&self, lines: &[Line]) {
+        let mut screen = lock(&self.shared.screen);
+        let asking = lock(&self.shared.state).asking.clone();
+        if asking.is_some() {
+            screen.end_row();
+        }
+        screen.print(lines);
+        if let Some(question) = asking {
+            screen.ask(&question);
+        }
+    }
+
     /// Prints lines and a question, behind which the cursor stays.
     pub(crate) fn pause(&self, lines: Vec<String>, question: &str) -> Pause<'_> {
         let mut screen = lock(&self.shared.screen);
         let mut waiting = {
             let mut state = lock(&self.shared.state);
-            state.asking = true;
+            state.asking = Some(question.to_owned());
             std::mem::take(&mut state.waiting)
         };
         waiting.extend(lines.into_iter().map(Line::Trouble));
@@ -173,7 +186,7 @@ impl Ui {
             drop(stop);
             let _ = thread.join();
         }
-        lock(&self.shared.state).asking = false;
+        lock(&self.shared.state).asking = None;
         self.shared.flush();
         lock(&self.shared.screen).clear();
     }
@@ -196,7 +209,7 @@ impl Ui {
 
 impl Shared {
     fn tick(&self, now: Instant) {
-        if lock(&self.state).asking {
+        if lock(&self.state).asking.is_some() {
             return;
         }
         self.flush();
@@ -204,7 +217,7 @@ impl Shared {
         let view = {
             let mut state = lock(&self.state);
             state.board.poll(now);
-            if state.asking {
+            if state.asking.is_some() {
                 return;
             }
             if state.stopping {
@@ -219,7 +232,7 @@ impl Shared {
         let mut screen = lock(&self.screen);
         let lines = {
             let mut state = lock(&self.state);
-            if state.asking && state.waiting.len() < MAX_WAITING {
+            if state.asking.is_some() && state.waiting.len() < MAX_WAITING {
                 return;
             }
             std::mem::take(&mut state.waiting)

@@ -4,6 +4,7 @@
 //! the answer is that nobody answers.
 
 use std::collections::HashMap;
+use std::fmt;
 use std::fs;
 use std::io::{self, IsTerminal as _};
 use std::net::IpAddr;
@@ -24,6 +25,8 @@ const LOOK: Timespec = Timespec {
     tv_sec: 0,
     tv_nsec: 100_000_000,
 };
+/// How often it is looked whether pairing is to go on.
+const LOOK_AGAIN: Duration = Duration::from_millis(200);
 /// The longest answer, in bytes.
 const MAX_ANSWER_BYTES: usize = 1024;
 /// For how many addresses a code is shown, and how soon again for the same one: a stranger could
@@ -31,13 +34,19 @@ const MAX_ANSWER_BYTES: usize = 1024;
 const MAX_SHOWN: usize = 20;
 const SHOW_AGAIN: Duration = Duration::from_secs(20);
 
-/// Where a sender's code comes from, where not from a person.
-#[derive(Debug, Clone)]
+/// Where a sender's code comes from, where not from a person. It does not print itself.
+#[derive(Clone)]
 pub(crate) enum Given {
     /// The first line of a file, read when the code is needed.
     File(PathBuf),
     /// What was in the environment.
     Text(String),
+}
+
+impl fmt::Debug for Given {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Given(..)")
+    }
 }
 
 /// Whoever sits at the terminal.
@@ -146,7 +155,7 @@ impl Prompt for Person {
         if is_new {
             shown.to.insert(ip, now);
             drop(shown);
-            self.ui.say([
+            self.ui.interject(&[
                 Line::Trouble(format!(
                     "{} ({ip}) would like to send to this machine.",
                     caller.name
@@ -201,6 +210,8 @@ impl Prompt for Person {
 
     fn resume_pairing(&self) -> bool {
         let can = can_answer();
+        // What was typed before this was said does not mean it.
+        let _ = tcflush(io::stdin(), QueueSelector::IFlush);
         let how = if can {
             "press Enter to go on"
         } else {
@@ -210,11 +221,13 @@ impl Prompt for Person {
             "Ten wrong codes in a row: nobody new is let in; {how}."
         ))]);
         // Nobody is kept from answering another question in the meantime.
-        while can && !self.cancel.is_cancelled() {
-            if !is_ready() || !can_answer() {
-                continue;
-            }
-            if let Ok(_alone) = self.asking.try_lock() {
+        while can && !self.cancel.wait(LOOK_AGAIN) {
+            // Looked at again once nobody else can have read it.
+            if can_answer()
+                && is_ready()
+                && let Ok(_alone) = self.asking.try_lock()
+                && is_ready()
+            {
                 let typed = self.read_line().is_some();
                 if typed {
                     let text = "New machines are let in again, with a code.";

@@ -100,7 +100,7 @@ impl Report {
                 ),
                 Role::Receiver => format!(
                     "Paired with {}: from now on it may send to this machine. (Take it back: \
-                     xfer unpair {})",
+                     xfer unpair -- {})",
                     caller.name,
                     quoted(&caller.name)
                 ),

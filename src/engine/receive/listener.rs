@@ -49,6 +49,8 @@ impl Receiver {
         let identity = &device.identity;
         // Said now, and not to the first sender.
         device.peers.list()?;
+        // Where the receive directory is the user's home, a sender must not make the list.
+        device.peers.create()?;
         let store = Store::open(&options.dir)?;
         let listener = listen(options.listen)?;
         let (woken, wake) = rustix::pipe::pipe().map_err(|e| Error::Listen {
@@ -68,6 +70,7 @@ impl Receiver {
                 peers: device.peers.clone(),
                 desk: Arc::default(),
                 prompt,
+                asking: AtomicUsize::new(0),
                 unasked: Mutex::default(),
                 store,
                 options,

@@ -43,6 +43,8 @@ pub use listener::Receiver;
 use door::{Door, Guest, Places, Step};
 use session::{Parts, Receiving};
 
+/// How many offers can wait for the user at once.
+const MAX_ASKING: usize = 8;
 /// How long a session's peer can be silent when a later session of the same sender waits for
 /// what it has: two pings' time.
 const TWIN_SILENCE: Duration = PING_INTERVAL.saturating_mul(2);
@@ -56,6 +58,8 @@ struct Shared {
     peers: Peers,
     desk: Arc<Desk>,
     prompt: Arc<dyn Prompt>,
+    /// How many offers wait for the user.
+    asking: AtomicUsize,
     /// Those who are not paired, and whose offers the user does not want to be asked about.
     unasked: Mutex<HashSet<Fingerprint>>,
     store: Arc<Store>,
@@ -323,6 +327,9 @@ impl Shared {
             dir: self.store.path().to_path_buf(),
             free: self.store.free(),
         };
+        let Some(_place) = Asking::new(&self.asking) else {
+            return turn_away(channel, &proposal.caller, Decline::Crowded);
+        };
         match self.prompt.decide(&proposal) {
             Some(Answer::Yes) => {}
             Some(Answer::Always) if trust == Trust::Paired => self.peers.update(|all| {
@@ -407,6 +414,24 @@ impl Shared {
             }),
         }
         ended
+    }
+}
+
+/// An offer that waits for the user, until it is dropped.
+struct Asking<'a>(&'a AtomicUsize);
+
+impl<'a> Asking<'a> {
+    /// None where too many wait.
+    fn new(count: &'a AtomicUsize) -> Option<Self> {
+        let more = |n: usize| (n < MAX_ASKING).then_some(n + 1);
+        let added = count.fetch_update(Ordering::AcqRel, Ordering::Acquire, more);
+        added.ok().map(|_| Self(count))
+    }
+}
+
+impl Drop for Asking<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::AcqRel);
     }
 }
 

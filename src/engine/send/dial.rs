@@ -10,7 +10,7 @@ use crate::error::{Error, Result};
 use crate::outcome::Role;
 use crate::progress::{Event, Peer, Progress};
 use crate::prompt::Prompt;
-use crate::secure::{Channel, Known, Peers, Tls};
+use crate::secure::{Channel, Fingerprint, Known, Peers, Tls};
 use crate::session::{FIRST_WORDS, Greeted, Ours, greet, say_last};
 use crate::wire::Message;
 
@@ -80,9 +80,7 @@ impl Dialer<'_> {
         let (mut channel, addr) = self.connect(to)?;
         let closer = channel.closer.clone();
         let cancel = self.cancel.on_cancel(move || closer.close());
-        if channel.fingerprint != self.tls.fingerprint() {
-            self.check(to, &channel, alarm)?;
-        }
+        self.check(to, &channel, alarm)?;
         let ours = Ours {
             fingerprint: self.tls.fingerprint(),
             name,
@@ -108,15 +106,26 @@ impl Dialer<'_> {
     /// The machine must be the one that was meant, and, with `alarm`, the one that was there
     /// before, if any was.
     fn check(&self, to: &Address, channel: &Channel, alarm: bool) -> Result<()> {
+        let seen = channel.fingerprint;
         let all = self.peers.list()?;
-        let meant = |k: &&Known| is_meant(k, to, channel, alarm);
-        match all.iter().find(meant) {
-            Some(known) if known.fingerprint != channel.fingerprint => Err(Error::Impostor {
+        let impostor = |name: String, known: Fingerprint| {
+            Err(Error::Impostor {
                 peer: channel.peer,
-                name: known.name.clone(),
-                known: known.fingerprint.to_string(),
-                seen: channel.fingerprint.to_string(),
-            }),
+                name,
+                known: known.to_string(),
+                seen: seen.to_string(),
+            })
+        };
+        if let Some(meant) = to.fingerprint.filter(|meant| *meant != seen) {
+            let known = all.iter().find(|k| k.fingerprint == meant);
+            let name = known.map_or_else(|| "machine".to_owned(), |k| k.name.clone());
+            return impostor(name, meant);
+        }
+        let here = |k: &&Known| k.address == Some(channel.peer);
+        match all.iter().find(here) {
+            Some(k) if alarm && k.fingerprint != seen && seen != self.tls.fingerprint() => {
+                impostor(k.name.clone(), k.fingerprint)
+            }
             _ => Ok(()),
         }
     }
@@ -141,14 +150,6 @@ impl Dialer<'_> {
             }
         }
         Err(error.unwrap_or_else(|| resolve(std::io::ErrorKind::NotFound.into())))
-    }
-}
-
-/// Whether `known` is who should be at the other end.
-fn is_meant(known: &Known, to: &Address, channel: &Channel, alarm: bool) -> bool {
-    match to.fingerprint {
-        Some(fingerprint) => known.fingerprint == fingerprint,
-        None => alarm && known.address == Some(channel.peer),
     }
 }
 
