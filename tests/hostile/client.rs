@@ -31,6 +31,7 @@ pub struct Who {
     tls: Tls,
     open: bool,
     known: bool,
+    name: &'static str,
 }
 
 impl Who {
@@ -39,7 +40,7 @@ impl Who {
         let identity = Identity::generate().unwrap();
         let peers = Peers::in_dir(&sandbox.me().home().join(".local/share/xfer"));
         let add = |all: &mut Vec<Known>| {
-            let mut known = Known::new("mallory", identity.fingerprint());
+            let mut known = Known::new("judas", identity.fingerprint());
             known.may_send = true;
             all.push(known);
             Ok(())
@@ -47,6 +48,7 @@ impl Who {
         peers.update(add).unwrap();
         Self {
             known: true,
+            name: "judas",
             ..Self::with(&identity, false)
         }
     }
@@ -73,6 +75,7 @@ impl Who {
             tls,
             open,
             known: false,
+            name: "mallory",
         }
     }
 
@@ -90,7 +93,7 @@ impl Who {
 
     /// What it says of itself.
     pub fn hello(&self, line: &Line, role: Role) -> Message {
-        self.hello_as(line, role, "mallory")
+        self.hello_as(line, role, self.name)
     }
 
     pub fn hello_as(&self, line: &Line, role: Role, name: &str) -> Message {

@@ -25,6 +25,12 @@ fn one_of_each(line: &Line, who: &Who) -> Vec<Message> {
         Message::Joined(line.channel.preambles),
         Message::Abort("enough".into()),
         Message::Ping(()),
+        Message::Leave(()),
+        Message::Pairing(()),
+        Message::PairStart(Share([7; SHARE_BYTES])),
+        Message::PairAnswer(Share([7; SHARE_BYTES])),
+        Message::PairProof(Proof([7; PROOF_BYTES])),
+        Message::PairWrong(()),
         offer(),
         Message::Accept(Accept {
             lanes: 1,
@@ -93,7 +99,7 @@ fn may_be_said(state: State, message: &Message) -> bool {
     use Message::*;
     match state {
         State::Connected => matches!(message, Hello(_) | Join(_) | Abort(_)),
-        State::Greeted => matches!(message, Offer(_) | Abort(_)),
+        State::Greeted => matches!(message, Offer(_) | Abort(_) | Leave(_)),
         State::Begun => matches!(
             message,
             Ping(_)
