@@ -19,7 +19,7 @@ use crate::store::{Access, Store};
 use crate::text::Text;
 use crate::wire::{
     FRAME_HEADER_BYTES, Frame, Message, PREAMBLE_BYTES, Preamble, decode, encode, limits,
-    read_frame, write_chunk_header, write_message,
+    read_first_message, read_frame, write_chunk_header, write_message,
 };
 
 /// A preamble: nobody is waited for whose bytes cannot become one, everybody else is.
@@ -53,6 +53,11 @@ impl Read for Pieces<'_> {
 /// A stream of frames: each is what its bytes say, however they come in pieces, and whatever it
 /// says, only so much memory is taken for it.
 pub fn frame(bytes: &[u8]) {
+    // What may be said first may be said later too.
+    if let Ok(first) = read_first_message(&mut &*bytes) {
+        let read = read_frame(&mut &*bytes, &mut Vec::new());
+        assert_eq!(read.unwrap(), Frame::Message(first));
+    }
     let (mut stream, mut pieces) = (bytes, Pieces(bytes));
     let (mut buffer, mut piecemeal) = (Vec::new(), Vec::new());
     loop {

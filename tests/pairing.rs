@@ -293,13 +293,12 @@ fn a_damaged_list_is_an_error_and_stays() {
 fn each_offer_is_asked_about() {
     let two = Two::new(&["--ask"]);
     let send = |answer: &str, n: usize| {
-        let sending = thread::scope(|scope| {
+        thread::scope(|scope| {
             let sending = scope.spawn(|| two.send_unseen(&[]));
             two.recv.wait_for("[a]lways", n);
             two.recv.type_line(answer);
             sending.join().unwrap()
-        });
-        sending
+        })
     };
     // Pairing comes first, and is no answer to the offer.
     two.send_unseen(&[]).assert_code(4);

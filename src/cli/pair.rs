@@ -42,7 +42,7 @@ pub(crate) fn run(args: Pair, loudness: &Loudness) -> Result<Code, Wrong> {
     let ui = Ui::new(loudness.settings(|error| hints::for_error(error, Role::Sender)));
     ui.start();
     let cancel = Cancel::new();
-    let person = Person::new(&ui, &cancel, args.code.given());
+    let person = Person::at(&ui, &cancel, args.code.given());
     let device = here::device();
     let peers = device.as_ref().map(|device| device.peers.list());
     let peers = peers.ok().and_then(Result::ok).unwrap_or_default();

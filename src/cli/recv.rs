@@ -114,7 +114,7 @@ fn prepare(
     check(&options.dir)?;
     let dir = options.dir.canonicalize();
     let (dir, open) = (dir.unwrap_or_else(|_| options.dir.clone()), options.open);
-    let person = Person::new(ui, cancel, None);
+    let person = Person::at(ui, cancel, None);
     if options.ask && !person.can_decide() {
         let text = "There is no terminal to ask on: with --ask, every offer will be declined.";
         ui.say([Line::Trouble(text.to_owned())]);

@@ -133,7 +133,7 @@ pub(crate) fn run(args: Send, loudness: &Loudness) -> Result<Code, Wrong> {
     let ui = Ui::new(loudness.settings(|error| hints::for_error(error, Role::Sender)));
     ui.start();
     let cancel = Cancel::new();
-    let person = Person::new(&ui, &cancel, args.code.given());
+    let person = Person::at(&ui, &cancel, args.code.given());
     let device = here::device();
     // A list that cannot be read is said below; a name on it means nothing then.
     let peers = device.as_ref().map(|device| device.peers.list());

@@ -356,13 +356,19 @@ mod tests {
             good.replace(&Fingerprint([2; 32]).to_hex(), "02"),
             "\u{0}".repeat(100),
         ];
+        let clear = || {
+            peers.update(|list| {
+                list.clear();
+                Ok(())
+            })
+        };
         for bad in bad {
             assert_ne!(bad, good);
             fs::write(peers.path(), &bad).unwrap();
             fs::set_permissions(peers.path(), fs::Permissions::from_mode(0o600)).unwrap();
             let error = peers.list().unwrap_err().to_string();
             assert!(error.contains("is damaged"), "{error}");
-            assert!(peers.update(|list| Ok(list.clear())).is_err());
+            assert!(clear().is_err());
             assert_eq!(fs::read_to_string(peers.path()).unwrap(), bad);
         }
         fs::write(peers.path(), [0xff, 0xfe]).unwrap();
@@ -380,7 +386,11 @@ mod tests {
         std::thread::scope(|scope| {
             for n in 0..16 {
                 let peers = &peers;
-                scope.spawn(move || peers.update(|list| Ok(list.push(known(n)))).unwrap());
+                let add = move |list: &mut Vec<Known>| {
+                    list.push(known(n));
+                    Ok(())
+                };
+                scope.spawn(move || peers.update(add).unwrap());
             }
         });
         assert_eq!(peers.list().unwrap().len(), 16);

@@ -75,17 +75,25 @@ impl Tls {
     /// Makes a channel of a connection that this side opened. `deadline` is for all of it,
     /// however slowly the peer answers.
     pub fn connect(&self, stream: TcpStream, deadline: Duration) -> Result<Channel> {
-        establish(stream.into(), deadline, || {
-            UnbufferedClientConnection::new(self.client.clone(), self.name.clone())
-        })
+        let end = || UnbufferedClientConnection::new(self.client.clone(), self.name.clone());
+        establish(stream.into(), deadline, || {}, end)
     }
 
     /// Makes a channel of a connection that the peer opened. `deadline` is for all of it,
     /// however slowly the peer answers.
     pub fn accept(&self, stream: impl Into<Arc<TcpStream>>, deadline: Duration) -> Result<Channel> {
-        establish(stream.into(), deadline, || {
-            UnbufferedServerConnection::new(self.server.clone())
-        })
+        self.accept_noting(stream.into(), deadline, || {})
+    }
+
+    /// As [`Self::accept`]; says when the peer has shown that it speaks this protocol.
+    pub(crate) fn accept_noting(
+        &self,
+        stream: Arc<TcpStream>,
+        deadline: Duration,
+        has_greeted: impl FnOnce(),
+    ) -> Result<Channel> {
+        let end = || UnbufferedServerConnection::new(self.server.clone());
+        establish(stream, deadline, has_greeted, end)
     }
 }
 
@@ -106,6 +114,7 @@ pub(crate) fn plain(addr: SocketAddr) -> SocketAddr {
 fn establish<E: End>(
     stream: Arc<TcpStream>,
     deadline: Duration,
+    has_greeted: impl FnOnce(),
     end: impl FnOnce() -> std::result::Result<E, rustls::Error>,
 ) -> Result<Channel> {
     let until = Instant::now() + deadline;
@@ -133,6 +142,7 @@ fn establish<E: End>(
     stream.set_nodelay(true).map_err(io_failed)?;
     let timed = Timed::new(&stream, until);
     let preambles = preamble::exchange(timed, peer)?;
+    has_greeted();
     let end = end().map_err(|e| failed(e.into()))?;
     handshake::run(end, stream.clone(), timed, preambles, [local, peer]).map_err(failed)
 }

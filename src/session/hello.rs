@@ -203,7 +203,7 @@ pub(crate) fn greet(
             }
             let at = channel.peer;
             note(ours.peers, channel.fingerprint, |known| {
-                known.address = Some(at)
+                known.address = Some(at);
             });
         }
         _ => caller = namesake_is_alarm(channel, &all, caller)?,

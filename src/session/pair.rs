@@ -126,7 +126,7 @@ pub(super) fn as_receiver(
             Some(proofs) if proofs.accept(&proof) => {
                 let fingerprint = channel.fingerprint;
                 remember(ours.peers, caller, fingerprint, |known| {
-                    known.may_send = true
+                    known.may_send = true;
                 })?;
                 turn.right();
                 return say(channel, &Message::PairProof(Proof(proofs.ours)));

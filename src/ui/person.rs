@@ -60,7 +60,7 @@ struct Shown {
 
 impl Person {
     /// The one before this terminal. A code that is `given` is not asked for.
-    pub(crate) fn new(ui: &Arc<Ui>, cancel: &Cancel, given: Option<Given>) -> Arc<dyn Prompt> {
+    pub(crate) fn at(ui: &Arc<Ui>, cancel: &Cancel, given: Option<Given>) -> Arc<dyn Prompt> {
         Arc::new(Self {
             ui: Arc::clone(ui),
             cancel: cancel.clone(),

@@ -209,7 +209,10 @@ impl Report {
         }
         self.said = Some(error.to_string());
         let mut lines = vec![Trouble(format!("Refused {peer}: {what}"))];
-        lines.extend(self.hint(error));
+        // Nothing had begun that could be gone on with.
+        if !error.is_lost_connection() {
+            lines.extend(self.hint(error));
+        }
         if self.refusals.len() == MAX_REFUSALS {
             let text = "Refused many; no more of these are shown".to_owned();
             lines.push(Trouble(text));

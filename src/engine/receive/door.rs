@@ -11,10 +11,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::secure::Fingerprint;
 
-/// How many connections can wait to be let in: all that have not joined or begun a session.
-const MAX_WAITING: usize = 256;
+/// How many connections can wait at each step to being let in.
+const MAX_WAITING: usize = 192;
 /// How many of these can be from one address: more than the lanes of a session.
-const MAX_WAITING_PER_ADDR: usize = 128;
+const MAX_WAITING_PER_ADDR: usize = 96;
 /// How many connections the sessions can have, all told.
 const MAX_CONNECTIONS: usize = 1024;
 /// How many of these can be to one address.
@@ -25,9 +25,21 @@ const MAX_SESSIONS_PER_PEER: usize = 32;
 /// files need some, too.
 const PART_OF_DESCRIPTORS: usize = 4;
 
-/// The connections that have not been let in. Where there are too many, the oldest goes and not
-/// the newest: a sender that means it is let in at once, and one that says nothing is in nobody's
-/// way. The address that has the most of them pays, so that it hurts itself before others.
+/// How far a connection has come. Those that have come as far make room for each other alone, so
+/// that the cheap ones are in nobody's way who has done more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Step {
+    /// It has said nothing.
+    Connected,
+    /// It has begun as xfer begins.
+    Greeted,
+    /// It has proven who it is.
+    Proven,
+}
+
+/// The connections that have not joined or begun a session. Where there are too many, the oldest
+/// goes and not the newest: a sender that means it is let in at once. The address that has the
+/// most of them pays, so that it hurts itself before others.
 pub(super) struct Door {
     most: usize,
     most_per_addr: usize,
@@ -38,7 +50,13 @@ pub(super) struct Door {
 struct Waiting {
     next: u64,
     /// The oldest one first.
-    list: BTreeMap<u64, (IpAddr, Arc<TcpStream>)>,
+    list: BTreeMap<u64, Waiter>,
+}
+
+struct Waiter {
+    addr: IpAddr,
+    step: Step,
+    stream: Arc<TcpStream>,
 }
 
 /// A connection that comes to the door. When it is dropped, it is not there any more.
@@ -77,12 +95,9 @@ impl Door {
         let mut waiting = self.waiting();
         let id = waiting.next;
         waiting.next += 1;
-        waiting.list.insert(id, (addr, stream));
-        if waiting.count(addr) > self.most_per_addr {
-            waiting.turn_away(addr);
-        } else if waiting.list.len() > self.most {
-            waiting.make_room();
-        }
+        let step = Step::Connected;
+        waiting.list.insert(id, Waiter { addr, step, stream });
+        self.bound(&mut waiting, addr, step);
         Guest {
             door: self.clone(),
             id,
@@ -90,9 +105,21 @@ impl Door {
         }
     }
 
-    /// Turns one away, if there is one.
+    /// Turns away as many as there are too many after one from `addr` came to `step`.
+    fn bound(&self, waiting: &mut Waiting, addr: IpAddr, step: Step) {
+        let there = waiting.list.values().filter(|w| w.step == step);
+        if there.clone().filter(|w| w.addr == addr).count() > self.most_per_addr {
+            waiting.turn_away(addr, step);
+        } else if there.count() > self.most {
+            waiting.make_room(step);
+        }
+    }
+
+    /// Turns one away of those who have done the least, if there is one.
     pub(super) fn make_room(&self) {
-        self.waiting().make_room();
+        let mut waiting = self.waiting();
+        let steps = [Step::Connected, Step::Greeted, Step::Proven];
+        let _ = steps.iter().any(|&step| waiting.make_room(step));
     }
 }
 
@@ -103,38 +130,46 @@ impl fmt::Debug for Door {
 }
 
 impl Waiting {
-    fn count(&self, addr: IpAddr) -> usize {
-        let all = self.list.values();
-        all.filter(|(other, _)| *other == addr).count()
-    }
-
-    /// Turns away the oldest one of the address that has the most.
-    fn make_room(&mut self) {
+    /// Turns away the oldest one at a step of the address that has the most there, if there is
+    /// one.
+    fn make_room(&mut self, step: Step) -> bool {
         let mut counts: HashMap<IpAddr, usize> = HashMap::new();
         let mut most = None;
-        for (addr, _) in self.list.values() {
-            let count = counts.entry(*addr).or_default();
+        for waiter in self.list.values().filter(|w| w.step == step) {
+            let count = counts.entry(waiter.addr).or_default();
             *count += 1;
-            most = most.max(Some((*count, *addr)));
+            most = most.max(Some((*count, waiter.addr)));
         }
         if let Some((_, addr)) = most {
-            self.turn_away(addr);
+            self.turn_away(addr, step);
         }
+        most.is_some()
     }
 
-    /// Turns away the oldest one of an address.
-    fn turn_away(&mut self, addr: IpAddr) {
-        let oldest = self.list.iter().find(|(_, (other, _))| *other == addr);
+    /// Turns away the oldest one of an address at a step.
+    fn turn_away(&mut self, addr: IpAddr, step: Step) {
+        let mut list = self.list.iter();
+        let oldest = list.find(|(_, w)| w.addr == addr && w.step == step);
         if let Some(id) = oldest.map(|(&id, _)| id)
-            && let Some((_, stream)) = self.list.remove(&id)
+            && let Some(waiter) = self.list.remove(&id)
         {
             // Its thread gets an end or an error, and finds out why from its caller.
-            let _ = stream.shutdown(Shutdown::Both);
+            let _ = waiter.stream.shutdown(Shutdown::Both);
         }
     }
 }
 
 impl Guest {
+    /// Notes that it has come to the next step.
+    pub(super) fn has(&self, step: Step) {
+        let mut waiting = self.door.waiting();
+        if let Some(waiter) = waiting.list.get_mut(&self.id) {
+            waiter.step = step;
+            let addr = waiter.addr;
+            self.door.bound(&mut waiting, addr, step);
+        }
+    }
+
     /// Lets it in: from now on it makes room for nobody.
     pub(super) fn let_in(&self) {
         if self.door.waiting().list.remove(&self.id).is_some() {
@@ -299,6 +334,26 @@ mod tests {
         );
         street.door.make_room();
         assert_eq!(gone(&callers)[2..4], [true, true]);
+    }
+
+    #[test]
+    fn whoever_has_done_more_makes_room_for_nobody_who_has_done_less() {
+        let street = Street::new(100, 2);
+        let mut callers: Vec<_> = (0..2).map(|_| street.knock(A)).collect();
+        for (caller, _) in &callers {
+            caller.has(Step::Greeted);
+        }
+        callers[0].0.has(Step::Proven);
+        callers.extend((0..5).map(|_| street.knock(A)));
+        assert_eq!(
+            gone(&callers),
+            [false, false, true, true, true, false, false]
+        );
+        callers[5].0.has(Step::Greeted);
+        callers[6].0.has(Step::Greeted);
+        assert!(callers[1].0.was_turned_away());
+        street.door.make_room();
+        assert!(callers[5].0.was_turned_away());
     }
 
     #[test]

@@ -40,7 +40,7 @@ use super::options::ReceiveOptions;
 
 pub use listener::Receiver;
 
-use door::{Door, Guest, Places};
+use door::{Door, Guest, Places, Step};
 use session::{Parts, Receiving};
 
 /// How long a session's peer can be silent when a later session of the same sender waits for
@@ -174,7 +174,9 @@ impl Shared {
         progress: &Arc<dyn Progress>,
         cancel: &Cancel,
     ) -> Result<()> {
-        let mut channel = self.tls.accept(stream, FIRST_WORDS)?;
+        let greeted = || guest.has(Step::Greeted);
+        let mut channel = self.tls.accept_noting(stream, FIRST_WORDS, greeted)?;
+        guest.has(Step::Proven);
         let peer = channel.peer;
         let lost = |source| Error::Lost { peer, source };
         channel
@@ -318,7 +320,7 @@ impl Shared {
             bytes: contents.bytes,
             first: contents.first.to_string(),
             named: contents.named,
-            dir: self.options.dir.clone(),
+            dir: self.store.path().to_path_buf(),
             free: self.store.free(),
         };
         match self.prompt.decide(&proposal) {
