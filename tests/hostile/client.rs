@@ -190,6 +190,19 @@ impl Line {
         }
     }
 
+    /// The other side hangs up without a word.
+    #[track_caller]
+    pub fn hear_hang_up(&mut self) {
+        loop {
+            match self.try_hear() {
+                Ok(Frame::Message(Message::Abort(why))) => panic!("last words: {why}"),
+                Ok(_) => {}
+                Err(WireError::Io(e)) if e.kind() != io::ErrorKind::TimedOut => return,
+                Err(error) => panic!("it goes on: {error}"),
+            }
+        }
+    }
+
     /// Ends its own side in order, and reads to the other's end.
     pub fn close(mut self) {
         let _ = self.channel.writer.finish();

@@ -162,8 +162,7 @@ fn a_lane_that_ends_without_a_word_is_a_lost_connection() {
             lane.channel.writer.finish().unwrap();
         }
         drop(lane);
-        while session.control.try_hear().is_ok() {}
-        drop(session);
+        session.control.hear_hang_up();
     }
     recv.process().wait_for_text("lost the connection");
     still_receives(&sandbox, &recv);
