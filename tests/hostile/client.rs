@@ -31,6 +31,7 @@ pub struct Who {
     tls: Tls,
     open: bool,
     known: bool,
+    name: &'static str,
 }
 
 impl Who {
@@ -39,7 +40,7 @@ impl Who {
         let identity = Identity::generate().unwrap();
         let peers = Peers::in_dir(&sandbox.me().home().join(".local/share/xfer"));
         let add = |all: &mut Vec<Known>| {
-            let mut known = Known::new("mallory", identity.fingerprint());
+            let mut known = Known::new("judas", identity.fingerprint());
             known.may_send = true;
             all.push(known);
             Ok(())
@@ -47,6 +48,7 @@ impl Who {
         peers.update(add).unwrap();
         Self {
             known: true,
+            name: "judas",
             ..Self::with(&identity, false)
         }
     }
@@ -73,6 +75,7 @@ impl Who {
             tls,
             open,
             known: false,
+            name: "mallory",
         }
     }
 
@@ -90,7 +93,7 @@ impl Who {
 
     /// What it says of itself.
     pub fn hello(&self, line: &Line, role: Role) -> Message {
-        self.hello_as(line, role, "mallory")
+        self.hello_as(line, role, self.name)
     }
 
     pub fn hello_as(&self, line: &Line, role: Role, name: &str) -> Message {
@@ -183,6 +186,19 @@ impl Line {
                 Ok(Frame::Message(Message::Summary(_))) => panic!("it ended well"),
                 Ok(_) => {}
                 Err(error) => panic!("no last words, but {error}"),
+            }
+        }
+    }
+
+    /// The other side hangs up without a word.
+    #[track_caller]
+    pub fn hear_hang_up(&mut self) {
+        loop {
+            match self.try_hear() {
+                Ok(Frame::Message(Message::Abort(why))) => panic!("last words: {why}"),
+                Ok(_) => {}
+                Err(WireError::Io(e)) if e.kind() != io::ErrorKind::TimedOut => return,
+                Err(error) => panic!("it goes on: {error}"),
             }
         }
     }

@@ -1,5 +1,5 @@
-//! What waits in the receive directory under the names of what comes: a stranger does not learn
-//! what is in it, and nobody is held up by it.
+//! What waits in the receive directory under the names of what comes: it is not told to those who
+//! may not know what is in it, and nobody is held up by it.
 
 use std::fs;
 use std::os::unix::fs::{FileTypeExt, symlink};
@@ -49,56 +49,62 @@ fn offer_one(who: &Who, recv: &Recv, entry: RawEntry, data: &[u8]) -> Heard {
     (want, held, outcome)
 }
 
+/// Those who are let in, but may not learn what is there.
+fn guessers(sandbox: &Sandbox) -> [Who; 2] {
+    [Who::open_stranger(), Who::paired(sandbox)]
+}
+
 #[test]
-fn strangers_cannot_guess_what_files_contain() {
+fn others_cannot_guess_what_files_contain() {
     let sandbox = Sandbox::new();
     let recv = sandbox.recv_with(&["--open"]);
-    for size in [0u64, 10, CHUNK, 2 * CHUNK + 5] {
-        // What is there has this content; a guess may be right or wrong.
-        let right = bytes(1, usize::try_from(size).unwrap());
-        let mut wrong = right.clone();
-        if let Some(last) = wrong.last_mut() {
-            *last ^= 1;
-        }
-        for same_time in [false, true] {
-            let mut heard = Vec::new();
-            for guess in [&right, &wrong] {
-                let path = sandbox.dst().join("file");
-                fs::write(&path, &right).unwrap();
-                let seconds = TIME.0 - i64::from(!same_time) * 1000;
-                set_mtime(&path, seconds, TIME.1);
-                let who = Who::open_stranger();
-                heard.push(offer_one(&who, &recv, file(0, "file", size), guess));
-                assert!(fs::read(&path).unwrap() == right);
-                let _ = fs::remove_file(sandbox.dst().join("file (2)"));
+    let path = sandbox.dst().join("file");
+    for who in &guessers(&sandbox) {
+        for size in [0u64, 10, CHUNK, 2 * CHUNK + 5] {
+            // What is there has this content; a guess may be right or wrong.
+            let right = bytes(1, usize::try_from(size).unwrap());
+            let mut wrong = right.clone();
+            if let Some(last) = wrong.last_mut() {
+                *last ^= 1;
             }
-            assert_eq!(heard[0], heard[1], "{size} bytes, same time: {same_time}");
-            let (want, held, _) = &heard[0];
-            assert_eq!(*want, (!same_time).then_some(false));
-            assert_eq!(*held, 0);
+            for same_time in [false, true] {
+                let [first, second] = [&right, &wrong].map(|guess| {
+                    fs::write(&path, &right).unwrap();
+                    let seconds = TIME.0 - i64::from(!same_time) * 1000;
+                    set_mtime(&path, seconds, TIME.1);
+                    let heard = offer_one(who, &recv, file(0, "file", size), guess);
+                    assert!(fs::read(&path).unwrap() == right);
+                    let _ = fs::remove_file(sandbox.dst().join("file (2)"));
+                    heard
+                });
+                assert_eq!(first, second, "{size} bytes, same time: {same_time}");
+                assert_eq!(first.0, (!same_time).then_some(false));
+                assert_eq!(first.1, 0);
+            }
         }
     }
-    fs::remove_file(sandbox.dst().join("file")).unwrap();
+    fs::remove_file(path).unwrap();
     still_serves(&sandbox, &recv);
 }
 
 #[test]
-fn strangers_cannot_guess_where_links_lead() {
+fn others_cannot_guess_where_links_lead() {
     let sandbox = Sandbox::new();
     let recv = sandbox.recv_with(&["--open"]);
-    for same_time in [false, true] {
-        let mut heard = Vec::new();
-        for guess in ["secret", "sacred"] {
-            let path = sandbox.dst().join("link");
-            symlink("secret", &path).unwrap();
-            let seconds = TIME.0 - i64::from(!same_time) * 1000;
-            set_mtime(&path, seconds, TIME.1);
-            let who = Who::open_stranger();
-            heard.push(offer_one(&who, &recv, link(0, "link", guess), b""));
-            let _ = fs::remove_file(sandbox.dst().join("link (2)"));
-            fs::remove_file(path).unwrap();
+    let path = sandbox.dst().join("link");
+    for who in &guessers(&sandbox) {
+        for same_time in [false, true] {
+            let [first, second] = ["secret", "sacred"].map(|guess| {
+                symlink("secret", &path).unwrap();
+                let seconds = TIME.0 - i64::from(!same_time) * 1000;
+                set_mtime(&path, seconds, TIME.1);
+                let heard = offer_one(who, &recv, link(0, "link", guess), b"");
+                let _ = fs::remove_file(sandbox.dst().join("link (2)"));
+                fs::remove_file(&path).unwrap();
+                heard
+            });
+            assert_eq!(first, second, "same time: {same_time}");
         }
-        assert_eq!(heard[0], heard[1], "same time: {same_time}");
     }
     still_serves(&sandbox, &recv);
 }
@@ -121,7 +127,11 @@ fn one_strangers_partial_is_not_anothers() {
     session.control.close();
     drop(lane);
     // Neither others, nor the receiver's own user, hear of it.
-    for who in [Who::open_stranger(), Who::let_in(&sandbox)] {
+    for who in [
+        Who::open_stranger(),
+        Who::paired(&sandbox),
+        Who::let_in(&sandbox),
+    ] {
         let mut session = Session::begin(&who, recv.addr());
         session.announce(&[file(0, "file", 2 * CHUNK)]);
         assert!(!session.wanted(0).held);

@@ -25,6 +25,12 @@ fn one_of_each(line: &Line, who: &Who) -> Vec<Message> {
         Message::Joined(line.channel.preambles),
         Message::Abort("enough".into()),
         Message::Ping(()),
+        Message::Leave(()),
+        Message::Pairing(()),
+        Message::PairStart(Share([7; SHARE_BYTES])),
+        Message::PairAnswer(Share([7; SHARE_BYTES])),
+        Message::PairProof(Proof([7; PROOF_BYTES])),
+        Message::PairWrong(()),
         offer(),
         Message::Accept(Accept {
             lanes: 1,
@@ -93,7 +99,7 @@ fn may_be_said(state: State, message: &Message) -> bool {
     use Message::*;
     match state {
         State::Connected => matches!(message, Hello(_) | Join(_) | Abort(_)),
-        State::Greeted => matches!(message, Offer(_) | Abort(_)),
+        State::Greeted => matches!(message, Offer(_) | Abort(_) | Leave(_)),
         State::Begun => matches!(
             message,
             Ping(_)
@@ -352,7 +358,7 @@ fn a_chunk_can_be_cut_anywhere() {
             drop(lane);
         }
         // The session is lost with its lane.
-        while session.control.try_hear().is_ok() {}
+        session.control.hear_hang_up();
     }
     recv.process().wait_for_text("lost the connection");
     still_receives(&sandbox, &recv);

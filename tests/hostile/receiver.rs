@@ -379,8 +379,19 @@ fn a_stranger_is_told_nothing() {
         assert!(matches!(hello, Message::Hello(_)), "{hello:?}");
         let hello = who.hello(&control, Role::Receiver);
         control.say(&hello);
-        control.hear_abort();
+        // It does as if it had been offered something.
+        control.say(&Message::Accept(honest_accept()));
+        match control.hear() {
+            Message::Abort(why) => {
+                let why = why.to_string();
+                assert!(why.contains("a message Accept out of turn"), "{why}");
+            }
+            other => panic!("{other:?}"),
+        }
         control.close();
-        process.wait().assert_code(4).assert_says("mallory");
+        process
+            .wait()
+            .assert_code(1)
+            .assert_says("Accept out of turn");
     }
 }
