@@ -10,6 +10,7 @@ use crate::entry::{Entry, EntryId, FileSize, Kind, Mode, Time};
 use crate::error::{Error, Result};
 use crate::outcome::{Outcome, Why};
 use crate::store::{Folder, Planned};
+use crate::wire::limits::MAX_ATTEMPTS;
 use crate::wire::{Changed, Done, EntryOutcome, Message, Skipped, Want};
 
 use super::session::{Ended, Receiving};
@@ -113,8 +114,10 @@ impl Receiving {
             }
             Kind::File { size } => {
                 let size = size.get();
-                let planned =
-                    parent.and_then(|parent| self.store.file(parent, &path, size, mtime, mode));
+                let planned = parent.and_then(|parent| {
+                    self.check_room()?;
+                    self.store.file(parent, &path, size, mtime, mode)
+                });
                 match planned {
                     Ok(Planned::Incoming(incoming)) => {
                         self.want(&Arc::new(Slot::new(id, self.algorithm, incoming)));
@@ -146,7 +149,7 @@ impl Receiving {
             held,
         });
         if held {
-            self.to_hash.push((slot.clone(), attempt));
+            self.to_hash.push((slot.clone(), attempt), 0);
         }
     }
 
@@ -159,7 +162,7 @@ impl Receiving {
                 Err(self.broken("a change of what was not announced"))
             };
         };
-        if changed.attempt != slot.attempt() + 1 {
+        if changed.attempt != slot.attempt() + 1 || changed.attempt >= MAX_ATTEMPTS {
             return Err(self.broken("an attempt out of number"));
         }
         self.uncount(&slot);
