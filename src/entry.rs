@@ -43,6 +43,16 @@ pub struct Entry {
 }
 
 impl Entry {
+    /// How many bytes its path and its target have.
+    #[must_use]
+    pub fn variable_bytes(&self) -> usize {
+        let target = match &self.kind {
+            Kind::Symlink { target } => target.as_bytes().len(),
+            _ => 0,
+        };
+        self.path.as_bytes().len() + target
+    }
+
     /// Its size in bytes; 0 for what has none.
     #[must_use]
     pub fn size(&self) -> u64 {

@@ -105,6 +105,20 @@ pub enum Why {
     Outside,
 }
 
+impl Why {
+    /// How many bytes its words have.
+    #[must_use]
+    pub fn variable_bytes(&self) -> usize {
+        match self {
+            Self::Unreadable(text)
+            | Self::Name(text)
+            | Self::InTheWay(text)
+            | Self::System(text) => text.as_str().len(),
+            _ => 0,
+        }
+    }
+}
+
 impl fmt::Display for Why {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -8,6 +8,7 @@ use std::ffi::OsStr;
 use std::fmt;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use serde::de::{Deserialize, Deserializer, Error as _, Visitor};
 use serde::{Serialize, Serializer};
@@ -31,9 +32,10 @@ pub const PARTIAL_SUFFIX: &str = ".partial";
 ///
 /// Every component is non-empty, is neither `.` nor `..`, holds neither '/' nor NUL, and is no
 /// name that this program keeps for itself ([`is_reserved`]). It compares component by
-/// component, byte by byte, so that a folder sorts right before what is in it.
+/// component, byte by byte, so that a folder sorts right before what is in it. Clones share the
+/// bytes.
 #[derive(Clone, PartialEq, Eq, Hash)]
-pub struct RelPath(Box<[u8]>);
+pub struct RelPath(Arc<[u8]>);
 
 /// Why some bytes are no [`RelPath`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -125,7 +127,7 @@ impl RelPath {
     pub fn new(bytes: impl Into<Vec<u8>>) -> Result<Self, PathError> {
         let bytes = bytes.into();
         check(&bytes)?;
-        Ok(Self(bytes.into_boxed_slice()))
+        Ok(Self(bytes.into()))
     }
 
     /// The path of `name` in the folder that is this path.

@@ -13,11 +13,14 @@ use std::time::{Duration, Instant};
 
 use support::*;
 use xfer::digest::Algorithm;
-use xfer::outcome::Role;
+use xfer::entry::{Entry, Extra, FileSize, Kind, Mode, Time};
+use xfer::outcome::{Outcome, Role, Why};
+use xfer::relpath::RelPath;
 use xfer::secure::{Channel, Identity, Tls};
 use xfer::text::Text;
 use xfer::wire::{
-    Accept, End, Frame, Hello, Join, Message, Offer, Preamble, Scanned, read_frame, write_message,
+    Accept, DirEnd, End, Entries, Frame, Hello, Join, Message, Offer, Preamble, Scanned,
+    read_frame, write_message,
 };
 
 /// How many of the receiver's threads may belong to those who were not let in.
@@ -41,6 +44,16 @@ fn status(process: &Process, word: &str) -> u64 {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
     let line = status.lines().find_map(|l| l.strip_prefix(word)).unwrap();
     line.split_whitespace().next().unwrap().parse().unwrap()
+}
+
+/// Waits until a process has no more threads than this. Nothing says when that is, so it looks.
+#[track_caller]
+fn wait_for_threads(process: &Process, most: u64) {
+    let end = Instant::now() + SOON;
+    while status(process, "Threads:") > most {
+        assert!(Instant::now() < end, "threads stay");
+        thread::sleep(Duration::from_millis(20));
+    }
 }
 
 /// Somebody who speaks the protocol, and keeps to it as long as it likes.
@@ -346,12 +359,7 @@ fn a_lane_ends_with_its_session() {
         assert!(peer.is_closed());
         assert!(silent.is_closed(), "the lane outlives its session");
     }
-    // What the system says lags behind what the connections do.
-    let end = Instant::now() + PATIENCE;
-    while status(recv.process(), "Threads:") > threads {
-        assert!(Instant::now() < end, "threads stay");
-        thread::yield_now();
-    }
+    wait_for_threads(recv.process(), threads);
 }
 
 #[test]
@@ -360,10 +368,12 @@ fn whoever_is_declined_and_lingers_holds_nothing_up() {
     let recv = sandbox.recv_with(&["--max-sessions", "1"]);
     let mut first = Peer::dial(&sandbox, recv.addr());
     first.begin();
+    let threads = status(recv.process(), "Threads:");
+    // Half of them ask for what there is not, half come too late.
     let mut declined: Vec<Peer> = (0..20)
-        .map(|_| {
+        .map(|n| {
             let mut peer = Peer::dial(&sandbox, recv.addr());
-            let answer = peer.offer(1);
+            let answer = peer.offer(n % 2);
             assert!(matches!(answer, Some(Message::Declined(_))), "{answer:?}");
             peer
         })
@@ -377,10 +387,13 @@ fn whoever_is_declined_and_lingers_holds_nothing_up() {
         assert!(matches!(peer.hear(), Some(Message::Declined(_))));
         peer
     }));
-    // They never end their side; the receiver ends its own, and goes.
+    // They never end their side, but they are not waited for: neither by a thread of their own,
+    // nor by the end of the program.
+    wait_for_threads(recv.process(), threads);
     first.channel.writer.finish().unwrap();
     assert!(first.is_closed());
     recv.interrupt().assert_code(0);
+    drop(declined);
 }
 
 #[test]
@@ -421,4 +434,102 @@ fn sessions_without_end_leave_room_for_others() {
         assert!(Instant::now() < end, "its place is not given back");
     }
     assert_same_tree(sandbox.src(), sandbox.dst());
+}
+
+/// An entry with as much in it that no receiver knows as there may be beside its path.
+fn entry(id: u64, path: &str, kind: Kind) -> Entry {
+    let extra = Extra {
+        tag: 0xfff0,
+        value: vec![0; 4096],
+    };
+    Entry {
+        id,
+        path: RelPath::new(path).unwrap(),
+        kind,
+        mtime: Time::from_seconds(0),
+        mode: Mode::try_from(0o755).unwrap(),
+        extras: vec![extra],
+    }
+}
+
+#[test]
+fn long_names_fail_before_they_fill_the_memory() {
+    let sandbox = Sandbox::in_memory();
+    let recv = sandbox.recv();
+    let mut peer = Peer::dial(&sandbox, recv.addr());
+    peer.begin();
+    let size = FileSize::try_from(1).unwrap();
+    let (mut folder, mut id) = (String::new(), 0);
+    let mut announce = |peer: &mut Peer, path: &str, kind: Kind| {
+        let list = vec![entry(id, path, kind)];
+        id += 1;
+        peer.say(&Message::Entries(Entries(list))).unwrap();
+    };
+    while folder.len() < 30_000 {
+        folder.push_str(&"d".repeat(250));
+        announce(&mut peer, &folder, Kind::Dir);
+        folder.push('/');
+    }
+    // A quarter of a gigabyte of names, none of which ever gets its bytes.
+    let files = 8000;
+    for n in 0..files {
+        announce(&mut peer, &format!("{folder}{n:05}"), Kind::File { size });
+    }
+    let mut failed = 0;
+    let mut wanted = 0;
+    while failed + wanted < files {
+        match peer.hear().unwrap() {
+            Message::Wants(wants) => wanted += wants.0.len(),
+            Message::Outcomes(outcomes) => {
+                let full = Outcome::Failed(Why::System(Text::new("too many long names at once")));
+                failed += outcomes.0.iter().filter(|o| o.outcome == full).count();
+            }
+            _ => {}
+        }
+    }
+    assert!(wanted > 1000, "{wanted} were wanted");
+    let memory = recv.process().peak_memory().unwrap();
+    assert!(memory <= 120 << 20, "{memory} bytes");
+    // Nobody else notices.
+    make_file(sandbox.src().join("file"), 1, 3 * CHUNK);
+    sandbox.send(&[], &recv.target()).assert_code(0);
+}
+
+#[test]
+fn a_sender_that_does_not_listen_is_not_listened_to() {
+    let sandbox = Sandbox::in_memory();
+    let recv = sandbox.recv();
+    let mut peer = Peer::dial(&sandbox, recv.addr());
+    peer.begin();
+    // Entries that fail at once, and each time with words: they give their credit back, but
+    // nobody reads that.
+    let timeout = Some(Duration::from_secs(5));
+    peer.channel.writer.set_timeout(timeout).unwrap();
+    let mut id = 0;
+    let stopped = loop {
+        let entries = (id..id + 1000).map(|id| {
+            let path = format!("{id:09}{}", "x".repeat(300));
+            let mut entry = entry(id, &path, Kind::Dir);
+            entry.extras.clear();
+            entry
+        });
+        id += 1000;
+        let said = entries.into_iter().try_for_each(|entry| {
+            let end = DirEnd {
+                entry: entry.id,
+                complete: true,
+            };
+            peer.say(&Message::Entries(Entries(vec![entry])))?;
+            peer.say(&Message::DirEnd(end))
+        });
+        if said.is_err() {
+            break true;
+        }
+        if id > 1_000_000 {
+            break false;
+        }
+    };
+    assert!(stopped, "it goes on reading");
+    let memory = recv.process().peak_memory().unwrap();
+    assert!(memory <= 120 << 20, "{memory} bytes");
 }

@@ -10,8 +10,9 @@ use std::io::{self, Write};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use crate::digest::Digest;
 use crate::entry::Entry;
-use crate::outcome::{Outcome, Why};
+use crate::outcome::Outcome;
 use crate::text::Text;
 use crate::wire::{Entries, EntryOutcome, Message, Outcomes, Want, Wants, limits, write_message};
 
@@ -33,6 +34,8 @@ struct State {
     /// About how many bytes the last message has, if it is a list of entries.
     entry_bytes: usize,
     outcomes: Vec<EntryOutcome>,
+    /// About how many bytes have been put in and not been written.
+    bytes: usize,
     end: Option<End>,
 }
 
@@ -58,6 +61,8 @@ impl State {
 pub(crate) struct Outbox {
     state: Mutex<State>,
     changed: Condvar,
+    /// Signals that something was written.
+    drained: Condvar,
 }
 
 /// What [`Outbox::run`] takes out at once.
@@ -65,6 +70,7 @@ struct Batch {
     wants: Vec<Want>,
     messages: VecDeque<Message>,
     outcomes: Vec<EntryOutcome>,
+    bytes: usize,
     end: Option<End>,
 }
 
@@ -80,6 +86,7 @@ impl Outbox {
             return;
         }
         state.entry_bytes = LIST_BYTES;
+        state.bytes += message_bytes(&message);
         state.messages.push_back(message);
         drop(state);
         self.changed.notify_one();
@@ -87,12 +94,13 @@ impl Outbox {
 
     /// Puts in an entry, which travels with its neighbours.
     pub(crate) fn push_entry(&self, entry: Entry) {
-        let bytes = ELEMENT_BYTES + entry.path.as_bytes().len() + target_bytes(&entry);
+        let bytes = ELEMENT_BYTES + entry.variable_bytes();
         let mut state = self.state();
         let state = &mut *state;
         if state.is_dead() {
             return;
         }
+        state.bytes += bytes;
         let room = state.entry_bytes + bytes <= LIST_BYTES;
         match state.messages.back_mut() {
             Some(Message::Entries(Entries(list))) if room && list.len() < limits::MAX_LIST => {
@@ -115,6 +123,7 @@ impl Outbox {
         if state.is_dead() {
             return;
         }
+        state.bytes += size_of::<Want>();
         state.wants.push(want);
         if state.wants.len() == 1 {
             self.changed.notify_one();
@@ -127,9 +136,21 @@ impl Outbox {
         if state.is_dead() {
             return;
         }
+        state.bytes += ELEMENT_BYTES + outcome_bytes(&outcome.outcome);
         state.outcomes.push(outcome);
         if state.outcomes.len() == 1 || state.outcomes.len() == ENOUGH {
             self.changed.notify_one();
+        }
+    }
+
+    /// Waits while more than `most` bytes wait to be written; not for one that has ended.
+    pub(crate) fn wait_below(&self, most: usize) {
+        let mut state = self.state();
+        while state.bytes > most && state.end.is_none() {
+            state = self
+                .drained
+                .wait(state)
+                .unwrap_or_else(PoisonError::into_inner);
         }
     }
 
@@ -155,6 +176,13 @@ impl Outbox {
         }
         drop(state);
         self.changed.notify_all();
+        self.drained.notify_all();
+    }
+
+    /// Notes that so many bytes that were taken out have been written.
+    fn wrote(&self, bytes: usize) {
+        self.state().bytes -= bytes;
+        self.drained.notify_all();
     }
 
     /// Takes out what waits. Waits for something, at most until `deadline`.
@@ -186,6 +214,8 @@ impl Outbox {
             wants: std::mem::take(&mut state.wants),
             messages: std::mem::take(&mut state.messages),
             outcomes: std::mem::take(&mut state.outcomes),
+            // What was taken before has been written.
+            bytes: state.bytes,
             end: state.end.clone(),
         }
     }
@@ -244,19 +274,15 @@ impl Outbox {
             if batch.end.is_some() {
                 return Ok(());
             }
+            if batch.bytes > 0 {
+                self.wrote(batch.bytes);
+            }
         }
     }
 }
 
 fn frame(message: &Message, bytes: &mut Vec<u8>) -> io::Result<()> {
     write_message(message, bytes).map_err(io::Error::other)
-}
-
-fn target_bytes(entry: &Entry) -> usize {
-    match &entry.kind {
-        crate::entry::Kind::Symlink { target } => target.as_bytes().len(),
-        _ => 0,
-    }
 }
 
 fn split_outcomes(outcomes: Vec<EntryOutcome>) -> Vec<Vec<EntryOutcome>> {
@@ -278,15 +304,20 @@ fn split_outcomes(outcomes: Vec<EntryOutcome>) -> Vec<Vec<EntryOutcome>> {
     lists
 }
 
+/// About how many bytes a message has, of those that can be large.
+fn message_bytes(message: &Message) -> usize {
+    match message {
+        Message::Held(held) => ELEMENT_BYTES + held.digests.len() * size_of::<Option<Digest>>(),
+        _ => ELEMENT_BYTES,
+    }
+}
+
 fn outcome_bytes(outcome: &Outcome) -> usize {
     match outcome {
         Outcome::Stored(path) | Outcome::Have(path) => {
             path.as_ref().map_or(0, |path| path.as_bytes().len())
         }
-        Outcome::Failed(
-            Why::Unreadable(text) | Why::Name(text) | Why::InTheWay(text) | Why::System(text),
-        ) => text.as_str().len(),
-        Outcome::Failed(_) => 0,
+        Outcome::Failed(why) => why.variable_bytes(),
     }
 }
 

@@ -9,7 +9,7 @@ use crate::outcome::Why;
 use crate::store::HeldFile;
 use crate::wire::{Held, Message};
 
-use super::session::Receiving;
+use super::session::{MAX_OUTBOX_BYTES, Receiving};
 use super::slot::Slot;
 
 /// How many digests travel in one list: a quarter of a second of hashing, about.
@@ -66,6 +66,7 @@ impl Receiving {
                 digests.push(self.hash(&held, size, index, buffer));
             }
             let n = digests.len() as u64;
+            self.link.outbox.wait_below(MAX_OUTBOX_BYTES);
             if !slot.hold(attempt, first, &digests, MOST, || self.link.is_over()) {
                 return Ok(());
             }

@@ -115,8 +115,10 @@ impl Receiving {
             }
             Kind::File { size } => {
                 let size = size.get();
-                let planned =
-                    parent.and_then(|parent| self.store.file(parent, &path, size, mtime, mode));
+                let planned = parent.and_then(|parent| {
+                    self.check_room()?;
+                    self.store.file(parent, &path, size, mtime, mode)
+                });
                 match planned {
                     Ok(Planned::Incoming(incoming)) => {
                         self.want(&Arc::new(Slot::new(id, self.algorithm, incoming)));
@@ -148,7 +150,7 @@ impl Receiving {
             held,
         });
         if held {
-            self.to_hash.push((slot.clone(), attempt));
+            self.to_hash.push((slot.clone(), attempt), 0);
         }
     }
 

@@ -6,7 +6,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::fmt;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicU16, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU16, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -20,6 +20,7 @@ use crate::relpath::RelPath;
 use crate::secure::{Channel, Fingerprint, Reader};
 use crate::session::{LAST_WORDS, Link, SILENCE, SenderRules, Stop};
 use crate::store::StoreSession;
+use crate::text::Text;
 use crate::wire::{EntryOutcome, FileVerified, Frame, Message, Verified, limits, read_frame};
 
 use super::super::spawn;
@@ -29,44 +30,83 @@ use super::slot::Slot;
 /// How often the sender is told how far its files are.
 const REPORT: Duration = Duration::from_millis(200);
 
+/// How many bytes the entries and messages that wait for the planner can have, about. Whoever
+/// reads the control connection waits then: the planner goes on without it.
+const MAX_TASK_BYTES: usize = 16 << 20;
+/// How many bytes what waits to be written to the sender can have, about, before no more is read
+/// from it.
+pub(super) const MAX_OUTBOX_BYTES: usize = 16 << 20;
+/// How many bytes the paths of wanted files can have. These cannot be waited for, as what ends
+/// them comes on the control connection: further files fail.
+const MAX_PATH_BYTES: usize = 32 << 20;
+/// What a task takes beside its variable parts, in bytes.
+const TASK_BYTES: usize = size_of::<Task>();
+
 /// What waits for a thread of the session; closed when the session is over.
 pub(super) struct Waiting<T> {
-    state: Mutex<(VecDeque<T>, bool)>,
+    state: Mutex<Queue<T>>,
     changed: Condvar,
+}
+
+struct Queue<T> {
+    /// With about how many bytes each has.
+    items: VecDeque<(T, usize)>,
+    bytes: usize,
+    closed: bool,
 }
 
 impl<T> Waiting<T> {
     fn new() -> Self {
         Self {
-            state: Mutex::new((VecDeque::new(), false)),
+            state: Mutex::new(Queue {
+                items: VecDeque::new(),
+                bytes: 0,
+                closed: false,
+            }),
             changed: Condvar::new(),
         }
     }
 
-    fn state(&self) -> MutexGuard<'_, (VecDeque<T>, bool)> {
+    fn state(&self) -> MutexGuard<'_, Queue<T>> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Adds something; says how many wait now.
-    pub(super) fn push(&self, item: T) -> usize {
+    /// Adds something that has about so many bytes.
+    pub(super) fn push(&self, item: T, bytes: usize) {
         let mut state = self.state();
-        if !state.1 {
-            state.0.push_back(item);
+        if !state.closed {
+            state.items.push_back((item, bytes));
+            state.bytes += bytes;
         }
-        let n = state.0.len();
         drop(state);
-        self.changed.notify_one();
-        n
+        self.changed.notify_all();
+    }
+
+    /// Waits while more than `most` bytes wait.
+    fn wait_below(&self, most: usize) {
+        let mut state = self.state();
+        while state.bytes > most {
+            state = self
+                .changed
+                .wait(state)
+                .unwrap_or_else(PoisonError::into_inner);
+        }
     }
 
     /// Waits for the next; none once it is closed.
     pub(super) fn pop(&self) -> Option<T> {
         let mut state = self.state();
         loop {
-            if state.1 {
+            if state.closed {
                 return None;
             }
-            if let Some(item) = state.0.pop_front() {
+            if let Some((item, bytes)) = state.items.pop_front() {
+                let was_full = state.bytes > MAX_TASK_BYTES;
+                state.bytes -= bytes;
+                drop(state);
+                if was_full {
+                    self.changed.notify_all();
+                }
                 return Some(item);
             }
             state = self
@@ -78,8 +118,9 @@ impl<T> Waiting<T> {
 
     pub(super) fn close(&self) {
         let mut state = self.state();
-        state.1 = true;
-        state.0.clear();
+        state.closed = true;
+        state.items.clear();
+        state.bytes = 0;
         drop(state);
         self.changed.notify_all();
     }
@@ -113,6 +154,8 @@ pub(super) struct Receiving {
     pub(super) tasks: Waiting<Task>,
     pub(super) to_hash: Waiting<(Arc<Slot>, u32)>,
     slots: Mutex<HashMap<EntryId, Arc<Slot>>>,
+    /// How many bytes their paths have.
+    path_bytes: AtomicUsize,
     /// Those of more than one chunk, for reports.
     large: Mutex<HashMap<EntryId, (Arc<Slot>, u64)>>,
     announced: AtomicU64,
@@ -182,6 +225,7 @@ impl Receiving {
             tasks: Waiting::new(),
             to_hash: Waiting::new(),
             slots: Mutex::default(),
+            path_bytes: AtomicUsize::new(0),
             large: Mutex::default(),
             announced: AtomicU64::new(0),
             outcomes: AtomicU64::new(0),
@@ -214,8 +258,19 @@ impl Receiving {
         Error::protocol(self.link.peer, what)
     }
 
+    /// Whether one more file can be wanted.
+    pub(super) fn check_room(&self) -> Result<(), Why> {
+        if self.path_bytes.load(Ordering::Acquire) < MAX_PATH_BYTES {
+            Ok(())
+        } else {
+            Err(Why::System(Text::new("too many long names at once")))
+        }
+    }
+
     /// Takes up a wanted file.
     pub(super) fn add_slot(&self, slot: &Arc<Slot>) {
+        let bytes = slot.path.as_bytes().len();
+        self.path_bytes.fetch_add(bytes, Ordering::AcqRel);
         self.slots().insert(slot.entry, slot.clone());
         let size = slot.size();
         if size > u64::from(crate::digest::CHUNK_SIZE) {
@@ -343,9 +398,13 @@ impl Receiving {
             Message::Entries(entries) => {
                 let n = entries.0.len() as u64;
                 self.announced.fetch_add(n, Ordering::AcqRel);
-                for entry in entries.0 {
-                    self.tasks.push(Task::Entry(entry));
+                for mut entry in entries.0 {
+                    // What this version does not know of an entry, it does not keep.
+                    entry.extras = Vec::new();
+                    let bytes = TASK_BYTES + entry.variable_bytes();
+                    self.tasks.push(Task::Entry(entry), bytes);
                 }
+                self.wait_for_room();
                 return Ok(());
             }
             Message::Scanned(scanned) => {
@@ -367,13 +426,20 @@ impl Receiving {
             }
             _ => return Ok(()),
         };
-        // Honest senders stay far below: an entry, a folder's end, and for each file as many
-        // attempts as there may be and its end.
-        let most = self.window as usize * (2 + 2 * limits::MAX_ATTEMPTS as usize);
-        if self.tasks.push(task) > most {
-            return Err(self.broken("more messages than its entries can have"));
-        }
+        let bytes = match &task {
+            Task::Skipped(skipped) => TASK_BYTES + skipped.why.variable_bytes(),
+            _ => TASK_BYTES,
+        };
+        self.tasks.push(task, bytes);
+        self.wait_for_room();
         Ok(())
+    }
+
+    /// Reads no more for as long as too much waits: for the planner, or to be written. Neither
+    /// waits for the one that reads.
+    fn wait_for_room(&self) {
+        self.tasks.wait_below(MAX_TASK_BYTES);
+        self.link.outbox.wait_below(MAX_OUTBOX_BYTES);
     }
 
     /// How far the large files are that have moved since it was last asked.
@@ -416,6 +482,8 @@ impl Receiving {
         if self.slots().remove(&slot.entry).is_none() {
             return;
         }
+        let bytes = slot.path.as_bytes().len();
+        self.path_bytes.fetch_sub(bytes, Ordering::AcqRel);
         if self.large().remove(&slot.entry).is_some() {
             self.progress.event(&Event::FileEnded {
                 session: self.session,
