@@ -98,6 +98,12 @@ fn peers_file(user: &User) -> PathBuf {
     user.home().join(".local/share/xfer/peers")
 }
 
+#[track_caller]
+fn assert_knows_nobody(user: &User) {
+    let list = fs::read_to_string(peers_file(user)).unwrap_or_default();
+    assert!(!list.contains("[[peer]]"), "{list}");
+}
+
 #[test]
 fn a_code_is_typed_once_and_never_again() {
     let mut two = Two::new(&[]);
@@ -197,8 +203,8 @@ fn a_wrong_code_lets_nobody_in() {
     assert_eq!(exit, Some(4), "{screen}");
     assert!(screen.contains("between"), "{screen}");
     two.assert_nothing_received();
-    assert!(!peers_file(&two.desktop).exists());
-    assert!(!peers_file(&two.laptop).exists());
+    assert_knows_nobody(&two.desktop);
+    assert_knows_nobody(&two.laptop);
     // The old code has been used up.
     two.send_unseen(&[("XFER_CODE", &code)]).assert_code(4);
     let new = two.recv.nth_code(2);
@@ -385,8 +391,8 @@ fn one_in_the_middle_fails_even_with_the_right_code() {
     );
     assert!(screen.contains("do not send anything"), "{screen}");
     two.assert_nothing_received();
-    assert!(!peers_file(&two.laptop).exists());
-    assert!(!peers_file(&two.desktop).exists());
+    assert_knows_nobody(&two.laptop);
+    assert_knows_nobody(&two.desktop);
 }
 
 /// A stranger who knows the protocol and not the code.
@@ -469,7 +475,7 @@ fn a_guesser_gets_three_tries_one_after_the_other() {
         assert!(matches!(answer, Message::Abort(_)), "{answer:?}");
         assert!(read_frame(&mut guesser.channel.reader, &mut Vec::new()).is_err());
     }
-    assert!(!peers_file(&two.laptop).exists());
+    assert_knows_nobody(&two.laptop);
     two.assert_nothing_received();
     // No more than two from one place can wait at once.
     let mut waiting: Vec<_> = (0..2).map(|_| Guesser::new(two.addr)).collect();
