@@ -98,7 +98,7 @@ fn a_sender_that_is_killed() {
     for point in points() {
         let scene = Scene::new();
         scene.send_until(point).kill();
-        scene.proxy.release();
+        scene.proxy.drain();
         let (up, sent) = scene.count_up(|| scene.spawn_send().wait());
         sent.assert_code(0);
         scene.check();
@@ -153,6 +153,7 @@ fn a_sender_that_is_interrupted() {
     scene.proxy.release();
     // It says how to go on.
     sender.wait().assert_code(130).assert_says("again");
+    scene.proxy.drain();
     let (up, sent) = scene.count_up(|| scene.spawn_send().wait());
     sent.assert_code(0);
     assert!(up <= TOTAL / 2 + IN_FLIGHT + TALK, "{up} bytes");
@@ -259,7 +260,7 @@ fn a_partial_of_another_version() {
     // So much that the small files, wherever they come, cannot be all of it.
     let point = TOTAL * 9 / 10;
     scene.send_until(point).kill();
-    scene.proxy.release();
+    scene.proxy.drain();
     // One chunk in the beginning is another, and there is a new end.
     let file = OpenOptions::new().write(true).open(scene.large()).unwrap();
     file.write_all_at(&bytes(99, 1000), 3 * CHUNK + 500)

@@ -38,6 +38,8 @@ struct Connection {
     cut: bool,
     /// The receiver is not to notice the end of it.
     abandoned: bool,
+    /// Nothing goes up any more.
+    ended: bool,
 }
 
 impl Connection {
@@ -135,6 +137,17 @@ impl Proxy {
         assert!(reached.is_some(), "{:?} of {bytes} bytes", self.passed());
     }
 
+    /// Releases what is held, and waits until all that a sender which is gone had sent has gone
+    /// up.
+    #[track_caller]
+    pub fn drain(&self) {
+        self.release();
+        let ended = self
+            .state
+            .wait(|state| state.connections.iter().all(|c| c.ended).then_some(()));
+        assert!(ended.is_some(), "{:?} and no end", self.passed());
+    }
+
     /// Waits until so many bytes have gone up on some connection but the first: a lane. Says
     /// which.
     #[track_caller]
@@ -200,6 +213,7 @@ fn connect(client: TcpStream, state: &Arc<Watched<State>>) {
         up: 0,
         cut: false,
         abandoned: false,
+        ended: false,
     };
     let number = state.update(|s| {
         s.connections.push(connection);
@@ -209,6 +223,7 @@ fn connect(client: TcpStream, state: &Arc<Watched<State>>) {
     thread::spawn(move || {
         let is_over = || shared.lock().is_silent(number);
         pump(from, to, |n| go_up(&shared, number, n), is_over);
+        shared.update(|s| s.connections[number].ended = true);
     });
     let shared = state.clone();
     thread::spawn(move || {
