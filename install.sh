@@ -67,8 +67,8 @@ check_needs() {
 build() {
     say "Building xfer. The first time takes a few minutes."
     # Cargo itself says where the program is: settings of the user's can put it anywhere.
-    messages=$(cargo build --release --locked --bin xfer --manifest-path "$source/Cargo.toml" \
-        --message-format json-render-diagnostics)
+    messages=$(cargo --config "$source/.cargo/config.toml" build --release --locked --bin xfer \
+        --manifest-path "$source/Cargo.toml" --message-format json-render-diagnostics)
     built=$(printf '%s\n' "$messages" | sed -n 's/.*"executable":"\([^"]*\)".*/\1/p' | tail -n 1)
     if [ ! -x "$built" ]; then
         complain "cargo built something, but no program was found at '$built'"
