@@ -70,6 +70,30 @@ impl fmt::Display for Decline {
     }
 }
 
+/// What a sender would like done with what is there already.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Wish {
+    /// Whether what differs is to be replaced.
+    pub update: bool,
+    /// Whether content is to be compared where size and time are the same, too.
+    pub checksum: bool,
+}
+
+/// What becomes of what comes where something else has its name. Each is stricter than those
+/// before it. Variants are appended, never reordered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize)]
+pub enum OnConflict {
+    /// It takes the place of what is there.
+    Replace,
+    /// It is stored beside that.
+    #[default]
+    Beside,
+    /// It is left out, and that is no failure.
+    Skip,
+    /// It fails.
+    Fail,
+}
+
 /// Why an entry was not stored. Variants are appended, never reordered.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
@@ -150,9 +174,23 @@ pub enum Outcome {
     Have(Option<RelPath>),
     /// It was not stored.
     Failed(Why),
+    /// It was stored, in the place of another version, which is no more.
+    Replaced,
+    /// It was left out, because something else has its name and the receiver's user wants that
+    /// left alone.
+    Kept,
 }
 
-/// How a session ended, in numbers. Every entry counts once, in one of the first three.
+impl Outcome {
+    /// Whether it ended as expected, so that it is worth a word only to those who want to hear of
+    /// every entry.
+    #[must_use]
+    pub fn is_plain(&self) -> bool {
+        matches!(self, Self::Stored(None) | Self::Have(None) | Self::Replaced)
+    }
+}
+
+/// How a session ended, in numbers. Every entry counts once: as stored, had, failed or kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Summary {
     /// Files and links that were stored, and folders that were made.
@@ -173,6 +211,10 @@ pub struct Summary {
     pub have_bytes: u64,
     /// Files that were stored under another name because theirs was taken.
     pub renamed: u64,
+    /// Of the stored ones, how many took the place of another version.
+    pub replaced: u64,
+    /// Entries that were left out, because what has their name stays.
+    pub kept: u64,
 }
 
 impl Summary {
@@ -194,6 +236,8 @@ impl Summary {
         self.have_files += other.have_files;
         self.have_bytes += other.have_bytes;
         self.renamed += other.renamed;
+        self.replaced += other.replaced;
+        self.kept += other.kept;
         self
     }
 }

@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use crate::error::Error;
-use crate::outcome::{Outcome, Role, Summary};
+use crate::outcome::{OnConflict, Outcome, Role, Summary, Wish};
 use crate::prompt::Caller;
 use crate::relpath::RelPath;
 
@@ -113,6 +113,10 @@ pub enum Event<'a> {
         role: Role,
         /// The other side.
         peer: &'a Peer,
+        /// What the sender would like done with what is there.
+        wish: Wish,
+        /// What becomes of entries whose name something else has.
+        conflict: OnConflict,
         /// Its counters, to poll.
         counters: &'a Arc<Counters>,
     },

@@ -10,7 +10,7 @@ use std::time::Duration;
 use clap::{Args, ValueEnum};
 use xfer::digest::Algorithm;
 use xfer::engine::{Address, Cancel, SendOptions};
-use xfer::outcome::Role;
+use xfer::outcome::{Role, Wish};
 use xfer::progress::Progress;
 use xfer::secure::Known;
 use xfer::wire::limits::MAX_LANES;
@@ -24,6 +24,7 @@ const EXAMPLES: &str = "\
 Examples:
   xfer send file.iso 192.168.0.90:9090    a file
   xfer send photos notes.txt desktop      to port 9090 of a host
+  xfer send --update photos desktop       replaces what has changed since
   xfer send --open big.img 192.168.0.90   to a receiver that takes from anyone
   xfer send *.log --to [fe80::1%eth0]     with the receiver apart from the files
 
@@ -45,6 +46,16 @@ pub(crate) struct Send {
     /// Send to whoever receives with --open; for networks that you trust
     #[arg(long)]
     open: bool,
+
+    /// Replace files that the receiver has in another version: same size and time counts as the
+    /// same, anything else is replaced, newer or not. The old version stands until the new one is
+    /// whole, and only what differs travels
+    #[arg(long)]
+    update: bool,
+
+    /// With --update: compare content where size and time are the same, too
+    #[arg(long, requires = "update")]
+    checksum: bool,
 
     /// What the content is verified with [default: sha256 where both processors have
     /// instructions for it, else blake3]
@@ -90,6 +101,10 @@ impl Send {
                 Hash::Sha256 => Algorithm::Sha256,
                 Hash::Blake3 => Algorithm::Blake3,
             }),
+            wish: Wish {
+                update: self.update,
+                checksum: self.checksum,
+            },
             lanes: self.lanes.unwrap_or(default.lanes),
             retry: self
                 .retry

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::digest::Algorithm;
+use crate::outcome::{OnConflict, Wish};
 use crate::secure::{Fingerprint, Identity, Peers};
 
 /// The port that receivers listen on, unless told otherwise.
@@ -66,6 +67,8 @@ pub struct SendOptions {
     pub lanes: u16,
     /// How long to keep trying after a connection is lost.
     pub retry: Duration,
+    /// What is to be done with what is there already.
+    pub wish: Wish,
 }
 
 impl Default for SendOptions {
@@ -78,6 +81,7 @@ impl Default for SendOptions {
             algorithm: None,
             lanes: default_lanes(),
             retry: DEFAULT_RETRY,
+            wish: Wish::default(),
         }
     }
 }
@@ -99,6 +103,9 @@ pub struct ReceiveOptions {
     pub ask: bool,
     /// Whether to store links that lead out of the receive directory.
     pub links_outside: bool,
+    /// The most that any sender may do where something else has the name of what comes; where
+    /// none is given, replace it if it is trusted.
+    pub on_conflict: Option<OnConflict>,
     /// Whether to bring everything to disk before a session counts as done.
     pub sync: bool,
     /// How many sessions there may be at once.
@@ -119,6 +126,7 @@ impl Default for ReceiveOptions {
             open: false,
             ask: false,
             links_outside: false,
+            on_conflict: None,
             sync: true,
             max_sessions: DEFAULT_MAX_SESSIONS,
             lanes: crate::wire::limits::MAX_LANES,

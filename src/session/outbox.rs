@@ -318,6 +318,7 @@ fn outcome_bytes(outcome: &Outcome) -> usize {
             path.as_ref().map_or(0, |path| path.as_bytes().len())
         }
         Outcome::Failed(why) => why.variable_bytes(),
+        Outcome::Replaced | Outcome::Kept => 0,
     }
 }
 

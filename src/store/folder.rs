@@ -9,7 +9,7 @@ use std::io;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use cap_std::fs::Dir;
+use cap_std::fs::{Dir, File};
 use rustix::fs::{AtFlags, FileType, OFlags, Stat, Timestamps};
 use rustix::io::Errno;
 
@@ -237,6 +237,33 @@ fn unlock_open(dir: &Dir) -> io::Result<Option<u32>> {
     }
     rustix::fs::fchmod(dir, (bits | OWNER_ALL).into())?;
     Ok(Some(bits))
+}
+
+/// Gives the file `name` the permissions that its sender has, if it has others.
+pub(super) fn set_mode(folder: &Folder, name: &[u8], mode: Mode) -> io::Result<()> {
+    folder.with(|dir| {
+        let Some(found) = stat(dir, name)? else {
+            return Ok(());
+        };
+        let bits = found.st_mode & 0o7777;
+        let wanted = (bits & !SENDERS_BITS) | (mode.bits() & SENDERS_BITS);
+        if file_type(&found) != FileType::RegularFile || bits == wanted {
+            return Ok(());
+        }
+        let file = open_file(dir, name)?;
+        Ok(rustix::fs::fchmod(&file, wanted.into())?)
+    })
+}
+
+/// Opens the file `name` in `dir` for reading, never through a link, and without waiting for
+/// anybody: what was a file when it was looked at may be a fifo now.
+pub(super) fn open_file(dir: &Dir, name: &[u8]) -> io::Result<File> {
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let fd = rustix::fs::openat(dir, name, flags, rustix::fs::Mode::empty())?;
+    if file_type(&rustix::fs::fstat(&fd)?) != FileType::RegularFile {
+        return Err(io::Error::other("it is no file any more"));
+    }
+    Ok(File::from_std(fd.into()))
 }
 
 /// Gives a folder its mode and time. Bits that the folder inherits here, such as setgid, stay.

@@ -6,6 +6,7 @@
 
 mod folder;
 mod incoming;
+mod link;
 mod mark;
 mod name;
 mod partial;
@@ -22,21 +23,21 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
 use cap_std::fs::Dir;
-use rustix::fs::{AtFlags, FileType};
+use rustix::fs::AtFlags;
 use rustix::io::Errno;
 
 use crate::digest::sha256;
-use crate::entry::{Mode, Target, Time};
+use crate::entry::{Mode, Time};
 use crate::error::{Error, Result};
-use crate::outcome::{Outcome, Why};
+use crate::outcome::{OnConflict, Outcome, Why};
 use crate::relpath::{RelPath, STATE_DIR};
 
 pub use folder::Folder;
-pub use incoming::{HeldFile, Incoming};
+pub use incoming::{HeldFile, HeldIn, Incoming};
 
 use mark::{Mark, Suspects};
 use plan::{Plan, Rules, plan};
-use why::{in_the_way, why};
+use why::why;
 
 /// How often the state directory is made anew when another session removes it, empty, at that
 /// moment.
@@ -66,6 +67,11 @@ pub struct Access {
     /// Whether it may learn what files that are there contain, and set the time and mode of
     /// folders that were there.
     pub existing: bool,
+    /// What becomes of what it sends where something else has the name. To replace takes
+    /// `existing`.
+    pub conflict: OnConflict,
+    /// Whether content is compared where size and time are the same.
+    pub checksum: bool,
     /// Whether its links may lead out of the receive directory.
     pub links_outside: bool,
 }
@@ -75,8 +81,7 @@ pub struct Access {
 pub struct StoreSession {
     store: Arc<Store>,
     owner: [u8; 32],
-    existing: bool,
-    links_outside: bool,
+    access: Access,
     /// A handle of its own to sync through, where it is to: the system tells each handle once
     /// of data that could not be written.
     sync: Option<Dir>,
@@ -90,8 +95,8 @@ pub struct StoreSession {
 /// Where a file is to go.
 #[derive(Debug)]
 pub enum Planned {
-    /// It is there; under this path, where that is not its own.
-    Have(Option<RelPath>),
+    /// It does not come: it is there, or is to be left out.
+    Settled(Outcome),
     /// It is to come.
     Incoming(Incoming),
 }
@@ -144,8 +149,7 @@ impl Store {
         Ok(Arc::new(StoreSession {
             store: self.clone(),
             owner: access.owner,
-            existing: access.existing,
-            links_outside: access.links_outside,
+            access,
             sync: match sync {
                 true => Some(folder::open_dir(&self.dir, b".")?),
                 false => None,
@@ -225,6 +229,12 @@ fn make_dir(dir: &Dir, name: &str) -> io::Result<Dir> {
 }
 
 impl StoreSession {
+    /// What becomes of entries whose name something else has.
+    #[must_use]
+    pub fn conflict(&self) -> OnConflict {
+        self.access.conflict
+    }
+
     /// The receive directory as a folder.
     pub fn root(&self) -> io::Result<Arc<Folder>> {
         Ok(Folder::root(self.store.dir.try_clone()?, self.held.clone()))
@@ -232,7 +242,9 @@ impl StoreSession {
 
     fn rules(&self) -> Rules<'_> {
         Rules {
-            may_compare: self.existing,
+            may_compare: self.access.existing,
+            checksum: self.access.checksum,
+            conflict: self.access.conflict,
             suspects: &self.suspects,
             owner: &self.owner,
         }
@@ -263,12 +275,12 @@ impl StoreSession {
         path: &RelPath,
     ) -> std::result::Result<Arc<Folder>, Why> {
         self.mark().map_err(|e| why(&e))?;
-        parent.enter(path, self.existing)
+        parent.enter(path, self.access.existing)
     }
 
     /// Sets what a folder gets when all that goes into it is there, if this sender may.
     pub fn finish_folder(&self, folder: &Folder, mode: Mode, mtime: Time) {
-        if folder.is_fresh() || self.existing {
+        if folder.is_fresh() || self.access.existing {
             folder.finish_with(mode, mtime);
         }
     }
@@ -287,71 +299,22 @@ impl StoreSession {
         } else {
             plan(folder, path.file_name(), size, mtime, self.rules())?
         };
-        if let Plan::Have(name) = plan {
+        let settled = match &plan {
+            Plan::Have(name) => {
+                if self.access.conflict == OnConflict::Replace {
+                    folder::set_mode(folder, name, mode).map_err(|e| why(&e))?;
+                }
+                let other = (name != path.file_name()).then(|| path.with_file_name(name).ok());
+                Some(Outcome::Have(other.flatten()))
+            }
+            Plan::Keep => Some(Outcome::Kept),
+            _ => None,
+        };
+        if let Some(outcome) = settled {
             incoming::drop_needless(self, folder, path);
-            let other = (name != path.file_name()).then(|| path.with_file_name(&name).ok());
-            return Ok(Planned::Have(other.flatten()));
+            return Ok(Planned::Settled(outcome));
         }
         Incoming::new(self, folder, path, size, mtime, mode, plan).map(Planned::Incoming)
-    }
-
-    /// Stores a symbolic link, beside what has its name if that is something else. One that leads
-    /// outside would make others who read here believe that what it leads to was received.
-    pub fn link(
-        &self,
-        folder: &Arc<Folder>,
-        path: &RelPath,
-        target: &Target,
-        mtime: Time,
-    ) -> std::result::Result<Outcome, Why> {
-        if !self.links_outside && !target.stays_below(path) {
-            return Err(Why::Outside);
-        }
-        self.mark().map_err(|e| why(&e))?;
-        for n in 1..=plan::MAX_BESIDE {
-            let name = name::nth_name(path.file_name(), n);
-            let other = || (n > 1).then(|| path.with_file_name(&name).ok()).flatten();
-            let made =
-                folder.with(
-                    |dir| match rustix::fs::symlinkat(target.as_path(), dir, &name[..]) {
-                        Ok(()) => {
-                            let times = folder::timestamps(mtime);
-                            let flags = AtFlags::SYMLINK_NOFOLLOW;
-                            rustix::fs::utimensat(dir, &name[..], &times, flags)?;
-                            Ok(Some(Outcome::Stored(other())))
-                        }
-                        Err(Errno::EXIST) => {
-                            let same = self.is_same_link(dir, &name, target, mtime)?;
-                            Ok(same.then(|| Outcome::Have(other())))
-                        }
-                        Err(e) => Err(e.into()),
-                    },
-                );
-            if let Some(outcome) = made.map_err(|e| why(&e))? {
-                return Ok(outcome);
-            }
-        }
-        Err(in_the_way(None))
-    }
-
-    /// Whether the link that is to have `name` is there. Whoever may not learn what is there hears
-    /// what its size and time say, as of a file, and not whether it guessed where it leads.
-    fn is_same_link(
-        &self,
-        dir: &Dir,
-        name: &[u8],
-        target: &Target,
-        mtime: Time,
-    ) -> io::Result<bool> {
-        if self.existing {
-            return Ok(rustix::fs::readlinkat(dir, name, Vec::new())
-                .is_ok_and(|there| there.as_bytes() == target.as_bytes()));
-        }
-        Ok(folder::stat(dir, name)?.is_some_and(|found| {
-            folder::file_type(&found) == FileType::Symlink
-                && usize::try_from(found.st_size) == Ok(target.as_bytes().len())
-                && plan::same_time(&found, mtime)
-        }))
     }
 
     /// Folders whose time or mode could not be set since this was last asked.

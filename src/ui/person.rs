@@ -254,7 +254,7 @@ fn offered(proposal: &Proposal) -> Vec<String> {
         }
         Some(free) => format!(", where {} are free", words::bytes(free)),
     };
-    vec![
+    let mut lines = vec![
         format!(
             "{name} ({}) would like to send {files}, {}: '{}'{more}",
             addr.ip(),
@@ -262,7 +262,12 @@ fn offered(proposal: &Proposal) -> Vec<String> {
             proposal.first,
         ),
         format!("    into {}{free}", proposal.dir.display()),
-    ]
+    ];
+    if proposal.wish.update {
+        let text = "    in the place of what is there in another version, where that is allowed";
+        lines.push(text.to_owned());
+    }
+    lines
 }
 
 /// Whether somebody sees a question and can answer it.

@@ -13,7 +13,7 @@ use xfer::progress::{Event, Trust};
 use self::Line::{Talk, Trouble};
 use super::Settings;
 use super::safe::safe;
-use super::summary;
+use super::summary::{self, Terms};
 use super::tally::{Tally, reason};
 use super::words;
 
@@ -51,6 +51,7 @@ pub(crate) struct Report {
 struct Session {
     role: Role,
     peer: String,
+    terms: Terms,
     began: Instant,
     tally: Tally,
     told_hint: bool,
@@ -115,6 +116,8 @@ impl Report {
                 session,
                 role,
                 peer,
+                wish,
+                conflict,
                 ..
             } => {
                 self.retried = None;
@@ -122,6 +125,11 @@ impl Report {
                 let state = Session {
                     role: *role,
                     peer: peer.name.clone(),
+                    terms: Terms {
+                        wish: *wish,
+                        conflict: *conflict,
+                        trust: peer.trust,
+                    },
                     began: if *role == Role::Sender { began } else { now },
                     tally: Tally::default(),
                     told_hint: false,
@@ -170,7 +178,9 @@ impl Report {
                 if let Some(state) = self.sessions.remove(session) {
                     lines.extend(state.tally.untold().map(Trouble));
                     let time = now.saturating_duration_since(state.began);
-                    let told = summary::lines(state.role, &state.peer, summary, &state.tally, time);
+                    let (role, terms) = (state.role, &state.terms);
+                    let told =
+                        summary::lines(role, &state.peer, terms, summary, &state.tally, time);
                     lines.extend(told.into_iter().map(Line::Result));
                 }
             }
@@ -255,6 +265,10 @@ impl Report {
                 }
             }
             Outcome::Stored(None) if verbose => lines.push(Talk(format!("Stored: {shown}"))),
+            Outcome::Replaced if verbose => lines.push(Talk(format!("Replaced: {shown}"))),
+            Outcome::Kept if verbose || self.settings.plain => {
+                lines.push(Talk(format!("Left out: {shown}: something has its name")));
+            }
             Outcome::Have(Some(at)) if verbose => {
                 let at = safe(at.as_path());
                 lines.push(Talk(format!("There already: {shown} as {at}")));
@@ -285,7 +299,7 @@ mod tests {
     use std::net::SocketAddr;
     use std::sync::Arc;
     use std::time::Duration;
-    use xfer::outcome::Summary;
+    use xfer::outcome::{OnConflict, Summary, Wish};
     use xfer::progress::{Counters, Peer};
     use xfer::relpath::RelPath;
 
@@ -334,6 +348,8 @@ mod tests {
                 session: 1,
                 role,
                 peer: &peer,
+                wish: Wish::default(),
+                conflict: OnConflict::Beside,
                 counters: &Arc::new(Counters::default()),
             })
         }

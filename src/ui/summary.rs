@@ -4,17 +4,34 @@
 
 use std::time::Duration;
 
-use xfer::outcome::{Role, Summary};
+use xfer::outcome::{OnConflict, Role, Summary, Wish};
+use xfer::progress::Trust;
 
 use super::safe::safe;
 use super::tally::Tally;
 use super::words::{bytes, count, duration, plural, rate_over};
+
+/// What the two sides agreed on before they began.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Terms {
+    pub(crate) wish: Wish,
+    pub(crate) conflict: OnConflict,
+    pub(crate) trust: Trust,
+}
+
+impl Terms {
+    /// Whether the receiver replaces less than the sender would like.
+    fn is_stricter(&self) -> bool {
+        self.wish.update && self.conflict != OnConflict::Replace
+    }
+}
 
 /// What is said of a session that ended in order: a line, and one for each thing that is worth
 /// a word.
 pub(crate) fn lines(
     role: Role,
     peer: &str,
+    terms: &Terms,
     summary: &Summary,
     tally: &Tally,
     time: Duration,
@@ -35,15 +52,38 @@ pub(crate) fn lines(
         summary.held_bytes,
         format!("{held} were there from before and did not travel again"),
     );
-    let renamed = plural(
-        summary.renamed,
-        "is stored under another name, because its own is taken",
-        "are stored under another name, because theirs are taken",
+    let replaced = plural(summary.replaced, "took", "took");
+    add(
+        summary.replaced,
+        format!("{replaced} the place of another version"),
     );
+    let here = match role {
+        Role::Sender => "that receiver",
+        Role::Receiver => "this receiver",
+    };
+    let renamed = if terms.is_stricter() {
+        let beside = plural(summary.renamed, "is stored beside", "are stored beside");
+        format!("{beside} what has that name, because {here} does not replace")
+    } else {
+        plural(
+            summary.renamed,
+            "is stored under another name, because its own is taken",
+            "are stored under another name, because theirs are taken",
+        )
+    };
     add(
         summary.renamed,
         format!("{renamed}{}", names(summary.renamed, tally)),
     );
+    let kept = plural(summary.kept, "was", "were");
+    add(
+        summary.kept,
+        format!("{kept} left out, because {here} leaves what is there alone"),
+    );
+    if terms.wish.checksum && terms.is_stricter() && terms.trust != Trust::SameUser {
+        let text = format!("contents were not compared: {here} tells nothing of its files");
+        add(1, text);
+    }
     add(summary.failed, format!("{} failed", count(summary.failed)));
     lines
 }
@@ -103,6 +143,11 @@ mod tests {
         lines(
             role,
             "desktop",
+            &Terms {
+                wish: Wish::default(),
+                conflict: OnConflict::Beside,
+                trust: Trust::Paired,
+            },
             &summary,
             &tally,
             Duration::from_millis(12_300),

@@ -12,7 +12,7 @@ use super::limits::{MAX_HELD, MAX_LIST, MAX_VERIFIED};
 use super::preamble::PREAMBLE_BYTES;
 use crate::digest::{Algorithm, Digest};
 use crate::entry::{Entry, EntryId, FileSize, Mode, Time, bounded_list};
-use crate::outcome::{Decline, Outcome, Role, Summary, Why};
+use crate::outcome::{Decline, OnConflict, Outcome, Role, Summary, Why, Wish};
 use crate::text::Text;
 
 /// The length of a [`Share`], in bytes.
@@ -192,6 +192,8 @@ pub struct Offer {
     pub chunk_size: u32,
     /// How many lanes it would like.
     pub lanes: u16,
+    /// What is to be done with what is there already.
+    pub wish: Wish,
     /// What is in it, for a receiver that asks its user.
     pub contents: Option<Contents>,
 }
@@ -218,6 +220,8 @@ pub struct Accept {
     pub secret: LaneSecret,
     /// How many entries may be announced that have no outcome yet.
     pub window: u32,
+    /// What becomes of entries whose name something else has.
+    pub conflict: OnConflict,
 }
 
 /// Entries, in strictly ascending order of paths over the whole session.

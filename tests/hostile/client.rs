@@ -115,6 +115,7 @@ pub fn offer() -> Message {
         algorithm: Algorithm::Sha256,
         chunk_size: CHUNK_SIZE,
         lanes: 4,
+        wish: xfer::outcome::Wish::default(),
         contents: None,
     })
 }

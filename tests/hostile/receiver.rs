@@ -27,6 +27,7 @@ fn honest_accept() -> Accept {
         lanes: 1,
         secret: LaneSecret([7; 32]),
         window: 1000,
+        conflict: xfer::outcome::OnConflict::Beside,
     }
 }
 

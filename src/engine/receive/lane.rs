@@ -5,7 +5,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use crate::digest::{CHUNK_SIZE, chunk_digest, hole_digest};
+use crate::digest::{CHUNK_SIZE, chunk_count, chunk_digest, hole_digest};
 use crate::error::Result;
 use crate::outcome::{Outcome, Why};
 use crate::secure::Channel;
@@ -13,7 +13,7 @@ use crate::session::SILENCE;
 use crate::wire::{ChunkHeader, Encoding, Frame, Message, read_frame};
 
 use super::session::Receiving;
-use super::slot::{Claim, Finished, Slot};
+use super::slot::{Claim, Finished, HeldChunkIs, Slot};
 
 /// A chunk of zeros.
 pub(super) static ZEROS: [u8; CHUNK_SIZE as usize] = [0; CHUNK_SIZE as usize];
@@ -73,7 +73,7 @@ impl Receiving {
                 let zeros = ZEROS.get(..chunk.length as usize).unwrap_or_default();
                 (zeros, hole_digest(algorithm, size, chunk.index, zeros))
             }
-            Encoding::Held => return self.done_chunk(&slot, claim, chunk, true),
+            Encoding::Held => return self.held_chunk(&slot, claim, chunk),
         };
         if digest != chunk.digest {
             slot.give_up(claim);
@@ -88,7 +88,7 @@ impl Receiving {
             claim.incoming.write(chunk.index, data)
         };
         match written {
-            Ok(()) => self.done_chunk(&slot, claim, chunk, false),
+            Ok(()) => self.done_chunk(&slot, claim, chunk),
             Err(why) => {
                 slot.give_up(claim);
                 self.fail_slot(&slot, why);
@@ -97,15 +97,25 @@ impl Receiving {
         }
     }
 
-    fn done_chunk(
-        &self,
-        slot: &Arc<Slot>,
-        claim: Claim,
-        chunk: &ChunkHeader,
-        held: bool,
-    ) -> Result<()> {
-        self.count_verified(chunk.length.into(), held);
-        let finished = slot.done_chunk(claim, chunk.digest, held);
+    /// Takes a chunk that is here already, copied to where it is to be where that is known to be
+    /// needed.
+    fn held_chunk(&self, slot: &Arc<Slot>, claim: Claim, chunk: &ChunkHeader) -> Result<()> {
+        if claim.held == Some(HeldChunkIs::ToCopy) {
+            let (algorithm, mut buffer) = (self.algorithm, Vec::new());
+            let incoming = &claim.incoming;
+            let copied = incoming.copy_held(algorithm, chunk.index, chunk.digest, &mut buffer);
+            if let Err(why) = copied {
+                slot.give_up(claim);
+                self.fail_slot(slot, why);
+                return Ok(());
+            }
+        }
+        self.done_chunk(slot, claim, chunk)
+    }
+
+    fn done_chunk(&self, slot: &Arc<Slot>, claim: Claim, chunk: &ChunkHeader) -> Result<()> {
+        self.count_verified(chunk.length.into(), claim.held.is_some());
+        let finished = slot.done_chunk(claim, chunk.digest);
         if let Some(finished) = finished.map_err(|what| self.broken(what))? {
             self.finish_slot(slot, finished);
         }
@@ -122,7 +132,7 @@ impl Receiving {
     ) -> Result<()> {
         let incoming = claim.incoming.clone();
         self.count_verified(chunk.length.into(), false);
-        let finished = slot.done_chunk(claim, chunk.digest, false);
+        let finished = slot.done_chunk(claim, chunk.digest);
         if finished.map_err(|what| self.broken(what))?.is_some() {
             let stored = incoming.store_whole(data);
             // Its folder is finished before the outcome can be the last that is waited for.
@@ -150,16 +160,14 @@ impl Receiving {
             incoming.discard();
             return Err(Why::Damaged);
         }
-        if !keep.is_empty() {
-            let held = incoming.open_held(|| true)?;
-            let all = crate::digest::chunk_count(incoming.size()) == keep.len() as u64;
-            if all && held.size == incoming.size() {
-                return incoming.keep_existing();
-            }
-            let mut buffer = Vec::new();
-            for (index, digest) in keep {
-                incoming.copy_held(&held, self.algorithm, index, digest, &mut buffer)?;
-            }
+        if chunk_count(incoming.size()) == keep.len() as u64
+            && let Some(outcome) = incoming.keep_existing()?
+        {
+            return Ok(outcome);
+        }
+        let mut buffer = Vec::new();
+        for (index, digest) in keep {
+            incoming.copy_held(self.algorithm, index, digest, &mut buffer)?;
         }
         incoming.commit()
     }

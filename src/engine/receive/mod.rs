@@ -4,6 +4,7 @@
 //! Must not let one connection hold up another: each has its own thread, and fails alone.
 
 mod door;
+mod grant;
 mod hold;
 mod lane;
 mod listener;
@@ -30,7 +31,7 @@ use crate::session::{
     Desk, FIRST_WORDS, LetIn, Link, Opening, Ours, PING_INTERVAL, hear_offer, let_in, opening, say,
     say_last, turn_away,
 };
-use crate::store::{Access, Store};
+use crate::store::Store;
 use crate::text::Text;
 use crate::wire::{Accept, Hello, Join, LaneSecret, Message, Offer, limits};
 
@@ -240,11 +241,7 @@ impl Shared {
             return turn_away(&mut channel, &peer.caller(), Decline::Busy);
         };
         guest.let_in();
-        let access = Access {
-            owner: channel.fingerprint.0,
-            links_outside: self.options.links_outside,
-            existing: peer.trust == Trust::SameUser,
-        };
+        let access = grant::access(channel.fingerprint, peer.trust, offer.wish, &self.options);
         let store = match self.store.session(access, self.options.sync) {
             Ok(store) => store,
             Err(e) => {
@@ -324,6 +321,7 @@ impl Shared {
             bytes: contents.bytes,
             first: contents.first.to_string(),
             named: contents.named,
+            wish: offer.wish,
             dir: self.store.path().to_path_buf(),
             free: self.store.free(),
         };
@@ -372,6 +370,7 @@ impl Shared {
                 .options
                 .window
                 .clamp(*limits::WINDOW.start(), *limits::WINDOW.end()),
+            conflict: store.conflict(),
         };
         let counters = Arc::new(Counters::default());
         channel.carry(counters.clone());
@@ -395,6 +394,8 @@ impl Shared {
             session: number,
             role: Role::Receiver,
             peer,
+            wish: offer.wish,
+            conflict: accept.conflict,
             counters: &session.counters,
         });
         // Between the last look at the flag and its place among the sessions it was in nobody's

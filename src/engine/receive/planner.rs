@@ -123,8 +123,8 @@ impl Receiving {
                     Ok(Planned::Incoming(incoming)) => {
                         self.want(&Arc::new(Slot::new(id, self.algorithm, incoming)));
                     }
-                    Ok(Planned::Have(other)) => {
-                        self.entry_outcome(id, &path, Some(size), Outcome::Have(other));
+                    Ok(Planned::Settled(outcome)) => {
+                        self.entry_outcome(id, &path, Some(size), outcome);
                     }
                     Err(why) => self.entry_outcome(id, &path, Some(size), Outcome::Failed(why)),
                 }

@@ -514,6 +514,14 @@ impl Receiving {
                 tally.held_bytes += ended.held_bytes;
                 tally.renamed += u64::from(other.is_some());
             }
+            Outcome::Replaced => {
+                tally.stored += 1;
+                tally.files += u64::from(ended.is_file);
+                tally.bytes += ended.size;
+                tally.held_bytes += ended.held_bytes;
+                tally.replaced += 1;
+            }
+            Outcome::Kept => tally.kept += 1,
             Outcome::Have(_) => {
                 tally.have += 1;
                 tally.have_files += u64::from(ended.is_file);
@@ -523,12 +531,11 @@ impl Receiving {
         }
         drop(tally);
         let left = ended.size.saturating_sub(ended.verified);
-        let kept = matches!(outcome, Outcome::Have(_));
+        let kept = matches!(outcome, Outcome::Have(_) | Outcome::Kept);
         self.count_verified(left, kept);
         Counters::add(&self.counters.entries_done, 1);
         self.outcomes.fetch_add(1, Ordering::AcqRel);
-        let plain = matches!(outcome, Outcome::Stored(None) | Outcome::Have(None));
-        if !plain || self.progress.wants_every_entry() {
+        if !outcome.is_plain() || self.progress.wants_every_entry() {
             self.progress.event(&Event::Entry {
                 session: self.session,
                 path: path.as_path(),

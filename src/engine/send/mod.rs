@@ -138,6 +138,7 @@ fn all_sessions(before: &Summary, last: Summary) -> Summary {
     all.bytes += before.bytes;
     all.held_bytes = last.held_bytes;
     all.renamed += before.renamed;
+    all.replaced += before.replaced;
     all.have = last.have.saturating_sub(before.stored);
     all.have_files = last.have_files.saturating_sub(before.files);
     all.have_bytes = last.have_bytes.saturating_sub(before.bytes);
@@ -191,6 +192,7 @@ impl Sender<'_> {
             algorithm: self.options.algorithm.unwrap_or(suiting),
             chunk_size: CHUNK_SIZE,
             lanes: self.options.lanes,
+            wish: self.options.wish,
             contents,
         })?;
         tally.began = true;
@@ -224,6 +226,8 @@ impl Sender<'_> {
             session,
             role: crate::outcome::Role::Sender,
             peer,
+            wish: offer.wish,
+            conflict: accept.conflict,
             counters: &counters,
         });
         let result = sending.run(channel, addr, &accept, &self.dialer.tls);
@@ -459,7 +463,7 @@ impl Sending<'_> {
         let unannounced = self.unannounced.load(Ordering::Acquire);
         let all = entries + unannounced;
         let failed = unannounced + self.stored().failed;
-        let counted = [summary.stored, summary.have, summary.failed];
+        let counted = [summary.stored, summary.have, summary.failed, summary.kept];
         let counted = counted.iter().try_fold(0u64, |sum, &n| sum.checked_add(n));
         let adds_up = counted == Some(all) && summary.failed >= failed;
         if self.end_said.load(Ordering::Acquire) && adds_up {
@@ -576,7 +580,13 @@ impl Sending<'_> {
                 stored.bytes += size;
                 stored.renamed += u64::from(other.is_some());
             }
-            Outcome::Have(_) => Counters::add(&self.counters.bytes_kept, more),
+            Outcome::Replaced => {
+                stored.stored += 1;
+                stored.files += u64::from(item.is_file);
+                stored.bytes += size;
+                stored.replaced += 1;
+            }
+            Outcome::Have(_) | Outcome::Kept => Counters::add(&self.counters.bytes_kept, more),
             Outcome::Failed(_) => stored.failed += 1,
         }
         drop(stored);
@@ -589,8 +599,7 @@ impl Sending<'_> {
                 entry,
             });
         }
-        let plain = matches!(outcome, Outcome::Stored(None) | Outcome::Have(None));
-        if !plain || self.progress.wants_every_entry() {
+        if !outcome.is_plain() || self.progress.wants_every_entry() {
             self.progress.event(&Event::Entry {
                 session: self.session,
                 path: item.path.as_path(),
