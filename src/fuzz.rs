@@ -201,6 +201,8 @@ pub fn partials(scratch: &Path, bytes: &[u8]) {
         existing,
         conflict: OnConflict::Beside,
         checksum: false,
+        mirror: false,
+        dry_run: false,
         links_outside: false,
     };
     let store = Store::open(&dir).unwrap();

@@ -43,6 +43,8 @@ pub enum Decline {
     Refused,
     /// Its user is to be asked about each offer, and nobody is there.
     Unattended,
+    /// It removes nothing, and the sender would like it to.
+    NoMirror,
 }
 
 impl fmt::Display for Decline {
@@ -66,6 +68,7 @@ impl fmt::Display for Decline {
             Self::Unattended => {
                 f.write_str("it asks its user about each offer, and nobody is there")
             }
+            Self::NoMirror => f.write_str("it does not let this sender remove anything"),
         }
     }
 }
@@ -77,6 +80,11 @@ pub struct Wish {
     pub update: bool,
     /// Whether content is to be compared where size and time are the same, too.
     pub checksum: bool,
+    /// Whether what the sender does not have is to be removed, in folders that it sends. To wish
+    /// that is to wish `update`, too.
+    pub mirror: bool,
+    /// Whether nothing is to be done: the sender wants to know what would be.
+    pub dry_run: bool,
 }
 
 /// What becomes of what comes where something else has its name. Each is stricter than those
@@ -215,6 +223,10 @@ pub struct Summary {
     pub replaced: u64,
     /// Entries that were left out, because what has their name stays.
     pub kept: u64,
+    /// What was removed because the sender does not have it; not among the entries.
+    pub removed: u64,
+    /// Of a dry run: how many bytes are free at the receiver, where that is known.
+    pub free: Option<u64>,
 }
 
 impl Summary {
@@ -238,6 +250,7 @@ impl Summary {
         self.renamed += other.renamed;
         self.replaced += other.replaced;
         self.kept += other.kept;
+        self.removed += other.removed;
         self
     }
 }

@@ -149,6 +149,13 @@ pub enum Event<'a> {
         /// How.
         outcome: &'a Outcome,
     },
+    /// Something was removed, because the sender does not have it; or would be, in a dry run.
+    Removed {
+        /// The session.
+        session: u64,
+        /// Its name.
+        path: &'a RelPath,
+    },
     /// The connection is lost, and the sender will try again.
     Retrying {
         /// The session that ended.

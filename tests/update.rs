@@ -336,3 +336,198 @@ fn survives_kills(args: &[&str], recv_args: &[&str]) {
 fn a_kill_leaves_the_old_or_the_new() {
     survives_kills(&["--update"], &[]);
 }
+
+#[test]
+fn a_mirror_that_is_killed_removes_nothing_that_stays() {
+    survives_kills(&["--mirror"], &["--allow-mirror"]);
+}
+
+#[test]
+fn a_mirror_has_no_more_than_its_source() {
+    let scene = Scene::new(&["--allow-mirror"]);
+    scene.change();
+    fs::remove_file(scene.tree().join("sub/5")).unwrap();
+    let outside = scene.sandbox.folder("outside");
+    fs::write(outside.join("file"), "not to be touched").unwrap();
+    let copy = scene.copy();
+    make_file(copy.join("surplus"), 1, 10);
+    make_file(copy.join("more/deep/er/file"), 1, 10);
+    set_mode(copy.join("more/deep"), 0o500);
+    symlink(&outside, copy.join("sub/out")).unwrap();
+    symlink(&outside, copy.join("more/out")).unwrap();
+    make_fifo(copy.join("sub/fifo"));
+    // What is beside the folder that is sent is nobody's business; what the store keeps neither.
+    let beside = scene.sandbox.dst().join("beside");
+    fs::write(&beside, "stays").unwrap();
+    let partial = |folder: &str| {
+        copy.join(folder)
+            .join(format!(".xfer-{}.partial", "0".repeat(32)))
+    };
+    fs::create_dir(copy.join("kept")).unwrap();
+    for folder in ["sub", "kept"] {
+        fs::write(partial(folder), "of somebody").unwrap();
+    }
+    fs::write(copy.join("kept/file"), "to be removed").unwrap();
+    let sent = scene.send(&["--mirror"]);
+    sent.assert_code(0).assert_says("10 were removed");
+    assert_eq!(content(outside.join("file")), b"not to be touched");
+    assert_eq!(content(&beside), b"stays");
+    for folder in ["sub", "kept"] {
+        assert_eq!(content(partial(folder)), b"of somebody");
+        fs::remove_file(partial(folder)).unwrap();
+    }
+    // The folders have the times that they had before these were removed here.
+    fs::remove_dir(copy.join("kept")).unwrap();
+    fs::remove_file(&beside).unwrap();
+    scene.send(&["--mirror"]).assert_code(0);
+    scene.is_same();
+}
+
+#[test]
+fn a_mirror_is_declined_where_it_is_not_allowed() {
+    let sandbox = Sandbox::new();
+    make_file(sandbox.src().join("tree/file"), 1, 10);
+    make_file(sandbox.dst().join("tree/surplus"), 1, 10);
+    let before = Tree::read(sandbox.dst());
+    let tree = sandbox.src().join("tree").display().to_string();
+    for (args, who) in [
+        (&[][..], "me"),
+        (&["--allow-mirror", "--on-conflict", "beside"], "me"),
+        (&["--allow-mirror", "--open"], "stranger"),
+    ] {
+        let recv = sandbox.recv_with(args);
+        let mut command = vec!["--mirror"];
+        command.extend((who == "stranger").then_some("--open"));
+        let target = recv.target();
+        for dry in [&["--dry-run"][..], &[]] {
+            let command = [&command, dry, &[tree.as_str(), target.as_str()]].concat();
+            let sent = sandbox.user(who).send(&command);
+            sent.assert_code(4).assert_says("--allow-mirror");
+        }
+        recv.interrupt().assert_says("--allow-mirror");
+        assert_eq!(Tree::read(sandbox.dst()), before);
+    }
+}
+
+#[test]
+fn a_mirror_removes_nothing_where_something_is_missing() {
+    let scene = Scene::new(&["--allow-mirror"]);
+    let surplus = ["surplus", "sub/surplus", "whole/surplus"];
+    make_file(scene.tree().join("whole/file"), 1, 10);
+    let set_out = || {
+        for name in surplus {
+            make_file(scene.copy().join(name), 1, 10);
+        }
+    };
+    // A folder of which something cannot be sent, and those around it, keep what they have.
+    set_out();
+    make_fifo(scene.tree().join("sub/fifo"));
+    scene
+        .send(&["--mirror"])
+        .assert_code(3)
+        .assert_says("1 was removed");
+    let there = surplus.map(|name| scene.copy().join(name).exists());
+    assert_eq!(there, [true, true, false]);
+    // Where something could not be stored, all do: it may be what was moved there.
+    set_out();
+    fs::remove_file(scene.tree().join("sub/fifo")).unwrap();
+    fs::remove_file(scene.copy().join("sub/2")).unwrap();
+    make_file(scene.copy().join("sub/2/inside"), 1, 10);
+    let sent = scene.send(&["--mirror"]);
+    sent.assert_code(3).assert_says("nothing was removed");
+    assert!(surplus.iter().all(|name| scene.copy().join(name).exists()));
+    fs::remove_dir_all(scene.copy().join("sub/2")).unwrap();
+    scene.send(&["--mirror"]).assert_code(0);
+    scene.is_same();
+}
+
+#[test]
+fn a_receiver_that_is_killed_while_it_removes() {
+    let sandbox = Sandbox::new();
+    let (tree, copy) = (sandbox.src().join("tree"), sandbox.dst().join("tree"));
+    make_file(tree.join("stays/file"), 1, 2 * CHUNK);
+    for n in 0..20_000 {
+        let folder = copy.join(format!("goes/{}", n % 100));
+        if n < 100 {
+            fs::create_dir_all(&folder).unwrap();
+        }
+        fs::write(folder.join(n.to_string()), "").unwrap();
+    }
+    let recv = sandbox.recv_with(&["--allow-mirror", "-v"]);
+    let args = ["--mirror", "--retry", "0", tree.to_str().unwrap()];
+    let sender = sandbox
+        .me()
+        .spawn_send(&[&args[..], &[&recv.target()]].concat());
+    recv.process().wait_for_text("Removed: ");
+    recv.kill();
+    sender.wait();
+    assert_eq!(
+        content(copy.join("stays/file")),
+        content(tree.join("stays/file"))
+    );
+    let recv = sandbox.recv_with(&["--allow-mirror"]);
+    sandbox
+        .me()
+        .send(&[&args[..], &[&recv.target()]].concat())
+        .assert_code(0);
+    assert_same_tree(sandbox.src(), sandbox.dst());
+    no_leftovers(sandbox.dst());
+}
+
+/// What lines that begin with one of these words are about, sorted.
+fn told(output: &Output, words: &[&str]) -> Vec<String> {
+    let text = output.text();
+    let about = |line: &str| {
+        let rest = words.iter().find_map(|word| line.strip_prefix(word))?;
+        Some(rest.trim().split(": ").next()?.to_owned())
+    };
+    let mut all: Vec<_> = text.lines().filter_map(about).collect();
+    all.sort();
+    all
+}
+
+#[test]
+fn a_dry_run_says_what_a_real_one_does() {
+    let scene = Scene::new(&["--allow-mirror", "-v"]);
+    scene.change();
+    make_file(scene.tree().join("new/folder/file"), 5, 2 * CHUNK);
+    symlink("folder", scene.tree().join("new/link")).unwrap();
+    symlink("/etc", scene.tree().join("out")).unwrap();
+    set_mtime(scene.tree().join("sub/7"), THEN, 0);
+    make_file(scene.copy().join("surplus/deep/file"), 1, 10);
+    fs::remove_file(scene.tree().join("sub/9")).unwrap();
+    let all = |args: &[&str]| {
+        let before = Tree::read(scene.sandbox.dst());
+        let dry = scene.send(&[args, &["--dry-run", "-v"]].concat());
+        dry.assert_says("Nothing was done").assert_says("it fits");
+        assert_eq!(Tree::read(scene.sandbox.dst()), before);
+        assert!(!scene.sandbox.dst().join(".xfer").exists());
+        let real = scene.send(&[args, &["-v"]].concat());
+        assert_eq!(dry.code, real.code);
+        for (planned, done) in [
+            ("new ", "Stored:"),
+            ("changed ", "Replaced:"),
+            ("same ", "There already:"),
+            ("beside ", "Stored beside:"),
+            ("refused ", "Failed:"),
+            ("removed ", "Removed:"),
+        ] {
+            let (planned, done) = (told(&dry, &[planned]), told(&real, &[done]));
+            assert_eq!(planned, done, "{dry}\n{real}");
+        }
+        dry
+    };
+    // One link leads outside, and so fails: nothing would be removed, and nothing is.
+    let dry = all(&["--mirror"]);
+    dry.assert_code(3).assert_says("leads out");
+    assert_eq!(told(&dry, &["removed "]), Vec::<String>::new());
+    assert_eq!(told(&dry, &["changed "]).len(), 6);
+    fs::remove_file(scene.tree().join("out")).unwrap();
+    make_file(scene.tree().join("sub/1"), 98, 6000);
+    let dry = all(&["--mirror"]);
+    let removed = ["sub/9", "surplus", "surplus/deep", "surplus/deep/file"];
+    let removed = removed.map(|name| format!("tree/{name}"));
+    assert_eq!(told(&dry, &["removed "]), removed);
+    dry.assert_says("6.00 kB at most");
+    scene.is_same();
+}

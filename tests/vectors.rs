@@ -212,6 +212,7 @@ fn declines() -> Vec<(&'static str, Decline)> {
         ("declined-name-taken", Decline::NameTaken),
         ("declined-refused", Decline::Refused),
         ("declined-unattended", Decline::Unattended),
+        ("declined-no-mirror", Decline::NoMirror),
     ]
 }
 
@@ -284,6 +285,8 @@ fn messages() -> Vec<(&'static str, Message)> {
                 wish: Wish {
                     update: true,
                     checksum: true,
+                    mirror: true,
+                    dry_run: true,
                 },
                 contents: Some(Contents {
                     files: 3,
@@ -419,7 +422,13 @@ fn messages() -> Vec<(&'static str, Message)> {
                 renamed: 8,
                 replaced: 10,
                 kept: 11,
+                removed: 12,
+                free: Some(13),
             }),
+        ),
+        (
+            "removed",
+            Message::Removed(Removed(vec![path(b"a/b"), path(b"a")])),
         ),
         ("lane-end", Message::LaneEnd(())),
     ];

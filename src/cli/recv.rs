@@ -57,6 +57,11 @@ pub(crate) struct Recv {
     #[arg(long, value_name = "WHAT", value_enum)]
     on_conflict: Option<Conflict>,
 
+    /// Let senders remove what they do not have (xfer send --mirror), in folders that they send.
+    /// Not those that were let in with --open
+    #[arg(long)]
+    allow_mirror: bool,
+
     /// Store links that lead out of the folder, too; without this they are refused
     #[arg(long)]
     allow_links_outside: bool,
@@ -109,6 +114,7 @@ impl Recv {
             open: self.open,
             ask: self.ask,
             on_conflict: self.on_conflict.map(OnConflict::from),
+            mirror: self.allow_mirror,
             links_outside: self.allow_links_outside,
             sync: !self.no_sync,
             max_sessions: self.max_sessions.map_or(default.max_sessions, usize::from),

@@ -53,8 +53,19 @@ pub(crate) struct Send {
     #[arg(long)]
     update: bool,
 
-    /// With --update: compare content where size and time are the same, too
-    #[arg(long, requires = "update")]
+    /// As --update, and remove what is not here: in folders that are sent and could be read, when
+    /// everything else is stored and nothing failed. Takes `xfer recv --allow-mirror`; without it,
+    /// the receiver declines before anything travels
+    #[arg(long)]
+    mirror: bool,
+
+    /// Only say what would be done; nothing is made, changed or removed. Sizes and times decide:
+    /// where content would be compared, it counts as another one
+    #[arg(short = 'n', long, conflicts_with = "checksum")]
+    dry_run: bool,
+
+    /// With --update or --mirror: compare content where size and time are the same, too
+    #[arg(long)]
     checksum: bool,
 
     /// What the content is verified with [default: sha256 where both processors have
@@ -86,6 +97,9 @@ enum Hash {
 
 impl Send {
     fn into_options(mut self, peers: &[Known]) -> Result<SendOptions, Wrong> {
+        if self.checksum && !self.update && !self.mirror {
+            return Err(Wrong("--checksum needs --update or --mirror".to_owned()));
+        }
         let to = match self.to.take() {
             Some(text) => address(&text, peers)
                 .map_err(|why| Wrong(format!("--to '{}': {why}", safe(&text))))?,
@@ -102,8 +116,10 @@ impl Send {
                 Hash::Blake3 => Algorithm::Blake3,
             }),
             wish: Wish {
-                update: self.update,
+                update: self.update || self.mirror,
                 checksum: self.checksum,
+                mirror: self.mirror,
+                dry_run: self.dry_run,
             },
             lanes: self.lanes.unwrap_or(default.lanes),
             retry: self

@@ -106,6 +106,8 @@ pub struct ReceiveOptions {
     /// The most that any sender may do where something else has the name of what comes; where
     /// none is given, replace it if it is trusted.
     pub on_conflict: Option<OnConflict>,
+    /// Whether senders that may replace may also have removed what they do not have.
+    pub mirror: bool,
     /// Whether to bring everything to disk before a session counts as done.
     pub sync: bool,
     /// How many sessions there may be at once.
@@ -127,6 +129,7 @@ impl Default for ReceiveOptions {
             ask: false,
             links_outside: false,
             on_conflict: None,
+            mirror: false,
             sync: true,
             max_sessions: DEFAULT_MAX_SESSIONS,
             lanes: crate::wire::limits::MAX_LANES,

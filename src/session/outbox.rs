@@ -308,6 +308,13 @@ fn split_outcomes(outcomes: Vec<EntryOutcome>) -> Vec<Vec<EntryOutcome>> {
 fn message_bytes(message: &Message) -> usize {
     match message {
         Message::Held(held) => ELEMENT_BYTES + held.digests.len() * size_of::<Option<Digest>>(),
+        Message::Removed(list) => {
+            let bytes = list
+                .0
+                .iter()
+                .map(|path| size_of_val(path) + path.as_bytes().len());
+            ELEMENT_BYTES + bytes.sum::<usize>()
+        }
         _ => ELEMENT_BYTES,
     }
 }

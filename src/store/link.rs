@@ -41,6 +41,9 @@ impl StoreSession {
         if !self.access.links_outside && !target.stays_below(path) {
             return Err(Why::Outside);
         }
+        if self.access.dry_run {
+            return self.preview_link(folder, path, target, mtime);
+        }
         self.mark().map_err(|e| why(&e))?;
         for n in 1..=plan::MAX_BESIDE {
             let name = nth_name(path.file_name(), n);
@@ -82,7 +85,7 @@ impl StoreSession {
 
     /// Whether the link that is to have `name` is there. Whoever may not learn what is there hears
     /// what its size and time say, as of a file, and not whether it guessed where it leads.
-    fn is_same_link(
+    pub(super) fn is_same_link(
         &self,
         dir: &Dir,
         name: &[u8],

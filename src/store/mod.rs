@@ -8,9 +8,11 @@ mod folder;
 mod incoming;
 mod link;
 mod mark;
+mod mirror;
 mod name;
 mod partial;
 mod plan;
+mod preview;
 mod publish;
 mod space;
 mod why;
@@ -34,6 +36,7 @@ use crate::relpath::{RelPath, STATE_DIR};
 
 pub use folder::Folder;
 pub use incoming::{HeldFile, HeldIn, Incoming};
+pub use mirror::Removal;
 
 use mark::{Mark, Suspects};
 use plan::{Plan, Rules, plan};
@@ -51,6 +54,8 @@ pub struct Store {
     whole: publish::Whole,
     /// Signals that a partial was let go of.
     released: (Mutex<()>, Condvar),
+    /// The folders that sessions are in.
+    busy: Arc<mirror::Busy>,
 }
 
 impl fmt::Debug for Store {
@@ -72,6 +77,10 @@ pub struct Access {
     pub conflict: OnConflict,
     /// Whether content is compared where size and time are the same.
     pub checksum: bool,
+    /// Whether what it does not have is removed, in folders that it sends.
+    pub mirror: bool,
+    /// Whether nothing is to be made, changed or removed.
+    pub dry_run: bool,
     /// Whether its links may lead out of the receive directory.
     pub links_outside: bool,
 }
@@ -88,6 +97,7 @@ pub struct StoreSession {
     suspects: Suspects,
     mark: Mutex<Option<Mark>>,
     held: Arc<folder::Held>,
+    mirror: Option<mirror::Mirror>,
     /// The partials that there were when it began, of any sender.
     partials: HashSet<String>,
 }
@@ -118,6 +128,7 @@ impl Store {
             space: space::Space::default(),
             whole: publish::Whole::new(),
             released: (Mutex::new(()), Condvar::new()),
+            busy: Arc::default(),
         });
         store
             .with_state(partial::PARTIALS, |records| {
@@ -142,6 +153,7 @@ impl Store {
 
     /// Begins what one sender stores. With `sync`, [`StoreSession::finish`] brings it to disk.
     pub fn session(self: &Arc<Self>, access: Access, sync: bool) -> io::Result<Arc<StoreSession>> {
+        let sync = sync && !access.dry_run;
         let suspects = match self.existing_state(mark::MARKS)? {
             Some(marks) => mark::review(&marks, sync.then_some(|| sync_all(&self.dir)))?,
             None => Suspects::default(),
@@ -150,13 +162,15 @@ impl Store {
             store: self.clone(),
             owner: access.owner,
             access,
+            // A dry run leaves nothing to sync.
             sync: match sync {
                 true => Some(folder::open_dir(&self.dir, b".")?),
                 false => None,
             },
             suspects,
             mark: Mutex::new(None),
-            held: Arc::default(),
+            held: Arc::new(folder::Held::new(self.busy.clone())),
+            mirror: access.mirror.then(mirror::Mirror::default),
             partials: match self.existing_state(partial::PARTIALS)? {
                 Some(records) => partial::all(&records)?,
                 None => HashSet::new(),
@@ -274,12 +288,34 @@ impl StoreSession {
         parent: &Arc<Folder>,
         path: &RelPath,
     ) -> std::result::Result<Arc<Folder>, Why> {
-        self.mark().map_err(|e| why(&e))?;
-        parent.enter(path, self.access.existing)
+        let folder = if self.access.dry_run {
+            parent.look_into(path)?
+        } else {
+            self.mark().map_err(|e| why(&e))?;
+            parent.enter(path, self.access.existing)?
+        };
+        if let Some(mirror) = self.mirror.as_ref().filter(|_| !folder.is_fresh()) {
+            mirror.list(&folder)?;
+        }
+        Ok(folder)
     }
 
-    /// Sets what a folder gets when all that goes into it is there, if this sender may.
-    pub fn finish_folder(&self, folder: &Folder, mode: Mode, mtime: Time) {
+    /// Takes note that the sender has something, whatever becomes of it.
+    pub fn announced(&self, folder: &Folder, path: &RelPath) {
+        if let Some(mirror) = &self.mirror {
+            mirror.announced(folder, path.file_name());
+        }
+    }
+
+    /// Takes note that nothing more comes of a folder, `complete` or not, and sets what it gets
+    /// when all that goes into it is there, if this sender may.
+    pub fn finish_folder(&self, folder: &Arc<Folder>, complete: bool, mode: Mode, mtime: Time) {
+        if let Some(mirror) = &self.mirror {
+            mirror.ended(folder, complete);
+        }
+        if self.access.dry_run {
+            return;
+        }
         if folder.is_fresh() || self.access.existing {
             folder.finish_with(mode, mtime);
         }
@@ -299,6 +335,10 @@ impl StoreSession {
         } else {
             plan(folder, path.file_name(), size, mtime, self.rules())?
         };
+        if self.access.dry_run {
+            let outcome = self.preview_file(folder, path, &plan)?;
+            return Ok(Planned::Settled(outcome));
+        }
         let settled = match &plan {
             Plan::Have(name) => {
                 if self.access.conflict == OnConflict::Replace {

@@ -267,6 +267,10 @@ fn offered(proposal: &Proposal) -> Vec<String> {
         let text = "    in the place of what is there in another version, where that is allowed";
         lines.push(text.to_owned());
     }
+    if proposal.wish.mirror {
+        let text = "    and removes there what it does not have, in folders that it sends";
+        lines.push(text.to_owned());
+    }
     lines
 }
 

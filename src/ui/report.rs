@@ -17,6 +17,11 @@ use super::summary::{self, Terms};
 use super::tally::{Tally, reason};
 use super::words;
 
+/// The most lines of a plan that are shown without being asked for all.
+const MAX_PLANNED: u64 = 100;
+/// The word for what is there already.
+const HAVE: &str = "same";
+
 /// The most refused connections that are told: a stranger could go on for ever.
 const MAX_REFUSALS: usize = 20;
 
@@ -54,6 +59,8 @@ struct Session {
     terms: Terms,
     began: Instant,
     tally: Tally,
+    /// How many lines of a plan there were.
+    plan_lines: u64,
     told_hint: bool,
 }
 
@@ -132,6 +139,7 @@ impl Report {
                     },
                     began: if *role == Role::Sender { began } else { now },
                     tally: Tally::default(),
+                    plan_lines: 0,
                     told_hint: false,
                 };
                 self.sessions.insert(*session, state);
@@ -160,6 +168,18 @@ impl Report {
                 path,
                 outcome,
             } => self.entry(*session, path, outcome, &mut lines),
+            Event::Removed { session, path } => {
+                let verbose = self.settings.verbose;
+                if let Some(state) = self.sessions.get_mut(session) {
+                    let shown = safe(path.as_path());
+                    if state.terms.wish.dry_run {
+                        let text = ("removed", shown.to_string());
+                        lines.extend(state.planned(verbose, &text));
+                    } else if verbose {
+                        lines.push(Talk(format!("Removed: {shown}")));
+                    }
+                }
+            }
             Event::Retrying {
                 session,
                 error,
@@ -236,6 +256,10 @@ impl Report {
         };
         let verbose = self.settings.verbose;
         let shown = safe(path);
+        if state.terms.wish.dry_run {
+            lines.extend(state.planned(verbose, &planned(path, outcome)));
+            return;
+        }
         match outcome {
             Outcome::Failed(why) => {
                 if !state.tally.failure(why) && !verbose {
@@ -278,6 +302,35 @@ impl Report {
             }
             _ => {}
         }
+    }
+}
+
+impl Session {
+    /// A line of a plan, and what is said instead of those that are too many.
+    fn planned(&mut self, verbose: bool, (kind, text): &(&str, String)) -> Option<Line> {
+        if self.role == Role::Receiver || (*kind == HAVE && !verbose) {
+            return None;
+        }
+        self.plan_lines += 1;
+        let line = |text| Some(Line::Result(text));
+        match self.plan_lines {
+            n if verbose || n <= MAX_PLANNED => line(format!("{kind:<9} {text}")),
+            n if n == MAX_PLANNED + 1 => line("… and more, which -v shows".to_owned()),
+            _ => None,
+        }
+    }
+}
+
+/// What would become of an entry: a word, and the rest of the line.
+fn planned(path: &Path, outcome: &Outcome) -> (&'static str, String) {
+    let shown = safe(path);
+    match outcome {
+        Outcome::Stored(None) => ("new", shown.to_string()),
+        Outcome::Stored(Some(other)) => ("beside", format!("{shown} as {}", safe(other.as_path()))),
+        Outcome::Replaced => ("changed", shown.to_string()),
+        Outcome::Kept => ("left out", format!("{shown}: something has its name")),
+        Outcome::Failed(why) => ("refused", format!("{shown}: {}", reason(why))),
+        _ => (HAVE, shown.to_string()),
     }
 }
 

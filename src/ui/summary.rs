@@ -36,6 +36,9 @@ pub(crate) fn lines(
     tally: &Tally,
     time: Duration,
 ) -> Vec<String> {
+    if terms.wish.dry_run {
+        return plan_lines(role, peer, summary);
+    }
     let mut lines = vec![headline(role, peer, summary, time)];
     let mut add = |n: u64, text: String| {
         if n > 0 {
@@ -75,6 +78,15 @@ pub(crate) fn lines(
         summary.renamed,
         format!("{renamed}{}", names(summary.renamed, tally)),
     );
+    let removed = plural(summary.removed, "was removed", "were removed");
+    add(
+        summary.removed,
+        format!("{removed}, because the sender does not have them"),
+    );
+    if terms.wish.mirror && summary.failed > 0 && summary.removed == 0 {
+        let text = "nothing was removed, because not everything could be stored";
+        add(1, text.to_owned());
+    }
     let kept = plural(summary.kept, "was", "were");
     add(
         summary.kept,
@@ -85,6 +97,41 @@ pub(crate) fn lines(
         add(1, text);
     }
     add(summary.failed, format!("{} failed", count(summary.failed)));
+    lines
+}
+
+/// What is said of a dry run: what would be done, and whether there is space for it.
+fn plan_lines(role: Role, peer: &str, s: &Summary) -> Vec<String> {
+    if role == Role::Receiver {
+        let text = format!("{peer} has asked what sending would do. Nothing was done.");
+        return vec![text];
+    }
+    let files = plural(s.files, "file", "files");
+    let mut lines = vec![format!(
+        "Would send {files} ({} at most) to {peer}. Nothing was done.",
+        bytes(s.bytes)
+    )];
+    let new = s.stored.saturating_sub(s.replaced + s.renamed);
+    for (n, what) in [
+        (new, "new"),
+        (s.replaced, "changed"),
+        (s.renamed, "stored beside what has that name"),
+        (s.removed, "removed"),
+        (s.kept, "left out, because something has that name"),
+        (s.have, "there already"),
+        (s.failed, "refused"),
+    ] {
+        if n > 0 {
+            lines.push(format!("  {} {what}", count(n)));
+        }
+    }
+    if let Some(free) = s.free.filter(|_| s.bytes > 0) {
+        let fits = match s.bytes <= free {
+            true => "it fits",
+            false => "it does not fit",
+        };
+        lines.push(format!("  {fits}: {} are free there", bytes(free)));
+    }
     lines
 }
 

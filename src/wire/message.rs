@@ -13,6 +13,7 @@ use super::preamble::PREAMBLE_BYTES;
 use crate::digest::{Algorithm, Digest};
 use crate::entry::{Entry, EntryId, FileSize, Mode, Time, bounded_list};
 use crate::outcome::{Decline, OnConflict, Outcome, Role, Summary, Why, Wish};
+use crate::relpath::RelPath;
 use crate::text::Text;
 
 /// The length of a [`Share`], in bytes.
@@ -121,6 +122,8 @@ messages! {
     0x33 Verified(Verified),
     /// How the session ended. The last message.
     0x34 Summary(Summary),
+    /// What the receiver removes, because the sender does not have it.
+    0x35 Removed(Removed),
     /// A lane has no more chunks. The last message of a lane.
     0x41 LaneEnd(()),
 }
@@ -338,6 +341,10 @@ pub struct EntryOutcome {
     /// How.
     pub outcome: Outcome,
 }
+
+/// Files, links and folders that are removed, or would be in a dry run.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Removed(#[serde(deserialize_with = "bounded_list::<_, _, MAX_LIST>")] pub Vec<RelPath>);
 
 /// How far the receiver is.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]

@@ -199,6 +199,8 @@ fn what_a_receiver_says_is_shown_and_does_nothing() {
                 renamed: u64::MAX,
                 replaced: u64::MAX,
                 kept: 0,
+                removed: u64::MAX,
+                free: Some(u64::MAX),
             }));
         }
         control.close();

@@ -2,7 +2,7 @@
 //!
 //! Must not touch anything: the store does what it is told may be done.
 
-use crate::outcome::{OnConflict, Wish};
+use crate::outcome::{Decline, OnConflict, Wish};
 use crate::progress::Trust;
 use crate::secure::Fingerprint;
 use crate::store::Access;
@@ -15,32 +15,43 @@ pub(super) fn access(
     trust: Trust,
     wish: Wish,
     options: &ReceiveOptions,
-) -> Access {
+) -> Result<Access, Decline> {
     let allowed = options.on_conflict.unwrap_or(OnConflict::Replace);
     // Whoever may be anybody replaces nothing, whatever is allowed otherwise.
     let allowed = match trust {
         Trust::SameUser | Trust::Paired => allowed,
         Trust::Open => allowed.max(OnConflict::Beside),
     };
-    let wanted = match wish.update {
+    let wanted = match wish.update || wish.mirror {
         true => OnConflict::Replace,
         false => OnConflict::Beside,
     };
     let conflict = allowed.max(wanted);
     // What a file contains is told to those who may read it anyway, or may replace it.
     let existing = trust == Trust::SameUser || conflict == OnConflict::Replace;
-    Access {
+    // Said at once, and not after everything has travelled. Beside each other, the old and the new
+    // would make no mirror.
+    if wish.mirror && !(options.mirror && conflict == OnConflict::Replace) {
+        return Err(Decline::NoMirror);
+    }
+    Ok(Access {
         owner: owner.0,
         existing,
         conflict,
         checksum: wish.checksum && existing,
+        mirror: wish.mirror,
+        dry_run: wish.dry_run,
         links_outside: options.links_outside,
-    }
+    })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn may_replace(conflict: OnConflict) -> bool {
+        conflict == OnConflict::Replace
+    }
 
     #[test]
     fn the_stricter_side_wins_and_anybody_replaces_nothing() {
@@ -60,16 +71,28 @@ mod tests {
             let wish = Wish {
                 update,
                 checksum: true,
+                ..Wish::default()
             };
-            let options = ReceiveOptions {
+            let mut options = ReceiveOptions {
                 on_conflict: allowed,
                 ..ReceiveOptions::default()
             };
-            let access = access(Fingerprint([1; 32]), trust, wish, &options);
+            let decide = |wish, options: &_| access(Fingerprint([1; 32]), trust, wish, options);
+            let access = decide(wish, &options).unwrap();
             assert_eq!(access.conflict, conflict, "{trust:?} {allowed:?}");
             let may_compare = trust == Trust::SameUser || conflict == Replace;
             assert_eq!(access.existing, may_compare);
             assert_eq!(access.checksum, may_compare);
+            let mirror = Wish {
+                mirror: true,
+                ..wish
+            };
+            assert_eq!(decide(mirror, &options), Err(Decline::NoMirror));
+            options.mirror = true;
+            assert_eq!(
+                decide(mirror, &options).is_ok(),
+                update && may_replace(conflict)
+            );
         }
     }
 }

@@ -235,13 +235,17 @@ impl Shared {
             let what = Text::new(format!("chunks of {} bytes", offer.chunk_size));
             return turn_away(&mut channel, &peer.caller(), Decline::Unsupported(what));
         }
+        let wish = offer.wish;
+        let access = match grant::access(channel.fingerprint, peer.trust, wish, &self.options) {
+            Ok(access) => access,
+            Err(decline) => return turn_away(&mut channel, &peer.caller(), decline),
+        };
         let Some(running) = Running::new(self, &channel, &mut offer) else {
             // It may be this sender's last session that is in its own way.
             (self.end_dead_twins(channel.fingerprint))();
             return turn_away(&mut channel, &peer.caller(), Decline::Busy);
         };
         guest.let_in();
-        let access = grant::access(channel.fingerprint, peer.trust, offer.wish, &self.options);
         let store = match self.store.session(access, self.options.sync) {
             Ok(store) => store,
             Err(e) => {

@@ -21,7 +21,9 @@ use crate::secure::{Channel, Fingerprint, Reader};
 use crate::session::{LAST_WORDS, Link, SILENCE, SenderRules, Stop};
 use crate::store::StoreSession;
 use crate::text::Text;
-use crate::wire::{EntryOutcome, FileVerified, Frame, Message, Verified, limits, read_frame};
+use crate::wire::{
+    DirEnd, EntryOutcome, FileVerified, Frame, Message, Verified, limits, read_frame,
+};
 
 use super::super::spawn;
 use super::planner::Task;
@@ -416,7 +418,7 @@ impl Receiving {
                 counters.scanned.store(scanned.complete, Ordering::Release);
                 return Ok(());
             }
-            Message::DirEnd(_) => Task::DirEnd,
+            Message::DirEnd(DirEnd { complete, .. }) => Task::DirEnd { complete },
             Message::Done(done) => Task::Done(done),
             Message::Skipped(skipped) => Task::Skipped(skipped),
             Message::Changed(changed) => Task::Changed(changed),
@@ -560,6 +562,15 @@ impl Receiving {
             path: path.as_path(),
             outcome: &Outcome::Failed(why),
         });
+    }
+
+    /// Whether any entry has failed.
+    pub(super) fn has_failed(&self) -> bool {
+        self.tally().failed > 0
+    }
+
+    pub(super) fn count_removed(&self, removed: u64) {
+        self.tally().removed += removed;
     }
 
     fn tally(&self) -> MutexGuard<'_, Summary> {

@@ -23,7 +23,7 @@ use crate::digest::{Algorithm, CHUNK_SIZE, chunk_count};
 use crate::entry::{Entry, EntryId, Kind};
 use crate::error::{Error, Result};
 use crate::manifest::Roots;
-use crate::outcome::{Decline, Outcome, Summary};
+use crate::outcome::{Decline, Outcome, Summary, Wish};
 use crate::progress::{Counters, Event, Progress};
 use crate::prompt::Prompt;
 use crate::relpath::RelPath;
@@ -95,7 +95,9 @@ pub fn send(
             lost = None;
             wait = BACKOFF.0;
         }
-        before = before.plus(&tally.summary);
+        if !options.wish.dry_run {
+            before = before.plus(&tally.summary);
+        }
         // Only what worked once is tried again: a wrong address is said at once.
         worked |= tally.began;
         let again = error.is_lost_connection() || is_unreachable(&error);
@@ -200,6 +202,7 @@ impl Sender<'_> {
             session,
             link: Arc::new(Link::new(channel.peer, channel.closer.clone())),
             algorithm: offer.algorithm,
+            wish: offer.wish,
             roots: &self.roots,
             progress: self.progress,
             counters: &counters,
@@ -259,6 +262,7 @@ struct Sending<'a> {
     session: u64,
     link: Arc<Link>,
     algorithm: Algorithm,
+    wish: Wish,
     roots: &'a Roots,
     progress: &'a Arc<dyn Progress>,
     counters: &'a SharedCounters,
@@ -443,6 +447,12 @@ impl Sending<'_> {
             Message::Held(held) => self.held(held)?,
             Message::Outcomes(outcomes) => self.outcomes(outcomes.0)?,
             Message::Verified(verified) => self.verified(&verified),
+            Message::Removed(removed) if self.wish.mirror => {
+                for path in &removed.0 {
+                    let session = self.session;
+                    self.progress.event(&Event::Removed { session, path });
+                }
+            }
             Message::Ping(()) => {}
             Message::Summary(summary) => return self.summary(summary).map(Some),
             Message::Abort(why) => {
@@ -478,6 +488,9 @@ impl Sending<'_> {
     }
 
     fn want(&self, want: Want) -> Result<()> {
+        if self.wish.dry_run {
+            return Err(self.broken("a want in a dry run"));
+        }
         let mut items = self.items();
         let item = items
             .get_mut(&want.entry)
@@ -599,7 +612,8 @@ impl Sending<'_> {
                 entry,
             });
         }
-        if !outcome.is_plain() || self.progress.wants_every_entry() {
+        let every = self.wish.dry_run || self.progress.wants_every_entry();
+        if !outcome.is_plain() || every {
             self.progress.event(&Event::Entry {
                 session: self.session,
                 path: item.path.as_path(),
