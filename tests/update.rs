@@ -326,8 +326,9 @@ fn survives_kills(args: &[&str], recv_args: &[&str]) {
         // What was held when it was killed is held still.
         let (up, most) = (proxy.passed().0, 4 * CHUNK + 400_100 + 13_000 + TALK);
         assert!(up < most, "killed at {point}: {up} of {most} bytes");
+        let now = contents(&scene.copy());
         for (name, content) in &new {
-            assert_eq!(contents(&scene.copy()).get(name), Some(content), "{name}");
+            assert_eq!(now.get(name), Some(content), "{name}");
         }
     }
 }

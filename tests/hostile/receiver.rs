@@ -253,6 +253,8 @@ fn a_receiver_has_messages_of_its_own() {
             entries: 4,
             unannounced: 0,
         }),
+        // That was not asked for.
+        Message::Removed(Removed::default()),
         Message::LaneEnd(()),
         Message::Declined(xfer::outcome::Decline::Busy),
     ];
