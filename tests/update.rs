@@ -532,3 +532,41 @@ fn a_dry_run_says_what_a_real_one_does() {
     dry.assert_says("6.00 kB at most");
     scene.is_same();
 }
+
+#[test]
+fn a_mirror_leaves_alone_what_another_session_writes() {
+    let sandbox = Sandbox::new();
+    let recv = sandbox.recv_with(&["--allow-mirror"]);
+    let copy = sandbox.dst().join("tree");
+    make_file(copy.join("big"), 1, 10);
+    make_file(copy.join("old/file"), 2, 10);
+    let (mine, theirs) = (sandbox.path("mine/tree"), sandbox.path("theirs/tree"));
+    make_file(mine.join("file"), 3, 10);
+    make_file(theirs.join("big"), 4, 20 * CHUNK);
+    make_file(theirs.join("new/big"), 5, 20 * CHUNK);
+    let send = |args: &[&str], tree: &Path, target: &str| {
+        let args = [args, &[tree.to_str().unwrap(), target]].concat();
+        sandbox.me().spawn_send(&args)
+    };
+    let proxy = Proxy::new(recv.addr());
+    proxy.hold_at(10 * CHUNK);
+    let sender = send(&["--update"], &theirs, &proxy.target());
+    proxy.wait_for_up(10 * CHUNK);
+    // Its files are wanted once all of them have been planned, and their folders made.
+    assert!(copy.join("new").exists());
+    let sent = send(&["--mirror"], &mine, &recv.target()).wait();
+    sent.assert_code(0).assert_says("2 were removed");
+    assert!(!copy.join("old").exists());
+    assert_eq!(content(copy.join("big")), bytes(1, 10));
+    proxy.release();
+    sender.wait().assert_code(0);
+    for name in ["big", "new/big"] {
+        assert_eq!(digest_of(&copy.join(name)), digest_of(&theirs.join(name)));
+    }
+    // From then on it is as anything else.
+    send(&["--mirror"], &mine, &recv.target())
+        .wait()
+        .assert_code(0);
+    assert_same_tree(sandbox.path("mine"), sandbox.dst());
+    no_leftovers(sandbox.dst());
+}

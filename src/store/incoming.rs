@@ -147,6 +147,7 @@ impl Incoming {
             id = partial_id(&session.owner, path);
             // In a new folder too: it may be that of an earlier attempt.
             allocated = partial::allocated(folder, &id).map_err(|e| why(&e))?;
+            session.store.busy.begin(path);
         } else {
             drop_needless(session, folder, path);
         }
@@ -512,6 +513,9 @@ impl Drop for Incoming {
     fn drop(&mut self) {
         self.give_back_space();
         let store = &self.session.store;
+        if self.size > u64::from(CHUNK_SIZE) {
+            store.busy.end(&self.path);
+        }
         if let Some(partial) = self.partial.take() {
             drop(partial);
             store.released.1.notify_all();

@@ -5,7 +5,7 @@
 //! Nothing is removed before everything is stored: until then it is only noted.
 
 use std::collections::{HashMap, HashSet};
-use std::hash::{BuildHasher, RandomState};
+use std::hash::{BuildHasher, Hash, RandomState};
 use std::io;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -40,9 +40,22 @@ pub(super) struct Mirror {
     surplus: Mutex<Vec<(Arc<Folder>, Names)>>,
 }
 
-/// The folders that sessions have entered, and how many have each.
+/// The folders that sessions have entered, and the larger files that they are to receive, and
+/// how many sessions have each.
 #[derive(Debug, Default)]
-pub(super) struct Busy(Mutex<HashMap<Identity, usize>>);
+pub(super) struct Busy {
+    folders: Counted<Identity>,
+    files: Counted<RelPath>,
+}
+
+#[derive(Debug)]
+struct Counted<T>(Mutex<HashMap<T, usize>>);
+
+impl<T> Default for Counted<T> {
+    fn default() -> Self {
+        Self(Mutex::default())
+    }
+}
 
 /// What makes a folder the same one, whatever it is called.
 pub(super) type Identity = (u64, u64);
@@ -61,27 +74,45 @@ pub(super) fn identity(stat: &Stat) -> Identity {
     (stat.st_dev as u64, stat.st_ino as u64)
 }
 
-impl Busy {
-    fn lock(&self) -> MutexGuard<'_, HashMap<Identity, usize>> {
+impl<T: Eq + Hash> Counted<T> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<T, usize>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(super) fn enter(&self, folder: Identity) {
-        *self.lock().entry(folder).or_default() += 1;
+    fn add(&self, key: T) {
+        *self.lock().entry(key).or_default() += 1;
     }
 
-    pub(super) fn leave(&self, folder: Identity) {
+    fn remove(&self, key: &T) {
         let mut all = self.lock();
-        if let Some(count) = all.get_mut(&folder) {
+        if let Some(count) = all.get_mut(key) {
             *count -= 1;
             if *count == 0 {
-                all.remove(&folder);
+                all.remove(key);
             }
         }
     }
 
-    fn has(&self, folder: Identity) -> bool {
-        self.lock().contains_key(&folder)
+    fn has(&self, key: &T) -> bool {
+        self.lock().contains_key(key)
+    }
+}
+
+impl Busy {
+    pub(super) fn enter(&self, folder: Identity) {
+        self.folders.add(folder);
+    }
+
+    pub(super) fn leave(&self, folder: Identity) {
+        self.folders.remove(&folder);
+    }
+
+    pub(super) fn begin(&self, file: &RelPath) {
+        self.files.add(file.clone());
+    }
+
+    pub(super) fn end(&self, file: &RelPath) {
+        self.files.remove(file);
     }
 }
 
@@ -208,7 +239,7 @@ impl StoreSession {
 struct Remover<'a, G, T> {
     session: &'a StoreSession,
     dry: bool,
-    /// What other sessions are receiving at the moment.
+    /// What other processes are receiving at the moment.
     received: HashSet<RelPath>,
     give_up: G,
     tell: T,
@@ -247,7 +278,9 @@ impl<G: Fn() -> bool, T: FnMut(RelPath)> Remover<'_, G, T> {
         path: Option<&RelPath>,
         depth: usize,
     ) -> io::Result<bool> {
-        if (self.give_up)() || path.is_some_and(|path| self.received.contains(path)) {
+        let files = &self.session.store.busy.files;
+        let is_received = |path| self.received.contains(path) || files.has(path);
+        if (self.give_up)() || path.is_some_and(is_received) {
             return Ok(false);
         }
         let Some(found) = stat(dir, name)? else {
@@ -297,7 +330,7 @@ impl<G: Fn() -> bool, T: FnMut(RelPath)> Remover<'_, G, T> {
             other => other,
         }?;
         let this = identity(&rustix::fs::fstat(&opened)?);
-        if this != identity(found) || self.session.store.busy.has(this) {
+        if this != identity(found) || self.session.store.busy.folders.has(&this) {
             return Ok(false);
         }
         if depth == MAX_DEPTH {
