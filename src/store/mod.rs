@@ -360,6 +360,13 @@ impl StoreSession {
         self.held.take_failed()
     }
 
+    /// Ends the session without bringing anything to disk, if it has not ended. Its mark stays,
+    /// and is for the next session to settle.
+    pub fn leave(&self) {
+        let mut mark = self.mark.lock().unwrap_or_else(PoisonError::into_inner);
+        drop(mark.take());
+    }
+
     /// Brings everything to disk, unless it was told not to, and with that ends the session.
     pub fn finish(&self) -> Result<()> {
         let mark = self
