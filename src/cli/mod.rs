@@ -2,6 +2,7 @@
 //!
 //! Must not do what the library does; clap's types stay here.
 
+mod dialer;
 mod exit;
 mod here;
 mod hints;
@@ -18,13 +19,11 @@ use anyhow::{Result, ensure};
 use clap::error::ErrorKind;
 use clap::{Args, CommandFactory, Parser, Subcommand};
 use xfer::Error;
+use xfer::secure::MAX_NAME_BYTES;
 
 pub(crate) use exit::Code;
 
 use crate::ui::{Given, Settings};
-
-/// The longest name a machine can be given, in bytes.
-const MAX_NAME_BYTES: usize = 64;
 
 const EXAMPLES: &str = "\
 Examples:
