@@ -6,7 +6,7 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use clap::{Args, ValueEnum};
+use clap::{Args, ValueEnum, ValueHint};
 use xfer::digest::Algorithm;
 use xfer::engine::{Address, SendOptions};
 use xfer::secure::Known;
@@ -33,7 +33,7 @@ If it is interrupted, run the same command again: it goes on where it stopped.";
 pub(crate) struct Send {
     /// Files and folders; the last one is the target, unless --to names it: HOST, HOST:PORT, an
     /// IPv6 address, in brackets where a port follows, or the name of a paired machine
-    #[arg(required = true, value_name = "PATH")]
+    #[arg(required = true, value_name = "PATH", value_hint = ValueHint::AnyPath)]
     paths: Vec<OsString>,
 
     /// The receiver: HOST, HOST:PORT, [IPV6]:PORT or the name of a paired machine
