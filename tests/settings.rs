@@ -1,5 +1,5 @@
 //! Settings: where they come from, which comes first, what is said of wrong ones, and what they
-//! do.
+//! do; and what shells and `man` are told of the command line.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
@@ -7,6 +7,7 @@ mod support;
 
 use std::fs;
 use std::path::Path;
+use std::process::Command;
 
 use support::*;
 use xfer::secure::{Identity, Known, Peers};
@@ -202,4 +203,47 @@ fn what_a_peer_sends_goes_into_its_own_folder() {
     fs::remove_dir_all(&from_anna).unwrap();
     let output = Process::spawn(me.recv_command(&sandbox.dst(), &[])).wait();
     output.assert_code(1).assert_says("cannot receive into");
+}
+
+#[test]
+fn shells_and_the_manual_know_all_commands() {
+    let sandbox = Sandbox::new();
+    let me = sandbox.me();
+    for shell in ["bash", "zsh", "fish"] {
+        let script = me.run(&["completions", shell]);
+        script.assert_code(0);
+        for word in ["recv", "send", "unpair", "max-sessions", "code-file"] {
+            script.assert_says(word);
+        }
+        if shell == "bash" {
+            let path = sandbox.path("completions");
+            fs::write(&path, &script.stdout).unwrap();
+            let checked = Command::new("bash").arg("-n").arg(path).status();
+            assert!(checked.is_err() || checked.unwrap().success());
+        }
+    }
+    let pages = sandbox.folder("man");
+    me.run(&["man", pages.to_str().unwrap()]).assert_code(0);
+    let page = |name: &str| fs::read_to_string(pages.join(name)).unwrap();
+    assert!(page("xfer.1").contains("Exit codes:"));
+    assert!(page("xfer-recv.1").contains("\\-\\-max\\-sessions"));
+    assert_eq!(me.run(&["man"]).stdout, page("xfer.1").as_bytes());
+    let mut names: Vec<_> = fs::read_dir(&pages)
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    names.sort();
+    let commands = [
+        "completions",
+        "config",
+        "id",
+        "pair",
+        "peers",
+        "recv",
+        "send",
+        "unpair",
+    ];
+    let mut expected: Vec<_> = commands.iter().map(|c| format!("xfer-{c}.1")).collect();
+    expected.push("xfer.1".to_owned());
+    assert_eq!(names, expected);
 }

@@ -5,6 +5,7 @@
 mod config;
 mod dialer;
 mod exit;
+mod generate;
 mod here;
 mod hints;
 mod pair;
@@ -68,6 +69,11 @@ enum Command {
     Id,
     /// Show what is set, and where
     Config(config::Config),
+    /// Print what a shell needs to complete arguments
+    Completions(generate::Completions),
+    /// Write the manual's pages
+    #[command(hide = true)]
+    Man(generate::Manual),
 }
 
 /// How much is said.
@@ -136,6 +142,8 @@ pub(crate) fn run() -> Code {
     match (arguments.command, settings) {
         (Command::Peers, _) => peers::list(loudness),
         (Command::Unpair(args), _) => peers::unpair(&args, loudness),
+        (Command::Completions(args), _) => generate::completions(&args, loudness),
+        (Command::Man(args), _) => generate::manual(&args, loudness),
         (_, Err(why)) => {
             let text = format!("xfer: {why}");
             Ui::new(loudness.settings(|_| None)).say([Line::Trouble(text)]);
