@@ -10,6 +10,7 @@ mod listener;
 mod planner;
 mod session;
 mod slot;
+mod waiting;
 
 use std::collections::{HashMap, HashSet};
 use std::net::TcpStream;
