@@ -2,6 +2,7 @@
 //!
 //! Must not know the command line: plain values, with defaults.
 
+use std::collections::BTreeMap;
 use std::net::{Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -82,11 +83,24 @@ impl Default for SendOptions {
     }
 }
 
+/// What a paired sender may do here, where that is not what all of them may.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Grant {
+    /// Where what it sends goes, instead of the receive directory. It must exist.
+    pub dir: Option<PathBuf>,
+    /// Whether it may replace what is there.
+    pub may_update: Option<bool>,
+    /// Whether it may remove what is there.
+    pub may_mirror: Option<bool>,
+}
+
 /// Where to receive, and from whom.
 #[derive(Debug, Clone)]
 pub struct ReceiveOptions {
     /// The receive directory. It must exist.
     pub dir: PathBuf,
+    /// What single paired senders may do, by the names that they are known by here.
+    pub grants: BTreeMap<String, Grant>,
     /// Where to listen; port 0 takes a free one.
     pub listen: SocketAddr,
     /// What this side calls itself.
@@ -113,6 +127,7 @@ impl Default for ReceiveOptions {
     fn default() -> Self {
         Self {
             dir: PathBuf::from("."),
+            grants: BTreeMap::new(),
             listen: SocketAddr::from((Ipv6Addr::UNSPECIFIED, DEFAULT_PORT)),
             name: String::new(),
             once: false,

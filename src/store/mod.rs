@@ -225,6 +225,12 @@ fn make_dir(dir: &Dir, name: &str) -> io::Result<Dir> {
 }
 
 impl StoreSession {
+    /// The receive directory.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        self.store.path()
+    }
+
     /// The receive directory as a folder.
     pub fn root(&self) -> io::Result<Arc<Folder>> {
         Ok(Folder::root(self.store.dir.try_clone()?, self.held.clone()))

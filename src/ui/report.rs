@@ -12,7 +12,7 @@ use xfer::progress::{Event, Trust};
 
 use self::Line::{Talk, Trouble};
 use super::Settings;
-use super::safe::safe;
+use super::safe::{quoted, safe};
 use super::summary;
 use super::tally::{Tally, reason};
 use super::words;
@@ -264,18 +264,6 @@ impl Report {
             }
             _ => {}
         }
-    }
-}
-
-/// For a shell.
-fn quoted(name: &str) -> String {
-    if name
-        .chars()
-        .all(|c| c.is_alphanumeric() || "._-".contains(c))
-    {
-        name.to_owned()
-    } else {
-        format!("'{}'", name.replace('\'', "'\\''"))
     }
 }
 
