@@ -3,6 +3,7 @@
 //! Must not do what the library does; clap's types stay here.
 
 mod exit;
+mod filter;
 mod here;
 mod hints;
 mod pair;

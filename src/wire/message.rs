@@ -229,7 +229,7 @@ pub struct Entries(#[serde(deserialize_with = "bounded_list::<_, _, MAX_LIST>")]
 pub struct DirEnd {
     /// The folder.
     pub entry: EntryId,
-    /// Whether the sender could read all of it.
+    /// Whether everything in it was announced: nothing was left out, and nothing unreadable.
     pub complete: bool,
 }
 
