@@ -108,30 +108,30 @@ impl Rules {
         size > self.max_size
     }
 
-    /// What the ignore files in a folder say; nothing where there are none. One that cannot be
+    /// Whether there are patterns that may leave something out anywhere.
+    pub(super) fn have_patterns(&self) -> bool {
+        self.patterns.num_ignores() > 0
+    }
+
+    /// What the ignore files in a folder say; nothing where they have no patterns. One that cannot be
     /// read is an error, of the file or of the folder: what it would keep from being sent must
     /// not be.
     pub(super) fn ignores(&self, folder: &Path) -> Result<Option<Ignores>, (PathBuf, io::Error)> {
         let mut patterns = GitignoreBuilder::new(folder);
-        let mut any = false;
         let names = self.gitignore.then_some(GITIGNORE);
         for name in names.into_iter().chain([IGNORE_FILE]) {
             let path = folder.join(name);
-            let text = read_regular(&path).and_then(|text| {
-                any |= text.is_some();
-                add_lines(&mut patterns, &text.unwrap_or_default())
-            });
-            text.map_err(|e| match path.symlink_metadata() {
+            let text = read_regular(&path).map(Option::unwrap_or_default);
+            let added = text.and_then(|text| add_lines(&mut patterns, &text));
+            added.map_err(|e| match path.symlink_metadata() {
                 Ok(_) => (path, e),
                 Err(_) => (folder.to_path_buf(), e),
             })?;
         }
-        if !any {
-            return Ok(None);
+        match patterns.build() {
+            Ok(patterns) => Ok((!patterns.is_empty()).then_some(Ignores(patterns))),
+            Err(e) => Err((folder.join(IGNORE_FILE), io::Error::other(what(e)))),
         }
-        let patterns = patterns.build();
-        let failed = |e| (folder.join(IGNORE_FILE), io::Error::other(what(e)));
-        patterns.map(Ignores).map(Some).map_err(failed)
     }
 }
 

@@ -229,7 +229,8 @@ pub struct Entries(#[serde(deserialize_with = "bounded_list::<_, _, MAX_LIST>")]
 pub struct DirEnd {
     /// The folder.
     pub entry: EntryId,
-    /// Whether everything in it was announced: nothing was left out, and nothing unreadable.
+    /// Whether what was not announced in it is not there: nothing in it was unreadable or left
+    /// out on purpose, nor would be.
     pub complete: bool,
 }
 
