@@ -5,6 +5,7 @@
 mod config;
 mod dialer;
 mod exit;
+mod filter;
 mod generate;
 mod here;
 mod hints;

@@ -15,7 +15,7 @@ use xfer::wire::limits::MAX_LANES;
 use super::dialer::Dialer;
 use super::exit::Code;
 use super::target::{address, looks_like_target};
-use super::{CodeFrom, Loudness, Wrong, here, parse_name};
+use super::{CodeFrom, Loudness, Wrong, filter, here, parse_name};
 use crate::ui::safe;
 
 const EXAMPLES: &str = "\
@@ -23,12 +23,13 @@ Examples:
   xfer send file.iso 192.168.0.90:9090    a file
   xfer send photos notes.txt desktop      to port 9090 of a host
   xfer send --open big.img 192.168.0.90   to a receiver that takes from anyone
+  xfer send --exclude target/ code pc     a folder without some of it
   xfer send *.log --to [fe80::1%eth0]     with the receiver apart from the files
 
 If it is interrupted, run the same command again: it goes on where it stopped.";
 
 #[derive(Debug, Args)]
-#[command(after_help = EXAMPLES, override_usage = "xfer send [OPTIONS] <PATH>... <TARGET>\n       \
+#[command(after_help = format!("{EXAMPLES}\n\n{}", filter::ABOUT), override_usage = "xfer send [OPTIONS] <PATH>... <TARGET>\n       \
     xfer send [OPTIONS] <PATH>... --to <TARGET>")]
 pub(crate) struct Send {
     /// Files and folders; the last one is the target, unless --to names it: HOST, HOST:PORT, an
@@ -56,6 +57,9 @@ pub(crate) struct Send {
     /// How long to keep trying after a connection is lost [default: 60]
     #[arg(long, value_name = "SECONDS")]
     retry: Option<u32>,
+
+    #[command(flatten)]
+    filter: filter::Choice,
 
     #[command(flatten)]
     code: CodeFrom,
@@ -92,6 +96,7 @@ impl Send {
             retry: self
                 .retry
                 .map_or(default.retry, |seconds| Duration::from_secs(seconds.into())),
+            filter: self.filter.into(),
         })
     }
 }

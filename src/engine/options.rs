@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::digest::Algorithm;
+use crate::manifest::Filter;
 use crate::secure::{Fingerprint, Identity, Peers};
 
 /// The port that receivers listen on, unless told otherwise.
@@ -67,6 +68,8 @@ pub struct SendOptions {
     pub lanes: u16,
     /// How long to keep trying after a connection is lost.
     pub retry: Duration,
+    /// What of the files and folders to send.
+    pub filter: Filter,
 }
 
 impl Default for SendOptions {
@@ -79,6 +82,7 @@ impl Default for SendOptions {
             algorithm: None,
             lanes: default_lanes(),
             retry: DEFAULT_RETRY,
+            filter: Filter::default(),
         }
     }
 }

@@ -4,11 +4,12 @@
 
 use std::collections::{BTreeMap, HashSet};
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Instant;
 
 use xfer::Error;
 use xfer::outcome::{Outcome, Role, Why};
-use xfer::progress::{Event, Trust};
+use xfer::progress::{Counters, Event, Trust};
 
 use self::Line::{Talk, Trouble};
 use super::Settings;
@@ -52,6 +53,7 @@ struct Session {
     role: Role,
     peer: String,
     began: Instant,
+    counters: Arc<Counters>,
     tally: Tally,
     told_hint: bool,
 }
@@ -115,7 +117,7 @@ impl Report {
                 session,
                 role,
                 peer,
-                ..
+                counters,
             } => {
                 self.retried = None;
                 let began = *self.began.get_or_insert(now);
@@ -123,6 +125,7 @@ impl Report {
                     role: *role,
                     peer: peer.name.clone(),
                     began: if *role == Role::Sender { began } else { now },
+                    counters: Arc::clone(counters),
                     tally: Tally::default(),
                     told_hint: false,
                 };
@@ -152,6 +155,9 @@ impl Report {
                 path,
                 outcome,
             } => self.entry(*session, path, outcome, &mut lines),
+            Event::LeftOut { path, why, .. } if self.settings.verbose => {
+                lines.push(Talk(format!("Left out: {}: {why}", safe(path))));
+            }
             Event::Retrying {
                 session,
                 error,
@@ -167,7 +173,8 @@ impl Report {
                 }
             }
             Event::Finished { session, summary } => {
-                if let Some(state) = self.sessions.remove(session) {
+                if let Some(mut state) = self.sessions.remove(session) {
+                    state.tally.left_out = Counters::get(&state.counters.left_out);
                     lines.extend(state.tally.untold().map(Trouble));
                     let time = now.saturating_duration_since(state.began);
                     let told = summary::lines(state.role, &state.peer, summary, &state.tally, time);
@@ -271,10 +278,9 @@ impl Report {
 mod tests {
     use super::*;
     use std::net::SocketAddr;
-    use std::sync::Arc;
     use std::time::Duration;
     use xfer::outcome::Summary;
-    use xfer::progress::{Counters, Peer};
+    use xfer::progress::Peer;
     use xfer::relpath::RelPath;
 
     fn addr() -> SocketAddr {

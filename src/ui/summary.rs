@@ -44,6 +44,8 @@ pub(crate) fn lines(
         summary.renamed,
         format!("{renamed}{}", names(summary.renamed, tally)),
     );
+    let left_out = count(tally.left_out);
+    add(tally.left_out, format!("{left_out} left out by filters"));
     add(summary.failed, format!("{} failed", count(summary.failed)));
     lines
 }
