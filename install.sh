@@ -8,8 +8,10 @@ usage() {
     cat <<'END'
 Usage: ./install.sh [--help]
 
-Builds xfer from this folder and installs it as $PREFIX/bin/xfer.
-Run it again to update. To uninstall, delete that file.
+Builds xfer from this folder and installs it as $PREFIX/bin/xfer, with
+completions for bash, zsh and fish and pages for man below $PREFIX/share.
+Run it again to update. It says what it has installed; to uninstall, delete
+that.
 
 Environment:
   PREFIX             where to install [default: ~/.local]
@@ -91,6 +93,41 @@ install_program() {
     say "Installed $("$bin/xfer" --version) as $bin/xfer"
 }
 
+# Puts what a command prints into the file $1.
+generate() {
+    to=$1
+    shift
+    mkdir -p "${to%/*}"
+    "$@" >"$to.new"
+    mv -f "$to.new" "$to"
+}
+
+# Completions and the manual, as the program itself has them.
+install_extras() {
+    bash_file=$share/bash-completion/completions/xfer
+    zsh_file=$share/zsh/site-functions/_xfer
+    fish_file=$share/fish/vendor_completions.d/xfer.fish
+    man_dir=$share/man/man1
+    generate "$bash_file" "$bin/xfer" completions bash
+    generate "$zsh_file" "$bin/xfer" completions zsh
+    generate "$fish_file" "$bin/xfer" completions fish
+    mkdir -p "$man_dir"
+    "$bin/xfer" man "$man_dir"
+    say "and completions and pages for man:"
+    for file in "$bash_file" "$zsh_file" "$fish_file"; do say "    $file"; done
+    say "    $man_dir/xfer.1, $man_dir/xfer-*.1"
+    say "To uninstall:"
+    say "    cd '$prefix' && rm -f bin/xfer share/bash-completion/completions/xfer \\"
+    say "        share/zsh/site-functions/_xfer share/fish/vendor_completions.d/xfer.fish \\"
+    say "        share/man/man1/xfer.1 share/man/man1/xfer-*.1"
+    case ${SHELL:-} in
+        */zsh)
+            say "For zsh to find the completions, this must come before compinit in ~/.zshrc:"
+            say "    fpath=('${zsh_file%/*}' \$fpath)"
+            ;;
+    esac
+}
+
 tell_about_path() {
     case ":${PATH:-}:" in
         *":$bin:"*)
@@ -127,10 +164,13 @@ main() {
         /*) ;;
         *) prefix=$PWD/$prefix ;;
     esac
-    bin=${prefix%/}/bin
+    prefix=${prefix%/}
+    bin=$prefix/bin
+    share=$prefix/share
     check_needs || exit 1
     build
     install_program
+    install_extras
     tell_about_path
 }
 

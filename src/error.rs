@@ -39,6 +39,13 @@ pub enum Error {
         /// The path.
         path: PathBuf,
     },
+    /// A pattern of what is to be sent means nothing.
+    Pattern {
+        /// The pattern.
+        pattern: String,
+        /// What is wrong with it.
+        what: String,
+    },
     /// A file of this program's own state cannot be used.
     State {
         /// The file.
@@ -232,6 +239,7 @@ impl fmt::Display for Error {
             Self::NoName { path } => {
                 write!(f, "{} has no name to give it there", path.display())
             }
+            Self::Pattern { pattern, what } => write!(f, "'{pattern}' is no pattern: {what}"),
             Self::State { path, what } => write!(f, "{} {what}", path.display()),
             Self::Resolve { host, source } => {
                 write!(f, "cannot find the address of {host}: {}", reason(source))

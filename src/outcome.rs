@@ -172,6 +172,31 @@ impl fmt::Display for Why {
     }
 }
 
+/// Why something is not sent that the user did not want to be sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum LeftOut {
+    /// A pattern names it.
+    Pattern,
+    /// It is larger than files may be.
+    Size,
+    /// It is a symbolic link.
+    Link,
+    /// It is a folder that something is mounted on. The folder is sent, what is in it is not.
+    Mounted,
+}
+
+impl fmt::Display for LeftOut {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Pattern => "by a pattern",
+            Self::Size => "too large",
+            Self::Link => "a link",
+            Self::Mounted => "what is in it, on another file system",
+        })
+    }
+}
+
 /// How one entry ended.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]

@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use crate::error::Error;
-use crate::outcome::{OnConflict, Outcome, Role, Summary, Wish};
+use crate::outcome::{LeftOut, OnConflict, Outcome, Role, Summary, Wish};
 use crate::prompt::Caller;
 use crate::relpath::RelPath;
 
@@ -156,6 +156,16 @@ pub enum Event<'a> {
         /// Its name.
         path: &'a RelPath,
     },
+    /// The sender does not send something that its user did not want to be sent. Only said
+    /// where [`Progress::wants_every_entry`]; [`Counters::left_out`] counts all.
+    LeftOut {
+        /// The session.
+        session: u64,
+        /// Where it is.
+        path: &'a Path,
+        /// Why.
+        why: LeftOut,
+    },
     /// The connection is lost, and the sender will try again.
     Retrying {
         /// The session that ended.
@@ -189,6 +199,8 @@ pub struct Counters {
     pub entries_total: AtomicU64,
     /// Bytes of the files found so far.
     pub bytes_total: AtomicU64,
+    /// What was found and left out so far, because the sender's user did not want it to be sent.
+    pub left_out: AtomicU64,
     /// Whether these are all.
     pub scanned: AtomicBool,
     /// Entries that have their outcome.

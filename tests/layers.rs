@@ -213,6 +213,13 @@ fn one_file_names_the_sandbox() {
 }
 
 #[test]
+fn one_file_names_the_matcher_of_patterns() {
+    only(&["ignore::"], |source| {
+        source.path == Path::new("manifest/filter.rs")
+    });
+}
+
+#[test]
 fn only_the_command_line_knows_its_parser() {
     only(&["clap"], |source| source.module() == "cli");
 }

@@ -91,6 +91,7 @@ fn code(error: &Error) -> Code {
         | Error::Impostor { .. }
         | Error::CodeNeeded { .. }
         | Error::WrongCode { .. } => Code::Declined,
+        Error::Pattern { .. } => Code::Usage,
         _ => Code::Failed,
     }
 }

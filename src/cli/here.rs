@@ -5,7 +5,7 @@
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
-use directories::ProjectDirs;
+use directories::{BaseDirs, ProjectDirs};
 use xfer::Error;
 use xfer::engine::Device;
 use xfer::secure::{Identity, Peers};
@@ -47,6 +47,16 @@ fn dirs() -> xfer::Result<ProjectDirs> {
         path: PathBuf::from("~/.config/xfer"),
         what: "cannot be found, because there is no home directory".to_owned(),
     })
+}
+
+/// Where the settings are, if there are any.
+pub(crate) fn config_file() -> xfer::Result<PathBuf> {
+    Ok(dirs()?.config_dir().join("config.toml"))
+}
+
+/// The user's home.
+pub(crate) fn home() -> Option<PathBuf> {
+    Some(BaseDirs::new()?.home_dir().to_path_buf())
 }
 
 /// Where whom this machine knows is kept, made where it is missing; none where it cannot be.

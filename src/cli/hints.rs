@@ -8,6 +8,8 @@ use std::path::Path;
 use xfer::Error;
 use xfer::outcome::{Decline, Role};
 
+use crate::ui::quoted;
+
 const AGAIN: &str = "Run the same command again: it goes on where it stopped.";
 const NETWORK: &str = "Are both machines on the same network, and does the receiver's firewall \
                        let this port in?";
@@ -89,7 +91,7 @@ pub(crate) fn for_error(error: &Error, role: Role) -> Option<String> {
                 "Nothing was told to it. Either somebody pretends to be {name}, or {name} has a \
                  new key, or another machine has its address now. If you are sure that it is \
                  no attack: `xfer unpair -- {}`, and pair the two anew.",
-                quoted(Path::new(name))
+                quoted(name)
             ));
         }
         Error::CodeNeeded { .. } => match role {
@@ -132,7 +134,10 @@ fn file(path: &Path, kind: ErrorKind, role: Role) -> Option<String> {
     let hint = match (kind, role) {
         (ErrorKind::NotFound, Role::Sender) => "Check its name; the last argument is the receiver.",
         (ErrorKind::NotFound, Role::Receiver) => {
-            return Some(format!("Make it first: mkdir -p {}", quoted(path)));
+            return Some(format!(
+                "Make it first: mkdir -p {}",
+                quoted(&path.display().to_string())
+            ));
         }
         (ErrorKind::PermissionDenied, Role::Sender) => "Are you allowed to read it?",
         (ErrorKind::PermissionDenied, Role::Receiver) => {
@@ -175,17 +180,6 @@ fn listen(kind: ErrorKind, port: u16, next: u16) -> Option<String> {
         _ => return None,
     };
     Some(hint.to_owned())
-}
-
-// For a shell. What is odd is shown escaped anyway, and nobody would copy that.
-fn quoted(path: &Path) -> String {
-    let path = path.display().to_string();
-    let plain = |c: char| c.is_alphanumeric() || "/._-+,:@%=".contains(c);
-    if path.chars().all(plain) {
-        path
-    } else {
-        format!("'{}'", path.replace('\'', "'\\''"))
-    }
 }
 
 #[cfg(test)]

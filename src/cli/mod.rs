@@ -2,13 +2,18 @@
 //!
 //! Must not do what the library does; clap's types stay here.
 
+mod config;
+mod dialer;
 mod exit;
+mod filter;
+mod generate;
 mod here;
 mod hints;
 mod pair;
 mod peers;
 mod recv;
 mod send;
+mod settings;
 mod signals;
 mod target;
 
@@ -16,15 +21,15 @@ use std::path::PathBuf;
 
 use anyhow::{Result, ensure};
 use clap::error::ErrorKind;
-use clap::{Args, CommandFactory, Parser, Subcommand};
+use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 use xfer::Error;
+use xfer::secure::MAX_NAME_BYTES;
 
 pub(crate) use exit::Code;
 
-use crate::ui::{Given, Settings};
+use settings::Settings;
 
-/// The longest name a machine can be given, in bytes.
-const MAX_NAME_BYTES: usize = 64;
+use crate::ui::{self, Given, Line, Ui};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -35,7 +40,9 @@ The first time, the receiver shows a code, and the sender is asked for it.
 
 Exit codes:
   0 all done; 1 failed; 2 wrong usage; 3 done in part;
-  4 not let in, or declined; 130 interrupted";
+  4 not let in, or declined; 130 interrupted
+
+What is to hold each time can be set in a file: see `xfer config --help`.";
 
 /// Copies files and folders between machines on one network: verified, resumable, encrypted
 #[derive(Debug, Parser)]
@@ -61,6 +68,13 @@ enum Command {
     Unpair(peers::Unpair),
     /// Show this machine's name and the fingerprint of its key
     Id,
+    /// Show what is set, and where
+    Config(config::Config),
+    /// Print what a shell needs to complete arguments
+    Completions(generate::Completions),
+    /// Write the manual's pages
+    #[command(hide = true)]
+    Man(generate::Manual),
 }
 
 /// How much is said.
@@ -81,12 +95,12 @@ struct Loudness {
 }
 
 impl Loudness {
-    fn settings(&self, hint: fn(&Error) -> Option<String>) -> Settings {
-        Settings {
+    fn settings(&self, hint: fn(&Error) -> Option<String>) -> ui::Settings {
+        ui::Settings {
             quiet: self.quiet,
             verbose: self.verbose,
             hint,
-            ..Settings::default()
+            ..ui::Settings::default()
         }
     }
 }
@@ -114,24 +128,48 @@ struct Wrong(String);
 
 /// Runs the program.
 pub(crate) fn run() -> Code {
-    let arguments = match Arguments::try_parse() {
+    let program = program();
+    let settings = Settings::load(&program);
+    let matches = match &settings {
+        Ok(settings) => settings.apply(program).try_get_matches(),
+        Err(_) => program.try_get_matches(),
+    };
+    let parsed = matches.and_then(|matches| Arguments::from_arg_matches(&matches));
+    let arguments = match parsed {
         Ok(arguments) => arguments,
         Err(error) => return stop(&error),
     };
     let loudness = &arguments.loudness;
-    match arguments.command {
-        Command::Recv(args) => recv::run(args, loudness),
-        Command::Send(args) => send::run(args, loudness).unwrap_or_else(|why| wrong("send", why)),
-        Command::Pair(args) => pair::run(args, loudness).unwrap_or_else(|why| wrong("pair", why)),
-        Command::Peers => peers::list(loudness),
-        Command::Unpair(args) => peers::unpair(&args, loudness),
-        Command::Id => peers::id(loudness),
+    match (arguments.command, settings) {
+        (Command::Peers, _) => peers::list(loudness),
+        (Command::Unpair(args), _) => peers::unpair(&args, loudness),
+        (Command::Completions(args), _) => generate::completions(&args, loudness),
+        (Command::Man(args), _) => generate::manual(&args, loudness),
+        (_, Err(why)) => {
+            let text = format!("xfer: {why}");
+            Ui::new(loudness.settings(|_| None)).say([Line::Trouble(text)]);
+            Code::Usage
+        }
+        (Command::Recv(args), Ok(settings)) => recv::run(args, loudness, &settings),
+        (Command::Send(args), Ok(_)) => {
+            send::run(args, loudness).unwrap_or_else(|why| wrong("send", why))
+        }
+        (Command::Pair(args), Ok(_)) => {
+            pair::run(args, loudness).unwrap_or_else(|why| wrong("pair", why))
+        }
+        (Command::Id, Ok(settings)) => peers::id(loudness, &settings),
+        (Command::Config(_), Ok(settings)) => config::show(loudness, &settings),
     }
+}
+
+/// What the command line can be.
+fn program() -> clap::Command {
+    settings::make_settable(Arguments::command())
 }
 
 // Built once more, so that the message shows the usage of this command.
 fn wrong(command: &str, why: Wrong) -> Code {
-    let mut program = Arguments::command();
+    let mut program = program();
     program.build();
     match program.find_subcommand_mut(command) {
         Some(command) => stop(&command.error(ErrorKind::ValueValidation, why.0)),
@@ -168,7 +206,7 @@ mod tests {
 
     #[test]
     fn the_arguments_are_sound() {
-        Arguments::command().debug_assert();
+        program().debug_assert();
     }
 
     #[test]

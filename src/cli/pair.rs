@@ -5,14 +5,12 @@
 use std::sync::Arc;
 
 use clap::Args;
-use xfer::engine::Cancel;
-use xfer::outcome::Role;
-use xfer::progress::Progress;
 
-use super::exit::{Code, conclude};
+use super::dialer::Dialer;
+use super::exit::Code;
 use super::target::address;
-use super::{CodeFrom, Loudness, Wrong, here, hints, parse_name, signals};
-use crate::ui::{Line, Person, Ui, safe};
+use super::{CodeFrom, Loudness, Wrong, here, parse_name};
+use crate::ui::{Line, safe};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -39,29 +37,17 @@ pub(crate) struct Pair {
 
 /// Pairs, unless they are already.
 pub(crate) fn run(args: Pair, loudness: &Loudness) -> Result<Code, Wrong> {
-    let ui = Ui::new(loudness.settings(|error| hints::for_error(error, Role::Sender)));
-    ui.start();
-    let cancel = Cancel::new();
-    let person = Person::at(&ui, &cancel, args.code.given());
-    let device = here::device();
-    let peers = device.as_ref().map(|device| device.peers.list());
-    let peers = peers.ok().and_then(Result::ok).unwrap_or_default();
-    let to = address(&args.target, &peers)
+    let dialer = Dialer::new(loudness, &args.code);
+    let to = address(&args.target, &dialer.peers)
         .map_err(|why| Wrong(format!("'{}': {why}", safe(&args.target))))?;
-    signals::watch(&ui, &cancel);
     let name = args.name.unwrap_or_else(here::name);
-    let progress: Arc<dyn Progress> = Arc::clone(&ui) as _;
-    let result = device
-        .and_then(|device| xfer::engine::pair(&device, &to, &name, &person, &progress, &cancel));
-    Ok(match result {
-        Ok(peer) => {
-            if !peer.is_new {
-                let text = format!("{} takes what this machine sends already.", peer.name);
-                ui.say([Line::Result(text)]);
-            }
-            ui.finish();
-            Code::Done
+    let ui = Arc::clone(&dialer.ui);
+    Ok(dialer.run(|device, person, progress, cancel| {
+        let peer = xfer::engine::pair(device, &to, &name, person, progress, cancel)?;
+        if !peer.is_new {
+            let text = format!("{} takes what this machine sends already.", peer.name);
+            ui.say([Line::Result(text)]);
         }
-        Err(error) => conclude(&ui, Role::Sender, Err(error), &cancel),
-    })
+        Ok(None)
+    }))
 }

@@ -9,6 +9,7 @@ use xfer::outcome::Role;
 use xfer::secure::Known;
 
 use super::exit::{Code, conclude};
+use super::settings::Settings;
 use super::{Loudness, here, hints};
 use crate::ui::{Line, Ui, ago};
 
@@ -60,10 +61,10 @@ pub(crate) fn unpair(args: &Unpair, loudness: &Loudness) -> Code {
 }
 
 /// Shows who this is.
-pub(crate) fn id(loudness: &Loudness) -> Code {
+pub(crate) fn id(loudness: &Loudness, settings: &Settings) -> Code {
     say(loudness, |ui| {
         let device = here::device()?;
-        let text = format!("{}  {}", here::name(), device.identity.fingerprint());
+        let text = format!("{}  {}", settings.name(), device.identity.fingerprint());
         ui.say([Line::Result(text)]);
         Ok(true)
     })

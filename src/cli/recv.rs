@@ -2,18 +2,21 @@
 //!
 //! Must not receive: it makes plain options of the arguments, and the library does.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use clap::{Args, ValueEnum};
+use clap::{Args, ValueEnum, ValueHint};
 use xfer::Error;
 use xfer::confine::{Confined, confine};
-use xfer::engine::{Cancel, ReceiveOptions, Receiver};
+use xfer::engine::{Cancel, Grant, ReceiveOptions, Receiver};
 use xfer::outcome::{OnConflict, Role};
 use xfer::progress::Progress;
+use xfer::secure::Known;
 
 use super::exit::{Code, conclude};
+use super::settings::Settings;
 use super::{Loudness, here, hints, parse_name, signals, target};
 use crate::ui::{Line, Person, Ui};
 
@@ -33,7 +36,7 @@ person there types. Nobody needs to know it afterwards. See `xfer peers`.";
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Recv {
     /// The folder to receive into; it must exist
-    #[arg(long, value_name = "DIR", default_value = ".")]
+    #[arg(long, value_name = "DIR", default_value = ".", value_hint = ValueHint::DirPath)]
     dir: PathBuf,
 
     /// Where to listen; port 0 takes a free one [default: 9090, on all addresses]
@@ -104,10 +107,11 @@ impl From<Conflict> for OnConflict {
 }
 
 impl Recv {
-    fn into_options(self) -> ReceiveOptions {
+    fn into_options(self, grants: BTreeMap<String, Grant>) -> ReceiveOptions {
         let default = ReceiveOptions::default();
         ReceiveOptions {
             dir: self.dir,
+            grants,
             listen: self.listen.unwrap_or(default.listen),
             name: self.name.unwrap_or_else(here::name),
             once: self.once,
@@ -124,10 +128,11 @@ impl Recv {
 }
 
 /// Receives, until Ctrl-C or the end of the only session.
-pub(crate) fn run(args: Recv, loudness: &Loudness) -> Code {
+pub(crate) fn run(args: Recv, loudness: &Loudness, settings: &Settings) -> Code {
     let ui = Ui::new(loudness.settings(|error| hints::for_error(error, Role::Receiver)));
     let cancel = Cancel::new();
-    let ready = prepare(args.into_options(), loudness.verbose, &ui, &cancel);
+    let options = args.into_options(settings.grants());
+    let ready = prepare(options, loudness.verbose, &ui, &cancel);
     // Threads that were there before would not be confined.
     ui.start();
     signals::watch(&ui, &cancel);
@@ -146,24 +151,50 @@ fn prepare(
     ui: &Arc<Ui>,
     cancel: &Cancel,
 ) -> xfer::Result<(Receiver, Vec<Line>)> {
-    check(&options.dir)?;
-    let dir = options.dir.canonicalize();
-    let (dir, open) = (dir.unwrap_or_else(|_| options.dir.clone()), options.open);
+    let dir = check(&options.dir)?;
+    let mut of_peers = BTreeMap::new();
+    for (name, grant) in &options.grants {
+        if let Some(dir) = &grant.dir {
+            of_peers.insert(name.clone(), check(dir)?);
+        }
+    }
+    let open = options.open;
     let person = Person::at(ui, cancel, None);
     if options.ask && !person.can_decide() {
         let text = "There is no terminal to ask on: with --ask, every offer will be declined.";
         ui.say([Line::Trouble(text.to_owned())]);
     }
-    let receiver = Receiver::bind(&here::device()?, options, person)?;
+    let device = here::device()?;
+    let strangers = strangers(&options.grants, &device.peers.list()?);
+    let receiver = Receiver::bind(&device, options, person)?;
     let data_dir = here::data_dir();
-    let folders = [Some(&*dir), data_dir.as_deref()];
-    let folders: Vec<&Path> = folders.into_iter().flatten().collect();
+    let folders = [Some(&dir), data_dir.as_ref()].into_iter().flatten();
+    let folders: Vec<&Path> = folders.chain(of_peers.values()).map(|d| &**d).collect();
     let confined = confine(&folders);
     let mut words = welcome(receiver.local_addr(), &dir, open);
+    words.extend(of_peers.iter().map(|(name, dir)| {
+        let text = format!("What {name} sends goes into {}", dir.display());
+        Line::Result(text)
+    }));
+    words.extend(strangers);
     if verbose {
         words.push(Line::Talk(describe(&confined, &folders)));
     }
     Ok((receiver, words))
+}
+
+// Those whom something is granted to in vain, as a mistyped name would have it.
+fn strangers(grants: &BTreeMap<String, Grant>, known: &[Known]) -> Vec<Line> {
+    let is_known = |name: &String| known.iter().any(|k| k.name == *name);
+    let strangers = grants.keys().filter(|name| !is_known(name));
+    strangers
+        .map(|name| {
+            Line::Trouble(format!(
+                "Nobody is known here as {name}, of whom the settings speak; `xfer peers` shows \
+                 who is."
+            ))
+        })
+        .collect()
 }
 
 fn describe(confined: &Confined, folders: &[&Path]) -> String {
@@ -180,11 +211,12 @@ fn describe(confined: &Confined, folders: &[&Path]) -> String {
     }
 }
 
-// Before anything is made or bound, so that a mistake leaves nothing behind.
-fn check(dir: &Path) -> xfer::Result<()> {
+// The whole path of a folder to receive into. Before anything is made or bound, so that a mistake
+// leaves nothing behind.
+fn check(dir: &Path) -> xfer::Result<PathBuf> {
     let error = |source| Error::file("receive into", dir, source);
     if dir.metadata().map_err(error)?.is_dir() {
-        Ok(())
+        dir.canonicalize().map_err(error)
     } else {
         Err(error(std::io::ErrorKind::NotADirectory.into()))
     }

@@ -4,21 +4,20 @@
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::time::Duration;
 
-use clap::{Args, ValueEnum};
+use clap::{Args, ValueEnum, ValueHint};
 use xfer::digest::Algorithm;
-use xfer::engine::{Address, Cancel, SendOptions};
-use xfer::outcome::{Role, Wish};
-use xfer::progress::Progress;
+use xfer::engine::{Address, SendOptions};
+use xfer::outcome::Wish;
 use xfer::secure::Known;
 use xfer::wire::limits::MAX_LANES;
 
-use super::exit::{Code, conclude};
+use super::dialer::Dialer;
+use super::exit::Code;
 use super::target::{address, looks_like_target};
-use super::{CodeFrom, Loudness, Wrong, here, hints, parse_name, signals};
-use crate::ui::{Person, Ui, safe};
+use super::{CodeFrom, Loudness, Wrong, filter, here, parse_name};
+use crate::ui::safe;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -26,17 +25,18 @@ Examples:
   xfer send photos notes.txt desktop      to port 9090 of a host
   xfer send --update photos desktop       replaces what has changed since
   xfer send --open big.img 192.168.0.90   to a receiver that takes from anyone
+  xfer send --exclude target/ code pc     a folder without some of it
   xfer send *.log --to [fe80::1%eth0]     with the receiver apart from the files
 
 If it is interrupted, run the same command again: it goes on where it stopped.";
 
 #[derive(Debug, Args)]
-#[command(after_help = EXAMPLES, override_usage = "xfer send [OPTIONS] <PATH>... <TARGET>\n       \
+#[command(after_help = format!("{EXAMPLES}\n\n{}", filter::ABOUT), override_usage = "xfer send [OPTIONS] <PATH>... <TARGET>\n       \
     xfer send [OPTIONS] <PATH>... --to <TARGET>")]
 pub(crate) struct Send {
     /// Files and folders; the last one is the target, unless --to names it: HOST, HOST:PORT, an
     /// IPv6 address, in brackets where a port follows, or the name of a paired machine
-    #[arg(required = true, value_name = "PATH")]
+    #[arg(required = true, value_name = "PATH", value_hint = ValueHint::AnyPath)]
     paths: Vec<OsString>,
 
     /// The receiver: HOST, HOST:PORT, [IPV6]:PORT or the name of a paired machine
@@ -82,6 +82,9 @@ pub(crate) struct Send {
     retry: Option<u32>,
 
     #[command(flatten)]
+    filter: filter::Choice,
+
+    #[command(flatten)]
     code: CodeFrom,
 
     /// What this machine calls itself [default: its host name]
@@ -125,6 +128,7 @@ impl Send {
             retry: self
                 .retry
                 .map_or(default.retry, |seconds| Duration::from_secs(seconds.into())),
+            filter: self.filter.into(),
         })
     }
 }
@@ -161,21 +165,11 @@ fn last_as_target(paths: &mut Vec<OsString>, peers: &[Known]) -> Result<Address,
 
 /// Sends, and tries again for a while when the connection is lost.
 pub(crate) fn run(args: Send, loudness: &Loudness) -> Result<Code, Wrong> {
-    let ui = Ui::new(loudness.settings(|error| hints::for_error(error, Role::Sender)));
-    ui.start();
-    let cancel = Cancel::new();
-    let person = Person::at(&ui, &cancel, args.code.given());
-    let device = here::device();
-    // A list that cannot be read is said below; a name on it means nothing then.
-    let peers = device.as_ref().map(|device| device.peers.list());
-    let peers = peers.ok().and_then(Result::ok).unwrap_or_default();
-    let options = args.into_options(&peers)?;
-    signals::watch(&ui, &cancel);
-    let progress: Arc<dyn Progress> = Arc::clone(&ui) as _;
-    let result = device.and_then(|device| {
-        xfer::engine::send(&device, &options, &person, &progress, &cancel).map(Some)
-    });
-    Ok(conclude(&ui, Role::Sender, result, &cancel))
+    let dialer = Dialer::new(loudness, &args.code);
+    let options = args.into_options(&dialer.peers)?;
+    Ok(dialer.run(|device, person, progress, cancel| {
+        xfer::engine::send(device, &options, person, progress, cancel).map(Some)
+    }))
 }
 
 #[cfg(test)]

@@ -2,11 +2,13 @@
 //!
 //! Must not know the command line: plain values, with defaults.
 
+use std::collections::BTreeMap;
 use std::net::{Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::digest::Algorithm;
+use crate::manifest::Filter;
 use crate::outcome::{OnConflict, Wish};
 use crate::secure::{Fingerprint, Identity, Peers};
 
@@ -69,6 +71,8 @@ pub struct SendOptions {
     pub retry: Duration,
     /// What is to be done with what is there already.
     pub wish: Wish,
+    /// What of the files and folders to send.
+    pub filter: Filter,
 }
 
 impl Default for SendOptions {
@@ -82,8 +86,20 @@ impl Default for SendOptions {
             lanes: default_lanes(),
             retry: DEFAULT_RETRY,
             wish: Wish::default(),
+            filter: Filter::default(),
         }
     }
+}
+
+/// What a paired sender may do here, where that is not what all of them may.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Grant {
+    /// Where what it sends goes, instead of the receive directory. It must exist.
+    pub dir: Option<PathBuf>,
+    /// Whether it may replace what is there. Nobody may more than all may.
+    pub may_update: Option<bool>,
+    /// Whether it may have removed what it does not have. Nobody may more than all may.
+    pub may_mirror: Option<bool>,
 }
 
 /// Where to receive, and from whom.
@@ -91,6 +107,8 @@ impl Default for SendOptions {
 pub struct ReceiveOptions {
     /// The receive directory. It must exist.
     pub dir: PathBuf,
+    /// What single paired senders may do, by the names that they are known by here.
+    pub grants: BTreeMap<String, Grant>,
     /// Where to listen; port 0 takes a free one.
     pub listen: SocketAddr,
     /// What this side calls itself.
@@ -122,6 +140,7 @@ impl Default for ReceiveOptions {
     fn default() -> Self {
         Self {
             dir: PathBuf::from("."),
+            grants: BTreeMap::new(),
             listen: SocketAddr::from((Ipv6Addr::UNSPECIFIED, DEFAULT_PORT)),
             name: String::new(),
             once: false,

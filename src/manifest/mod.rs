@@ -2,8 +2,10 @@
 //!
 //! Must not know the wire or the receive directory.
 
+mod filter;
 mod order;
 mod walk;
 
+pub use filter::{Filter, IGNORE_FILE, Links};
 pub use order::{Order, OrderError};
 pub use walk::{Roots, Step, Walk, mtime_of};

@@ -9,18 +9,24 @@ use std::io;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use walkdir::WalkDir;
 
 use crate::entry::{FileSize, Kind, Mode, Target, Time};
 use crate::error::{Error, Result, reason};
-use crate::outcome::Why;
+use crate::outcome::{LeftOut, Why};
 use crate::relpath::{PathError, RelPath, is_reserved};
 use crate::text::Text;
 
-/// The paths that are to be sent, with the names that they get.
+use super::filter::{Filter, Ignores, Links, Rules};
+
+/// The paths that are to be sent, with the names that they get, and what of them is left out.
 #[derive(Debug, Clone)]
-pub struct Roots(Vec<Root>);
+pub struct Roots {
+    roots: Vec<Root>,
+    rules: Arc<Rules>,
+}
 
 #[derive(Debug, Clone)]
 struct Root {
@@ -31,8 +37,10 @@ struct Root {
 impl Roots {
     /// Takes paths as a user gives them. Each gets its last name; one that ends in `.` or `..`
     /// gets that of the folder it means. A path that is itself a link stands for what it points
-    /// to. Fails where a path does not exist, has no name, or two have the same.
-    pub fn new(paths: &[PathBuf]) -> Result<Self> {
+    /// to. Fails where a path does not exist, has no name, or two have the same, and where a
+    /// pattern of the filter means nothing.
+    pub fn new(paths: &[PathBuf], filter: &Filter) -> Result<Self> {
+        let rules = Arc::new(Rules::new(filter)?);
         let mut roots = Vec::with_capacity(paths.len());
         for given in paths {
             let path = fs::canonicalize(given).map_err(|e| Error::file("send", given, e))?;
@@ -56,17 +64,21 @@ impl Roots {
                 });
             }
         }
-        Ok(Self(roots.into_iter().map(|(root, _)| root).collect()))
+        let roots = roots.into_iter().map(|(root, _)| root).collect();
+        Ok(Self { roots, rules })
     }
 
     /// How many there are, and the name of the first one.
     #[must_use]
     pub fn names(&self) -> (u64, Text) {
         let first = self
-            .0
+            .roots
             .first()
             .map(|root| root.name.as_path().to_string_lossy());
-        (self.0.len() as u64, Text::new(first.unwrap_or_default()))
+        (
+            self.roots.len() as u64,
+            Text::new(first.unwrap_or_default()),
+        )
     }
 
     /// How many files there are at this moment, and how many bytes they have.
@@ -86,10 +98,15 @@ impl Roots {
     pub fn source(&self, path: &RelPath) -> Option<PathBuf> {
         let first = path.components().next()?;
         let at = self
-            .0
+            .roots
             .binary_search_by(|root| root.name.as_bytes().cmp(first))
             .ok()?;
-        Some(path.below(&self.0.get(at)?.path))
+        let source = path.below(&self.roots.get(at)?.path);
+        // Where links are followed it is the file that they led to; opening it follows none.
+        Some(match self.rules.links {
+            Links::Follow => fs::canonicalize(&source).unwrap_or(source),
+            Links::Keep | Links::Skip => source,
+        })
     }
 }
 
@@ -109,7 +126,8 @@ pub enum Step {
     },
     /// The innermost folder that has not ended has no more entries.
     DirEnd {
-        /// Whether all of it could be read.
+        /// Whether everything in it was found and could be read, and no pattern could have left
+        /// out more, were it there.
         complete: bool,
     },
     /// Something that cannot be sent.
@@ -119,16 +137,34 @@ pub enum Step {
         /// Why not.
         why: Why,
     },
+    /// Something that is not to be sent.
+    LeftOut {
+        /// Where it is on this machine.
+        path: PathBuf,
+        /// Why not.
+        why: LeftOut,
+    },
 }
 
 /// A walk over some roots: an iterator of [`Step`]s in the manifest's order.
 #[derive(Debug)]
 pub struct Walk {
     roots: std::vec::IntoIter<Root>,
+    rules: Arc<Rules>,
     current: Option<(Root, walkdir::IntoIter)>,
-    /// The folders that have not ended: whether all of each could be read so far.
-    open: Vec<bool>,
+    /// The file system that the current one is on, where the walk is to stay on it.
+    device: Option<u64>,
+    /// The folders that have not ended.
+    open: Vec<Folder>,
     ready: VecDeque<Step>,
+}
+
+#[derive(Debug)]
+struct Folder {
+    path: PathBuf,
+    /// See [`Step::DirEnd`]; so far.
+    complete: bool,
+    ignores: Option<Ignores>,
 }
 
 impl Walk {
@@ -136,8 +172,10 @@ impl Walk {
     #[must_use]
     pub fn new(roots: &Roots) -> Self {
         Self {
-            roots: roots.0.clone().into_iter(),
+            roots: roots.roots.clone().into_iter(),
+            rules: roots.rules.clone(),
             current: None,
+            device: None,
             open: Vec::new(),
             ready: VecDeque::new(),
         }
@@ -146,57 +184,144 @@ impl Walk {
     /// Ends folders until `depth` are open.
     fn close_to(&mut self, depth: usize) {
         while self.open.len() > depth
-            && let Some(complete) = self.open.pop()
+            && let Some(folder) = self.open.pop()
         {
-            self.ready.push_back(Step::DirEnd { complete });
+            self.ready.push_back(Step::DirEnd {
+                complete: folder.complete,
+            });
         }
     }
 
     fn skip(&mut self, path: PathBuf, why: Why) {
         // Whoever deletes by what is missing must not believe in this folder.
-        self.open.iter_mut().for_each(|complete| *complete = false);
+        self.open.iter_mut().for_each(|open| open.complete = false);
         self.ready.push_back(Step::Skipped { path, why });
     }
 
-    fn found(&mut self, root: &Root, entry: &walkdir::DirEntry) -> Descend {
+    fn leave_out(&mut self, path: &Path, why: LeftOut) {
+        // What is not announced must not be deleted there for it. The folders above are told of
+        // this one.
+        if let Some(folder) = self.open.last_mut() {
+            folder.complete = false;
+        }
+        let path = path.to_path_buf();
+        self.ready.push_back(Step::LeftOut { path, why });
+    }
+
+    /// Whether patterns leave something out of the innermost open folder.
+    fn is_ignored(&self, root: &Root, path: &Path, is_dir: bool) -> bool {
+        let below = match path.strip_prefix(&root.path) {
+            Ok(below) if !below.as_os_str().is_empty() => below,
+            _ => root.name.as_path(),
+        };
+        let ignores = self.open.iter().rev().filter_map(|f| f.ignores.as_ref());
+        let nearest = || ignores.flat_map(|i| i.leave_out(path, is_dir)).next();
+        let said = self.rules.leave_out(below, is_dir).or_else(nearest);
+        said.unwrap_or(false)
+    }
+
+    fn found(&mut self, root: &Root, entry: &walkdir::DirEntry, mounted: bool) -> Descend {
         self.close_to(entry.depth());
         let path = entry.path();
+        if self.is_ignored(root, path, entry.file_type().is_dir()) {
+            self.leave_out(path, LeftOut::Pattern);
+            return Descend::No;
+        }
+        if self.rules.links == Links::Skip && entry.path_is_symlink() {
+            self.leave_out(path, LeftOut::Link);
+            return Descend::No;
+        }
         if entry.depth() > 0 && is_reserved(entry.file_name().as_bytes()) {
             let what = PathError::Reserved.to_string();
             self.skip(path.to_path_buf(), Why::Name(Text::new(what)));
             return Descend::No;
         }
         let described = name_of(root, path).and_then(|name| Ok((name, describe(entry)?)));
-        match described {
-            Ok((path, (kind, mtime, mode))) => {
-                if matches!(kind, Kind::Dir) {
-                    self.open.push(true);
-                }
-                self.ready.push_back(Step::Found {
-                    path,
-                    kind,
-                    mtime,
-                    mode,
-                });
-                Descend::Yes
-            }
+        let (name, (kind, mtime, mode)) = match described {
+            Ok(described) => described,
             Err(why) => {
                 self.skip(path.to_path_buf(), why);
+                return Descend::No;
+            }
+        };
+        let is_dir = matches!(kind, Kind::Dir);
+        if let Kind::File { size } = kind
+            && self.rules.is_too_large(size.get())
+        {
+            self.leave_out(path, LeftOut::Size);
+            return Descend::No;
+        }
+        self.ready.push_back(Step::Found {
+            path: name,
+            kind,
+            mtime,
+            mode,
+        });
+        if is_dir {
+            self.enter(path, mounted)
+        } else {
+            Descend::No
+        }
+    }
+
+    /// Opens a folder that was found.
+    fn enter(&mut self, path: &Path, mounted: bool) -> Descend {
+        // Only for what no pattern speaks of does not being told of mean not being here: what a
+        // pattern would leave out may well be there alone, and is not to be deleted.
+        let complete = !self.rules.have_patterns() && self.open.iter().all(|f| f.ignores.is_none());
+        self.open.push(Folder {
+            path: path.to_path_buf(),
+            complete,
+            ignores: None,
+        });
+        if mounted {
+            self.leave_out(path, LeftOut::Mounted);
+            return Descend::No;
+        }
+        match self.rules.ignores(path) {
+            Ok(ignores) => {
+                if let Some(folder) = self.open.last_mut() {
+                    folder.complete &= ignores.is_none();
+                    folder.ignores = ignores;
+                }
+                Descend::Yes
+            }
+            Err((path, error)) => {
+                self.skip(path, unreadable(&error));
                 Descend::No
             }
         }
     }
 
     fn failed(&mut self, error: &walkdir::Error, root: &Root) {
+        let folder = self.open.last().map(|folder| folder.path.as_path());
+        let path = error.path().or(folder).unwrap_or(&root.path).to_path_buf();
         // A folder that cannot be listed fails at its own depth, right after it was found; what
         // cannot be looked at fails at its own, among its siblings.
-        let path = error.path().unwrap_or(&root.path).to_path_buf();
+        if folder != Some(&path) {
+            self.close_to(error.depth());
+            // A link that is to be followed fails before it is found.
+            let is_dir = error.loop_ancestor().is_some();
+            if path.is_symlink() && self.is_ignored(root, &path, is_dir) {
+                return self.leave_out(&path, LeftOut::Pattern);
+            }
+        }
         let why = match error.io_error() {
-            Some(e) if e.kind() == io::ErrorKind::NotFound => Why::Vanished,
-            Some(e) => Why::Unreadable(Text::new(reason(e))),
+            Some(e) if e.kind() == io::ErrorKind::NotFound && path.is_symlink() => {
+                Why::Unreadable(Text::new("a link that leads nowhere"))
+            }
+            Some(e) => unreadable(e),
             None => Why::Unreadable(Text::new("a loop of links")),
         };
         self.skip(path, why);
+    }
+
+    /// Whether something is a folder on another file system that is not to be entered. Walkdir
+    /// does not enter it then.
+    fn is_mounted(&self, entry: &walkdir::DirEntry) -> bool {
+        let same = |device| fs::metadata(entry.path()).is_ok_and(|meta| meta.dev() == device);
+        let is_folder = entry.depth() > 0 && entry.file_type().is_dir();
+        is_folder && self.device.is_some_and(|device| !same(device))
     }
 }
 
@@ -215,14 +340,21 @@ impl Iterator for Walk {
             }
             let Some((root, mut walk)) = self.current.take() else {
                 let root = self.roots.next()?;
-                let walk = WalkDir::new(&root.path).sort_by_file_name().into_iter();
-                self.current = Some((root, walk));
+                let one_file_system = self.rules.one_file_system;
+                let walk = WalkDir::new(&root.path)
+                    .follow_links(self.rules.links == Links::Follow)
+                    .same_file_system(one_file_system)
+                    .sort_by_file_name();
+                let device = || fs::metadata(&root.path).map(|meta| meta.dev()).ok();
+                self.device = one_file_system.then(device).flatten();
+                self.current = Some((root, walk.into_iter()));
                 continue;
             };
             match walk.next() {
                 Some(Ok(entry)) => {
-                    let is_dir = entry.file_type().is_dir();
-                    if let (Descend::No, true) = (self.found(&root, &entry), is_dir) {
+                    let mounted = self.is_mounted(&entry);
+                    let entered = entry.file_type().is_dir() && !mounted;
+                    if let (Descend::No, true) = (self.found(&root, &entry, mounted), entered) {
                         walk.skip_current_dir();
                     }
                     self.current = Some((root, walk));
@@ -250,11 +382,14 @@ fn name_of(root: &Root, path: &Path) -> std::result::Result<RelPath, Why> {
     root.name.join(below).map_err(name)
 }
 
-fn describe(entry: &walkdir::DirEntry) -> std::result::Result<(Kind, Time, Mode), Why> {
-    let unreadable = |e: &io::Error| match e.kind() {
+fn unreadable(error: &io::Error) -> Why {
+    match error.kind() {
         io::ErrorKind::NotFound => Why::Vanished,
-        _ => Why::Unreadable(Text::new(reason(e))),
-    };
+        _ => Why::Unreadable(Text::new(reason(error))),
+    }
+}
+
+fn describe(entry: &walkdir::DirEntry) -> std::result::Result<(Kind, Time, Mode), Why> {
     let meta = entry.metadata().map_err(|e| match e.io_error() {
         Some(e) => unreadable(e),
         None => Why::Vanished,
@@ -293,9 +428,13 @@ mod tests {
     use std::os::unix::fs::symlink;
 
     fn steps(paths: &[PathBuf]) -> Vec<String> {
+        steps_with(paths, &Filter::default())
+    }
+
+    fn steps_with(paths: &[PathBuf], filter: &Filter) -> Vec<String> {
         let mut order = Order::new();
         let mut open = Vec::new();
-        Walk::new(&Roots::new(paths).unwrap())
+        Walk::new(&Roots::new(paths, filter).unwrap())
             .map(|step| match step {
                 Step::Found {
                     path,
@@ -336,6 +475,12 @@ mod tests {
                 Step::Skipped { path, why } => {
                     format!(
                         "skip {} {why:?}",
+                        path.file_name().unwrap().to_string_lossy()
+                    )
+                }
+                Step::LeftOut { path, why } => {
+                    format!(
+                        "left out {} {why:?}",
                         path.file_name().unwrap().to_string_lossy()
                     )
                 }
@@ -382,17 +527,82 @@ mod tests {
     }
 
     #[test]
+    fn a_folder_is_not_complete_where_filters_hide_or_might_hide_something() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = dir.path().join("t");
+        fs::create_dir_all(root.join("a/deep")).unwrap();
+        fs::create_dir_all(root.join("b/c")).unwrap();
+        fs::write(root.join("a/deep/large"), "1234567").unwrap();
+        fs::write(root.join("b/.xferignore"), "*.o\n").unwrap();
+        fs::write(root.join("b/c/x.o"), "12345").unwrap();
+        fs::create_dir(root.join("d")).unwrap();
+        symlink("../a", root.join("d/link")).unwrap();
+        let roots = [root];
+        let mut filter = Filter {
+            max_size: Some(6),
+            links: Links::Skip,
+            ..Filter::default()
+        };
+        assert_eq!(
+            steps_with(&roots, &filter),
+            [
+                "t dir",
+                "t/a dir",
+                "t/a/deep dir",
+                "left out large Size",
+                "end false",
+                "end true",
+                "t/b dir",
+                "t/b/.xferignore 4",
+                "t/b/c dir",
+                "left out x.o Pattern",
+                "end false",
+                "end false",
+                "t/d dir",
+                "left out link Link",
+                "end false",
+                "end true",
+            ]
+        );
+        filter.links = Links::Follow;
+        filter.exclude = vec!["/b".into()];
+        assert_eq!(
+            steps_with(&roots, &filter),
+            [
+                "t dir",
+                "t/a dir",
+                "t/a/deep dir",
+                "left out large Size",
+                "end false",
+                "end false",
+                "left out b Pattern",
+                "t/d dir",
+                "t/d/link dir",
+                "t/d/link/deep dir",
+                "left out large Size",
+                "end false",
+                "end false",
+                "end false",
+                "end false",
+            ]
+        );
+        let roots = Roots::new(&roots, &filter).unwrap();
+        assert_eq!(roots.count(), (0, 0));
+        let through = RelPath::new("t/d/link/deep/large").unwrap();
+        let real = fs::canonicalize(dir.path().join("t/a/deep/large")).unwrap();
+        assert_eq!(roots.source(&through), Some(real));
+    }
+
+    #[test]
     fn paths_that_would_land_on_each_other_are_refused() {
         let dir = tempfile::tempdir().unwrap();
         fs::create_dir_all(dir.path().join("a/x")).unwrap();
         fs::create_dir_all(dir.path().join("b/x")).unwrap();
         let paths = [dir.path().join("a/x"), dir.path().join("b/x")];
-        assert!(matches!(Roots::new(&paths), Err(Error::SameName { .. })));
-        assert!(matches!(
-            Roots::new(&["/".into()]),
-            Err(Error::NoName { .. })
-        ));
-        let roots = Roots::new(&[dir.path().join("a/x/..")]).unwrap();
+        let roots = |paths: &[PathBuf]| Roots::new(paths, &Filter::default());
+        assert!(matches!(roots(&paths), Err(Error::SameName { .. })));
+        assert!(matches!(roots(&["/".into()]), Err(Error::NoName { .. })));
+        let roots = roots(&[dir.path().join("a/x/..")]).unwrap();
         let a = RelPath::new("a/x").unwrap();
         let real = fs::canonicalize(dir.path().join("a/x")).unwrap();
         assert_eq!(roots.source(&a), Some(real));

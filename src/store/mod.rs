@@ -249,6 +249,12 @@ impl StoreSession {
         self.access.conflict
     }
 
+    /// The receive directory.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        self.store.path()
+    }
+
     /// The receive directory as a folder.
     pub fn root(&self) -> io::Result<Arc<Folder>> {
         Ok(Folder::root(self.store.dir.try_clone()?, self.held.clone()))
@@ -361,6 +367,13 @@ impl StoreSession {
     #[must_use]
     pub fn failed_folders(&self) -> Vec<(RelPath, Why)> {
         self.held.take_failed()
+    }
+
+    /// Ends the session without bringing anything to disk, if it has not ended. Its mark stays,
+    /// and is for the next session to settle.
+    pub fn leave(&self) {
+        let mut mark = self.mark.lock().unwrap_or_else(PoisonError::into_inner);
+        drop(mark.take());
     }
 
     /// Brings everything to disk, unless it was told not to, and with that ends the session.

@@ -30,7 +30,7 @@ use screen::Screen;
 
 pub(crate) use person::{Given, Person};
 pub(crate) use report::Line;
-pub(crate) use safe::safe;
+pub(crate) use safe::{quoted, safe};
 pub(crate) use words::ago;
 
 /// How often the counters are read and what is new is shown.

@@ -4,15 +4,16 @@
 
 use std::collections::{BTreeMap, HashSet};
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Instant;
 
 use xfer::Error;
 use xfer::outcome::{Outcome, Role, Why};
-use xfer::progress::{Event, Trust};
+use xfer::progress::{Counters, Event, Trust};
 
 use self::Line::{Talk, Trouble};
 use super::Settings;
-use super::safe::safe;
+use super::safe::{quoted, safe};
 use super::summary::{self, Terms};
 use super::tally::{Tally, reason};
 use super::words;
@@ -58,6 +59,7 @@ struct Session {
     peer: String,
     terms: Terms,
     began: Instant,
+    counters: Arc<Counters>,
     tally: Tally,
     /// How many lines of a plan there were.
     plan_lines: u64,
@@ -125,7 +127,7 @@ impl Report {
                 peer,
                 wish,
                 conflict,
-                ..
+                counters,
             } => {
                 self.retried = None;
                 let began = *self.began.get_or_insert(now);
@@ -138,6 +140,7 @@ impl Report {
                         trust: peer.trust,
                     },
                     began: if *role == Role::Sender { began } else { now },
+                    counters: Arc::clone(counters),
                     tally: Tally::default(),
                     plan_lines: 0,
                     told_hint: false,
@@ -180,6 +183,9 @@ impl Report {
                     }
                 }
             }
+            Event::LeftOut { path, why, .. } if self.settings.verbose => {
+                lines.push(Talk(format!("Left out: {}: {why}", safe(path))));
+            }
             Event::Retrying {
                 session,
                 error,
@@ -195,7 +201,8 @@ impl Report {
                 }
             }
             Event::Finished { session, summary } => {
-                if let Some(state) = self.sessions.remove(session) {
+                if let Some(mut state) = self.sessions.remove(session) {
+                    state.tally.left_out = Counters::get(&state.counters.left_out);
                     lines.extend(state.tally.untold().map(Trouble));
                     let time = now.saturating_duration_since(state.began);
                     let (role, terms) = (state.role, &state.terms);
@@ -334,26 +341,13 @@ fn planned(path: &Path, outcome: &Outcome) -> (&'static str, String) {
     }
 }
 
-/// For a shell.
-fn quoted(name: &str) -> String {
-    if name
-        .chars()
-        .all(|c| c.is_alphanumeric() || "._-".contains(c))
-    {
-        name.to_owned()
-    } else {
-        format!("'{}'", name.replace('\'', "'\\''"))
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use std::net::SocketAddr;
-    use std::sync::Arc;
     use std::time::Duration;
     use xfer::outcome::{OnConflict, Summary, Wish};
-    use xfer::progress::{Counters, Peer};
+    use xfer::progress::Peer;
     use xfer::relpath::RelPath;
 
     fn addr() -> SocketAddr {

@@ -18,6 +18,17 @@ pub(crate) fn safe<T: AsRef<OsStr> + ?Sized>(text: &T) -> Safe<'_> {
     Safe(text.as_ref())
 }
 
+/// A text as a shell takes it. What is unsafe in it is still to be escaped, and nobody would copy
+/// that.
+pub(crate) fn quoted(text: &str) -> String {
+    let plain = |c: char| c.is_alphanumeric() || "/._-+,:@%=".contains(c);
+    if text.chars().all(plain) {
+        text.to_owned()
+    } else {
+        format!("'{}'", text.replace('\'', "'\\''"))
+    }
+}
+
 /// The end of a text that is safe already, in at most so many columns. The end of a path is the
 /// file's name.
 pub(crate) fn keep_end(text: &str, columns: usize) -> String {

@@ -96,6 +96,8 @@ pub(crate) fn lines(
         let text = format!("contents were not compared: {here} tells nothing of its files");
         add(1, text);
     }
+    let left_out = count(tally.left_out);
+    add(tally.left_out, format!("{left_out} left out by filters"));
     add(summary.failed, format!("{} failed", count(summary.failed)));
     lines
 }

@@ -21,6 +21,8 @@ pub(crate) struct Tally {
     failed: u64,
     /// Those beyond the first few, by the words for their reason.
     untold: BTreeMap<&'static str, u64>,
+    /// What the sender's user did not want to be sent.
+    pub(crate) left_out: u64,
     /// The first entries that got another name, and these names.
     pub(crate) renamed: Vec<(PathBuf, PathBuf)>,
 }

@@ -236,7 +236,8 @@ pub struct Entries(#[serde(deserialize_with = "bounded_list::<_, _, MAX_LIST>")]
 pub struct DirEnd {
     /// The folder.
     pub entry: EntryId,
-    /// Whether the sender could read all of it.
+    /// Whether what was not announced in it is not there: nothing in it was unreadable or left
+    /// out on purpose, nor would be.
     pub complete: bool,
 }
 

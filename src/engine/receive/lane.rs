@@ -19,6 +19,7 @@ use super::slot::{Claim, Finished, HeldChunkIs, Slot};
 impl Receiving {
     /// Receives chunks from a lane, to its end.
     pub(super) fn lane(self: &Arc<Self>, mut channel: Channel) {
+        let _at_work = self.at_work();
         self.link.add_lane(channel.closer.clone());
         let mut buffer = Vec::new();
         // It may be silent for as long as it likes: when its session ends, it is closed.

@@ -2,6 +2,7 @@
 //!
 //! Must not know what is said on a connection.
 
+use std::collections::HashMap;
 use std::fmt;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
@@ -52,6 +53,14 @@ impl Receiver {
         // Where the receive directory is the user's home, a sender must not make the list.
         device.peers.create()?;
         let store = Store::open(&options.dir)?;
+        let mut stores = HashMap::new();
+        for dir in options.grants.values().filter_map(|g| g.dir.as_ref()) {
+            let own = Store::open(dir)?;
+            // A folder that several have has one store.
+            let mut all = std::iter::once(&store).chain(stores.values());
+            let same = all.find(|other| other.path() == own.path()).cloned();
+            stores.insert(dir.clone(), same.unwrap_or(own));
+        }
         let listener = listen(options.listen)?;
         let (woken, wake) = rustix::pipe::pipe().map_err(|e| Error::Listen {
             addr: options.listen,
@@ -73,6 +82,7 @@ impl Receiver {
                 asking: AtomicUsize::new(0),
                 unasked: Mutex::default(),
                 store,
+                stores,
                 options,
                 connections: AtomicUsize::new(0),
                 door: Door::new(),

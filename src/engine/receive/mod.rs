@@ -16,6 +16,7 @@ mod waiting;
 use std::collections::{HashMap, HashSet};
 use std::net::TcpStream;
 use std::os::fd::OwnedFd;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -38,7 +39,7 @@ use crate::wire::{Accept, Hello, Join, LaneSecret, Message, Offer, limits};
 
 use super::cancel::Cancel;
 use super::next_session;
-use super::options::ReceiveOptions;
+use super::options::{Grant, ReceiveOptions};
 
 pub use listener::Receiver;
 
@@ -65,6 +66,8 @@ struct Shared {
     /// Those who are not paired, and whose offers the user does not want to be asked about.
     unasked: Mutex<HashSet<Fingerprint>>,
     store: Arc<Store>,
+    /// Those of senders that have a folder of their own, by that.
+    stores: HashMap<PathBuf, Arc<Store>>,
     options: ReceiveOptions,
     connections: AtomicUsize,
     door: Arc<Door>,
@@ -99,6 +102,24 @@ impl State {
 impl Shared {
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What is granted to a sender that was let in, where that is not what all get.
+    fn grant(&self, trust: Trust, sender: Fingerprint) -> Result<Option<&Grant>> {
+        let grants = &self.options.grants;
+        if trust != Trust::Paired || grants.is_empty() {
+            return Ok(None);
+        }
+        // By the name that it has here, whatever it calls itself.
+        let known = self.peers.find(sender)?;
+        Ok(known.and_then(|known| grants.get(&known.name)))
+    }
+
+    /// Where what it sends goes.
+    fn store_of(&self, trust: Trust, sender: Fingerprint) -> Result<&Arc<Store>> {
+        let dir = self.grant(trust, sender)?.and_then(|g| g.dir.as_ref());
+        let own = dir.and_then(|dir| self.stores.get(dir));
+        Ok(own.unwrap_or(&self.store))
     }
 
     /// Wakes the listening thread.
@@ -236,8 +257,9 @@ impl Shared {
             let what = Text::new(format!("chunks of {} bytes", offer.chunk_size));
             return turn_away(&mut channel, &peer.caller(), Decline::Unsupported(what));
         }
-        let wish = offer.wish;
-        let access = match grant::access(channel.fingerprint, peer.trust, wish, &self.options) {
+        let grant = self.grant(peer.trust, channel.fingerprint)?;
+        let (owner, wish) = (channel.fingerprint, offer.wish);
+        let access = match grant::access(owner, peer.trust, wish, grant, &self.options) {
             Ok(access) => access,
             Err(decline) => return turn_away(&mut channel, &peer.caller(), decline),
         };
@@ -247,7 +269,8 @@ impl Shared {
             return turn_away(&mut channel, &peer.caller(), Decline::Busy);
         };
         guest.let_in();
-        let store = match self.store.session(access, self.options.sync) {
+        let store = self.store_of(peer.trust, channel.fingerprint)?;
+        let store = match store.session(access, self.options.sync) {
             Ok(store) => store,
             Err(e) => {
                 let what = Text::new(crate::error::reason(&e));
@@ -320,6 +343,7 @@ impl Shared {
         let Some(contents) = &offer.contents else {
             return Err(Error::protocol(caller.addr, "an offer that says nothing"));
         };
+        let store = self.store_of(trust, channel.fingerprint)?;
         let proposal = Proposal {
             caller,
             files: contents.files,
@@ -327,8 +351,8 @@ impl Shared {
             first: contents.first.to_string(),
             named: contents.named,
             wish: offer.wish,
-            dir: self.store.path().to_path_buf(),
-            free: self.store.free(),
+            dir: store.path().to_path_buf(),
+            free: store.free(),
         };
         let Some(_place) = Asking::new(&self.asking) else {
             return turn_away(channel, &proposal.caller, Decline::Crowded);
@@ -384,8 +408,8 @@ impl Shared {
             link: Arc::new(Link::new(channel.peer, channel.closer.clone())),
             owner: channel.fingerprint,
             algorithm: offer.algorithm,
+            dir: store.path().to_path_buf(),
             store,
-            dir: self.options.dir.clone(),
             progress: progress.clone(),
             counters,
             window: accept.window,

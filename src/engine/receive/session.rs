@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU16, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -77,6 +77,9 @@ pub(super) struct Receiving {
     /// Ends sessions of the same sender that seem to be dead.
     pub(super) end_dead_twins: Box<dyn Fn() + Send + Sync>,
     pub(super) lanes_left: AtomicU16,
+    /// How many lanes are at work.
+    lanes: Mutex<usize>,
+    lane_ended: Condvar,
     pub(super) tasks: Waiting<Task>,
     pub(super) to_hash: Waiting<(Arc<Slot>, u32)>,
     slots: Mutex<HashMap<EntryId, Arc<Slot>>>,
@@ -103,6 +106,16 @@ impl Stop for Receiving {
         for slot in slots {
             slot.wake();
         }
+    }
+}
+
+/// A lane at work.
+pub(super) struct AtWork<'a>(&'a Receiving);
+
+impl Drop for AtWork<'_> {
+    fn drop(&mut self) {
+        *self.0.lanes() -= 1;
+        self.0.lane_ended.notify_all();
     }
 }
 
@@ -148,6 +161,8 @@ impl Receiving {
             window,
             end_dead_twins,
             lanes_left: AtomicU16::new(lanes),
+            lanes: Mutex::default(),
+            lane_ended: Condvar::new(),
             tasks: Waiting::new(),
             to_hash: Waiting::new(),
             slots: Mutex::default(),
@@ -270,8 +285,35 @@ impl Receiving {
             self.listen(&mut reader, &unannounced);
             self.link.close_all();
         });
+        // Whoever hears that the session has ended finds nothing of it at work, and nothing that
+        // it holds on to.
+        self.wait_for_lanes();
+        self.slots().clear();
+        self.large().clear();
+        self.store.leave();
         self.link.result()?;
         Ok(*self.tally())
+    }
+
+    fn lanes(&self) -> MutexGuard<'_, usize> {
+        self.lanes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Notes that a lane is at work, until what it gets is dropped.
+    pub(super) fn at_work(&self) -> AtWork<'_> {
+        *self.lanes() += 1;
+        AtWork(self)
+    }
+
+    /// Waits until the lanes, which are closed, have noticed it.
+    fn wait_for_lanes(&self) {
+        let mut lanes = self.lanes();
+        while *lanes > 0 {
+            lanes = self
+                .lane_ended
+                .wait(lanes)
+                .unwrap_or_else(PoisonError::into_inner);
+        }
     }
 
     /// Handles what the sender says, to its end.

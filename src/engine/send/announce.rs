@@ -79,11 +79,15 @@ pub(super) fn walk(roots: &Roots, counters: &Counters, steps: &SyncSender<Vec<St
     let mut batch = Vec::new();
     let mut patience = Instant::now();
     for step in Walk::new(roots) {
-        if let Step::Found { kind, .. } = &step {
-            Counters::add(&counters.entries_total, 1);
-            if let Kind::File { size } = kind {
-                Counters::add(&counters.bytes_total, size.get());
+        match &step {
+            Step::Found { kind, .. } => {
+                Counters::add(&counters.entries_total, 1);
+                if let Kind::File { size } = kind {
+                    Counters::add(&counters.bytes_total, size.get());
+                }
             }
+            Step::LeftOut { .. } => Counters::add(&counters.left_out, 1),
+            _ => {}
         }
         batch.push(step);
         // A slow disk does not keep what it has found to itself.
@@ -152,6 +156,15 @@ impl Sending<'_> {
                             path: &path,
                             outcome: &outcome,
                         });
+                    }
+                    Step::LeftOut { path, why } => {
+                        if self.progress.wants_every_entry() {
+                            self.progress.event(&Event::LeftOut {
+                                session: self.session,
+                                path: &path,
+                                why,
+                            });
+                        }
                     }
                 }
             }

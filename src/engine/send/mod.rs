@@ -63,7 +63,7 @@ pub fn send(
     progress: &Arc<dyn Progress>,
     cancel: &Cancel,
 ) -> Result<Summary> {
-    let roots = Roots::new(&options.paths)?;
+    let roots = Roots::new(&options.paths, &options.filter)?;
     let sender = Sender {
         dialer: Dialer {
             tls: Tls::new(&device.identity)?,

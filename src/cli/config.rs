@@ -1,0 +1,110 @@
+//! `xfer config`: what is set, and where.
+//!
+//! Must not change anything. What it prints can be put into the file as it is.
+
+use std::ffi::OsString;
+
+use clap::Args;
+use toml::Value;
+
+use super::exit::Code;
+use super::settings::{KEYS, Settings, default};
+use super::{Loudness, here, program};
+use crate::ui::{Line, Ui};
+
+/// How many columns what is set gets at least, before where that is.
+const COLUMNS: usize = 36;
+
+const MORE: &str = "\
+Settings are options for when the command line does not say them. They stand in a file, which is
+~/.config/xfer/config.toml unless XDG_CONFIG_HOME says otherwise:
+
+  name = \"desktop\"
+  dir = \"~/Downloads\"
+  lanes = 2
+
+  [peer.laptop]             # what is said of a paired machine, by its name
+  dir = \"~/from-laptop\"     # what it sends goes there; the folder must exist
+
+or in the environment: XFER_DIR, XFER_MAX_SESSIONS. The command line comes first, then the
+environment, then the file. What only the command line can say does not show here.";
+
+#[derive(Debug, Args)]
+#[command(after_help = MORE)]
+pub(crate) struct Config {}
+
+/// Shows all settings.
+pub(crate) fn show(loudness: &Loudness, settings: &Settings) -> Code {
+    let ui = Ui::new(loudness.settings(|_| None));
+    ui.say(lines(settings).into_iter().map(Line::Result));
+    ui.finish();
+    Code::Done
+}
+
+fn lines(settings: &Settings) -> Vec<String> {
+    let head = match (&settings.path, settings.is_there) {
+        (Some(path), true) => format!("# {path}, and the environment"),
+        (Some(path), false) => format!("# The environment; there is no {path}"),
+        (None, _) => "# The environment; there is no home directory".to_owned(),
+    };
+    let program = program();
+    let mut rows = vec![(head, String::new())];
+    rows.extend(KEYS.iter().map(|key| match settings.get(key) {
+        Some(value) => (
+            format!("{key} = {}", literal(&value.words)),
+            value.from.clone(),
+        ),
+        None => {
+            let value = match *key {
+                "name" => here::name(),
+                key => default(&program, key),
+            };
+            (format!("# {key}: {value}"), "default".to_owned())
+        }
+    }));
+    for peer in &settings.peers {
+        rows.push((header(&peer.name), format!("line {}", peer.line)));
+        rows.extend(peer.entries.iter().map(|entry| {
+            let value = literal(&entry.words);
+            (
+                format!("{} = {value}", entry.key),
+                format!("line {}", entry.line),
+            )
+        }));
+    }
+    let rows = rows.into_iter();
+    rows.map(|(text, from)| match &*from {
+        "" => text,
+        from => format!("{text:COLUMNS$}  # {from}"),
+    })
+    .collect()
+}
+
+// A value as it would stand in the file.
+fn literal(words: &[OsString]) -> String {
+    let literals: Vec<_> = words
+        .iter()
+        .map(|word| {
+            let word = word.to_string_lossy();
+            match (word.parse::<bool>(), word.parse::<i64>()) {
+                (Ok(_), _) => word.into_owned(),
+                (_, Ok(number)) if number.to_string() == word => word.into_owned(),
+                _ => Value::String(word.into_owned()).to_string(),
+            }
+        })
+        .collect();
+    match &literals[..] {
+        [one] => one.clone(),
+        all => format!("[{}]", all.join(", ")),
+    }
+}
+
+// The header of a machine's table.
+fn header(name: &str) -> String {
+    let is_bare = |c: char| c.is_ascii_alphanumeric() || "-_".contains(c);
+    if name.chars().all(is_bare) {
+        format!("[peer.{name}]")
+    } else {
+        format!("[peer.{}]", Value::String(name.to_owned()))
+    }
+}

@@ -1,0 +1,61 @@
+//! What `send` and `pair` have in common: both dial a receiver.
+//!
+//! Must not know what is said to it.
+
+use std::sync::Arc;
+
+use xfer::engine::{Cancel, Device};
+use xfer::outcome::{Role, Summary};
+use xfer::progress::Progress;
+use xfer::prompt::Prompt;
+use xfer::secure::Known;
+
+use super::exit::{Code, conclude};
+use super::{CodeFrom, Loudness, here, hints, signals};
+use crate::ui::{Person, Ui};
+
+/// All that is needed to dial.
+pub(super) struct Dialer {
+    pub(super) ui: Arc<Ui>,
+    /// Whom this machine knows. None where that cannot be read, which is said when it dials.
+    pub(super) peers: Vec<Known>,
+    cancel: Cancel,
+    person: Arc<dyn Prompt>,
+    device: xfer::Result<Device>,
+}
+
+impl Dialer {
+    pub(super) fn new(loudness: &Loudness, code: &CodeFrom) -> Self {
+        let ui = Ui::new(loudness.settings(|error| hints::for_error(error, Role::Sender)));
+        ui.start();
+        let cancel = Cancel::new();
+        let person = Person::at(&ui, &cancel, code.given());
+        let device = here::device();
+        let peers = device.as_ref().map(|device| device.peers.list());
+        Self {
+            peers: peers.ok().and_then(Result::ok).unwrap_or_default(),
+            ui,
+            cancel,
+            person,
+            device,
+        }
+    }
+
+    /// Dials, until Ctrl-C at most, and says how it ended.
+    pub(super) fn run(
+        self,
+        dial: impl FnOnce(
+            &Device,
+            &Arc<dyn Prompt>,
+            &Arc<dyn Progress>,
+            &Cancel,
+        ) -> xfer::Result<Option<Summary>>,
+    ) -> Code {
+        signals::watch(&self.ui, &self.cancel);
+        let progress: Arc<dyn Progress> = Arc::clone(&self.ui) as _;
+        let result = self
+            .device
+            .and_then(|device| dial(&device, &self.person, &progress, &self.cancel));
+        conclude(&self.ui, Role::Sender, result, &self.cancel)
+    }
+}

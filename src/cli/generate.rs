@@ -1,0 +1,113 @@
+//! `xfer completions`, `xfer man`: what shells and `man` want to know of the command line.
+//!
+//! Must not say anything that the arguments' own definitions do not.
+
+use std::fs;
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+
+use clap::{Args, Command, ValueHint};
+use clap_complete::Shell;
+use clap_mangen::Man;
+use clap_mangen::roff::{Roff, roman};
+use xfer::Error;
+
+use super::exit::Code;
+use super::{Loudness, program};
+use crate::ui::{Line, Ui};
+
+#[derive(Debug, Args)]
+pub(crate) struct Completions {
+    /// Which shell they are for
+    #[arg(value_name = "SHELL", value_enum)]
+    shell: Shell,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Manual {
+    /// A folder for all pages; without one, the first is printed
+    #[arg(value_name = "DIR", value_hint = ValueHint::DirPath)]
+    dir: Option<PathBuf>,
+}
+
+/// Prints what a shell needs to complete arguments.
+pub(crate) fn completions(args: &Completions, loudness: &Loudness) -> Code {
+    let mut script = Vec::new();
+    clap_complete::generate(args.shell, &mut program(), "xfer", &mut script);
+    ended(print(&script), loudness)
+}
+
+/// Writes the manual's pages.
+pub(crate) fn manual(args: &Manual, loudness: &Loudness) -> Code {
+    let mut program = program().disable_help_subcommand(true);
+    program.build();
+    let done = match &args.dir {
+        Some(dir) => write_all(&program, dir),
+        None => page(&program)
+            .map_err(print_error)
+            .and_then(|page| print(&page)),
+    };
+    ended(done, loudness)
+}
+
+fn write_all(program: &Command, dir: &Path) -> xfer::Result<()> {
+    let commands = program.get_subcommands().filter(|c| !c.is_hide_set());
+    for command in std::iter::once(program).chain(commands) {
+        let name = command.get_display_name().unwrap_or(command.get_name());
+        let path = dir.join(format!("{name}.1"));
+        page(command)
+            .and_then(|page| fs::write(&path, page))
+            .map_err(|e| Error::file("write", &path, e))?;
+    }
+    Ok(())
+}
+
+fn page(command: &Command) -> io::Result<Vec<u8>> {
+    let mut page = Vec::new();
+    let man = Man::new(command.clone());
+    man.render_title(&mut page)?;
+    man.render_name_section(&mut page)?;
+    man.render_synopsis_section(&mut page)?;
+    man.render_description_section(&mut page)?;
+    man.render_options_section(&mut page)?;
+    if command.get_subcommands().any(|c| !c.is_hide_set()) {
+        man.render_subcommands_section(&mut page)?;
+    }
+    if let Some(more) = command.get_after_help() {
+        // It is laid out by hand, and is to stay so.
+        let mut roff = Roff::default();
+        roff.control("SH", ["MORE"]);
+        roff.control("nf", []);
+        for line in more.to_string().lines() {
+            roff.text([roman(line)]);
+        }
+        roff.control("fi", []);
+        roff.to_writer(&mut page)?;
+    }
+    // The pages of commands have none.
+    if command.get_version().is_some() {
+        man.render_version_section(&mut page)?;
+    }
+    Ok(page)
+}
+
+fn print(text: &[u8]) -> xfer::Result<()> {
+    let mut out = io::stdout().lock();
+    let written = out.write_all(text).and_then(|()| out.flush());
+    written.map_err(print_error)
+}
+
+fn print_error(error: io::Error) -> Error {
+    Error::file("write", "standard output", error)
+}
+
+fn ended(done: xfer::Result<()>, loudness: &Loudness) -> Code {
+    match done {
+        Ok(()) => Code::Done,
+        Err(error) => {
+            let text = format!("xfer: {error}");
+            Ui::new(loudness.settings(|_| None)).say([Line::Trouble(text)]);
+            Code::Failed
+        }
+    }
+}

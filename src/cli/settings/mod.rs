@@ -1,0 +1,292 @@
+//! Settings: what options are when the command line does not say. The environment comes before
+//! the file, and the file before what the options' own words say.
+//!
+//! Must not know what a setting means: each is an option of some command, whose own rules hold.
+
+mod file;
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::path::Path;
+
+use clap::builder::BoolishValueParser;
+use clap::error::ErrorKind;
+use clap::{Arg, ArgAction, Command, ValueHint};
+use xfer::engine::Grant;
+
+use super::here;
+use file::Entry;
+pub(super) use file::PeerTable;
+
+/// What can be set: the long names of options, of whichever commands have them. In the
+/// environment it is `XFER_` and the name in capitals.
+///
+/// `open` is missing on purpose: to let anyone in is to be said each time.
+pub(super) const KEYS: [&str; 12] = [
+    "name",
+    "dir",
+    "listen",
+    "ask",
+    "on-conflict",
+    "allow-mirror",
+    "allow-links-outside",
+    "no-sync",
+    "max-sessions",
+    "hash",
+    "lanes",
+    "retry",
+];
+
+/// What is set.
+#[derive(Debug, Default)]
+pub(super) struct Settings {
+    /// Where the file is or would be, as a person would write it.
+    pub(super) path: Option<String>,
+    /// Whether it is there.
+    pub(super) is_there: bool,
+    /// What the machines in the file may do.
+    pub(super) peers: Vec<PeerTable>,
+    values: BTreeMap<&'static str, Value>,
+}
+
+/// What a key is set to.
+#[derive(Debug)]
+pub(super) struct Value {
+    /// One, but where a list is set.
+    pub(super) words: Vec<OsString>,
+    /// Where, in words.
+    pub(super) from: String,
+}
+
+impl Settings {
+    /// Reads all that is set for the options of `program`. What is wrong with it is said in
+    /// words.
+    pub(super) fn load(program: &Command) -> Result<Self, String> {
+        let mut settings = match here::config_file() {
+            Ok(path) => Self::in_file(&path, program)?,
+            // Without a home there is no file, either.
+            Err(_) => Self::default(),
+        };
+        for key in KEYS {
+            let variable = variable(key);
+            let words = match std::env::var_os(&variable) {
+                Some(word) if !word.is_empty() => vec![word],
+                _ => continue,
+            };
+            check(program, key, &words).map_err(|why| format!("{variable}: {why}"))?;
+            let from = variable;
+            settings.values.insert(key, Value { words, from });
+        }
+        Ok(settings)
+    }
+
+    fn in_file(path: &Path, program: &Command) -> Result<Self, String> {
+        let shown = shown(path);
+        let mut settings = Self::default();
+        let text = file::read(path).map_err(|why| format!("cannot read {shown}: {why}"))?;
+        if let Some(text) = text {
+            settings.is_there = true;
+            let file = file::parse(&text, &shown)?;
+            for entry in file.entries {
+                let Entry {
+                    key,
+                    mut words,
+                    line,
+                } = entry;
+                let failed = |why| format!("{shown} line {line}: {why}");
+                if is_path(program, key) {
+                    let paths = words.iter().map(|word| file::path(word));
+                    words = paths.collect::<Result<_, _>>().map_err(failed)?;
+                }
+                check(program, key, &words).map_err(failed)?;
+                let from = format!("line {line}");
+                settings.values.insert(key, Value { words, from });
+            }
+            settings.peers = file.peers;
+        }
+        settings.path = Some(shown);
+        Ok(settings)
+    }
+
+    /// What a key is set to, if it is.
+    pub(super) fn get(&self, key: &str) -> Option<&Value> {
+        self.values.get(key)
+    }
+
+    /// What this machine calls itself, where no option says it.
+    pub(super) fn name(&self) -> String {
+        let word = self.get("name").and_then(|value| value.words.first());
+        match word {
+            Some(name) => name.to_string_lossy().into_owned(),
+            None => here::name(),
+        }
+    }
+
+    /// What machines may do here, by the names that they are known by.
+    pub(super) fn grants(&self) -> BTreeMap<String, Grant> {
+        let peers = self.peers.iter();
+        peers
+            .map(|peer| (peer.name.clone(), peer.grant.clone()))
+            .collect()
+    }
+
+    /// Makes what is set the defaults of the program's options.
+    pub(super) fn apply(&self, program: Command) -> Command {
+        program.mut_subcommands(|mut command| {
+            for (key, value) in &self.values {
+                if let Some(option) = option(&command, key) {
+                    let id = option.get_id().clone();
+                    command = command.mut_arg(id, |option| {
+                        // Help tells of the program, not of this user.
+                        let option = option.hide_default_value(true);
+                        option.default_values(value.words.clone())
+                    });
+                }
+            }
+            command
+        })
+    }
+}
+
+/// Lets the flags that can be set be taken back on the command line: `--ask=no`.
+pub(super) fn make_settable(program: Command) -> Command {
+    program.mut_subcommands(|command| {
+        command.mut_args(|option| {
+            let can_be_set = option.get_long().is_some_and(|long| KEYS.contains(&long));
+            if !can_be_set || !matches!(option.get_action(), ArgAction::SetTrue) {
+                return option;
+            }
+            option
+                .action(ArgAction::Set)
+                .num_args(0..=1)
+                .require_equals(true)
+                .value_name("BOOL")
+                .value_parser(BoolishValueParser::new())
+                .hide_possible_values(true)
+                .default_missing_value("true")
+                .default_value("false")
+                .hide_default_value(true)
+        })
+    })
+}
+
+/// The variable that sets a key.
+fn variable(key: &str) -> String {
+    format!("XFER_{}", key.to_uppercase().replace('-', "_"))
+}
+
+/// What holds where a key is not set, as the option itself says it.
+pub(super) fn default(program: &Command, key: &str) -> String {
+    let commands = program.get_subcommands();
+    let Some(option) = commands.filter_map(|c| option(c, key)).next() else {
+        return String::new();
+    };
+    let help = option.get_help().map(ToString::to_string);
+    let said = help.as_deref().and_then(|help| {
+        let (_, said) = help.split_once("[default: ")?;
+        said.split_once(']').map(|(said, _)| said.to_owned())
+    });
+    said.unwrap_or_else(|| {
+        let values = option.get_default_values().iter();
+        let values: Vec<_> = values.map(|v| v.to_string_lossy()).collect();
+        values.join(", ")
+    })
+}
+
+/// A path as a person would write it.
+fn shown(path: &Path) -> String {
+    let home = here::home();
+    match home.and_then(|home| Some(path.strip_prefix(home).ok()?.to_path_buf())) {
+        Some(below) => Path::new("~").join(below).display().to_string(),
+        None => path.display().to_string(),
+    }
+}
+
+/// The option that a key sets.
+fn option<'a>(command: &'a Command, key: &str) -> Option<&'a Arg> {
+    let mut options = command.get_arguments();
+    options.find(|option| option.get_long() == Some(key))
+}
+
+fn is_path(program: &Command, key: &str) -> bool {
+    use ValueHint::{AnyPath, DirPath, ExecutablePath, FilePath};
+    let mut options = program.get_subcommands().filter_map(|c| option(c, key));
+    options.any(|option| {
+        let hint = option.get_value_hint();
+        matches!(hint, AnyPath | DirPath | FilePath | ExecutablePath)
+    })
+}
+
+/// Whether this could stand behind the option, and if not, why.
+fn check(program: &Command, key: &str, words: &[OsString]) -> Result<(), String> {
+    let mut commands = program.get_subcommands();
+    let Some(command) = commands.find(|command| option(command, key).is_some()) else {
+        return Ok(());
+    };
+    let mut command = command.clone().no_binary_name(true);
+    let arguments = words.iter().map(|word| {
+        let mut argument = OsString::from(format!("--{key}="));
+        argument.push(word);
+        argument
+    });
+    match command.try_get_matches_from_mut(arguments) {
+        Ok(_) => Ok(()),
+        // Values are looked at first: it is only that the rest of a command is not there.
+        Err(error) if error.kind() == ErrorKind::MissingRequiredArgument => Ok(()),
+        Err(error) => {
+            let text = error.to_string();
+            let said = text.split("\n\n").next().unwrap_or_default();
+            let lines: Vec<_> = said.lines().map(str::trim).collect();
+            let said = lines.join(" ");
+            Err(said.trim_start_matches("error: ").to_owned())
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_key_is_an_option_and_has_a_default() {
+        let program = super::super::program();
+        for key in KEYS {
+            let mut commands = program.get_subcommands();
+            assert!(commands.any(|c| option(c, key).is_some()), "{key}");
+            assert!(!default(&program, key).is_empty(), "{key}");
+        }
+        // That variable has a meaning already.
+        assert!(!KEYS.contains(&"code"));
+    }
+
+    #[test]
+    fn a_value_has_to_suit_its_option() {
+        let program = super::super::program();
+        let check = |key, word: &str| check(&program, key, &[word.into()]);
+        for (key, word) in [
+            ("lanes", "2"),
+            ("ask", "yes"),
+            ("hash", "blake3"),
+            ("name", "-"),
+        ] {
+            assert_eq!(check(key, word), Ok(()), "{key}");
+        }
+        for (key, word) in [
+            ("lanes", "0"),
+            ("ask", "hm"),
+            ("hash", "md5"),
+            ("listen", "x"),
+        ] {
+            let why = check(key, word).unwrap_err();
+            assert!(
+                why.starts_with(&format!("invalid value '{word}' for '--{key}")),
+                "{why}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_variable_is_the_key_in_capitals() {
+        assert_eq!(variable("max-sessions"), "XFER_MAX_SESSIONS");
+    }
+}

@@ -1,0 +1,249 @@
+//! Settings: where they come from, which comes first, what is said of wrong ones, and what they
+//! do; and what shells and `man` are told of the command line.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod support;
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use support::*;
+use xfer::secure::{Identity, Known, Peers};
+
+/// Writes somebody's settings.
+fn set(user: &User, text: &str) {
+    let dir = user.home().join(".config/xfer");
+    fs::create_dir_all(&dir).unwrap();
+    fs::write(dir.join("config.toml"), text).unwrap();
+}
+
+/// Runs it with these variables, too.
+fn run_in(user: &User, variables: &[(&str, &str)], args: &[&str]) -> Output {
+    let mut command = user.command(args);
+    command.envs(variables.iter().copied());
+    Process::spawn(command).wait()
+}
+
+/// Makes two people known to each other, for what `sender` sends to `receiver`.
+fn pair(sender: &User, sender_name: &str, receiver: &User) {
+    let known = |user: &User, name: &str| {
+        let identity = Identity::load_or_create(&user.home().join(".config/xfer")).unwrap();
+        Known::new(name, identity.fingerprint())
+    };
+    let meet = |user: &User, known: Known| {
+        let peers = Peers::in_dir(&user.home().join(".local/share/xfer"));
+        let add = |all: &mut Vec<Known>| {
+            all.push(known);
+            Ok(())
+        };
+        peers.update(add).unwrap();
+    };
+    let mut theirs = known(sender, sender_name);
+    theirs.may_send = true;
+    meet(receiver, theirs);
+    let mut theirs = known(receiver, "receiver");
+    theirs.may_receive = true;
+    meet(sender, theirs);
+}
+
+#[test]
+fn the_command_line_comes_before_the_environment_and_that_before_the_file() {
+    let sandbox = Sandbox::new();
+    let me = sandbox.me();
+    let folders = ["file", "variable", "line"].map(|name| sandbox.folder(name));
+    let [file, variable, line] = folders.map(|path| path.canonicalize().unwrap());
+    let settings = format!("listen = \"127.0.0.1:0\"\ndir = {file:?}\n");
+    let into = |variables: &[(&str, &Path)], args: &[&str]| {
+        let mut command = me.command(&["recv"]);
+        command.args(args).envs(variables.iter().copied());
+        let recv = Recv::start(command);
+        let said = recv.process().printed().text();
+        let said = said.lines().next().unwrap();
+        let (_, into) = said.split_once(", receiving into ").unwrap();
+        into.to_owned()
+    };
+    set(&me, &settings);
+    assert_eq!(into(&[], &[]), file.to_str().unwrap());
+    let variables: &[_] = &[("XFER_DIR", &*variable)];
+    assert_eq!(into(variables, &[]), variable.to_str().unwrap());
+    let args = ["--dir", line.to_str().unwrap()];
+    assert_eq!(into(variables, &args), line.to_str().unwrap());
+}
+
+#[test]
+fn what_is_set_is_shown_with_where() {
+    let sandbox = Sandbox::new();
+    let me = sandbox.me();
+    set(
+        &me,
+        "# mine\nname = \"desk\"\ndir = \"~/in\"\nlanes = 2\nretry = 7\n\n\
+         [peer.\"Anna's laptop\"]\nmay-update = true\n",
+    );
+    let config = run_in(&me, &[("XFER_LANES", "3")], &["config"]);
+    config.assert_code(0);
+    let dir = me.home().join("in");
+    let rows: Vec<_> = config.text().lines().map(str::to_owned).collect();
+    for (what, from) in [
+        ("name = \"desk\"".to_owned(), "line 2"),
+        (format!("dir = {dir:?}"), "line 3"),
+        ("lanes = 3".to_owned(), "XFER_LANES"),
+        ("retry = 7".to_owned(), "line 5"),
+        ("# max-sessions: 64".to_owned(), "default"),
+        ("[peer.\"Anna's laptop\"]".to_owned(), "line 7"),
+        ("may-update = true".to_owned(), "line 8"),
+    ] {
+        let row = |row: &&String| row.starts_with(&what) && row.ends_with(&format!("# {from}"));
+        assert!(rows.iter().any(|r| row(&r)), "no {what} {from}:\n{config}");
+    }
+    me.run(&["id"]).assert_code(0).assert_says("desk ");
+
+    // What it shows is a file as well.
+    set(&me, &config.text());
+    let again = me.run(&["config"]);
+    again.assert_code(0).assert_says("lanes = 3");
+}
+
+#[test]
+fn wrong_settings_are_errors_and_never_passed_over() {
+    let sandbox = Sandbox::new();
+    let me = sandbox.me();
+    let file = "~/.config/xfer/config.toml";
+    for (text, words) in [
+        (
+            "name = \"a\"\n\ndirectry = \"/\"\n",
+            format!("unknown key 'directry' in {file} line 3; did you mean 'dir'?"),
+        ),
+        ("name = \n", format!("{file} line 1: ")),
+        (
+            "\nlanes = 65\n",
+            format!("{file} line 2: invalid value '65' for '--lanes"),
+        ),
+        (
+            "dir = \"here\"\n",
+            format!("{file} line 1: 'here' begins with neither"),
+        ),
+    ] {
+        set(&me, text);
+        for command in ["recv", "id", "config"] {
+            let output = me.run(&[command]);
+            output.assert_code(2).assert_says(&words);
+            assert!(output.stdout.is_empty(), "{output}");
+        }
+    }
+    let send = me.run(&["send", "src", "127.0.0.1:1"]);
+    send.assert_code(2).assert_says("begins with neither");
+    me.run(&["send", "--help"]).assert_code(0);
+    me.run(&["peers"]).assert_code(0);
+
+    set(&me, "");
+    let output = run_in(&me, &[("XFER_RETRY", "soon")], &["recv"]);
+    output
+        .assert_code(2)
+        .assert_says("XFER_RETRY: invalid value 'soon'");
+
+    let path = me.home().join(".config/xfer/config.toml");
+    fs::remove_file(&path).unwrap();
+    fs::create_dir(&path).unwrap();
+    let output = me.run(&["recv"]);
+    output
+        .assert_code(2)
+        .assert_says(&format!("cannot read {file}"));
+}
+
+#[test]
+fn a_flag_that_is_set_can_be_taken_back() {
+    let sandbox = Sandbox::new();
+    let me = sandbox.me();
+    set(&me, "ask = true\n");
+    let words = "every offer will be declined";
+    let asks = |args: &[&str]| {
+        let recv = me.recv(&sandbox.dst(), args);
+        recv.interrupt().text().contains(words)
+    };
+    assert!(asks(&[]));
+    assert!(!asks(&["--ask=no"]));
+    set(&me, "ask = false\n");
+    assert!(asks(&["--ask"]));
+}
+
+#[test]
+fn what_a_peer_sends_goes_into_its_own_folder() {
+    let sandbox = Sandbox::new();
+    make_file(sandbox.src().join("file"), 1, 2 * CHUNK);
+    let (me, anna, bert) = (sandbox.me(), sandbox.user("anna"), sandbox.user("bert"));
+    pair(&anna, "anna", &me);
+    pair(&bert, "bert", &me);
+    let from_anna = sandbox.folder("from-anna");
+    set(
+        &me,
+        &format!("[peer.anna]\ndir = {from_anna:?}\n[peer.nobody]\n"),
+    );
+    let recv = me.recv(&sandbox.dst(), &[]);
+    recv.process().wait_for_text("What anna sends goes into ");
+    recv.process()
+        .wait_for_text("Nobody is known here as nobody");
+
+    // It is the name that she has here which counts, not what she says.
+    let args = ["--name", "bert's friend", "src/file", &recv.target()];
+    anna.send(&args).assert_code(0);
+    assert_same_tree(sandbox.src(), &from_anna);
+    assert!(!sandbox.dst().join("file").exists());
+
+    make_file(sandbox.src().join("file"), 2, 2 * CHUNK);
+    bert.send(&["src/file", &recv.target()]).assert_code(0);
+    assert_same_tree(sandbox.src(), sandbox.dst());
+    make_file(sandbox.src().join("mine"), 3, 100);
+    me.send(&["src/mine", &recv.target()]).assert_code(0);
+    assert_same_tree(sandbox.src(), sandbox.dst());
+    assert!(!from_anna.join("mine").exists());
+    recv.interrupt().assert_code(0);
+
+    fs::remove_dir_all(&from_anna).unwrap();
+    let output = Process::spawn(me.recv_command(&sandbox.dst(), &[])).wait();
+    output.assert_code(1).assert_says("cannot receive into");
+}
+
+#[test]
+fn shells_and_the_manual_know_all_commands() {
+    let sandbox = Sandbox::new();
+    let me = sandbox.me();
+    for shell in ["bash", "zsh", "fish"] {
+        let script = me.run(&["completions", shell]);
+        script.assert_code(0);
+        for word in ["recv", "send", "unpair", "max-sessions", "code-file"] {
+            script.assert_says(word);
+        }
+        if shell == "bash" {
+            let path = sandbox.path("completions");
+            fs::write(&path, &script.stdout).unwrap();
+            let checked = Command::new("bash").arg("-n").arg(path).status();
+            assert!(checked.is_err() || checked.unwrap().success());
+        }
+    }
+    let pages = sandbox.folder("man");
+    me.run(&["man", pages.to_str().unwrap()]).assert_code(0);
+    let page = |name: &str| fs::read_to_string(pages.join(name)).unwrap();
+    assert!(page("xfer.1").contains("Exit codes:"));
+    assert!(page("xfer-recv.1").contains("\\-\\-max\\-sessions"));
+    assert_eq!(me.run(&["man"]).stdout, page("xfer.1").as_bytes());
+    let mut names: Vec<_> = fs::read_dir(&pages)
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    names.sort();
+    let commands = [
+        "completions",
+        "config",
+        "id",
+        "pair",
+        "peers",
+        "recv",
+        "send",
+        "unpair",
+    ];
+    let mut expected: Vec<_> = commands.iter().map(|c| format!("xfer-{c}.1")).collect();
+    expected.push("xfer.1".to_owned());
+    assert_eq!(names, expected);
+}
