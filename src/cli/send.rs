@@ -53,9 +53,9 @@ pub(crate) struct Send {
     #[arg(long)]
     update: bool,
 
-    /// As --update, and remove what is not here: in folders that are sent and could be read, when
-    /// everything else is stored and nothing failed. Takes `xfer recv --allow-mirror`; without it,
-    /// the receiver declines before anything travels
+    /// As --update, and remove what is not here: when everything is stored and nothing failed, in
+    /// folders that are sent, could be read, and of which filters leave out nothing. Takes `xfer
+    /// recv --allow-mirror`; without it, the receiver declines before anything travels
     #[arg(long)]
     mirror: bool,
 
