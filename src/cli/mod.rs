@@ -10,6 +10,7 @@ mod peers;
 mod recv;
 mod send;
 mod signals;
+mod size;
 mod target;
 
 use std::path::PathBuf;

@@ -17,7 +17,7 @@ use xfer::wire::limits::MAX_LANES;
 
 use super::exit::{Code, conclude};
 use super::target::{address, looks_like_target};
-use super::{CodeFrom, Loudness, Wrong, here, hints, parse_name, signals};
+use super::{CodeFrom, Loudness, Wrong, here, hints, parse_name, signals, size};
 use crate::ui::{Person, Ui, safe};
 
 const EXAMPLES: &str = "\
@@ -59,6 +59,11 @@ pub(crate) struct Send {
     #[arg(long, value_name = "SECONDS")]
     retry: Option<u32>,
 
+    /// How much to send in a second at most, such as 20MB/s, 1.5M or 800KiB: K, M and G are powers
+    /// of 1000, Ki, Mi and Gi of 1024
+    #[arg(long, value_name = "RATE", value_parser = size::rate)]
+    limit: Option<u64>,
+
     #[command(flatten)]
     code: CodeFrom,
 
@@ -94,6 +99,7 @@ impl Send {
             retry: self
                 .retry
                 .map_or(default.retry, |seconds| Duration::from_secs(seconds.into())),
+            limit: self.limit,
         })
     }
 }

@@ -66,6 +66,8 @@ pub struct SendOptions {
     pub lanes: u16,
     /// How long to keep trying after a connection is lost.
     pub retry: Duration,
+    /// How many bytes all lanes may send in a second.
+    pub limit: Option<u64>,
 }
 
 impl Default for SendOptions {
@@ -78,6 +80,7 @@ impl Default for SendOptions {
             algorithm: None,
             lanes: default_lanes(),
             retry: DEFAULT_RETRY,
+            limit: None,
         }
     }
 }

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::channel::Shared;
+use super::pace::Pace;
 use super::record::{Content, HEADER_BYTES, Keys, MAX_PLAIN_BYTES, OVERHEAD_BYTES};
 use super::timed::timed_out;
 use crate::progress::Counters;
@@ -47,6 +48,7 @@ pub struct Writer {
     state: State,
     pub(super) rekey_records: u64,
     pub(super) counters: Option<Arc<Counters>>,
+    pub(super) pace: Option<Arc<Pace>>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -68,6 +70,7 @@ impl Writer {
             state: State::Open,
             rekey_records: REKEY_RECORDS,
             counters: None,
+            pace: None,
         }
     }
 
@@ -171,7 +174,11 @@ impl Writer {
     fn send(&mut self) -> io::Result<()> {
         let mut rest = &self.buf[..self.sealed];
         while !rest.is_empty() {
-            let sent = match (&*self.stream).write(rest) {
+            let now = match &self.pace {
+                Some(pace) => &rest[..pace.wait(rest.len())],
+                None => rest,
+            };
+            let sent = match (&*self.stream).write(now) {
                 Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
                 Ok(sent) => sent,
                 Err(e) if e.kind() == io::ErrorKind::Interrupted => continue,
