@@ -145,6 +145,13 @@ pub enum Event<'a> {
         /// How.
         outcome: &'a Outcome,
     },
+    /// Something went wrong of which nothing fails.
+    Warning {
+        /// The session.
+        session: u64,
+        /// What.
+        error: &'a Error,
+    },
     /// The connection is lost, and the sender will try again.
     Retrying {
         /// The session that ended.

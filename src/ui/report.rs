@@ -152,6 +152,12 @@ impl Report {
                 path,
                 outcome,
             } => self.entry(*session, path, outcome, &mut lines),
+            Event::Warning { session, error } => {
+                let state = self.sessions.get_mut(session);
+                if state.is_some_and(|state| state.tally.warning() || self.settings.verbose) {
+                    lines.push(Trouble(format!("Warning: {error}")));
+                }
+            }
             Event::Retrying {
                 session,
                 error,
@@ -168,7 +174,7 @@ impl Report {
             }
             Event::Finished { session, summary } => {
                 if let Some(state) = self.sessions.remove(session) {
-                    lines.extend(state.tally.untold().map(Trouble));
+                    lines.extend(self.untold(&state));
                     let time = now.saturating_duration_since(state.began);
                     let told = summary::lines(state.role, &state.peer, summary, &state.tally, time);
                     lines.extend(told.into_iter().map(Line::Result));
@@ -179,7 +185,7 @@ impl Report {
                     self.interrupted = true;
                 }
                 if let Some(state) = self.sessions.remove(session) {
-                    lines.extend(state.tally.untold().map(Trouble));
+                    lines.extend(self.untold(&state));
                     // A sender has one session, and its error ends the program, which says so.
                     if state.role == Role::Receiver && !matches!(error, Error::Cancelled) {
                         self.said = Some(error.to_string());
@@ -191,6 +197,12 @@ impl Report {
             _ => {}
         }
         lines
+    }
+
+    /// What was not told of a session so far; all was where everything is.
+    fn untold(&self, session: &Session) -> Vec<Line> {
+        let untold = session.tally.untold().into_iter().map(Trouble);
+        untold.filter(|_| !self.settings.verbose).collect()
     }
 
     fn hint(&self, error: &Error) -> Option<Line> {
@@ -228,7 +240,7 @@ impl Report {
         let shown = safe(path);
         match outcome {
             Outcome::Failed(why) => {
-                if !state.tally.failure(why) && !verbose {
+                if !state.tally.failure(path, why) && !verbose {
                     return;
                 }
                 let why_words = reason(why);
@@ -248,8 +260,8 @@ impl Report {
                 }
             }
             Outcome::Stored(Some(to)) => {
-                state.tally.renamed(path, to.as_path());
-                if verbose || self.settings.plain {
+                let first = state.tally.renamed(path, to.as_path());
+                if verbose || self.settings.plain && first {
                     let to = safe(to.as_path());
                     lines.push(Talk(format!("Stored: {shown} as {to}")));
                 }
@@ -371,7 +383,7 @@ mod tests {
         assert_eq!(
             lines,
             [
-                "! Failed: 5 more: 5 arrived damaged",
+                "! Failed: 5 more: 5 arrived damaged (a, a, a, …). With -v or --json, each is named.",
                 "= Received nothing from desktop.",
                 "=   15 failed",
             ]
