@@ -92,6 +92,24 @@ impl Loudness {
     }
 }
 
+/// How programs are told what happens.
+#[derive(Debug, Args)]
+struct Events {
+    /// Print what happens to standard output for programs: a line of JSON for each event, the last
+    /// one, "summary", with the exit code. People are told only what went wrong
+    #[arg(long)]
+    json: bool,
+}
+
+impl Events {
+    fn with(&self, settings: Settings) -> Settings {
+        Settings {
+            json: self.json,
+            ..settings
+        }
+    }
+}
+
 /// Where the code for pairing comes from. It is never an argument: everybody on a machine can read
 /// those.
 #[derive(Debug, Args)]
@@ -144,6 +162,11 @@ fn wrong(command: &str, why: Wrong) -> Code {
 fn stop(error: &clap::Error) -> Code {
     let _ = error.print();
     if error.use_stderr() {
+        // What was given is not known as arguments, because it is wrong.
+        let mut given = std::env::args_os().take_while(|arg| arg != "--");
+        if given.any(|arg| arg == "--json") {
+            crate::ui::only_summary(Code::Usage as u8);
+        }
         Code::Usage
     } else {
         Code::Done

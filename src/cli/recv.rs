@@ -14,7 +14,7 @@ use xfer::outcome::Role;
 use xfer::progress::Progress;
 
 use super::exit::{Code, conclude};
-use super::{Loudness, here, hints, parse_name, signals, target};
+use super::{Events, Loudness, here, hints, parse_name, signals, target};
 use crate::ui::{Line, Person, Ui};
 
 const EXAMPLES: &str = "\
@@ -68,6 +68,9 @@ pub(crate) struct Recv {
     /// What this machine calls itself [default: its host name]
     #[arg(long, value_name = "NAME", value_parser = parse_name)]
     name: Option<String>,
+
+    #[command(flatten)]
+    events: Events,
 }
 
 impl Recv {
@@ -90,7 +93,8 @@ impl Recv {
 
 /// Receives, until Ctrl-C or the end of the only session.
 pub(crate) fn run(args: Recv, loudness: &Loudness) -> Code {
-    let ui = Ui::new(loudness.settings(|error| hints::for_error(error, Role::Receiver)));
+    let settings = loudness.settings(|error| hints::for_error(error, Role::Receiver));
+    let ui = Ui::new(args.events.with(settings));
     let cancel = Cancel::new();
     let ready = prepare(args.into_options(), loudness.verbose, &ui, &cancel);
     // Threads that were there before would not be confined.
@@ -117,7 +121,7 @@ fn prepare(
     let person = Person::at(ui, cancel, None);
     if options.ask && !person.can_decide() {
         let text = "There is no terminal to ask on: with --ask, every offer will be declined.";
-        ui.say([Line::Trouble(text.to_owned())]);
+        ui.warn(text);
     }
     let receiver = Receiver::bind(&here::device()?, options, person)?;
     let data_dir = here::data_dir();

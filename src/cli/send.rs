@@ -17,7 +17,7 @@ use xfer::wire::limits::MAX_LANES;
 
 use super::exit::{Code, conclude};
 use super::target::{address, looks_like_target};
-use super::{CodeFrom, Loudness, Wrong, here, hints, parse_name, signals, size};
+use super::{CodeFrom, Events, Loudness, Wrong, here, hints, parse_name, signals, size};
 use crate::ui::{Person, Ui, safe};
 
 const EXAMPLES: &str = "\
@@ -70,6 +70,9 @@ pub(crate) struct Send {
     /// What this machine calls itself [default: its host name]
     #[arg(long, value_name = "NAME", value_parser = parse_name)]
     name: Option<String>,
+
+    #[command(flatten)]
+    events: Events,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -136,7 +139,8 @@ fn last_as_target(paths: &mut Vec<OsString>, peers: &[Known]) -> Result<Address,
 
 /// Sends, and tries again for a while when the connection is lost.
 pub(crate) fn run(args: Send, loudness: &Loudness) -> Result<Code, Wrong> {
-    let ui = Ui::new(loudness.settings(|error| hints::for_error(error, Role::Sender)));
+    let settings = loudness.settings(|error| hints::for_error(error, Role::Sender));
+    let ui = Ui::new(args.events.with(settings));
     ui.start();
     let cancel = Cancel::new();
     let person = Person::at(&ui, &cancel, args.code.given());

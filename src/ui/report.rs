@@ -29,6 +29,8 @@ pub(crate) enum Line {
     Talk(String),
     /// What went wrong; to standard error, and in quiet too.
     Trouble(String),
+    /// An event for programs, harmless to print as it is; to standard output.
+    Event(String),
 }
 
 /// Makes sentences.
@@ -330,6 +332,7 @@ mod tests {
                 Line::Result(text) => format!("= {text}"),
                 Talk(text) => format!("- {text}"),
                 Trouble(text) => format!("! {text}"),
+                Line::Event(text) => panic!("{text}"),
             });
             texts.collect()
         }

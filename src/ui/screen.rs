@@ -18,6 +18,7 @@ const LINE_EVERY: Duration = Duration::from_secs(10);
 /// Standard output and standard error.
 #[derive(Debug)]
 pub(crate) struct Screen {
+    /// Whether only what went wrong is said, and events.
     quiet: bool,
     shows: Shows,
 }
@@ -48,9 +49,10 @@ pub(crate) fn can_do_bars() -> bool {
 impl Screen {
     /// One with nothing on it.
     pub(crate) fn new(settings: &Settings) -> Self {
+        let quiet = settings.quiet || settings.json;
         Self {
-            quiet: settings.quiet,
-            shows: if settings.quiet {
+            quiet,
+            shows: if quiet {
                 Shows::Nothing
             } else if settings.plain {
                 Shows::Lines(Instant::now())
@@ -63,7 +65,7 @@ impl Screen {
     /// Prints lines.
     pub(crate) fn print(&mut self, lines: &[Line]) {
         let quiet = self.quiet;
-        let wanted = |line: &&Line| !quiet || matches!(line, Line::Trouble(_));
+        let wanted = |line: &&Line| !quiet || matches!(line, Line::Trouble(_) | Line::Event(_));
         let mut lines = lines.iter().filter(wanted).peekable();
         if lines.peek().is_none() {
             return;
@@ -76,6 +78,7 @@ impl Screen {
         for line in lines {
             let _ = match line {
                 Line::Result(text) => writeln!(out, "{}", safe(text)),
+                Line::Event(text) => writeln!(out, "{text}"),
                 Line::Talk(text) | Line::Trouble(text) => writeln!(err, "{}", safe(text)),
             };
         }
