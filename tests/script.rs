@@ -1,4 +1,4 @@
-//! What scripts go by: events in JSON, exit codes, and a limit to the speed.
+//! What scripts go by: events in JSON, exit codes, lines in a log, and a limit to the speed.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
@@ -356,6 +356,41 @@ fn a_limit_is_kept_to() {
         .me()
         .send(&send_args(&["--limit", "8Mbit/s"], &src, &target));
     sent.assert_code(WRONG_USAGE).assert_says("bits");
+}
+
+/// Whether a line begins with a time.
+fn has_time(line: &str) -> bool {
+    let shape = |c: char| if c.is_ascii_digit() { '0' } else { c };
+    let shape: String = line.chars().take(25).map(shape).collect();
+    shape == "0000-00-00T00:00:00.000Z "
+}
+
+#[test]
+fn a_receiver_without_a_terminal_says_when() {
+    let sandbox = Sandbox::new();
+    make_file(sandbox.src().join("file"), 1, 10);
+    let recv = sandbox.recv();
+    let stranger = sandbox.user("stranger");
+    let file = sandbox.src().join("file");
+    let sent = stranger.send(&send_args(&[], &file, &recv.target()));
+    sent.assert_code(NOT_LET_IN);
+    sandbox.send(&[], &recv.target()).assert_code(0);
+    recv.process().wait_for_text("Received 1 file");
+    let received = recv.interrupt();
+    let (out, err) = (&received.stdout, &received.stderr);
+    let lines = |bytes: &[u8]| -> Vec<String> {
+        let text = String::from_utf8(bytes.to_vec()).unwrap();
+        text.lines().map(str::to_owned).collect()
+    };
+    // The first ones are for scripts, and for people to copy.
+    let printed = lines(out);
+    let (first, later) = printed.split_at(3);
+    assert!(first[0].starts_with("Listening on "), "{received}");
+    assert_eq!(first.iter().filter(|line| has_time(line)).count(), 0);
+    let log = [later.to_vec(), lines(err)].concat();
+    assert!(log.len() >= 3, "{received}");
+    assert!(log.iter().all(|line| has_time(line)), "{received}");
+    assert!(!lines(&sent.stderr).iter().any(|line| has_time(line)));
 }
 
 #[test]

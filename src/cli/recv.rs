@@ -101,7 +101,9 @@ pub(crate) fn run(args: Recv, loudness: &Loudness) -> Code {
     ui.start();
     signals::watch(&ui, &cancel);
     let result = ready.and_then(|(receiver, words)| {
+        // Scripts read the first lines.
         ui.say(words);
+        ui.tell_times();
         let progress: Arc<dyn Progress> = Arc::clone(&ui) as _;
         receiver.run(&progress, &cancel)
     });

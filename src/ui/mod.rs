@@ -178,6 +178,11 @@ impl Ui {
         self.say(event.map(Line::Event));
     }
 
+    /// From now on, lines that are kept begin with the time.
+    pub(crate) fn tell_times(&self) {
+        lock(&self.shared.screen).tell_times();
+    }
+
     /// Prints lines at once, above a question where one is being asked.
     pub(crate) fn interject(&self, lines: &[Line]) {
         let mut screen = lock(&self.shared.screen);
