@@ -148,6 +148,23 @@ pub fn sha256(parts: &[&[u8]]) -> Digest {
     Digest(hasher.finalize().into())
 }
 
+/// SHA-256 of bytes that come piece by piece: what `sha256sum` says of a file.
+#[derive(Debug, Default)]
+pub struct WholeSha256(Sha256);
+
+impl WholeSha256 {
+    /// Takes the next bytes.
+    pub fn update(&mut self, bytes: &[u8]) {
+        self.0.update(bytes);
+    }
+
+    /// The digest of all of them.
+    #[must_use]
+    pub fn finish(self) -> Digest {
+        Digest(self.0.finalize().into())
+    }
+}
+
 /// Makes the digest of a file from those of its chunks, which may come in nearly any order.
 /// Memory is bounded by [`MAX_WAITING_DIGESTS`].
 #[derive(Debug)]

@@ -1,13 +1,16 @@
-//! What scripts go by: events in JSON, exit codes, lines in a log, and a limit to the speed.
+//! What scripts go by: events in JSON, exit codes, lines in a log, lists of sums, and a limit to
+//! the speed.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod support;
 
 use std::ffi::OsStr;
+use std::fs;
 use std::net::TcpListener;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
+use std::process::Command;
 
 use serde_json::Value;
 use support::*;
@@ -356,6 +359,75 @@ fn a_limit_is_kept_to() {
         .me()
         .send(&send_args(&["--limit", "8Mbit/s"], &src, &target));
     sent.assert_code(WRONG_USAGE).assert_says("bits");
+}
+
+#[test]
+fn sums_are_those_of_sha256sum() {
+    let sandbox = Sandbox::new();
+    let src = sandbox.src().join("tree");
+    make_file(src.join("small"), 1, 1000);
+    make_file(src.join("empty"), 1, 0);
+    make_file(src.join("large"), 2, 2 * CHUNK + 1);
+    make_file(src.join("sub/taken"), 3, 10);
+    make_file(sandbox.dst().join("tree/sub/taken"), 4, 20);
+    for (seed, name) in (5..).zip(["back\\slash", "new\nline", "return\r", "\\"]) {
+        make_file(src.join(name), seed, 10);
+    }
+    let mut files = 8;
+    if cfg!(target_os = "linux") {
+        make_file(src.join(OsStr::from_bytes(b"caf\xe9")), 9, 10);
+        files += 1;
+    }
+    for hash in ["sha256", "blake3"] {
+        let list = sandbox.path(hash);
+        let send = |target: &str| {
+            let sent = sandbox
+                .me()
+                .send(&send_args(&["--hash", hash], &src, target));
+            sent.assert_code(0);
+        };
+        let recv = sandbox.recv_with(&["--once", "--sums", list.to_str().unwrap()]);
+        send(&recv.target());
+        recv.wait().assert_code(0);
+        let lines = fs::read(&list).unwrap();
+        assert_eq!(lines.iter().filter(|&&byte| byte == b'\n').count(), files);
+        let mut check = Command::new("sha256sum");
+        check.args(["--check", "--strict"]).arg(&list);
+        let checked = check.current_dir(sandbox.dst()).output().unwrap();
+        assert!(checked.status.success(), "{checked:?}");
+
+        // What is there already was not received.
+        let recv = sandbox.recv_with(&["--once", "--sums", list.to_str().unwrap()]);
+        send(&recv.target());
+        recv.wait().assert_code(0);
+        assert_eq!(fs::read(&list).unwrap(), lines);
+        fs::remove_dir_all(sandbox.dst().join("tree")).unwrap();
+        make_file(sandbox.dst().join("tree/sub/taken"), 4, 20);
+    }
+}
+
+#[test]
+fn sums_that_cannot_be_written_fail_nothing() {
+    let sandbox = Sandbox::new();
+    for n in 0..30 {
+        make_file(sandbox.src().join(format!("tree/{n}")), n, 10);
+    }
+    let recv = sandbox.recv_with(&["--once", "--sums", "/dev/full"]);
+    sandbox.send(&[], &recv.target()).assert_code(0);
+    let received = recv.wait();
+    received.assert_code(0).assert_says("20 more");
+    assert_same_tree(sandbox.src(), sandbox.dst());
+
+    let (receiver, target) = self::recv(&sandbox, &["--once", "--sums", "/dev/full"]);
+    make_file(sandbox.src().join("another"), 1, 10);
+    sandbox.send(&[], &target).assert_code(0);
+    let told = events(receiver.wait().assert_code(0));
+    assert_eq!(first(&told, "warning")["kind"], "file");
+
+    let dst = sandbox.dst();
+    let args = ["recv", "--sums", "no/such", "--dir", dst.to_str().unwrap()];
+    let received = sandbox.me().run(&args);
+    received.assert_code(FAILED).assert_says("no/such");
 }
 
 /// Whether a line begins with a time.

@@ -69,6 +69,11 @@ pub(crate) struct Recv {
     #[arg(long, value_name = "NAME", value_parser = parse_name)]
     name: Option<String>,
 
+    /// Add the SHA-256 of each file that is received to a list: `sha256sum -c FILE` in the receive
+    /// directory checks it. Larger files are read once more for that
+    #[arg(long, value_name = "FILE")]
+    sums: Option<PathBuf>,
+
     #[command(flatten)]
     events: Events,
 }
@@ -86,6 +91,7 @@ impl Recv {
             links_outside: self.allow_links_outside,
             sync: !self.no_sync,
             max_sessions: self.max_sessions.map_or(default.max_sessions, usize::from),
+            sums: self.sums,
             ..default
         }
     }

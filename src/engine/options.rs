@@ -110,6 +110,8 @@ pub struct ReceiveOptions {
     pub lanes: u16,
     /// How many entries may be announced that have no outcome yet.
     pub window: u32,
+    /// A list to which the SHA-256 of each file that is received is added.
+    pub sums: Option<PathBuf>,
 }
 
 impl Default for ReceiveOptions {
@@ -126,6 +128,7 @@ impl Default for ReceiveOptions {
             max_sessions: DEFAULT_MAX_SESSIONS,
             lanes: crate::wire::limits::MAX_LANES,
             window: DEFAULT_WINDOW,
+            sums: None,
         }
     }
 }

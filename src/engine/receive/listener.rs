@@ -22,6 +22,7 @@ use crate::store::Store;
 use super::super::cancel::Cancel;
 use super::super::options::{Device, ReceiveOptions};
 use super::door::Door;
+use super::sums::Sums;
 use super::{Shared, State};
 
 /// How many threads connections can have: those that were let in, those that wait for that, and
@@ -52,6 +53,7 @@ impl Receiver {
         // Where the receive directory is the user's home, a sender must not make the list.
         device.peers.create()?;
         let store = Store::open(&options.dir)?;
+        let sums = options.sums.as_deref().map(Sums::open).transpose()?;
         let listener = listen(options.listen)?;
         let (woken, wake) = rustix::pipe::pipe().map_err(|e| Error::Listen {
             addr: options.listen,
@@ -73,6 +75,7 @@ impl Receiver {
                 asking: AtomicUsize::new(0),
                 unasked: Mutex::default(),
                 store,
+                sums: sums.map(Arc::new),
                 options,
                 connections: AtomicUsize::new(0),
                 door: Door::new(),

@@ -10,6 +10,7 @@ mod listener;
 mod planner;
 mod session;
 mod slot;
+mod sums;
 
 use std::collections::{HashMap, HashSet};
 use std::net::TcpStream;
@@ -42,6 +43,7 @@ pub use listener::Receiver;
 
 use door::{Door, Guest, Places, Step};
 use session::{Parts, Receiving};
+use sums::Sums;
 
 /// How many offers can wait for the user at once.
 const MAX_ASKING: usize = 8;
@@ -63,6 +65,7 @@ struct Shared {
     /// Those who are not paired, and whose offers the user does not want to be asked about.
     unasked: Mutex<HashSet<Fingerprint>>,
     store: Arc<Store>,
+    sums: Option<Arc<Sums>>,
     options: ReceiveOptions,
     connections: AtomicUsize,
     door: Arc<Door>,
@@ -381,6 +384,7 @@ impl Shared {
             owner: channel.fingerprint,
             algorithm: offer.algorithm,
             store,
+            sums: self.sums.clone(),
             dir: self.options.dir.clone(),
             progress: progress.clone(),
             counters,

@@ -26,6 +26,7 @@ use crate::wire::{EntryOutcome, FileVerified, Frame, Message, Verified, limits, 
 use super::super::spawn;
 use super::planner::Task;
 use super::slot::Slot;
+use super::sums::Sums;
 
 /// How often the sender is told how far its files are.
 const REPORT: Duration = Duration::from_millis(200);
@@ -144,6 +145,7 @@ pub(super) struct Receiving {
     pub(super) owner: Fingerprint,
     pub(super) algorithm: Algorithm,
     pub(super) store: Arc<StoreSession>,
+    pub(super) sums: Option<Arc<Sums>>,
     pub(super) dir: PathBuf,
     pub(super) progress: Arc<dyn Progress>,
     pub(super) counters: Arc<Counters>,
@@ -187,6 +189,7 @@ pub(super) struct Parts {
     pub(super) owner: Fingerprint,
     pub(super) algorithm: Algorithm,
     pub(super) store: Arc<StoreSession>,
+    pub(super) sums: Option<Arc<Sums>>,
     pub(super) dir: PathBuf,
     pub(super) progress: Arc<dyn Progress>,
     pub(super) counters: Arc<Counters>,
@@ -203,6 +206,7 @@ impl Receiving {
             owner,
             algorithm,
             store,
+            sums,
             dir,
             progress,
             counters,
@@ -216,6 +220,7 @@ impl Receiving {
             owner,
             algorithm,
             store,
+            sums,
             dir,
             progress,
             counters,
@@ -490,6 +495,7 @@ impl Receiving {
                 entry: slot.entry,
             });
         }
+        self.add_sum(slot, &outcome);
         let ended = Ended {
             size: slot.size(),
             verified: slot.verified.load(Ordering::Relaxed),

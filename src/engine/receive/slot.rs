@@ -109,6 +109,12 @@ impl Slot {
         self.state().size
     }
 
+    /// The digest of a file of one chunk, once it is there: that of the file.
+    pub(super) fn only_digest(&self) -> Option<Digest> {
+        let state = self.state();
+        state.done.filter(|_| chunk_count(state.size) == 1)
+    }
+
     /// What is being received in `attempt`; none where that is over.
     pub(super) fn incoming(&self, attempt: u32) -> Option<Arc<Incoming>> {
         let state = self.state();
