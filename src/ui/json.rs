@@ -124,7 +124,8 @@ impl Json {
             Event::Warning { session, error } => say(&Said::Warning {
                 session: Some(*session),
                 address: None,
-                error: self.failure(error),
+                // What helps against errors is not meant for what nothing fails of.
+                error: Failure::new(error, |_| None),
             }),
             Event::Retrying {
                 session,

@@ -294,11 +294,14 @@ impl Shared {
 
 impl State {
     fn hear(&mut self, event: &Event<'_>, now: Instant) {
-        if let Some(json) = &mut self.json {
+        let told = self.report.hear(event, now);
+        // Strangers are no more told of to programs than to people: they could go on for ever.
+        let is_too_much = matches!(event, Event::Refused { .. }) && told.is_empty();
+        if let Some(json) = self.json.as_mut().filter(|_| !is_too_much) {
             let lines = json.hear(event, now).into_iter();
             self.waiting.extend(lines.map(Line::Event));
         }
-        self.waiting.extend(self.report.hear(event, now));
+        self.waiting.extend(told);
         self.board.hear(event, now);
     }
 
