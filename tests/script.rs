@@ -9,6 +9,7 @@ use std::ffi::OsStr;
 use std::fs;
 use std::net::TcpListener;
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::process::Command;
 
@@ -264,6 +265,15 @@ fn the_last_event_has_the_exit_code() {
     let told = events(received.assert_code(FAILED));
     assert_eq!(first(&told, "error")["kind"], "file");
 
+    let fifo = sandbox.path("fifo");
+    make_fifo(&fifo);
+    let (receiver, target) = recv(&sandbox, &["--once"]);
+    let sent = me.send(&send_args(&["--json"], &fifo, &target));
+    for ended in [sent, receiver.wait()] {
+        let told = events(ended.assert_code(FAILED));
+        assert_eq!(first(&told, "finished")["failed"].as_u64(), Some(1));
+    }
+
     for args in [
         &["send", "--json"][..],
         &["send", "--json", "file"],
@@ -322,7 +332,7 @@ fn a_code_is_still_shown_and_typed() {
     let sandbox = Sandbox::new();
     let file = sandbox.src().join("file");
     make_file(&file, 1, 1000);
-    let args = ["--json", "--once"];
+    let args = ["--json", "--once", "--ask"];
     let command = sandbox.user("laptop").recv_command(&sandbox.dst(), &args);
     let receiver = Terminal::spawn(command);
     let addr = wait_for_event(receiver.process(), "listening")["address"].clone();
@@ -331,6 +341,9 @@ fn a_code_is_still_shown_and_typed() {
     let sender = Terminal::spawn(command);
     sender.wait_for("Code on ", 1);
     sender.type_line(&receiver.code());
+    receiver.wait_for("Take it?", 1);
+    wait_for_event(sender.process(), "waiting");
+    receiver.type_line("y");
     for (terminal, role) in [(&sender, "sender"), (&receiver, "receiver")] {
         let told = events(terminal.process().wait_end().assert_code(0));
         assert_eq!(first(&told, "paired")["role"], role);
@@ -354,6 +367,21 @@ fn a_limit_is_kept_to() {
     // A machine that has other things to do may be slower.
     assert!((2.5 / 1.05 - 0.1..30.0).contains(&seconds), "{seconds} s");
     assert_same_tree(sandbox.src(), sandbox.dst());
+
+    // Slow enough for a connection to be lost.
+    let proxy = Proxy::new(target.parse().unwrap());
+    let file = sandbox.src().join("another");
+    make_file(&file, 1, 3 * CHUNK);
+    let through = proxy.target();
+    let args = send_args(&args, &file, &through);
+    let sender = sandbox.me().spawn_send(&args);
+    wait_for_event(&sender, "progress");
+    proxy.cut_all();
+    let told = events(sender.wait().assert_code(0));
+    assert_eq!(first(&told, "retrying")["kind"], "lost");
+    let summary = told.last().unwrap();
+    assert_eq!(summary["sessions"].as_u64(), Some(2), "{summary}");
+    assert_eq!(summary["stored"].as_u64(), Some(1), "{summary}");
 
     let sent = sandbox
         .me()
@@ -463,6 +491,21 @@ fn a_receiver_without_a_terminal_says_when() {
     assert!(log.len() >= 3, "{received}");
     assert!(log.iter().all(|line| has_time(line)), "{received}");
     assert!(!lines(&sent.stderr).iter().any(|line| has_time(line)));
+
+    // systemd's journal adds the time itself, and says that it is the journal.
+    let journal = fs::File::create(sandbox.path("journal")).unwrap();
+    let meta = journal.metadata().unwrap();
+    let mut command = sandbox.me().recv_command(&sandbox.dst(), &["--once"]);
+    command.env("JOURNAL_STREAM", format!("{}:{}", meta.dev(), meta.ino()));
+    let receiver = Process::spawn_with_stderr(command, journal.into());
+    let addr = wait_for_addr(&receiver).to_string();
+    sandbox.send(&[], &addr).assert_code(0);
+    let received = receiver.wait();
+    let log = fs::read(sandbox.path("journal")).unwrap();
+    for line in [lines(&received.stdout), lines(&log)].concat() {
+        assert!(!has_time(&line), "{line}");
+    }
+    assert!(!log.is_empty());
 }
 
 #[test]
