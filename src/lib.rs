@@ -10,7 +10,7 @@
 //!   engine                                  drives a session: send, receive
 //!   session, secure                         what may be said when; the channel
 //!   store, manifest, wire                   receive directory; walk; bytes
-//!   entry, outcome, relpath, text, digest, prompt, progress, error, confine
+//!   entry, outcome, relpath, text, digest, vectored, prompt, progress, error, confine
 //! ```
 //!
 //! Beside it stands `fuzz`, which nobody uses but fuzzers and tests.
@@ -33,6 +33,7 @@ pub mod secure;
 mod session;
 pub mod store;
 pub mod text;
+pub mod vectored;
 pub mod wire;
 
 pub use error::{Error, Result};

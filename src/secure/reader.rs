@@ -11,13 +11,23 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::channel::Shared;
-use super::record::{Content, HEADER_BYTES, Keys, MAX_RECORD_BYTES, broken, sealed_record_len};
+use super::record::{
+    Content, HEADER_BYTES, Keys, MAX_PLAIN_BYTES, MAX_RECORD_BYTES, OVERHEAD_BYTES, broken,
+    sealed_record_len,
+};
 use super::timed::timed_out;
 use crate::progress::Counters;
 
-/// The size of the buffer once there is data to come, in bytes: what one call to the system may
-/// bring, and the record that was not complete before it.
-const BUFFER_BYTES: usize = (1 << 18) + MAX_RECORD_BYTES;
+/// What one call to the system may bring, in bytes: little enough to be in the cache still when
+/// it is opened.
+const READ_BYTES: usize = 1 << 18;
+/// The most bytes that [`Reader::gather`] brings at once.
+pub const MAX_GATHER_BYTES: usize = 1 << 20;
+/// The size of the buffer once there is data to come, in bytes: all that is gathered, and the
+/// record that was not complete behind it.
+const BUFFER_BYTES: usize = MAX_GATHER_BYTES + READ_BYTES + 2 * MAX_RECORD_BYTES;
+/// Pieces below this size are put together, so that there cannot be very many.
+const SMALL_PIECE_BYTES: usize = 4096;
 /// How many records that carry no data a peer may send in a row.
 const MAX_IDLE_RECORDS: u32 = 32;
 /// What a message that the keys change begins with: its type, and its length.
@@ -37,6 +47,8 @@ pub struct Reader {
     plain: Range<usize>,
     /// What is not yet opened.
     sealed: Range<usize>,
+    /// What [`Reader::gather`] has brought, in order.
+    pieces: Vec<Range<usize>>,
     idle: u32,
     state: State,
     deadline: Option<Instant>,
@@ -68,6 +80,7 @@ impl Reader {
             buf,
             plain: 0..0,
             sealed,
+            pieces: Vec::new(),
             idle: 0,
             state: State::Open,
             deadline: None,
@@ -101,6 +114,51 @@ impl Reader {
         self.stream.set_read_timeout(timeout)
     }
 
+    /// Brings exactly the next `len` bytes, at most [`MAX_GATHER_BYTES`] and on a channel that
+    /// carries a session, without copying them: in pieces as they lie in the buffer. Each is shown
+    /// to `see` as soon as it is there, while it is in the processor's cache.
+    pub fn gather(
+        &mut self,
+        len: usize,
+        mut see: impl FnMut(&[u8]),
+    ) -> io::Result<impl Iterator<Item = &[u8]>> {
+        if len > MAX_GATHER_BYTES || self.buf.len() < BUFFER_BYTES {
+            return Err(io::ErrorKind::InvalidInput.into());
+        }
+        self.pieces.clear();
+        let mut left = len;
+        while left > 0 {
+            match self.next_plain_for(left) {
+                Ok(true) => {}
+                Ok(false) => return Err(io::ErrorKind::UnexpectedEof.into()),
+                Err(e) => {
+                    // What was gathered is not given back.
+                    self.state = State::Broken;
+                    return Err(e);
+                }
+            }
+            let start = self.plain.start;
+            let piece = start..start + left.min(self.plain.len());
+            self.plain.start = piece.end;
+            left -= piece.len();
+            see(&self.buf[piece.clone()]);
+            self.keep(piece);
+        }
+        Ok(self.pieces.iter().map(|piece| &self.buf[piece.clone()]))
+    }
+
+    /// Adds a piece to those that are gathered.
+    fn keep(&mut self, piece: Range<usize>) {
+        match self.pieces.last_mut() {
+            Some(last) if piece.len() < SMALL_PIECE_BYTES => {
+                let len = piece.len();
+                self.buf.copy_within(piece, last.end);
+                last.end += len;
+            }
+            _ => self.pieces.push(piece),
+        }
+    }
+
     /// Reads to the end, and throws it away. A connection that is closed with unread bytes in it
     /// resets, and takes with it what this side sent last.
     pub fn drain(&mut self) -> io::Result<()> {
@@ -112,13 +170,19 @@ impl Reader {
 
     /// Makes sure that there is something to read; false at the end.
     fn next_plain(&mut self) -> io::Result<bool> {
+        self.pieces.clear();
+        self.next_plain_for(0)
+    }
+
+    /// The same, where `left` bytes are to come besides what was gathered.
+    fn next_plain_for(&mut self, left: usize) -> io::Result<bool> {
         while self.plain.is_empty() {
             match self.state {
                 State::Open => {}
                 State::Ended => return Ok(false),
                 State::Broken => return Err(io::Error::other("the channel is broken")),
             }
-            if let Err(e) = self.next_record() {
+            if let Err(e) = self.next_record(left) {
                 if e.kind() != io::ErrorKind::TimedOut {
                     self.state = State::Broken;
                 }
@@ -128,11 +192,11 @@ impl Reader {
         Ok(true)
     }
 
-    fn next_record(&mut self) -> io::Result<()> {
+    fn next_record(&mut self, left: usize) -> io::Result<()> {
         let len = loop {
             match sealed_record_len(&self.buf[self.sealed.clone()])? {
                 Some(len) if len <= self.sealed.len() => break len,
-                _ => self.fill()?,
+                _ => self.fill(left)?,
             }
         };
         let start = self.sealed.start;
@@ -188,14 +252,22 @@ impl Reader {
         Ok(())
     }
 
-    /// Reads as much as there is, at least a byte.
-    fn fill(&mut self) -> io::Result<()> {
-        // What is here is less than a record, so that moving it costs next to nothing.
-        self.buf.copy_within(self.sealed.clone(), 0);
-        self.sealed = 0..self.sealed.len();
+    /// Reads as much as there is, at least a byte. Where `left` bytes are to be gathered it takes
+    /// little more than them, so that what comes behind need not be moved out of the way.
+    fn fill(&mut self, left: usize) -> io::Result<()> {
+        let records = left.div_ceil(MAX_PLAIN_BYTES);
+        let wanted = (left + records * OVERHEAD_BYTES).saturating_sub(self.sealed.len());
+        let most = match left > MAX_PLAIN_BYTES {
+            true => wanted.clamp(MAX_RECORD_BYTES, READ_BYTES),
+            false => READ_BYTES,
+        };
+        if self.pieces.is_empty() || self.buf.len() - self.sealed.end < most {
+            self.close_gaps();
+        }
+        let end = self.buf.len().min(self.sealed.end + most);
         let got = loop {
             self.keep_deadline()?;
-            match (&*self.stream).read(&mut self.buf[self.sealed.end..]) {
+            match (&*self.stream).read(&mut self.buf[self.sealed.end..end]) {
                 Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
                 got => break got.map_err(timed_out)?,
             }
@@ -208,6 +280,24 @@ impl Reader {
             Counters::add(&counters.bytes_wire, got as u64);
         }
         Ok(())
+    }
+}
+
+impl Reader {
+    /// Moves what is gathered to the beginning of the buffer, and behind it what is not opened:
+    /// less than a record, unless somebody sends very small ones.
+    fn close_gaps(&mut self) {
+        let mut end = 0;
+        for piece in self.pieces.drain(..) {
+            let len = piece.len();
+            self.buf.copy_within(piece, end);
+            end += len;
+        }
+        if end > 0 {
+            self.pieces.push(0..end);
+        }
+        self.buf.copy_within(self.sealed.clone(), end);
+        self.sealed = end..end + self.sealed.len();
     }
 }
 

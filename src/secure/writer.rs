@@ -14,6 +14,8 @@ use super::record::{Content, HEADER_BYTES, Keys, MAX_PLAIN_BYTES, OVERHEAD_BYTES
 use super::timed::timed_out;
 use crate::progress::Counters;
 
+/// The size of the pieces that [`Writer::room`] consists of, in bytes.
+pub const PIECE_BYTES: usize = MAX_PLAIN_BYTES;
 /// How many full records go to the system in one call.
 const RECORDS: usize = 15;
 /// A message that the keys change, which asks for nothing in return.
@@ -45,6 +47,8 @@ pub struct Writer {
     sealed: usize,
     /// How much plaintext that one has.
     plain: usize,
+    /// Room for much data at once: records that are filled by others and sealed where they lie.
+    room: Vec<u8>,
     state: State,
     pub(super) rekey_records: u64,
     pub(super) counters: Option<Arc<Counters>>,
@@ -67,6 +71,7 @@ impl Writer {
             buf: vec![0; FIRST_BYTES].into(),
             sealed: 0,
             plain: 0,
+            room: Vec::new(),
             state: State::Open,
             rekey_records: REKEY_RECORDS,
             counters: None,
@@ -78,6 +83,64 @@ impl Writer {
     /// the call fails as `TimedOut`, and the channel is broken.
     pub fn set_timeout(&self, timeout: Option<Duration>) -> io::Result<()> {
         self.stream.set_write_timeout(timeout)
+    }
+
+    /// Room for `len` bytes, in the pieces in which they are sealed, each of which but the last
+    /// has [`PIECE_BYTES`]. What is put there goes out with [`Self::send_room`], without having
+    /// been copied, or not at all.
+    pub fn room(&mut self, len: usize) -> impl Iterator<Item = &mut [u8]> {
+        let bytes = room_bytes(len);
+        if self.room.len() < bytes {
+            self.room.resize(bytes, 0);
+        }
+        let last = len.div_ceil(PIECE_BYTES).saturating_sub(1);
+        let records = self.room[..bytes].chunks_mut(FULL_BYTES).enumerate();
+        records.map(move |(n, record)| {
+            let end = match n == last {
+                true => len - last * PIECE_BYTES,
+                false => PIECE_BYTES,
+            };
+            &mut record[HEADER_BYTES..HEADER_BYTES + end]
+        })
+    }
+
+    /// Sends `len` bytes that were put into [`Self::room`], behind all that was written before.
+    pub fn send_room(&mut self, len: usize) -> io::Result<()> {
+        // Whatever it is that was never asked for, it is not in there.
+        if self.room.len() < room_bytes(len) {
+            return Err(io::ErrorKind::InvalidInput.into());
+        }
+        self.attempt(|w| {
+            w.flush_plain()?;
+            let mut room = std::mem::take(&mut w.room);
+            let sent = w.send_records(&mut room, len);
+            w.room = room;
+            sent
+        })
+    }
+
+    /// Seals and sends the records in `room`, some at a time, while they are in the cache.
+    fn send_records(&mut self, room: &mut [u8], len: usize) -> io::Result<()> {
+        let mut left = len;
+        for records in room.chunks_mut(RECORDS * FULL_BYTES) {
+            if left == 0 {
+                break;
+            }
+            if self.must_rekey() {
+                self.change_keys()?;
+                self.send()?;
+            }
+            let mut sealed = 0;
+            while left > 0 && sealed < records.len() {
+                let plain = left.min(PIECE_BYTES);
+                sealed += self
+                    .keys
+                    .seal(&mut records[sealed..], plain, Content::Data)?;
+                left -= plain;
+            }
+            self.give(&records[..sealed])?;
+        }
+        Ok(())
     }
 
     /// Sends what is left, and that this is the end. To be sure that it arrives, read the other
@@ -124,9 +187,13 @@ impl Writer {
         len
     }
 
+    fn must_rekey(&self) -> bool {
+        self.shared.take_asked() || self.keys.records() >= self.rekey_records
+    }
+
     /// Closes the record that is being filled.
     fn seal(&mut self, content: Content) -> io::Result<()> {
-        if self.shared.take_asked() || self.keys.records() >= self.rekey_records {
+        if self.must_rekey() {
             self.change_keys()?;
         }
         self.sealed += self
@@ -172,7 +239,13 @@ impl Writer {
 
     /// Gives all sealed records to the system.
     fn send(&mut self) -> io::Result<()> {
-        let mut rest = &self.buf[..self.sealed];
+        self.give(&self.buf[..self.sealed])?;
+        self.sealed = 0;
+        Ok(())
+    }
+
+    /// Gives bytes to the system, all of them.
+    fn give(&self, mut rest: &[u8]) -> io::Result<()> {
         while !rest.is_empty() {
             let now = match &self.pace {
                 Some(pace) => &rest[..pace.wait(rest.len())],
@@ -189,9 +262,13 @@ impl Writer {
                 Counters::add(&counters.bytes_wire, sent as u64);
             }
         }
-        self.sealed = 0;
         Ok(())
     }
+}
+
+/// How many bytes the records take that carry `len` bytes.
+fn room_bytes(len: usize) -> usize {
+    len.div_ceil(PIECE_BYTES) * FULL_BYTES
 }
 
 impl Write for Writer {

@@ -50,6 +50,23 @@ enum End {
 }
 
 impl State {
+    fn push_entry(&mut self, entry: Entry) {
+        let bytes = ELEMENT_BYTES + entry.variable_bytes();
+        self.bytes += bytes;
+        let room = self.entry_bytes + bytes <= LIST_BYTES;
+        match self.messages.back_mut() {
+            Some(Message::Entries(Entries(list))) if room && list.len() < limits::MAX_LIST => {
+                list.push(entry);
+                self.entry_bytes += bytes;
+            }
+            _ => {
+                let list = Entries(vec![entry]);
+                self.messages.push_back(Message::Entries(list));
+                self.entry_bytes = bytes;
+            }
+        }
+    }
+
     /// Whether what is put in would never be written.
     fn is_dead(&self) -> bool {
         matches!(self.end, Some(End::Abort(_) | End::Drop))
@@ -92,40 +109,34 @@ impl Outbox {
         self.changed.notify_one();
     }
 
-    /// Puts in an entry, which travels with its neighbours.
-    pub(crate) fn push_entry(&self, entry: Entry) {
-        let bytes = ELEMENT_BYTES + entry.variable_bytes();
+    /// Puts in entries, which travel with their neighbours.
+    pub(crate) fn push_entries(&self, entries: impl IntoIterator<Item = Entry>) {
         let mut state = self.state();
-        let state = &mut *state;
         if state.is_dead() {
             return;
         }
-        state.bytes += bytes;
-        let room = state.entry_bytes + bytes <= LIST_BYTES;
-        match state.messages.back_mut() {
-            Some(Message::Entries(Entries(list))) if room && list.len() < limits::MAX_LIST => {
-                list.push(entry);
-                state.entry_bytes += bytes;
-                return;
-            }
-            _ => {}
+        let before = state.messages.len();
+        for entry in entries {
+            state.push_entry(entry);
         }
-        state
-            .messages
-            .push_back(Message::Entries(Entries(vec![entry])));
-        state.entry_bytes = bytes;
-        self.changed.notify_one();
+        let wake = state.messages.len() > before;
+        drop(state);
+        if wake {
+            self.changed.notify_one();
+        }
     }
 
-    /// Puts in a want. It is written before any outcome that is put in later.
-    pub(crate) fn push_want(&self, want: Want) {
+    /// Puts in wants. They are written before any outcome that is put in later.
+    pub(crate) fn push_wants(&self, wants: &[Want]) {
         let mut state = self.state();
-        if state.is_dead() {
+        if state.is_dead() || wants.is_empty() {
             return;
         }
-        state.bytes += size_of::<Want>();
-        state.wants.push(want);
-        if state.wants.len() == 1 {
+        state.bytes += size_of_val(wants);
+        let wake = state.wants.is_empty();
+        state.wants.extend_from_slice(wants);
+        drop(state);
+        if wake {
             self.changed.notify_one();
         }
     }
@@ -358,7 +369,7 @@ mod tests {
         let outbox = Outbox::default();
         for i in 0..10_000 {
             outbox.push_outcome(have(i));
-            outbox.push_want(want(i));
+            outbox.push_wants(&[want(i)]);
         }
         outbox.close();
         let messages = written(&outbox);

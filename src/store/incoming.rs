@@ -5,7 +5,7 @@
 //! itself from a file that is there, which it hashes as it copies.
 
 use std::fmt;
-use std::io;
+use std::io::{self, IoSlice};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
@@ -13,11 +13,12 @@ use std::time::{Duration, Instant};
 use cap_std::fs::{File, FileExt};
 use rustix::fs::{Advice, AtFlags, OFlags, SeekFrom, fadvise};
 
-use crate::digest::{Algorithm, CHUNK_SIZE, Digest, chunk_digest, chunk_len, chunk_offset};
+use crate::digest::{Algorithm, CHUNK_SIZE, Digest, ZEROS, chunk_digest, chunk_len, chunk_offset};
 use crate::entry::{Mode, Time};
 use crate::outcome::{Outcome, Why};
 use crate::relpath::RelPath;
 use crate::text::Text;
+use crate::vectored;
 
 use super::StoreSession;
 use super::folder::{Folder, file_type, timestamps};
@@ -311,15 +312,12 @@ impl Incoming {
         }
     }
 
-    /// Writes chunk `index`.
-    pub fn write(&self, index: u64, data: &[u8]) -> Result<(), Why> {
+    /// Writes chunk `index`, which is in `data`.
+    pub fn write(&self, index: u64, data: &mut [IoSlice<'_>]) -> Result<(), Why> {
         let partial = self.partial()?;
-        let offset = chunk_offset(index);
-        partial
-            .file
-            .write_all_at(data, offset)
+        vectored::write_all_at(&partial.file, data, chunk_offset(index))
             .map_err(|e| self.why(&e))?;
-        self.settle(data.len() as u64);
+        self.settle(chunk_len(self.size, index).into());
         if index % WRITEBACK_CHUNKS == WRITEBACK_CHUNKS - 1 {
             // Starts writeback of what is dirty there, so that the sync at the end finds little
             // to do. Only advice: it may fail without harm.
@@ -332,13 +330,14 @@ impl Incoming {
     }
 
     /// Makes chunk `index` all zeros.
-    pub fn write_hole(&self, index: u64, zeros: &[u8]) -> Result<(), Why> {
+    pub fn write_hole(&self, index: u64) -> Result<(), Why> {
         let partial = self.partial()?;
-        if partial.fresh || is_hole(&partial.file, chunk_offset(index), zeros.len() as u64) {
-            self.settle(zeros.len() as u64);
+        let len = chunk_len(self.size, index);
+        if partial.fresh || is_hole(&partial.file, chunk_offset(index), len.into()) {
+            self.settle(len.into());
             return Ok(());
         }
-        self.write(index, zeros)
+        self.write(index, &mut [IoSlice::new(&ZEROS[..len as usize])])
     }
 
     /// Copies chunk `index` from the file that is here to the partial, if it still has `digest`.
@@ -356,31 +355,31 @@ impl Incoming {
         if chunk_digest(algorithm, self.size, index, buffer) != digest {
             return Err(Why::System(Text::new("a file here changed meanwhile")));
         }
-        self.write(index, buffer)
+        self.write(index, &mut [IoSlice::new(buffer)])
     }
 
     /// Stores the whole of a small file at once.
-    pub fn store_whole(&self, data: &[u8]) -> Result<Outcome, Why> {
+    pub fn store_whole(&self, data: &mut [IoSlice<'_>]) -> Result<Outcome, Why> {
         self.ask_for_space()?;
         self.session.mark().map_err(|e| why(&e))?;
         let whole = &self.session.store.whole;
         if whole.is_possible() && !matches!(self.plan, Plan::Mend(_)) {
             let (mode, mtime) = (self.mode, self.mtime);
-            let new = NewFile { data, mode, mtime };
-            let stored =
-                self.publish(|name, _| self.folder.with(|dir| whole.store(dir, name, new)));
+            let stored = self.publish(|name, _| {
+                // Writing uses the pieces up, and the name may be taken.
+                let data = &mut data.to_vec()[..];
+                let new = NewFile { data, mode, mtime };
+                self.folder.with(|dir| whole.store(dir, name, new))
+            });
             if whole.is_possible() {
-                self.settle(data.len() as u64);
+                self.settle(self.size);
                 return stored;
             }
         }
         // Where a file must have a name from the start, it is a partial like any other.
         let partial = self.partial()?;
-        partial
-            .file
-            .write_all_at(data, 0)
-            .map_err(|e| self.why(&e))?;
-        self.settle(data.len() as u64);
+        vectored::write_all_at(&partial.file, data, 0).map_err(|e| self.why(&e))?;
+        self.settle(self.size);
         self.commit()
     }
 

@@ -11,9 +11,7 @@ use std::io::{self, Read};
 
 use super::codec::{self, CodecError};
 use super::limits::{MAX_CHUNK_FRAME_BYTES, MAX_FIRST_MESSAGE_BYTES, MAX_MESSAGE_BYTES};
-use super::message::{
-    CHUNK_FRAME, CHUNK_HEADER_BYTES, ChunkHeader, Encoding, FIRST_SKIPPABLE, Message,
-};
+use super::message::{CHUNK_FRAME, CHUNK_HEADER_BYTES, ChunkHeader, FIRST_SKIPPABLE, Message};
 use crate::digest::CHUNK_SIZE;
 
 /// The size of a frame's header, in bytes.
@@ -72,7 +70,7 @@ impl From<io::Error> for WireError {
 pub enum Frame {
     /// A message.
     Message(Message),
-    /// A chunk. Its bytes are in the buffer that [`read_frame`] was given.
+    /// A chunk. Its bytes are in the buffer that [`read_frame`] was given, or still to be read.
     Chunk(ChunkHeader),
 }
 
@@ -104,13 +102,9 @@ pub fn write_message(message: &Message, out: &mut Vec<u8>) -> Result<(), CodecEr
 
 /// Appends to `out` what precedes a chunk's bytes: its frame's header and its own.
 pub fn write_chunk_header(chunk: &ChunkHeader, out: &mut Vec<u8>) -> Result<(), CodecError> {
-    let data = match chunk.encoding {
-        Encoding::Raw => chunk.length,
-        Encoding::Hole | Encoding::Held => 0,
-    };
     // Both are far below u32's limit: the length is at most a chunk's.
     #[allow(clippy::cast_possible_truncation)]
-    let length = CHUNK_HEADER_BYTES as u32 + data;
+    let length = CHUNK_HEADER_BYTES as u32 + chunk.data_len();
     out.extend_from_slice(&header(CHUNK_FRAME, length));
     codec::encode(chunk, out)
 }
@@ -122,6 +116,16 @@ pub fn write_chunk_header(chunk: &ChunkHeader, out: &mut Vec<u8>) -> Result<(), 
 /// [`Encoding::Raw`], none else. An end of the stream before or in a frame is
 /// [`io::ErrorKind::UnexpectedEof`].
 pub fn read_frame(reader: &mut impl Read, buffer: &mut Vec<u8>) -> Result<Frame, WireError> {
+    let frame = read_frame_head(reader, buffer)?;
+    if let Frame::Chunk(chunk) = &frame {
+        fill(reader, chunk.data_len() as usize, buffer)?;
+    }
+    Ok(frame)
+}
+
+/// The same, but for the bytes of a chunk: [`ChunkHeader::data_len`] of them are the next that
+/// `reader` has, for the caller to take.
+pub fn read_frame_head(reader: &mut impl Read, buffer: &mut Vec<u8>) -> Result<Frame, WireError> {
     read_bounded(reader, buffer, MAX_MESSAGE_BYTES, MAX_CHUNK_FRAME_BYTES)
 }
 
@@ -156,7 +160,7 @@ fn read_bounded(
             return Err(WireError::Long { code, length });
         }
         if code == CHUNK_FRAME {
-            return read_chunk(reader, payload, buffer).map(Frame::Chunk);
+            return read_chunk_header(reader, payload).map(Frame::Chunk);
         }
         fill(reader, payload, buffer)?;
         match Message::decode_payload(code, buffer) {
@@ -168,11 +172,7 @@ fn read_bounded(
     }
 }
 
-fn read_chunk(
-    reader: &mut impl Read,
-    payload: usize,
-    buffer: &mut Vec<u8>,
-) -> Result<ChunkHeader, WireError> {
+fn read_chunk_header(reader: &mut impl Read, payload: usize) -> Result<ChunkHeader, WireError> {
     let Some(data) = payload.checked_sub(CHUNK_HEADER_BYTES) else {
         return Err(WireError::Chunk("without its header"));
     };
@@ -185,14 +185,9 @@ fn read_chunk(
     if chunk.length > CHUNK_SIZE {
         return Err(WireError::Chunk("that is longer than a chunk can be"));
     }
-    let expected = match chunk.encoding {
-        Encoding::Raw => chunk.length as usize,
-        Encoding::Hole | Encoding::Held => 0,
-    };
-    if data != expected {
+    if data != chunk.data_len() as usize {
         return Err(WireError::Chunk("whose length is not that of its frame"));
     }
-    fill(reader, data, buffer)?;
     Ok(chunk)
 }
 
@@ -208,7 +203,7 @@ mod tests {
     use crate::digest::Digest;
     use crate::entry::{Entry, FileSize, Kind, Mode, Time};
     use crate::relpath::RelPath;
-    use crate::wire::Entries;
+    use crate::wire::{Encoding, Entries};
     use proptest::prelude::*;
 
     /// Gives one byte a call.

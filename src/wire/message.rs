@@ -382,5 +382,16 @@ pub struct ChunkHeader {
     pub digest: Digest,
 }
 
+impl ChunkHeader {
+    /// How many bytes follow it in its frame.
+    #[must_use]
+    pub fn data_len(&self) -> u32 {
+        match self.encoding {
+            Encoding::Raw => self.length,
+            Encoding::Hole | Encoding::Held => 0,
+        }
+    }
+}
+
 /// The size of an encoded [`ChunkHeader`], in bytes.
 pub const CHUNK_HEADER_BYTES: usize = 8 + 4 + 8 + 4 + 4 + 1 + 32;

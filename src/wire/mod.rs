@@ -11,8 +11,8 @@ mod preamble;
 
 pub use codec::{CodecError, decode, encode};
 pub use frame::{
-    FRAME_HEADER_BYTES, Frame, WireError, read_first_message, read_frame, write_chunk_header,
-    write_message,
+    FRAME_HEADER_BYTES, Frame, WireError, read_first_message, read_frame, read_frame_head,
+    write_chunk_header, write_message,
 };
 pub use message::{
     Accept, CHUNK_FRAME, CHUNK_HEADER_BYTES, Changed, ChunkHeader, Contents, DirEnd, Done,

@@ -2,21 +2,19 @@
 //!
 //! Must not believe a chunk: its digest is checked before anything is written.
 
+use std::io::IoSlice;
 use std::sync::Arc;
 use std::time::Instant;
 
-use crate::digest::{CHUNK_SIZE, chunk_digest, hole_digest};
+use crate::digest::{ChunkHasher, ZEROS, hole_digest};
 use crate::error::Result;
 use crate::outcome::{Outcome, Why};
-use crate::secure::Channel;
+use crate::secure::{Channel, Reader};
 use crate::session::SILENCE;
-use crate::wire::{ChunkHeader, Encoding, Frame, Message, read_frame};
+use crate::wire::{ChunkHeader, Encoding, Frame, Message, read_frame_head};
 
 use super::session::Receiving;
 use super::slot::{Claim, Finished, Slot};
-
-/// A chunk of zeros.
-pub(super) static ZEROS: [u8; CHUNK_SIZE as usize] = [0; CHUNK_SIZE as usize];
 
 impl Receiving {
     /// Receives chunks from a lane, to its end.
@@ -26,9 +24,9 @@ impl Receiving {
         // It may be silent for as long as it likes: when its session ends, it is closed.
         channel.reader.set_deadline(None);
         let ended = loop {
-            match read_frame(&mut channel.reader, &mut buffer) {
+            match read_frame_head(&mut channel.reader, &mut buffer) {
                 Ok(Frame::Chunk(chunk)) => {
-                    if let Err(error) = self.chunk(&chunk, &buffer) {
+                    if let Err(error) = self.chunk(&chunk, &mut channel.reader) {
                         break Err(error);
                     }
                 }
@@ -51,41 +49,36 @@ impl Receiving {
         }
     }
 
-    fn chunk(&self, chunk: &ChunkHeader, data: &[u8]) -> Result<()> {
+    /// Takes a chunk, and what `reader` has of it.
+    fn chunk(&self, chunk: &ChunkHeader, reader: &mut Reader) -> Result<()> {
+        if chunk.whole && chunk.encoding != Encoding::Held {
+            return self.whole(chunk, reader);
+        }
         let Some(slot) = self.slot(chunk.entry) else {
-            // It may have failed while this was on its way; or it was never wanted.
-            return if self.was_announced(chunk.entry) {
-                Ok(())
-            } else {
-                Err(self.broken("a chunk of what was not announced"))
-            };
+            self.not_wanted(chunk.entry)?;
+            return self.take(chunk, reader, |_| ()).map(drop);
         };
-        let Some(claim) = slot
-            .claim(chunk, || self.link.is_over())
-            .map_err(|what| self.broken(what))?
-        else {
+        let size = slot.expects(chunk).map_err(|what| self.broken(what))?;
+        let Some(size) = size else {
+            return self.take(chunk, reader, |_| ()).map(drop);
+        };
+        let mut hasher = ChunkHasher::new(self.algorithm, size, chunk.index);
+        let mut data = self.take(chunk, reader, |piece| hasher.update(piece))?;
+        let claim = slot.claim(chunk, || self.link.is_over());
+        let Some(claim) = claim.map_err(|what| self.broken(what))? else {
             return Ok(());
         };
-        let (algorithm, size) = (self.algorithm, claim.size);
-        let (data, digest) = match chunk.encoding {
-            Encoding::Raw => (data, chunk_digest(algorithm, size, chunk.index, data)),
-            Encoding::Hole => {
-                let zeros = ZEROS.get(..chunk.length as usize).unwrap_or_default();
-                (zeros, hole_digest(algorithm, size, chunk.index, zeros))
-            }
+        let digest = match chunk.encoding {
+            Encoding::Raw => hasher.finish(),
+            Encoding::Hole => hole_digest(self.algorithm, size, chunk.index),
             Encoding::Held => return self.done_chunk(&slot, claim, chunk, true),
         };
-        if digest != chunk.digest {
-            slot.give_up(claim);
-            self.fail_slot(&slot, Why::Damaged);
-            return Ok(());
-        }
-        let written = if chunk.whole {
-            return self.whole(&slot, claim, chunk, data);
+        let written = if digest != chunk.digest {
+            Err(Why::Damaged)
         } else if chunk.encoding == Encoding::Hole {
-            claim.incoming.write_hole(chunk.index, data)
+            claim.incoming.write_hole(chunk.index)
         } else {
-            claim.incoming.write(chunk.index, data)
+            claim.incoming.write(chunk.index, &mut data)
         };
         match written {
             Ok(()) => self.done_chunk(&slot, claim, chunk, false),
@@ -95,6 +88,43 @@ impl Receiving {
                 Ok(())
             }
         }
+    }
+
+    /// Takes the bytes of a chunk from where they are received to.
+    fn take<'a>(
+        &self,
+        chunk: &ChunkHeader,
+        reader: &'a mut Reader,
+        see: impl FnMut(&[u8]),
+    ) -> Result<Vec<IoSlice<'a>>> {
+        let pieces = reader.gather(chunk.data_len() as usize, see);
+        let pieces = pieces.map_err(|e| self.link.wire_error(e.into()))?;
+        Ok(pieces.map(IoSlice::new).collect())
+    }
+
+    /// Stores a file that comes as one chunk.
+    fn whole(&self, chunk: &ChunkHeader, reader: &mut Reader) -> Result<()> {
+        let size = u64::from(chunk.length);
+        let mut hasher = ChunkHasher::new(self.algorithm, size, 0);
+        let mut data = self.take(chunk, reader, |piece| hasher.update(piece))?;
+        let Some(whole) = self.take_whole(chunk)? else {
+            return Ok(());
+        };
+        let digest = match chunk.encoding {
+            Encoding::Hole => {
+                data = vec![IoSlice::new(&ZEROS[..chunk.length as usize])];
+                hole_digest(self.algorithm, size, 0)
+            }
+            _ => hasher.finish(),
+        };
+        let outcome = match digest == chunk.digest {
+            true => whole.incoming.store_whole(&mut data),
+            false => Err(Why::Damaged),
+        };
+        let outcome = outcome.unwrap_or_else(Outcome::Failed);
+        self.add_sum(whole.incoming.path(), Some(digest), &outcome);
+        self.whole_outcome(whole, outcome);
+        Ok(())
     }
 
     fn done_chunk(
@@ -108,26 +138,6 @@ impl Receiving {
         let finished = slot.done_chunk(claim, chunk.digest, held);
         if let Some(finished) = finished.map_err(|what| self.broken(what))? {
             self.finish_slot(slot, finished);
-        }
-        Ok(())
-    }
-
-    /// Stores a file that came as one chunk.
-    fn whole(
-        &self,
-        slot: &Arc<Slot>,
-        claim: Claim,
-        chunk: &ChunkHeader,
-        data: &[u8],
-    ) -> Result<()> {
-        let incoming = claim.incoming.clone();
-        self.count_verified(chunk.length.into(), false);
-        let finished = slot.done_chunk(claim, chunk.digest, false);
-        if finished.map_err(|what| self.broken(what))?.is_some() {
-            let stored = incoming.store_whole(data);
-            // Its folder is finished before the outcome can be the last that is waited for.
-            drop(incoming);
-            self.outcome(slot, stored.unwrap_or_else(Outcome::Failed), 0);
         }
         Ok(())
     }

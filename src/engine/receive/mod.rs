@@ -11,6 +11,7 @@ mod planner;
 mod session;
 mod slot;
 mod sums;
+mod waiting;
 
 use std::collections::{HashMap, HashSet};
 use std::net::TcpStream;

@@ -15,10 +15,14 @@ use crate::wire::{Changed, Done, EntryOutcome, Message, Skipped, Want, limits};
 use super::session::{Ended, Receiving};
 use super::slot::{Anew, Slot};
 
+/// How many files are asked for at once: enough to be worth a message, and few enough that the
+/// first bytes come soon.
+const WANTS: usize = 64;
+
 /// Something for the planner to do, in order.
 #[derive(Debug)]
 pub(super) enum Task {
-    Entry(Entry),
+    Entries(Vec<Entry>),
     DirEnd,
     Done(Done),
     Skipped(Skipped),
@@ -41,17 +45,24 @@ impl Receiving {
             .root()
             .map_err(|e| Error::file("open", &self.dir, e))?;
         let mut open: Vec<OpenFolder> = Vec::new();
+        let mut wanted = Vec::new();
         while let Some(task) = self.tasks.pop() {
             match task {
-                Task::Entry(entry) => {
-                    let parent = match open.last().map(|open| &open.folder) {
-                        None => Ok(&root),
-                        Some(Ok(folder)) => Ok(folder),
-                        Some(Err(_)) => Err(Why::Parent),
-                    };
-                    if let Some(folder) = self.entry(parent, entry) {
-                        open.push(folder);
+                Task::Entries(entries) => {
+                    for entry in entries {
+                        let parent = match open.last().map(|open| &open.folder) {
+                            None => Ok(&root),
+                            Some(Ok(folder)) => Ok(folder),
+                            Some(Err(_)) => Err(Why::Parent),
+                        };
+                        if let Some(folder) = self.entry(parent, entry, &mut wanted) {
+                            open.push(folder);
+                        }
+                        if wanted.len() == WANTS {
+                            self.want(&mut wanted);
+                        }
                     }
+                    self.want(&mut wanted);
                 }
                 Task::DirEnd => {
                     if let Some(OpenFolder {
@@ -84,8 +95,14 @@ impl Receiving {
         Ok(false)
     }
 
-    /// Decides about an entry. Gives the folder that it opens, if it is one.
-    fn entry(&self, parent: Result<&Arc<Folder>, Why>, entry: Entry) -> Option<OpenFolder> {
+    /// Decides about an entry. Gives the folder that it opens, if it is one. A file that is to
+    /// come is added to those that are `wanted`.
+    fn entry(
+        &self,
+        parent: Result<&Arc<Folder>, Why>,
+        entry: Entry,
+        wanted: &mut Vec<Arc<Slot>>,
+    ) -> Option<OpenFolder> {
         let Entry {
             id,
             path,
@@ -121,7 +138,7 @@ impl Receiving {
                 });
                 match planned {
                     Ok(Planned::Incoming(incoming)) => {
-                        self.want(&Arc::new(Slot::new(id, self.algorithm, incoming)));
+                        wanted.push(Arc::new(Slot::new(id, self.algorithm, incoming)));
                     }
                     Ok(Planned::Have(other)) => {
                         self.entry_outcome(id, &path, Some(size), Outcome::Have(other));
@@ -133,24 +150,30 @@ impl Receiving {
         None
     }
 
-    /// Asks for a file.
-    fn want(&self, slot: &Arc<Slot>) {
-        self.add_slot(slot);
-        self.ask(slot);
+    /// Asks for files, and forgets them.
+    fn want(&self, wanted: &mut Vec<Arc<Slot>>) {
+        self.add_slots(wanted);
+        self.ask(wanted);
+        wanted.clear();
     }
 
-    fn ask(&self, slot: &Arc<Slot>) {
-        let attempt = slot.attempt();
-        let held = slot
-            .incoming(attempt)
-            .is_some_and(|incoming| incoming.has_held());
-        self.link.outbox.push_want(Want {
-            entry: slot.entry,
-            attempt,
-            held,
-        });
-        if held {
-            self.to_hash.push((slot.clone(), attempt), 0);
+    fn ask(&self, slots: &[Arc<Slot>]) {
+        let want = |slot: &Arc<Slot>| {
+            let attempt = slot.attempt();
+            let held = slot
+                .incoming(attempt)
+                .is_some_and(|incoming| incoming.has_held());
+            Want {
+                entry: slot.entry,
+                attempt,
+                held,
+            }
+        };
+        let wants: Vec<_> = slots.iter().map(want).collect();
+        self.link.outbox.push_wants(&wants);
+        // What is held of a file is told after it has been asked for.
+        for (slot, want) in slots.iter().zip(&wants).filter(|(_, want)| want.held) {
+            self.to_hash.push((slot.clone(), want.attempt), 0);
         }
     }
 
@@ -182,7 +205,7 @@ impl Receiving {
         });
         match made {
             Anew::Ended => {}
-            Anew::Again => self.ask(&slot),
+            Anew::Again => self.ask(&[slot]),
             Anew::Outcome(outcome) => self.outcome(&slot, outcome, 0),
         }
         Ok(())

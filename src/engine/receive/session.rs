@@ -3,30 +3,33 @@
 //! Must not touch the disk in the thread that reads the control connection: that one only
 //! decodes and hands on.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU16, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::digest::Algorithm;
-use crate::entry::EntryId;
+use crate::digest::{Algorithm, CHUNK_SIZE};
+use crate::entry::{Entry, EntryId};
 use crate::error::{Error, Result};
 use crate::outcome::{Outcome, Summary, Why};
 use crate::progress::{Counters, Event, Progress};
 use crate::relpath::RelPath;
 use crate::secure::{Channel, Fingerprint, Reader};
 use crate::session::{LAST_WORDS, Link, SILENCE, SenderRules, Stop};
-use crate::store::StoreSession;
+use crate::store::{Incoming, StoreSession};
 use crate::text::Text;
-use crate::wire::{EntryOutcome, FileVerified, Frame, Message, Verified, limits, read_frame};
+use crate::wire::{
+    ChunkHeader, EntryOutcome, FileVerified, Frame, Message, Verified, limits, read_frame,
+};
 
 use super::super::spawn;
 use super::planner::Task;
 use super::slot::Slot;
 use super::sums::Sums;
+use super::waiting::Waiting;
 
 /// How often the sender is told how far its files are.
 const REPORT: Duration = Duration::from_millis(200);
@@ -43,90 +46,6 @@ const MAX_PATH_BYTES: usize = 32 << 20;
 /// What a task takes beside its variable parts, in bytes.
 const TASK_BYTES: usize = size_of::<Task>();
 
-/// What waits for a thread of the session; closed when the session is over.
-pub(super) struct Waiting<T> {
-    state: Mutex<Queue<T>>,
-    changed: Condvar,
-}
-
-struct Queue<T> {
-    /// With about how many bytes each has.
-    items: VecDeque<(T, usize)>,
-    bytes: usize,
-    closed: bool,
-}
-
-impl<T> Waiting<T> {
-    fn new() -> Self {
-        Self {
-            state: Mutex::new(Queue {
-                items: VecDeque::new(),
-                bytes: 0,
-                closed: false,
-            }),
-            changed: Condvar::new(),
-        }
-    }
-
-    fn state(&self) -> MutexGuard<'_, Queue<T>> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Adds something that has about so many bytes.
-    pub(super) fn push(&self, item: T, bytes: usize) {
-        let mut state = self.state();
-        if !state.closed {
-            state.items.push_back((item, bytes));
-            state.bytes += bytes;
-        }
-        drop(state);
-        self.changed.notify_all();
-    }
-
-    /// Waits while more than `most` bytes wait.
-    fn wait_below(&self, most: usize) {
-        let mut state = self.state();
-        while state.bytes > most {
-            state = self
-                .changed
-                .wait(state)
-                .unwrap_or_else(PoisonError::into_inner);
-        }
-    }
-
-    /// Waits for the next; none once it is closed.
-    pub(super) fn pop(&self) -> Option<T> {
-        let mut state = self.state();
-        loop {
-            if state.closed {
-                return None;
-            }
-            if let Some((item, bytes)) = state.items.pop_front() {
-                let was_full = state.bytes > MAX_TASK_BYTES;
-                state.bytes -= bytes;
-                drop(state);
-                if was_full {
-                    self.changed.notify_all();
-                }
-                return Some(item);
-            }
-            state = self
-                .changed
-                .wait(state)
-                .unwrap_or_else(PoisonError::into_inner);
-        }
-    }
-
-    pub(super) fn close(&self) {
-        let mut state = self.state();
-        state.closed = true;
-        state.items.clear();
-        state.bytes = 0;
-        drop(state);
-        self.changed.notify_all();
-    }
-}
-
 /// How a file ended, for the books.
 #[derive(Debug, Default)]
 pub(super) struct Ended {
@@ -136,6 +55,13 @@ pub(super) struct Ended {
     /// How many of its bytes did not travel.
     pub(super) held_bytes: u64,
     pub(super) is_file: bool,
+}
+
+/// A file that came as one chunk: nobody else has it any more.
+#[derive(Debug)]
+pub(super) struct Whole {
+    slot: Arc<Slot>,
+    pub(super) incoming: Arc<Incoming>,
 }
 
 /// A receiving session.
@@ -272,21 +198,50 @@ impl Receiving {
         }
     }
 
-    /// Takes up a wanted file.
-    pub(super) fn add_slot(&self, slot: &Arc<Slot>) {
-        let bytes = slot.path.as_bytes().len();
+    /// Takes up wanted files.
+    pub(super) fn add_slots(&self, slots: &[Arc<Slot>]) {
+        let bytes = slots.iter().map(|slot| slot.path.as_bytes().len()).sum();
         self.path_bytes.fetch_add(bytes, Ordering::AcqRel);
-        self.slots().insert(slot.entry, slot.clone());
-        let size = slot.size();
-        if size > u64::from(crate::digest::CHUNK_SIZE) {
-            self.large().insert(slot.entry, (slot.clone(), 0));
-            self.progress.event(&Event::FileStarted {
-                session: self.session,
-                entry: slot.entry,
-                path: &slot.path,
-                size,
-                verified: &slot.verified,
-            });
+        let all = slots.iter().map(|slot| (slot.entry, slot.clone()));
+        self.slots().extend(all);
+        for slot in slots {
+            let size = slot.size();
+            if size > u64::from(CHUNK_SIZE) {
+                self.large().insert(slot.entry, (slot.clone(), 0));
+                self.progress.event(&Event::FileStarted {
+                    session: self.session,
+                    entry: slot.entry,
+                    path: &slot.path,
+                    size,
+                    verified: &slot.verified,
+                });
+            }
+        }
+    }
+
+    /// Takes out a wanted file that `chunk` is the whole of. None for one that is not needed (any
+    /// more).
+    pub(super) fn take_whole(&self, chunk: &ChunkHeader) -> Result<Option<Whole>> {
+        let mut slots = self.slots();
+        let Some(slot) = slots.get(&chunk.entry) else {
+            drop(slots);
+            return self.not_wanted(chunk.entry).map(|()| None);
+        };
+        let incoming = slot.take_whole(chunk).map_err(|what| self.broken(what))?;
+        let Some(incoming) = incoming else {
+            return Ok(None);
+        };
+        let slot = slots.remove(&chunk.entry);
+        Ok(slot.map(|slot| Whole { slot, incoming }))
+    }
+
+    /// Whether data may come of an entry that is not wanted: it may have failed while that was on
+    /// its way.
+    pub(super) fn not_wanted(&self, entry: EntryId) -> Result<()> {
+        if self.was_announced(entry) {
+            Ok(())
+        } else {
+            Err(self.broken("a chunk of what was not announced"))
         }
     }
 
@@ -401,14 +356,16 @@ impl Receiving {
     fn hear(&self, message: Message, unannounced: &AtomicU64) -> Result<()> {
         let task = match message {
             Message::Entries(entries) => {
-                let n = entries.0.len() as u64;
+                let mut entries = entries.0;
+                let n = entries.len() as u64;
                 self.announced.fetch_add(n, Ordering::AcqRel);
-                for mut entry in entries.0 {
+                let mut bytes = TASK_BYTES + entries.len() * size_of::<Entry>();
+                for entry in &mut entries {
                     // What this version does not know of an entry, it does not keep.
                     entry.extras = Vec::new();
-                    let bytes = TASK_BYTES + entry.variable_bytes();
-                    self.tasks.push(Task::Entry(entry), bytes);
+                    bytes += entry.variable_bytes();
                 }
+                self.tasks.push(Task::Entries(entries), bytes);
                 self.wait_for_room();
                 return Ok(());
             }
@@ -487,22 +444,39 @@ impl Receiving {
         if self.slots().remove(&slot.entry).is_none() {
             return;
         }
-        let bytes = slot.path.as_bytes().len();
-        self.path_bytes.fetch_sub(bytes, Ordering::AcqRel);
         if self.large().remove(&slot.entry).is_some() {
             self.progress.event(&Event::FileEnded {
                 session: self.session,
                 entry: slot.entry,
             });
         }
-        self.add_sum(slot, &outcome);
+        self.add_sum(&slot.path, None, &outcome);
         let ended = Ended {
             size: slot.size(),
             verified: slot.verified.load(Ordering::Relaxed),
             held_bytes,
             is_file: true,
         };
-        self.record(&slot.path, &ended, &outcome);
+        self.ended(slot, &ended, outcome);
+    }
+
+    /// Gives a file that came as one chunk its one outcome.
+    pub(super) fn whole_outcome(&self, whole: Whole, outcome: Outcome) {
+        let Whole { slot, incoming } = whole;
+        let ended = Ended {
+            size: incoming.size(),
+            is_file: true,
+            ..Ended::default()
+        };
+        // Its folder is finished before the outcome can be the last that is waited for.
+        drop(incoming);
+        self.ended(&slot, &ended, outcome);
+    }
+
+    fn ended(&self, slot: &Slot, ended: &Ended, outcome: Outcome) {
+        let bytes = slot.path.as_bytes().len();
+        self.path_bytes.fetch_sub(bytes, Ordering::AcqRel);
+        self.record(&slot.path, ended, &outcome);
         self.link.outbox.push_outcome(EntryOutcome {
             entry: slot.entry,
             outcome,

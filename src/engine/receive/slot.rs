@@ -53,7 +53,6 @@ struct State {
 #[derive(Debug)]
 pub(super) struct Claim {
     pub(super) incoming: Arc<Incoming>,
-    pub(super) size: u64,
     attempt: u32,
     index: u64,
     length: u32,
@@ -109,12 +108,6 @@ impl Slot {
         self.state().size
     }
 
-    /// The digest of a file of one chunk, once it is there: that of the file.
-    pub(super) fn only_digest(&self) -> Option<Digest> {
-        let state = self.state();
-        state.done.filter(|_| chunk_count(state.size) == 1)
-    }
-
     /// What is being received in `attempt`; none where that is over.
     pub(super) fn incoming(&self, attempt: u32) -> Option<Arc<Incoming>> {
         let state = self.state();
@@ -162,6 +155,23 @@ impl Slot {
         }
     }
 
+    /// The size of the file that `chunk` belongs to, if that is still being received; then it is a
+    /// chunk that the file can have.
+    pub(super) fn expects(&self, chunk: &ChunkHeader) -> Result<Option<u64>, Broken> {
+        let state = self.state();
+        Ok(state.expects(chunk)?.then_some(state.size))
+    }
+
+    /// Takes the file out, to be stored whole with what is in its only chunk; with that it has
+    /// ended. None where it is not needed (any more).
+    pub(super) fn take_whole(&self, chunk: &ChunkHeader) -> Result<Option<Arc<Incoming>>, Broken> {
+        let mut state = self.state();
+        Ok(match state.expects(chunk)? {
+            true => state.incoming.take(),
+            false => None,
+        })
+    }
+
     /// Claims a chunk for writing. None for one that is not needed (any more).
     ///
     /// One that is too far ahead of the first missing one waits for that, which is on another
@@ -201,7 +211,6 @@ impl Slot {
         state.writing.push(chunk.index);
         Ok(Some(Claim {
             incoming,
-            size: state.size,
             attempt: state.attempt,
             index: chunk.index,
             length: chunk.length,

@@ -7,14 +7,13 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::path::Path;
 
-use crate::digest::{Algorithm, Digest, WholeSha256};
+use crate::digest::{Algorithm, ChunkHasher, Digest};
 use crate::error::{Error, Result};
 use crate::outcome::Outcome;
 use crate::progress::Event;
 use crate::relpath::RelPath;
 
 use super::session::Receiving;
-use super::slot::Slot;
 
 /// A list of sums, to which lines are added.
 #[derive(Debug)]
@@ -34,14 +33,14 @@ impl Sums {
 }
 
 impl Receiving {
-    /// Writes down the sum of a file that was stored, where sums are wanted.
-    pub(super) fn add_sum(&self, slot: &Slot, outcome: &Outcome) {
+    /// Writes down the sum of a file that was stored, where sums are wanted; `digest` is that of
+    /// the whole file, if it is known.
+    pub(super) fn add_sum(&self, path: &RelPath, digest: Option<Digest>, outcome: &Outcome) {
         let (Some(sums), Outcome::Stored(other)) = (self.sums.as_ref(), outcome) else {
             return;
         };
-        let path = other.as_ref().unwrap_or(&slot.path);
-        let known = slot.only_digest();
-        let known = known.filter(|_| self.algorithm == Algorithm::Sha256);
+        let path = other.as_ref().unwrap_or(path);
+        let known = digest.filter(|_| self.algorithm == Algorithm::Sha256);
         let digest = known.map_or_else(|| self.sum(path), Ok);
         if let Err(source) = digest.and_then(|digest| sums.add(path, digest)) {
             self.progress.event(&Event::Warning {
@@ -53,7 +52,8 @@ impl Receiving {
 
     /// The SHA-256 of a file that was stored.
     fn sum(&self, path: &RelPath) -> io::Result<Digest> {
-        let mut sum = WholeSha256::default();
+        // The first chunk has the plain hash of its bytes, and this takes any number of them.
+        let mut sum = ChunkHasher::new(Algorithm::Sha256, 0, 0);
         self.store.read_back(path, |bytes| sum.update(bytes))?;
         Ok(sum.finish())
     }

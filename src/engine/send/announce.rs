@@ -105,52 +105,57 @@ impl Sending<'_> {
         let mut open = Vec::new();
         let mut told = Instant::now();
         let (mut id, mut credit) = (0, 0);
-        for step in steps.iter().flatten() {
-            match step {
-                Step::Found {
-                    path,
-                    kind,
-                    mtime,
-                    mode,
-                } => {
-                    if credit == 0 {
-                        match self.credits.take(BATCH as u64) {
-                            Some(taken) => credit = taken,
-                            None => return,
-                        }
-                    }
-                    credit -= 1;
-                    let entry = Entry {
-                        id,
+        let mut entries = Vec::new();
+        for batch in steps {
+            for step in batch {
+                match step {
+                    Step::Found {
                         path,
                         kind,
                         mtime,
                         mode,
-                        extras: Vec::new(),
-                    };
-                    if matches!(entry.kind, Kind::Dir) {
-                        open.push(id);
+                    } => {
+                        if credit == 0 {
+                            // What credit is waited for may be what is still here.
+                            self.announce_entries(&mut entries);
+                            match self.credits.take(BATCH as u64) {
+                                Some(taken) => credit = taken,
+                                None => return,
+                            }
+                        }
+                        credit -= 1;
+                        if matches!(kind, Kind::Dir) {
+                            open.push(id);
+                        }
+                        entries.push(Entry {
+                            id,
+                            path,
+                            kind,
+                            mtime,
+                            mode,
+                            extras: Vec::new(),
+                        });
+                        id += 1;
                     }
-                    self.items().insert(id, Item::of(&entry));
-                    self.link.outbox.push_entry(entry);
-                    id += 1;
-                }
-                Step::DirEnd { complete } => {
-                    if let Some(entry) = open.pop() {
-                        let end = DirEnd { entry, complete };
-                        self.link.outbox.push(Message::DirEnd(end));
+                    Step::DirEnd { complete } => {
+                        if let Some(entry) = open.pop() {
+                            self.announce_entries(&mut entries);
+                            let end = DirEnd { entry, complete };
+                            self.link.outbox.push(Message::DirEnd(end));
+                        }
                     }
-                }
-                Step::Skipped { path, why } => {
-                    self.unannounced.fetch_add(1, Ordering::Relaxed);
-                    let outcome = Outcome::Failed(why);
-                    self.progress.event(&Event::Entry {
-                        session: self.session,
-                        path: &path,
-                        outcome: &outcome,
-                    });
+                    Step::Skipped { path, why } => {
+                        self.unannounced.fetch_add(1, Ordering::Relaxed);
+                        let outcome = Outcome::Failed(why);
+                        self.progress.event(&Event::Entry {
+                            session: self.session,
+                            path: &path,
+                            outcome: &outcome,
+                        });
+                    }
                 }
             }
+            self.announce_entries(&mut entries);
             if told.elapsed() > TELL_TOTALS {
                 self.tell_totals(false);
                 told = Instant::now();
@@ -161,6 +166,15 @@ impl Sending<'_> {
         }
         self.tell_totals(true);
         self.announced(id);
+    }
+
+    /// Announces entries, which have credit, and forgets them.
+    fn announce_entries(&self, entries: &mut Vec<Entry>) {
+        if !entries.is_empty() {
+            let items = entries.iter().map(|entry| (entry.id, Item::of(entry)));
+            self.items().extend(items);
+            self.link.outbox.push_entries(entries.drain(..));
+        }
     }
 
     fn tell_totals(&self, complete: bool) {

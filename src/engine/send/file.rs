@@ -3,7 +3,7 @@
 //! Must not know sockets or messages.
 
 use std::fs::{File, Metadata, OpenOptions};
-use std::io;
+use std::io::{self, IoSliceMut};
 use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -20,6 +20,7 @@ use crate::manifest::mtime_of;
 use crate::outcome::Why;
 use crate::relpath::RelPath;
 use crate::text::Text;
+use crate::vectored;
 
 /// How far ahead of the first chunk that is not sent others may be, in chunks: well below what
 /// [`FileDigest`] keeps.
@@ -110,9 +111,9 @@ pub(super) struct Now {
 /// What was read of a chunk.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Read {
-    /// The buffer holds it.
+    /// It is where it was to be read to.
     Data,
-    /// It is a hole; the buffer holds zeros.
+    /// It is a hole.
     Hole,
 }
 
@@ -220,16 +221,18 @@ impl SendFile {
         opened.as_ref().map_err(Clone::clone)
     }
 
-    /// Reads chunk `index` into `buffer`.
-    pub(super) fn read_chunk(&self, index: u64, buffer: &mut Vec<u8>) -> Result<Read, Trouble> {
+    /// Reads chunk `index` into `pieces`, which have its length.
+    pub(super) fn read_chunk(
+        &self,
+        index: u64,
+        pieces: &mut [IoSliceMut<'_>],
+    ) -> Result<Read, Trouble> {
         let opened = self.opened()?;
         let (offset, length) = (chunk_offset(index), chunk_len(self.announced.size, index));
-        buffer.resize(length as usize, 0);
         if opened.sparse && is_hole(&opened.file, offset, length) {
-            buffer.fill(0);
             return Ok(Read::Hole);
         }
-        opened.file.read_exact_at(buffer, offset)?;
+        vectored::read_exact_at(&opened.file, pieces, offset)?;
         Ok(Read::Data)
     }
 

@@ -3,11 +3,12 @@
 //! Must not queue anything: what it reads it hashes and writes, and small files share a write
 //! for as long as there are more of them.
 
-use std::io::Write;
+use std::collections::VecDeque;
+use std::io::{IoSliceMut, Write};
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
-use crate::digest::{Digest, chunk_digest, chunk_len, hole_digest};
+use crate::digest::{ChunkHasher, Digest, chunk_digest, chunk_len, hole_digest};
 use crate::error::{Error, Result};
 use crate::outcome::Why;
 use crate::secure::{Channel, Writer};
@@ -38,56 +39,27 @@ impl Sending<'_> {
     }
 
     fn pump(&self, writer: &mut Writer) -> std::io::Result<()> {
-        let mut buffer = Vec::new();
+        let mut works = VecDeque::new();
+        let mut small = Vec::new();
         let mut head = Vec::new();
         loop {
-            let work = match self.queue.try_next() {
-                Some(work) => work,
-                None => {
-                    writer.flush()?;
-                    match self.queue.next() {
-                        Some(work) => work,
-                        None => break,
+            self.queue.try_next(&mut works);
+            if works.is_empty() {
+                writer.flush()?;
+                self.queue.next(&mut works);
+            }
+            if works.is_empty() {
+                break;
+            }
+            for work in works.drain(..) {
+                match work {
+                    Work::Small(file, held) => {
+                        self.send_small(&file, held, &mut small, writer, &mut head)?;
+                    }
+                    Work::Chunk { file, index, held } => {
+                        self.send_chunk(&file, index, held, writer, &mut head)?;
                     }
                 }
-            };
-            match work {
-                Work::Small(file, held) => match file.read_small(&mut buffer) {
-                    Ok(()) => {
-                        let digest = self.digest(&file, 0, &buffer);
-                        let encoding = encoding(&Read::Data, held, digest);
-                        send_chunk(writer, &mut head, &file, 0, encoding, digest, &buffer)?;
-                        self.count_moved(encoding, &buffer);
-                    }
-                    Err(trouble) => self.trouble(&file, trouble),
-                },
-                Work::Chunk { file, index, held } => match file.read_chunk(index, &mut buffer) {
-                    Ok(read) => {
-                        let digest = match read {
-                            Read::Data => self.digest(&file, index, &buffer),
-                            Read::Hole => {
-                                let size = file.announced.size;
-                                hole_digest(self.algorithm, size, index, &buffer)
-                            }
-                        };
-                        let encoding = encoding(&read, held, digest);
-                        send_chunk(writer, &mut head, &file, index, encoding, digest, &buffer)?;
-                        self.count_moved(encoding, &buffer);
-                        if encoding != Encoding::Raw {
-                            // Thousands of bare headers fit into the writer's buffer, and the
-                            // receiver could be at work on them.
-                            writer.flush()?;
-                        }
-                        let sent = file.sent(index, digest);
-                        self.queue.moved_on();
-                        match sent {
-                            Ok(None) => {}
-                            Ok(Some(digest)) => self.done(&file, digest),
-                            Err(trouble) => self.trouble(&file, trouble),
-                        }
-                    }
-                    Err(trouble) => self.trouble(&file, trouble),
-                },
             }
         }
         head.clear();
@@ -95,14 +67,78 @@ impl Sending<'_> {
         writer.write_all(&head)
     }
 
-    fn digest(&self, file: &SendFile, index: u64, data: &[u8]) -> Digest {
-        chunk_digest(self.algorithm, file.announced.size, index, data)
+    /// Sends a file of one chunk, which shares a write with its neighbours.
+    fn send_small(
+        &self,
+        file: &SendFile,
+        held: Option<Digest>,
+        buffer: &mut Vec<u8>,
+        writer: &mut Writer,
+        head: &mut Vec<u8>,
+    ) -> std::io::Result<()> {
+        if let Err(trouble) = file.read_small(buffer) {
+            self.trouble(file, trouble);
+            return Ok(());
+        }
+        let digest = chunk_digest(self.algorithm, file.announced.size, 0, buffer);
+        let encoding = encoding(&Read::Data, held, digest);
+        write_header(writer, head, file, 0, encoding, digest)?;
+        if encoding == Encoding::Raw {
+            writer.write_all(buffer)?;
+            self.count_moved(buffer.len());
+        }
+        Ok(())
     }
 
-    fn count_moved(&self, encoding: Encoding, data: &[u8]) {
+    /// Sends a chunk of a larger file, straight from where it was read to.
+    fn send_chunk(
+        &self,
+        file: &SendFile,
+        index: u64,
+        held: Option<Digest>,
+        writer: &mut Writer,
+        head: &mut Vec<u8>,
+    ) -> std::io::Result<()> {
+        let size = file.announced.size;
+        let length = chunk_len(size, index) as usize;
+        let mut pieces: Vec<_> = writer.room(length).map(IoSliceMut::new).collect();
+        let read = match file.read_chunk(index, &mut pieces) {
+            Ok(read) => read,
+            Err(trouble) => {
+                self.trouble(file, trouble);
+                return Ok(());
+            }
+        };
+        let digest = match read {
+            Read::Data => {
+                let mut hasher = ChunkHasher::new(self.algorithm, size, index);
+                writer.room(length).for_each(|piece| hasher.update(piece));
+                hasher.finish()
+            }
+            Read::Hole => hole_digest(self.algorithm, size, index),
+        };
+        let encoding = encoding(&read, held, digest);
+        write_header(writer, head, file, index, encoding, digest)?;
         if encoding == Encoding::Raw {
-            self.moved.fetch_add(data.len() as u64, Ordering::Relaxed);
+            writer.send_room(length)?;
+            self.count_moved(length);
+        } else {
+            // Thousands of bare headers fit into the writer's buffer, and the receiver could be
+            // at work on them.
+            writer.flush()?;
         }
+        let sent = file.sent(index, digest);
+        self.queue.moved_on();
+        match sent {
+            Ok(None) => {}
+            Ok(Some(digest)) => self.done(file, digest),
+            Err(trouble) => self.trouble(file, trouble),
+        }
+        Ok(())
+    }
+
+    fn count_moved(&self, bytes: usize) {
+        self.moved.fetch_add(bytes as u64, Ordering::Relaxed);
     }
 
     fn done(&self, file: &SendFile, digest: Digest) {
@@ -161,14 +197,14 @@ fn encoding(read: &Read, held: Option<Digest>, digest: Digest) -> Encoding {
     }
 }
 
-fn send_chunk(
+/// Writes what precedes a chunk's bytes.
+fn write_header(
     writer: &mut Writer,
     head: &mut Vec<u8>,
     file: &SendFile,
     index: u64,
     encoding: Encoding,
     digest: Digest,
-    data: &[u8],
 ) -> std::io::Result<()> {
     let header = ChunkHeader {
         entry: file.entry,
@@ -181,11 +217,7 @@ fn send_chunk(
     };
     head.clear();
     write_chunk_header(&header, head).map_err(std::io::Error::other)?;
-    writer.write_all(head)?;
-    if encoding == Encoding::Raw {
-        writer.write_all(data)?;
-    }
-    Ok(())
+    writer.write_all(head)
 }
 
 /// Connects a lane and joins the session with it.

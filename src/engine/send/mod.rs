@@ -40,7 +40,7 @@ use super::{next_session, spawn};
 use announce::{Credits, SharedCounters};
 use dial::{Dialed, Dialer};
 use file::{Announced, SendFile};
-use queue::Queue;
+use queue::{Job, Queue};
 
 /// How many bytes of files a session must have sent to count as one that got on: more than can
 /// be on the way.
@@ -440,7 +440,7 @@ impl Sending<'_> {
     /// Handles a message; gives the summary when it was that.
     fn hear(&self, message: Message) -> Result<Option<Summary>> {
         match message {
-            Message::Wants(wants) => wants.0.into_iter().try_for_each(|want| self.want(want))?,
+            Message::Wants(wants) => self.wants(wants.0)?,
             Message::Held(held) => self.held(held)?,
             Message::Outcomes(outcomes) => self.outcomes(outcomes.0)?,
             Message::Verified(verified) => self.verified(&verified),
@@ -478,8 +478,43 @@ impl Sending<'_> {
         Error::protocol(self.link.peer, what)
     }
 
-    fn want(&self, want: Want) -> Result<()> {
+    /// Has files sent that the receiver wants.
+    fn wants(&self, wants: Vec<Want>) -> Result<()> {
+        let mut jobs = Vec::with_capacity(wants.len());
+        let mut large = Vec::new();
         let mut items = self.items();
+        for want in wants {
+            let Some(file) = self.want(&mut items, want)? else {
+                continue;
+            };
+            if !file.is_small() {
+                large.push(file.clone());
+            }
+            if !want.held {
+                let chunks = chunk_count(file.announced.size);
+                jobs.extend(Job::new(file, 0, chunks, Vec::new()));
+            }
+        }
+        drop(items);
+        for file in large {
+            self.progress.event(&Event::FileStarted {
+                session: self.session,
+                entry: file.entry,
+                path: &file.path,
+                size: file.announced.size,
+                verified: &file.verified,
+            });
+        }
+        self.queue.push(jobs);
+        Ok(())
+    }
+
+    /// A file that the receiver wants; none where it has started anew since.
+    fn want(
+        &self,
+        items: &mut HashMap<EntryId, Item>,
+        want: Want,
+    ) -> Result<Option<Arc<SendFile>>> {
         let item = items
             .get_mut(&want.entry)
             .filter(|item| item.is_file)
@@ -488,8 +523,7 @@ impl Sending<'_> {
             return Err(self.broken("a want for an attempt that has not begun"));
         }
         if want.attempt < item.attempt {
-            // The file has started anew since.
-            return Ok(());
+            return Ok(None);
         }
         if item
             .file
@@ -510,25 +544,11 @@ impl Sending<'_> {
         ));
         item.file = Some(file.clone());
         item.shown |= !file.is_small();
-        let chunks = chunk_count(file.announced.size);
         if !want.held {
             // Nothing more is to be said of what is held.
-            item.held_until = chunks;
+            item.held_until = chunk_count(file.announced.size);
         }
-        drop(items);
-        if !file.is_small() {
-            self.progress.event(&Event::FileStarted {
-                session: self.session,
-                entry: file.entry,
-                path: &file.path,
-                size: file.announced.size,
-                verified: &file.verified,
-            });
-        }
-        if !want.held {
-            self.queue.push(file, 0, chunks, Vec::new());
-        }
-        Ok(())
+        Ok(Some(file))
     }
 
     fn held(&self, held: Held) -> Result<()> {
@@ -551,18 +571,21 @@ impl Sending<'_> {
         let end = if held.last { chunks } else { end };
         item.held_until = end;
         drop(items);
-        self.queue.push(file, held.first, end, held.digests);
+        self.queue
+            .push(Job::new(file, held.first, end, held.digests));
         Ok(())
     }
 
     fn outcomes(&self, outcomes: Vec<EntryOutcome>) -> Result<()> {
         let n = outcomes.len() as u64;
+        let mut items = self.items();
         for EntryOutcome { entry, outcome } in outcomes {
-            let Some(mut item) = self.items().remove(&entry) else {
+            let Some(mut item) = items.remove(&entry) else {
                 return Err(self.broken("an outcome of what was not offered"));
             };
             self.ended(entry, &mut item, &outcome);
         }
+        drop(items);
         Counters::add(&self.counters.entries_done, n);
         self.credits.give(n);
         self.end_if_done();

@@ -10,6 +10,9 @@ use crate::digest::Digest;
 
 use super::file::SendFile;
 
+/// How many bytes of small files a lane takes out at once.
+const AT_ONCE: u64 = 256 << 10;
+
 /// A piece of work for a lane.
 #[derive(Debug)]
 pub(super) enum Work {
@@ -35,16 +38,48 @@ struct Range {
     held_from: u64,
 }
 
+/// What is to be sent of a file.
 #[derive(Debug)]
-enum Job {
+pub(super) struct Job(Kind);
+
+#[derive(Debug)]
+enum Kind {
     Small(Arc<SendFile>, Option<Digest>),
     Range(Range),
+}
+
+impl Job {
+    /// Chunks `first` to `end`, without that one, of a file; `held` are the digests of the first
+    /// of them at the receiver. None where those are no chunks.
+    pub(super) fn new(
+        file: Arc<SendFile>,
+        first: u64,
+        end: u64,
+        mut held: Vec<Option<Digest>>,
+    ) -> Option<Self> {
+        if first >= end {
+            return None;
+        }
+        Some(Self(if file.is_small() {
+            Kind::Small(file, held.pop().flatten())
+        } else {
+            Kind::Range(Range {
+                file,
+                next: first,
+                end,
+                held,
+                held_from: first,
+            })
+        }))
+    }
 }
 
 #[derive(Debug, Default)]
 struct State {
     jobs: VecDeque<Job>,
     closed: bool,
+    /// How many lanes wait for work.
+    sleepers: usize,
 }
 
 /// Work that waits for a lane.
@@ -59,35 +94,14 @@ impl Queue {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Adds chunks `first` to `end`, without that one, of a file; `held` are the digests of the
-    /// first of them at the receiver.
-    pub(super) fn push(
-        &self,
-        file: Arc<SendFile>,
-        first: u64,
-        end: u64,
-        mut held: Vec<Option<Digest>>,
-    ) {
-        if first >= end {
-            return;
-        }
-        let job = if file.is_small() {
-            Job::Small(file, held.pop().flatten())
-        } else {
-            Job::Range(Range {
-                file,
-                next: first,
-                end,
-                held,
-                held_from: first,
-            })
-        };
-        let all = matches!(job, Job::Range(_));
-        self.state().jobs.push_back(job);
-        if all {
+    /// Adds what is to be done.
+    pub(super) fn push(&self, jobs: impl IntoIterator<Item = Job>) {
+        let mut state = self.state();
+        state.jobs.extend(jobs);
+        let sleepers = state.sleepers;
+        drop(state);
+        if sleepers > 0 {
             self.changed.notify_all();
-        } else {
-            self.changed.notify_one();
         }
     }
 
@@ -102,44 +116,62 @@ impl Queue {
         self.changed.notify_all();
     }
 
-    /// The next piece of work; none where there is none at the moment.
-    pub(super) fn try_next(&self) -> Option<Work> {
-        take(&mut self.state())
+    /// Takes out the next pieces of work; none where there is none at the moment.
+    pub(super) fn try_next(&self, works: &mut VecDeque<Work>) {
+        take(&mut self.state(), works);
     }
 
-    /// Waits for the next piece of work; none once the queue is closed.
-    pub(super) fn next(&self) -> Option<Work> {
+    /// Waits for the next pieces of work; none once the queue is closed.
+    pub(super) fn next(&self, works: &mut VecDeque<Work>) {
         let mut state = self.state();
         loop {
-            if state.closed {
-                return None;
+            take(&mut state, works);
+            if state.closed || !works.is_empty() {
+                return;
             }
-            if let Some(work) = take(&mut state) {
-                return Some(work);
-            }
+            state.sleepers += 1;
             state = self
                 .changed
                 .wait(state)
                 .unwrap_or_else(PoisonError::into_inner);
+            state.sleepers -= 1;
         }
     }
 }
 
-fn take(state: &mut State) -> Option<Work> {
+/// Takes out a chunk, or as many small files as are worth a lane's while.
+fn take(state: &mut State, works: &mut VecDeque<Work>) {
+    let mut bytes = 0;
+    while let Some(work) = take_one(state) {
+        let next = match (&work, state.jobs.front()) {
+            (Work::Small(file, _), Some(Job(Kind::Small(next, _)))) => {
+                bytes += file.announced.size;
+                bytes + next.announced.size <= AT_ONCE
+            }
+            _ => false,
+        };
+        works.push_back(work);
+        if !next {
+            return;
+        }
+    }
+}
+
+fn take_one(state: &mut State) -> Option<Work> {
     if state.closed {
         return None;
     }
     // Of a file that has started anew, or failed, nothing more is sent.
-    let is_over = |job: &Job| matches!(job, Job::Range(range) if range.file.is_over());
+    let is_over = |job: &Job| matches!(job, Job(Kind::Range(range)) if range.file.is_over());
     while state.jobs.front().is_some_and(is_over) {
         state.jobs.pop_front();
     }
     // Nearly always the first; behind it only while another lane is late with a chunk of it.
-    let at = state.jobs.iter().position(|job| match job {
-        Job::Small(..) => true,
-        Job::Range(range) => !range.file.is_over() && range.file.may_send(range.next),
+    let at = state.jobs.iter().position(|Job(job)| match job {
+        Kind::Small(..) => true,
+        Kind::Range(range) => !range.file.is_over() && range.file.may_send(range.next),
     })?;
-    if let Some(Job::Range(range)) = state.jobs.get_mut(at) {
+    if let Some(Job(Kind::Range(range))) = state.jobs.get_mut(at) {
         let index = range.next;
         range.next += 1;
         let file = range.file.clone();
@@ -152,7 +184,7 @@ fn take(state: &mut State) -> Option<Work> {
         return Some(Work::Chunk { file, index, held });
     }
     match state.jobs.remove(at) {
-        Some(Job::Small(file, held)) => Some(Work::Small(file, held)),
+        Some(Job(Kind::Small(file, held))) => Some(Work::Small(file, held)),
         _ => None,
     }
 }
