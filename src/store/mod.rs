@@ -11,6 +11,7 @@ mod name;
 mod partial;
 mod plan;
 mod publish;
+mod readback;
 mod space;
 mod why;
 
