@@ -166,6 +166,13 @@ pub enum Event<'a> {
         /// Why.
         why: LeftOut,
     },
+    /// Something went wrong of which nothing fails.
+    Warning {
+        /// The session.
+        session: u64,
+        /// What.
+        error: &'a Error,
+    },
     /// The connection is lost, and the sender will try again.
     Retrying {
         /// The session that ended.

@@ -11,7 +11,7 @@ use xfer::prompt::Prompt;
 use xfer::secure::Known;
 
 use super::exit::{Code, conclude};
-use super::{CodeFrom, Loudness, here, hints, signals};
+use super::{CodeFrom, Events, Loudness, here, hints, signals};
 use crate::ui::{Person, Ui};
 
 /// All that is needed to dial.
@@ -25,8 +25,12 @@ pub(super) struct Dialer {
 }
 
 impl Dialer {
-    pub(super) fn new(loudness: &Loudness, code: &CodeFrom) -> Self {
-        let ui = Ui::new(loudness.settings(|error| hints::for_error(error, Role::Sender)));
+    pub(super) fn new(loudness: &Loudness, events: Option<&Events>, code: &CodeFrom) -> Self {
+        let settings = loudness.settings(|error| hints::for_error(error, Role::Sender));
+        let ui = Ui::new(match events {
+            Some(events) => events.with(settings),
+            None => settings,
+        });
         ui.start();
         let cancel = Cancel::new();
         let person = Person::at(&ui, &cancel, code.given());

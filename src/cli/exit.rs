@@ -43,10 +43,19 @@ pub(crate) fn conclude(
     cancel: &Cancel,
 ) -> Code {
     ui.finish();
-    let error = match ending(result, ui.was_interrupted(), cancel.is_cancelled()) {
-        Ok(code) => return code,
-        Err(error) => error,
+    let summary = result.as_ref().ok().copied().flatten();
+    let code = match ending(result, ui.was_interrupted(), cancel.is_cancelled()) {
+        Ok(code) => code,
+        Err(error) => {
+            say(ui, role, &error);
+            code(&error)
+        }
     };
+    ui.last_event(code as u8, summary.as_ref());
+    code
+}
+
+fn say(ui: &Ui, role: Role, error: &Error) {
     if matches!(error, Error::Cancelled) {
         let words = match role {
             _ if !ui.has_begun() => "Interrupted.",
@@ -55,13 +64,14 @@ pub(crate) fn conclude(
                 "Interrupted. What has arrived is kept: when it is sent again, it goes on from there."
             }
         };
+        ui.error_event(error);
         ui.say([Line::Talk(words.to_owned())]);
-    } else if !ui.has_said(&error) {
+    } else if !ui.has_said(error) {
+        ui.error_event(error);
         ui.say([Line::Trouble(format!("xfer: {error}"))]);
-        let hint = hints::for_error(&error, role);
+        let hint = hints::for_error(error, role);
         ui.say(hint.map(|hint| Line::Trouble(format!("      {hint}"))));
     }
-    code(&error)
 }
 
 fn ending(

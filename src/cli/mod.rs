@@ -15,6 +15,7 @@ mod recv;
 mod send;
 mod settings;
 mod signals;
+mod size;
 mod target;
 
 use std::path::PathBuf;
@@ -105,6 +106,24 @@ impl Loudness {
     }
 }
 
+/// How programs are told what happens.
+#[derive(Debug, Args)]
+struct Events {
+    /// Print what happens to standard output for programs: a line of JSON for each event, the last
+    /// one, "summary", with the exit code. People are told only what went wrong
+    #[arg(long)]
+    json: bool,
+}
+
+impl Events {
+    fn with(&self, settings: ui::Settings) -> ui::Settings {
+        ui::Settings {
+            json: self.json,
+            ..settings
+        }
+    }
+}
+
 /// Where the code for pairing comes from. It is never an argument: everybody on a machine can read
 /// those.
 #[derive(Debug, Args)]
@@ -148,6 +167,7 @@ pub(crate) fn run() -> Code {
         (_, Err(why)) => {
             let text = format!("xfer: {why}");
             Ui::new(loudness.settings(|_| None)).say([Line::Trouble(text)]);
+            tell_programs();
             Code::Usage
         }
         (Command::Recv(args), Ok(settings)) => recv::run(args, loudness, &settings),
@@ -181,9 +201,19 @@ fn wrong(command: &str, why: Wrong) -> Code {
 fn stop(error: &clap::Error) -> Code {
     let _ = error.print();
     if error.use_stderr() {
+        tell_programs();
         Code::Usage
     } else {
         Code::Done
+    }
+}
+
+/// The one event of a wrong usage, for programs.
+fn tell_programs() {
+    // What was given is not known as arguments, because it is wrong.
+    let mut given = std::env::args_os().take_while(|arg| arg != "--");
+    if given.any(|arg| arg == "--json") {
+        ui::only_summary(Code::Usage as u8);
     }
 }
 

@@ -37,7 +37,7 @@ pub(crate) struct Pair {
 
 /// Pairs, unless they are already.
 pub(crate) fn run(args: Pair, loudness: &Loudness) -> Result<Code, Wrong> {
-    let dialer = Dialer::new(loudness, &args.code);
+    let dialer = Dialer::new(loudness, None, &args.code);
     let to = address(&args.target, &dialer.peers)
         .map_err(|why| Wrong(format!("'{}': {why}", safe(&args.target))))?;
     let name = args.name.unwrap_or_else(here::name);

@@ -17,7 +17,7 @@ use xfer::secure::Known;
 
 use super::exit::{Code, conclude};
 use super::settings::Settings;
-use super::{Loudness, here, hints, parse_name, signals, target};
+use super::{Events, Loudness, here, hints, parse_name, signals, target};
 use crate::ui::{Line, Person, Ui};
 
 const EXAMPLES: &str = "\
@@ -81,6 +81,14 @@ pub(crate) struct Recv {
     /// What this machine calls itself [default: its host name]
     #[arg(long, value_name = "NAME", value_parser = parse_name)]
     name: Option<String>,
+
+    /// Add the SHA-256 of each file that is received to a list: `sha256sum -c FILE` in the receive
+    /// directory checks it. Larger files are read once more for that
+    #[arg(long, value_name = "FILE")]
+    sums: Option<PathBuf>,
+
+    #[command(flatten)]
+    events: Events,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -122,6 +130,7 @@ impl Recv {
             links_outside: self.allow_links_outside,
             sync: !self.no_sync,
             max_sessions: self.max_sessions.map_or(default.max_sessions, usize::from),
+            sums: self.sums,
             ..default
         }
     }
@@ -129,7 +138,8 @@ impl Recv {
 
 /// Receives, until Ctrl-C or the end of the only session.
 pub(crate) fn run(args: Recv, loudness: &Loudness, settings: &Settings) -> Code {
-    let ui = Ui::new(loudness.settings(|error| hints::for_error(error, Role::Receiver)));
+    let words = loudness.settings(|error| hints::for_error(error, Role::Receiver));
+    let ui = Ui::new(args.events.with(words));
     let cancel = Cancel::new();
     let options = args.into_options(settings.grants());
     let ready = prepare(options, loudness.verbose, &ui, &cancel);
@@ -137,7 +147,9 @@ pub(crate) fn run(args: Recv, loudness: &Loudness, settings: &Settings) -> Code 
     ui.start();
     signals::watch(&ui, &cancel);
     let result = ready.and_then(|(receiver, words)| {
+        // Scripts read the first lines.
         ui.say(words);
+        ui.tell_times();
         let progress: Arc<dyn Progress> = Arc::clone(&ui) as _;
         receiver.run(&progress, &cancel)
     });
@@ -162,7 +174,7 @@ fn prepare(
     let person = Person::at(ui, cancel, None);
     if options.ask && !person.can_decide() {
         let text = "There is no terminal to ask on: with --ask, every offer will be declined.";
-        ui.say([Line::Trouble(text.to_owned())]);
+        ui.warn(text);
     }
     let device = here::device()?;
     let strangers = strangers(&options.grants, &device.peers.list()?);

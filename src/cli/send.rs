@@ -16,7 +16,7 @@ use xfer::wire::limits::MAX_LANES;
 use super::dialer::Dialer;
 use super::exit::Code;
 use super::target::{address, looks_like_target};
-use super::{CodeFrom, Loudness, Wrong, filter, here, parse_name};
+use super::{CodeFrom, Events, Loudness, Wrong, filter, here, parse_name, size};
 use crate::ui::safe;
 
 const EXAMPLES: &str = "\
@@ -81,6 +81,11 @@ pub(crate) struct Send {
     #[arg(long, value_name = "SECONDS")]
     retry: Option<u32>,
 
+    /// How much to send in a second at most, such as 20MB/s, 1.5M or 800KiB: K, M and G are powers
+    /// of 1000, Ki, Mi and Gi of 1024 [default: no limit]
+    #[arg(long, value_name = "RATE", value_parser = size::rate)]
+    limit: Option<u64>,
+
     #[command(flatten)]
     filter: filter::Choice,
 
@@ -90,6 +95,9 @@ pub(crate) struct Send {
     /// What this machine calls itself [default: its host name]
     #[arg(long, value_name = "NAME", value_parser = parse_name)]
     name: Option<String>,
+
+    #[command(flatten)]
+    events: Events,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -129,6 +137,7 @@ impl Send {
                 .retry
                 .map_or(default.retry, |seconds| Duration::from_secs(seconds.into())),
             filter: self.filter.into(),
+            limit: self.limit,
         })
     }
 }
@@ -165,7 +174,7 @@ fn last_as_target(paths: &mut Vec<OsString>, peers: &[Known]) -> Result<Address,
 
 /// Sends, and tries again for a while when the connection is lost.
 pub(crate) fn run(args: Send, loudness: &Loudness) -> Result<Code, Wrong> {
-    let dialer = Dialer::new(loudness, &args.code);
+    let dialer = Dialer::new(loudness, Some(&args.events), &args.code);
     let options = args.into_options(&dialer.peers)?;
     Ok(dialer.run(|device, person, progress, cancel| {
         xfer::engine::send(device, &options, person, progress, cancel).map(Some)

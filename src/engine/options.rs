@@ -73,6 +73,8 @@ pub struct SendOptions {
     pub wish: Wish,
     /// What of the files and folders to send.
     pub filter: Filter,
+    /// How many bytes all lanes may send in a second.
+    pub limit: Option<u64>,
 }
 
 impl Default for SendOptions {
@@ -87,6 +89,7 @@ impl Default for SendOptions {
             retry: DEFAULT_RETRY,
             wish: Wish::default(),
             filter: Filter::default(),
+            limit: None,
         }
     }
 }
@@ -134,6 +137,8 @@ pub struct ReceiveOptions {
     pub lanes: u16,
     /// How many entries may be announced that have no outcome yet.
     pub window: u32,
+    /// A list to which the SHA-256 of each file that is received is added.
+    pub sums: Option<PathBuf>,
 }
 
 impl Default for ReceiveOptions {
@@ -153,6 +158,7 @@ impl Default for ReceiveOptions {
             max_sessions: DEFAULT_MAX_SESSIONS,
             lanes: crate::wire::limits::MAX_LANES,
             window: DEFAULT_WINDOW,
+            sums: None,
         }
     }
 }

@@ -11,6 +11,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use rustls::ConnectionTrafficSecrets;
 use rustls::kernel::KernelConnection;
 
+use super::pace::Pace;
 use super::{Fingerprint, Reader, Writer};
 use crate::progress::Counters;
 use crate::wire::Preambles;
@@ -44,6 +45,11 @@ impl Channel {
         self.reader.widen();
         self.reader.counters = Some(counters.clone());
         self.writer.counters = Some(counters);
+    }
+
+    /// From now on all that is written keeps to a pace, where there is one.
+    pub fn keep_to(&mut self, pace: Option<Arc<Pace>>) {
+        self.writer.pace = pace;
     }
 }
 

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::channel::Shared;
+use super::pace::Pace;
 use super::record::{Content, HEADER_BYTES, Keys, MAX_PLAIN_BYTES, OVERHEAD_BYTES};
 use super::timed::timed_out;
 use crate::progress::Counters;
@@ -51,6 +52,7 @@ pub struct Writer {
     state: State,
     pub(super) rekey_records: u64,
     pub(super) counters: Option<Arc<Counters>>,
+    pub(super) pace: Option<Arc<Pace>>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -73,6 +75,7 @@ impl Writer {
             state: State::Open,
             rekey_records: REKEY_RECORDS,
             counters: None,
+            pace: None,
         }
     }
 
@@ -244,7 +247,11 @@ impl Writer {
     /// Gives bytes to the system, all of them.
     fn give(&self, mut rest: &[u8]) -> io::Result<()> {
         while !rest.is_empty() {
-            let sent = match (&*self.stream).write(rest) {
+            let now = match &self.pace {
+                Some(pace) => &rest[..pace.wait(rest.len())],
+                None => rest,
+            };
+            let sent = match (&*self.stream).write(now) {
                 Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
                 Ok(sent) => sent,
                 Err(e) if e.kind() == io::ErrorKind::Interrupted => continue,

@@ -14,6 +14,7 @@ mod partial;
 mod plan;
 mod preview;
 mod publish;
+mod readback;
 mod space;
 mod why;
 

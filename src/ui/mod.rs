@@ -1,14 +1,17 @@
-//! What a person sees: bars on a terminal, plain lines elsewhere.
+//! What a person sees: bars on a terminal, plain lines elsewhere; and what programs read.
 //!
 //! Must not know the command line, and must not drive anything: it hears what happens.
 
 mod bars;
 mod board;
+mod clock;
+mod json;
 mod layout;
 mod person;
 mod rate;
 mod report;
 mod safe;
+mod said;
 mod screen;
 mod summary;
 mod tally;
@@ -22,9 +25,11 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use xfer::Error;
+use xfer::outcome::Summary;
 use xfer::progress::{Event, Progress};
 
 use board::Board;
+use json::Json;
 use report::Report;
 use screen::Screen;
 
@@ -47,6 +52,8 @@ pub(crate) struct Settings {
     pub(crate) verbose: bool,
     /// Lines instead of bars.
     pub(crate) plain: bool,
+    /// Events for programs on standard output, and only what went wrong for people.
+    pub(crate) json: bool,
     /// What a person can do about an error.
     pub(crate) hint: fn(&Error) -> Option<String>,
 }
@@ -57,6 +64,7 @@ impl Default for Settings {
             quiet: false,
             verbose: false,
             plain: !screen::can_do_bars(),
+            json: false,
             hint: |_| None,
         }
     }
@@ -65,7 +73,7 @@ impl Default for Settings {
 /// Shows a person what happens. Its thread polls the counters from [`Ui::start`] to
 /// [`Ui::finish`].
 pub(crate) struct Ui {
-    verbose: bool,
+    every_entry: bool,
     shared: Arc<Shared>,
     ticker: Mutex<Option<(mpsc::Sender<()>, JoinHandle<()>)>>,
 }
@@ -81,6 +89,8 @@ struct Shared {
 #[derive(Debug)]
 struct State {
     report: Report,
+    /// None without `--json`, and once the last event has been told.
+    json: Option<Json>,
     board: Board,
     waiting: Vec<Line>,
     stopping: bool,
@@ -109,10 +119,11 @@ impl Ui {
     /// Shows what it is told to say; what happens only once it is started.
     pub(crate) fn new(settings: Settings) -> Arc<Self> {
         Arc::new(Self {
-            verbose: settings.verbose,
+            every_entry: settings.verbose || settings.json,
             shared: Arc::new(Shared {
                 screen: Mutex::new(Screen::new(&settings)),
                 state: Mutex::new(State {
+                    json: settings.json.then(|| Json::new(settings.hint)),
                     report: Report::new(settings),
                     board: Board::default(),
                     waiting: Vec::new(),
@@ -142,6 +153,34 @@ impl Ui {
     pub(crate) fn say(&self, lines: impl IntoIterator<Item = Line>) {
         lock(&self.shared.state).waiting.extend(lines);
         self.shared.flush();
+    }
+
+    /// Prints at once that something went wrong, of which nothing fails.
+    pub(crate) fn warn(&self, text: &str) {
+        let is_json = lock(&self.shared.state).json.is_some();
+        let event = is_json.then(|| json::warning(text)).flatten();
+        let line = Line::Trouble(text.to_owned());
+        self.say(event.map(Line::Event).into_iter().chain([line]));
+    }
+
+    /// Tells programs that everything fails of this.
+    pub(crate) fn error_event(&self, error: &Error) {
+        let state = lock(&self.shared.state);
+        let event = state.json.as_ref().and_then(|json| json.error(error));
+        drop(state);
+        self.say(event.map(Line::Event));
+    }
+
+    /// Tells programs how it ended, and nothing more.
+    pub(crate) fn last_event(&self, exit_code: u8, summary: Option<&Summary>) {
+        let json = lock(&self.shared.state).json.take();
+        let event = json.and_then(|json| json.summary(exit_code, summary));
+        self.say(event.map(Line::Event));
+    }
+
+    /// From now on, lines that are kept begin with the time.
+    pub(crate) fn tell_times(&self) {
+        lock(&self.shared.screen).tell_times();
     }
 
     /// Prints lines at once, above a question where one is being asked.
@@ -207,6 +246,15 @@ impl Ui {
     }
 }
 
+/// Prints the one event of a program that has not even begun.
+pub(crate) fn only_summary(exit_code: u8) {
+    let ui = Ui::new(Settings {
+        json: true,
+        ..Settings::default()
+    });
+    ui.last_event(exit_code, None);
+}
+
 impl Shared {
     fn tick(&self, now: Instant) {
         if lock(&self.state).asking.is_some() {
@@ -216,7 +264,7 @@ impl Shared {
         let mut screen = lock(&self.screen);
         let view = {
             let mut state = lock(&self.state);
-            state.board.poll(now);
+            state.tick(now);
             if state.asking.is_some() {
                 return;
             }
@@ -233,11 +281,36 @@ impl Shared {
         let lines = {
             let mut state = lock(&self.state);
             if state.asking.is_some() && state.waiting.len() < MAX_WAITING {
-                return;
+                // Programs do not look at the terminal.
+                let is_event = |line: &mut Line| matches!(line, Line::Event(_));
+                state.waiting.extract_if(.., is_event).collect()
+            } else {
+                std::mem::take(&mut state.waiting)
             }
-            std::mem::take(&mut state.waiting)
         };
         screen.print(&lines);
+    }
+}
+
+impl State {
+    fn hear(&mut self, event: &Event<'_>, now: Instant) {
+        let told = self.report.hear(event, now);
+        // Strangers are no more told of to programs than to people: they could go on for ever.
+        let is_too_much = matches!(event, Event::Refused { .. }) && told.is_empty();
+        if let Some(json) = self.json.as_mut().filter(|_| !is_too_much) {
+            let lines = json.hear(event, now).into_iter();
+            self.waiting.extend(lines.map(Line::Event));
+        }
+        self.waiting.extend(told);
+        self.board.hear(event, now);
+    }
+
+    fn tick(&mut self, now: Instant) {
+        self.board.poll(now);
+        if let Some(json) = &mut self.json {
+            let lines = json.tick(&self.board, now).into_iter();
+            self.waiting.extend(lines.map(Line::Event));
+        }
     }
 }
 
@@ -246,9 +319,7 @@ impl Progress for Ui {
         let now = Instant::now();
         let full = {
             let mut state = lock(&self.shared.state);
-            let lines = state.report.hear(event, now);
-            state.waiting.extend(lines);
-            state.board.hear(event, now);
+            state.hear(event, now);
             state.waiting.len() >= MAX_WAITING
         };
         if full {
@@ -257,7 +328,7 @@ impl Progress for Ui {
     }
 
     fn wants_every_entry(&self) -> bool {
-        self.verbose
+        self.every_entry
     }
 }
 

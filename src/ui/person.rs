@@ -130,7 +130,7 @@ impl Person {
             Err(error) => error.to_string(),
         };
         let text = format!("xfer: cannot take the code from {from}: {what}");
-        self.ui.say([Line::Trouble(text)]);
+        self.ui.warn(&text);
         None
     }
 }
@@ -217,9 +217,9 @@ impl Prompt for Person {
         } else {
             "start this again to go on"
         };
-        self.ui.say([Line::Trouble(format!(
+        self.ui.warn(&format!(
             "Ten wrong codes in a row: nobody new is let in; {how}."
-        ))]);
+        ));
         // Nobody is kept from answering another question in the meantime.
         while can && !self.cancel.wait(LOOK_AGAIN) {
             // Looked at again once nobody else can have read it.

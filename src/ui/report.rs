@@ -35,6 +35,8 @@ pub(crate) enum Line {
     Talk(String),
     /// What went wrong; to standard error, and in quiet too.
     Trouble(String),
+    /// An event for programs, harmless to print as it is; to standard output.
+    Event(String),
 }
 
 /// Makes sentences.
@@ -186,6 +188,12 @@ impl Report {
             Event::LeftOut { path, why, .. } if self.settings.verbose => {
                 lines.push(Talk(format!("Left out: {}: {why}", safe(path))));
             }
+            Event::Warning { session, error } => {
+                let state = self.sessions.get_mut(session);
+                if state.is_some_and(|state| state.tally.warning() || self.settings.verbose) {
+                    lines.push(Trouble(format!("Warning: {error}")));
+                }
+            }
             Event::Retrying {
                 session,
                 error,
@@ -203,7 +211,7 @@ impl Report {
             Event::Finished { session, summary } => {
                 if let Some(mut state) = self.sessions.remove(session) {
                     state.tally.left_out = Counters::get(&state.counters.left_out);
-                    lines.extend(state.tally.untold().map(Trouble));
+                    lines.extend(self.untold(&state));
                     let time = now.saturating_duration_since(state.began);
                     let (role, terms) = (state.role, &state.terms);
                     let told =
@@ -216,7 +224,7 @@ impl Report {
                     self.interrupted = true;
                 }
                 if let Some(state) = self.sessions.remove(session) {
-                    lines.extend(state.tally.untold().map(Trouble));
+                    lines.extend(self.untold(&state));
                     // A sender has one session, and its error ends the program, which says so.
                     if state.role == Role::Receiver && !matches!(error, Error::Cancelled) {
                         self.said = Some(error.to_string());
@@ -228,6 +236,12 @@ impl Report {
             _ => {}
         }
         lines
+    }
+
+    /// What was not told of a session so far; all was where everything is.
+    fn untold(&self, session: &Session) -> Vec<Line> {
+        let untold = session.tally.untold().into_iter().map(Trouble);
+        untold.filter(|_| !self.settings.verbose).collect()
     }
 
     fn hint(&self, error: &Error) -> Option<Line> {
@@ -269,7 +283,7 @@ impl Report {
         }
         match outcome {
             Outcome::Failed(why) => {
-                if !state.tally.failure(why) && !verbose {
+                if !state.tally.failure(path, why) && !verbose {
                     return;
                 }
                 let why_words = reason(why);
@@ -289,8 +303,8 @@ impl Report {
                 }
             }
             Outcome::Stored(Some(to)) => {
-                state.tally.renamed(path, to.as_path());
-                if verbose || self.settings.plain {
+                let first = state.tally.renamed(path, to.as_path());
+                if verbose || self.settings.plain && first {
                     let to = safe(to.as_path());
                     lines.push(Talk(format!("Stored: {shown} as {to}")));
                 }
@@ -379,6 +393,7 @@ mod tests {
                 Line::Result(text) => format!("= {text}"),
                 Talk(text) => format!("- {text}"),
                 Trouble(text) => format!("! {text}"),
+                Line::Event(text) => panic!("{text}"),
             });
             texts.collect()
         }
@@ -434,7 +449,7 @@ mod tests {
         assert_eq!(
             lines,
             [
-                "! Failed: 5 more: 5 arrived damaged",
+                "! Failed: 5 more: 5 arrived damaged (a, a, a, …). With -v or --json, each is named.",
                 "= Received nothing from desktop.",
                 "=   15 failed",
             ]

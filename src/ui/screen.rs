@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use super::Settings;
 use super::bars::Bars;
 use super::board::{Board, Session};
+use super::clock;
 use super::layout::{self, Row};
 use super::report::Line;
 use super::safe::safe;
@@ -18,7 +19,10 @@ const LINE_EVERY: Duration = Duration::from_secs(10);
 /// Standard output and standard error.
 #[derive(Debug)]
 pub(crate) struct Screen {
+    /// Whether only what went wrong is said, and events.
     quiet: bool,
+    /// Whether each line begins with the time.
+    times: bool,
     shows: Shows,
 }
 
@@ -45,12 +49,23 @@ pub(crate) fn can_do_bars() -> bool {
     smart && io::stderr().is_terminal()
 }
 
+/// Whether standard error goes to systemd's journal, which says in the environment what that is.
+fn is_journal() -> bool {
+    let Some(journal) = std::env::var_os("JOURNAL_STREAM") else {
+        return false;
+    };
+    let stat = rustix::fs::fstat(io::stderr());
+    stat.is_ok_and(|stat| *journal == *format!("{}:{}", stat.st_dev, stat.st_ino))
+}
+
 impl Screen {
     /// One with nothing on it.
     pub(crate) fn new(settings: &Settings) -> Self {
+        let quiet = settings.quiet || settings.json;
         Self {
-            quiet: settings.quiet,
-            shows: if settings.quiet {
+            quiet,
+            times: false,
+            shows: if quiet {
                 Shows::Nothing
             } else if settings.plain {
                 Shows::Lines(Instant::now())
@@ -60,10 +75,16 @@ impl Screen {
         }
     }
 
+    /// From now on each line begins with the time, unless somebody sees it at once, or whoever
+    /// keeps it adds the time anyway.
+    pub(crate) fn tell_times(&mut self) {
+        self.times = !io::stderr().is_terminal() && !is_journal();
+    }
+
     /// Prints lines.
     pub(crate) fn print(&mut self, lines: &[Line]) {
         let quiet = self.quiet;
-        let wanted = |line: &&Line| !quiet || matches!(line, Line::Trouble(_));
+        let wanted = |line: &&Line| !quiet || matches!(line, Line::Trouble(_) | Line::Event(_));
         let mut lines = lines.iter().filter(wanted).peekable();
         if lines.peek().is_none() {
             return;
@@ -73,10 +94,15 @@ impl Screen {
         }
         // A reader that went away is no reason to stop a transfer.
         let (mut out, mut err) = (io::stdout().lock(), io::stderr().lock());
+        let time = self.times.then(clock::now);
+        let (time, space) = time.as_ref().map_or(("", ""), |time| (time, " "));
         for line in lines {
             let _ = match line {
-                Line::Result(text) => writeln!(out, "{}", safe(text)),
-                Line::Talk(text) | Line::Trouble(text) => writeln!(err, "{}", safe(text)),
+                Line::Result(text) => writeln!(out, "{time}{space}{}", safe(text)),
+                Line::Event(text) => writeln!(out, "{text}"),
+                Line::Talk(text) | Line::Trouble(text) => {
+                    writeln!(err, "{time}{space}{}", safe(text))
+                }
             };
         }
         let _ = out.flush();
@@ -149,6 +175,7 @@ mod tests {
         let now = Instant::now();
         let mut screen = Screen {
             quiet: false,
+            times: false,
             shows: Shows::Lines(now),
         };
         let mut board = Board::default();

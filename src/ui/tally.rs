@@ -8,51 +8,96 @@ use std::path::{Path, PathBuf};
 
 use xfer::outcome::Why;
 
+use super::safe::safe;
 use super::words;
 
-/// How many failures are told in full.
+/// How many failures are told in full, and how many other things that went wrong.
 const IN_FULL: u64 = 10;
-/// How many new names are remembered for the summary.
+/// How many names are remembered for a line about many: new ones, and those of failures for each
+/// reason.
 const NAMES: usize = 3;
 
 /// What did not end as expected.
 #[derive(Debug, Default)]
 pub(crate) struct Tally {
     failed: u64,
+    warned: u64,
     /// Those beyond the first few, by the words for their reason.
-    untold: BTreeMap<&'static str, u64>,
     /// What the sender's user did not want to be sent.
     pub(crate) left_out: u64,
+    untold: BTreeMap<&'static str, Untold>,
     /// The first entries that got another name, and these names.
     pub(crate) renamed: Vec<(PathBuf, PathBuf)>,
 }
 
+/// Failures that were not told in full, for one reason.
+#[derive(Debug, Default)]
+struct Untold {
+    count: u64,
+    /// The first of them.
+    names: Vec<PathBuf>,
+}
+
 impl Tally {
     /// Counts a failure, and says whether it is one to tell in full.
-    pub(crate) fn failure(&mut self, why: &Why) -> bool {
+    pub(crate) fn failure(&mut self, path: &Path, why: &Why) -> bool {
         self.failed += 1;
         let tell = self.failed <= IN_FULL;
         if !tell {
-            *self.untold.entry(kind(why)).or_default() += 1;
+            let untold = self.untold.entry(kind(why)).or_default();
+            untold.count += 1;
+            if untold.names.len() < NAMES {
+                untold.names.push(path.to_owned());
+            }
         }
         tell
     }
 
-    /// Notes that an entry got another name.
-    pub(crate) fn renamed(&mut self, path: &Path, to: &Path) {
-        if self.renamed.len() < NAMES {
-            self.renamed.push((path.to_owned(), to.to_owned()));
-        }
+    /// Counts something of which nothing fails, and says whether it is to be told.
+    pub(crate) fn warning(&mut self) -> bool {
+        self.warned += 1;
+        self.warned <= IN_FULL
     }
 
-    /// The failures that were not told in full, in a line.
-    pub(crate) fn untold(&self) -> Option<String> {
+    /// Notes that an entry got another name, and says whether it is one of the first that did.
+    pub(crate) fn renamed(&mut self, path: &Path, to: &Path) -> bool {
+        let first = self.renamed.len() < NAMES;
+        if first {
+            self.renamed.push((path.to_owned(), to.to_owned()));
+        }
+        first
+    }
+
+    /// What was not told in full, in a line for each kind: by reason, with the first few names,
+    /// and how to learn the others.
+    pub(crate) fn untold(&self) -> Vec<String> {
         let mut kinds: Vec<_> = self.untold.iter().collect();
-        kinds.sort_by_key(|&(_, n)| std::cmp::Reverse(n));
-        let parts = kinds.into_iter().map(|(kind, n)| format!("{n} {kind}"));
+        kinds.sort_by_key(|(_, untold)| std::cmp::Reverse(untold.count));
+        let parts = kinds.into_iter().map(|(kind, untold)| {
+            let mut names: Vec<_> = untold.names.iter().map(|n| safe(n).to_string()).collect();
+            if untold.count > names.len() as u64 {
+                names.push("…".to_owned());
+            }
+            format!(
+                "{} {kind} ({})",
+                words::count(untold.count),
+                names.join(", ")
+            )
+        });
         let parts: Vec<_> = parts.collect();
-        let n = self.untold.values().sum::<u64>();
-        (n > 0).then(|| format!("Failed: {} more: {}", words::count(n), parts.join(", ")))
+        let mut lines = Vec::new();
+        let failed = self.failed.saturating_sub(IN_FULL);
+        if failed > 0 {
+            let (n, parts) = (words::count(failed), parts.join("; "));
+            lines.push(format!(
+                "Failed: {n} more: {parts}. With -v or --json, each is named."
+            ));
+        }
+        let warned = self.warned.saturating_sub(IN_FULL);
+        if warned > 0 {
+            lines.push(format!("Warning: {} more like these", words::count(warned)));
+        }
+        lines
     }
 }
 
@@ -94,15 +139,24 @@ mod tests {
     fn ten_are_told_and_the_rest_counted_by_reason() {
         let mut tally = Tally::default();
         for _ in 0..10 {
-            assert!(tally.failure(&Why::Vanished));
+            assert!(tally.failure(Path::new("a"), &Why::Vanished));
+            assert!(tally.warning());
         }
-        assert_eq!(tally.untold(), None);
-        assert!(!tally.failure(&Why::Changed));
-        for _ in 0..2 {
-            assert!(!tally.failure(&Why::Unreadable("permission denied".into())));
+        assert!(tally.untold().is_empty());
+        assert!(!tally.failure(Path::new("b\x1b"), &Why::Changed));
+        for n in 0..2000 {
+            let path = PathBuf::from(format!("c/{n}"));
+            assert!(!tally.failure(&path, &Why::Unreadable("permission denied".into())));
+            assert!(!tally.warning());
         }
-        let line = "Failed: 3 more: 2 cannot be read, 1 changed each time they were read";
-        assert_eq!(tally.untold().as_deref(), Some(line));
+        assert_eq!(
+            tally.untold(),
+            [
+                "Failed: 2,001 more: 2,000 cannot be read (c/0, c/1, c/2, …); 1 changed each time \
+                 they were read (b\\x1b). With -v or --json, each is named.",
+                "Warning: 2,000 more like these",
+            ]
+        );
     }
 
     #[test]

@@ -22,7 +22,7 @@ pub(super) use file::PeerTable;
 /// environment it is `XFER_` and the name in capitals.
 ///
 /// `open` is missing on purpose: to let anyone in is to be said each time.
-pub(super) const KEYS: [&str; 12] = [
+pub(super) const KEYS: [&str; 13] = [
     "name",
     "dir",
     "listen",
@@ -35,6 +35,7 @@ pub(super) const KEYS: [&str; 12] = [
     "hash",
     "lanes",
     "retry",
+    "limit",
 ];
 
 /// What is set.

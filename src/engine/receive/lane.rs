@@ -122,7 +122,9 @@ impl Receiving {
             true => whole.incoming.store_whole(&mut data),
             false => Err(Why::Damaged),
         };
-        self.whole_outcome(whole, outcome.unwrap_or_else(Outcome::Failed));
+        let outcome = outcome.unwrap_or_else(Outcome::Failed);
+        self.add_sum(whole.incoming.path(), Some(digest), &outcome);
+        self.whole_outcome(whole, outcome);
         Ok(())
     }
 

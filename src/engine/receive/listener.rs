@@ -23,6 +23,7 @@ use crate::store::Store;
 use super::super::cancel::Cancel;
 use super::super::options::{Device, ReceiveOptions};
 use super::door::Door;
+use super::sums::Sums;
 use super::{Shared, State};
 
 /// How many threads connections can have: those that were let in, those that wait for that, and
@@ -61,6 +62,7 @@ impl Receiver {
             let same = all.find(|other| other.path() == own.path()).cloned();
             stores.insert(dir.clone(), same.unwrap_or(own));
         }
+        let sums = options.sums.as_deref().map(Sums::open).transpose()?;
         let listener = listen(options.listen)?;
         let (woken, wake) = rustix::pipe::pipe().map_err(|e| Error::Listen {
             addr: options.listen,
@@ -83,6 +85,7 @@ impl Receiver {
                 unasked: Mutex::default(),
                 store,
                 stores,
+                sums: sums.map(Arc::new),
                 options,
                 connections: AtomicUsize::new(0),
                 door: Door::new(),

@@ -11,6 +11,7 @@ mod listener;
 mod planner;
 mod session;
 mod slot;
+mod sums;
 mod waiting;
 
 use std::collections::{HashMap, HashSet};
@@ -45,6 +46,7 @@ pub use listener::Receiver;
 
 use door::{Door, Guest, Places, Step};
 use session::{Parts, Receiving};
+use sums::Sums;
 
 /// How many offers can wait for the user at once.
 const MAX_ASKING: usize = 8;
@@ -68,6 +70,7 @@ struct Shared {
     store: Arc<Store>,
     /// Those of senders that have a folder of their own, by that.
     stores: HashMap<PathBuf, Arc<Store>>,
+    sums: Option<Arc<Sums>>,
     options: ReceiveOptions,
     connections: AtomicUsize,
     door: Arc<Door>,
@@ -410,6 +413,7 @@ impl Shared {
             algorithm: offer.algorithm,
             dir: store.path().to_path_buf(),
             store,
+            sums: self.sums.clone(),
             progress: progress.clone(),
             counters,
             window: accept.window,

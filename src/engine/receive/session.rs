@@ -28,6 +28,7 @@ use crate::wire::{
 use super::super::spawn;
 use super::planner::Task;
 use super::slot::Slot;
+use super::sums::Sums;
 use super::waiting::Waiting;
 
 /// How often the sender is told how far its files are.
@@ -70,6 +71,7 @@ pub(super) struct Receiving {
     pub(super) owner: Fingerprint,
     pub(super) algorithm: Algorithm,
     pub(super) store: Arc<StoreSession>,
+    pub(super) sums: Option<Arc<Sums>>,
     pub(super) dir: PathBuf,
     pub(super) progress: Arc<dyn Progress>,
     pub(super) counters: Arc<Counters>,
@@ -126,6 +128,7 @@ pub(super) struct Parts {
     pub(super) owner: Fingerprint,
     pub(super) algorithm: Algorithm,
     pub(super) store: Arc<StoreSession>,
+    pub(super) sums: Option<Arc<Sums>>,
     pub(super) dir: PathBuf,
     pub(super) progress: Arc<dyn Progress>,
     pub(super) counters: Arc<Counters>,
@@ -142,6 +145,7 @@ impl Receiving {
             owner,
             algorithm,
             store,
+            sums,
             dir,
             progress,
             counters,
@@ -155,6 +159,7 @@ impl Receiving {
             owner,
             algorithm,
             store,
+            sums,
             dir,
             progress,
             counters,
@@ -487,6 +492,7 @@ impl Receiving {
                 entry: slot.entry,
             });
         }
+        self.add_sum(&slot.path, None, &outcome);
         let ended = Ended {
             size: slot.size(),
             verified: slot.verified.load(Ordering::Relaxed),

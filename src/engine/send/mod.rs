@@ -27,7 +27,7 @@ use crate::outcome::{Decline, Outcome, Summary, Wish};
 use crate::progress::{Counters, Event, Progress};
 use crate::prompt::Prompt;
 use crate::relpath::RelPath;
-use crate::secure::{Channel, Reader, Tls};
+use crate::secure::{Channel, Pace, Reader, Tls};
 use crate::session::{FIRST_WORDS, Link, PING_INTERVAL, SILENCE, Stop, offer};
 use crate::wire::{
     Accept, Contents, End, EntryOutcome, Frame, Held, Message, Offer, Verified, Want, read_frame,
@@ -74,6 +74,7 @@ pub fn send(
         },
         roots,
         options,
+        pace: options.limit.map(|limit| Arc::new(Pace::new(limit))),
         progress,
         cancel,
     };
@@ -159,6 +160,7 @@ struct Sender<'a> {
     dialer: Dialer<'a>,
     roots: Roots,
     options: &'a SendOptions,
+    pace: Option<Arc<Pace>>,
     progress: &'a Arc<dyn Progress>,
     cancel: &'a Cancel,
 }
@@ -204,6 +206,7 @@ impl Sender<'_> {
             algorithm: offer.algorithm,
             wish: offer.wish,
             roots: &self.roots,
+            pace: self.pace.clone(),
             progress: self.progress,
             counters: &counters,
             stopper: Arc::new(Stopper {
@@ -264,6 +267,7 @@ struct Sending<'a> {
     algorithm: Algorithm,
     wish: Wish,
     roots: &'a Roots,
+    pace: Option<Arc<Pace>>,
     progress: &'a Arc<dyn Progress>,
     counters: &'a SharedCounters,
     stopper: Arc<Stopper>,
@@ -378,6 +382,7 @@ impl Sending<'_> {
             let lane = move || match lane::connect(tls, addr, fingerprint, accept.secret) {
                 Ok(mut channel) => {
                     channel.carry(self.counters.clone());
+                    channel.keep_to(self.pace.clone());
                     self.link.add_lane(channel.closer.clone());
                     self.lane(channel);
                 }

@@ -1,0 +1,99 @@
+//! `Pace`: how fast several writers may be together.
+//!
+//! Must not write: it says how much may be written now, after it has waited for the moment.
+
+use std::sync::{Mutex, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// How much may be written at once, as the time that it takes at this pace. What nobody has used
+/// for so long is lost: no burst has more than twice as much.
+const PIECE: Duration = Duration::from_millis(40);
+
+/// A pace that writers share.
+#[derive(Debug)]
+pub struct Pace {
+    bytes_per_second: u64,
+    /// When all that may have been written so far is over.
+    free: Mutex<Instant>,
+}
+
+impl Pace {
+    /// So many bytes in a second, at least one.
+    #[must_use]
+    pub fn new(bytes_per_second: u64) -> Self {
+        Self {
+            bytes_per_second: bytes_per_second.max(1),
+            free: Mutex::new(Instant::now()),
+        }
+    }
+
+    /// Of `wanted` bytes, how many may be written, once it returns.
+    pub(super) fn wait(&self, wanted: usize) -> usize {
+        let (bytes, wait) = self.take(wanted, Instant::now());
+        if !wait.is_zero() {
+            thread::sleep(wait);
+        }
+        bytes
+    }
+
+    /// Of `wanted` bytes, how many may be written, and how long to wait before.
+    fn take(&self, wanted: usize, now: Instant) -> (usize, Duration) {
+        let most = u128::from(self.bytes_per_second) * PIECE.as_millis() / 1000;
+        let bytes = wanted.min(usize::try_from(most).unwrap_or(usize::MAX).max(1));
+        let nanos = bytes as u128 * 1_000_000_000 / u128::from(self.bytes_per_second);
+        let time = Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX));
+        let mut free = self.free.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(earliest) = now.checked_sub(PIECE) {
+            *free = earliest.max(*free);
+        }
+        let wait = free.saturating_duration_since(now);
+        *free += time;
+        (bytes, wait)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// How many bytes two writers get in a time, of which one sleeps longer than it has to.
+    fn run(pace: &Pace, start: Instant, time: Duration) -> u64 {
+        let mut at = [start, start];
+        let mut total = 0;
+        loop {
+            let which = usize::from(at[1] < at[0]);
+            if at[which] >= start + time {
+                return total;
+            }
+            let (bytes, wait) = pace.take(200_000, at[which]);
+            at[which] += wait + Duration::from_millis(10 * which as u64);
+            total += bytes as u64;
+        }
+    }
+
+    #[test]
+    fn it_is_kept_to_by_all_together() {
+        for rate in [1000, 123_456, 20_000_000] {
+            let pace = Pace::new(rate);
+            let start = Instant::now();
+            let total = run(&pace, start, Duration::from_secs(3));
+            assert!(total.abs_diff(3 * rate) <= rate / 8, "{total} at {rate}");
+        }
+    }
+
+    #[test]
+    fn what_was_not_used_is_lost() {
+        let pace = Pace::new(1_000_000);
+        let later = Instant::now() + Duration::from_secs(3600);
+        let mut at_once = 0;
+        loop {
+            let (bytes, wait) = pace.take(usize::MAX, later);
+            if !wait.is_zero() {
+                break;
+            }
+            at_once += bytes;
+        }
+        assert!(at_once <= 100_000, "{at_once}");
+    }
+}

@@ -1,0 +1,331 @@
+//! `Json`: follows what happens, and says which events programs are told of it.
+//!
+//! Must not print, and must not know what a line looks like.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use xfer::Error;
+use xfer::outcome::{Outcome, Role, Summary};
+use xfer::progress::{Counters, Event};
+
+use super::board::{Board, Phase};
+use super::said::{
+    Counts, Failure, Said, Who, entry, line, odd_bytes, role_name, seconds, trust_name,
+};
+
+/// How often a session says how far it is at most.
+const PROGRESS_EVERY: Duration = Duration::from_millis(500);
+
+/// Follows what happens.
+#[derive(Debug)]
+pub(crate) struct Json {
+    hint: fn(&Error) -> Option<String>,
+    began: Instant,
+    /// When it was last said how far the sessions are.
+    told: Instant,
+    sessions: BTreeMap<u64, Session>,
+    ended: u64,
+    /// What the sessions that have ended came to.
+    all: Summary,
+    wire_bytes: u64,
+}
+
+#[derive(Debug)]
+struct Session {
+    role: Role,
+    counters: Arc<Counters>,
+    began: Instant,
+    told_totals: bool,
+    /// Its entries so far.
+    tally: Summary,
+}
+
+impl Json {
+    /// One that has heard nothing yet.
+    pub(crate) fn new(hint: fn(&Error) -> Option<String>) -> Self {
+        let now = Instant::now();
+        Self {
+            hint,
+            began: now,
+            told: now,
+            sessions: BTreeMap::new(),
+            ended: 0,
+            all: Summary::default(),
+            wire_bytes: 0,
+        }
+    }
+
+    /// The lines for an event.
+    pub(crate) fn hear(&mut self, event: &Event<'_>, now: Instant) -> Vec<String> {
+        let mut lines = Vec::new();
+        let mut say = |said: &Said<'_>| lines.extend(line(said));
+        match event {
+            Event::Listening { addr, dir } => say(&Said::Listening {
+                address: *addr,
+                dir: dir.to_string_lossy(),
+                dir_bytes: odd_bytes(dir),
+            }),
+            Event::Connecting { addr } => say(&Said::Connecting { address: *addr }),
+            Event::Waiting { peer } => say(&Said::Waiting {
+                peer: (*peer).into(),
+            }),
+            Event::Paired { caller, role } => say(&Said::Paired {
+                role: role_name(*role),
+                peer: Who {
+                    name: &caller.name,
+                    address: caller.addr,
+                    fingerprint: &caller.fingerprint,
+                },
+            }),
+            Event::NotAccepting { error } => say(&Said::Warning {
+                session: None,
+                address: None,
+                error: self.failure(error),
+            }),
+            Event::Refused { peer, error } => say(&Said::Warning {
+                session: None,
+                address: Some(*peer),
+                error: self.failure(error),
+            }),
+            Event::Started {
+                session,
+                role,
+                peer,
+                wish,
+                counters,
+                ..
+            } => {
+                let began = Session {
+                    role: *role,
+                    counters: Arc::clone(counters),
+                    began: now,
+                    told_totals: false,
+                    tally: Summary::default(),
+                };
+                self.sessions.insert(*session, began);
+                say(&Said::Start {
+                    session: *session,
+                    role: role_name(*role),
+                    peer: (*peer).into(),
+                    trust: trust_name(peer.trust),
+                    dry_run: wish.dry_run.then_some(true),
+                });
+            }
+            Event::Entry {
+                session,
+                path,
+                outcome,
+            } => {
+                if let Some(session) = self.sessions.get_mut(session) {
+                    session.count(outcome);
+                }
+                say(&entry(*session, path, outcome));
+            }
+            Event::Removed { session, path } => {
+                let path = path.as_path();
+                say(&Said::Removed {
+                    session: *session,
+                    path: path.to_string_lossy(),
+                    path_bytes: odd_bytes(path),
+                });
+            }
+            Event::Warning { session, error } => say(&Said::Warning {
+                session: Some(*session),
+                address: None,
+                // What helps against errors is not meant for what nothing fails of.
+                error: Failure::new(error, |_| None),
+            }),
+            Event::Retrying {
+                session,
+                error,
+                wait,
+            } => say(&Said::Retrying {
+                session: *session,
+                seconds: seconds(*wait),
+                error: self.failure(error),
+            }),
+            Event::Finished { session, summary } => {
+                if let Some(mut state) = self.sessions.remove(session) {
+                    lines.extend(state.totals(*session));
+                    let wire_bytes = state.wire_bytes();
+                    self.add(&state, summary);
+                    let time = now.saturating_duration_since(state.began);
+                    lines.extend(line(&Said::Finished {
+                        session: *session,
+                        counts: Counts::new(summary, wire_bytes, time),
+                    }));
+                }
+            }
+            Event::Failed { session, error } => {
+                if let Some(mut state) = self.sessions.remove(session) {
+                    lines.extend(state.totals(*session));
+                    self.add(&state, &state.tally);
+                    // A sender tries again, or ends of it and says so.
+                    if state.role == Role::Receiver && !matches!(error, Error::Cancelled) {
+                        lines.extend(line(&Said::Error {
+                            session: Some(*session),
+                            error: self.failure(error),
+                        }));
+                    }
+                }
+            }
+            _ => {}
+        }
+        lines
+    }
+
+    /// What there is to say as time goes by.
+    pub(crate) fn tick(&mut self, board: &Board, now: Instant) -> Vec<String> {
+        let mut lines = Vec::new();
+        for (id, session) in &mut self.sessions {
+            lines.extend(session.totals(*id));
+        }
+        if self.sessions.is_empty() {
+            // The first line of a session comes a while after its beginning.
+            self.told = now;
+        }
+        if now.saturating_duration_since(self.told) >= PROGRESS_EVERY {
+            self.told = now;
+            let running = board.sessions.iter();
+            let running = running.filter_map(|(id, running)| {
+                let wire_bytes = self.sessions.get(id)?.wire_bytes();
+                let standing = running.standing(now);
+                let (state, left) = match standing.phase {
+                    Phase::Moving(left) => ("moving", left),
+                    Phase::Stalled => ("stalled", None),
+                    Phase::Finishing => ("finishing", None),
+                };
+                line(&Said::Progress {
+                    session: *id,
+                    entries_done: standing.items_done,
+                    entries_total: standing.items_total,
+                    bytes_done: standing.done,
+                    bytes_total: standing.total,
+                    scanned: standing.scanned,
+                    wire_bytes,
+                    bytes_per_second: standing.rate,
+                    state,
+                    seconds_left: left.map(|left| left.as_secs()),
+                })
+            });
+            lines.extend(running);
+        }
+        lines
+    }
+
+    /// The line for what the program fails of.
+    pub(crate) fn error(&self, error: &Error) -> Option<String> {
+        line(&Said::Error {
+            session: None,
+            error: self.failure(error),
+        })
+    }
+
+    /// The last line. Where `summary` is none, it is what the sessions came to.
+    pub(crate) fn summary(&self, exit_code: u8, summary: Option<&Summary>) -> Option<String> {
+        let counts = summary.unwrap_or(&self.all);
+        line(&Said::Summary {
+            exit_code,
+            sessions: self.ended,
+            counts: Counts::new(counts, self.wire_bytes, self.began.elapsed()),
+        })
+    }
+
+    fn failure(&self, error: &Error) -> Failure {
+        Failure::new(error, self.hint)
+    }
+
+    fn add(&mut self, session: &Session, summary: &Summary) {
+        self.ended += 1;
+        self.wire_bytes += session.wire_bytes();
+        let before = self.all;
+        self.all = before.plus(summary);
+        // A sender's later session meets again what its earlier ones came to.
+        if session.role == Role::Sender {
+            self.all.have = summary.have.saturating_sub(before.stored);
+            self.all.failed = summary.failed;
+        }
+    }
+}
+
+impl Session {
+    fn wire_bytes(&self) -> u64 {
+        Counters::get(&self.counters.bytes_wire)
+    }
+
+    fn count(&mut self, outcome: &Outcome) {
+        match outcome {
+            Outcome::Stored(other) => {
+                self.tally.stored += 1;
+                self.tally.renamed += u64::from(other.is_some());
+            }
+            Outcome::Replaced => {
+                self.tally.stored += 1;
+                self.tally.replaced += 1;
+            }
+            Outcome::Kept => self.tally.kept += 1,
+            Outcome::Have(_) => self.tally.have += 1,
+            Outcome::Failed(_) => self.tally.failed += 1,
+            _ => {}
+        }
+    }
+
+    /// The line for the totals, once, when they are known.
+    fn totals(&mut self, id: u64) -> Option<String> {
+        if self.told_totals || !self.counters.scanned.load(Ordering::Acquire) {
+            return None;
+        }
+        self.told_totals = true;
+        line(&Said::Totals {
+            session: id,
+            entries: Counters::get(&self.counters.entries_total),
+            bytes: Counters::get(&self.counters.bytes_total),
+        })
+    }
+}
+
+/// A line for something that went wrong and that nothing failed of.
+pub(crate) fn warning(message: &str) -> Option<String> {
+    line(&Said::Warning {
+        session: None,
+        address: None,
+        error: Failure::other(message),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::Value;
+    use xfer::outcome::Why;
+
+    #[test]
+    fn a_sender_that_tries_again_counts_once() {
+        let mut json = Json::new(|_| None);
+        let mut session = Session {
+            role: Role::Sender,
+            counters: Arc::default(),
+            began: Instant::now(),
+            told_totals: false,
+            tally: Summary::default(),
+        };
+        for _ in 0..10 {
+            session.count(&Outcome::Stored(None));
+        }
+        session.count(&Outcome::Failed(Why::Special));
+        json.add(&session, &session.tally);
+        session.tally = Summary::default();
+        for _ in 0..10 {
+            session.count(&Outcome::Have(None));
+        }
+        session.count(&Outcome::Failed(Why::Special));
+        session.count(&Outcome::Stored(None));
+        json.add(&session, &session.tally);
+        let value: Value = serde_json::from_str(&json.summary(1, None).unwrap()).unwrap();
+        let counts = ["stored", "have", "failed", "sessions"].map(|name| value[name].as_u64());
+        assert_eq!(counts, [Some(11), Some(0), Some(1), Some(2)]);
+    }
+}

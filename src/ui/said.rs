@@ -1,0 +1,383 @@
+//! `Said`: an event as a line of JSON, as `assets/events.schema.json` has it.
+//!
+//! Must not print. Events and fields may be added; what is there keeps its meaning for as long as
+//! [`VERSION`] is the same.
+
+use std::borrow::Cow;
+use std::fmt::Write as _;
+use std::net::SocketAddr;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+use std::time::Duration;
+
+use serde::Serialize;
+use xfer::Error;
+use xfer::outcome::{Outcome, Role, Summary, Why};
+use xfer::progress::{Peer, Trust};
+use xfer::relpath::RelPath;
+
+use super::clock;
+use super::safe::is_unsafe;
+
+/// What every line says it is.
+const VERSION: u8 = 1;
+
+/// A line.
+#[derive(Debug, Serialize)]
+struct Versioned<'a> {
+    v: u8,
+    time: String,
+    #[serde(flatten)]
+    said: &'a Said<'a>,
+}
+
+/// An event.
+#[derive(Debug, Serialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+pub(super) enum Said<'a> {
+    Listening {
+        address: SocketAddr,
+        dir: Cow<'a, str>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        dir_bytes: Option<String>,
+    },
+    Connecting {
+        address: SocketAddr,
+    },
+    Waiting {
+        #[serde(flatten)]
+        peer: Who<'a>,
+    },
+    Paired {
+        role: &'static str,
+        #[serde(flatten)]
+        peer: Who<'a>,
+    },
+    Start {
+        session: u64,
+        role: &'static str,
+        #[serde(flatten)]
+        peer: Who<'a>,
+        trust: &'static str,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        dry_run: Option<bool>,
+    },
+    Totals {
+        session: u64,
+        entries: u64,
+        bytes: u64,
+    },
+    Progress {
+        session: u64,
+        entries_done: u64,
+        entries_total: u64,
+        bytes_done: u64,
+        bytes_total: u64,
+        scanned: bool,
+        wire_bytes: u64,
+        bytes_per_second: u64,
+        state: &'static str,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        seconds_left: Option<u64>,
+    },
+    Entry {
+        session: u64,
+        path: Cow<'a, str>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        path_bytes: Option<String>,
+        outcome: &'static str,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        stored_as: Option<Cow<'a, str>>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        stored_as_bytes: Option<String>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        reason: Option<&'static str>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        message: Option<String>,
+    },
+    Removed {
+        session: u64,
+        path: Cow<'a, str>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        path_bytes: Option<String>,
+    },
+    Retrying {
+        session: u64,
+        seconds: f64,
+        #[serde(flatten)]
+        error: Failure,
+    },
+    Warning {
+        #[serde(skip_serializing_if = "Option::is_none")]
+        session: Option<u64>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        address: Option<SocketAddr>,
+        #[serde(flatten)]
+        error: Failure,
+    },
+    Error {
+        #[serde(skip_serializing_if = "Option::is_none")]
+        session: Option<u64>,
+        #[serde(flatten)]
+        error: Failure,
+    },
+    Finished {
+        session: u64,
+        #[serde(flatten)]
+        counts: Counts,
+    },
+    Summary {
+        exit_code: u8,
+        sessions: u64,
+        #[serde(flatten)]
+        counts: Counts,
+    },
+}
+
+/// The other side.
+#[derive(Debug, Serialize)]
+pub(super) struct Who<'a> {
+    pub(super) name: &'a str,
+    pub(super) address: SocketAddr,
+    pub(super) fingerprint: &'a str,
+}
+
+impl<'a> From<&'a Peer> for Who<'a> {
+    fn from(peer: &'a Peer) -> Self {
+        Self {
+            name: &peer.name,
+            address: peer.addr,
+            fingerprint: &peer.fingerprint,
+        }
+    }
+}
+
+/// What went wrong.
+#[derive(Debug, Serialize)]
+pub(super) struct Failure {
+    kind: &'static str,
+    message: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    hint: Option<String>,
+}
+
+/// What came of a session, or of all.
+#[derive(Debug, Serialize)]
+pub(super) struct Counts {
+    stored: u64,
+    have: u64,
+    failed: u64,
+    renamed: u64,
+    replaced: u64,
+    kept: u64,
+    removed: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    free: Option<u64>,
+    files: u64,
+    bytes: u64,
+    held_bytes: u64,
+    have_files: u64,
+    have_bytes: u64,
+    wire_bytes: u64,
+    seconds: f64,
+}
+
+impl Failure {
+    /// Of an error, with what can be done about it.
+    pub(super) fn new(error: &Error, hint: fn(&Error) -> Option<String>) -> Self {
+        Self {
+            kind: error_name(error),
+            message: error.to_string(),
+            hint: hint(error),
+        }
+    }
+
+    /// Of mere words.
+    pub(super) fn other(message: &str) -> Self {
+        Self {
+            kind: "other",
+            message: message.to_owned(),
+            hint: None,
+        }
+    }
+}
+
+impl Counts {
+    /// Of a session or all, which took so long.
+    pub(super) fn new(summary: &Summary, wire_bytes: u64, time: Duration) -> Self {
+        Self {
+            stored: summary.stored,
+            have: summary.have,
+            failed: summary.failed,
+            renamed: summary.renamed,
+            replaced: summary.replaced,
+            kept: summary.kept,
+            removed: summary.removed,
+            free: summary.free,
+            files: summary.files,
+            bytes: summary.bytes,
+            held_bytes: summary.held_bytes,
+            have_files: summary.have_files,
+            have_bytes: summary.have_bytes,
+            wire_bytes,
+            seconds: seconds(time),
+        }
+    }
+}
+
+/// The event for an entry.
+pub(super) fn entry<'a>(session: u64, path: &'a Path, outcome: &'a Outcome) -> Said<'a> {
+    let (name, at, why) = match outcome {
+        Outcome::Stored(at) => ("stored", at.as_ref(), None),
+        Outcome::Have(at) => ("have", at.as_ref(), None),
+        Outcome::Failed(why) => ("failed", None, Some(why)),
+        Outcome::Replaced => ("replaced", None, None),
+        Outcome::Kept => ("kept", None, None),
+        _ => ("other", None, None),
+    };
+    let at = at.map(RelPath::as_path);
+    Said::Entry {
+        session,
+        path: path.to_string_lossy(),
+        path_bytes: odd_bytes(path),
+        outcome: name,
+        stored_as: at.map(Path::to_string_lossy),
+        stored_as_bytes: at.and_then(odd_bytes),
+        reason: why.map(reason_name),
+        message: why.map(Why::to_string),
+    }
+}
+
+/// A whole line, without its end. It is harmless on a terminal as well.
+pub(super) fn line(said: &Said<'_>) -> Option<String> {
+    let line = Versioned {
+        v: VERSION,
+        time: clock::now(),
+        said,
+    };
+    let text = serde_json::to_string(&line).ok()?;
+    if !text.contains(is_unsafe) {
+        return Some(text);
+    }
+    // Whatever is odd is in a string, where it can be said by number.
+    let mut escaped = String::with_capacity(text.len() + 16);
+    for c in text.chars() {
+        if !is_unsafe(c) {
+            escaped.push(c);
+            continue;
+        }
+        for unit in c.encode_utf16(&mut [0; 2]) {
+            let _ = write!(escaped, "\\u{unit:04x}");
+        }
+    }
+    Some(escaped)
+}
+
+/// The bytes of a path that is no UTF-8, in hexadecimal digits.
+pub(super) fn odd_bytes(path: &Path) -> Option<String> {
+    if path.to_str().is_some() {
+        return None;
+    }
+    let bytes = path.as_os_str().as_bytes();
+    let mut digits = String::with_capacity(bytes.len() * 2);
+    for byte in bytes {
+        let _ = write!(digits, "{byte:02x}");
+    }
+    Some(digits)
+}
+
+/// To the millisecond.
+pub(super) fn seconds(time: Duration) -> f64 {
+    (time.as_secs_f64() * 1000.0).round() / 1000.0
+}
+
+/// What a side does.
+pub(super) fn role_name(role: Role) -> &'static str {
+    match role {
+        Role::Sender => "sender",
+        Role::Receiver => "receiver",
+    }
+}
+
+/// Why a peer is trusted.
+pub(super) fn trust_name(trust: Trust) -> &'static str {
+    match trust {
+        Trust::SameUser => "same_user",
+        Trust::Paired => "paired",
+        Trust::Open => "open",
+        _ => "other",
+    }
+}
+
+fn reason_name(why: &Why) -> &'static str {
+    match why {
+        Why::Unreadable(_) => "unreadable",
+        Why::Vanished => "vanished",
+        Why::Changed => "changed",
+        Why::Special => "special",
+        Why::Name(_) => "name",
+        Why::Parent => "parent",
+        Why::InTheWay(_) => "in_the_way",
+        Why::Space { .. } => "space",
+        Why::Busy => "busy",
+        Why::System(_) => "system",
+        Why::Damaged => "damaged",
+        Why::Outside => "outside",
+        _ => "other",
+    }
+}
+
+fn error_name(error: &Error) -> &'static str {
+    match error {
+        Error::File { .. } => "file",
+        Error::SameName { .. } | Error::NoName { .. } => "name",
+        Error::State { .. } => "state",
+        Error::Resolve { .. } => "resolve",
+        Error::Connect { .. } => "connect",
+        Error::Listen { .. } => "listen",
+        Error::NotXfer { .. } => "not_xfer",
+        Error::Version { .. } => "version",
+        Error::Handshake { .. } | Error::Crypto { .. } => "handshake",
+        Error::SameRole { .. } => "same_role",
+        Error::Declined { .. } => "declined",
+        Error::TurnedAway { .. } => "turned_away",
+        Error::Impostor { .. } => "impostor",
+        Error::CodeNeeded { .. } => "code_needed",
+        Error::WrongCode { .. } => "wrong_code",
+        Error::Displaced { .. } => "displaced",
+        Error::Lost { .. } | Error::Silent { .. } => "lost",
+        Error::Protocol { .. } => "protocol",
+        Error::Aborted { .. } => "aborted",
+        Error::Sync { .. } => "sync",
+        Error::Cancelled => "interrupted",
+        _ => "other",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::Value;
+    use std::ffi::OsStr;
+
+    #[test]
+    fn odd_names_survive_and_harm_no_terminal() {
+        let names: [&[u8]; 4] = [
+            b"plain",
+            "\u{202e}\u{e0041}\x7f\u{9b}\n\"\\".as_bytes(),
+            b"caf\xe9",
+            "日本\u{1f600}".as_bytes(),
+        ];
+        for name in names {
+            let name = OsStr::from_bytes(name);
+            let text = line(&entry(7, name.as_ref(), &Outcome::Have(None))).unwrap();
+            assert!(!text.contains(|c: char| is_unsafe(c)), "{text:?}");
+            let value: Value = serde_json::from_str(&text).unwrap();
+            assert_eq!(value["path"], *name.to_string_lossy());
+            match value.get("path_bytes") {
+                None => assert!(name.to_str().is_some()),
+                Some(digits) => assert_eq!(digits, "636166e9"),
+            }
+        }
+    }
+}
