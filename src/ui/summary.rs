@@ -81,7 +81,7 @@ pub(crate) fn lines(
     let removed = plural(summary.removed, "was removed", "were removed");
     add(
         summary.removed,
-        format!("{removed}, because the sender does not have them"),
+        format!("{removed} that the sender does not have"),
     );
     if terms.wish.mirror && summary.failed > 0 && summary.removed == 0 {
         let text = "nothing was removed, because not everything could be stored";
