@@ -156,7 +156,14 @@ impl Store {
     pub fn session(self: &Arc<Self>, access: Access, sync: bool) -> io::Result<Arc<StoreSession>> {
         let sync = sync && !access.dry_run;
         let suspects = match self.existing_state(mark::MARKS)? {
-            Some(marks) => mark::review(&marks, sync.then_some(|| sync_all(&self.dir)))?,
+            Some(marks) => {
+                let mut ended = mark::ended(&marks)?;
+                if sync && ended.needs_sync() {
+                    sync_all(&self.dir)?;
+                    ended.remove_settled(&marks)?;
+                }
+                ended.suspects()
+            }
             None => Suspects::default(),
         };
         Ok(Arc::new(StoreSession {
@@ -377,6 +384,17 @@ impl StoreSession {
         drop(mark.take());
     }
 
+    /// Brings everything to disk; what other sessions stored that are no more, too.
+    fn sync(&self, dir: &Dir, mark: Mark) -> io::Result<()> {
+        let Some(marks) = self.store.existing_state(mark::MARKS)? else {
+            return sync_all(dir);
+        };
+        let mut ended = mark::ended(&marks)?;
+        sync_all(dir)?;
+        mark.remove(&marks)?;
+        ended.remove_settled(&marks)
+    }
+
     /// Brings everything to disk, unless it was told not to, and with that ends the session.
     pub fn finish(&self) -> Result<()> {
         let mark = self
@@ -386,15 +404,10 @@ impl StoreSession {
             .take();
         let Some(mark) = mark else { return Ok(()) };
         if let Some(dir) = &self.sync {
-            sync_all(dir)
-                .and_then(|()| match self.store.existing_state(mark::MARKS)? {
-                    Some(marks) => mark.remove(&marks),
-                    None => Ok(()),
-                })
-                .map_err(|source| Error::Sync {
-                    path: self.store.path.clone(),
-                    source,
-                })?;
+            self.sync(dir, mark).map_err(|source| Error::Sync {
+                path: self.store.path.clone(),
+                source,
+            })?;
         }
         self.store.tidy();
         Ok(())
