@@ -20,7 +20,7 @@ use tempfile::TempDir;
 use xfer::digest::{Algorithm, CHUNK_SIZE, Digest, chunk_digest};
 use xfer::entry::{Entry, Kind, Mode, Time};
 use xfer::manifest::{Filter, Roots, Step, Walk};
-use xfer::outcome::Outcome;
+use xfer::outcome::{OnConflict, Outcome};
 use xfer::progress::Counters;
 use xfer::relpath::RelPath;
 use xfer::secure::{Channel, Identity, PIECE_BYTES, Tls};
@@ -245,6 +245,10 @@ fn store_all(store: &Arc<Store>, paths: &[RelPath], data: &[u8]) {
     let access = Access {
         owner: [1; 32],
         existing: true,
+        conflict: OnConflict::default(),
+        checksum: false,
+        mirror: false,
+        dry_run: false,
         links_outside: false,
     };
     let (mtime, mode) = (Time::from_seconds(1_700_000_000), Mode::from_stat(0o644));

@@ -254,7 +254,7 @@ fn offered(proposal: &Proposal) -> Vec<String> {
         }
         Some(free) => format!(", where {} are free", words::bytes(free)),
     };
-    vec![
+    let mut lines = vec![
         format!(
             "{name} ({}) would like to send {files}, {}: '{}'{more}",
             addr.ip(),
@@ -262,7 +262,16 @@ fn offered(proposal: &Proposal) -> Vec<String> {
             proposal.first,
         ),
         format!("    into {}{free}", proposal.dir.display()),
-    ]
+    ];
+    if proposal.wish.update {
+        let text = "    in the place of what is there in another version, where that is allowed";
+        lines.push(text.to_owned());
+    }
+    if proposal.wish.mirror {
+        let text = "    and removes there what it does not have, in folders that it sends";
+        lines.push(text.to_owned());
+    }
+    lines
 }
 
 /// Whether somebody sees a question and can answer it.
