@@ -98,6 +98,7 @@ fn frame(criterion: &mut Criterion) {
         length: CHUNK_SIZE,
         encoding: Encoding::Raw,
         whole: false,
+        data: CHUNK_SIZE,
         digest: Digest([0x5a; 32]),
     };
     let mut encoded = Vec::new();

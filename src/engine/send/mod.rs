@@ -7,6 +7,7 @@ mod announce;
 mod dial;
 mod file;
 mod lane;
+mod pack;
 mod queue;
 
 pub use dial::pair;
@@ -34,7 +35,7 @@ use crate::wire::{
 };
 
 use super::cancel::Cancel;
-use super::options::{Device, SendOptions};
+use super::options::{Compress, Device, SendOptions};
 use super::{next_session, spawn};
 
 use announce::{Credits, SharedCounters};
@@ -203,6 +204,7 @@ impl Sender<'_> {
         let sending = Sending {
             session,
             link: Arc::new(Link::new(channel.peer, channel.closer.clone())),
+            compress: self.options.compress,
             algorithm: offer.algorithm,
             wish: offer.wish,
             roots: &self.roots,
@@ -264,6 +266,7 @@ impl Stop for Stopper {
 struct Sending<'a> {
     session: u64,
     link: Arc<Link>,
+    compress: Compress,
     algorithm: Algorithm,
     wish: Wish,
     roots: &'a Roots,
