@@ -181,6 +181,11 @@ pub enum Error {
         /// Its words.
         why: String,
     },
+    /// A stream could not be sent to its end, and what was read of it cannot be read again.
+    Spent {
+        /// Why not.
+        source: Box<Error>,
+    },
     /// The system would not start a thread.
     Thread {
         /// What it said.
@@ -314,6 +319,12 @@ impl fmt::Display for Error {
             }
             Self::Protocol { peer, what } => write!(f, "{peer} broke the protocol: {what}"),
             Self::Aborted { peer, why } => write!(f, "{peer} ended it: {why}"),
+            Self::Spent { source } => {
+                write!(
+                    f,
+                    "{source}; what was read of the stream cannot be read again"
+                )
+            }
             Self::Thread { source } => write!(f, "cannot start a thread: {}", reason(source)),
             Self::Sync { path, source } => write!(
                 f,
@@ -336,6 +347,7 @@ impl std::error::Error for Error {
             | Self::Lost { source, .. }
             | Self::Thread { source }
             | Self::Sync { source, .. } => Some(source),
+            Self::Spent { source } => Some(source),
             _ => None,
         }
     }

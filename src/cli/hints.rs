@@ -112,6 +112,9 @@ pub(crate) fn for_error(error: &Error, role: Role) -> Option<String> {
                 "What has arrived is kept: when it is sent again, it goes on from there."
             }
         },
+        Error::Spent { .. } => {
+            "Run the whole command again, with what makes the stream. Nothing of it is kept there."
+        }
         Error::Protocol { .. } => {
             "Are both sides the same version of xfer? If so, this is a bug worth reporting."
         }

@@ -3,12 +3,15 @@
 //! Must not know the command line: plain values, with defaults.
 
 use std::collections::BTreeMap;
+use std::fs::File;
 use std::net::{Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::digest::Algorithm;
 use crate::manifest::Filter;
+use crate::relpath::RelPath;
 use crate::secure::{Fingerprint, Identity, Peers};
 
 /// The port that receivers listen on, unless told otherwise.
@@ -51,11 +54,22 @@ pub struct Address {
     pub fingerprint: Option<Fingerprint>,
 }
 
+/// Something of unknown length that is sent as one file.
+#[derive(Debug, Clone)]
+pub struct Stream {
+    /// The file's name.
+    pub name: RelPath,
+    /// Where it is read from, to its end. It is read once: a lost connection is the end of it.
+    pub from: Arc<File>,
+}
+
 /// What to send, where to, and how.
 #[derive(Debug, Clone)]
 pub struct SendOptions {
     /// Files and folders. Their last names must differ.
     pub paths: Vec<PathBuf>,
+    /// A stream to send, instead of files and folders.
+    pub stream: Option<Stream>,
     /// The receiver.
     pub to: Address,
     /// What this side calls itself.
@@ -78,6 +92,7 @@ impl Default for SendOptions {
     fn default() -> Self {
         Self {
             paths: Vec::new(),
+            stream: None,
             to: Address::default(),
             name: String::new(),
             open: false,

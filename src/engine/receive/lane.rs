@@ -59,11 +59,11 @@ impl Receiving {
             self.not_wanted(chunk.entry)?;
             return self.take(chunk, reader, |_| ()).map(drop);
         };
-        let size = slot.expects(chunk).map_err(|what| self.broken(what))?;
-        let Some(size) = size else {
+        let place = slot.expects(chunk).map_err(|what| self.broken(what))?;
+        let Some((size, index)) = place else {
             return self.take(chunk, reader, |_| ()).map(drop);
         };
-        let mut hasher = ChunkHasher::new(self.algorithm, size, chunk.index);
+        let mut hasher = ChunkHasher::new(self.algorithm, size, index);
         let mut data = self.take(chunk, reader, |piece| hasher.update(piece))?;
         let claim = slot.claim(chunk, || self.link.is_over());
         let Some(claim) = claim.map_err(|what| self.broken(what))? else {
@@ -71,7 +71,7 @@ impl Receiving {
         };
         let digest = match chunk.encoding {
             Encoding::Raw => hasher.finish(),
-            Encoding::Hole => hole_digest(self.algorithm, size, chunk.index),
+            Encoding::Hole => hole_digest(self.algorithm, size, index),
             Encoding::Held => return self.done_chunk(&slot, claim, chunk, true),
         };
         let written = if digest != chunk.digest {
@@ -154,12 +154,16 @@ impl Receiving {
         let Finished {
             incoming,
             intact,
+            stream,
             keep,
             ..
         } = finished;
         if !intact {
             incoming.discard();
             return Err(Why::Damaged);
+        }
+        if let Some(size) = stream {
+            incoming.end_stream(size)?;
         }
         if !keep.is_empty() {
             let held = incoming.open_held(|| true)?;

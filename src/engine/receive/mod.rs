@@ -35,7 +35,7 @@ use crate::session::{
 };
 use crate::store::{Access, Store};
 use crate::text::Text;
-use crate::wire::{Accept, Hello, Join, LaneSecret, Message, Offer, limits};
+use crate::wire::{Accept, Contents, Hello, Join, LaneSecret, Message, Offer, limits};
 
 use super::cancel::Cancel;
 use super::next_session;
@@ -348,7 +348,7 @@ impl Shared {
         let proposal = Proposal {
             caller,
             files: contents.files,
-            bytes: contents.bytes,
+            bytes: Some(contents.bytes).filter(|&bytes| bytes != Contents::UNKNOWN),
             first: contents.first.to_string(),
             named: contents.named,
             dir: store.path().to_path_buf(),

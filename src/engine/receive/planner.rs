@@ -9,7 +9,7 @@ use crate::digest::chunk_count;
 use crate::entry::{Entry, EntryId, FileSize, Kind, Mode, Time};
 use crate::error::{Error, Result};
 use crate::outcome::{Outcome, Why};
-use crate::store::{Folder, Planned};
+use crate::store::{Folder, Planned, STREAM};
 use crate::wire::{Changed, Done, EntryOutcome, Message, Skipped, Want, limits};
 
 use super::session::{Ended, Receiving};
@@ -130,8 +130,11 @@ impl Receiving {
                 let made = parent.and_then(|parent| self.store.link(parent, &path, &target, mtime));
                 self.entry_outcome(id, &path, None, made.unwrap_or_else(Outcome::Failed));
             }
-            Kind::File { size } => {
-                let size = size.get();
+            Kind::File { .. } | Kind::Stream => {
+                let size = match kind {
+                    Kind::File { size } => size.get(),
+                    _ => STREAM,
+                };
                 let planned = parent.and_then(|parent| {
                     self.check_room()?;
                     self.store.file(parent, &path, size, mtime, mode)
@@ -143,7 +146,10 @@ impl Receiving {
                     Ok(Planned::Have(other)) => {
                         self.entry_outcome(id, &path, Some(size), Outcome::Have(other));
                     }
-                    Err(why) => self.entry_outcome(id, &path, Some(size), Outcome::Failed(why)),
+                    Err(why) => {
+                        let size = if size == STREAM { 0 } else { size };
+                        self.entry_outcome(id, &path, Some(size), Outcome::Failed(why));
+                    }
                 }
             }
         }
@@ -186,6 +192,9 @@ impl Receiving {
                 Err(self.broken("a change of what was not announced"))
             };
         };
+        if slot.is_stream {
+            return Err(self.broken("another attempt at a stream"));
+        }
         if changed.attempt != slot.attempt() + 1 {
             return Err(self.broken("an attempt out of number"));
         }

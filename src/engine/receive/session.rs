@@ -6,13 +6,13 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicU16, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU16, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::digest::{Algorithm, CHUNK_SIZE};
-use crate::entry::{Entry, EntryId};
+use crate::entry::{Entry, EntryId, Kind};
 use crate::error::{Error, Result};
 use crate::outcome::{Outcome, Summary, Why};
 use crate::progress::{Counters, Event, Progress};
@@ -90,6 +90,8 @@ pub(super) struct Receiving {
     /// Those of more than one chunk, for reports.
     large: Mutex<HashMap<EntryId, (Arc<Slot>, u64)>>,
     announced: AtomicU64,
+    /// Whether there is a stream, so that nobody knows how much there is to come.
+    has_stream: AtomicBool,
     outcomes: AtomicU64,
     tally: Mutex<Summary>,
 }
@@ -174,6 +176,7 @@ impl Receiving {
             path_bytes: AtomicUsize::new(0),
             large: Mutex::default(),
             announced: AtomicU64::new(0),
+            has_stream: AtomicBool::new(false),
             outcomes: AtomicU64::new(0),
             tally: Mutex::default(),
         });
@@ -221,7 +224,10 @@ impl Receiving {
         self.slots().extend(all);
         for slot in slots {
             let size = slot.size();
-            if size > u64::from(CHUNK_SIZE) {
+            if slot.is_stream {
+                // It is what its session is about, and has no size to measure it by.
+                self.large().insert(slot.entry, (slot.clone(), 0));
+            } else if size > u64::from(CHUNK_SIZE) {
                 self.large().insert(slot.entry, (slot.clone(), 0));
                 self.progress.event(&Event::FileStarted {
                     session: self.session,
@@ -405,6 +411,9 @@ impl Receiving {
                 for entry in &mut entries {
                     // What this version does not know of an entry, it does not keep.
                     entry.extras = Vec::new();
+                    if matches!(entry.kind, Kind::Stream) {
+                        self.has_stream.store(true, Ordering::Release);
+                    }
                     bytes += entry.variable_bytes();
                 }
                 self.tasks.push(Task::Entries(entries), bytes);
@@ -417,7 +426,8 @@ impl Receiving {
                     .entries_total
                     .store(scanned.entries, Ordering::Relaxed);
                 counters.bytes_total.store(scanned.bytes, Ordering::Relaxed);
-                counters.scanned.store(scanned.complete, Ordering::Release);
+                let known = scanned.complete && !self.has_stream.load(Ordering::Acquire);
+                counters.scanned.store(known, Ordering::Release);
                 return Ok(());
             }
             Message::DirEnd(_) => Task::DirEnd,
@@ -486,11 +496,14 @@ impl Receiving {
         if self.slots().remove(&slot.entry).is_none() {
             return;
         }
-        if self.large().remove(&slot.entry).is_some() {
+        if self.large().remove(&slot.entry).is_some() && !slot.is_stream {
             self.progress.event(&Event::FileEnded {
                 session: self.session,
                 entry: slot.entry,
             });
+        }
+        if slot.is_stream {
+            self.counters.scanned.store(true, Ordering::Release);
         }
         self.add_sum(&slot.path, None, &outcome);
         let ended = Ended {

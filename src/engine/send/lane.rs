@@ -59,6 +59,7 @@ impl Sending<'_> {
                     Work::Chunk { file, index, held } => {
                         self.send_chunk(&file, index, held, writer, &mut head)?;
                     }
+                    Work::Stream(file) => self.send_stream(&file, writer, &mut head)?,
                 }
             }
         }
@@ -137,11 +138,11 @@ impl Sending<'_> {
         Ok(())
     }
 
-    fn count_moved(&self, bytes: usize) {
+    pub(super) fn count_moved(&self, bytes: usize) {
         self.moved.fetch_add(bytes as u64, Ordering::Relaxed);
     }
 
-    fn done(&self, file: &SendFile, digest: Digest) {
+    pub(super) fn done(&self, file: &SendFile, digest: Digest) {
         if file.end() {
             self.link.outbox.push(Message::Done(Done {
                 entry: file.entry,
@@ -152,7 +153,7 @@ impl Sending<'_> {
     }
 
     /// An attempt came to nothing: starts another, or gives the file up.
-    fn trouble(&self, file: &SendFile, trouble: Trouble) {
+    pub(super) fn trouble(&self, file: &SendFile, trouble: Trouble) {
         if !file.end() {
             return;
         }
