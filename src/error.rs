@@ -283,6 +283,9 @@ impl fmt::Display for Error {
                     Decline::Crowded => f.write_str("too many are waiting to be let in"),
                     Decline::NameTaken => f.write_str("another machine is known here by this name"),
                     Decline::Refused => f.write_str("you said no"),
+                    Decline::NoMirror => f.write_str(
+                        "it wants to have removed what it does not have, which --allow-mirror lets",
+                    ),
                     Decline::Unattended => {
                         f.write_str("there is no terminal to ask about its offer")
                     }

@@ -13,6 +13,7 @@ use std::path::Path;
 use std::time::SystemTime;
 
 use crate::entry::Time;
+use crate::outcome::OnConflict;
 use crate::relpath::{MAX_DEPTH, MAX_NAME_BYTES, MAX_PATH_BYTES, RelPath};
 use crate::secure::{device_name, format, parse};
 use crate::store::{Access, Store};
@@ -198,6 +199,10 @@ pub fn partials(scratch: &Path, bytes: &[u8]) {
     let access = Access {
         owner: [7; 32],
         existing,
+        conflict: OnConflict::Beside,
+        checksum: false,
+        mirror: false,
+        dry_run: false,
         links_outside: false,
     };
     let store = Store::open(&dir).unwrap();

@@ -43,6 +43,8 @@ pub enum Decline {
     Refused,
     /// Its user is to be asked about each offer, and nobody is there.
     Unattended,
+    /// It removes nothing, and the sender would like it to.
+    NoMirror,
 }
 
 impl fmt::Display for Decline {
@@ -66,8 +68,38 @@ impl fmt::Display for Decline {
             Self::Unattended => {
                 f.write_str("it asks its user about each offer, and nobody is there")
             }
+            Self::NoMirror => f.write_str("it does not let this sender remove anything"),
         }
     }
+}
+
+/// What a sender would like done with what is there already.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Wish {
+    /// Whether what differs is to be replaced.
+    pub update: bool,
+    /// Whether content is to be compared where size and time are the same, too.
+    pub checksum: bool,
+    /// Whether what the sender does not have is to be removed, in folders that it sends. To wish
+    /// that is to wish `update`, too.
+    pub mirror: bool,
+    /// Whether nothing is to be done: the sender wants to know what would be.
+    pub dry_run: bool,
+}
+
+/// What becomes of what comes where something else has its name. Each is stricter than those
+/// before it. Variants are appended, never reordered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize)]
+pub enum OnConflict {
+    /// It takes the place of what is there.
+    Replace,
+    /// It is stored beside that.
+    #[default]
+    Beside,
+    /// It is left out, and that is no failure.
+    Skip,
+    /// It fails.
+    Fail,
 }
 
 /// Why an entry was not stored. Variants are appended, never reordered.
@@ -175,9 +207,23 @@ pub enum Outcome {
     Have(Option<RelPath>),
     /// It was not stored.
     Failed(Why),
+    /// It was stored, in the place of another version, which is no more.
+    Replaced,
+    /// It was left out, because something else has its name and the receiver's user wants that
+    /// left alone.
+    Kept,
 }
 
-/// How a session ended, in numbers. Every entry counts once, in one of the first three.
+impl Outcome {
+    /// Whether it ended as expected, so that it is worth a word only to those who want to hear of
+    /// every entry.
+    #[must_use]
+    pub fn is_plain(&self) -> bool {
+        matches!(self, Self::Stored(None) | Self::Have(None) | Self::Replaced)
+    }
+}
+
+/// How a session ended, in numbers. Every entry counts once: as stored, had, failed or kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Summary {
     /// Files and links that were stored, and folders that were made.
@@ -198,6 +244,14 @@ pub struct Summary {
     pub have_bytes: u64,
     /// Files that were stored under another name because theirs was taken.
     pub renamed: u64,
+    /// Of the stored ones, how many took the place of another version.
+    pub replaced: u64,
+    /// Entries that were left out, because what has their name stays.
+    pub kept: u64,
+    /// What was removed because the sender does not have it; not among the entries.
+    pub removed: u64,
+    /// Of a dry run: how many bytes are free at the receiver, where that is known.
+    pub free: Option<u64>,
 }
 
 impl Summary {
@@ -219,6 +273,9 @@ impl Summary {
         self.have_files += other.have_files;
         self.have_bytes += other.have_bytes;
         self.renamed += other.renamed;
+        self.replaced += other.replaced;
+        self.kept += other.kept;
+        self.removed += other.removed;
         self
     }
 }

@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use crate::error::Error;
-use crate::outcome::{LeftOut, Outcome, Role, Summary};
+use crate::outcome::{LeftOut, OnConflict, Outcome, Role, Summary, Wish};
 use crate::prompt::Caller;
 use crate::relpath::RelPath;
 
@@ -113,6 +113,10 @@ pub enum Event<'a> {
         role: Role,
         /// The other side.
         peer: &'a Peer,
+        /// What the sender would like done with what is there.
+        wish: Wish,
+        /// What becomes of entries whose name something else has.
+        conflict: OnConflict,
         /// Its counters, to poll.
         counters: &'a Arc<Counters>,
     },
@@ -144,6 +148,13 @@ pub enum Event<'a> {
         path: &'a Path,
         /// How.
         outcome: &'a Outcome,
+    },
+    /// Something was removed, because the sender does not have it; or would be, in a dry run.
+    Removed {
+        /// The session.
+        session: u64,
+        /// Its name.
+        path: &'a RelPath,
     },
     /// The sender does not send something that its user did not want to be sent. Only said
     /// where [`Progress::wants_every_entry`]; [`Counters::left_out`] counts all.

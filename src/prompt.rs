@@ -5,6 +5,8 @@
 use std::fmt;
 use std::net::SocketAddr;
 
+use crate::outcome::Wish;
+
 /// How many digits a code has.
 pub const CODE_DIGITS: usize = 6;
 
@@ -81,6 +83,8 @@ pub struct Proposal {
     pub first: String,
     /// How many were named.
     pub named: u64,
+    /// What it would do with what is there.
+    pub wish: Wish,
     /// Where it would go.
     pub dir: std::path::PathBuf,
     /// How many bytes are free there, where that is known.

@@ -118,6 +118,7 @@ impl Peer {
             algorithm: Algorithm::Blake3,
             chunk_size: xfer::digest::CHUNK_SIZE,
             lanes,
+            wish: xfer::outcome::Wish::default(),
             contents: None,
         }))
         .unwrap();

@@ -465,6 +465,7 @@ fn a_guesser_gets_three_tries_one_after_the_other() {
             algorithm: xfer::digest::Algorithm::Blake3,
             chunk_size: xfer::digest::CHUNK_SIZE,
             lanes: 1,
+            wish: xfer::outcome::Wish::default(),
             contents: None,
         }),
     ] {

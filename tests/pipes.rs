@@ -95,6 +95,22 @@ fn what_has_the_name_stays() {
 }
 
 #[test]
+fn an_update_replaces_what_has_the_name() {
+    let sandbox = Sandbox::new();
+    let recv = sandbox.recv();
+    // Longer than what replaces it.
+    make_file(sandbox.dst().join("a.tar"), 1, 3 * CHUNK);
+    fs::write(sandbox.path("new"), "new").unwrap();
+    let args = ["send", "-", "--as", "a.tar", "--update", &recv.target()];
+    let mut command = sandbox.me().command(&args);
+    command.stdin(File::open(sandbox.path("new")).unwrap());
+    let sent = Process::spawn(command).wait();
+    sent.assert_code(0).assert_says("the place of another");
+    assert_eq!(fs::read(sandbox.dst().join("a.tar")).unwrap(), b"new");
+    assert_eq!(Tree::read(sandbox.dst()).names(), ["a.tar"]);
+}
+
+#[test]
 fn a_cut_connection_is_its_end() {
     let sandbox = Sandbox::new();
     let recv = sandbox.recv();

@@ -16,7 +16,7 @@ use std::path::PathBuf;
 use serde::de::DeserializeOwned;
 use xfer::digest::{Algorithm, CHUNK_SIZE, Digest};
 use xfer::entry::{Entry, Extra, FileSize, Kind, Mode, Target, Time};
-use xfer::outcome::{Decline, Outcome, Role, Summary, Why};
+use xfer::outcome::{Decline, OnConflict, Outcome, Role, Summary, Why, Wish};
 use xfer::relpath::RelPath;
 use xfer::text::Text;
 use xfer::wire::*;
@@ -181,6 +181,7 @@ fn outcomes() -> Vec<Outcome> {
         Outcome::Have(Some(path(b"c (2)"))),
     ];
     all.extend(whys().into_iter().map(Outcome::Failed));
+    all.extend([Outcome::Replaced, Outcome::Kept]);
     all
 }
 
@@ -219,6 +220,7 @@ fn declines() -> Vec<(&'static str, Decline)> {
         ("declined-name-taken", Decline::NameTaken),
         ("declined-refused", Decline::Refused),
         ("declined-unattended", Decline::Unattended),
+        ("declined-no-mirror", Decline::NoMirror),
     ]
 }
 
@@ -278,6 +280,7 @@ fn messages() -> Vec<(&'static str, Message)> {
                 algorithm: Algorithm::Sha256,
                 chunk_size: CHUNK_SIZE,
                 lanes: 4,
+                wish: Wish::default(),
                 contents: None,
             }),
         ),
@@ -287,6 +290,12 @@ fn messages() -> Vec<(&'static str, Message)> {
                 algorithm: Algorithm::Blake3,
                 chunk_size: CHUNK_SIZE,
                 lanes: 64,
+                wish: Wish {
+                    update: true,
+                    checksum: true,
+                    mirror: true,
+                    dry_run: true,
+                },
                 contents: Some(Contents {
                     files: 3,
                     bytes: 1_000_000,
@@ -301,6 +310,7 @@ fn messages() -> Vec<(&'static str, Message)> {
                 lanes: 4,
                 secret: LaneSecret(counting(0x40)),
                 window: 16_384,
+                conflict: OnConflict::Beside,
             }),
         ),
         ("entries", entries()),
@@ -418,7 +428,15 @@ fn messages() -> Vec<(&'static str, Message)> {
                 have_files: 9,
                 have_bytes: 7,
                 renamed: 8,
+                replaced: 10,
+                kept: 11,
+                removed: 12,
+                free: Some(13),
             }),
+        ),
+        (
+            "removed",
+            Message::Removed(Removed(vec![path(b"a/b"), path(b"a")])),
         ),
         ("lane-end", Message::LaneEnd(())),
     ];

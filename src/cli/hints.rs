@@ -64,6 +64,10 @@ pub(crate) fn for_error(error: &Error, role: Role) -> Option<String> {
                 "If this machine has a new key, remove the old one there with `xfer unpair`; if \
                  it is another machine, give it another name: --name NAME."
             }
+            Decline::NoMirror => {
+                "Start `xfer recv` there with --allow-mirror, or send with --update, which removes \
+                 nothing."
+            }
             Decline::Unattended => "Start `xfer recv` in a terminal there, or without --ask.",
             _ => return None,
         },

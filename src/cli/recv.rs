@@ -7,11 +7,11 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use clap::{Args, ValueHint};
+use clap::{Args, ValueEnum, ValueHint};
 use xfer::Error;
 use xfer::confine::{Confined, confine};
 use xfer::engine::{Cancel, Grant, ReceiveOptions, Receiver};
-use xfer::outcome::Role;
+use xfer::outcome::{OnConflict, Role};
 use xfer::progress::Progress;
 use xfer::secure::Known;
 
@@ -55,6 +55,16 @@ pub(crate) struct Recv {
     #[arg(long)]
     ask: bool,
 
+    /// The most that may be done where something else has the name of what comes. For senders
+    /// that were let in with --open, replace means beside [default: replace]
+    #[arg(long, value_name = "WHAT", value_enum)]
+    on_conflict: Option<Conflict>,
+
+    /// Let senders remove what they do not have (xfer send --mirror), in folders that they send.
+    /// Not those that were let in with --open
+    #[arg(long)]
+    allow_mirror: bool,
+
     /// Store links that lead out of the folder, too; without this they are refused
     #[arg(long)]
     allow_links_outside: bool,
@@ -81,6 +91,29 @@ pub(crate) struct Recv {
     events: Events,
 }
 
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Conflict {
+    /// Replace it, if the sender asks for that (send --update); else store beside
+    Replace,
+    /// Store what comes beside it, as 'name (2).ext'
+    Beside,
+    /// Leave out what comes
+    Skip,
+    /// Let what comes fail
+    Fail,
+}
+
+impl From<Conflict> for OnConflict {
+    fn from(conflict: Conflict) -> Self {
+        match conflict {
+            Conflict::Replace => Self::Replace,
+            Conflict::Beside => Self::Beside,
+            Conflict::Skip => Self::Skip,
+            Conflict::Fail => Self::Fail,
+        }
+    }
+}
+
 impl Recv {
     fn into_options(self, grants: BTreeMap<String, Grant>) -> ReceiveOptions {
         let default = ReceiveOptions::default();
@@ -92,6 +125,8 @@ impl Recv {
             once: self.once,
             open: self.open,
             ask: self.ask,
+            on_conflict: self.on_conflict.map(OnConflict::from),
+            mirror: self.allow_mirror,
             links_outside: self.allow_links_outside,
             sync: !self.no_sync,
             max_sessions: self.max_sessions.map_or(default.max_sessions, usize::from),

@@ -14,6 +14,7 @@ use std::time::Duration;
 use clap::{Args, ValueEnum, ValueHint};
 use xfer::digest::Algorithm;
 use xfer::engine::{Address, SendOptions, Stream};
+use xfer::outcome::Wish;
 use xfer::relpath::RelPath;
 use xfer::secure::Known;
 use xfer::wire::limits::MAX_LANES;
@@ -28,6 +29,7 @@ const EXAMPLES: &str = "\
 Examples:
   xfer send file.iso 192.168.0.90:9090    a file
   xfer send photos notes.txt desktop      to port 9090 of a host
+  xfer send --update photos desktop       replaces what has changed since
   xfer send --open big.img 192.168.0.90   to a receiver that takes from anyone
   xfer send --exclude target/ code pc     a folder without some of it
   xfer send *.log --to [fe80::1%eth0]     with the receiver apart from the files
@@ -57,6 +59,27 @@ pub(crate) struct Send {
     /// Send to whoever receives with --open; for networks that you trust
     #[arg(long)]
     open: bool,
+
+    /// Replace files that the receiver has in another version: same size and time counts as the
+    /// same, anything else is replaced, newer or not. The old version stands until the new one is
+    /// whole, and only what differs travels
+    #[arg(long)]
+    update: bool,
+
+    /// As --update, and remove what is not here: when everything is stored and nothing failed, in
+    /// folders that are sent, could be read, and of which filters leave out nothing. Takes `xfer
+    /// recv --allow-mirror`; without it, the receiver declines before anything travels
+    #[arg(long)]
+    mirror: bool,
+
+    /// Only say what would be done; nothing is made, changed or removed. Sizes and times decide:
+    /// where content would be compared, it counts as another one
+    #[arg(short = 'n', long, conflicts_with = "checksum")]
+    dry_run: bool,
+
+    /// With --update or --mirror: compare content where size and time are the same, too
+    #[arg(long)]
+    checksum: bool,
 
     /// What the content is verified with [default: sha256 where both processors have
     /// instructions for it, else blake3]
@@ -98,12 +121,20 @@ enum Hash {
 
 impl Send {
     fn into_options(mut self, peers: &[Known]) -> Result<SendOptions, Wrong> {
+        if self.checksum && !self.update && !self.mirror {
+            return Err(Wrong("--checksum needs --update or --mirror".to_owned()));
+        }
         let to = match self.to.take() {
             Some(text) => address(&text, peers)
                 .map_err(|why| Wrong(format!("--to '{}': {why}", safe(&text))))?,
             None => last_as_target(&mut self.paths, peers)?,
         };
         let stream = stream(&mut self.paths, self.as_name.as_deref())?;
+        if stream.is_some() && (self.mirror || self.dry_run) {
+            return Err(Wrong(
+                "--mirror and --dry-run say nothing of standard input (-)".to_owned(),
+            ));
+        }
         let default = SendOptions::default();
         Ok(SendOptions {
             paths: self.paths.into_iter().map(PathBuf::from).collect(),
@@ -115,6 +146,12 @@ impl Send {
                 Hash::Sha256 => Algorithm::Sha256,
                 Hash::Blake3 => Algorithm::Blake3,
             }),
+            wish: Wish {
+                update: self.update || self.mirror,
+                checksum: self.checksum,
+                mirror: self.mirror,
+                dry_run: self.dry_run,
+            },
             lanes: self.lanes.unwrap_or(default.lanes),
             retry: self
                 .retry

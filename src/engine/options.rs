@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use crate::digest::Algorithm;
 use crate::manifest::Filter;
+use crate::outcome::{OnConflict, Wish};
 use crate::relpath::RelPath;
 use crate::secure::{Fingerprint, Identity, Peers};
 
@@ -82,6 +83,8 @@ pub struct SendOptions {
     pub lanes: u16,
     /// How long to keep trying after a connection is lost.
     pub retry: Duration,
+    /// What is to be done with what is there already.
+    pub wish: Wish,
     /// What of the files and folders to send.
     pub filter: Filter,
     /// How many bytes all lanes may send in a second.
@@ -99,6 +102,7 @@ impl Default for SendOptions {
             algorithm: None,
             lanes: default_lanes(),
             retry: DEFAULT_RETRY,
+            wish: Wish::default(),
             filter: Filter::default(),
             limit: None,
         }
@@ -110,9 +114,9 @@ impl Default for SendOptions {
 pub struct Grant {
     /// Where what it sends goes, instead of the receive directory. It must exist.
     pub dir: Option<PathBuf>,
-    /// Whether it may replace what is there.
+    /// Whether it may replace what is there. Nobody may more than all may.
     pub may_update: Option<bool>,
-    /// Whether it may remove what is there.
+    /// Whether it may have removed what it does not have. Nobody may more than all may.
     pub may_mirror: Option<bool>,
 }
 
@@ -135,6 +139,11 @@ pub struct ReceiveOptions {
     pub ask: bool,
     /// Whether to store links that lead out of the receive directory.
     pub links_outside: bool,
+    /// The most that any sender may do where something else has the name of what comes; where
+    /// none is given, replace it if it is trusted.
+    pub on_conflict: Option<OnConflict>,
+    /// Whether senders that may replace may also have removed what they do not have.
+    pub mirror: bool,
     /// Whether to bring everything to disk before a session counts as done.
     pub sync: bool,
     /// How many sessions there may be at once.
@@ -158,6 +167,8 @@ impl Default for ReceiveOptions {
             open: false,
             ask: false,
             links_outside: false,
+            on_conflict: None,
+            mirror: false,
             sync: true,
             max_sessions: DEFAULT_MAX_SESSIONS,
             lanes: crate::wire::limits::MAX_LANES,

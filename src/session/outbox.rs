@@ -319,6 +319,13 @@ fn split_outcomes(outcomes: Vec<EntryOutcome>) -> Vec<Vec<EntryOutcome>> {
 fn message_bytes(message: &Message) -> usize {
     match message {
         Message::Held(held) => ELEMENT_BYTES + held.digests.len() * size_of::<Option<Digest>>(),
+        Message::Removed(list) => {
+            let bytes = list
+                .0
+                .iter()
+                .map(|path| size_of_val(path) + path.as_bytes().len());
+            ELEMENT_BYTES + bytes.sum::<usize>()
+        }
         _ => ELEMENT_BYTES,
     }
 }
@@ -329,6 +336,7 @@ fn outcome_bytes(outcome: &Outcome) -> usize {
             path.as_ref().map_or(0, |path| path.as_bytes().len())
         }
         Outcome::Failed(why) => why.variable_bytes(),
+        Outcome::Replaced | Outcome::Kept => 0,
     }
 }
 

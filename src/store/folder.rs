@@ -7,9 +7,9 @@
 use std::fmt;
 use std::io;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use cap_std::fs::Dir;
+use cap_std::fs::{Dir, File};
 use rustix::fs::{AtFlags, FileType, OFlags, Stat, Timestamps};
 use rustix::io::Errno;
 
@@ -18,6 +18,7 @@ use crate::outcome::Why;
 use crate::relpath::RelPath;
 use crate::text::Text;
 
+use super::mirror::{Busy, Identity, Names, identity};
 use super::why::{in_the_way, why};
 
 /// How many folders one store keeps open at most; beyond that they are opened as they are used.
@@ -28,14 +29,23 @@ const OWNER_ALL: u32 = 0o700;
 pub(super) const SENDERS_BITS: u32 = 0o777;
 
 /// What the folders of one session share.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Held {
+    busy: Arc<Busy>,
     open: AtomicUsize,
     /// Folders whose time or mode could not be set, and why.
     failed: Mutex<Vec<(RelPath, Why)>>,
 }
 
 impl Held {
+    pub(super) fn new(busy: Arc<Busy>) -> Self {
+        Self {
+            busy,
+            open: AtomicUsize::new(0),
+            failed: Mutex::default(),
+        }
+    }
+
     pub(super) fn take_failed(&self) -> Vec<(RelPath, Why)> {
         std::mem::take(&mut self.failed.lock().unwrap_or_else(PoisonError::into_inner))
     }
@@ -52,6 +62,10 @@ pub struct Folder {
     finish: Mutex<Option<(Mode, Time)>>,
     /// The mode it had, if it had to be opened up to be filled.
     unlocked: Option<u32>,
+    /// Which folder it is, if it is there.
+    identity: Option<Identity>,
+    /// For a mirror: what was in it.
+    listed: Mutex<Option<Names>>,
     held: Arc<Held>,
 }
 
@@ -74,6 +88,8 @@ impl Folder {
             fresh: false,
             finish: Mutex::new(None),
             unlocked: None,
+            identity: None,
+            listed: Mutex::default(),
             held,
         })
     }
@@ -122,21 +138,63 @@ impl Folder {
         if !fresh && unlock {
             unlocked = unlocked.or(unlock_open(&dir).map_err(|e| why(&e))?);
         }
-        let keep = self.held.open.fetch_add(1, Ordering::Relaxed) < MAX_OPEN_FOLDERS;
-        if !keep {
-            self.held.open.fetch_sub(1, Ordering::Relaxed);
+        self.below(path, Some(dir), fresh, unlocked)
+            .map_err(|e| why(&e))
+    }
+
+    /// The folder `path` as it is, or as one that is not there yet. Nothing is made or changed.
+    pub(super) fn look_into(self: &Arc<Self>, path: &RelPath) -> Result<Arc<Self>, Why> {
+        let name = path.file_name();
+        let found = match self.fresh {
+            true => None,
+            false => self.with(|dir| stat(dir, name)).map_err(|e| why(&e))?,
+        };
+        let dir = match &found {
+            None => None,
+            Some(found) if file_type(found) == FileType::Directory => {
+                Some(self.with(|dir| open_dir(dir, name)).map_err(|e| why(&e))?)
+            }
+            found => return Err(in_the_way(found.as_ref())),
+        };
+        let fresh = dir.is_none();
+        self.below(path, dir, fresh, None).map_err(|e| why(&e))
+    }
+
+    fn below(
+        self: &Arc<Self>,
+        path: &RelPath,
+        dir: Option<Dir>,
+        fresh: bool,
+        unlocked: Option<u32>,
+    ) -> io::Result<Arc<Self>> {
+        let stat = dir.as_ref().map(rustix::fs::fstat).transpose()?;
+        let identity = stat.as_ref().map(identity);
+        if let Some(identity) = identity {
+            self.held.busy.enter(identity);
+        }
+        let open = &self.held.open;
+        let keep = dir.is_some() && open.fetch_add(1, Ordering::Relaxed) < MAX_OPEN_FOLDERS;
+        if dir.is_some() && !keep {
+            open.fetch_sub(1, Ordering::Relaxed);
         }
         Ok(Arc::new(Self {
             place: Place::Below {
                 parent: self.clone(),
                 path: path.clone(),
             },
-            dir: keep.then_some(dir),
+            dir: dir.filter(|_| keep),
             fresh,
             finish: Mutex::new(None),
             unlocked,
+            identity,
+            listed: Mutex::default(),
             held: self.held.clone(),
         }))
+    }
+
+    /// For a mirror: what was in it when it was entered, and has not been announced.
+    pub(super) fn listed(&self) -> MutexGuard<'_, Option<Names>> {
+        self.listed.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Calls `f` with the open folder.
@@ -183,6 +241,9 @@ impl Drop for Folder {
                 .unwrap_or_else(PoisonError::into_inner)
                 .push((path.clone(), why(&e)));
         }
+        if let Some(identity) = self.identity {
+            self.held.busy.leave(identity);
+        }
         if self.dir.is_some() && matches!(self.place, Place::Below { .. }) {
             self.held.open.fetch_sub(1, Ordering::Relaxed);
         }
@@ -201,7 +262,7 @@ pub(super) fn open_dir(dir: &Dir, name: &[u8]) -> io::Result<Dir> {
 
 /// Lets the owner of a folder that cannot even be opened fill it. Gives the mode that it had.
 #[cfg(target_os = "linux")]
-fn unlock_by_name(dir: &Dir, name: &[u8]) -> io::Result<u32> {
+pub(super) fn unlock_by_name(dir: &Dir, name: &[u8]) -> io::Result<u32> {
     use std::os::fd::{AsFd, AsRawFd};
     use std::os::unix::fs::PermissionsExt;
 
@@ -218,7 +279,7 @@ fn unlock_by_name(dir: &Dir, name: &[u8]) -> io::Result<u32> {
 }
 
 #[cfg(not(target_os = "linux"))]
-fn unlock_by_name(dir: &Dir, name: &[u8]) -> io::Result<()> {
+pub(super) fn unlock_by_name(dir: &Dir, name: &[u8]) -> io::Result<()> {
     let mode = rustix::fs::Mode::from(OWNER_ALL);
     Ok(rustix::fs::chmodat(
         dir,
@@ -230,13 +291,40 @@ fn unlock_by_name(dir: &Dir, name: &[u8]) -> io::Result<()> {
 
 /// Lets the owner of an open folder fill it, whatever mode it has. Gives the mode that it had,
 /// where it had to be changed.
-fn unlock_open(dir: &Dir) -> io::Result<Option<u32>> {
+pub(super) fn unlock_open(dir: &Dir) -> io::Result<Option<u32>> {
     let bits = rustix::fs::fstat(dir)?.st_mode & 0o7777;
     if bits & OWNER_ALL == OWNER_ALL {
         return Ok(None);
     }
     rustix::fs::fchmod(dir, (bits | OWNER_ALL).into())?;
     Ok(Some(bits))
+}
+
+/// Gives the file `name` the permissions that its sender has, if it has others.
+pub(super) fn set_mode(folder: &Folder, name: &[u8], mode: Mode) -> io::Result<()> {
+    folder.with(|dir| {
+        let Some(found) = stat(dir, name)? else {
+            return Ok(());
+        };
+        let bits = found.st_mode & 0o7777;
+        let wanted = (bits & !SENDERS_BITS) | (mode.bits() & SENDERS_BITS);
+        if file_type(&found) != FileType::RegularFile || bits == wanted {
+            return Ok(());
+        }
+        let file = open_file(dir, name)?;
+        Ok(rustix::fs::fchmod(&file, wanted.into())?)
+    })
+}
+
+/// Opens the file `name` in `dir` for reading, never through a link, and without waiting for
+/// anybody: what was a file when it was looked at may be a fifo now.
+pub(super) fn open_file(dir: &Dir, name: &[u8]) -> io::Result<File> {
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let fd = rustix::fs::openat(dir, name, flags, rustix::fs::Mode::empty())?;
+    if file_type(&rustix::fs::fstat(&fd)?) != FileType::RegularFile {
+        return Err(io::Error::other("it is no file any more"));
+    }
+    Ok(File::from_std(fd.into()))
 }
 
 /// Gives a folder its mode and time. Bits that the folder inherits here, such as setgid, stay.

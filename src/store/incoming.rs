@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use cap_std::fs::{File, FileExt};
-use rustix::fs::{Advice, AtFlags, OFlags, SeekFrom, fadvise};
+use rustix::fs::{Advice, AtFlags, SeekFrom, fadvise};
 
 use crate::digest::{Algorithm, CHUNK_SIZE, Digest, ZEROS, chunk_digest, chunk_len, chunk_offset};
 use crate::entry::{Mode, Time};
@@ -20,10 +20,10 @@ use crate::relpath::RelPath;
 use crate::text::Text;
 use crate::vectored;
 
-use super::folder::{Folder, file_type, timestamps};
+use super::folder::{Folder, open_file, timestamps};
 use super::name::{partial_id, partial_name};
 use super::partial::{self, OpenError, Partial};
-use super::plan::{Plan, is_taken, plan};
+use super::plan::{Plan, is_taken, plan, same_time};
 use super::publish::{NewFile, rename_new, rename_over, set_meta};
 use super::space::why_full;
 use super::why::{is_full, why};
@@ -51,6 +51,8 @@ pub struct Incoming {
     id: String,
     resumes: bool,
     partial: OnceLock<Partial>,
+    /// The file that may be the same, or an older version, once it was opened.
+    existing: OnceLock<File>,
     /// Whether its partial is its own no more: it has its name, or is gone.
     over: AtomicBool,
     opening: Mutex<()>,
@@ -66,43 +68,46 @@ impl fmt::Debug for Incoming {
     }
 }
 
-/// What the receiver has of a file, to be hashed: a partial, or a file that may be the same.
+/// What the receiver has of a file, to be hashed: a partial, and a file that may be the same or
+/// an older version.
 #[derive(Debug)]
 pub struct HeldFile {
-    file: HeldSource,
-    /// Its size, in bytes.
-    pub size: u64,
+    incoming: Arc<Incoming>,
 }
 
-#[derive(Debug)]
-enum HeldSource {
-    Partial(Arc<Incoming>),
-    Existing(File),
+/// Where a chunk that is held is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum HeldIn {
+    /// In the partial, where it is to be.
+    Partial,
+    /// In a file that stays, so that it must be copied should others differ.
+    Existing,
 }
 
 impl HeldFile {
-    /// Reads exactly `buffer.len()` bytes from `offset` on.
-    pub fn read(&self, buffer: &mut [u8], offset: u64) -> io::Result<()> {
-        match &self.file {
-            HeldSource::Existing(file) => file.read_exact_at(buffer, offset),
-            HeldSource::Partial(incoming) => match incoming.partial.get() {
-                Some(partial) => partial.file.read_exact_at(buffer, offset),
-                None => Err(io::ErrorKind::NotFound.into()),
-            },
+    /// Reads chunk `index`. None where nothing of it is here, or it cannot be read.
+    pub fn read(&self, index: u64, buffer: &mut Vec<u8>) -> Option<HeldIn> {
+        let (offset, length) = (chunk_offset(index), chunk_len(self.incoming.size, index));
+        buffer.resize(length as usize, 0);
+        // One that was made just now has only what the sender has sent since.
+        if let Some(partial) = self.incoming.partial.get()
+            && self.incoming.resumes
+            && !is_hole(&partial.file, offset, length.into())
+        {
+            partial.file.read_exact_at(buffer, offset).ok()?;
+            return Some(HeldIn::Partial);
         }
+        let existing = self.incoming.existing.get()?;
+        existing.read_exact_at(buffer, offset).ok()?;
+        Some(HeldIn::Existing)
     }
+}
 
-    /// Whether nothing was ever written from `offset` on for `len` bytes.
-    #[must_use]
-    pub fn is_hole(&self, offset: u64, len: u64) -> bool {
-        let HeldSource::Partial(incoming) = &self.file else {
-            return false;
-        };
-        incoming
-            .partial
-            .get()
-            .is_some_and(|partial| is_hole(&partial.file, offset, len))
-    }
+/// What came of giving a file a name.
+enum Put {
+    Done,
+    /// Something has the name, and this way of storing cannot replace it.
+    CannotReplace,
 }
 
 /// Removes the partial of a file that does not need one any more, if there is one.
@@ -143,14 +148,16 @@ impl Incoming {
         if size == STREAM {
             // Nothing of it is ever resumed; what is there under its partial's name is emptied.
             id = partial_id(&session.owner, path);
+            session.store.busy.begin(path);
         } else if size > u64::from(CHUNK_SIZE) {
             id = partial_id(&session.owner, path);
             // In a new folder too: it may be that of an earlier attempt.
             allocated = partial::allocated(folder, &id).map_err(|e| why(&e))?;
+            session.store.busy.begin(path);
         } else {
             drop_needless(session, folder, path);
         }
-        let may_be_here = matches!(plan, Plan::Compare { .. } | Plan::Mend(_));
+        let may_be_here = plan.may_be_here();
         let incoming = Self {
             session: session.clone(),
             folder: folder.clone(),
@@ -162,6 +169,7 @@ impl Incoming {
             id,
             resumes: allocated.is_some(),
             partial: OnceLock::new(),
+            existing: OnceLock::new(),
             over: AtomicBool::new(false),
             opening: Mutex::new(()),
             promised: AtomicU64::new(0),
@@ -221,11 +229,29 @@ impl Incoming {
     /// Whether there may be something of it here already.
     #[must_use]
     pub fn has_held(&self) -> bool {
-        let may_be_here = matches!(self.plan, Plan::Compare { .. } | Plan::Mend(_));
-        !self.is_stream() && (self.resumes || may_be_here)
+        self.resumes || self.existing_name().is_some()
     }
 
-    /// Opens what is here of it: its partial, or the file that may be the same. A partial that
+    /// Whether all of it may be in a file that is here already.
+    #[must_use]
+    pub fn may_be_here(&self) -> bool {
+        !self.resumes && !self.is_stream() && self.plan.may_be_here()
+    }
+
+    /// The file of which chunks may be the same.
+    fn existing_name(&self) -> Option<&[u8]> {
+        match &self.plan {
+            _ if self.is_stream() => None,
+            Plan::Compare { existing: name, .. }
+            | Plan::Mend(name)
+            | Plan::Replace {
+                name, held: true, ..
+            } => Some(name),
+            _ => None,
+        }
+    }
+
+    /// Opens what is here of it: its partial, and the file that may be the same. A partial that
     /// another session has is waited for: it may be one whose connection is lost, and which has
     /// not noticed yet. `give_up` is asked from time to time.
     pub fn open_held(self: &Arc<Self>, give_up: impl Fn() -> bool) -> Result<HeldFile, Why> {
@@ -237,41 +263,15 @@ impl Incoming {
                 }
                 self.session.store.wait_for_release(LOCK_LOOK);
             }
-            return Ok(HeldFile {
-                file: HeldSource::Partial(self.clone()),
-                size: self.size,
-            });
         }
-        let file = self.open_existing().map_err(|e| why(&e))?;
-        let size = rustix::fs::fstat(&file)
-            .map_err(|e| why(&e.into()))?
-            .st_size;
+        // One that is gone, or cannot be read, holds nothing.
+        if let Some(name) = self.existing_name()
+            && let Ok(file) = self.folder.with(|dir| open_file(dir, name))
+        {
+            let _ = self.existing.set(file);
+        }
         Ok(HeldFile {
-            file: HeldSource::Existing(file),
-            size: u64::try_from(size).unwrap_or(0),
-        })
-    }
-
-    /// Whether chunks that are held are in a file that stays, so that they must be copied
-    /// should others differ.
-    #[must_use]
-    pub fn held_is_elsewhere(&self) -> bool {
-        !self.resumes
-    }
-
-    fn open_existing(&self) -> io::Result<File> {
-        let (Plan::Compare { existing: name, .. } | Plan::Mend(name)) = &self.plan else {
-            return Err(io::ErrorKind::NotFound.into());
-        };
-        // Non-blocking, because what was a file when it was looked at may be a fifo now.
-        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-        self.folder.with(|dir| {
-            let fd = rustix::fs::openat(dir, &name[..], flags, rustix::fs::Mode::empty())?;
-            let stat = rustix::fs::fstat(&fd)?;
-            if file_type(&stat) != rustix::fs::FileType::RegularFile {
-                return Err(io::Error::other("it is no file any more"));
-            }
-            Ok(File::from_std(fd.into()))
+            incoming: self.clone(),
         })
     }
 
@@ -361,17 +361,21 @@ impl Incoming {
     /// Copies chunk `index` from the file that is here to the partial, if it still has `digest`.
     pub fn copy_held(
         &self,
-        held: &HeldFile,
         algorithm: Algorithm,
         index: u64,
         digest: Digest,
         buffer: &mut Vec<u8>,
     ) -> Result<(), Why> {
+        let existing = self.existing.get().ok_or(Why::Damaged)?;
         buffer.resize(chunk_len(self.size, index) as usize, 0);
-        held.read(buffer, chunk_offset(index))
+        existing
+            .read_exact_at(buffer, chunk_offset(index))
             .map_err(|e| self.why(&e))?;
         if chunk_digest(algorithm, self.size, index, buffer) != digest {
             return Err(Why::System(Text::new("a file here changed meanwhile")));
+        }
+        if buffer.iter().all(|&byte| byte == 0) {
+            return self.write_hole(index);
         }
         self.write(index, &mut [IoSlice::new(buffer)])
     }
@@ -381,20 +385,27 @@ impl Incoming {
         self.ask_for_space()?;
         self.session.mark().map_err(|e| why(&e))?;
         let whole = &self.session.store.whole;
-        if whole.is_possible() && !matches!(self.plan, Plan::Mend(_)) {
+        if whole.is_possible() {
             let (mode, mtime) = (self.mode, self.mtime);
-            let stored = self.publish(|name, _| {
+            let stored = self.publish(|name, replace| {
+                if replace {
+                    return Ok(Put::CannotReplace);
+                }
                 // Writing uses the pieces up, and the name may be taken.
                 let data = &mut data.to_vec()[..];
                 let new = NewFile { data, mode, mtime };
-                self.folder.with(|dir| whole.store(dir, name, new))
+                let stored = self.folder.with(|dir| whole.store(dir, name, new));
+                stored.map(|()| Put::Done)
             });
-            if whole.is_possible() {
+            if whole.is_possible()
+                && let Some(stored) = stored.transpose()
+            {
                 self.settle(self.size);
                 return stored;
             }
         }
-        // Where a file must have a name from the start, it is a partial like any other.
+        // Where a file must have a name from the start, or is to take the place of another, it is
+        // a partial like any other.
         let partial = self.partial()?;
         vectored::write_all_at(&partial.file, data, 0).map_err(|e| self.why(&e))?;
         self.settle(self.size);
@@ -413,12 +424,14 @@ impl Incoming {
         set_meta(&partial.file, self.mode, self.mtime).map_err(|e| self.why(&e))?;
         let from = partial_name(&self.id());
         let outcome = self.publish(|name, replace| {
-            self.folder.with(|dir| match replace {
+            let put = |dir: &_| match replace {
                 true => rename_over(dir, &from, name),
                 false => rename_new(dir, &from, name),
-            })
+            };
+            self.folder.with(put).map(|()| Put::Done)
         })?;
-        if matches!(outcome, Outcome::Have(_)) {
+        let outcome = outcome.unwrap_or(Outcome::Kept);
+        if matches!(outcome, Outcome::Have(_) | Outcome::Kept) {
             self.remove_partial();
         }
         self.forget();
@@ -426,19 +439,30 @@ impl Incoming {
         Ok(outcome)
     }
 
-    /// Ends a file whose every chunk is in the file that is here already.
-    pub fn keep_existing(&self) -> Result<Outcome, Why> {
-        let (Plan::Compare { existing: name, .. } | Plan::Mend(name)) = &self.plan else {
-            return Err(Why::Damaged);
+    /// Ends a file whose every chunk is in the file that is here already; none where there is
+    /// more in that.
+    pub fn keep_existing(&self) -> Result<Option<Outcome>, Why> {
+        let (Some(name), Some(file)) = (self.existing_name(), self.existing.get()) else {
+            return Ok(None);
         };
-        if matches!(self.plan, Plan::Mend(_)) {
-            // Known to be whole from now on: its time of change moves past the power loss.
-            let touched = self
-                .open_existing()
-                .and_then(|file| Ok(rustix::fs::futimens(&file, &timestamps(self.mtime))?));
-            touched.map_err(|e| why(&e))?;
+        let stat = rustix::fs::fstat(file).map_err(|e| why(&e.into()))?;
+        if u64::try_from(stat.st_size) != Ok(self.size) {
+            return Ok(None);
         }
-        Ok(Outcome::Have(self.other_name(name)))
+        let touched = || match self.plan {
+            // Known to be whole from now on: its time of change moves past the power loss.
+            Plan::Mend(_) => {
+                rustix::fs::futimens(file, &timestamps(self.mtime)).map_err(Into::into)
+            }
+            // The same content, with the time and permissions that it has now.
+            Plan::Replace { .. } => set_meta(file, self.mode, self.mtime),
+            _ => Ok(()),
+        };
+        touched().map_err(|e| why(&e))?;
+        if matches!(self.plan, Plan::Replace { .. }) && !same_time(&stat, self.mtime) {
+            return Ok(Some(Outcome::Replaced));
+        }
+        Ok(Some(Outcome::Have(self.other_name(name))))
     }
 
     /// Throws away what was received, because it is not what was sent.
@@ -466,20 +490,29 @@ impl Incoming {
     }
 
     /// Calls `put` with the planned name, and with others for as long as names turn out to be
-    /// taken. Says under which name it is stored, or that somebody else stored the same.
-    fn publish(&self, put: impl Fn(&[u8], bool) -> io::Result<()>) -> Result<Outcome, Why> {
+    /// taken; with whether what has the name is to be replaced. Says under which name it is
+    /// stored, or that somebody else stored the same; none where `put` could not replace.
+    fn publish(
+        &self,
+        put: impl Fn(&[u8], bool) -> io::Result<Put>,
+    ) -> Result<Option<Outcome>, Why> {
         let mut current = self.plan.clone();
         for _ in 0..PUBLISH_TRIES {
             let (name, replace) = match &current {
-                Plan::Have(name) => return Ok(Outcome::Have(self.other_name(name))),
+                Plan::Have(name) => return Ok(Some(Outcome::Have(self.other_name(name)))),
+                Plan::Keep => return Ok(Some(Outcome::Kept)),
                 Plan::Store(name)
                 | Plan::Compare {
                     otherwise: name, ..
                 } => (name, false),
-                Plan::Mend(name) => (name, true),
+                Plan::Mend(name) | Plan::Replace { name, .. } => (name, true),
             };
             match put(name, replace) {
-                Ok(()) => return Ok(Outcome::Stored(self.other_name(name))),
+                Ok(Put::CannotReplace) => return Ok(None),
+                Ok(Put::Done) if matches!(current, Plan::Replace { .. }) => {
+                    return Ok(Some(Outcome::Replaced));
+                }
+                Ok(Put::Done) => return Ok(Some(Outcome::Stored(self.other_name(name)))),
                 Err(e) if is_taken(&e) => {}
                 Err(e) => return Err(self.why(&e)),
             }
@@ -511,6 +544,9 @@ impl Drop for Incoming {
             self.discard();
         }
         let store = &self.session.store;
+        if self.size > u64::from(CHUNK_SIZE) {
+            store.busy.end(&self.path);
+        }
         if let Some(partial) = self.partial.take() {
             drop(partial);
             store.released.1.notify_all();

@@ -9,6 +9,7 @@
 //! file that was changed after the mark was made is suspect: its content is compared before it
 //! counts as there.
 
+use std::ffi::OsString;
 use std::io::{self, Write};
 
 use cap_std::fs::{Dir, File, OpenOptions};
@@ -112,12 +113,15 @@ impl Mark {
     }
 }
 
-/// Looks through the marks of sessions that are no more. With `sync`, which brings everything to
-/// disk, those that this settles are removed.
-pub(super) fn review(
-    marks: &Dir,
-    sync: Option<impl FnOnce() -> io::Result<()>>,
-) -> io::Result<Suspects> {
+/// The marks of sessions that are no more.
+pub(super) struct Ended {
+    /// Those that mean nothing any more once everything is on disk.
+    settled: Vec<OsString>,
+    suspects: Vec<Suspect>,
+}
+
+/// Looks through the marks of sessions that are no more.
+pub(super) fn ended(marks: &Dir) -> io::Result<Ended> {
     let boot = boot_id();
     let mut settled = Vec::new();
     let mut suspects = Vec::new();
@@ -144,17 +148,32 @@ pub(super) fn review(
             }),
         }
     }
-    if let (Some(sync), false) = (sync, settled.is_empty()) {
-        sync()?;
-        for name in settled {
+    Ok(Ended { settled, suspects })
+}
+
+impl Ended {
+    /// Whether there is one that a sync settles.
+    pub(super) fn needs_sync(&self) -> bool {
+        !self.settled.is_empty()
+    }
+
+    /// Removes those that are settled, now that everything is on disk that was stored when they
+    /// were looked through.
+    pub(super) fn remove_settled(&mut self, marks: &Dir) -> io::Result<()> {
+        for name in self.settled.drain(..) {
             match marks.remove_file(name) {
                 // Another session may have looked through them at the same time.
                 Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e),
                 _ => {}
             }
         }
+        Ok(())
     }
-    Ok(Suspects(suspects))
+
+    /// The files that a power loss may have damaged.
+    pub(super) fn suspects(self) -> Suspects {
+        Suspects(self.suspects)
+    }
 }
 
 fn read(file: File) -> Option<Record> {

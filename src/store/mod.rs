@@ -6,10 +6,13 @@
 
 mod folder;
 mod incoming;
+mod link;
 mod mark;
+mod mirror;
 mod name;
 mod partial;
 mod plan;
+mod preview;
 mod publish;
 mod readback;
 mod space;
@@ -23,21 +26,22 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
 use cap_std::fs::Dir;
-use rustix::fs::{AtFlags, FileType};
+use rustix::fs::AtFlags;
 use rustix::io::Errno;
 
 use crate::digest::sha256;
-use crate::entry::{Mode, Target, Time};
+use crate::entry::{Mode, Time};
 use crate::error::{Error, Result};
-use crate::outcome::{Outcome, Why};
+use crate::outcome::{OnConflict, Outcome, Why};
 use crate::relpath::{RelPath, STATE_DIR};
 
 pub use folder::Folder;
-pub use incoming::{HeldFile, Incoming};
+pub use incoming::{HeldFile, HeldIn, Incoming};
+pub use mirror::Removal;
 
 use mark::{Mark, Suspects};
 use plan::{Plan, Rules, plan};
-use why::{in_the_way, why};
+use why::why;
 
 /// How often the state directory is made anew when another session removes it, empty, at that
 /// moment.
@@ -55,6 +59,8 @@ pub struct Store {
     whole: publish::Whole,
     /// Signals that a partial was let go of.
     released: (Mutex<()>, Condvar),
+    /// The folders that sessions are in.
+    busy: Arc<mirror::Busy>,
 }
 
 impl fmt::Debug for Store {
@@ -71,6 +77,15 @@ pub struct Access {
     /// Whether it may learn what files that are there contain, and set the time and mode of
     /// folders that were there.
     pub existing: bool,
+    /// What becomes of what it sends where something else has the name. To replace takes
+    /// `existing`.
+    pub conflict: OnConflict,
+    /// Whether content is compared where size and time are the same.
+    pub checksum: bool,
+    /// Whether what it does not have is removed, in folders that it sends.
+    pub mirror: bool,
+    /// Whether nothing is to be made, changed or removed.
+    pub dry_run: bool,
     /// Whether its links may lead out of the receive directory.
     pub links_outside: bool,
 }
@@ -80,14 +95,14 @@ pub struct Access {
 pub struct StoreSession {
     store: Arc<Store>,
     owner: [u8; 32],
-    existing: bool,
-    links_outside: bool,
+    access: Access,
     /// A handle of its own to sync through, where it is to: the system tells each handle once
     /// of data that could not be written.
     sync: Option<Dir>,
     suspects: Suspects,
     mark: Mutex<Option<Mark>>,
     held: Arc<folder::Held>,
+    mirror: Option<mirror::Mirror>,
     /// The partials that there were when it began, of any sender.
     partials: HashSet<String>,
 }
@@ -95,8 +110,8 @@ pub struct StoreSession {
 /// Where a file is to go.
 #[derive(Debug)]
 pub enum Planned {
-    /// It is there; under this path, where that is not its own.
-    Have(Option<RelPath>),
+    /// It does not come: it is there, or is to be left out.
+    Settled(Outcome),
     /// It is to come.
     Incoming(Incoming),
 }
@@ -118,6 +133,7 @@ impl Store {
             space: space::Space::default(),
             whole: publish::Whole::new(),
             released: (Mutex::new(()), Condvar::new()),
+            busy: Arc::default(),
         });
         store
             .with_state(partial::PARTIALS, |records| {
@@ -142,22 +158,31 @@ impl Store {
 
     /// Begins what one sender stores. With `sync`, [`StoreSession::finish`] brings it to disk.
     pub fn session(self: &Arc<Self>, access: Access, sync: bool) -> io::Result<Arc<StoreSession>> {
+        let sync = sync && !access.dry_run;
         let suspects = match self.existing_state(mark::MARKS)? {
-            Some(marks) => mark::review(&marks, sync.then_some(|| sync_all(&self.dir)))?,
+            Some(marks) => {
+                let mut ended = mark::ended(&marks)?;
+                if sync && ended.needs_sync() {
+                    sync_all(&self.dir)?;
+                    ended.remove_settled(&marks)?;
+                }
+                ended.suspects()
+            }
             None => Suspects::default(),
         };
         Ok(Arc::new(StoreSession {
             store: self.clone(),
             owner: access.owner,
-            existing: access.existing,
-            links_outside: access.links_outside,
+            access,
+            // A dry run leaves nothing to sync.
             sync: match sync {
                 true => Some(folder::open_dir(&self.dir, b".")?),
                 false => None,
             },
             suspects,
             mark: Mutex::new(None),
-            held: Arc::default(),
+            held: Arc::new(folder::Held::new(self.busy.clone())),
+            mirror: access.mirror.then(mirror::Mirror::default),
             partials: match self.existing_state(partial::PARTIALS)? {
                 Some(records) => partial::all(&records)?,
                 None => HashSet::new(),
@@ -230,6 +255,12 @@ fn make_dir(dir: &Dir, name: &str) -> io::Result<Dir> {
 }
 
 impl StoreSession {
+    /// What becomes of entries whose name something else has.
+    #[must_use]
+    pub fn conflict(&self) -> OnConflict {
+        self.access.conflict
+    }
+
     /// The receive directory.
     #[must_use]
     pub fn path(&self) -> &Path {
@@ -243,7 +274,9 @@ impl StoreSession {
 
     fn rules(&self) -> Rules<'_> {
         Rules {
-            may_compare: self.existing,
+            may_compare: self.access.existing,
+            checksum: self.access.checksum,
+            conflict: self.access.conflict,
             suspects: &self.suspects,
             owner: &self.owner,
         }
@@ -273,13 +306,35 @@ impl StoreSession {
         parent: &Arc<Folder>,
         path: &RelPath,
     ) -> std::result::Result<Arc<Folder>, Why> {
-        self.mark().map_err(|e| why(&e))?;
-        parent.enter(path, self.existing)
+        let folder = if self.access.dry_run {
+            parent.look_into(path)?
+        } else {
+            self.mark().map_err(|e| why(&e))?;
+            parent.enter(path, self.access.existing)?
+        };
+        if let Some(mirror) = self.mirror.as_ref().filter(|_| !folder.is_fresh()) {
+            mirror.list(&folder)?;
+        }
+        Ok(folder)
     }
 
-    /// Sets what a folder gets when all that goes into it is there, if this sender may.
-    pub fn finish_folder(&self, folder: &Folder, mode: Mode, mtime: Time) {
-        if folder.is_fresh() || self.existing {
+    /// Takes note that the sender has something, whatever becomes of it.
+    pub fn announced(&self, folder: &Folder, path: &RelPath) {
+        if let Some(mirror) = &self.mirror {
+            mirror.announced(folder, path.file_name());
+        }
+    }
+
+    /// Takes note that nothing more comes of a folder, `complete` or not, and sets what it gets
+    /// when all that goes into it is there, if this sender may.
+    pub fn finish_folder(&self, folder: &Arc<Folder>, complete: bool, mode: Mode, mtime: Time) {
+        if let Some(mirror) = &self.mirror {
+            mirror.ended(folder, complete);
+        }
+        if self.access.dry_run {
+            return;
+        }
+        if folder.is_fresh() || self.access.existing {
             folder.finish_with(mode, mtime);
         }
     }
@@ -298,71 +353,26 @@ impl StoreSession {
         } else {
             plan(folder, path.file_name(), size, mtime, self.rules())?
         };
-        if let Plan::Have(name) = plan {
+        if self.access.dry_run {
+            let outcome = self.preview_file(folder, path, &plan)?;
+            return Ok(Planned::Settled(outcome));
+        }
+        let settled = match &plan {
+            Plan::Have(name) => {
+                if self.access.conflict == OnConflict::Replace {
+                    folder::set_mode(folder, name, mode).map_err(|e| why(&e))?;
+                }
+                let other = (name != path.file_name()).then(|| path.with_file_name(name).ok());
+                Some(Outcome::Have(other.flatten()))
+            }
+            Plan::Keep => Some(Outcome::Kept),
+            _ => None,
+        };
+        if let Some(outcome) = settled {
             incoming::drop_needless(self, folder, path);
-            let other = (name != path.file_name()).then(|| path.with_file_name(&name).ok());
-            return Ok(Planned::Have(other.flatten()));
+            return Ok(Planned::Settled(outcome));
         }
         Incoming::new(self, folder, path, size, mtime, mode, plan).map(Planned::Incoming)
-    }
-
-    /// Stores a symbolic link, beside what has its name if that is something else. One that leads
-    /// outside would make others who read here believe that what it leads to was received.
-    pub fn link(
-        &self,
-        folder: &Arc<Folder>,
-        path: &RelPath,
-        target: &Target,
-        mtime: Time,
-    ) -> std::result::Result<Outcome, Why> {
-        if !self.links_outside && !target.stays_below(path) {
-            return Err(Why::Outside);
-        }
-        self.mark().map_err(|e| why(&e))?;
-        for n in 1..=plan::MAX_BESIDE {
-            let name = name::nth_name(path.file_name(), n);
-            let other = || (n > 1).then(|| path.with_file_name(&name).ok()).flatten();
-            let made =
-                folder.with(
-                    |dir| match rustix::fs::symlinkat(target.as_path(), dir, &name[..]) {
-                        Ok(()) => {
-                            let times = folder::timestamps(mtime);
-                            let flags = AtFlags::SYMLINK_NOFOLLOW;
-                            rustix::fs::utimensat(dir, &name[..], &times, flags)?;
-                            Ok(Some(Outcome::Stored(other())))
-                        }
-                        Err(Errno::EXIST) => {
-                            let same = self.is_same_link(dir, &name, target, mtime)?;
-                            Ok(same.then(|| Outcome::Have(other())))
-                        }
-                        Err(e) => Err(e.into()),
-                    },
-                );
-            if let Some(outcome) = made.map_err(|e| why(&e))? {
-                return Ok(outcome);
-            }
-        }
-        Err(in_the_way(None))
-    }
-
-    /// Whether the link that is to have `name` is there. Whoever may not learn what is there hears
-    /// what its size and time say, as of a file, and not whether it guessed where it leads.
-    fn is_same_link(
-        &self,
-        dir: &Dir,
-        name: &[u8],
-        target: &Target,
-        mtime: Time,
-    ) -> io::Result<bool> {
-        if self.existing {
-            return Ok(rustix::fs::readlinkat(dir, name, Vec::new())
-                .is_ok_and(|there| there.as_bytes() == target.as_bytes()));
-        }
-        Ok(folder::stat(dir, name)?.is_some_and(|found| {
-            folder::file_type(&found) == FileType::Symlink
-                && usize::try_from(found.st_size) == Ok(target.as_bytes().len())
-                && plan::same_time(&found, mtime)
-        }))
     }
 
     /// Folders whose time or mode could not be set since this was last asked.
@@ -378,6 +388,17 @@ impl StoreSession {
         drop(mark.take());
     }
 
+    /// Brings everything to disk; what other sessions stored that are no more, too.
+    fn sync(&self, dir: &Dir, mark: Mark) -> io::Result<()> {
+        let Some(marks) = self.store.existing_state(mark::MARKS)? else {
+            return sync_all(dir);
+        };
+        let mut ended = mark::ended(&marks)?;
+        sync_all(dir)?;
+        mark.remove(&marks)?;
+        ended.remove_settled(&marks)
+    }
+
     /// Brings everything to disk, unless it was told not to, and with that ends the session.
     pub fn finish(&self) -> Result<()> {
         let mark = self
@@ -387,15 +408,10 @@ impl StoreSession {
             .take();
         let Some(mark) = mark else { return Ok(()) };
         if let Some(dir) = &self.sync {
-            sync_all(dir)
-                .and_then(|()| match self.store.existing_state(mark::MARKS)? {
-                    Some(marks) => mark.remove(&marks),
-                    None => Ok(()),
-                })
-                .map_err(|source| Error::Sync {
-                    path: self.store.path.clone(),
-                    source,
-                })?;
+            self.sync(dir, mark).map_err(|source| Error::Sync {
+                path: self.store.path.clone(),
+                source,
+            })?;
         }
         self.store.tidy();
         Ok(())

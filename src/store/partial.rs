@@ -171,6 +171,40 @@ pub(super) fn all(records: &Dir) -> io::Result<HashSet<String>> {
     Ok(ids)
 }
 
+/// The paths of the files that sessions are receiving at the moment.
+pub(super) fn being_received(root: &Dir, records: &Dir) -> io::Result<HashSet<RelPath>> {
+    let mut paths = HashSet::new();
+    for entry in records.entries()? {
+        let Ok(id) = entry?.file_name().into_string() else {
+            continue;
+        };
+        // One that is gone meanwhile is not being received any more.
+        if let Ok(Some(path)) = receives(root, records, &id) {
+            paths.insert(path);
+        }
+    }
+    Ok(paths)
+}
+
+/// The path of the partial `id`, if a session has it.
+fn receives(root: &Dir, records: &Dir, id: &str) -> io::Result<Option<RelPath>> {
+    use std::io::Read;
+    let mut bytes = Vec::new();
+    let file = records.open(id)?;
+    file.take(MAX_RECORD_BYTES).read_to_end(&mut bytes)?;
+    let Ok(record) = decode::<Record>(&bytes) else {
+        return Ok(None);
+    };
+    let Some(dir) = folder_of(root, &record.path)? else {
+        return Ok(None);
+    };
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let none = rustix::fs::Mode::empty();
+    let fd = rustix::fs::openat(&dir, partial_name(id), flags, none)?;
+    let is_free = flock(&fd, FlockOperation::NonBlockingLockShared).is_ok();
+    Ok((!is_free).then_some(record.path))
+}
+
 /// Removes the partial `id` in `folder`, unless a session has it; says whether it is gone.
 pub(super) fn remove(folder: &Folder, id: &str) -> io::Result<bool> {
     let name = partial_name(id);

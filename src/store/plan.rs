@@ -10,11 +10,12 @@ use rustix::fs::{FileType, Stat};
 use super::folder::{Folder, file_type, stat};
 use super::mark::Suspects;
 use super::name::nth_name;
+use crate::digest::CHUNK_SIZE;
 use crate::entry::Time;
-use crate::outcome::Why;
+use crate::outcome::{OnConflict, Why};
 use crate::text::Text;
 
-use super::why::why;
+use super::why::{in_the_way, why};
 
 /// How many names beside a taken one are tried.
 pub(super) const MAX_BESIDE: u32 = 999;
@@ -33,9 +34,34 @@ pub(super) enum Plan {
         /// Where the new one goes if it is not.
         otherwise: Vec<u8>,
     },
+    /// The file or link of this name is another version, whose place the new one takes.
+    Replace {
+        /// Its name.
+        name: Vec<u8>,
+        /// Whether chunks of it may be the same; not of a link, nor of a small file of another
+        /// size.
+        held: bool,
+        /// Whether all of it may be the same.
+        same_size: bool,
+    },
+    /// Something else has the name, and stays.
+    Keep,
     /// The file of this name was stored in a session that never came to its end, and a power
     /// loss may have damaged it. What is not as it should be takes its place.
     Mend(Vec<u8>),
+}
+
+impl Plan {
+    /// Whether all of the file may be here already, so that it may need no space.
+    pub(super) fn may_be_here(&self) -> bool {
+        match self {
+            Self::Compare { .. } | Self::Mend(_) => true,
+            Self::Replace {
+                held, same_size, ..
+            } => *held && *same_size,
+            _ => false,
+        }
+    }
 }
 
 /// What a plan may rest on.
@@ -43,6 +69,10 @@ pub(super) enum Plan {
 pub(super) struct Rules<'a> {
     /// Whether the sender may learn what files that are there contain.
     pub(super) may_compare: bool,
+    /// Whether content is compared where size and time are the same.
+    pub(super) checksum: bool,
+    /// What becomes of the file where something else has its name.
+    pub(super) conflict: OnConflict,
     /// Files that a power loss may have damaged.
     pub(super) suspects: &'a Suspects,
     /// Who sends.
@@ -73,26 +103,51 @@ pub(super) fn plan(
                 None => Plan::Store(candidate),
             });
         };
-        if file_type(&found) != FileType::RegularFile {
-            continue;
-        }
-        let right_size = u64::try_from(found.st_size) == Ok(size);
-        if same_time(&found, mtime) {
+        let is_file = file_type(&found) == FileType::RegularFile;
+        let right_size = is_file && u64::try_from(found.st_size) == Ok(size);
+        if is_file && same_time(&found, mtime) {
             match rules.suspects.owner_of(&found) {
-                None if right_size => return Ok(Plan::Have(candidate)),
+                None if right_size && !rules.checksum => return Ok(Plan::Have(candidate)),
                 // Mending replaces, and tells what is there: not for those who may do neither.
                 Some(owner) if owner == rules.owner && rules.may_compare => {
                     return Ok(Plan::Mend(candidate));
                 }
                 _ => {}
             }
-        } else if right_size && rules.may_compare && same_size.is_none() {
+        }
+        match rules.conflict {
+            OnConflict::Replace => return replace(candidate, &found, size, right_size),
+            OnConflict::Skip => return Ok(Plan::Keep),
+            OnConflict::Fail => return Err(in_the_way(Some(&found))),
+            OnConflict::Beside => {}
+        }
+        if right_size && rules.may_compare && same_size.is_none() {
             same_size = Some(candidate);
         }
     }
     Err(Why::InTheWay(Text::new(format!(
         "each of {MAX_BESIDE} files of that name"
     ))))
+}
+
+/// Plans a file of `size` bytes in the place of what was found. Folders, and what is neither a
+/// file nor a link, make way for nothing.
+fn replace(name: Vec<u8>, found: &Stat, size: u64, same_size: bool) -> Result<Plan, Why> {
+    let kind = file_type(found);
+    if !may_make_way(found) {
+        return Err(in_the_way(Some(found)));
+    }
+    let is_large = size > u64::from(CHUNK_SIZE);
+    Ok(Plan::Replace {
+        name,
+        held: kind == FileType::RegularFile && (is_large || same_size),
+        same_size,
+    })
+}
+
+/// Whether what was found can be replaced by a file or link.
+pub(super) fn may_make_way(found: &Stat) -> bool {
+    matches!(file_type(found), FileType::RegularFile | FileType::Symlink)
 }
 
 /// Whether a file has a time, as far as its file system can tell: some keep only so many

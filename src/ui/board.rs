@@ -97,6 +97,7 @@ impl Board {
                 role,
                 peer,
                 counters,
+                ..
             } => {
                 self.connecting = None;
                 let session_started = Session {
@@ -224,6 +225,7 @@ impl Standing {
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
+    use xfer::outcome::{OnConflict, Wish};
     use xfer::progress::{Peer, Trust};
     use xfer::relpath::RelPath;
 
@@ -240,6 +242,8 @@ pub(crate) mod tests {
             session: id,
             role: Role::Sender,
             peer: &peer,
+            wish: Wish::default(),
+            conflict: OnConflict::Beside,
             counters: &counters,
         };
         board.hear(&event, now);

@@ -94,7 +94,9 @@ impl Json {
                 session,
                 role,
                 peer,
+                wish,
                 counters,
+                ..
             } => {
                 let began = Session {
                     role: *role,
@@ -109,6 +111,7 @@ impl Json {
                     role: role_name(*role),
                     peer: (*peer).into(),
                     trust: trust_name(peer.trust),
+                    dry_run: wish.dry_run.then_some(true),
                 });
             }
             Event::Entry {
@@ -120,6 +123,14 @@ impl Json {
                     session.count(outcome);
                 }
                 say(&entry(*session, path, outcome));
+            }
+            Event::Removed { session, path } => {
+                let path = path.as_path();
+                say(&Said::Removed {
+                    session: *session,
+                    path: path.to_string_lossy(),
+                    path_bytes: odd_bytes(path),
+                });
             }
             Event::Warning { session, error } => say(&Said::Warning {
                 session: Some(*session),
@@ -251,6 +262,11 @@ impl Session {
                 self.tally.stored += 1;
                 self.tally.renamed += u64::from(other.is_some());
             }
+            Outcome::Replaced => {
+                self.tally.stored += 1;
+                self.tally.replaced += 1;
+            }
+            Outcome::Kept => self.tally.kept += 1,
             Outcome::Have(_) => self.tally.have += 1,
             Outcome::Failed(_) => self.tally.failed += 1,
             _ => {}

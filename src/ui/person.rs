@@ -257,14 +257,23 @@ fn offered(proposal: &Proposal) -> Vec<String> {
     let bytes = proposal
         .bytes
         .map_or_else(|| "nobody knows how large".to_owned(), words::bytes);
-    vec![
+    let mut lines = vec![
         format!(
             "{name} ({}) would like to send {files}, {bytes}: '{}'{more}",
             addr.ip(),
             proposal.first,
         ),
         format!("    into {}{free}", proposal.dir.display()),
-    ]
+    ];
+    if proposal.wish.update {
+        let text = "    in the place of what is there in another version, where that is allowed";
+        lines.push(text.to_owned());
+    }
+    if proposal.wish.mirror {
+        let text = "    and removes there what it does not have, in folders that it sends";
+        lines.push(text.to_owned());
+    }
+    lines
 }
 
 /// Whether somebody sees a question and can answer it.

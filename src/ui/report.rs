@@ -14,9 +14,14 @@ use xfer::progress::{Counters, Event, Trust};
 use self::Line::{Talk, Trouble};
 use super::Settings;
 use super::safe::{quoted, safe};
-use super::summary;
+use super::summary::{self, Terms};
 use super::tally::{Tally, reason};
 use super::words;
+
+/// The most lines of a plan that are shown without being asked for all.
+const MAX_PLANNED: u64 = 100;
+/// The word for what is there already.
+const HAVE: &str = "same";
 
 /// The most refused connections that are told: a stranger could go on for ever.
 const MAX_REFUSALS: usize = 20;
@@ -54,9 +59,12 @@ pub(crate) struct Report {
 struct Session {
     role: Role,
     peer: String,
+    terms: Terms,
     began: Instant,
     counters: Arc<Counters>,
     tally: Tally,
+    /// How many lines of a plan there were.
+    plan_lines: u64,
     told_hint: bool,
 }
 
@@ -119,6 +127,8 @@ impl Report {
                 session,
                 role,
                 peer,
+                wish,
+                conflict,
                 counters,
             } => {
                 self.retried = None;
@@ -126,9 +136,15 @@ impl Report {
                 let state = Session {
                     role: *role,
                     peer: peer.name.clone(),
+                    terms: Terms {
+                        wish: *wish,
+                        conflict: *conflict,
+                        trust: peer.trust,
+                    },
                     began: if *role == Role::Sender { began } else { now },
                     counters: Arc::clone(counters),
                     tally: Tally::default(),
+                    plan_lines: 0,
                     told_hint: false,
                 };
                 self.sessions.insert(*session, state);
@@ -157,6 +173,18 @@ impl Report {
                 path,
                 outcome,
             } => self.entry(*session, path, outcome, &mut lines),
+            Event::Removed { session, path } => {
+                let verbose = self.settings.verbose;
+                if let Some(state) = self.sessions.get_mut(session) {
+                    let shown = safe(path.as_path());
+                    if state.terms.wish.dry_run {
+                        let text = ("removed", shown.to_string());
+                        lines.extend(state.planned(verbose, &text));
+                    } else if verbose {
+                        lines.push(Talk(format!("Removed: {shown}")));
+                    }
+                }
+            }
             Event::LeftOut { path, why, .. } if self.settings.verbose => {
                 lines.push(Talk(format!("Left out: {}: {why}", safe(path))));
             }
@@ -185,7 +213,9 @@ impl Report {
                     state.tally.left_out = Counters::get(&state.counters.left_out);
                     lines.extend(self.untold(&state));
                     let time = now.saturating_duration_since(state.began);
-                    let told = summary::lines(state.role, &state.peer, summary, &state.tally, time);
+                    let (role, terms) = (state.role, &state.terms);
+                    let told =
+                        summary::lines(role, &state.peer, terms, summary, &state.tally, time);
                     lines.extend(told.into_iter().map(Line::Result));
                 }
             }
@@ -247,6 +277,10 @@ impl Report {
         };
         let verbose = self.settings.verbose;
         let shown = safe(path);
+        if state.terms.wish.dry_run {
+            lines.extend(state.planned(verbose, &planned(path, outcome)));
+            return;
+        }
         match outcome {
             Outcome::Failed(why) => {
                 if !state.tally.failure(path, why) && !verbose {
@@ -276,6 +310,10 @@ impl Report {
                 }
             }
             Outcome::Stored(None) if verbose => lines.push(Talk(format!("Stored: {shown}"))),
+            Outcome::Replaced if verbose => lines.push(Talk(format!("Replaced: {shown}"))),
+            Outcome::Kept if verbose || self.settings.plain => {
+                lines.push(Talk(format!("Left out: {shown}: something has its name")));
+            }
             Outcome::Have(Some(at)) if verbose => {
                 let at = safe(at.as_path());
                 lines.push(Talk(format!("There already: {shown} as {at}")));
@@ -288,12 +326,41 @@ impl Report {
     }
 }
 
+impl Session {
+    /// A line of a plan, and what is said instead of those that are too many.
+    fn planned(&mut self, verbose: bool, (kind, text): &(&str, String)) -> Option<Line> {
+        if self.role == Role::Receiver || (*kind == HAVE && !verbose) {
+            return None;
+        }
+        self.plan_lines += 1;
+        let line = |text| Some(Line::Result(text));
+        match self.plan_lines {
+            n if verbose || n <= MAX_PLANNED => line(format!("{kind:<9} {text}")),
+            n if n == MAX_PLANNED + 1 => line("… and more, which -v shows".to_owned()),
+            _ => None,
+        }
+    }
+}
+
+/// What would become of an entry: a word, and the rest of the line.
+fn planned(path: &Path, outcome: &Outcome) -> (&'static str, String) {
+    let shown = safe(path);
+    match outcome {
+        Outcome::Stored(None) => ("new", shown.to_string()),
+        Outcome::Stored(Some(other)) => ("beside", format!("{shown} as {}", safe(other.as_path()))),
+        Outcome::Replaced => ("changed", shown.to_string()),
+        Outcome::Kept => ("left out", format!("{shown}: something has its name")),
+        Outcome::Failed(why) => ("refused", format!("{shown}: {}", reason(why))),
+        _ => (HAVE, shown.to_string()),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use std::net::SocketAddr;
     use std::time::Duration;
-    use xfer::outcome::Summary;
+    use xfer::outcome::{OnConflict, Summary, Wish};
     use xfer::progress::Peer;
     use xfer::relpath::RelPath;
 
@@ -343,6 +410,8 @@ mod tests {
                 session: 1,
                 role,
                 peer: &peer,
+                wish: Wish::default(),
+                conflict: OnConflict::Beside,
                 counters: &Arc::new(Counters::default()),
             })
         }

@@ -59,6 +59,8 @@ pub(super) enum Said<'a> {
         #[serde(flatten)]
         peer: Who<'a>,
         trust: &'static str,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        dry_run: Option<bool>,
     },
     Totals {
         session: u64,
@@ -92,6 +94,12 @@ pub(super) enum Said<'a> {
         reason: Option<&'static str>,
         #[serde(skip_serializing_if = "Option::is_none")]
         message: Option<String>,
+    },
+    Removed {
+        session: u64,
+        path: Cow<'a, str>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        path_bytes: Option<String>,
     },
     Retrying {
         session: u64,
@@ -160,6 +168,11 @@ pub(super) struct Counts {
     have: u64,
     failed: u64,
     renamed: u64,
+    replaced: u64,
+    kept: u64,
+    removed: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    free: Option<u64>,
     files: u64,
     bytes: u64,
     held_bytes: u64,
@@ -197,6 +210,10 @@ impl Counts {
             have: summary.have,
             failed: summary.failed,
             renamed: summary.renamed,
+            replaced: summary.replaced,
+            kept: summary.kept,
+            removed: summary.removed,
+            free: summary.free,
             files: summary.files,
             bytes: summary.bytes,
             held_bytes: summary.held_bytes,
@@ -214,6 +231,8 @@ pub(super) fn entry<'a>(session: u64, path: &'a Path, outcome: &'a Outcome) -> S
         Outcome::Stored(at) => ("stored", at.as_ref(), None),
         Outcome::Have(at) => ("have", at.as_ref(), None),
         Outcome::Failed(why) => ("failed", None, Some(why)),
+        Outcome::Replaced => ("replaced", None, None),
+        Outcome::Kept => ("kept", None, None),
         _ => ("other", None, None),
     };
     let at = at.map(RelPath::as_path);

@@ -4,21 +4,41 @@
 
 use std::time::Duration;
 
-use xfer::outcome::{Role, Summary};
+use xfer::outcome::{OnConflict, Role, Summary, Wish};
+use xfer::progress::Trust;
 
 use super::safe::safe;
 use super::tally::Tally;
 use super::words::{bytes, count, duration, plural, rate_over};
+
+/// What the two sides agreed on before they began.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Terms {
+    pub(crate) wish: Wish,
+    pub(crate) conflict: OnConflict,
+    pub(crate) trust: Trust,
+}
+
+impl Terms {
+    /// Whether the receiver replaces less than the sender would like.
+    fn is_stricter(&self) -> bool {
+        self.wish.update && self.conflict != OnConflict::Replace
+    }
+}
 
 /// What is said of a session that ended in order: a line, and one for each thing that is worth
 /// a word.
 pub(crate) fn lines(
     role: Role,
     peer: &str,
+    terms: &Terms,
     summary: &Summary,
     tally: &Tally,
     time: Duration,
 ) -> Vec<String> {
+    if terms.wish.dry_run {
+        return plan_lines(role, peer, summary);
+    }
     let mut lines = vec![headline(role, peer, summary, time)];
     let mut add = |n: u64, text: String| {
         if n > 0 {
@@ -35,18 +55,89 @@ pub(crate) fn lines(
         summary.held_bytes,
         format!("{held} were there from before and did not travel again"),
     );
-    let renamed = plural(
-        summary.renamed,
-        "is stored under another name, because its own is taken",
-        "are stored under another name, because theirs are taken",
+    let replaced = plural(summary.replaced, "took", "took");
+    add(
+        summary.replaced,
+        format!("{replaced} the place of another version"),
     );
+    let here = match role {
+        Role::Sender => "that receiver",
+        Role::Receiver => "this receiver",
+    };
+    let renamed = if terms.is_stricter() {
+        let beside = plural(summary.renamed, "is stored beside", "are stored beside");
+        format!("{beside} what has that name, because {here} does not replace")
+    } else {
+        plural(
+            summary.renamed,
+            "is stored under another name, because its own is taken",
+            "are stored under another name, because theirs are taken",
+        )
+    };
     add(
         summary.renamed,
         format!("{renamed}{}", names(summary.renamed, tally)),
     );
+    let removed = plural(summary.removed, "was removed", "were removed");
+    add(
+        summary.removed,
+        format!("{removed} that the sender does not have"),
+    );
+    if terms.wish.mirror && summary.failed > 0 && summary.removed == 0 {
+        let text = "nothing was removed, because not everything could be stored";
+        add(1, text.to_owned());
+    }
+    let kept = plural(summary.kept, "was", "were");
+    add(
+        summary.kept,
+        format!("{kept} left out, because {here} leaves what is there alone"),
+    );
+    if terms.wish.checksum && terms.is_stricter() && terms.trust != Trust::SameUser {
+        let text = format!("contents were not compared: {here} tells nothing of its files");
+        add(1, text);
+    }
     let left_out = count(tally.left_out);
     add(tally.left_out, format!("{left_out} left out by filters"));
     add(summary.failed, format!("{} failed", count(summary.failed)));
+    lines
+}
+
+/// What is said of a dry run: what would be done, and whether there is space for it.
+fn plan_lines(role: Role, peer: &str, s: &Summary) -> Vec<String> {
+    if role == Role::Receiver {
+        let text = format!("{peer} has asked what sending would do. Nothing was done.");
+        return vec![text];
+    }
+    let files = plural(s.files, "file", "files");
+    let mut lines = vec![format!(
+        "Would send {files} ({} at most) to {peer}. Nothing was done.",
+        bytes(s.bytes)
+    )];
+    let new = s.stored.saturating_sub(s.replaced + s.renamed);
+    for (n, what) in [
+        (new, "new"),
+        (s.replaced, "changed"),
+        (s.renamed, "stored beside what has that name"),
+        (s.removed, "removed"),
+        (s.kept, "left out, because something has that name"),
+        (s.have, "there already"),
+        (s.failed, "refused"),
+    ] {
+        if n > 0 {
+            lines.push(format!("  {} {what}", count(n)));
+        }
+    }
+    if let Some(free) = s.free.filter(|_| s.bytes > 0) {
+        let fits = if s.bytes <= free {
+            "it fits"
+        } else if s.replaced + s.removed > 0 {
+            // What makes way leaves its space, as it goes on.
+            "it may not fit"
+        } else {
+            "it does not fit"
+        };
+        lines.push(format!("  {fits}: {} are free there", bytes(free)));
+    }
     lines
 }
 
@@ -105,6 +196,11 @@ mod tests {
         lines(
             role,
             "desktop",
+            &Terms {
+                wish: Wish::default(),
+                conflict: OnConflict::Beside,
+                trust: Trust::Paired,
+            },
             &summary,
             &tally,
             Duration::from_millis(12_300),

@@ -12,7 +12,8 @@ use super::limits::{MAX_HELD, MAX_LIST, MAX_VERIFIED};
 use super::preamble::PREAMBLE_BYTES;
 use crate::digest::{Algorithm, Digest};
 use crate::entry::{Entry, EntryId, FileSize, Mode, Time, bounded_list};
-use crate::outcome::{Decline, Outcome, Role, Summary, Why};
+use crate::outcome::{Decline, OnConflict, Outcome, Role, Summary, Why, Wish};
+use crate::relpath::RelPath;
 use crate::text::Text;
 
 /// The length of a [`Share`], in bytes.
@@ -121,6 +122,8 @@ messages! {
     0x33 Verified(Verified),
     /// How the session ended. The last message.
     0x34 Summary(Summary),
+    /// What the receiver removes, because the sender does not have it.
+    0x35 Removed(Removed),
     /// A lane has no more chunks. The last message of a lane.
     0x41 LaneEnd(()),
 }
@@ -192,6 +195,8 @@ pub struct Offer {
     pub chunk_size: u32,
     /// How many lanes it would like.
     pub lanes: u16,
+    /// What is to be done with what is there already.
+    pub wish: Wish,
     /// What is in it, for a receiver that asks its user.
     pub contents: Option<Contents>,
 }
@@ -223,6 +228,8 @@ pub struct Accept {
     pub secret: LaneSecret,
     /// How many entries may be announced that have no outcome yet.
     pub window: u32,
+    /// What becomes of entries whose name something else has.
+    pub conflict: OnConflict,
 }
 
 /// Entries, in strictly ascending order of paths over the whole session.
@@ -340,6 +347,10 @@ pub struct EntryOutcome {
     /// How.
     pub outcome: Outcome,
 }
+
+/// Files, links and folders that are removed, or would be in a dry run.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Removed(#[serde(deserialize_with = "bounded_list::<_, _, MAX_LIST>")] pub Vec<RelPath>);
 
 /// How far the receiver is.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]

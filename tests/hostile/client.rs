@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 use serde::Serialize;
 use xfer::digest::{Algorithm, CHUNK_SIZE, Digest, chunk_digest};
 use xfer::entry::EntryId;
-use xfer::outcome::{Outcome, Role, Summary};
+use xfer::outcome::{Outcome, Role, Summary, Wish};
 use xfer::secure::{Channel, Identity, Known, Peers, Tls};
 use xfer::wire::*;
 
@@ -32,6 +32,8 @@ pub struct Who {
     open: bool,
     known: bool,
     name: &'static str,
+    /// What it would like done with what is there.
+    pub wish: Wish,
 }
 
 impl Who {
@@ -76,6 +78,7 @@ impl Who {
             open,
             known: false,
             name: "mallory",
+            wish: Wish::default(),
         }
     }
 
@@ -111,10 +114,15 @@ impl Who {
 
 /// What it offers.
 pub fn offer() -> Message {
+    offer_with(Wish::default())
+}
+
+pub fn offer_with(wish: Wish) -> Message {
     Message::Offer(Offer {
         algorithm: Algorithm::Sha256,
         chunk_size: CHUNK_SIZE,
         lanes: 4,
+        wish,
         contents: None,
     })
 }
@@ -377,7 +385,7 @@ impl<'a> Session<'a> {
         control.say(&hello);
         let theirs = control.hear();
         assert!(matches!(theirs, Message::Hello(_)), "{theirs:?}");
-        control.say(&offer());
+        control.say(&offer_with(who.wish));
         let accept = match control.hear() {
             Message::Accept(accept) => accept,
             other => panic!("not let in: {other:?}"),

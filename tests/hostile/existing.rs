@@ -5,7 +5,7 @@ use std::fs;
 use std::os::unix::fs::{FileTypeExt, symlink};
 use std::os::unix::net::UnixListener;
 
-use xfer::outcome::Outcome;
+use xfer::outcome::{Outcome, Wish};
 use xfer::wire::*;
 
 use crate::client::*;
@@ -54,36 +54,74 @@ fn guessers(sandbox: &Sandbox) -> [Who; 2] {
     [Who::open_stranger(), Who::paired(sandbox)]
 }
 
+/// To have replaced what differs, and compared what does not seem to.
+const REPLACE: Wish = Wish {
+    update: true,
+    checksum: true,
+    mirror: false,
+    dry_run: false,
+};
+
 #[test]
 fn others_cannot_guess_what_files_contain() {
     let sandbox = Sandbox::new();
     let recv = sandbox.recv_with(&["--open"]);
+    let [mut stranger, mut paired] = guessers(&sandbox);
+    guess_contents(&sandbox, &recv, &stranger);
+    guess_contents(&sandbox, &recv, &paired);
+    // Nor those who would like to replace them, and may not.
+    (stranger.wish, paired.wish) = (REPLACE, REPLACE);
+    guess_contents(&sandbox, &recv, &stranger);
+    still_serves(&sandbox, &recv);
+    let recv = sandbox.recv_with(&["--on-conflict", "beside"]);
+    guess_contents(&sandbox, &recv, &paired);
+    still_serves(&sandbox, &recv);
+}
+
+fn guess_contents(sandbox: &Sandbox, recv: &Recv, who: &Who) {
     let path = sandbox.dst().join("file");
-    for who in &guessers(&sandbox) {
-        for size in [0u64, 10, CHUNK, 2 * CHUNK + 5] {
-            // What is there has this content; a guess may be right or wrong.
-            let right = bytes(1, usize::try_from(size).unwrap());
-            let mut wrong = right.clone();
-            if let Some(last) = wrong.last_mut() {
-                *last ^= 1;
-            }
-            for same_time in [false, true] {
-                let [first, second] = [&right, &wrong].map(|guess| {
-                    fs::write(&path, &right).unwrap();
-                    let seconds = TIME.0 - i64::from(!same_time) * 1000;
-                    set_mtime(&path, seconds, TIME.1);
-                    let heard = offer_one(who, &recv, file(0, "file", size), guess);
-                    assert!(fs::read(&path).unwrap() == right);
-                    let _ = fs::remove_file(sandbox.dst().join("file (2)"));
-                    heard
-                });
-                assert_eq!(first, second, "{size} bytes, same time: {same_time}");
-                assert_eq!(first.0, (!same_time).then_some(false));
-                assert_eq!(first.1, 0);
-            }
+    for size in [0u64, 10, CHUNK, 2 * CHUNK + 5] {
+        // What is there has this content; a guess may be right or wrong.
+        let right = bytes(1, usize::try_from(size).unwrap());
+        let mut wrong = right.clone();
+        if let Some(last) = wrong.last_mut() {
+            *last ^= 1;
+        }
+        for same_time in [false, true] {
+            let [first, second] = [&right, &wrong].map(|guess| {
+                fs::write(&path, &right).unwrap();
+                let seconds = TIME.0 - i64::from(!same_time) * 1000;
+                set_mtime(&path, seconds, TIME.1);
+                let heard = offer_one(who, recv, file(0, "file", size), guess);
+                assert!(fs::read(&path).unwrap() == right);
+                let _ = fs::remove_file(sandbox.dst().join("file (2)"));
+                heard
+            });
+            assert_eq!(first, second, "{size} bytes, same time: {same_time}");
+            assert_eq!(first.0, (!same_time).then_some(false));
+            assert_eq!(first.1, 0);
         }
     }
     fs::remove_file(path).unwrap();
+}
+
+#[test]
+fn a_dry_run_stores_nothing_whatever_is_sent() {
+    let sandbox = Sandbox::new();
+    let recv = sandbox.recv();
+    let mut who = Who::let_in(&sandbox);
+    who.wish.dry_run = true;
+    let mut session = Session::begin(&who, recv.addr());
+    session.announce(&[dir(0, "folder"), file(1, "folder/file", 3)]);
+    session.control.say(&dir_end(0));
+    session.announce(&[link(2, "link", "folder")]);
+    for entry in 0..3 {
+        assert_eq!(session.outcome(entry), Outcome::Stored(None));
+    }
+    let mut lane = session.lane();
+    session.put(&mut lane, 1, b"abc");
+    session.end(vec![lane]);
+    assert_eq!(fs::read_dir(sandbox.dst()).unwrap().count(), 0);
     still_serves(&sandbox, &recv);
 }
 

@@ -84,6 +84,7 @@ fn there_are_no_more_lanes_than_were_allowed() {
         algorithm: xfer::digest::Algorithm::Sha256,
         chunk_size: xfer::digest::CHUNK_SIZE,
         lanes: u16::MAX,
+        wish: xfer::outcome::Wish::default(),
         contents: None,
     }));
     match line.hear() {

@@ -36,6 +36,7 @@ fn one_of_each(line: &Line, who: &Who) -> Vec<Message> {
             lanes: 1,
             secret: LaneSecret([7; 32]),
             window: 16,
+            conflict: xfer::outcome::OnConflict::Beside,
         }),
         Message::Declined(Decline::Store("full".into())),
         entries.unwrap().unwrap(),
@@ -71,6 +72,7 @@ fn one_of_each(line: &Line, who: &Who) -> Vec<Message> {
         ])),
         Message::Verified(Verified(vec![FileVerified { entry: 0, bytes: 1 }])),
         Message::Summary(Summary::default()),
+        Message::Removed(Removed(vec![])),
         Message::LaneEnd(()),
     ]
 }

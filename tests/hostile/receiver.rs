@@ -27,6 +27,7 @@ fn honest_accept() -> Accept {
         lanes: 1,
         secret: LaneSecret([7; 32]),
         window: 1000,
+        conflict: xfer::outcome::OnConflict::Beside,
     }
 }
 
@@ -252,6 +253,8 @@ fn a_receiver_has_messages_of_its_own() {
             entries: 4,
             unannounced: 0,
         }),
+        // That was not asked for.
+        Message::Removed(Removed::default()),
         Message::LaneEnd(()),
         Message::Declined(xfer::outcome::Decline::Busy),
     ];

@@ -160,6 +160,7 @@ fn what_a_receiver_says_is_shown_and_does_nothing() {
             lanes: 1,
             secret: LaneSecret([7; 32]),
             window: 1000,
+            conflict: xfer::outcome::OnConflict::Beside,
         }));
         let mut lane = who.accept(&listener);
         lane.hear();
@@ -196,6 +197,10 @@ fn what_a_receiver_says_is_shown_and_does_nothing() {
                 have_files: u64::MAX,
                 have_bytes: u64::MAX,
                 renamed: u64::MAX,
+                replaced: u64::MAX,
+                kept: 0,
+                removed: u64::MAX,
+                free: Some(u64::MAX),
             }));
         }
         control.close();

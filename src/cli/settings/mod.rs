@@ -22,11 +22,13 @@ pub(super) use file::PeerTable;
 /// environment it is `XFER_` and the name in capitals.
 ///
 /// `open` is missing on purpose: to let anyone in is to be said each time.
-pub(super) const KEYS: [&str; 11] = [
+pub(super) const KEYS: [&str; 13] = [
     "name",
     "dir",
     "listen",
     "ask",
+    "on-conflict",
+    "allow-mirror",
     "allow-links-outside",
     "no-sync",
     "max-sessions",

@@ -4,13 +4,13 @@
 
 use std::sync::Arc;
 
-use crate::digest::{Digest, chunk_count, chunk_digest, chunk_len, chunk_offset};
+use crate::digest::{chunk_count, chunk_digest};
 use crate::outcome::Why;
 use crate::store::HeldFile;
 use crate::wire::{Held, Message};
 
 use super::session::{MAX_OUTBOX_BYTES, Receiving};
-use super::slot::Slot;
+use super::slot::{HeldChunk, Slot};
 
 /// How many digests travel in one list: a quarter of a second of hashing, about.
 const BATCH: usize = 256;
@@ -39,42 +39,28 @@ impl Receiving {
             // Whoever has the partial may be this sender's last session, which was cut off.
             (self.end_dead_twins)();
             self.link.is_over()
-        });
-        let held = match held {
-            Ok(held) => held,
-            // The file that may be the same is gone, or cannot be read: then nothing is held.
-            Err(_) if incoming.held_is_elsewhere() => {
-                self.link.outbox.push(Message::Held(Held {
-                    entry: slot.entry,
-                    attempt,
-                    first: 0,
-                    digests: Vec::new(),
-                    last: true,
-                }));
-                return Ok(());
-            }
-            Err(why) => return Err(why),
-        };
+        })?;
         let size = incoming.size();
         drop(incoming);
         let count = chunk_count(size);
         let mut first = 0;
         while first < count {
-            let mut digests = Vec::new();
-            while digests.len() < BATCH && first + (digests.len() as u64) < count {
-                let index = first + digests.len() as u64;
-                digests.push(self.hash(&held, size, index, buffer));
+            let mut chunks = Vec::new();
+            while chunks.len() < BATCH && first + (chunks.len() as u64) < count {
+                let index = first + chunks.len() as u64;
+                chunks.push(self.hash(&held, size, index, buffer));
             }
-            let n = digests.len() as u64;
+            let n = chunks.len() as u64;
             self.link.outbox.wait_below(MAX_OUTBOX_BYTES);
-            if !slot.hold(attempt, first, &digests, MOST, || self.link.is_over()) {
+            if !slot.hold(attempt, first, &chunks, MOST, || self.link.is_over()) {
                 return Ok(());
             }
+            let digests = chunks.iter().map(|chunk| chunk.map(|held| held.digest));
             self.link.outbox.push(Message::Held(Held {
                 entry: slot.entry,
                 attempt,
                 first,
-                digests,
+                digests: digests.collect(),
                 last: first + n == count,
             }));
             first += n;
@@ -82,14 +68,18 @@ impl Receiving {
         Ok(())
     }
 
-    /// The digest of a chunk that is held; none for one that is not, or cannot be read.
-    fn hash(&self, held: &HeldFile, size: u64, index: u64, buffer: &mut Vec<u8>) -> Option<Digest> {
-        let (offset, length) = (chunk_offset(index), chunk_len(size, index));
-        if offset + u64::from(length) > held.size || held.is_hole(offset, length.into()) {
-            return None;
-        }
-        buffer.resize(length as usize, 0);
-        held.read(buffer, offset).ok()?;
-        Some(chunk_digest(self.algorithm, size, index, buffer))
+    /// A chunk that is held; none for one that is not, or cannot be read.
+    fn hash(
+        &self,
+        held: &HeldFile,
+        size: u64,
+        index: u64,
+        buffer: &mut Vec<u8>,
+    ) -> Option<HeldChunk> {
+        let source = held.read(index, buffer)?;
+        Some(HeldChunk {
+            digest: chunk_digest(self.algorithm, size, index, buffer),
+            source,
+        })
     }
 }

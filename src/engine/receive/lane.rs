@@ -6,7 +6,7 @@ use std::io::IoSlice;
 use std::sync::Arc;
 use std::time::Instant;
 
-use crate::digest::{ChunkHasher, ZEROS, hole_digest};
+use crate::digest::{ChunkHasher, ZEROS, chunk_count, hole_digest};
 use crate::error::Result;
 use crate::outcome::{Outcome, Why};
 use crate::secure::{Channel, Reader};
@@ -14,7 +14,7 @@ use crate::session::SILENCE;
 use crate::wire::{ChunkHeader, Encoding, Frame, Message, read_frame_head};
 
 use super::session::Receiving;
-use super::slot::{Claim, Finished, Slot};
+use super::slot::{Claim, Finished, HeldChunkIs, Slot};
 
 impl Receiving {
     /// Receives chunks from a lane, to its end.
@@ -72,7 +72,7 @@ impl Receiving {
         let digest = match chunk.encoding {
             Encoding::Raw => hasher.finish(),
             Encoding::Hole => hole_digest(self.algorithm, size, index),
-            Encoding::Held => return self.done_chunk(&slot, claim, chunk, true),
+            Encoding::Held => return self.held_chunk(&slot, claim, chunk),
         };
         let written = if digest != chunk.digest {
             Err(Why::Damaged)
@@ -82,7 +82,7 @@ impl Receiving {
             claim.incoming.write(chunk.index, &mut data)
         };
         match written {
-            Ok(()) => self.done_chunk(&slot, claim, chunk, false),
+            Ok(()) => self.done_chunk(&slot, claim, chunk),
             Err(why) => {
                 slot.give_up(claim);
                 self.fail_slot(&slot, why);
@@ -128,15 +128,25 @@ impl Receiving {
         Ok(())
     }
 
-    fn done_chunk(
-        &self,
-        slot: &Arc<Slot>,
-        claim: Claim,
-        chunk: &ChunkHeader,
-        held: bool,
-    ) -> Result<()> {
-        self.count_verified(chunk.length.into(), held);
-        let finished = slot.done_chunk(claim, chunk.digest, held);
+    /// Takes a chunk that is here already, copied to where it is to be where that is known to be
+    /// needed.
+    fn held_chunk(&self, slot: &Arc<Slot>, claim: Claim, chunk: &ChunkHeader) -> Result<()> {
+        if claim.held == Some(HeldChunkIs::ToCopy) {
+            let (algorithm, mut buffer) = (self.algorithm, Vec::new());
+            let incoming = &claim.incoming;
+            let copied = incoming.copy_held(algorithm, chunk.index, chunk.digest, &mut buffer);
+            if let Err(why) = copied {
+                slot.give_up(claim);
+                self.fail_slot(slot, why);
+                return Ok(());
+            }
+        }
+        self.done_chunk(slot, claim, chunk)
+    }
+
+    fn done_chunk(&self, slot: &Arc<Slot>, claim: Claim, chunk: &ChunkHeader) -> Result<()> {
+        self.count_verified(chunk.length.into(), claim.held.is_some());
+        let finished = slot.done_chunk(claim, chunk.digest);
         if let Some(finished) = finished.map_err(|what| self.broken(what))? {
             self.finish_slot(slot, finished);
         }
@@ -165,16 +175,14 @@ impl Receiving {
         if let Some(size) = stream {
             incoming.end_stream(size)?;
         }
-        if !keep.is_empty() {
-            let held = incoming.open_held(|| true)?;
-            let all = crate::digest::chunk_count(incoming.size()) == keep.len() as u64;
-            if all && held.size == incoming.size() {
-                return incoming.keep_existing();
-            }
-            let mut buffer = Vec::new();
-            for (index, digest) in keep {
-                incoming.copy_held(&held, self.algorithm, index, digest, &mut buffer)?;
-            }
+        if chunk_count(incoming.size()) == keep.len() as u64
+            && let Some(outcome) = incoming.keep_existing()?
+        {
+            return Ok(outcome);
+        }
+        let mut buffer = Vec::new();
+        for (index, digest) in keep {
+            incoming.copy_held(self.algorithm, index, digest, &mut buffer)?;
         }
         incoming.commit()
     }

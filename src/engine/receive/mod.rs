@@ -4,6 +4,7 @@
 //! Must not let one connection hold up another: each has its own thread, and fails alone.
 
 mod door;
+mod grant;
 mod hold;
 mod lane;
 mod listener;
@@ -33,7 +34,7 @@ use crate::session::{
     Desk, FIRST_WORDS, LetIn, Link, Opening, Ours, PING_INTERVAL, hear_offer, let_in, opening, say,
     say_last, turn_away,
 };
-use crate::store::{Access, Store};
+use crate::store::Store;
 use crate::text::Text;
 use crate::wire::{Accept, Contents, Hello, Join, LaneSecret, Message, Offer, limits};
 
@@ -259,17 +260,18 @@ impl Shared {
             let what = Text::new(format!("chunks of {} bytes", offer.chunk_size));
             return turn_away(&mut channel, &peer.caller(), Decline::Unsupported(what));
         }
+        let grant = self.grant(peer.trust, channel.fingerprint)?;
+        let (owner, wish) = (channel.fingerprint, offer.wish);
+        let access = match grant::access(owner, peer.trust, wish, grant, &self.options) {
+            Ok(access) => access,
+            Err(decline) => return turn_away(&mut channel, &peer.caller(), decline),
+        };
         let Some(running) = Running::new(self, &channel, &mut offer) else {
             // It may be this sender's last session that is in its own way.
             (self.end_dead_twins(channel.fingerprint))();
             return turn_away(&mut channel, &peer.caller(), Decline::Busy);
         };
         guest.let_in();
-        let access = Access {
-            owner: channel.fingerprint.0,
-            links_outside: self.options.links_outside,
-            existing: peer.trust == Trust::SameUser,
-        };
         let store = self.store_of(peer.trust, channel.fingerprint)?;
         let store = match store.session(access, self.options.sync) {
             Ok(store) => store,
@@ -351,6 +353,7 @@ impl Shared {
             bytes: Some(contents.bytes).filter(|&bytes| bytes != Contents::UNKNOWN),
             first: contents.first.to_string(),
             named: contents.named,
+            wish: offer.wish,
             dir: store.path().to_path_buf(),
             free: store.free(),
         };
@@ -399,6 +402,7 @@ impl Shared {
                 .options
                 .window
                 .clamp(*limits::WINDOW.start(), *limits::WINDOW.end()),
+            conflict: store.conflict(),
         };
         let counters = Arc::new(Counters::default());
         channel.carry(counters.clone());
@@ -423,6 +427,8 @@ impl Shared {
             session: number,
             role: Role::Receiver,
             peer,
+            wish: offer.wish,
+            conflict: accept.conflict,
             counters: &session.counters,
         });
         // Between the last look at the flag and its place among the sessions it was in nobody's

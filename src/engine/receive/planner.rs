@@ -9,12 +9,16 @@ use crate::digest::chunk_count;
 use crate::entry::{Entry, EntryId, FileSize, Kind, Mode, Time};
 use crate::error::{Error, Result};
 use crate::outcome::{Outcome, Why};
+use crate::progress::Event;
+use crate::relpath::RelPath;
 use crate::store::{Folder, Planned, STREAM};
-use crate::wire::{Changed, Done, EntryOutcome, Message, Skipped, Want, limits};
+use crate::wire::{Changed, Done, EntryOutcome, Message, Removed, Skipped, Want, limits};
 
-use super::session::{Ended, Receiving};
+use super::session::{Ended, MAX_OUTBOX_BYTES, Receiving};
 use super::slot::{Anew, Slot};
 
+/// How many bytes of paths of what is removed travel in a message, about.
+const MAX_REMOVED_BYTES: usize = 64 << 10;
 /// How many files are asked for at once: enough to be worth a message, and few enough that the
 /// first bytes come soon.
 const WANTS: usize = 64;
@@ -23,7 +27,7 @@ const WANTS: usize = 64;
 #[derive(Debug)]
 pub(super) enum Task {
     Entries(Vec<Entry>),
-    DirEnd,
+    DirEnd { complete: bool },
     Done(Done),
     Skipped(Skipped),
     Changed(Changed),
@@ -64,14 +68,14 @@ impl Receiving {
                     }
                     self.want(&mut wanted);
                 }
-                Task::DirEnd => {
+                Task::DirEnd { complete } => {
                     if let Some(OpenFolder {
                         folder: Ok(folder),
                         mode,
                         mtime,
                     }) = open.pop()
                     {
-                        self.store.finish_folder(&folder, mode, mtime);
+                        self.store.finish_folder(&folder, complete, mode, mtime);
                     }
                 }
                 Task::Done(done) => match self.slot(done.entry) {
@@ -111,6 +115,9 @@ impl Receiving {
             mode,
             ..
         } = entry;
+        if let Ok(parent) = &parent {
+            self.store.announced(parent, &path);
+        }
         match kind {
             Kind::Dir => {
                 let folder = parent.and_then(|parent| self.store.folder(parent, &path));
@@ -131,9 +138,9 @@ impl Receiving {
                 self.entry_outcome(id, &path, None, made.unwrap_or_else(Outcome::Failed));
             }
             Kind::File { .. } | Kind::Stream => {
-                let size = match kind {
-                    Kind::File { size } => size.get(),
-                    _ => STREAM,
+                let (size, known) = match kind {
+                    Kind::File { size } => (size.get(), size.get()),
+                    _ => (STREAM, 0),
                 };
                 let planned = parent.and_then(|parent| {
                     self.check_room()?;
@@ -143,13 +150,10 @@ impl Receiving {
                     Ok(Planned::Incoming(incoming)) => {
                         wanted.push(Arc::new(Slot::new(id, self.algorithm, incoming)));
                     }
-                    Ok(Planned::Have(other)) => {
-                        self.entry_outcome(id, &path, Some(size), Outcome::Have(other));
+                    Ok(Planned::Settled(outcome)) => {
+                        self.entry_outcome(id, &path, Some(known), outcome);
                     }
-                    Err(why) => {
-                        let size = if size == STREAM { 0 } else { size };
-                        self.entry_outcome(id, &path, Some(size), Outcome::Failed(why));
-                    }
+                    Err(why) => self.entry_outcome(id, &path, Some(known), Outcome::Failed(why)),
                 }
             }
         }
@@ -221,13 +225,7 @@ impl Receiving {
     }
 
     /// Gives an entry that never had a slot its outcome; `size` is that of a file.
-    fn entry_outcome(
-        &self,
-        entry: EntryId,
-        path: &crate::relpath::RelPath,
-        size: Option<u64>,
-        outcome: Outcome,
-    ) {
+    fn entry_outcome(&self, entry: EntryId, path: &RelPath, size: Option<u64>, outcome: Outcome) {
         let ended = Ended {
             size: size.unwrap_or(0),
             is_file: size.is_some(),
@@ -241,15 +239,63 @@ impl Receiving {
 
     /// The last words: what could not be finished, everything to disk, and the summary.
     pub(super) fn conclude(&self, unannounced: u64) -> Result<()> {
-        for (path, why) in self.store.failed_folders() {
-            self.folder_failed(&path, why);
-        }
+        self.fail_folders();
+        self.remove_surplus()?;
+        self.fail_folders();
         self.store.finish()?;
-        let summary = self.summarize(unannounced);
+        let mut summary = self.summarize(unannounced);
+        if self.store.is_dry() {
+            summary.free = self.store.free();
+        }
         // All is stored and on disk: from here on it does not matter how the sender goes.
         self.link.complete();
         self.link.outbox.push(Message::Summary(summary));
         self.link.outbox.close();
+        Ok(())
+    }
+
+    fn fail_folders(&self) {
+        for (path, why) in self.store.failed_folders() {
+            self.folder_failed(&path, why);
+        }
+    }
+
+    /// Removes what the sender of a mirror does not have, unless something failed: what was moved
+    /// there may not be in its new place here.
+    fn remove_surplus(&self) -> Result<()> {
+        if self.has_failed() {
+            self.store.keep_surplus();
+            return Ok(());
+        }
+        let (mut list, mut bytes) = (Vec::new(), 0);
+        let send = |list: &mut Vec<RelPath>| {
+            self.link.outbox.wait_below(MAX_OUTBOX_BYTES);
+            let list = std::mem::take(list);
+            self.link.outbox.push(Message::Removed(Removed(list)));
+        };
+        let tell = |path: RelPath| {
+            self.progress.event(&Event::Removed {
+                session: self.session,
+                path: &path,
+            });
+            bytes += path.as_bytes().len();
+            list.push(path);
+            if list.len() == limits::MAX_LIST || bytes > MAX_REMOVED_BYTES {
+                send(&mut list);
+                bytes = 0;
+            }
+        };
+        let removal = self
+            .store
+            .remove_surplus(|| self.link.is_over(), tell)
+            .map_err(|e| Error::file("write into", &self.dir, e))?;
+        if !list.is_empty() {
+            send(&mut list);
+        }
+        self.count_removed(removal.removed);
+        for (path, why) in removal.failed {
+            self.folder_failed(&path, why);
+        }
         Ok(())
     }
 }

@@ -22,7 +22,7 @@ use crate::session::{LAST_WORDS, Link, SILENCE, SenderRules, Stop};
 use crate::store::{Incoming, StoreSession};
 use crate::text::Text;
 use crate::wire::{
-    ChunkHeader, EntryOutcome, FileVerified, Frame, Message, Verified, limits, read_frame,
+    ChunkHeader, DirEnd, EntryOutcome, FileVerified, Frame, Message, Verified, limits, read_frame,
 };
 
 use super::super::spawn;
@@ -430,7 +430,7 @@ impl Receiving {
                 counters.scanned.store(known, Ordering::Release);
                 return Ok(());
             }
-            Message::DirEnd(_) => Task::DirEnd,
+            Message::DirEnd(DirEnd { complete, .. }) => Task::DirEnd { complete },
             Message::Done(done) => Task::Done(done),
             Message::Skipped(skipped) => Task::Skipped(skipped),
             Message::Changed(changed) => Task::Changed(changed),
@@ -549,6 +549,14 @@ impl Receiving {
                 tally.held_bytes += ended.held_bytes;
                 tally.renamed += u64::from(other.is_some());
             }
+            Outcome::Replaced => {
+                tally.stored += 1;
+                tally.files += u64::from(ended.is_file);
+                tally.bytes += ended.size;
+                tally.held_bytes += ended.held_bytes;
+                tally.replaced += 1;
+            }
+            Outcome::Kept => tally.kept += 1,
             Outcome::Have(_) => {
                 tally.have += 1;
                 tally.have_files += u64::from(ended.is_file);
@@ -558,12 +566,11 @@ impl Receiving {
         }
         drop(tally);
         let left = ended.size.saturating_sub(ended.verified);
-        let kept = matches!(outcome, Outcome::Have(_));
+        let kept = matches!(outcome, Outcome::Have(_) | Outcome::Kept);
         self.count_verified(left, kept);
         Counters::add(&self.counters.entries_done, 1);
         self.outcomes.fetch_add(1, Ordering::AcqRel);
-        let plain = matches!(outcome, Outcome::Stored(None) | Outcome::Have(None));
-        if !plain || self.progress.wants_every_entry() {
+        if !outcome.is_plain() || self.progress.wants_every_entry() {
             self.progress.event(&Event::Entry {
                 session: self.session,
                 path: path.as_path(),
@@ -588,6 +595,15 @@ impl Receiving {
             path: path.as_path(),
             outcome: &Outcome::Failed(why),
         });
+    }
+
+    /// Whether any entry has failed.
+    pub(super) fn has_failed(&self) -> bool {
+        self.tally().failed > 0
+    }
+
+    pub(super) fn count_removed(&self, removed: u64) {
+        self.tally().removed += removed;
     }
 
     fn tally(&self) -> MutexGuard<'_, Summary> {

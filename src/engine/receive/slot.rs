@@ -14,7 +14,7 @@ use crate::digest::{
 use crate::entry::EntryId;
 use crate::outcome::{Outcome, Why};
 use crate::relpath::RelPath;
-use crate::store::{Incoming, Planned};
+use crate::store::{HeldIn, Incoming, Planned};
 use crate::wire::{ChunkHeader, Encoding};
 
 /// How far ahead of the first missing chunk others are taken, in chunks.
@@ -47,18 +47,40 @@ struct State {
     incoming: Option<Arc<Incoming>>,
     /// Chunks that are being written.
     writing: Vec<u64>,
-    /// Digests of held chunks that the sender has been told and has not answered.
-    held: HashMap<u64, Digest>,
+    /// Held chunks that the sender has been told and has not answered.
+    held: HashMap<u64, HeldChunk>,
     /// Chunks that are in another file here, to be copied should it come to that.
     keep: Vec<(u64, Digest)>,
+    /// Whether it is known to differ from that file, so that it has come to that.
+    differs: bool,
     held_bytes: u64,
     done: Option<Digest>,
+}
+
+/// A chunk that is here already.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct HeldChunk {
+    pub(super) digest: Digest,
+    pub(super) source: HeldIn,
+}
+
+/// What becomes of a chunk that is held.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum HeldChunkIs {
+    /// Where it is to be.
+    There,
+    /// In another file, from which it is to be copied now.
+    ToCopy,
+    /// In another file, of which it is not known yet whether it differs.
+    ToKeep,
 }
 
 /// A chunk that may be written.
 #[derive(Debug)]
 pub(super) struct Claim {
     pub(super) incoming: Arc<Incoming>,
+    /// Of a chunk that is held: where.
+    pub(super) held: Option<HeldChunkIs>,
     attempt: u32,
     index: u64,
     length: u32,
@@ -148,7 +170,7 @@ impl Slot {
         drop(state);
         before.give_back_space();
         let made = make(&before);
-        if let Ok(Planned::Have(_)) = &made {
+        if let Ok(Planned::Settled(_)) = &made {
             before.discard();
         }
         drop(before);
@@ -158,7 +180,7 @@ impl Slot {
                 self.verified.store(0, Ordering::Relaxed);
                 Anew::Again
             }
-            Ok(Planned::Have(other)) => Anew::Outcome(Outcome::Have(other)),
+            Ok(Planned::Settled(outcome)) => Anew::Outcome(outcome),
             Err(why) => Anew::Outcome(Outcome::Failed(why)),
         }
     }
@@ -212,37 +234,46 @@ impl Slot {
         if state.digest.has(chunk.index) || state.writing.contains(&chunk.index) {
             return Ok(None);
         }
-        let held = state.held.remove(&chunk.index);
-        if chunk.encoding == Encoding::Held && held != Some(chunk.digest) {
+        let told = state.held.remove(&chunk.index);
+        let same = told.filter(|told| told.digest == chunk.digest);
+        if chunk.encoding == Encoding::Held && same.is_none() {
             return Err("a chunk said to be held that is not");
         }
-        if held.is_some() {
+        if told.is_some() {
             self.changed.notify_all();
         }
+        let held = same
+            .filter(|_| chunk.encoding == Encoding::Held)
+            .map(|held| match held.source {
+                HeldIn::Partial => HeldChunkIs::There,
+                HeldIn::Existing if state.differs => HeldChunkIs::ToCopy,
+                HeldIn::Existing => HeldChunkIs::ToKeep,
+            });
+        state.differs |= held != Some(HeldChunkIs::ToKeep);
         state.writing.push(chunk.index);
         Ok(Some(Claim {
             incoming,
+            held,
             attempt: state.attempt,
             index: chunk.index,
             length: chunk.length,
         }))
     }
 
-    /// Takes a claimed chunk as done: written, or `held`. Gives the file if that was the last.
+    /// Takes a claimed chunk as done: written, or held. Gives the file if that was the last.
     pub(super) fn done_chunk(
         &self,
         claim: Claim,
         digest: Digest,
-        held: bool,
     ) -> Result<Option<Finished>, Broken> {
         let Claim {
             incoming,
+            held,
             attempt,
             index,
             length,
             ..
         } = claim;
-        let is_elsewhere = incoming.held_is_elsewhere();
         drop(incoming);
         let mut state = self.state();
         state.release(index);
@@ -253,11 +284,11 @@ impl Slot {
         if state.digest.push(index, digest).is_err() {
             return Err("a chunk too far ahead of the first missing one");
         }
-        if held {
+        if held.is_some() {
             state.held_bytes += u64::from(length);
-            if is_elsewhere {
-                state.keep.push((index, digest));
-            }
+        }
+        if held == Some(HeldChunkIs::ToKeep) {
+            state.keep.push((index, digest));
         }
         self.verified.fetch_add(length.into(), Ordering::Relaxed);
         if state.stream {
@@ -298,14 +329,14 @@ impl Slot {
         ended.is_some()
     }
 
-    /// Notes the digests of held chunks from `first` on, before the sender is told. Waits while
+    /// Notes the held chunks from `first` on, before the sender is told. Waits while
     /// there are `most` that the sender has not answered. False where the attempt is over, or
     /// `is_over` says so.
     pub(super) fn hold(
         &self,
         attempt: u32,
         first: u64,
-        digests: &[Option<Digest>],
+        chunks: &[Option<HeldChunk>],
         most: usize,
         is_over: impl Fn() -> bool,
     ) -> bool {
@@ -314,7 +345,7 @@ impl Slot {
             if state.attempt != attempt || state.incoming.is_none() || is_over() {
                 return false;
             }
-            if state.held.len() + digests.len() <= most {
+            if state.held.len() + chunks.len() <= most {
                 break;
             }
             state = self
@@ -322,10 +353,10 @@ impl Slot {
                 .wait(state)
                 .unwrap_or_else(PoisonError::into_inner);
         }
-        let held = (first..).zip(digests);
+        let held = (first..).zip(chunks);
         state
             .held
-            .extend(held.filter_map(|(index, digest)| Some((index, (*digest)?))));
+            .extend(held.filter_map(|(index, chunk)| Some((index, (*chunk)?))));
         true
     }
 
@@ -351,6 +382,7 @@ impl State {
             stream,
             size,
             digest,
+            differs: !incoming.may_be_here(),
             incoming: Some(Arc::new(incoming)),
             writing: Vec::new(),
             held: HashMap::new(),

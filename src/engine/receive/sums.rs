@@ -36,10 +36,14 @@ impl Receiving {
     /// Writes down the sum of a file that was stored, where sums are wanted; `digest` is that of
     /// the whole file, if it is known.
     pub(super) fn add_sum(&self, path: &RelPath, digest: Option<Digest>, outcome: &Outcome) {
-        let (Some(sums), Outcome::Stored(other)) = (self.sums.as_ref(), outcome) else {
+        let Some(sums) = self.sums.as_ref() else {
             return;
         };
-        let path = other.as_ref().unwrap_or(path);
+        let path = match outcome {
+            Outcome::Stored(Some(other)) => other,
+            Outcome::Stored(None) | Outcome::Replaced => path,
+            _ => return,
+        };
         let known = digest.filter(|_| self.algorithm == Algorithm::Sha256);
         let digest = known.map_or_else(|| self.sum(path), Ok);
         if let Err(source) = digest.and_then(|digest| sums.add(path, digest)) {

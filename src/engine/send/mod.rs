@@ -24,7 +24,7 @@ use crate::digest::{Algorithm, CHUNK_SIZE, chunk_count};
 use crate::entry::{Entry, EntryId, Kind};
 use crate::error::{Error, Result};
 use crate::manifest::Roots;
-use crate::outcome::{Decline, Outcome, Summary};
+use crate::outcome::{Decline, Outcome, Summary, Wish};
 use crate::progress::{Counters, Event, Progress};
 use crate::prompt::Prompt;
 use crate::relpath::RelPath;
@@ -99,7 +99,9 @@ pub fn send(
             lost = None;
             wait = BACKOFF.0;
         }
-        before = before.plus(&tally.summary);
+        if !options.wish.dry_run {
+            before = before.plus(&tally.summary);
+        }
         // Only what worked once is tried again: a wrong address is said at once.
         worked |= tally.began;
         let again = error.is_lost_connection() || is_unreachable(&error);
@@ -142,6 +144,7 @@ fn all_sessions(before: &Summary, last: Summary) -> Summary {
     all.bytes += before.bytes;
     all.held_bytes = last.held_bytes;
     all.renamed += before.renamed;
+    all.replaced += before.replaced;
     all.have = last.have.saturating_sub(before.stored);
     all.have_files = last.have_files.saturating_sub(before.files);
     all.have_bytes = last.have_bytes.saturating_sub(before.bytes);
@@ -197,6 +200,7 @@ impl Sender<'_> {
             chunk_size: CHUNK_SIZE,
             // The chunks of a stream travel in order.
             lanes: stream.map_or(self.options.lanes, |_| 1),
+            wish: self.options.wish,
             contents,
         })?;
         tally.began = true;
@@ -204,6 +208,7 @@ impl Sender<'_> {
             session,
             link: Arc::new(Link::new(channel.peer, channel.closer.clone())),
             algorithm: offer.algorithm,
+            wish: offer.wish,
             roots: &self.roots,
             stream,
             pace: self.pace.clone(),
@@ -233,6 +238,8 @@ impl Sender<'_> {
             session,
             role: crate::outcome::Role::Sender,
             peer,
+            wish: offer.wish,
+            conflict: accept.conflict,
             counters: &counters,
         });
         let result = sending.run(channel, addr, &accept, &self.dialer.tls);
@@ -296,6 +303,7 @@ struct Sending<'a> {
     session: u64,
     link: Arc<Link>,
     algorithm: Algorithm,
+    wish: Wish,
     roots: &'a Roots,
     /// What is sent instead of what is below the roots.
     stream: Option<&'a Stream>,
@@ -489,6 +497,12 @@ impl Sending<'_> {
             Message::Held(held) => self.held(held)?,
             Message::Outcomes(outcomes) => self.outcomes(outcomes.0)?,
             Message::Verified(verified) => self.verified(&verified),
+            Message::Removed(removed) if self.wish.mirror => {
+                for path in &removed.0 {
+                    let session = self.session;
+                    self.progress.event(&Event::Removed { session, path });
+                }
+            }
             Message::Ping(()) => {}
             Message::Summary(summary) => return self.summary(summary).map(Some),
             Message::Abort(why) => {
@@ -509,7 +523,7 @@ impl Sending<'_> {
         let unannounced = self.unannounced.load(Ordering::Acquire);
         let all = entries + unannounced;
         let failed = unannounced + self.stored().failed;
-        let counted = [summary.stored, summary.have, summary.failed];
+        let counted = [summary.stored, summary.have, summary.failed, summary.kept];
         let counted = counted.iter().try_fold(0u64, |sum, &n| sum.checked_add(n));
         let adds_up = counted == Some(all) && summary.failed >= failed;
         if self.end_said.load(Ordering::Acquire) && adds_up {
@@ -525,6 +539,9 @@ impl Sending<'_> {
 
     /// Has files sent that the receiver wants.
     fn wants(&self, wants: Vec<Want>) -> Result<()> {
+        if self.wish.dry_run {
+            return Err(self.broken("a want in a dry run"));
+        }
         let mut jobs = Vec::with_capacity(wants.len());
         let mut large = Vec::new();
         let mut items = self.items();
@@ -655,7 +672,13 @@ impl Sending<'_> {
                 stored.bytes += size;
                 stored.renamed += u64::from(other.is_some());
             }
-            Outcome::Have(_) => Counters::add(&self.counters.bytes_kept, more),
+            Outcome::Replaced => {
+                stored.stored += 1;
+                stored.files += u64::from(item.is_file);
+                stored.bytes += size;
+                stored.replaced += 1;
+            }
+            Outcome::Have(_) | Outcome::Kept => Counters::add(&self.counters.bytes_kept, more),
             Outcome::Failed(_) => stored.failed += 1,
         }
         drop(stored);
@@ -672,8 +695,8 @@ impl Sending<'_> {
                 entry,
             });
         }
-        let plain = matches!(outcome, Outcome::Stored(None) | Outcome::Have(None));
-        if !plain || self.progress.wants_every_entry() {
+        let every = self.wish.dry_run || self.progress.wants_every_entry();
+        if !outcome.is_plain() || every {
             self.progress.event(&Event::Entry {
                 session: self.session,
                 path: item.path.as_path(),

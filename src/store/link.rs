@@ -1,0 +1,140 @@
+//! Symbolic links: made, found to be there, or put in the place of what is.
+//!
+//! Must not follow any. One that leads out of the receive directory would make others who read
+//! here believe that what it leads to was received.
+
+use std::io;
+use std::sync::Arc;
+
+use cap_std::fs::Dir;
+use rustix::fs::{AtFlags, FileType, Stat};
+use rustix::io::Errno;
+
+use crate::entry::{Target, Time};
+use crate::outcome::{OnConflict, Outcome, Why};
+use crate::relpath::RelPath;
+
+use super::folder::{Folder, file_type, stat, timestamps};
+use super::name::{nth_name, partial_id, partial_name};
+use super::publish::rename_over;
+use super::why::{in_the_way, why};
+use super::{StoreSession, partial, plan};
+
+/// What came of making a link.
+enum Made {
+    New,
+    /// It was there.
+    Same,
+    /// Something else has the name.
+    Taken(Option<Stat>),
+}
+
+impl StoreSession {
+    /// Stores a symbolic link; where something else has its name, as conflicts are dealt with.
+    pub fn link(
+        &self,
+        folder: &Arc<Folder>,
+        path: &RelPath,
+        target: &Target,
+        mtime: Time,
+    ) -> Result<Outcome, Why> {
+        if !self.access.links_outside && !target.stays_below(path) {
+            return Err(Why::Outside);
+        }
+        if self.access.dry_run {
+            return self.preview_link(folder, path, target, mtime);
+        }
+        self.mark().map_err(|e| why(&e))?;
+        for n in 1..=plan::MAX_BESIDE {
+            let name = nth_name(path.file_name(), n);
+            let other = || (n > 1).then(|| path.with_file_name(&name).ok()).flatten();
+            let made = folder.with(|dir| self.make_link(dir, &name, target, mtime));
+            let found = match made.map_err(|e| why(&e))? {
+                Made::New => return Ok(Outcome::Stored(other())),
+                Made::Same => return Ok(Outcome::Have(other())),
+                Made::Taken(found) => found,
+            };
+            match self.access.conflict {
+                OnConflict::Beside => {}
+                OnConflict::Skip => return Ok(Outcome::Kept),
+                OnConflict::Fail => return Err(in_the_way(found.as_ref())),
+                OnConflict::Replace if found.as_ref().is_none_or(plan::may_make_way) => {
+                    return self
+                        .replace_by_link(folder, path, target, mtime)
+                        .map_err(|e| why(&e));
+                }
+                OnConflict::Replace => return Err(in_the_way(found.as_ref())),
+            }
+        }
+        Err(in_the_way(None))
+    }
+
+    fn make_link(&self, dir: &Dir, name: &[u8], target: &Target, mtime: Time) -> io::Result<Made> {
+        match put_link(dir, name, target, mtime) {
+            Ok(()) => Ok(Made::New),
+            Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {
+                let found = stat(dir, name)?;
+                let same = found.as_ref();
+                let same =
+                    same.is_some_and(|there| self.is_same_link(dir, name, there, target, mtime));
+                Ok(if same { Made::Same } else { Made::Taken(found) })
+            }
+            Err(e) => Err(e),
+        }
+    }
+
+    /// Whether the link that is to have `name` is there. Whoever may not learn what is there hears
+    /// what its size and time say, as of a file, and not whether it guessed where it leads.
+    pub(super) fn is_same_link(
+        &self,
+        dir: &Dir,
+        name: &[u8],
+        found: &Stat,
+        target: &Target,
+        mtime: Time,
+    ) -> bool {
+        if self.access.existing {
+            return rustix::fs::readlinkat(dir, name, Vec::new())
+                .is_ok_and(|there| there.as_bytes() == target.as_bytes());
+        }
+        file_type(found) == FileType::Symlink
+            && usize::try_from(found.st_size) == Ok(target.as_bytes().len())
+            && plan::same_time(found, mtime)
+    }
+
+    /// Makes a link under a partial's name, and renames it over what is there.
+    fn replace_by_link(
+        &self,
+        folder: &Folder,
+        path: &RelPath,
+        target: &Target,
+        mtime: Time,
+    ) -> io::Result<Outcome> {
+        let id = partial_id(&self.owner, path);
+        let hidden = partial_name(&id);
+        // What was left of a file of this path: a partial that is being written to stays.
+        if !partial::remove(folder, &id)? {
+            return Err(Errno::BUSY.into());
+        }
+        self.store.with_state(partial::PARTIALS, |records| {
+            partial::write_record(records, &id, &self.owner, path, 0, mtime)
+        })?;
+        let replaced = folder.with(|dir| {
+            put_link(dir, hidden.as_bytes(), target, mtime)?;
+            rename_over(dir, &hidden, path.file_name()).inspect_err(|_| {
+                // It is found by its record, should it stay.
+                let _ = rustix::fs::unlinkat(dir, &hidden, AtFlags::empty());
+            })
+        });
+        let _ = self.store.with_state(partial::PARTIALS, |records| {
+            partial::remove_record(records, &id)
+        });
+        replaced.map(|()| Outcome::Replaced)
+    }
+}
+
+fn put_link(dir: &Dir, name: &[u8], target: &Target, mtime: Time) -> io::Result<()> {
+    rustix::fs::symlinkat(target.as_path(), dir, name)?;
+    let flags = AtFlags::SYMLINK_NOFOLLOW;
+    Ok(rustix::fs::utimensat(dir, name, &timestamps(mtime), flags)?)
+}

@@ -1,0 +1,572 @@
+//! What becomes of what is there already: replaced where the sender asks for it and the receiver
+//! lets it, by what differs alone, and never half.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod support;
+
+use std::collections::BTreeMap;
+use std::fs::{self, OpenOptions};
+use std::os::unix::fs::{FileExt, symlink};
+use std::path::{Path, PathBuf};
+
+use support::*;
+use xfer::secure::{Identity, Known, Peers};
+
+/// What may travel beside the content: names, digests, handshakes.
+const TALK: u64 = 256 << 10;
+/// An ordinary time.
+const THEN: i64 = 1_600_000_000;
+
+/// A folder that was sent, and is not the same any more.
+struct Scene {
+    sandbox: Sandbox,
+    recv: Recv,
+}
+
+impl Scene {
+    fn new(args: &[&str]) -> Self {
+        let sandbox = Sandbox::new();
+        let scene = Self {
+            recv: sandbox.recv_with(args),
+            sandbox,
+        };
+        make_file(scene.tree().join("image"), 1, 30 * CHUNK + 12_345);
+        make_file(scene.tree().join("log"), 2, 5 * CHUNK + 100);
+        for n in 0..20 {
+            make_file(scene.tree().join(format!("sub/{n}")), 10 + n, 4000);
+        }
+        symlink("image", scene.tree().join("link")).unwrap();
+        let sent = scene.send(&[]);
+        sent.assert_code(0);
+        scene
+    }
+
+    /// What is sent.
+    fn tree(&self) -> PathBuf {
+        self.sandbox.src().join("tree")
+    }
+
+    /// What was received.
+    fn copy(&self) -> PathBuf {
+        self.sandbox.dst().join("tree")
+    }
+
+    fn spawn_to(&self, args: &[&str], target: &str) -> Process {
+        let tree = self.tree().display().to_string();
+        let args = [args, &["--lanes", "2", &tree, target]].concat();
+        self.sandbox.me().spawn_send(&args)
+    }
+
+    fn send(&self, args: &[&str]) -> Output {
+        self.spawn_to(args, &self.recv.target()).wait()
+    }
+
+    /// Changes four chunks of the image, a small file and the link, and lets the log grow.
+    fn change(&self) {
+        let open = |name| OpenOptions::new().write(true).open(self.tree().join(name));
+        let image = open("image").unwrap();
+        for n in [0, 7, 19, 30] {
+            image.write_all_at(b"changed", n * CHUNK + 5000).unwrap();
+        }
+        let log = open("log").unwrap();
+        log.write_all_at(&bytes(3, 300_000), 5 * CHUNK + 100)
+            .unwrap();
+        make_file(self.tree().join("sub/3"), 99, 5000);
+        make_file(self.tree().join("sub/4"), 99, 4000);
+        fs::remove_file(self.tree().join("link")).unwrap();
+        symlink("log", self.tree().join("link")).unwrap();
+    }
+
+    #[track_caller]
+    fn is_same(&self) {
+        assert_same_tree(self.sandbox.src(), self.sandbox.dst());
+        no_leftovers(self.sandbox.dst());
+    }
+}
+
+/// Lets two people know each other, as pairing does.
+fn pair(sender: &User, receiver: &User) {
+    let key = |user: &User| {
+        let identity = Identity::load_or_create(&user.home().join(".config/xfer"));
+        identity.unwrap().fingerprint()
+    };
+    let know = |user: &User, name: &str, other: &User, sends: bool| {
+        let peers = Peers::in_dir(&user.home().join(".local/share/xfer"));
+        let add = |all: &mut Vec<Known>| {
+            let mut known = Known::new(name, key(other));
+            (known.may_send, known.may_receive) = (sends, !sends);
+            all.push(known);
+            Ok(())
+        };
+        peers.update(add).unwrap();
+    };
+    know(sender, "receiver", receiver, false);
+    know(receiver, "sender", sender, true);
+}
+
+fn content(path: impl AsRef<Path>) -> Vec<u8> {
+    fs::read(path).unwrap()
+}
+
+#[test]
+fn only_what_differs_travels() {
+    let scene = Scene::new(&[]);
+    scene.change();
+    // What is newer at the receiver is replaced as well, and what is there is not read through.
+    make_file(scene.copy().join("sub/5"), 5, 4000);
+    set_mode(scene.tree().join("sub/6"), 0o600);
+    let touched = scene.tree().join("sub/7");
+    set_mtime(&touched, THEN, 0);
+    let proxy = Proxy::new(scene.recv.addr());
+    let sent = scene.spawn_to(&["--update"], &proxy.target()).wait();
+    sent.assert_code(0)
+        .assert_says("the place of another version");
+    scene.is_same();
+    let (up, most) = (proxy.passed().0, 4 * CHUNK + 400_100 + 13_000 + TALK);
+    assert!(up < most, "{up} of {most} bytes");
+    // And now there is nothing to do.
+    scene
+        .send(&["--update"])
+        .assert_code(0)
+        .assert_says("nothing to send");
+}
+
+#[test]
+fn a_hole_stays_a_hole() {
+    let scene = Scene::new(&[]);
+    let sparse = scene.tree().join("sparse");
+    let file = fs::File::create(&sparse).unwrap();
+    file.set_len(64 * CHUNK).unwrap();
+    scene.send(&[]).assert_code(0);
+    file.write_all_at(b"something", 40 * CHUNK).unwrap();
+    scene.send(&["--update"]).assert_code(0);
+    scene.is_same();
+    let stored = fs::metadata(scene.copy().join("sparse")).unwrap();
+    let blocks = std::os::unix::fs::MetadataExt::blocks(&stored);
+    assert!(blocks * 512 < 4 * CHUNK, "{blocks} blocks");
+}
+
+#[test]
+fn without_it_nothing_is_replaced() {
+    let scene = Scene::new(&[]);
+    scene.change();
+    let before = Tree::read(scene.copy());
+    scene.send(&[]).assert_code(0);
+    let after = Tree::read(scene.copy());
+    for (name, node) in before.0.iter().filter(|(name, _)| *name != b"sub") {
+        assert_eq!(after.0.get(name), Some(node));
+    }
+    for name in ["image (2)", "log (2)", "link (2)", "sub/3 (2)", "sub/4 (2)"] {
+        assert!(after.names().contains(&name.to_owned()), "{name}");
+    }
+}
+
+#[test]
+fn content_is_compared_where_that_is_asked_for() {
+    let scene = Scene::new(&[]);
+    for name in ["image", "sub/0"] {
+        // Same size, same time, another content.
+        let (ours, theirs) = (scene.tree().join(name), scene.copy().join(name));
+        let file = OpenOptions::new().write(true).open(&theirs).unwrap();
+        file.write_all_at(b"rotten", 100).unwrap();
+        for path in [ours, theirs] {
+            set_mtime(path, THEN, 5);
+        }
+    }
+    set_mtime(scene.copy(), THEN, 0);
+    scene.send(&["--update"]).assert_code(0);
+    assert_ne!(
+        content(scene.tree().join("sub/0")),
+        content(scene.copy().join("sub/0"))
+    );
+    let proxy = Proxy::new(scene.recv.addr());
+    let sent = scene
+        .spawn_to(&["--update", "--checksum"], &proxy.target())
+        .wait();
+    sent.assert_code(0).assert_says("2 took the place");
+    scene.is_same();
+    let up = proxy.passed().0;
+    assert!(up < CHUNK + TALK, "{up} bytes");
+}
+
+#[test]
+fn the_receivers_user_has_a_say() {
+    let sandbox = Sandbox::new();
+    let [desktop, laptop] = ["desktop", "laptop"].map(|name| sandbox.user(name));
+    pair(&desktop, &laptop);
+    let (ours, theirs) = (sandbox.src().join("file"), sandbox.dst().join("file"));
+    let beside = sandbox.dst().join("file (2)");
+    let (old, new) = (bytes(1, 3_000_000), bytes(2, 3_000_001));
+    fs::write(&ours, &new).unwrap();
+    let words = "receiver does not replace";
+    for (args, open, code, says) in [
+        (&[][..], false, 0, "1 took the place"),
+        (&["--on-conflict", "replace"], false, 0, "1 took the place"),
+        (&["--on-conflict", "beside"], false, 0, words),
+        (&["--on-conflict", "skip"], false, 0, "1 was left out"),
+        (&["--on-conflict", "fail"], false, 1, "a file is in its way"),
+        // Whoever may be anybody replaces nothing, ever.
+        (&["--open"], true, 0, words),
+        (&["--open", "--on-conflict", "replace"], true, 0, words),
+        (
+            &["--open", "--on-conflict", "skip"],
+            true,
+            0,
+            "1 was left out",
+        ),
+    ] {
+        fs::write(&theirs, &old).unwrap();
+        let _ = fs::remove_file(&beside);
+        let recv = laptop.recv(&sandbox.dst(), args);
+        let sender = sandbox.user(if open { "stranger" } else { "desktop" });
+        let mut command = vec!["--update"];
+        command.extend(open.then_some("--open"));
+        let (path, target) = (ours.display().to_string(), recv.target());
+        command.extend([path.as_str(), target.as_str()]);
+        let sent = sender.send(&command);
+        sent.assert_code(code).assert_says(says);
+        let replaces = says.contains("took");
+        assert!(content(&theirs) == if replaces { &new[..] } else { &old[..] });
+        assert_eq!(beside.exists(), says == words, "{args:?}");
+        let told = recv.interrupt();
+        told.assert_says(says);
+    }
+}
+
+#[test]
+fn what_is_of_another_kind_stays() {
+    let scene = Scene::new(&[]);
+    let outside = scene.sandbox.path("outside");
+    fs::write(&outside, "not to be touched").unwrap();
+    // A link in the place of a file is replaced and not followed, and the other way round; a
+    // folder makes way for nothing, and nothing for a folder.
+    fs::remove_file(scene.copy().join("sub/1")).unwrap();
+    symlink(&outside, scene.copy().join("sub/1")).unwrap();
+    fs::remove_file(scene.copy().join("link")).unwrap();
+    fs::write(scene.copy().join("link"), "a file").unwrap();
+    scene.send(&["--update"]).assert_code(0);
+    scene.is_same();
+    assert_eq!(content(&outside), b"not to be touched");
+
+    fs::remove_file(scene.copy().join("sub/2")).unwrap();
+    make_file(scene.copy().join("sub/2/inside"), 1, 10);
+    fs::create_dir(scene.tree().join("new")).unwrap();
+    fs::write(scene.copy().join("new"), "a file").unwrap();
+    let sent = scene.send(&["--update"]);
+    sent.assert_code(3).assert_says("a folder is in its way");
+    sent.assert_says("a file is in its way");
+    assert!(scene.copy().join("sub/2/inside").exists());
+    assert_eq!(content(scene.copy().join("new")), b"a file");
+}
+
+/// The content of each file of a tree, and where each link leads.
+fn contents(root: &Path) -> BTreeMap<String, Vec<u8>> {
+    let tree = Tree::read(root);
+    let known = tree.0.iter().filter_map(|(name, node)| {
+        let name = String::from_utf8_lossy(name).into_owned();
+        match &node.kind {
+            Kind::File { digest, .. } => Some((name, digest.to_vec())),
+            Kind::Link { target } => Some((name, target.clone())),
+            _ => None,
+        }
+    });
+    known
+        .filter(|(name, _)| !name.ends_with(".partial"))
+        .collect()
+}
+
+/// Each name has its old content or its new one, and what is to stay is there.
+#[track_caller]
+fn is_old_or_new(now: &Path, old: &BTreeMap<String, Vec<u8>>, new: &BTreeMap<String, Vec<u8>>) {
+    let now = contents(now);
+    for (name, content) in &now {
+        let known = [old.get(name), new.get(name)];
+        assert!(
+            known.contains(&Some(content)),
+            "{name} is neither old nor new"
+        );
+    }
+    for name in new.keys().filter(|name| old.contains_key(*name)) {
+        assert!(now.contains_key(name), "{name} is gone");
+    }
+}
+
+/// Sends with `args`, and kills a side when so much has gone up: once each. Whatever is there
+/// then is old or new, and another run does the rest.
+fn survives_kills(args: &[&str], recv_args: &[&str]) {
+    for (point, sender_dies) in [
+        (5_000, true),
+        (CHUNK, false),
+        (2 * CHUNK, true),
+        (3 * CHUNK + 100_000, false),
+    ] {
+        let mut scene = Scene::new(recv_args);
+        fs::write(scene.tree().join("to be removed"), "old").unwrap();
+        scene.send(&[]).assert_code(0);
+        fs::remove_file(scene.tree().join("to be removed")).unwrap();
+        scene.change();
+        let (old, new) = (contents(&scene.copy()), contents(&scene.tree()));
+        let proxy = Proxy::new(scene.recv.addr());
+        proxy.hold_at(point);
+        let sender = scene.spawn_to(args, &proxy.target());
+        proxy.wait_for_up(point);
+        if sender_dies {
+            sender.kill();
+            proxy.drain();
+        } else {
+            let next = scene.sandbox.recv_with(recv_args);
+            std::mem::replace(&mut scene.recv, next).kill();
+            sender.kill();
+        }
+        is_old_or_new(&scene.copy(), &old, &new);
+        let proxy = Proxy::new(scene.recv.addr());
+        scene.spawn_to(args, &proxy.target()).wait().assert_code(0);
+        no_leftovers(scene.sandbox.dst());
+        // What was held when it was killed is held still.
+        let (up, most) = (proxy.passed().0, 4 * CHUNK + 400_100 + 13_000 + TALK);
+        assert!(up < most, "killed at {point}: {up} of {most} bytes");
+        let now = contents(&scene.copy());
+        for (name, content) in &new {
+            assert_eq!(now.get(name), Some(content), "{name}");
+        }
+    }
+}
+
+#[test]
+fn a_kill_leaves_the_old_or_the_new() {
+    survives_kills(&["--update"], &[]);
+}
+
+#[test]
+fn a_mirror_that_is_killed_removes_nothing_that_stays() {
+    survives_kills(&["--mirror"], &["--allow-mirror"]);
+}
+
+#[test]
+fn a_mirror_has_no_more_than_its_source() {
+    let scene = Scene::new(&["--allow-mirror"]);
+    scene.change();
+    fs::remove_file(scene.tree().join("sub/5")).unwrap();
+    let outside = scene.sandbox.folder("outside");
+    fs::write(outside.join("file"), "not to be touched").unwrap();
+    let copy = scene.copy();
+    make_file(copy.join("surplus"), 1, 10);
+    make_file(copy.join("more/deep/er/file"), 1, 10);
+    set_mode(copy.join("more/deep"), 0o500);
+    symlink(&outside, copy.join("sub/out")).unwrap();
+    symlink(&outside, copy.join("more/out")).unwrap();
+    make_fifo(copy.join("sub/fifo"));
+    // What is beside the folder that is sent is nobody's business; what the store keeps neither.
+    let beside = scene.sandbox.dst().join("beside");
+    fs::write(&beside, "stays").unwrap();
+    let partial = |folder: &str| {
+        copy.join(folder)
+            .join(format!(".xfer-{}.partial", "0".repeat(32)))
+    };
+    fs::create_dir(copy.join("kept")).unwrap();
+    for folder in ["sub", "kept"] {
+        fs::write(partial(folder), "of somebody").unwrap();
+    }
+    fs::write(copy.join("kept/file"), "to be removed").unwrap();
+    let sent = scene.send(&["--mirror"]);
+    sent.assert_code(0).assert_says("10 were removed");
+    assert_eq!(content(outside.join("file")), b"not to be touched");
+    assert_eq!(content(&beside), b"stays");
+    for folder in ["sub", "kept"] {
+        assert_eq!(content(partial(folder)), b"of somebody");
+        fs::remove_file(partial(folder)).unwrap();
+    }
+    // The folders have the times that they had before these were removed here.
+    fs::remove_dir(copy.join("kept")).unwrap();
+    fs::remove_file(&beside).unwrap();
+    scene.send(&["--mirror"]).assert_code(0);
+    scene.is_same();
+}
+
+#[test]
+fn a_mirror_is_declined_where_it_is_not_allowed() {
+    let sandbox = Sandbox::new();
+    make_file(sandbox.src().join("tree/file"), 1, 10);
+    make_file(sandbox.dst().join("tree/surplus"), 1, 10);
+    let before = Tree::read(sandbox.dst());
+    let tree = sandbox.src().join("tree").display().to_string();
+    for (args, who) in [
+        (&[][..], "me"),
+        (&["--allow-mirror", "--on-conflict", "beside"], "me"),
+        (&["--allow-mirror", "--open"], "stranger"),
+    ] {
+        let recv = sandbox.recv_with(args);
+        let mut command = vec!["--mirror"];
+        command.extend((who == "stranger").then_some("--open"));
+        let target = recv.target();
+        for dry in [&["--dry-run"][..], &[]] {
+            let command = [&command, dry, &[tree.as_str(), target.as_str()]].concat();
+            let sent = sandbox.user(who).send(&command);
+            sent.assert_code(4).assert_says("--allow-mirror");
+        }
+        recv.interrupt().assert_says("--allow-mirror");
+        assert_eq!(Tree::read(sandbox.dst()), before);
+    }
+}
+
+#[test]
+fn a_mirror_removes_nothing_where_something_is_missing() {
+    let scene = Scene::new(&["--allow-mirror"]);
+    let surplus = ["surplus", "sub/surplus", "whole/surplus"];
+    make_file(scene.tree().join("whole/file"), 1, 10);
+    let set_out = || {
+        for name in surplus {
+            make_file(scene.copy().join(name), 1, 10);
+        }
+    };
+    // A folder of which something cannot be sent, and those around it, keep what they have.
+    set_out();
+    make_fifo(scene.tree().join("sub/fifo"));
+    scene
+        .send(&["--mirror"])
+        .assert_code(3)
+        .assert_says("1 was removed");
+    let there = surplus.map(|name| scene.copy().join(name).exists());
+    assert_eq!(there, [true, true, false]);
+    // Where something could not be stored, all do: it may be what was moved there.
+    set_out();
+    fs::remove_file(scene.tree().join("sub/fifo")).unwrap();
+    fs::remove_file(scene.copy().join("sub/2")).unwrap();
+    make_file(scene.copy().join("sub/2/inside"), 1, 10);
+    let sent = scene.send(&["--mirror"]);
+    sent.assert_code(3).assert_says("nothing was removed");
+    assert!(surplus.iter().all(|name| scene.copy().join(name).exists()));
+    fs::remove_dir_all(scene.copy().join("sub/2")).unwrap();
+    scene.send(&["--mirror"]).assert_code(0);
+    scene.is_same();
+}
+
+#[test]
+fn a_receiver_that_is_killed_while_it_removes() {
+    let sandbox = Sandbox::new();
+    let (tree, copy) = (sandbox.src().join("tree"), sandbox.dst().join("tree"));
+    make_file(tree.join("stays/file"), 1, 2 * CHUNK);
+    for n in 0..20_000 {
+        let folder = copy.join(format!("goes/{}", n % 100));
+        if n < 100 {
+            fs::create_dir_all(&folder).unwrap();
+        }
+        fs::write(folder.join(n.to_string()), "").unwrap();
+    }
+    let recv = sandbox.recv_with(&["--allow-mirror", "-v"]);
+    let args = ["--mirror", "--retry", "0", tree.to_str().unwrap()];
+    let sender = sandbox
+        .me()
+        .spawn_send(&[&args[..], &[&recv.target()]].concat());
+    recv.process().wait_for_text("Removed: ");
+    recv.kill();
+    sender.wait();
+    assert_eq!(
+        content(copy.join("stays/file")),
+        content(tree.join("stays/file"))
+    );
+    let recv = sandbox.recv_with(&["--allow-mirror"]);
+    sandbox
+        .me()
+        .send(&[&args[..], &[&recv.target()]].concat())
+        .assert_code(0);
+    assert_same_tree(sandbox.src(), sandbox.dst());
+    no_leftovers(sandbox.dst());
+}
+
+/// What lines that begin with one of these words are about, sorted.
+fn told(output: &Output, words: &[&str]) -> Vec<String> {
+    let text = output.text();
+    let about = |line: &str| {
+        let rest = words.iter().find_map(|word| line.strip_prefix(word))?;
+        Some(rest.trim().split(": ").next()?.to_owned())
+    };
+    let mut all: Vec<_> = text.lines().filter_map(about).collect();
+    all.sort();
+    all
+}
+
+#[test]
+fn a_dry_run_says_what_a_real_one_does() {
+    let scene = Scene::new(&["--allow-mirror", "-v"]);
+    scene.change();
+    make_file(scene.tree().join("new/folder/file"), 5, 2 * CHUNK);
+    symlink("folder", scene.tree().join("new/link")).unwrap();
+    symlink("/etc", scene.tree().join("out")).unwrap();
+    set_mtime(scene.tree().join("sub/7"), THEN, 0);
+    make_file(scene.copy().join("surplus/deep/file"), 1, 10);
+    fs::remove_file(scene.tree().join("sub/9")).unwrap();
+    let all = |args: &[&str]| {
+        let before = Tree::read(scene.sandbox.dst());
+        let dry = scene.send(&[args, &["--dry-run", "-v"]].concat());
+        dry.assert_says("Nothing was done").assert_says("it fits");
+        assert_eq!(Tree::read(scene.sandbox.dst()), before);
+        assert!(!scene.sandbox.dst().join(".xfer").exists());
+        let real = scene.send(&[args, &["-v"]].concat());
+        assert_eq!(dry.code, real.code);
+        for (planned, done) in [
+            ("new ", "Stored:"),
+            ("changed ", "Replaced:"),
+            ("same ", "There already:"),
+            ("beside ", "Stored beside:"),
+            ("refused ", "Failed:"),
+            ("removed ", "Removed:"),
+        ] {
+            let (planned, done) = (told(&dry, &[planned]), told(&real, &[done]));
+            assert_eq!(planned, done, "{dry}\n{real}");
+        }
+        dry
+    };
+    // One link leads outside, and so fails: nothing would be removed, and nothing is.
+    let dry = all(&["--mirror"]);
+    dry.assert_code(3).assert_says("leads out");
+    assert_eq!(told(&dry, &["removed "]), Vec::<String>::new());
+    assert_eq!(told(&dry, &["changed "]).len(), 6);
+    fs::remove_file(scene.tree().join("out")).unwrap();
+    make_file(scene.tree().join("sub/1"), 98, 6000);
+    let dry = all(&["--mirror"]);
+    let removed = ["sub/9", "surplus", "surplus/deep", "surplus/deep/file"];
+    let removed = removed.map(|name| format!("tree/{name}"));
+    assert_eq!(told(&dry, &["removed "]), removed);
+    dry.assert_says("6.00 kB at most");
+    scene.is_same();
+}
+
+#[test]
+fn a_mirror_leaves_alone_what_another_session_writes() {
+    let sandbox = Sandbox::new();
+    let recv = sandbox.recv_with(&["--allow-mirror"]);
+    let copy = sandbox.dst().join("tree");
+    make_file(copy.join("big"), 1, 10);
+    make_file(copy.join("old/file"), 2, 10);
+    let (mine, theirs) = (sandbox.path("mine/tree"), sandbox.path("theirs/tree"));
+    make_file(mine.join("file"), 3, 10);
+    make_file(theirs.join("big"), 4, 20 * CHUNK);
+    make_file(theirs.join("new/big"), 5, 20 * CHUNK);
+    let send = |args: &[&str], tree: &Path, target: &str| {
+        let args = [args, &[tree.to_str().unwrap(), target]].concat();
+        sandbox.me().spawn_send(&args)
+    };
+    let proxy = Proxy::new(recv.addr());
+    proxy.hold_at(10 * CHUNK);
+    let sender = send(&["--update"], &theirs, &proxy.target());
+    proxy.wait_for_up(10 * CHUNK);
+    // Its files are wanted once all of them have been planned, and their folders made.
+    assert!(copy.join("new").exists());
+    let sent = send(&["--mirror"], &mine, &recv.target()).wait();
+    sent.assert_code(0).assert_says("2 were removed");
+    assert!(!copy.join("old").exists());
+    assert_eq!(content(copy.join("big")), bytes(1, 10));
+    proxy.release();
+    sender.wait().assert_code(0);
+    for name in ["big", "new/big"] {
+        assert_eq!(digest_of(&copy.join(name)), digest_of(&theirs.join(name)));
+    }
+    // From then on it is as anything else.
+    send(&["--mirror"], &mine, &recv.target())
+        .wait()
+        .assert_code(0);
+    assert_same_tree(sandbox.path("mine"), sandbox.dst());
+    no_leftovers(sandbox.dst());
+}
