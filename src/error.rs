@@ -181,6 +181,8 @@ pub enum Error {
         /// Its words.
         why: String,
     },
+    /// More was offered than one file, where there is only one place for it.
+    NotOneFile,
     /// A stream could not be sent to its end, and what was read of it cannot be read again.
     Spent {
         /// Why not.
@@ -322,6 +324,9 @@ impl fmt::Display for Error {
             }
             Self::Protocol { peer, what } => write!(f, "{peer} broke the protocol: {what}"),
             Self::Aborted { peer, why } => write!(f, "{peer} ended it: {why}"),
+            Self::NotOneFile => {
+                f.write_str("only a single file, and no folder, goes to standard output")
+            }
             Self::Spent { source } => {
                 write!(
                     f,

@@ -1,5 +1,5 @@
-//! What another program writes is sent as one file; and what does not come to its end is not
-//! there.
+//! What another program writes is sent as one file, and one file is received for another program
+//! to read; and what does not come to its end is not there.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
@@ -7,9 +7,10 @@ mod support;
 
 use std::ffi::OsStr;
 use std::fs::{self, File};
-use std::io::{PipeWriter, Write, pipe};
+use std::io::{PipeWriter, Read, Write, pipe};
+use std::os::unix::fs::FileExt;
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use support::*;
 
@@ -231,4 +232,149 @@ fn memory_does_not_grow_with_a_stream() {
     sender.wait().assert_code(0);
     let size = fs::metadata(sandbox.dst().join("large")).unwrap().len();
     assert_eq!(size, 200 << 20);
+}
+
+/// A receiver that writes to its standard output, and where it listens.
+fn spawn_recv(user: &User, cwd: &Path, stdout: Option<Stdio>) -> (Process, String) {
+    let mut command = user.command(&["recv", "--stdout", "--listen", "127.0.0.1:0"]);
+    command.current_dir(cwd);
+    let recv = match stdout {
+        None => Process::spawn(command),
+        Some(stdout) => {
+            let args = ["-c", r#"exec "$0" "$@" >&0 </dev/null"#].map(OsStr::new);
+            let mut shell = run_by("sh", &args, &command);
+            shell.stdin(stdout);
+            Process::spawn(shell)
+        }
+    };
+    let target = recv.wait_for("'Listening on'", |output| {
+        let text = String::from_utf8_lossy(&output.stderr).into_owned();
+        let rest = text.strip_prefix("Listening on ")?;
+        let (addr, _) = rest.split_once(", receiving to standard output\n")?;
+        Some(addr.to_owned())
+    });
+    (recv, target)
+}
+
+#[test]
+fn a_file_or_a_stream_goes_to_standard_output() {
+    let sandbox = Sandbox::new();
+    let chunk = usize::try_from(CHUNK).unwrap();
+    for (n, len) in [0, 5, chunk, 2 * chunk, 5 * chunk + 777]
+        .into_iter()
+        .enumerate()
+    {
+        let path = sandbox.src().join("file");
+        let mut data = bytes(n as u64, len);
+        if n == 4 {
+            // A hole.
+            data[chunk..3 * chunk].fill(0);
+            let file = File::create(&path).unwrap();
+            file.set_len(len as u64).unwrap();
+            file.write_all_at(&data[..chunk], 0).unwrap();
+            file.write_all_at(&data[3 * chunk..], 3 * CHUNK).unwrap();
+        } else {
+            fs::write(&path, &data).unwrap();
+        }
+        for hash in ["sha256", "blake3"] {
+            let (recv, target) = spawn_recv(&sandbox.me(), &sandbox.dst(), None);
+            let args = [path.to_str().unwrap(), "--hash", hash, "--to", &target];
+            sandbox.me().send(&args).assert_code(0);
+            let received = recv.wait();
+            assert_eq!(received.code, Some(0));
+            assert!(received.stdout == data, "{n} {hash}");
+        }
+        let (recv, target) = spawn_recv(&sandbox.me(), &sandbox.dst(), None);
+        send(&sandbox.me(), &data, "stream", &target).assert_code(0);
+        assert!(recv.wait().stdout == data, "{n}");
+    }
+    is_empty(&sandbox.dst());
+}
+
+#[test]
+fn more_than_one_file_is_refused() {
+    let sandbox = Sandbox::new();
+    make_file(sandbox.src().join("folder/a"), 1, 10);
+    make_file(sandbox.src().join("b"), 2, 10);
+    make_file(sandbox.src().join("c"), 3, 10);
+    for names in [&["folder"][..], &["b", "c"]] {
+        let (recv, target) = spawn_recv(&sandbox.me(), &sandbox.dst(), None);
+        let paths: Vec<_> = names.iter().map(|name| sandbox.src().join(name)).collect();
+        let paths: Vec<_> = paths.iter().map(|path| &**path).collect();
+        let sent = sandbox.send(&paths, &target);
+        sent.assert_code(1).assert_says("only a single file");
+        let received = recv.wait();
+        received.assert_code(1).assert_says("only a single file");
+        assert!(received.stdout.is_empty());
+    }
+    is_empty(&sandbox.dst());
+}
+
+#[test]
+fn a_reader_that_goes_away_ends_both() {
+    let sandbox = Sandbox::new();
+    let (mut reader, writer) = pipe().unwrap();
+    let (recv, target) = spawn_recv(&sandbox.me(), &sandbox.dst(), Some(writer.into()));
+    let (sender, mut input) = spawn_send(&sandbox.me(), "a.tar", &target);
+    let data = bytes(1, 1 << 20);
+    input.write_all(&data).unwrap();
+    let mut some = vec![0; 100_000];
+    reader.read_exact(&mut some).unwrap();
+    assert!(some == data[..some.len()]);
+    drop(reader);
+    // The rest of the chunk was in the way already: no more of the input is needed.
+    sender.wait().assert_code(1).assert_says("nobody reads it");
+    recv.wait().assert_code(1).assert_says("nobody reads it");
+}
+
+#[test]
+fn a_killed_sender_is_a_failure_here() {
+    let sandbox = Sandbox::new();
+    let (recv, target) = spawn_recv(&sandbox.me(), &sandbox.dst(), None);
+    let (sender, mut input) = spawn_send(&sandbox.me(), "a.tar", &target);
+    let data = bytes(1, 1 << 20);
+    input.write_all(&data).unwrap();
+    recv.wait_for("a chunk", |output| {
+        (output.stdout.len() == data.len()).then_some(())
+    });
+    sender.kill();
+    // It does not wait for it to come back: what it wrote cannot be taken back.
+    recv.wait().assert_code(1);
+}
+
+#[test]
+fn a_reader_that_does_not_read_holds_nobody_for_ever() {
+    let sandbox = Sandbox::new();
+    let (mut reader, writer) = pipe().unwrap();
+    let (recv, target) = spawn_recv(&sandbox.me(), &sandbox.dst(), Some(writer.into()));
+    let (sender, mut input) = spawn_send(&sandbox.me(), "a.tar", &target);
+    input.write_all(&bytes(1, 1 << 20)).unwrap();
+    // It is at the middle of a chunk.
+    reader.read_exact(&mut [0; 10]).unwrap();
+    sender.interrupt();
+    sender.wait().assert_code(130);
+    recv.wait().assert_code(1);
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn memory_does_not_grow_with_the_output() {
+    const MOST: u64 = 64 << 20;
+    const SIZE: u64 = 200 << 20;
+    let sandbox = Sandbox::in_memory();
+    let output = File::create(sandbox.path("output")).unwrap();
+    let (recv, target) = spawn_recv(&sandbox.me(), &sandbox.dst(), Some(output.into()));
+    let (sender, mut input) = spawn_send(&sandbox.me(), "large", &target);
+    let data = bytes(3, 1 << 20);
+    for _ in 0..SIZE >> 20 {
+        input.write_all(&data).unwrap();
+    }
+    for process in [&sender, &recv] {
+        let peak = process.peak_memory().unwrap();
+        assert!(peak < MOST, "{peak} bytes");
+    }
+    drop(input);
+    sender.wait().assert_code(0);
+    recv.wait().assert_code(0);
+    assert_eq!(fs::metadata(sandbox.path("output")).unwrap().len(), SIZE);
 }

@@ -125,6 +125,8 @@ pub struct Grant {
 pub struct ReceiveOptions {
     /// The receive directory. It must exist.
     pub dir: PathBuf,
+    /// Where the one file of each session goes, instead of that. What is sent has to be one file.
+    pub output: Option<Arc<File>>,
     /// What single paired senders may do, by the names that they are known by here.
     pub grants: BTreeMap<String, Grant>,
     /// Where to listen; port 0 takes a free one.
@@ -160,6 +162,7 @@ impl Default for ReceiveOptions {
     fn default() -> Self {
         Self {
             dir: PathBuf::from("."),
+            output: None,
             grants: BTreeMap::new(),
             listen: SocketAddr::from((Ipv6Addr::UNSPECIFIED, DEFAULT_PORT)),
             name: String::new(),

@@ -13,7 +13,7 @@ use crate::secure::{Channel, Reader};
 use crate::session::SILENCE;
 use crate::wire::{ChunkHeader, Encoding, Frame, Message, read_frame_head};
 
-use super::session::Receiving;
+use super::session::{Receiving, Target};
 use super::slot::{Claim, Finished, HeldChunkIs, Slot};
 
 impl Receiving {
@@ -52,6 +52,9 @@ impl Receiving {
 
     /// Takes a chunk, and what `reader` has of it.
     fn chunk(&self, chunk: &ChunkHeader, reader: &mut Reader) -> Result<()> {
+        if let Target::Output(output) = &self.target {
+            return self.output_chunk(output, chunk, reader);
+        }
         if chunk.whole && chunk.encoding != Encoding::Held {
             return self.whole(chunk, reader);
         }
@@ -92,7 +95,7 @@ impl Receiving {
     }
 
     /// Takes the bytes of a chunk from where they are received to.
-    fn take<'a>(
+    pub(super) fn take<'a>(
         &self,
         chunk: &ChunkHeader,
         reader: &'a mut Reader,

@@ -26,6 +26,7 @@ use crate::wire::{
 };
 
 use super::super::spawn;
+use super::output::Output;
 use super::planner::Task;
 use super::slot::Slot;
 use super::sums::Sums;
@@ -64,13 +65,23 @@ pub(super) struct Whole {
     pub(super) incoming: Arc<Incoming>,
 }
 
+/// Where what is received goes.
+#[derive(Debug)]
+pub(super) enum Target {
+    /// Below a folder.
+    Folder(Arc<StoreSession>),
+    /// To a stream.
+    Output(Arc<Output>),
+}
+
 /// A receiving session.
 pub(super) struct Receiving {
     pub(super) session: u64,
     pub(super) link: Arc<Link>,
     pub(super) owner: Fingerprint,
     pub(super) algorithm: Algorithm,
-    pub(super) store: Arc<StoreSession>,
+    pub(super) target: Target,
+    pub(super) sync: bool,
     pub(super) sums: Option<Arc<Sums>>,
     pub(super) dir: PathBuf,
     pub(super) progress: Arc<dyn Progress>,
@@ -106,6 +117,9 @@ impl Stop for Receiving {
     fn stop(&self) {
         self.tasks.close();
         self.to_hash.close();
+        if let Target::Output(output) = &self.target {
+            output.stop();
+        }
         let slots: Vec<_> = self.slots().values().cloned().collect();
         for slot in slots {
             slot.wake();
@@ -129,7 +143,9 @@ pub(super) struct Parts {
     pub(super) link: Arc<Link>,
     pub(super) owner: Fingerprint,
     pub(super) algorithm: Algorithm,
-    pub(super) store: Arc<StoreSession>,
+    pub(super) target: Target,
+    /// Whether what goes to an output is brought to disk.
+    pub(super) sync: bool,
     pub(super) sums: Option<Arc<Sums>>,
     pub(super) dir: PathBuf,
     pub(super) progress: Arc<dyn Progress>,
@@ -146,7 +162,8 @@ impl Receiving {
             link,
             owner,
             algorithm,
-            store,
+            target,
+            sync,
             sums,
             dir,
             progress,
@@ -160,7 +177,8 @@ impl Receiving {
             link,
             owner,
             algorithm,
-            store,
+            target,
+            sync,
             sums,
             dir,
             progress,
@@ -301,7 +319,9 @@ impl Receiving {
         self.wait_for_lanes();
         self.slots().clear();
         self.large().clear();
-        self.store.leave();
+        if let Target::Folder(store) = &self.target {
+            store.leave();
+        }
         self.link.result()?;
         Ok(*self.tally())
     }
@@ -428,7 +448,10 @@ impl Receiving {
                 counters.bytes_total.store(scanned.bytes, Ordering::Relaxed);
                 let known = scanned.complete && !self.has_stream.load(Ordering::Acquire);
                 counters.scanned.store(known, Ordering::Release);
-                return Ok(());
+                if !scanned.complete {
+                    return Ok(());
+                }
+                Task::Announced
             }
             Message::DirEnd(DirEnd { complete, .. }) => Task::DirEnd { complete },
             Message::Done(done) => Task::Done(done),
@@ -459,6 +482,9 @@ impl Receiving {
     /// How far the large files are that have moved since it was last asked.
     fn report(&self) -> Option<Message> {
         let mut list = Vec::new();
+        if let Target::Output(output) = &self.target {
+            list.extend(output.report());
+        }
         for (&entry, (slot, told)) in self.large().iter_mut() {
             let bytes = slot.verified.load(Ordering::Relaxed);
             if bytes != *told && list.len() < limits::MAX_VERIFIED {
