@@ -499,3 +499,36 @@ fn ten_senders_at_once() {
     assert_eq!(fs::read_dir(dst.join("common")).unwrap().count(), 11);
     no_leftovers(dst);
 }
+
+#[test]
+fn what_is_compressed_on_the_way_is_the_same_in_the_end() {
+    let sandbox = Sandbox::new();
+    let line = "the same words again and again, and now and then others\n";
+    let text = line.repeat(3 << 15);
+    for (name, len) in [
+        ("large", text.len()),
+        ("chunk", 1 << 20),
+        ("small", 3000),
+        ("tiny", 9),
+    ] {
+        fs::write(sandbox.src().join(name), &text[..len]).unwrap();
+    }
+    make_file(sandbox.src().join("noise"), 5, 2 * CHUNK + 77);
+    let zeros = vec![0; usize::try_from(2 * CHUNK).unwrap() + 5];
+    fs::write(sandbox.src().join("zeros"), zeros).unwrap();
+    for how in ["zstd", "auto", "none"] {
+        let recv = sandbox.recv();
+        let proxy = Proxy::new(recv.addr());
+        let src = sandbox.src();
+        let args = [Path::new("--compress"), Path::new(how), &src];
+        sandbox.send(&args, &proxy.target()).assert_code(0);
+        let (up, _) = proxy.passed();
+        let (least, most) = match how {
+            "zstd" => (2 * CHUNK, 3 * CHUNK),
+            _ => (4 * CHUNK, u64::MAX),
+        };
+        assert!((least..most).contains(&up), "{how}: {up} bytes");
+        assert_same_tree(sandbox.src(), sandbox.dst().join("src"));
+        fs::remove_dir_all(sandbox.dst().join("src")).unwrap();
+    }
+}

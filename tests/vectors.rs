@@ -224,11 +224,12 @@ fn declines() -> Vec<(&'static str, Decline)> {
     ]
 }
 
-fn encodings() -> [(&'static str, Encoding); 3] {
+fn encodings() -> [(&'static str, Encoding); 4] {
     [
         ("chunk-raw", Encoding::Raw),
         ("chunk-hole", Encoding::Hole),
         ("chunk-held", Encoding::Held),
+        ("chunk-zstd", Encoding::Zstd),
     ]
 }
 
@@ -456,6 +457,7 @@ fn vectors() -> Vec<(&'static str, Vector)> {
     for (name, encoding) in encodings() {
         let data = match encoding {
             Encoding::Raw => b"raw bytes".to_vec(),
+            Encoding::Zstd => b"packed".to_vec(),
             _ => vec![],
         };
         let header = ChunkHeader {
@@ -465,6 +467,7 @@ fn vectors() -> Vec<(&'static str, Vector)> {
             length: 9,
             encoding,
             whole: false,
+            data: u32::try_from(data.len()).unwrap(),
             digest: Digest(counting(0xe0)),
         };
         all.push((name, Vector::Chunk(header, data)));
@@ -478,6 +481,7 @@ fn vectors() -> Vec<(&'static str, Vector)> {
         length: 0,
         encoding: Encoding::Raw,
         whole: true,
+        data: 0,
         digest: empty,
     };
     all.push(("chunk-empty-file", Vector::Chunk(header, vec![])));

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use clap::{Args, ValueEnum, ValueHint};
 use xfer::digest::Algorithm;
-use xfer::engine::{Address, SendOptions, Stream};
+use xfer::engine::{Address, Compress, SendOptions, Stream};
 use xfer::outcome::Wish;
 use xfer::relpath::RelPath;
 use xfer::secure::Known;
@@ -86,6 +86,10 @@ pub(crate) struct Send {
     #[arg(long, value_name = "HASH", value_enum)]
     hash: Option<Hash>,
 
+    /// Whether to compress on the way: auto does where that makes it faster, by trial
+    #[arg(long, value_name = "HOW", value_enum, default_value = "auto")]
+    compress: Packing,
+
     /// How many connections carry data [default: one per core, at most 4]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=i64::from(MAX_LANES)))]
     lanes: Option<u16>,
@@ -111,6 +115,13 @@ pub(crate) struct Send {
 
     #[command(flatten)]
     events: Events,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Packing {
+    Auto,
+    Zstd,
+    None,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -151,6 +162,11 @@ impl Send {
                 checksum: self.checksum,
                 mirror: self.mirror,
                 dry_run: self.dry_run,
+            },
+            compress: match self.compress {
+                Packing::Auto => Compress::Auto,
+                Packing::Zstd => Compress::Zstd,
+                Packing::None => Compress::Never,
             },
             lanes: self.lanes.unwrap_or(default.lanes),
             retry: self

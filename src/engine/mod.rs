@@ -14,8 +14,8 @@ use crate::error::{Error, Result};
 
 pub use cancel::{Cancel, OnCancel};
 pub use options::{
-    Address, DEFAULT_MAX_SESSIONS, DEFAULT_PORT, DEFAULT_RETRY, DEFAULT_WINDOW, Device, Grant,
-    ReceiveOptions, SendOptions, Stream, default_lanes,
+    Address, Compress, DEFAULT_MAX_SESSIONS, DEFAULT_PORT, DEFAULT_RETRY, DEFAULT_WINDOW, Device,
+    Grant, ReceiveOptions, SendOptions, Stream, default_lanes,
 };
 pub use receive::Receiver;
 pub use send::{pair, send};

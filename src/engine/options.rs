@@ -79,6 +79,8 @@ pub struct SendOptions {
     pub open: bool,
     /// What digests are made with; where none is given, what suits both machines.
     pub algorithm: Option<Algorithm>,
+    /// When to compress what is sent.
+    pub compress: Compress,
     /// How many lanes to ask for, 1 to [`crate::wire::limits::MAX_LANES`].
     pub lanes: u16,
     /// How long to keep trying after a connection is lost.
@@ -100,6 +102,7 @@ impl Default for SendOptions {
             name: String::new(),
             open: false,
             algorithm: None,
+            compress: Compress::default(),
             lanes: default_lanes(),
             retry: DEFAULT_RETRY,
             wish: Wish::default(),
@@ -118,6 +121,18 @@ pub struct Grant {
     pub may_update: Option<bool>,
     /// Whether it may have removed what it does not have. Nobody may more than all may.
     pub may_mirror: Option<bool>,
+}
+
+/// When to compress what is sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Compress {
+    /// Where it makes the transfer faster, by what is measured while it runs.
+    #[default]
+    Auto,
+    /// Whatever becomes smaller by it, with Zstandard.
+    Zstd,
+    /// Never.
+    Never,
 }
 
 /// Where to receive, and from whom.

@@ -11,7 +11,9 @@ use std::io::{self, Read};
 
 use super::codec::{self, CodecError};
 use super::limits::{MAX_CHUNK_FRAME_BYTES, MAX_FIRST_MESSAGE_BYTES, MAX_MESSAGE_BYTES};
-use super::message::{CHUNK_FRAME, CHUNK_HEADER_BYTES, ChunkHeader, FIRST_SKIPPABLE, Message};
+use super::message::{
+    CHUNK_FRAME, CHUNK_HEADER_BYTES, ChunkHeader, Encoding, FIRST_SKIPPABLE, Message,
+};
 use crate::digest::CHUNK_SIZE;
 
 /// The size of a frame's header, in bytes.
@@ -104,7 +106,7 @@ pub fn write_message(message: &Message, out: &mut Vec<u8>) -> Result<(), CodecEr
 pub fn write_chunk_header(chunk: &ChunkHeader, out: &mut Vec<u8>) -> Result<(), CodecError> {
     // Both are far below u32's limit: the length is at most a chunk's.
     #[allow(clippy::cast_possible_truncation)]
-    let length = CHUNK_HEADER_BYTES as u32 + chunk.data_len();
+    let length = CHUNK_HEADER_BYTES as u32 + chunk.data;
     out.extend_from_slice(&header(CHUNK_FRAME, length));
     codec::encode(chunk, out)
 }
@@ -118,12 +120,12 @@ pub fn write_chunk_header(chunk: &ChunkHeader, out: &mut Vec<u8>) -> Result<(), 
 pub fn read_frame(reader: &mut impl Read, buffer: &mut Vec<u8>) -> Result<Frame, WireError> {
     let frame = read_frame_head(reader, buffer)?;
     if let Frame::Chunk(chunk) = &frame {
-        fill(reader, chunk.data_len() as usize, buffer)?;
+        fill(reader, chunk.data as usize, buffer)?;
     }
     Ok(frame)
 }
 
-/// The same, but for the bytes of a chunk: [`ChunkHeader::data_len`] of them are the next that
+/// The same, but for the bytes of a chunk: [`ChunkHeader::data`] of them are the next that
 /// `reader` has, for the caller to take.
 pub fn read_frame_head(reader: &mut impl Read, buffer: &mut Vec<u8>) -> Result<Frame, WireError> {
     read_bounded(reader, buffer, MAX_MESSAGE_BYTES, MAX_CHUNK_FRAME_BYTES)
@@ -185,7 +187,12 @@ fn read_chunk_header(reader: &mut impl Read, payload: usize) -> Result<ChunkHead
     if chunk.length > CHUNK_SIZE {
         return Err(WireError::Chunk("that is longer than a chunk can be"));
     }
-    if data != chunk.data_len() as usize {
+    let fits = match chunk.encoding {
+        Encoding::Raw => chunk.data == chunk.length,
+        Encoding::Hole | Encoding::Held => chunk.data == 0,
+        Encoding::Zstd => (1..chunk.length).contains(&chunk.data),
+    };
+    if !fits || data != chunk.data as usize {
         return Err(WireError::Chunk("whose length is not that of its frame"));
     }
     Ok(chunk)
@@ -203,7 +210,7 @@ mod tests {
     use crate::digest::Digest;
     use crate::entry::{Entry, FileSize, Kind, Mode, Time};
     use crate::relpath::RelPath;
-    use crate::wire::{Encoding, Entries};
+    use crate::wire::Entries;
     use proptest::prelude::*;
 
     /// Gives one byte a call.
@@ -223,6 +230,7 @@ mod tests {
             length,
             encoding,
             whole: false,
+            data: if encoding == Encoding::Raw { length } else { 0 },
             digest: Digest([7; 32]),
         }
     }

@@ -377,6 +377,9 @@ pub enum Encoding {
     Hole,
     /// The receiver holds them; none follow.
     Held,
+    /// Packed, as one frame of Zstandard (RFC 8878) that says how long it is unpacked: fewer than
+    /// `length`.
+    Zstd,
 }
 
 /// What precedes a chunk's bytes in its frame.
@@ -395,20 +398,11 @@ pub struct ChunkHeader {
     /// Whether this is the file's only chunk, so that its digest is the file's and no
     /// [`Done`] comes.
     pub whole: bool,
+    /// How many bytes follow it in its frame.
+    pub data: u32,
     /// Its digest.
     pub digest: Digest,
 }
 
-impl ChunkHeader {
-    /// How many bytes follow it in its frame.
-    #[must_use]
-    pub fn data_len(&self) -> u32 {
-        match self.encoding {
-            Encoding::Raw => self.length,
-            Encoding::Hole | Encoding::Held => 0,
-        }
-    }
-}
-
 /// The size of an encoded [`ChunkHeader`], in bytes.
-pub const CHUNK_HEADER_BYTES: usize = 8 + 4 + 8 + 4 + 4 + 1 + 32;
+pub const CHUNK_HEADER_BYTES: usize = 8 + 4 + 8 + 4 + 4 + 1 + 4 + 32;

@@ -396,3 +396,47 @@ fn an_end_before_everything_is_there_is_none() {
     attacks.all_told();
     still_serves(&sandbox, &recv);
 }
+
+#[test]
+fn packed_chunks_unpack_to_what_they_say_or_not_at_all() {
+    let sandbox = Sandbox::new();
+    let recv = sandbox.recv();
+    let who = Who::let_in(&sandbox);
+    let data = vec![7; CHUNK_BYTES];
+    let pack = |data: &[u8]| zstd::bulk::compress(data, 1).unwrap();
+    let good = pack(&data);
+    let packed = [
+        // A thousand times as much as it says, a byte more, a byte less, and as much of another.
+        pack(&vec![7; 1000 * CHUNK_BYTES]),
+        pack(&vec![7; CHUNK_BYTES + 1]),
+        pack(&data[1..]),
+        pack(&vec![8; CHUNK_BYTES]),
+        good[..good.len() - 1].to_vec(),
+        b"not packed at all".to_vec(),
+        good,
+    ];
+    let mut session = Session::begin(&who, recv.addr());
+    let names = ["a", "b", "c", "d", "e", "f", "good"];
+    let files: Vec<_> = (0..)
+        .zip(names)
+        .map(|(n, name)| file(n, name, CHUNK))
+        .collect();
+    session.announce(&files);
+    let mut lane = session.lane();
+    for (n, bytes) in (0..).zip(&packed) {
+        session.wanted(n);
+        let header = ChunkHeader {
+            encoding: Encoding::Zstd,
+            ..whole(n, &data)
+        };
+        lane.raw(&chunk_bytes(&header, bytes));
+        let outcome = match names[usize::try_from(n).unwrap()] {
+            "good" => Outcome::Stored(None),
+            _ => Outcome::Failed(Why::Damaged),
+        };
+        assert_eq!(session.outcome(n), outcome, "{n}");
+    }
+    session.end(vec![lane]);
+    assert!(std::fs::read(sandbox.dst().join("good")).unwrap() == data);
+    flat_memory(&recv);
+}

@@ -346,6 +346,7 @@ pub fn part(entry: EntryId, index: u64, data: &[u8]) -> ChunkHeader {
         length: u32::try_from(data.len()).unwrap(),
         encoding: Encoding::Raw,
         whole: false,
+        data: 0,
         digest: Digest(xfer::digest::sha256(&[data]).0),
     }
 }
@@ -358,10 +359,14 @@ pub fn whole(entry: EntryId, data: &[u8]) -> ChunkHeader {
     }
 }
 
-/// The frame of a chunk, whatever its header says.
+/// The frame of a chunk, whatever its header says, but for how many bytes follow it.
 pub fn chunk_bytes(header: &ChunkHeader, data: &[u8]) -> Vec<u8> {
+    let header = ChunkHeader {
+        data: u32::try_from(data.len()).unwrap(),
+        ..*header
+    };
     let mut payload = Vec::new();
-    encode(header, &mut payload).unwrap();
+    encode(&header, &mut payload).unwrap();
     payload.extend_from_slice(data);
     frame_of(CHUNK_FRAME, &payload)
 }

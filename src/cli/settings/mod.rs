@@ -22,7 +22,7 @@ pub(super) use file::PeerTable;
 /// environment it is `XFER_` and the name in capitals.
 ///
 /// `open` is missing on purpose: to let anyone in is to be said each time.
-pub(super) const KEYS: [&str; 13] = [
+pub(super) const KEYS: [&str; 14] = [
     "name",
     "dir",
     "listen",
@@ -33,6 +33,7 @@ pub(super) const KEYS: [&str; 13] = [
     "no-sync",
     "max-sessions",
     "hash",
+    "compress",
     "lanes",
     "retry",
     "limit",

@@ -15,6 +15,7 @@ use crate::wire::{ChunkHeader, Encoding, Frame, Message, read_frame_head};
 
 use super::session::{Receiving, Target};
 use super::slot::{Claim, Finished, HeldChunkIs, Slot};
+use super::unpack::Unpacker;
 
 impl Receiving {
     /// Receives chunks from a lane, to its end.
@@ -22,12 +23,13 @@ impl Receiving {
         let _at_work = self.at_work();
         self.link.add_lane(channel.closer.clone());
         let mut buffer = Vec::new();
+        let mut unpacker = Unpacker::default();
         // It may be silent for as long as it likes: when its session ends, it is closed.
         channel.reader.set_deadline(None);
         let ended = loop {
             match read_frame_head(&mut channel.reader, &mut buffer) {
                 Ok(Frame::Chunk(chunk)) => {
-                    if let Err(error) = self.chunk(&chunk, &mut channel.reader) {
+                    if let Err(error) = self.chunk(&chunk, &mut channel.reader, &mut unpacker) {
                         break Err(error);
                     }
                 }
@@ -51,38 +53,36 @@ impl Receiving {
     }
 
     /// Takes a chunk, and what `reader` has of it.
-    fn chunk(&self, chunk: &ChunkHeader, reader: &mut Reader) -> Result<()> {
+    fn chunk(
+        &self,
+        chunk: &ChunkHeader,
+        reader: &mut Reader,
+        unpacker: &mut Unpacker,
+    ) -> Result<()> {
         if let Target::Output(output) = &self.target {
-            return self.output_chunk(output, chunk, reader);
+            return self.output_chunk(output, chunk, reader, unpacker);
         }
         if chunk.whole && chunk.encoding != Encoding::Held {
-            return self.whole(chunk, reader);
+            return self.whole(chunk, reader, unpacker);
         }
         let Some(slot) = self.slot(chunk.entry) else {
             self.not_wanted(chunk.entry)?;
             return self.take(chunk, reader, |_| ()).map(drop);
         };
         let place = slot.expects(chunk).map_err(|what| self.broken(what))?;
-        let Some((size, index)) = place else {
+        let Some(place) = place else {
             return self.take(chunk, reader, |_| ()).map(drop);
         };
-        let mut hasher = ChunkHasher::new(self.algorithm, size, index);
-        let mut data = self.take(chunk, reader, |piece| hasher.update(piece))?;
+        let data = self.content(chunk, place, reader, unpacker)?;
         let claim = slot.claim(chunk, || self.link.is_over());
         let Some(claim) = claim.map_err(|what| self.broken(what))? else {
             return Ok(());
         };
-        let digest = match chunk.encoding {
-            Encoding::Raw => hasher.finish(),
-            Encoding::Hole => hole_digest(self.algorithm, size, index),
-            Encoding::Held => return self.held_chunk(&slot, claim, chunk),
-        };
-        let written = if digest != chunk.digest {
-            Err(Why::Damaged)
-        } else if chunk.encoding == Encoding::Hole {
-            claim.incoming.write_hole(chunk.index)
-        } else {
-            claim.incoming.write(chunk.index, &mut data)
+        let written = match (data, chunk.encoding) {
+            (Err(why), _) => Err(why),
+            (Ok(_), Encoding::Held) => return self.held_chunk(&slot, claim, chunk),
+            (Ok(_), Encoding::Hole) => claim.incoming.write_hole(chunk.index),
+            (Ok(mut data), _) => claim.incoming.write(chunk.index, &mut data),
         };
         match written {
             Ok(()) => self.done_chunk(&slot, claim, chunk),
@@ -94,39 +94,70 @@ impl Receiving {
         }
     }
 
+    /// What a chunk holds, once it is known to be what its digest says: that of chunk `index` of a
+    /// file of `size` bytes.
+    pub(super) fn content<'a>(
+        &self,
+        chunk: &ChunkHeader,
+        (size, index): (u64, u64),
+        reader: &'a mut Reader,
+        unpacker: &'a mut Unpacker,
+    ) -> Result<Result<Vec<IoSlice<'a>>, Why>> {
+        let length = chunk.length as usize;
+        let mut hasher = ChunkHasher::new(self.algorithm, size, index);
+        let (data, digest) = match chunk.encoding {
+            Encoding::Raw => {
+                let data = self.take(chunk, reader, |piece| hasher.update(piece))?;
+                (data, hasher.finish())
+            }
+            Encoding::Zstd => {
+                let packed = self.take(chunk, reader, |_| ())?;
+                match unpacker.unpack(packed.iter().map(|piece| &piece[..]), length) {
+                    Ok(data) => {
+                        hasher.update(data);
+                        (vec![IoSlice::new(data)], hasher.finish())
+                    }
+                    Err(why) => return Ok(Err(why)),
+                }
+            }
+            Encoding::Hole => {
+                let data = vec![IoSlice::new(&ZEROS[..length])];
+                (data, hole_digest(self.algorithm, size, index))
+            }
+            Encoding::Held => (Vec::new(), chunk.digest),
+        };
+        Ok(match digest == chunk.digest {
+            true => Ok(data),
+            false => Err(Why::Damaged),
+        })
+    }
+
     /// Takes the bytes of a chunk from where they are received to.
-    pub(super) fn take<'a>(
+    fn take<'a>(
         &self,
         chunk: &ChunkHeader,
         reader: &'a mut Reader,
         see: impl FnMut(&[u8]),
     ) -> Result<Vec<IoSlice<'a>>> {
-        let pieces = reader.gather(chunk.data_len() as usize, see);
+        let pieces = reader.gather(chunk.data as usize, see);
         let pieces = pieces.map_err(|e| self.link.wire_error(e.into()))?;
         Ok(pieces.map(IoSlice::new).collect())
     }
 
     /// Stores a file that comes as one chunk.
-    fn whole(&self, chunk: &ChunkHeader, reader: &mut Reader) -> Result<()> {
-        let size = u64::from(chunk.length);
-        let mut hasher = ChunkHasher::new(self.algorithm, size, 0);
-        let mut data = self.take(chunk, reader, |piece| hasher.update(piece))?;
+    fn whole(
+        &self,
+        chunk: &ChunkHeader,
+        reader: &mut Reader,
+        unpacker: &mut Unpacker,
+    ) -> Result<()> {
+        let data = self.content(chunk, (chunk.length.into(), 0), reader, unpacker)?;
         let Some(whole) = self.take_whole(chunk)? else {
             return Ok(());
         };
-        let digest = match chunk.encoding {
-            Encoding::Hole => {
-                data = vec![IoSlice::new(&ZEROS[..chunk.length as usize])];
-                hole_digest(self.algorithm, size, 0)
-            }
-            _ => hasher.finish(),
-        };
-        let outcome = match digest == chunk.digest {
-            true => whole.incoming.store_whole(&mut data),
-            false => Err(Why::Damaged),
-        };
+        let outcome = data.and_then(|mut data| whole.incoming.store_whole(&mut data));
         let outcome = outcome.unwrap_or_else(Outcome::Failed);
-        self.add_sum(whole.incoming.path(), Some(digest), &outcome);
+        self.add_sum(whole.incoming.path(), Some(chunk.digest), &outcome);
         self.whole_outcome(whole, outcome);
         Ok(())
     }

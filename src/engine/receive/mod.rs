@@ -13,6 +13,7 @@ mod planner;
 mod session;
 mod slot;
 mod sums;
+mod unpack;
 mod waiting;
 
 use std::collections::{HashMap, HashSet};

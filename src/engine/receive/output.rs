@@ -14,9 +14,7 @@ use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
 use rustix::pipe::{PipeFlags, pipe_with};
 
-use crate::digest::{
-    CHUNK_SIZE, ChunkHasher, Digest, FileDigest, ZEROS, chunk_count, chunk_len, hole_digest,
-};
+use crate::digest::{CHUNK_SIZE, Digest, FileDigest, chunk_count, chunk_len};
 use crate::entry::{Entry, EntryId, Kind};
 use crate::error::{Error, Result, reason};
 use crate::outcome::{Outcome, Why};
@@ -28,6 +26,7 @@ use crate::wire::{Changed, ChunkHeader, Encoding, EntryOutcome, FileVerified, Wa
 use super::planner::Task;
 use super::session::{Ended, Receiving};
 use super::slot::Broken;
+use super::unpack::Unpacker;
 
 /// What a pipe that is ready takes without making its writer wait, in bytes, on any Unix.
 const READY_BYTES: usize = 512;
@@ -319,22 +318,15 @@ impl Receiving {
         output: &Output,
         chunk: &ChunkHeader,
         reader: &mut Reader,
+        unpacker: &mut Unpacker,
     ) -> Result<()> {
         // A chunk of a stream is hashed as a file of its own.
-        let (size, index) = {
+        let place = {
             let state = output.state();
             let size = state.as_ref().and_then(|file| file.size);
             size.map_or((chunk.length.into(), 0), |size| (size, chunk.index))
         };
-        let mut hasher = ChunkHasher::new(self.algorithm, size, index);
-        let mut data = self.take(chunk, reader, |piece| hasher.update(piece))?;
-        let digest = match chunk.encoding {
-            Encoding::Hole => {
-                data = vec![IoSlice::new(&ZEROS[..chunk.length as usize])];
-                hole_digest(self.algorithm, size, index)
-            }
-            _ => hasher.finish(),
-        };
+        let data = self.content(chunk, place, reader, unpacker)?;
         let mut broken = None;
         self.with_output(output, chunk.entry, |file| {
             match file.expects(chunk) {
@@ -345,9 +337,10 @@ impl Receiving {
                     return None;
                 }
             }
-            if digest != chunk.digest {
-                return Some(Outcome::Failed(Why::Damaged));
-            }
+            let data = match data {
+                Ok(data) => data,
+                Err(why) => return Some(Outcome::Failed(why)),
+            };
             if let Err(error) = output.write(&data) {
                 let why = match error.kind() {
                     io::ErrorKind::BrokenPipe => "nobody reads it any more".to_owned(),

@@ -18,8 +18,10 @@ use crate::wire::{
     write_chunk_header, write_message,
 };
 
+use super::super::options::Compress;
 use super::Sending;
 use super::file::{Announced, Read, SendFile, Trouble};
+use super::pack::Packer;
 use super::queue::Work;
 
 impl Sending<'_> {
@@ -40,12 +42,11 @@ impl Sending<'_> {
 
     fn pump(&self, writer: &mut Writer) -> std::io::Result<()> {
         let mut works = VecDeque::new();
-        let mut small = Vec::new();
-        let mut head = Vec::new();
+        let mut hands = Hands::new(self.compress, writer);
         loop {
             self.queue.try_next(&mut works);
             if works.is_empty() {
-                writer.flush()?;
+                hands.writer.flush()?;
                 self.queue.next(&mut works);
             }
             if works.is_empty() {
@@ -53,19 +54,17 @@ impl Sending<'_> {
             }
             for work in works.drain(..) {
                 match work {
-                    Work::Small(file, held) => {
-                        self.send_small(&file, held, &mut small, writer, &mut head)?;
-                    }
+                    Work::Small(file, held) => self.send_small(&file, held, &mut hands)?,
                     Work::Chunk { file, index, held } => {
-                        self.send_chunk(&file, index, held, writer, &mut head)?;
+                        self.send_chunk(&file, index, held, &mut hands)?;
                     }
-                    Work::Stream(file) => self.send_stream(&file, writer, &mut head)?,
+                    Work::Stream(file) => self.send_stream(&file, &mut hands)?,
                 }
             }
         }
-        head.clear();
-        write_message(&Message::LaneEnd(()), &mut head).map_err(std::io::Error::other)?;
-        writer.write_all(&head)
+        hands.head.clear();
+        write_message(&Message::LaneEnd(()), &mut hands.head).map_err(std::io::Error::other)?;
+        hands.writer.write_all(&hands.head)
     }
 
     /// Sends a file of one chunk, which shares a write with its neighbours.
@@ -73,22 +72,27 @@ impl Sending<'_> {
         &self,
         file: &SendFile,
         held: Option<Digest>,
-        buffer: &mut Vec<u8>,
-        writer: &mut Writer,
-        head: &mut Vec<u8>,
+        hands: &mut Hands<'_>,
     ) -> std::io::Result<()> {
-        if let Err(trouble) = file.read_small(buffer) {
-            self.trouble(file, trouble);
-            return Ok(());
-        }
-        let digest = chunk_digest(self.algorithm, file.announced.size, 0, buffer);
-        let encoding = encoding(&Read::Data, held, digest);
-        write_header(writer, head, file, 0, encoding, digest)?;
-        if encoding == Encoding::Raw {
-            writer.write_all(buffer)?;
-            self.count_moved(buffer.len());
-        }
-        Ok(())
+        let mut buffer = std::mem::take(&mut hands.small);
+        let sent = match file.read_small(&mut buffer) {
+            Ok(()) => {
+                let digest = chunk_digest(self.algorithm, file.announced.size, 0, &buffer);
+                match held == Some(digest) {
+                    true => hands.send(file, 0, Encoding::Held, digest),
+                    false => {
+                        self.count_moved(buffer.len());
+                        hands.send_small(file, digest, &mut buffer)
+                    }
+                }
+            }
+            Err(trouble) => {
+                self.trouble(file, trouble);
+                Ok(())
+            }
+        };
+        hands.small = buffer;
+        sent
     }
 
     /// Sends a chunk of a larger file, straight from where it was read to.
@@ -97,12 +101,11 @@ impl Sending<'_> {
         file: &SendFile,
         index: u64,
         held: Option<Digest>,
-        writer: &mut Writer,
-        head: &mut Vec<u8>,
+        hands: &mut Hands<'_>,
     ) -> std::io::Result<()> {
         let size = file.announced.size;
         let length = chunk_len(size, index) as usize;
-        let mut pieces: Vec<_> = writer.room(length).map(IoSliceMut::new).collect();
+        let mut pieces: Vec<_> = hands.writer.room(length).map(IoSliceMut::new).collect();
         let read = match file.read_chunk(index, &mut pieces) {
             Ok(read) => read,
             Err(trouble) => {
@@ -110,23 +113,22 @@ impl Sending<'_> {
                 return Ok(());
             }
         };
-        let digest = match read {
-            Read::Data => {
-                let mut hasher = ChunkHasher::new(self.algorithm, size, index);
-                writer.room(length).for_each(|piece| hasher.update(piece));
-                hasher.finish()
-            }
-            Read::Hole => hole_digest(self.algorithm, size, index),
-        };
-        let encoding = encoding(&read, held, digest);
-        write_header(writer, head, file, index, encoding, digest)?;
-        if encoding == Encoding::Raw {
-            writer.send_room(length)?;
-            self.count_moved(length);
+        let is_hole = read == Read::Hole || hands.writer.room(length).all(|piece| is_zero(piece));
+        let digest = if is_hole {
+            hole_digest(self.algorithm, size, index)
         } else {
-            // Thousands of bare headers fit into the writer's buffer, and the receiver could be
-            // at work on them.
-            writer.flush()?;
+            let mut hasher = ChunkHasher::new(self.algorithm, size, index);
+            let pieces = hands.writer.room(length);
+            pieces.for_each(|piece| hasher.update(piece));
+            hasher.finish()
+        };
+        if held == Some(digest) {
+            hands.send(file, index, Encoding::Held, digest)?;
+        } else if is_hole {
+            hands.send(file, index, Encoding::Hole, digest)?;
+        } else {
+            self.count_moved(length);
+            hands.send_room(file, index, length, digest)?;
         }
         let sent = file.sent(index, digest);
         self.queue.moved_on();
@@ -187,38 +189,123 @@ impl Sending<'_> {
     }
 }
 
-/// How a chunk travels: not at all, where the receiver holds the same.
-fn encoding(read: &Read, held: Option<Digest>, digest: Digest) -> Encoding {
-    if held == Some(digest) {
-        Encoding::Held
-    } else if *read == Read::Hole {
-        Encoding::Hole
-    } else {
-        Encoding::Raw
-    }
+/// Whether there is nothing but zeros in it. Nearly always its first bytes tell that there is more.
+fn is_zero(data: &[u8]) -> bool {
+    let (head, rest) = data.split_at(data.len().min(64));
+    head.iter().all(|byte| *byte == 0) && rest.iter().fold(0, |all, byte| all | byte) == 0
 }
 
-/// Writes what precedes a chunk's bytes.
-fn write_header(
-    writer: &mut Writer,
-    head: &mut Vec<u8>,
-    file: &SendFile,
-    index: u64,
-    encoding: Encoding,
-    digest: Digest,
-) -> std::io::Result<()> {
-    let header = ChunkHeader {
-        entry: file.entry,
-        attempt: file.attempt,
-        index,
-        length: chunk_len(file.announced.size, index),
-        encoding,
-        whole: file.is_small(),
-        digest,
-    };
-    head.clear();
-    write_chunk_header(&header, head).map_err(std::io::Error::other)?;
-    writer.write_all(head)
+/// What a lane works with, kept from chunk to chunk.
+pub(super) struct Hands<'a> {
+    pub(super) writer: &'a mut Writer,
+    packer: Packer,
+    head: Vec<u8>,
+    small: Vec<u8>,
+}
+
+impl<'a> Hands<'a> {
+    fn new(compress: Compress, writer: &'a mut Writer) -> Self {
+        Self {
+            writer,
+            packer: Packer::new(compress),
+            head: Vec::new(),
+            small: Vec::new(),
+        }
+    }
+
+    /// Writes what precedes a chunk's bytes, of which so many follow.
+    fn header(
+        &mut self,
+        file: &SendFile,
+        index: u64,
+        len: usize,
+        (encoding, data): (Encoding, usize),
+        digest: Digest,
+    ) -> std::io::Result<()> {
+        let header = ChunkHeader {
+            entry: file.entry,
+            attempt: file.attempt,
+            index,
+            length: u32::try_from(len).map_err(std::io::Error::other)?,
+            encoding,
+            whole: file.is_small() && !file.is_stream(),
+            data: u32::try_from(data).map_err(std::io::Error::other)?,
+            digest,
+        };
+        self.head.clear();
+        write_chunk_header(&header, &mut self.head).map_err(std::io::Error::other)?;
+        self.writer.write_all(&self.head)
+    }
+
+    /// Sends a chunk of which no bytes travel.
+    fn send(
+        &mut self,
+        file: &SendFile,
+        index: u64,
+        encoding: Encoding,
+        digest: Digest,
+    ) -> std::io::Result<()> {
+        let len = chunk_len(file.announced.size, index) as usize;
+        self.header(file, index, len, (encoding, 0), digest)?;
+        if file.is_small() {
+            return Ok(());
+        }
+        // Thousands of bare headers fit into the writer's buffer, and the receiver could be at
+        // work on them.
+        self.writer.flush()
+    }
+
+    /// Sends the whole of a small file, which is `data`.
+    fn send_small(
+        &mut self,
+        file: &SendFile,
+        digest: Digest,
+        data: &mut [u8],
+    ) -> std::io::Result<()> {
+        let began = self.packer.measures().then(Instant::now);
+        let len = data.len();
+        let mut packer = std::mem::take(&mut self.packer);
+        let sent = match packer.pack(len, [&mut *data].into_iter()) {
+            Some(packed) => self
+                .header(file, 0, len, (Encoding::Zstd, packed.len()), digest)
+                .and_then(|()| self.writer.write_all(packed)),
+            None => self
+                .header(file, 0, len, (Encoding::Raw, len), digest)
+                .and_then(|()| self.writer.write_all(data)),
+        };
+        self.packer = packer;
+        self.note(len, began);
+        sent
+    }
+
+    /// Sends the chunk that is in the writer's room.
+    pub(super) fn send_room(
+        &mut self,
+        file: &SendFile,
+        index: u64,
+        len: usize,
+        digest: Digest,
+    ) -> std::io::Result<()> {
+        let began = self.packer.measures().then(Instant::now);
+        let mut packer = std::mem::take(&mut self.packer);
+        let sent = match packer.pack(len, self.writer.room(len)) {
+            Some(packed) => self
+                .header(file, index, len, (Encoding::Zstd, packed.len()), digest)
+                .and_then(|()| self.writer.write_all(packed)),
+            None => self
+                .header(file, index, len, (Encoding::Raw, len), digest)
+                .and_then(|()| self.writer.send_room(len)),
+        };
+        self.packer = packer;
+        self.note(len, began);
+        sent
+    }
+
+    fn note(&mut self, bytes: usize, began: Option<Instant>) {
+        if let Some(began) = began {
+            self.packer.sent(bytes, began.elapsed());
+        }
+    }
 }
 
 /// Connects a lane and joins the session with it.

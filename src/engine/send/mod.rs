@@ -7,6 +7,7 @@ mod announce;
 mod dial;
 mod file;
 mod lane;
+mod pack;
 mod queue;
 mod stream;
 
@@ -36,7 +37,7 @@ use crate::wire::{
 };
 
 use super::cancel::Cancel;
-use super::options::{Device, SendOptions, Stream};
+use super::options::{Compress, Device, SendOptions, Stream};
 use super::{next_session, spawn};
 
 use announce::{Credits, SharedCounters};
@@ -207,6 +208,7 @@ impl Sender<'_> {
         let sending = Sending {
             session,
             link: Arc::new(Link::new(channel.peer, channel.closer.clone())),
+            compress: self.options.compress,
             algorithm: offer.algorithm,
             wish: offer.wish,
             roots: &self.roots,
@@ -302,6 +304,7 @@ impl Stop for Stopper {
 struct Sending<'a> {
     session: u64,
     link: Arc<Link>,
+    compress: Compress,
     algorithm: Algorithm,
     wish: Wish,
     roots: &'a Roots,

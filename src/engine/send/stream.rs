@@ -21,13 +21,12 @@ use crate::manifest::Step;
 use crate::outcome::Why;
 use crate::progress::Counters;
 use crate::relpath::RelPath;
-use crate::secure::Writer;
 use crate::text::Text;
-use crate::wire::{ChunkHeader, Encoding, write_chunk_header};
 
 use super::super::options::Stream;
 use super::Sending;
 use super::file::{SendFile, Trouble};
+use super::lane::Hands;
 
 /// What a session reads a stream from.
 #[derive(Debug)]
@@ -114,19 +113,14 @@ pub(super) fn announce(name: &RelPath, counters: &Counters, steps: &SyncSender<V
 
 impl Sending<'_> {
     /// Sends a stream to its end, chunk by chunk, on one lane: that keeps them in order.
-    pub(super) fn send_stream(
-        &self,
-        file: &SendFile,
-        writer: &mut Writer,
-        head: &mut Vec<u8>,
-    ) -> io::Result<()> {
+    pub(super) fn send_stream(&self, file: &SendFile, hands: &mut Hands<'_>) -> io::Result<()> {
         let Some(input) = &self.input else {
             return Ok(());
         };
         let mut all = FileDigest::of_stream(self.algorithm);
         let mut size = 0;
         for index in 0.. {
-            let room = writer.room(CHUNK_SIZE as usize);
+            let room = hands.writer.room(CHUNK_SIZE as usize);
             let mut pieces: Vec<_> = room.map(IoSliceMut::new).collect();
             let length = match input.fill(&mut pieces) {
                 Ok(Some(length)) => length,
@@ -140,22 +134,14 @@ impl Sending<'_> {
             // At most a chunk's.
             let bytes = u32::try_from(length).unwrap_or(CHUNK_SIZE);
             let mut hasher = ChunkHasher::of_stream(self.algorithm, bytes);
-            writer.room(length).for_each(|piece| hasher.update(piece));
+            hands
+                .writer
+                .room(length)
+                .for_each(|piece| hasher.update(piece));
             let digest = hasher.finish();
-            let header = ChunkHeader {
-                entry: file.entry,
-                attempt: file.attempt,
-                index,
-                length: bytes,
-                encoding: Encoding::Raw,
-                whole: false,
-                digest,
-            };
-            head.clear();
-            write_chunk_header(&header, head).map_err(io::Error::other)?;
-            writer.write_all(head)?;
-            writer.send_room(length)?;
-            writer.flush()?;
+            hands.send_room(file, index, length, digest)?;
+            // What was packed may wait for more, and more may be long in coming.
+            hands.writer.flush()?;
             self.count_moved(length);
             size += length as u64;
             Counters::add(&self.counters.bytes_total, length as u64);
