@@ -252,6 +252,30 @@ pub struct Summary {
     pub removed: u64,
     /// Of a dry run: how many bytes are free at the receiver, where that is known.
     pub free: Option<u64>,
+    /// What the receiver's lanes did.
+    pub shares: Shares,
+}
+
+/// What the lanes of one side spent their time with, in thousandths of it. All zero where there
+/// was nothing to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Shares {
+    /// Reading or writing files.
+    pub disk: u16,
+    /// Hashing, compressing.
+    pub processor: u16,
+    /// Sending or receiving: encryption, and waiting for the other side.
+    pub network: u16,
+    /// Waiting for something to do.
+    pub waiting: u16,
+}
+
+impl Shares {
+    /// Whether anything was measured.
+    #[must_use]
+    pub fn is_known(&self) -> bool {
+        *self != Self::default()
+    }
 }
 
 impl Summary {

@@ -8,10 +8,10 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::error::Error;
-use crate::outcome::{LeftOut, OnConflict, Outcome, Role, Summary, Wish};
+use crate::outcome::{LeftOut, OnConflict, Outcome, Role, Shares, Summary, Wish};
 use crate::prompt::Caller;
 use crate::relpath::RelPath;
 
@@ -218,6 +218,65 @@ pub struct Counters {
     pub bytes_kept: AtomicU64,
     /// Bytes written to or read from this session's connections, all told.
     pub bytes_wire: AtomicU64,
+    /// What the lanes spent their time with.
+    pub times: Times,
+}
+
+/// What lanes spent their time with, in nanoseconds of all of them.
+#[derive(Debug, Default)]
+pub struct Times {
+    /// Reading or writing files.
+    pub disk: AtomicU64,
+    /// Hashing, compressing.
+    pub processor: AtomicU64,
+    /// Sending or receiving.
+    pub network: AtomicU64,
+    /// Waiting for something to do.
+    pub waiting: AtomicU64,
+}
+
+impl Times {
+    /// The share of each.
+    #[must_use]
+    pub fn shares(&self) -> Shares {
+        let [disk, processor, network, waiting] =
+            [&self.disk, &self.processor, &self.network, &self.waiting].map(Counters::get);
+        let all = u128::from(disk) + u128::from(processor) + u128::from(network);
+        let all = (all + u128::from(waiting)).max(1);
+        let share = |part: u64| u16::try_from(u128::from(part) * 1000 / all).unwrap_or(1000);
+        Shares {
+            disk: share(disk),
+            processor: share(processor),
+            network: share(network),
+            waiting: share(waiting),
+        }
+    }
+}
+
+/// A clock that a lane has: what time passes is somebody's.
+#[derive(Debug)]
+pub struct Clock<'a> {
+    times: &'a Times,
+    since: Instant,
+}
+
+impl<'a> Clock<'a> {
+    /// Begins to measure.
+    #[must_use]
+    pub fn new(times: &'a Times) -> Self {
+        let since = Instant::now();
+        Self { times, since }
+    }
+
+    /// The time since the last call, which is taken for what `of` says.
+    pub fn lap(&mut self, of: impl FnOnce(&Times) -> &AtomicU64) -> Duration {
+        let now = Instant::now();
+        let time = now.saturating_duration_since(self.since);
+        self.since = now;
+        let nanos = u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
+        Counters::add(of(self.times), nanos);
+        time
+    }
 }
 
 impl Counters {

@@ -16,7 +16,7 @@ use std::path::PathBuf;
 use serde::de::DeserializeOwned;
 use xfer::digest::{Algorithm, CHUNK_SIZE, Digest};
 use xfer::entry::{Entry, Extra, FileSize, Kind, Mode, Target, Time};
-use xfer::outcome::{Decline, OnConflict, Outcome, Role, Summary, Why, Wish};
+use xfer::outcome::{Decline, OnConflict, Outcome, Role, Shares, Summary, Why, Wish};
 use xfer::relpath::RelPath;
 use xfer::text::Text;
 use xfer::wire::*;
@@ -433,6 +433,12 @@ fn messages() -> Vec<(&'static str, Message)> {
                 kept: 11,
                 removed: 12,
                 free: Some(13),
+                shares: Shares {
+                    disk: 14,
+                    processor: 15,
+                    network: 16,
+                    waiting: 17,
+                },
             }),
         ),
         (

@@ -4,6 +4,7 @@
 
 mod bars;
 mod board;
+mod bottleneck;
 mod clock;
 mod json;
 mod layout;

@@ -13,6 +13,7 @@ use xfer::progress::{Counters, Event, Trust};
 
 use self::Line::{Talk, Trouble};
 use super::Settings;
+use super::bottleneck;
 use super::safe::{quoted, safe};
 use super::summary::{self, Terms};
 use super::tally::{Tally, reason};
@@ -217,6 +218,11 @@ impl Report {
                     let told =
                         summary::lines(role, &state.peer, terms, summary, &state.tally, time);
                     lines.extend(told.into_iter().map(Line::Result));
+                    if self.settings.verbose && !terms.wish.dry_run {
+                        let here = state.counters.times.shares();
+                        let told = bottleneck::lines(role, here, summary.shares);
+                        lines.extend(told.into_iter().map(Talk));
+                    }
                 }
             }
             Event::Failed { session, error } => {

@@ -5,7 +5,7 @@ use std::ffi::{OsStr, OsString};
 use std::net::TcpListener;
 use std::os::unix::ffi::OsStrExt;
 
-use xfer::outcome::{Decline, Outcome, Role, Summary, Why};
+use xfer::outcome::{Decline, Outcome, Role, Shares, Summary, Why};
 use xfer::text::Text;
 use xfer::wire::*;
 
@@ -201,6 +201,12 @@ fn what_a_receiver_says_is_shown_and_does_nothing() {
                 kept: 0,
                 removed: u64::MAX,
                 free: Some(u64::MAX),
+                shares: Shares {
+                    disk: u16::MAX,
+                    processor: u16::MAX,
+                    network: u16::MAX,
+                    waiting: u16::MAX,
+                },
             }));
         }
         control.close();

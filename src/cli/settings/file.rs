@@ -24,7 +24,7 @@ const PEER: &str = "peer";
 /// What can be set for a machine.
 const PEER_KEYS: [&str; 3] = ["dir", "may-update", "may-mirror"];
 /// How much alike two keys are that may be meant for each other, of 1.
-const LIKENESS: f64 = 0.7;
+const LIKENESS: f64 = 0.5;
 
 /// What is in the file.
 #[derive(Debug, Default)]
@@ -222,7 +222,7 @@ fn word(value: &DeValue<'_>) -> Option<OsString> {
 fn nearest(name: &str, keys: &[&'static str]) -> Option<&'static str> {
     let likeness = |key: &str| match name.starts_with(key) || key.starts_with(name) {
         true => 1.0,
-        false => strsim::jaro(name, key),
+        false => strsim::normalized_damerau_levenshtein(name, key),
     };
     let alike = keys.iter().map(|key| (likeness(key), *key));
     let alike = alike.filter(|(likeness, _)| *likeness > LIKENESS);

@@ -9,6 +9,7 @@ use std::time::Instant;
 use crate::digest::{ChunkHasher, ZEROS, chunk_count, hole_digest};
 use crate::error::Result;
 use crate::outcome::{Outcome, Why};
+use crate::progress::Clock;
 use crate::secure::{Channel, Reader};
 use crate::session::SILENCE;
 use crate::wire::{ChunkHeader, Encoding, Frame, Message, read_frame_head};
@@ -17,19 +18,29 @@ use super::session::{Receiving, Target};
 use super::slot::{Claim, Finished, HeldChunkIs, Slot};
 use super::unpack::Unpacker;
 
+/// What a lane works with, kept from chunk to chunk.
+pub(super) struct Hands<'a> {
+    unpacker: Unpacker,
+    clock: Clock<'a>,
+}
+
 impl Receiving {
     /// Receives chunks from a lane, to its end.
     pub(super) fn lane(self: &Arc<Self>, mut channel: Channel) {
         let _at_work = self.at_work();
         self.link.add_lane(channel.closer.clone());
         let mut buffer = Vec::new();
-        let mut unpacker = Unpacker::default();
+        let mut hands = Hands {
+            unpacker: Unpacker::default(),
+            clock: Clock::new(&self.counters.times),
+        };
         // It may be silent for as long as it likes: when its session ends, it is closed.
         channel.reader.set_deadline(None);
         let ended = loop {
             match read_frame_head(&mut channel.reader, &mut buffer) {
                 Ok(Frame::Chunk(chunk)) => {
-                    if let Err(error) = self.chunk(&chunk, &mut channel.reader, &mut unpacker) {
+                    hands.clock.lap(|times| &times.network);
+                    if let Err(error) = self.chunk(&chunk, &mut channel.reader, &mut hands) {
                         break Err(error);
                     }
                 }
@@ -53,17 +64,12 @@ impl Receiving {
     }
 
     /// Takes a chunk, and what `reader` has of it.
-    fn chunk(
-        &self,
-        chunk: &ChunkHeader,
-        reader: &mut Reader,
-        unpacker: &mut Unpacker,
-    ) -> Result<()> {
+    fn chunk(&self, chunk: &ChunkHeader, reader: &mut Reader, hands: &mut Hands<'_>) -> Result<()> {
         if let Target::Output(output) = &self.target {
-            return self.output_chunk(output, chunk, reader, unpacker);
+            return self.output_chunk(output, chunk, reader, hands);
         }
         if chunk.whole && chunk.encoding != Encoding::Held {
-            return self.whole(chunk, reader, unpacker);
+            return self.whole(chunk, reader, hands);
         }
         let Some(slot) = self.slot(chunk.entry) else {
             self.not_wanted(chunk.entry)?;
@@ -73,7 +79,7 @@ impl Receiving {
         let Some(place) = place else {
             return self.take(chunk, reader, |_| ()).map(drop);
         };
-        let data = self.content(chunk, place, reader, unpacker)?;
+        let data = self.content(chunk, place, reader, hands)?;
         let claim = slot.claim(chunk, || self.link.is_over());
         let Some(claim) = claim.map_err(|what| self.broken(what))? else {
             return Ok(());
@@ -84,6 +90,7 @@ impl Receiving {
             (Ok(_), Encoding::Hole) => claim.incoming.write_hole(chunk.index),
             (Ok(mut data), _) => claim.incoming.write(chunk.index, &mut data),
         };
+        hands.clock.lap(|times| &times.disk);
         match written {
             Ok(()) => self.done_chunk(&slot, claim, chunk),
             Err(why) => {
@@ -101,18 +108,27 @@ impl Receiving {
         chunk: &ChunkHeader,
         (size, index): (u64, u64),
         reader: &'a mut Reader,
-        unpacker: &'a mut Unpacker,
+        hands: &'a mut Hands<'_>,
     ) -> Result<Result<Vec<IoSlice<'a>>, Why>> {
         let length = chunk.length as usize;
         let mut hasher = ChunkHasher::new(self.algorithm, size, index);
         let (data, digest) = match chunk.encoding {
             Encoding::Raw => {
-                let data = self.take(chunk, reader, |piece| hasher.update(piece))?;
+                let clock = &mut hands.clock;
+                let data = self.take(chunk, reader, |piece| {
+                    clock.lap(|times| &times.network);
+                    hasher.update(piece);
+                    clock.lap(|times| &times.processor);
+                })?;
                 (data, hasher.finish())
             }
             Encoding::Zstd => {
                 let packed = self.take(chunk, reader, |_| ())?;
-                match unpacker.unpack(packed.iter().map(|piece| &piece[..]), length) {
+                hands.clock.lap(|times| &times.network);
+                match hands
+                    .unpacker
+                    .unpack(packed.iter().map(|piece| &piece[..]), length)
+                {
                     Ok(data) => {
                         hasher.update(data);
                         (vec![IoSlice::new(data)], hasher.finish())
@@ -126,6 +142,7 @@ impl Receiving {
             }
             Encoding::Held => (Vec::new(), chunk.digest),
         };
+        hands.clock.lap(|times| &times.processor);
         Ok(match digest == chunk.digest {
             true => Ok(data),
             false => Err(Why::Damaged),
@@ -145,17 +162,13 @@ impl Receiving {
     }
 
     /// Stores a file that comes as one chunk.
-    fn whole(
-        &self,
-        chunk: &ChunkHeader,
-        reader: &mut Reader,
-        unpacker: &mut Unpacker,
-    ) -> Result<()> {
-        let data = self.content(chunk, (chunk.length.into(), 0), reader, unpacker)?;
+    fn whole(&self, chunk: &ChunkHeader, reader: &mut Reader, hands: &mut Hands<'_>) -> Result<()> {
+        let data = self.content(chunk, (chunk.length.into(), 0), reader, hands)?;
         let Some(whole) = self.take_whole(chunk)? else {
             return Ok(());
         };
         let outcome = data.and_then(|mut data| whole.incoming.store_whole(&mut data));
+        hands.clock.lap(|times| &times.disk);
         let outcome = outcome.unwrap_or_else(Outcome::Failed);
         self.add_sum(whole.incoming.path(), Some(chunk.digest), &outcome);
         self.whole_outcome(whole, outcome);

@@ -23,10 +23,10 @@ use crate::secure::Reader;
 use crate::text::Text;
 use crate::wire::{Changed, ChunkHeader, Encoding, EntryOutcome, FileVerified, Want};
 
+use super::lane::Hands;
 use super::planner::Task;
 use super::session::{Ended, Receiving};
 use super::slot::Broken;
-use super::unpack::Unpacker;
 
 /// What a pipe that is ready takes without making its writer wait, in bytes, on any Unix.
 const READY_BYTES: usize = 512;
@@ -318,7 +318,7 @@ impl Receiving {
         output: &Output,
         chunk: &ChunkHeader,
         reader: &mut Reader,
-        unpacker: &mut Unpacker,
+        hands: &mut Hands<'_>,
     ) -> Result<()> {
         // A chunk of a stream is hashed as a file of its own.
         let place = {
@@ -326,7 +326,7 @@ impl Receiving {
             let size = state.as_ref().and_then(|file| file.size);
             size.map_or((chunk.length.into(), 0), |size| (size, chunk.index))
         };
-        let data = self.content(chunk, place, reader, unpacker)?;
+        let data = self.content(chunk, place, reader, hands)?;
         let mut broken = None;
         self.with_output(output, chunk.entry, |file| {
             match file.expects(chunk) {

@@ -640,6 +640,7 @@ impl Receiving {
     pub(super) fn summarize(&self, unannounced: u64) -> Summary {
         let mut tally = self.tally();
         tally.failed = tally.failed.saturating_add(unannounced);
+        tally.shares = self.counters.times.shares();
         *tally
     }
 }

@@ -11,6 +11,7 @@ use std::time::Instant;
 use crate::digest::{ChunkHasher, Digest, chunk_digest, chunk_len, hole_digest};
 use crate::error::{Error, Result};
 use crate::outcome::Why;
+use crate::progress::{Clock, Times};
 use crate::secure::{Channel, Writer};
 use crate::session::SILENCE;
 use crate::wire::{
@@ -42,12 +43,14 @@ impl Sending<'_> {
 
     fn pump(&self, writer: &mut Writer) -> std::io::Result<()> {
         let mut works = VecDeque::new();
-        let mut hands = Hands::new(self.compress, writer);
+        let mut hands = Hands::new(self.compress, writer, &self.counters.times);
         loop {
             self.queue.try_next(&mut works);
             if works.is_empty() {
                 hands.writer.flush()?;
+                hands.clock.lap(|times| &times.network);
                 self.queue.next(&mut works);
+                hands.clock.lap(|times| &times.waiting);
             }
             if works.is_empty() {
                 break;
@@ -75,9 +78,12 @@ impl Sending<'_> {
         hands: &mut Hands<'_>,
     ) -> std::io::Result<()> {
         let mut buffer = std::mem::take(&mut hands.small);
-        let sent = match file.read_small(&mut buffer) {
+        let read = file.read_small(&mut buffer);
+        hands.clock.lap(|times| &times.disk);
+        let sent = match read {
             Ok(()) => {
                 let digest = chunk_digest(self.algorithm, file.announced.size, 0, &buffer);
+                hands.clock.lap(|times| &times.processor);
                 match held == Some(digest) {
                     true => hands.send(file, 0, Encoding::Held, digest),
                     false => {
@@ -106,7 +112,9 @@ impl Sending<'_> {
         let size = file.announced.size;
         let length = chunk_len(size, index) as usize;
         let mut pieces: Vec<_> = hands.writer.room(length).map(IoSliceMut::new).collect();
-        let read = match file.read_chunk(index, &mut pieces) {
+        let read = file.read_chunk(index, &mut pieces);
+        hands.clock.lap(|times| &times.disk);
+        let read = match read {
             Ok(read) => read,
             Err(trouble) => {
                 self.trouble(file, trouble);
@@ -122,6 +130,7 @@ impl Sending<'_> {
             pieces.for_each(|piece| hasher.update(piece));
             hasher.finish()
         };
+        hands.clock.lap(|times| &times.processor);
         if held == Some(digest) {
             hands.send(file, index, Encoding::Held, digest)?;
         } else if is_hole {
@@ -198,15 +207,17 @@ fn is_zero(data: &[u8]) -> bool {
 /// What a lane works with, kept from chunk to chunk.
 pub(super) struct Hands<'a> {
     pub(super) writer: &'a mut Writer,
+    pub(super) clock: Clock<'a>,
     packer: Packer,
     head: Vec<u8>,
     small: Vec<u8>,
 }
 
 impl<'a> Hands<'a> {
-    fn new(compress: Compress, writer: &'a mut Writer) -> Self {
+    fn new(compress: Compress, writer: &'a mut Writer, times: &'a Times) -> Self {
         Self {
             writer,
+            clock: Clock::new(times),
             packer: Packer::new(compress),
             head: Vec::new(),
             small: Vec::new(),
@@ -262,10 +273,11 @@ impl<'a> Hands<'a> {
         digest: Digest,
         data: &mut [u8],
     ) -> std::io::Result<()> {
-        let began = self.packer.measures().then(Instant::now);
         let len = data.len();
         let mut packer = std::mem::take(&mut self.packer);
-        let sent = match packer.pack(len, [&mut *data].into_iter()) {
+        let packed = packer.pack(len, [&mut *data].into_iter());
+        let packing = self.clock.lap(|times| &times.processor);
+        let sent = match packed {
             Some(packed) => self
                 .header(file, 0, len, (Encoding::Zstd, packed.len()), digest)
                 .and_then(|()| self.writer.write_all(packed)),
@@ -274,7 +286,8 @@ impl<'a> Hands<'a> {
                 .and_then(|()| self.writer.write_all(data)),
         };
         self.packer = packer;
-        self.note(len, began);
+        let sending = self.clock.lap(|times| &times.network);
+        self.packer.sent(len, packing + sending);
         sent
     }
 
@@ -286,9 +299,10 @@ impl<'a> Hands<'a> {
         len: usize,
         digest: Digest,
     ) -> std::io::Result<()> {
-        let began = self.packer.measures().then(Instant::now);
         let mut packer = std::mem::take(&mut self.packer);
-        let sent = match packer.pack(len, self.writer.room(len)) {
+        let packed = packer.pack(len, self.writer.room(len));
+        let packing = self.clock.lap(|times| &times.processor);
+        let sent = match packed {
             Some(packed) => self
                 .header(file, index, len, (Encoding::Zstd, packed.len()), digest)
                 .and_then(|()| self.writer.write_all(packed)),
@@ -297,14 +311,9 @@ impl<'a> Hands<'a> {
                 .and_then(|()| self.writer.send_room(len)),
         };
         self.packer = packer;
-        self.note(len, began);
+        let sending = self.clock.lap(|times| &times.network);
+        self.packer.sent(len, packing + sending);
         sent
-    }
-
-    fn note(&mut self, bytes: usize, began: Option<Instant>) {
-        if let Some(began) = began {
-            self.packer.sent(bytes, began.elapsed());
-        }
     }
 }
 

@@ -77,11 +77,6 @@ impl Packer {
         self.packed.get(..size?)
     }
 
-    /// Whether it wants to be told how long things take.
-    pub(super) fn measures(&self) -> bool {
-        self.compress == Compress::Auto
-    }
-
     /// Takes note that packing and sending so many bytes of a file took so long.
     pub(super) fn sent(&mut self, bytes: usize, time: Duration) {
         self.trial.sent(bytes as u64, time);

@@ -122,7 +122,9 @@ impl Sending<'_> {
         for index in 0.. {
             let room = hands.writer.room(CHUNK_SIZE as usize);
             let mut pieces: Vec<_> = room.map(IoSliceMut::new).collect();
-            let length = match input.fill(&mut pieces) {
+            let filled = input.fill(&mut pieces);
+            hands.clock.lap(|times| &times.waiting);
+            let length = match filled {
                 Ok(Some(length)) => length,
                 Ok(None) => return Ok(()),
                 Err(error) => {
