@@ -11,6 +11,10 @@
 //! * BLAKE3: the hash of the whole file, as BLAKE3 is a tree itself. A chunk's digest is the
 //!   chaining value of its subtree (BLAKE3 paper, section 2.1), which depends on where in the
 //!   file it is.
+//!
+//! Of a stream, nobody knows beforehand how many bytes it has. Each of its chunks has the plain
+//! hash of its bytes, and the stream that over [`STREAM_DOMAIN`], the digests of its chunks in
+//! order, and its size as 8 bytes little-endian, in both algorithms.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -25,6 +29,9 @@ pub const CHUNK_SIZE: u32 = 1 << 20;
 
 /// What separates the hash over chunk digests from every other use of SHA-256.
 pub const FILE_DOMAIN: &[u8; 20] = b"xfer file digest v1\0";
+
+/// What separates the hash over a stream's chunk digests from every other use of both algorithms.
+pub const STREAM_DOMAIN: &[u8; 22] = b"xfer stream digest v1\0";
 
 /// How many digests may wait for an earlier one in a [`FileDigest`].
 pub const MAX_WAITING_DIGESTS: usize = 4096;
@@ -136,12 +143,12 @@ pub fn hole_digest(algorithm: Algorithm, size: u64, index: u64) -> Digest {
 
 /// Makes the digest of a chunk from its bytes, in order and in pieces of any size. It is at its
 /// fastest with pieces that begin at a multiple of 16 KiB in the chunk.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct ChunkHasher(Hasher);
 
 // Where one lives, its size is nothing beside the chunk's; to allocate it costs more.
 #[allow(clippy::large_enum_variant)]
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 enum Hasher {
     Sha256(Sha256),
     /// Whether it is the root of its file's tree, or below that.
@@ -163,6 +170,12 @@ impl ChunkHasher {
                 Hasher::Blake3(hasher, is_root)
             }
         })
+    }
+
+    /// For the next `length` bytes of a stream.
+    #[must_use]
+    pub fn of_stream(algorithm: Algorithm, length: u32) -> Self {
+        Self::new(algorithm, length.into(), 0)
     }
 
     /// Takes the next bytes.
@@ -213,6 +226,8 @@ enum State {
     Sha256(Sha256),
     /// The chaining values of complete subtrees, largest first.
     Blake3(Vec<[u8; 32]>),
+    /// A stream of any algorithm, and whether it has ended.
+    Stream(Box<ChunkHasher>, bool),
 }
 
 /// A chunk came so far ahead of the first missing one that its digest cannot be kept.
@@ -239,6 +254,28 @@ impl FileDigest {
             next: 0,
             waiting: BTreeMap::new(),
             state,
+        }
+    }
+
+    /// For a stream. Its chunks must come in order; [`Self::end_stream`] says which was the last.
+    #[must_use]
+    pub fn of_stream(algorithm: Algorithm) -> Self {
+        let mut hasher = ChunkHasher::of_stream(algorithm, 0);
+        hasher.update(STREAM_DOMAIN);
+        Self {
+            chunks: u64::MAX,
+            next: 0,
+            waiting: BTreeMap::new(),
+            state: State::Stream(Box::new(hasher), false),
+        }
+    }
+
+    /// Ends a stream, which has `size` bytes.
+    pub fn end_stream(&mut self, size: u64) {
+        if let State::Stream(hasher, ended @ false) = &mut self.state {
+            hasher.update(&size.to_le_bytes());
+            *ended = true;
+            self.chunks = self.next;
         }
     }
 
@@ -274,6 +311,7 @@ impl FileDigest {
         match &mut self.state {
             State::Single(slot) => *slot = Some(digest),
             State::Sha256(hasher) => hasher.update(digest.0),
+            State::Stream(hasher, _) => hasher.update(&digest.0),
             State::Blake3(stack) => {
                 // Before the n-th chunk, n in binary says which subtrees are complete. Merging
                 // only then keeps the last merge, which must be the root's, for `finish`.
@@ -295,6 +333,7 @@ impl FileDigest {
         match &self.state {
             State::Single(digest) => *digest,
             State::Sha256(hasher) => Some(Digest(hasher.clone().finalize().into())),
+            State::Stream(hasher, ended) => ended.then(|| (**hasher).clone().finish()),
             State::Blake3(stack) => {
                 let mut stack = stack.clone();
                 while stack.len() > 2 {
@@ -392,6 +431,34 @@ mod tests {
             file_digest(Algorithm::Sha256, &data, |i| i.swap(1, 3)),
             forward
         );
+    }
+
+    #[test]
+    fn a_stream_has_a_digest_once_it_has_ended() {
+        let data = bytes(CHUNK + 5);
+        for (algorithm, hash) in [
+            (Algorithm::Sha256, sha256 as fn(&[&[u8]]) -> Digest),
+            (Algorithm::Blake3, |parts| {
+                Digest(blake3::hash(&parts.concat()).into())
+            }),
+        ] {
+            let mut stream = FileDigest::of_stream(algorithm);
+            for (index, chunk) in (0..).zip(data.chunks(CHUNK)) {
+                assert_eq!(stream.finish(), None);
+                let mut hasher =
+                    ChunkHasher::of_stream(algorithm, u32::try_from(chunk.len()).unwrap());
+                hasher.update(chunk);
+                let digest = hasher.finish();
+                assert_eq!(digest, hash(&[chunk]));
+                stream.push(index, digest).unwrap();
+            }
+            assert_eq!(stream.finish(), None);
+            stream.end_stream(data.len() as u64);
+            let (first, second) = (hash(&[&data[..CHUNK]]), hash(&[&data[CHUNK..]]));
+            let size = (data.len() as u64).to_le_bytes();
+            let all = hash(&[STREAM_DOMAIN, &first.0, &second.0, &size]);
+            assert_eq!(stream.finish(), Some(all));
+        }
     }
 
     #[test]

@@ -53,7 +53,7 @@ impl Entry {
         self.path.as_bytes().len() + target
     }
 
-    /// Its size in bytes; 0 for what has none.
+    /// Its size in bytes; 0 for what has none, or none yet.
     #[must_use]
     pub fn size(&self) -> u64 {
         match self.kind {
@@ -79,6 +79,8 @@ pub enum Kind {
         /// What it points to; kept as it is, never followed.
         target: Target,
     },
+    /// A regular file that is made of a stream, whose size only its end tells.
+    Stream,
 }
 
 /// Something that later versions add to an entry.

@@ -181,6 +181,13 @@ pub enum Error {
         /// Its words.
         why: String,
     },
+    /// More was offered than one file, where there is only one place for it.
+    NotOneFile,
+    /// A stream could not be sent to its end, and what was read of it cannot be read again.
+    Spent {
+        /// Why not.
+        source: Box<Error>,
+    },
     /// The system would not start a thread.
     Thread {
         /// What it said.
@@ -317,6 +324,15 @@ impl fmt::Display for Error {
             }
             Self::Protocol { peer, what } => write!(f, "{peer} broke the protocol: {what}"),
             Self::Aborted { peer, why } => write!(f, "{peer} ended it: {why}"),
+            Self::NotOneFile => {
+                f.write_str("only a single file, and no folder, goes to standard output")
+            }
+            Self::Spent { source } => {
+                write!(
+                    f,
+                    "{source}; what was read of the stream cannot be read again"
+                )
+            }
             Self::Thread { source } => write!(f, "cannot start a thread: {}", reason(source)),
             Self::Sync { path, source } => write!(
                 f,
@@ -339,6 +355,7 @@ impl std::error::Error for Error {
             | Self::Lost { source, .. }
             | Self::Thread { source }
             | Self::Sync { source, .. } => Some(source),
+            Self::Spent { source } => Some(source),
             _ => None,
         }
     }

@@ -77,8 +77,8 @@ pub struct Proposal {
     pub caller: Caller,
     /// How many files.
     pub files: u64,
-    /// How many bytes they have.
-    pub bytes: u64,
+    /// How many bytes they have; none of a stream, which nobody has counted.
+    pub bytes: Option<u64>,
     /// The name of the first of the files and folders that were named.
     pub first: String,
     /// How many were named.

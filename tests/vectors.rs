@@ -161,6 +161,14 @@ fn entries() -> Message {
             mode: mode(0o777),
             extras: vec![],
         },
+        Entry {
+            id: 3,
+            path: path(b"photos/stream.tar"),
+            kind: Kind::Stream,
+            mtime: time(1_700_000_000, 0),
+            mode: mode(0o644),
+            extras: vec![],
+        },
     ]))
 }
 

@@ -116,6 +116,12 @@ pub(crate) fn for_error(error: &Error, role: Role) -> Option<String> {
                 "What has arrived is kept: when it is sent again, it goes on from there."
             }
         },
+        Error::NotOneFile => {
+            "Send what several files or a folder hold as one: tar c FILES | xfer send -."
+        }
+        Error::Spent { .. } => {
+            "Run the whole command again, with what makes the stream. Nothing of it is kept there."
+        }
         Error::Protocol { .. } => {
             "Are both sides the same version of xfer? If so, this is a bug worth reporting."
         }
@@ -128,6 +134,16 @@ pub(crate) fn for_error(error: &Error, role: Role) -> Option<String> {
         _ => return None,
     };
     Some(hint.to_owned())
+}
+
+/// What the person can do whose standard output gets what is received: nothing of it is kept.
+pub(crate) fn for_output(error: &Error) -> Option<String> {
+    match error {
+        Error::Lost { .. } | Error::Silent { .. } | Error::Aborted { .. } => {
+            Some("Nothing of it is kept: receive and send it again, from its beginning.".to_owned())
+        }
+        other => for_error(other, Role::Receiver),
+    }
 }
 
 fn file(path: &Path, kind: ErrorKind, role: Role) -> Option<String> {

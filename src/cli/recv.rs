@@ -3,7 +3,9 @@
 //! Must not receive: it makes plain options of the arguments, and the library does.
 
 use std::collections::BTreeMap;
+use std::fs::File;
 use std::net::SocketAddr;
+use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -18,12 +20,13 @@ use xfer::secure::Known;
 use super::exit::{Code, conclude};
 use super::settings::Settings;
 use super::{Events, Loudness, here, hints, parse_name, signals, target};
-use crate::ui::{Line, Person, Ui};
+use crate::ui::{self, Line, Person, Ui};
 
 const EXAMPLES: &str = "\
 Examples:
   xfer recv                           into the current folder, until Ctrl-C
   xfer recv --dir ~/Downloads --once  one session, and its exit code
+  xfer recv --stdout | tar x          one file, to standard output
   xfer recv --ask                     asks you about each offer
   xfer recv --open                    from anyone on a network that you trust
   xfer recv --listen 127.0.0.1:0      only from this machine, on a free port
@@ -46,6 +49,12 @@ pub(crate) struct Recv {
     /// End with the first session, and with its exit code
     #[arg(long)]
     once: bool,
+
+    /// Write what is received to standard output, and end with the first session. It has to be a
+    /// single file, or what `xfer send -` sends; every chunk is verified before it is written, and
+    /// the exit code says whether it was all. Nothing is stored
+    #[arg(long, conflicts_with = "json")]
+    stdout: bool,
 
     /// Receive from anyone who sends with --open; for networks that you trust
     #[arg(long)]
@@ -115,14 +124,15 @@ impl From<Conflict> for OnConflict {
 }
 
 impl Recv {
-    fn into_options(self, grants: BTreeMap<String, Grant>) -> ReceiveOptions {
+    fn into_options(self, grants: BTreeMap<String, Grant>, output: Option<File>) -> ReceiveOptions {
         let default = ReceiveOptions::default();
         ReceiveOptions {
             dir: self.dir,
+            output: output.map(Arc::new),
             grants,
             listen: self.listen.unwrap_or(default.listen),
             name: self.name.unwrap_or_else(here::name),
-            once: self.once,
+            once: self.once || self.stdout,
             open: self.open,
             ask: self.ask,
             on_conflict: self.on_conflict.map(OnConflict::from),
@@ -130,7 +140,7 @@ impl Recv {
             links_outside: self.allow_links_outside,
             sync: !self.no_sync,
             max_sessions: self.max_sessions.map_or(default.max_sessions, usize::from),
-            sums: self.sums,
+            sums: self.sums.filter(|_| !self.stdout),
             ..default
         }
     }
@@ -138,11 +148,21 @@ impl Recv {
 
 /// Receives, until Ctrl-C or the end of the only session.
 pub(crate) fn run(args: Recv, loudness: &Loudness, settings: &Settings) -> Code {
-    let words = loudness.settings(|error| hints::for_error(error, Role::Receiver));
+    let hint = match args.stdout {
+        true => hints::for_output,
+        false => |error: &Error| hints::for_error(error, Role::Receiver),
+    };
+    let words = ui::Settings {
+        only_stderr: args.stdout,
+        ..loudness.settings(hint)
+    };
     let ui = Ui::new(args.events.with(words));
     let cancel = Cancel::new();
-    let options = args.into_options(settings.grants());
-    let ready = prepare(options, loudness.verbose, &ui, &cancel);
+    let output = args.stdout.then(stdout).transpose();
+    let ready = output.and_then(|output| {
+        let options = args.into_options(settings.grants(), output);
+        prepare(options, loudness.verbose, &ui, &cancel)
+    });
     // Threads that were there before would not be confined.
     ui.start();
     signals::watch(&ui, &cancel);
@@ -156,6 +176,12 @@ pub(crate) fn run(args: Recv, loudness: &Loudness, settings: &Settings) -> Code 
     conclude(&ui, Role::Receiver, result, &cancel)
 }
 
+fn stdout() -> xfer::Result<File> {
+    let fd = std::io::stdout().as_fd().try_clone_to_owned();
+    let fd = fd.map_err(|e| Error::file("write to", "standard output", e))?;
+    Ok(fd.into())
+}
+
 // A receiver that listens and has given up what it does not need, and what is to be said then.
 fn prepare(
     options: ReceiveOptions,
@@ -163,9 +189,13 @@ fn prepare(
     ui: &Arc<Ui>,
     cancel: &Cancel,
 ) -> xfer::Result<(Receiver, Vec<Line>)> {
-    let dir = check(&options.dir)?;
+    // None where nothing is stored.
+    let dir = match options.output {
+        Some(_) => None,
+        None => Some(check(&options.dir)?),
+    };
     let mut of_peers = BTreeMap::new();
-    for (name, grant) in &options.grants {
+    for (name, grant) in options.grants.iter().filter(|_| dir.is_some()) {
         if let Some(dir) = &grant.dir {
             of_peers.insert(name.clone(), check(dir)?);
         }
@@ -180,10 +210,10 @@ fn prepare(
     let strangers = strangers(&options.grants, &device.peers.list()?);
     let receiver = Receiver::bind(&device, options, person)?;
     let data_dir = here::data_dir();
-    let folders = [Some(&dir), data_dir.as_ref()].into_iter().flatten();
+    let folders = [dir.as_ref(), data_dir.as_ref()].into_iter().flatten();
     let folders: Vec<&Path> = folders.chain(of_peers.values()).map(|d| &**d).collect();
     let confined = confine(&folders);
-    let mut words = welcome(receiver.local_addr(), &dir, open);
+    let mut words = welcome(receiver.local_addr(), dir.as_deref(), open);
     words.extend(of_peers.iter().map(|(name, dir)| {
         let text = format!("What {name} sends goes into {}", dir.display());
         Line::Result(text)
@@ -235,11 +265,12 @@ fn check(dir: &Path) -> xfer::Result<PathBuf> {
 }
 
 // Scripts read the first line: it stays as it is.
-fn welcome(addr: SocketAddr, dir: &Path, open: bool) -> Vec<Line> {
-    let mut lines = vec![format!(
-        "Listening on {addr}, receiving into {}",
-        dir.display()
-    )];
+fn welcome(addr: SocketAddr, dir: Option<&Path>, open: bool) -> Vec<Line> {
+    let place = dir.map_or_else(
+        || "to standard output".to_owned(),
+        |dir| format!("into {}", dir.display()),
+    );
+    let mut lines = vec![format!("Listening on {addr}, receiving {place}")];
     let flag = if open { " --open" } else { "" };
     lines.push(if addr.ip().is_loopback() {
         "On this machine, run:".to_owned()

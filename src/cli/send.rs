@@ -2,14 +2,20 @@
 //!
 //! Must not send: it makes plain options of the arguments, and the library does.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
+use std::fmt::Display;
+use std::io::IsTerminal;
+use std::os::fd::AsFd;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use clap::{Args, ValueEnum, ValueHint};
 use xfer::digest::Algorithm;
-use xfer::engine::{Address, Compress, SendOptions};
+use xfer::engine::{Address, Compress, SendOptions, Stream};
 use xfer::outcome::Wish;
+use xfer::relpath::RelPath;
 use xfer::secure::Known;
 use xfer::wire::limits::MAX_LANES;
 
@@ -27,21 +33,28 @@ Examples:
   xfer send --open big.img 192.168.0.90   to a receiver that takes from anyone
   xfer send --exclude target/ code pc     a folder without some of it
   xfer send *.log --to [fe80::1%eth0]     with the receiver apart from the files
+  tar c . | xfer send - --as all.tar pc   what another program writes, as one file
 
-If it is interrupted, run the same command again: it goes on where it stopped.";
+If it is interrupted, run the same command again: it goes on where it stopped. Only standard input
+cannot be read again: it has to come anew from its beginning.";
 
 #[derive(Debug, Args)]
 #[command(after_help = format!("{EXAMPLES}\n\n{}", filter::ABOUT), override_usage = "xfer send [OPTIONS] <PATH>... <TARGET>\n       \
     xfer send [OPTIONS] <PATH>... --to <TARGET>")]
 pub(crate) struct Send {
-    /// Files and folders; the last one is the target, unless --to names it: HOST, HOST:PORT, an
-    /// IPv6 address, in brackets where a port follows, or the name of a paired machine
+    /// Files and folders, or - for standard input alone; the last one is the target, unless --to
+    /// names it: HOST, HOST:PORT, an IPv6 address, in brackets where a port follows, or the name of
+    /// a paired machine
     #[arg(required = true, value_name = "PATH", value_hint = ValueHint::AnyPath)]
     paths: Vec<OsString>,
 
     /// The receiver: HOST, HOST:PORT, [IPV6]:PORT or the name of a paired machine
     #[arg(long, value_name = "TARGET")]
     to: Option<String>,
+
+    /// The name of the file that standard input (-) becomes on the other side
+    #[arg(long = "as", value_name = "NAME")]
+    as_name: Option<OsString>,
 
     /// Send to whoever receives with --open; for networks that you trust
     #[arg(long)]
@@ -127,9 +140,16 @@ impl Send {
                 .map_err(|why| Wrong(format!("--to '{}': {why}", safe(&text))))?,
             None => last_as_target(&mut self.paths, peers)?,
         };
+        let stream = stream(&mut self.paths, self.as_name.as_deref())?;
+        if stream.is_some() && (self.mirror || self.dry_run) {
+            return Err(Wrong(
+                "--mirror and --dry-run say nothing of standard input (-)".to_owned(),
+            ));
+        }
         let default = SendOptions::default();
         Ok(SendOptions {
             paths: self.paths.into_iter().map(PathBuf::from).collect(),
+            stream,
             to,
             name: self.name.unwrap_or_else(here::name),
             open: self.open,
@@ -188,6 +208,50 @@ fn last_as_target(paths: &mut Vec<OsString>, peers: &[Known]) -> Result<Address,
     })
 }
 
+/// Standard input, where that is what is to be sent. It is no path any more then.
+fn stream(paths: &mut Vec<OsString>, name: Option<&OsStr>) -> Result<Option<Stream>, Wrong> {
+    if !paths.iter().any(|path| path == "-") {
+        return match name {
+            Some(_) => Err(Wrong(
+                "--as names what comes from standard input: - is missing".to_owned(),
+            )),
+            None => Ok(None),
+        };
+    }
+    if paths.len() > 1 {
+        return Err(Wrong(
+            "standard input (-) is sent alone: send the rest by another command\n\n  \
+             tip: a file that is called '-' is './-'"
+                .to_owned(),
+        ));
+    }
+    let name = name.ok_or_else(|| {
+        Wrong(
+            "standard input (-) has no name to give it there: add --as NAME\n\n  \
+             tip: a file that is called '-' is './-'"
+                .to_owned(),
+        )
+    })?;
+    let wrong = |why: &dyn Display| Wrong(format!("--as '{}': {why}", safe(name)));
+    let path = RelPath::new(name.as_bytes()).map_err(|why| wrong(&why))?;
+    if path.depth() != 1 {
+        return Err(wrong(&"it is to be one name, without '/'"));
+    }
+    let stdin = std::io::stdin();
+    if stdin.is_terminal() {
+        return Err(Wrong(
+            "standard input is a terminal: - sends what another program writes to it".to_owned(),
+        ));
+    }
+    let from = stdin.as_fd().try_clone_to_owned();
+    let from = from.map_err(|why| Wrong(format!("standard input cannot be read: {why}")))?;
+    paths.clear();
+    Ok(Some(Stream {
+        name: path,
+        from: Arc::new(from.into()),
+    }))
+}
+
 /// Sends, and tries again for a while when the connection is lost.
 pub(crate) fn run(args: Send, loudness: &Loudness) -> Result<Code, Wrong> {
     let dialer = Dialer::new(loudness, Some(&args.events), &args.code);
@@ -212,6 +276,20 @@ mod tests {
         let (paths, target) = split(&["a", "b", "desktop:9091"]).unwrap();
         assert_eq!(paths, ["a", "b"]);
         assert_eq!((target.host.as_str(), target.port), ("desktop", 9091));
+    }
+
+    #[test]
+    fn standard_input_goes_alone_and_has_a_name() {
+        let wrong = |paths: &[&str], name: Option<&str>| {
+            let mut paths = paths.iter().map(OsString::from).collect();
+            stream(&mut paths, name.map(OsStr::new)).unwrap_err().0
+        };
+        assert!(wrong(&["-"], None).contains("--as NAME"));
+        assert!(wrong(&["-", "a"], Some("x")).contains("alone"));
+        assert!(wrong(&["a"], Some("x")).contains("- is missing"));
+        for name in ["", "a/b", "..", ".xfer"] {
+            assert!(wrong(&["-"], Some(name)).starts_with("--as '"), "{name}");
+        }
     }
 
     #[test]

@@ -15,7 +15,7 @@ use crate::error::{Error, Result};
 pub use cancel::{Cancel, OnCancel};
 pub use options::{
     Address, Compress, DEFAULT_MAX_SESSIONS, DEFAULT_PORT, DEFAULT_RETRY, DEFAULT_WINDOW, Device,
-    Grant, ReceiveOptions, SendOptions, default_lanes,
+    Grant, ReceiveOptions, SendOptions, Stream, default_lanes,
 };
 pub use receive::Receiver;
 pub use send::{pair, send};

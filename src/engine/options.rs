@@ -3,13 +3,16 @@
 //! Must not know the command line: plain values, with defaults.
 
 use std::collections::BTreeMap;
+use std::fs::File;
 use std::net::{Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::digest::Algorithm;
 use crate::manifest::Filter;
 use crate::outcome::{OnConflict, Wish};
+use crate::relpath::RelPath;
 use crate::secure::{Fingerprint, Identity, Peers};
 
 /// The port that receivers listen on, unless told otherwise.
@@ -52,11 +55,22 @@ pub struct Address {
     pub fingerprint: Option<Fingerprint>,
 }
 
+/// Something of unknown length that is sent as one file.
+#[derive(Debug, Clone)]
+pub struct Stream {
+    /// The file's name.
+    pub name: RelPath,
+    /// Where it is read from, to its end. It is read once: a lost connection is the end of it.
+    pub from: Arc<File>,
+}
+
 /// What to send, where to, and how.
 #[derive(Debug, Clone)]
 pub struct SendOptions {
     /// Files and folders. Their last names must differ.
     pub paths: Vec<PathBuf>,
+    /// A stream to send, instead of files and folders.
+    pub stream: Option<Stream>,
     /// The receiver.
     pub to: Address,
     /// What this side calls itself.
@@ -83,6 +97,7 @@ impl Default for SendOptions {
     fn default() -> Self {
         Self {
             paths: Vec::new(),
+            stream: None,
             to: Address::default(),
             name: String::new(),
             open: false,
@@ -125,6 +140,8 @@ pub enum Compress {
 pub struct ReceiveOptions {
     /// The receive directory. It must exist.
     pub dir: PathBuf,
+    /// Where the one file of each session goes, instead of that. What is sent has to be one file.
+    pub output: Option<Arc<File>>,
     /// What single paired senders may do, by the names that they are known by here.
     pub grants: BTreeMap<String, Grant>,
     /// Where to listen; port 0 takes a free one.
@@ -160,6 +177,7 @@ impl Default for ReceiveOptions {
     fn default() -> Self {
         Self {
             dir: PathBuf::from("."),
+            output: None,
             grants: BTreeMap::new(),
             listen: SocketAddr::from((Ipv6Addr::UNSPECIFIED, DEFAULT_PORT)),
             name: String::new(),

@@ -452,6 +452,7 @@ mod tests {
                         match kind {
                             Kind::File { size } => size.get().to_string(),
                             Kind::Dir => "dir".into(),
+                            Kind::Stream => unreachable!(),
                             Kind::Symlink { ref target } =>
                                 format!("-> {}", target.as_path().display()),
                         }

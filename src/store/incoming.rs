@@ -6,7 +6,7 @@
 
 use std::fmt;
 use std::io::{self, IoSlice};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -20,7 +20,6 @@ use crate::relpath::RelPath;
 use crate::text::Text;
 use crate::vectored;
 
-use super::StoreSession;
 use super::folder::{Folder, open_file, timestamps};
 use super::name::{partial_id, partial_name};
 use super::partial::{self, OpenError, Partial};
@@ -28,6 +27,7 @@ use super::plan::{Plan, is_taken, plan, same_time};
 use super::publish::{NewFile, rename_new, rename_over, set_meta};
 use super::space::why_full;
 use super::why::{is_full, why};
+use super::{STREAM, StoreSession};
 
 /// Writeback is started each time so many chunks have been written.
 const WRITEBACK_CHUNKS: u64 = 8;
@@ -53,6 +53,8 @@ pub struct Incoming {
     partial: OnceLock<Partial>,
     /// The file that may be the same, or an older version, once it was opened.
     existing: OnceLock<File>,
+    /// Whether its partial is its own no more: it has its name, or is gone.
+    over: AtomicBool,
     opening: Mutex<()>,
     /// Of the space that was promised to it, what it has not used yet.
     promised: AtomicU64,
@@ -143,7 +145,11 @@ impl Incoming {
     ) -> Result<Self, Why> {
         let mut id = String::new();
         let mut allocated = None;
-        if size > u64::from(CHUNK_SIZE) {
+        if size == STREAM {
+            // Nothing of it is ever resumed; what is there under its partial's name is emptied.
+            id = partial_id(&session.owner, path);
+            session.store.busy.begin(path);
+        } else if size > u64::from(CHUNK_SIZE) {
             id = partial_id(&session.owner, path);
             // In a new folder too: it may be that of an earlier attempt.
             allocated = partial::allocated(folder, &id).map_err(|e| why(&e))?;
@@ -164,9 +170,14 @@ impl Incoming {
             resumes: allocated.is_some(),
             partial: OnceLock::new(),
             existing: OnceLock::new(),
+            over: AtomicBool::new(false),
             opening: Mutex::new(()),
             promised: AtomicU64::new(0),
-            unpromised: AtomicU64::new(size.saturating_sub(allocated.unwrap_or(0))),
+            unpromised: AtomicU64::new(match size {
+                // Nobody knows how much; a full disk is met where it is written to.
+                STREAM => 0,
+                size => size.saturating_sub(allocated.unwrap_or(0)),
+            }),
         };
         if !may_be_here || incoming.resumes {
             incoming.ask_for_space()?;
@@ -197,10 +208,16 @@ impl Incoming {
         &self.path
     }
 
-    /// Its size, in bytes.
+    /// Its size, in bytes; [`STREAM`] for a stream.
     #[must_use]
     pub fn size(&self) -> u64 {
         self.size
+    }
+
+    /// Whether it is a stream.
+    #[must_use]
+    pub fn is_stream(&self) -> bool {
+        self.size == STREAM
     }
 
     /// The folder it goes into.
@@ -218,12 +235,13 @@ impl Incoming {
     /// Whether all of it may be in a file that is here already.
     #[must_use]
     pub fn may_be_here(&self) -> bool {
-        !self.resumes && self.plan.may_be_here()
+        !self.resumes && !self.is_stream() && self.plan.may_be_here()
     }
 
     /// The file of which chunks may be the same.
     fn existing_name(&self) -> Option<&[u8]> {
         match &self.plan {
+            _ if self.is_stream() => None,
             Plan::Compare { existing: name, .. }
             | Plan::Mend(name)
             | Plan::Replace {
@@ -275,7 +293,8 @@ impl Incoming {
                 partial::write_record(records, &id, owner, path, self.size, self.mtime)
             })
         };
-        match partial::open(&self.folder, &self.id(), self.size, record) {
+        let size = if self.is_stream() { 0 } else { self.size };
+        match partial::open(&self.folder, &self.id(), size, record) {
             Ok(partial) => Ok(self.partial.get_or_init(|| partial)),
             Err(OpenError::Busy) => Err(Why::Busy),
             Err(OpenError::Io(e)) => Err(self.why(&e)),
@@ -393,6 +412,12 @@ impl Incoming {
         self.commit()
     }
 
+    /// Gives a stream its size, before [`Self::commit`]: it may end with a hole.
+    pub fn end_stream(&self, size: u64) -> Result<(), Why> {
+        let partial = self.partial()?;
+        rustix::fs::ftruncate(&partial.file, size).map_err(|e| self.why(&e.into()))
+    }
+
     /// Gives the file its name, once every chunk of it has been written.
     pub fn commit(&self) -> Result<Outcome, Why> {
         let partial = self.partial()?;
@@ -410,6 +435,7 @@ impl Incoming {
             self.remove_partial();
         }
         self.forget();
+        self.over.store(true, Ordering::Release);
         Ok(outcome)
     }
 
@@ -443,6 +469,7 @@ impl Incoming {
     pub fn discard(&self) {
         self.remove_partial();
         self.forget();
+        self.over.store(true, Ordering::Release);
     }
 
     fn remove_partial(&self) {
@@ -512,6 +539,10 @@ impl Incoming {
 impl Drop for Incoming {
     fn drop(&mut self) {
         self.give_back_space();
+        if self.is_stream() && self.partial.get().is_some() && !self.over.load(Ordering::Acquire) {
+            // Nobody can ever go on with it.
+            self.discard();
+        }
         let store = &self.session.store;
         if self.size > u64::from(CHUNK_SIZE) {
             store.busy.end(&self.path);

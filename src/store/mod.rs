@@ -47,6 +47,10 @@ use why::why;
 /// moment.
 const STATE_TRIES: usize = 8;
 
+/// The size of a file that is made of a stream: none, before that has ended. No other file is as
+/// large.
+pub const STREAM: u64 = u64::MAX;
+
 /// A receive directory.
 pub struct Store {
     dir: Dir,
@@ -335,7 +339,7 @@ impl StoreSession {
         }
     }
 
-    /// Plans a file.
+    /// Plans a file; of a stream, where `size` is [`STREAM`].
     pub fn file(
         self: &Arc<Self>,
         folder: &Arc<Folder>,

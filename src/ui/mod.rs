@@ -55,6 +55,8 @@ pub(crate) struct Settings {
     pub(crate) plain: bool,
     /// Events for programs on standard output, and only what went wrong for people.
     pub(crate) json: bool,
+    /// Nothing on standard output, which is somebody else's.
+    pub(crate) only_stderr: bool,
     /// What a person can do about an error.
     pub(crate) hint: fn(&Error) -> Option<String>,
 }
@@ -66,6 +68,7 @@ impl Default for Settings {
             verbose: false,
             plain: !screen::can_do_bars(),
             json: false,
+            only_stderr: false,
             hint: |_| None,
         }
     }

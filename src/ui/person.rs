@@ -249,16 +249,18 @@ fn offered(proposal: &Proposal) -> Vec<String> {
     let files = words::plural(proposal.files, "file", "files");
     let free = match proposal.free {
         None => String::new(),
-        Some(free) if free < proposal.bytes => {
+        Some(free) if proposal.bytes.is_some_and(|bytes| free < bytes) => {
             format!(", where only {} are free", words::bytes(free))
         }
         Some(free) => format!(", where {} are free", words::bytes(free)),
     };
+    let bytes = proposal
+        .bytes
+        .map_or_else(|| "nobody knows how large".to_owned(), words::bytes);
     let mut lines = vec![
         format!(
-            "{name} ({}) would like to send {files}, {}: '{}'{more}",
+            "{name} ({}) would like to send {files}, {bytes}: '{}'{more}",
             addr.ip(),
-            words::bytes(proposal.bytes),
             proposal.first,
         ),
         format!("    into {}{free}", proposal.dir.display()),

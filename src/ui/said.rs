@@ -349,6 +349,7 @@ fn error_name(error: &Error) -> &'static str {
         Error::Protocol { .. } => "protocol",
         Error::Aborted { .. } => "aborted",
         Error::Sync { .. } => "sync",
+        Error::Spent { source } => error_name(source),
         Error::Cancelled => "interrupted",
         _ => "other",
     }

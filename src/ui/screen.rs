@@ -21,6 +21,7 @@ const LINE_EVERY: Duration = Duration::from_secs(10);
 pub(crate) struct Screen {
     /// Whether only what went wrong is said, and events.
     quiet: bool,
+    only_stderr: bool,
     /// Whether each line begins with the time.
     times: bool,
     shows: Shows,
@@ -64,6 +65,7 @@ impl Screen {
         let quiet = settings.quiet || settings.json;
         Self {
             quiet,
+            only_stderr: settings.only_stderr,
             times: false,
             shows: if quiet {
                 Shows::Nothing
@@ -98,9 +100,11 @@ impl Screen {
         let (time, space) = time.as_ref().map_or(("", ""), |time| (time, " "));
         for line in lines {
             let _ = match line {
-                Line::Result(text) => writeln!(out, "{time}{space}{}", safe(text)),
+                Line::Result(text) if !self.only_stderr => {
+                    writeln!(out, "{time}{space}{}", safe(text))
+                }
                 Line::Event(text) => writeln!(out, "{text}"),
-                Line::Talk(text) | Line::Trouble(text) => {
+                Line::Result(text) | Line::Talk(text) | Line::Trouble(text) => {
                     writeln!(err, "{time}{space}{}", safe(text))
                 }
             };
@@ -175,6 +179,7 @@ mod tests {
         let now = Instant::now();
         let mut screen = Screen {
             quiet: false,
+            only_stderr: false,
             times: false,
             shows: Shows::Lines(now),
         };

@@ -206,12 +206,17 @@ pub struct Offer {
 pub struct Contents {
     /// How many files.
     pub files: u64,
-    /// How many bytes they have.
+    /// How many bytes they have, or [`Contents::UNKNOWN`].
     pub bytes: u64,
     /// How many files and folders were named to be sent.
     pub named: u64,
     /// The name of the first of these.
     pub first: Text,
+}
+
+impl Contents {
+    /// The bytes of a stream, which nobody has counted.
+    pub const UNKNOWN: u64 = u64::MAX;
 }
 
 /// What the receiver agrees to.

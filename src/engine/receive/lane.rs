@@ -14,12 +14,12 @@ use crate::secure::{Channel, Reader};
 use crate::session::SILENCE;
 use crate::wire::{ChunkHeader, Encoding, Frame, Message, read_frame_head};
 
-use super::session::Receiving;
+use super::session::{Receiving, Target};
 use super::slot::{Claim, Finished, HeldChunkIs, Slot};
 use super::unpack::Unpacker;
 
 /// What a lane works with, kept from chunk to chunk.
-struct Hands<'a> {
+pub(super) struct Hands<'a> {
     unpacker: Unpacker,
     clock: Clock<'a>,
 }
@@ -65,6 +65,9 @@ impl Receiving {
 
     /// Takes a chunk, and what `reader` has of it.
     fn chunk(&self, chunk: &ChunkHeader, reader: &mut Reader, hands: &mut Hands<'_>) -> Result<()> {
+        if let Target::Output(output) = &self.target {
+            return self.output_chunk(output, chunk, reader, hands);
+        }
         if chunk.whole && chunk.encoding != Encoding::Held {
             return self.whole(chunk, reader, hands);
         }
@@ -72,11 +75,11 @@ impl Receiving {
             self.not_wanted(chunk.entry)?;
             return self.take(chunk, reader, |_| ()).map(drop);
         };
-        let size = slot.expects(chunk).map_err(|what| self.broken(what))?;
-        let Some(size) = size else {
+        let place = slot.expects(chunk).map_err(|what| self.broken(what))?;
+        let Some(place) = place else {
             return self.take(chunk, reader, |_| ()).map(drop);
         };
-        let data = self.content(chunk, size, reader, hands)?;
+        let data = self.content(chunk, place, reader, hands)?;
         let claim = slot.claim(chunk, || self.link.is_over());
         let Some(claim) = claim.map_err(|what| self.broken(what))? else {
             return Ok(());
@@ -98,16 +101,17 @@ impl Receiving {
         }
     }
 
-    /// What a chunk of a file of `size` bytes holds, once it is known to be what its digest says.
-    fn content<'a>(
+    /// What a chunk holds, once it is known to be what its digest says: that of chunk `index` of a
+    /// file of `size` bytes.
+    pub(super) fn content<'a>(
         &self,
         chunk: &ChunkHeader,
-        size: u64,
+        (size, index): (u64, u64),
         reader: &'a mut Reader,
         hands: &'a mut Hands<'_>,
     ) -> Result<Result<Vec<IoSlice<'a>>, Why>> {
         let length = chunk.length as usize;
-        let mut hasher = ChunkHasher::new(self.algorithm, size, chunk.index);
+        let mut hasher = ChunkHasher::new(self.algorithm, size, index);
         let (data, digest) = match chunk.encoding {
             Encoding::Raw => {
                 let clock = &mut hands.clock;
@@ -134,7 +138,7 @@ impl Receiving {
             }
             Encoding::Hole => {
                 let data = vec![IoSlice::new(&ZEROS[..length])];
-                (data, hole_digest(self.algorithm, size, chunk.index))
+                (data, hole_digest(self.algorithm, size, index))
             }
             Encoding::Held => (Vec::new(), chunk.digest),
         };
@@ -159,7 +163,7 @@ impl Receiving {
 
     /// Stores a file that comes as one chunk.
     fn whole(&self, chunk: &ChunkHeader, reader: &mut Reader, hands: &mut Hands<'_>) -> Result<()> {
-        let data = self.content(chunk, chunk.length.into(), reader, hands)?;
+        let data = self.content(chunk, (chunk.length.into(), 0), reader, hands)?;
         let Some(whole) = self.take_whole(chunk)? else {
             return Ok(());
         };
@@ -207,12 +211,16 @@ impl Receiving {
         let Finished {
             incoming,
             intact,
+            stream,
             keep,
             ..
         } = finished;
         if !intact {
             incoming.discard();
             return Err(Why::Damaged);
+        }
+        if let Some(size) = stream {
+            incoming.end_stream(size)?;
         }
         if chunk_count(incoming.size()) == keep.len() as u64
             && let Some(outcome) = incoming.keep_existing()?

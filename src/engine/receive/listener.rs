@@ -6,6 +6,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 use std::thread;
@@ -53,12 +54,16 @@ impl Receiver {
         device.peers.list()?;
         // Where the receive directory is the user's home, a sender must not make the list.
         device.peers.create()?;
-        let store = Store::open(&options.dir)?;
+        let store = match options.output {
+            Some(_) => None,
+            None => Some(Store::open(&options.dir)?),
+        };
         let mut stores = HashMap::new();
-        for dir in options.grants.values().filter_map(|g| g.dir.as_ref()) {
+        let grants = store.as_ref().map(|_| options.grants.values());
+        for dir in grants.into_iter().flatten().filter_map(|g| g.dir.as_ref()) {
             let own = Store::open(dir)?;
             // A folder that several have has one store.
-            let mut all = std::iter::once(&store).chain(stores.values());
+            let mut all = store.iter().chain(stores.values());
             let same = all.find(|other| other.path() == own.path()).cloned();
             stores.insert(dir.clone(), same.unwrap_or(own));
         }
@@ -110,7 +115,11 @@ impl Receiver {
     pub fn run(self, progress: &Arc<dyn Progress>, cancel: &Cancel) -> Result<Option<Summary>> {
         progress.event(&Event::Listening {
             addr: self.local_addr(),
-            dir: self.shared.store.path(),
+            dir: self
+                .shared
+                .store
+                .as_ref()
+                .map_or(Path::new(super::output::NAME), |store| store.path()),
         });
         let shared = self.shared.clone();
         let _cancel = cancel.on_cancel(move || shared.wake());

@@ -8,6 +8,7 @@ mod grant;
 mod hold;
 mod lane;
 mod listener;
+mod output;
 mod planner;
 mod session;
 mod slot;
@@ -27,7 +28,7 @@ use rustix::event::Timespec;
 
 use crate::digest::CHUNK_SIZE;
 use crate::error::{Error, Result};
-use crate::outcome::{Decline, Role, Summary};
+use crate::outcome::{Decline, OnConflict, Role, Summary};
 use crate::progress::{Counters, Event, Peer, Progress, Trust};
 use crate::prompt::{Answer, Caller, Prompt, Proposal};
 use crate::secure::{Channel, Fingerprint, Peers, Tls};
@@ -37,7 +38,7 @@ use crate::session::{
 };
 use crate::store::Store;
 use crate::text::Text;
-use crate::wire::{Accept, Hello, Join, LaneSecret, Message, Offer, limits};
+use crate::wire::{Accept, Contents, Hello, Join, LaneSecret, Message, Offer, limits};
 
 use super::cancel::Cancel;
 use super::next_session;
@@ -46,7 +47,8 @@ use super::options::{Grant, ReceiveOptions};
 pub use listener::Receiver;
 
 use door::{Door, Guest, Places, Step};
-use session::{Parts, Receiving};
+use output::Output;
+use session::{Parts, Receiving, Target};
 use sums::Sums;
 
 /// How many offers can wait for the user at once.
@@ -68,7 +70,8 @@ struct Shared {
     asking: AtomicUsize,
     /// Those who are not paired, and whose offers the user does not want to be asked about.
     unasked: Mutex<HashSet<Fingerprint>>,
-    store: Arc<Store>,
+    /// None where nothing is stored.
+    store: Option<Arc<Store>>,
     /// Those of senders that have a folder of their own, by that.
     stores: HashMap<PathBuf, Arc<Store>>,
     sums: Option<Arc<Sums>>,
@@ -120,10 +123,10 @@ impl Shared {
     }
 
     /// Where what it sends goes.
-    fn store_of(&self, trust: Trust, sender: Fingerprint) -> Result<&Arc<Store>> {
+    fn store_of(&self, trust: Trust, sender: Fingerprint) -> Result<Option<&Arc<Store>>> {
         let dir = self.grant(trust, sender)?.and_then(|g| g.dir.as_ref());
         let own = dir.and_then(|dir| self.stores.get(dir));
-        Ok(own.unwrap_or(&self.store))
+        Ok(own.or(self.store.as_ref()))
     }
 
     /// Wakes the listening thread.
@@ -267,15 +270,30 @@ impl Shared {
             Ok(access) => access,
             Err(decline) => return turn_away(&mut channel, &peer.caller(), decline),
         };
+        if self.options.output.is_some() {
+            if wish.dry_run {
+                let what = Text::new("a dry run, of what goes to standard output");
+                return turn_away(&mut channel, &peer.caller(), Decline::Unsupported(what));
+            }
+            // Chunks come in order over one.
+            offer.lanes = 1;
+        }
         let Some(running) = Running::new(self, &channel, &mut offer) else {
             // It may be this sender's last session that is in its own way.
             (self.end_dead_twins(channel.fingerprint))();
             return turn_away(&mut channel, &peer.caller(), Decline::Busy);
         };
         guest.let_in();
-        let store = self.store_of(peer.trust, channel.fingerprint)?;
-        let store = match store.session(access, self.options.sync) {
-            Ok(store) => store,
+        let target = match (
+            &self.options.output,
+            self.store_of(peer.trust, channel.fingerprint)?,
+        ) {
+            (None, Some(store)) => store.session(access, self.options.sync).map(Target::Folder),
+            (Some(to), _) => Output::new(to.clone()).map(|to| Target::Output(Arc::new(to))),
+            (None, None) => Err(std::io::ErrorKind::NotFound.into()),
+        };
+        let target = match target {
+            Ok(target) => target,
             Err(e) => {
                 let what = Text::new(crate::error::reason(&e));
                 // Nobody waits for a peer that is only told that.
@@ -283,11 +301,16 @@ impl Shared {
                 return turn_away(&mut channel, &peer.caller(), Decline::Store(what));
             }
         };
-        let ended = self.session(channel, &peer, &offer, store, progress, cancel);
+        let output = match &target {
+            Target::Output(output) => Some(output.clone()),
+            Target::Folder(_) => None,
+        };
+        let ended = self.session(channel, &peer, &offer, target, progress, cancel);
         if self.options.once {
+            let may_come_back = output.is_none_or(|output| !output.was_used());
             let mut state = self.state();
             match ended {
-                Err(error) if error.is_lost_connection() => {
+                Err(error) if error.is_lost_connection() && may_come_back => {
                     state.lost = Some((Instant::now() + COME_BACK, error));
                 }
                 other => state.first = state.first.take().or(Some(other)),
@@ -351,12 +374,12 @@ impl Shared {
         let proposal = Proposal {
             caller,
             files: contents.files,
-            bytes: contents.bytes,
+            bytes: Some(contents.bytes).filter(|&bytes| bytes != Contents::UNKNOWN),
             first: contents.first.to_string(),
             named: contents.named,
             wish: offer.wish,
-            dir: store.path().to_path_buf(),
-            free: store.free(),
+            dir: store.map_or_else(|| output::NAME.into(), |store| store.path().to_path_buf()),
+            free: store.and_then(|store| store.free()),
         };
         let Some(_place) = Asking::new(&self.asking) else {
             return turn_away(channel, &proposal.caller, Decline::Crowded);
@@ -392,7 +415,7 @@ impl Shared {
         mut channel: Channel,
         peer: &Peer,
         offer: &Offer,
-        store: Arc<crate::store::StoreSession>,
+        target: Target,
         progress: &Arc<dyn Progress>,
         cancel: &Cancel,
     ) -> Result<Summary> {
@@ -403,7 +426,10 @@ impl Shared {
                 .options
                 .window
                 .clamp(*limits::WINDOW.start(), *limits::WINDOW.end()),
-            conflict: store.conflict(),
+            conflict: match &target {
+                Target::Folder(store) => store.conflict(),
+                Target::Output(_) => OnConflict::Beside,
+            },
         };
         let counters = Arc::new(Counters::default());
         channel.carry(counters.clone());
@@ -412,8 +438,12 @@ impl Shared {
             link: Arc::new(Link::new(channel.peer, channel.closer.clone())),
             owner: channel.fingerprint,
             algorithm: offer.algorithm,
-            dir: store.path().to_path_buf(),
-            store,
+            dir: match &target {
+                Target::Folder(store) => store.path().to_path_buf(),
+                Target::Output(_) => output::NAME.into(),
+            },
+            target,
+            sync: self.options.sync,
             sums: self.sums.clone(),
             progress: progress.clone(),
             counters,

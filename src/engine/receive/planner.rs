@@ -11,10 +11,10 @@ use crate::error::{Error, Result};
 use crate::outcome::{Outcome, Why};
 use crate::progress::Event;
 use crate::relpath::RelPath;
-use crate::store::{Folder, Planned};
+use crate::store::{Folder, Planned, STREAM, StoreSession};
 use crate::wire::{Changed, Done, EntryOutcome, Message, Removed, Skipped, Want, limits};
 
-use super::session::{Ended, MAX_OUTBOX_BYTES, Receiving};
+use super::session::{Ended, MAX_OUTBOX_BYTES, Receiving, Target};
 use super::slot::{Anew, Slot};
 
 /// How many bytes of paths of what is removed travel in a message, about.
@@ -27,10 +27,14 @@ const WANTS: usize = 64;
 #[derive(Debug)]
 pub(super) enum Task {
     Entries(Vec<Entry>),
-    DirEnd { complete: bool },
+    DirEnd {
+        complete: bool,
+    },
     Done(Done),
     Skipped(Skipped),
     Changed(Changed),
+    /// Every entry has been announced.
+    Announced,
     End,
 }
 
@@ -44,8 +48,11 @@ struct OpenFolder {
 impl Receiving {
     /// Decides about entries as they are announced, until all is done. True if it came to that.
     pub(super) fn plan(&self) -> Result<bool> {
-        let root = self
-            .store
+        let store = match &self.target {
+            Target::Folder(store) => store,
+            Target::Output(output) => return self.plan_output(output),
+        };
+        let root = store
             .root()
             .map_err(|e| Error::file("open", &self.dir, e))?;
         let mut open: Vec<OpenFolder> = Vec::new();
@@ -59,7 +66,7 @@ impl Receiving {
                             Some(Ok(folder)) => Ok(folder),
                             Some(Err(_)) => Err(Why::Parent),
                         };
-                        if let Some(folder) = self.entry(parent, entry, &mut wanted) {
+                        if let Some(folder) = self.entry(store, parent, entry, &mut wanted) {
                             open.push(folder);
                         }
                         if wanted.len() == WANTS {
@@ -75,7 +82,7 @@ impl Receiving {
                         mtime,
                     }) = open.pop()
                     {
-                        self.store.finish_folder(&folder, complete, mode, mtime);
+                        store.finish_folder(&folder, complete, mode, mtime);
                     }
                 }
                 Task::Done(done) => match self.slot(done.entry) {
@@ -92,7 +99,8 @@ impl Receiving {
                     None if self.was_announced(skipped.entry) => {}
                     None => return Err(self.broken("an entry skipped that was not announced")),
                 },
-                Task::Changed(changed) => self.start_anew(&changed)?,
+                Task::Changed(changed) => self.start_anew(store, &changed)?,
+                Task::Announced => {}
                 Task::End => return Ok(true),
             }
         }
@@ -103,6 +111,7 @@ impl Receiving {
     /// come is added to those that are `wanted`.
     fn entry(
         &self,
+        store: &Arc<StoreSession>,
         parent: Result<&Arc<Folder>, Why>,
         entry: Entry,
         wanted: &mut Vec<Arc<Slot>>,
@@ -116,11 +125,11 @@ impl Receiving {
             ..
         } = entry;
         if let Ok(parent) = &parent {
-            self.store.announced(parent, &path);
+            store.announced(parent, &path);
         }
         match kind {
             Kind::Dir => {
-                let folder = parent.and_then(|parent| self.store.folder(parent, &path));
+                let folder = parent.and_then(|parent| store.folder(parent, &path));
                 let outcome = match &folder {
                     Ok(folder) if folder.is_fresh() => Outcome::Stored(None),
                     Ok(_) => Outcome::Have(None),
@@ -134,23 +143,26 @@ impl Receiving {
                 });
             }
             Kind::Symlink { target } => {
-                let made = parent.and_then(|parent| self.store.link(parent, &path, &target, mtime));
+                let made = parent.and_then(|parent| store.link(parent, &path, &target, mtime));
                 self.entry_outcome(id, &path, None, made.unwrap_or_else(Outcome::Failed));
             }
-            Kind::File { size } => {
-                let size = size.get();
+            Kind::File { .. } | Kind::Stream => {
+                let (size, known) = match kind {
+                    Kind::File { size } => (size.get(), size.get()),
+                    _ => (STREAM, 0),
+                };
                 let planned = parent.and_then(|parent| {
                     self.check_room()?;
-                    self.store.file(parent, &path, size, mtime, mode)
+                    store.file(parent, &path, size, mtime, mode)
                 });
                 match planned {
                     Ok(Planned::Incoming(incoming)) => {
                         wanted.push(Arc::new(Slot::new(id, self.algorithm, incoming)));
                     }
                     Ok(Planned::Settled(outcome)) => {
-                        self.entry_outcome(id, &path, Some(size), outcome);
+                        self.entry_outcome(id, &path, Some(known), outcome);
                     }
-                    Err(why) => self.entry_outcome(id, &path, Some(size), Outcome::Failed(why)),
+                    Err(why) => self.entry_outcome(id, &path, Some(known), Outcome::Failed(why)),
                 }
             }
         }
@@ -185,7 +197,7 @@ impl Receiving {
     }
 
     /// A file is not what its entry says any more.
-    fn start_anew(&self, changed: &Changed) -> Result<()> {
+    fn start_anew(&self, store: &Arc<StoreSession>, changed: &Changed) -> Result<()> {
         let Some(slot) = self.slot(changed.entry) else {
             return if self.was_announced(changed.entry) {
                 Ok(())
@@ -193,6 +205,9 @@ impl Receiving {
                 Err(self.broken("a change of what was not announced"))
             };
         };
+        if slot.is_stream {
+            return Err(self.broken("another attempt at a stream"));
+        }
         if changed.attempt != slot.attempt() + 1 {
             return Err(self.broken("an attempt out of number"));
         }
@@ -207,8 +222,7 @@ impl Receiving {
                 // It comes whole now: nothing would ever use its partial again.
                 before.discard();
             }
-            self.store
-                .file(before.folder(), before.path(), size.get(), mtime, mode)
+            store.file(before.folder(), before.path(), size.get(), mtime, mode)
         });
         match made {
             Anew::Ended => {}
@@ -233,13 +247,21 @@ impl Receiving {
 
     /// The last words: what could not be finished, everything to disk, and the summary.
     pub(super) fn conclude(&self, unannounced: u64) -> Result<()> {
-        self.fail_folders();
-        self.remove_surplus()?;
-        self.fail_folders();
-        self.store.finish()?;
+        match &self.target {
+            Target::Folder(store) => {
+                self.fail_folders(store);
+                self.remove_surplus(store)?;
+                self.fail_folders(store);
+                store.finish()?;
+            }
+            Target::Output(output) if self.sync => output.sync()?,
+            Target::Output(_) => {}
+        }
         let mut summary = self.summarize(unannounced);
-        if self.store.is_dry() {
-            summary.free = self.store.free();
+        if let Target::Folder(store) = &self.target
+            && store.is_dry()
+        {
+            summary.free = store.free();
         }
         // All is stored and on disk: from here on it does not matter how the sender goes.
         self.link.complete();
@@ -248,17 +270,17 @@ impl Receiving {
         Ok(())
     }
 
-    fn fail_folders(&self) {
-        for (path, why) in self.store.failed_folders() {
+    fn fail_folders(&self, store: &StoreSession) {
+        for (path, why) in store.failed_folders() {
             self.folder_failed(&path, why);
         }
     }
 
     /// Removes what the sender of a mirror does not have, unless something failed: what was moved
     /// there may not be in its new place here.
-    fn remove_surplus(&self) -> Result<()> {
+    fn remove_surplus(&self, store: &StoreSession) -> Result<()> {
         if self.has_failed() {
-            self.store.keep_surplus();
+            store.keep_surplus();
             return Ok(());
         }
         let (mut list, mut bytes) = (Vec::new(), 0);
@@ -279,8 +301,7 @@ impl Receiving {
                 bytes = 0;
             }
         };
-        let removal = self
-            .store
+        let removal = store
             .remove_surplus(|| self.link.is_over(), tell)
             .map_err(|e| Error::file("write into", &self.dir, e))?;
         if !list.is_empty() {

@@ -6,13 +6,13 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicU16, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU16, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::digest::{Algorithm, CHUNK_SIZE};
-use crate::entry::{Entry, EntryId};
+use crate::entry::{Entry, EntryId, Kind};
 use crate::error::{Error, Result};
 use crate::outcome::{Outcome, Summary, Why};
 use crate::progress::{Counters, Event, Progress};
@@ -26,6 +26,7 @@ use crate::wire::{
 };
 
 use super::super::spawn;
+use super::output::Output;
 use super::planner::Task;
 use super::slot::Slot;
 use super::sums::Sums;
@@ -64,13 +65,23 @@ pub(super) struct Whole {
     pub(super) incoming: Arc<Incoming>,
 }
 
+/// Where what is received goes.
+#[derive(Debug)]
+pub(super) enum Target {
+    /// Below a folder.
+    Folder(Arc<StoreSession>),
+    /// To a stream.
+    Output(Arc<Output>),
+}
+
 /// A receiving session.
 pub(super) struct Receiving {
     pub(super) session: u64,
     pub(super) link: Arc<Link>,
     pub(super) owner: Fingerprint,
     pub(super) algorithm: Algorithm,
-    pub(super) store: Arc<StoreSession>,
+    pub(super) target: Target,
+    pub(super) sync: bool,
     pub(super) sums: Option<Arc<Sums>>,
     pub(super) dir: PathBuf,
     pub(super) progress: Arc<dyn Progress>,
@@ -90,6 +101,8 @@ pub(super) struct Receiving {
     /// Those of more than one chunk, for reports.
     large: Mutex<HashMap<EntryId, (Arc<Slot>, u64)>>,
     announced: AtomicU64,
+    /// Whether there is a stream, so that nobody knows how much there is to come.
+    has_stream: AtomicBool,
     outcomes: AtomicU64,
     tally: Mutex<Summary>,
 }
@@ -104,6 +117,9 @@ impl Stop for Receiving {
     fn stop(&self) {
         self.tasks.close();
         self.to_hash.close();
+        if let Target::Output(output) = &self.target {
+            output.stop();
+        }
         let slots: Vec<_> = self.slots().values().cloned().collect();
         for slot in slots {
             slot.wake();
@@ -127,7 +143,9 @@ pub(super) struct Parts {
     pub(super) link: Arc<Link>,
     pub(super) owner: Fingerprint,
     pub(super) algorithm: Algorithm,
-    pub(super) store: Arc<StoreSession>,
+    pub(super) target: Target,
+    /// Whether what goes to an output is brought to disk.
+    pub(super) sync: bool,
     pub(super) sums: Option<Arc<Sums>>,
     pub(super) dir: PathBuf,
     pub(super) progress: Arc<dyn Progress>,
@@ -144,7 +162,8 @@ impl Receiving {
             link,
             owner,
             algorithm,
-            store,
+            target,
+            sync,
             sums,
             dir,
             progress,
@@ -158,7 +177,8 @@ impl Receiving {
             link,
             owner,
             algorithm,
-            store,
+            target,
+            sync,
             sums,
             dir,
             progress,
@@ -174,6 +194,7 @@ impl Receiving {
             path_bytes: AtomicUsize::new(0),
             large: Mutex::default(),
             announced: AtomicU64::new(0),
+            has_stream: AtomicBool::new(false),
             outcomes: AtomicU64::new(0),
             tally: Mutex::default(),
         });
@@ -221,7 +242,10 @@ impl Receiving {
         self.slots().extend(all);
         for slot in slots {
             let size = slot.size();
-            if size > u64::from(CHUNK_SIZE) {
+            if slot.is_stream {
+                // It is what its session is about, and has no size to measure it by.
+                self.large().insert(slot.entry, (slot.clone(), 0));
+            } else if size > u64::from(CHUNK_SIZE) {
                 self.large().insert(slot.entry, (slot.clone(), 0));
                 self.progress.event(&Event::FileStarted {
                     session: self.session,
@@ -295,7 +319,9 @@ impl Receiving {
         self.wait_for_lanes();
         self.slots().clear();
         self.large().clear();
-        self.store.leave();
+        if let Target::Folder(store) = &self.target {
+            store.leave();
+        }
         self.link.result()?;
         Ok(*self.tally())
     }
@@ -405,6 +431,9 @@ impl Receiving {
                 for entry in &mut entries {
                     // What this version does not know of an entry, it does not keep.
                     entry.extras = Vec::new();
+                    if matches!(entry.kind, Kind::Stream) {
+                        self.has_stream.store(true, Ordering::Release);
+                    }
                     bytes += entry.variable_bytes();
                 }
                 self.tasks.push(Task::Entries(entries), bytes);
@@ -417,8 +446,12 @@ impl Receiving {
                     .entries_total
                     .store(scanned.entries, Ordering::Relaxed);
                 counters.bytes_total.store(scanned.bytes, Ordering::Relaxed);
-                counters.scanned.store(scanned.complete, Ordering::Release);
-                return Ok(());
+                let known = scanned.complete && !self.has_stream.load(Ordering::Acquire);
+                counters.scanned.store(known, Ordering::Release);
+                if !scanned.complete {
+                    return Ok(());
+                }
+                Task::Announced
             }
             Message::DirEnd(DirEnd { complete, .. }) => Task::DirEnd { complete },
             Message::Done(done) => Task::Done(done),
@@ -449,6 +482,9 @@ impl Receiving {
     /// How far the large files are that have moved since it was last asked.
     fn report(&self) -> Option<Message> {
         let mut list = Vec::new();
+        if let Target::Output(output) = &self.target {
+            list.extend(output.report());
+        }
         for (&entry, (slot, told)) in self.large().iter_mut() {
             let bytes = slot.verified.load(Ordering::Relaxed);
             if bytes != *told && list.len() < limits::MAX_VERIFIED {
@@ -486,11 +522,14 @@ impl Receiving {
         if self.slots().remove(&slot.entry).is_none() {
             return;
         }
-        if self.large().remove(&slot.entry).is_some() {
+        if self.large().remove(&slot.entry).is_some() && !slot.is_stream {
             self.progress.event(&Event::FileEnded {
                 session: self.session,
                 entry: slot.entry,
             });
+        }
+        if slot.is_stream {
+            self.counters.scanned.store(true, Ordering::Release);
         }
         self.add_sum(&slot.path, None, &outcome);
         let ended = Ended {

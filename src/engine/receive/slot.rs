@@ -8,7 +8,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use crate::digest::{Algorithm, Digest, FileDigest, MAX_WAITING_DIGESTS, chunk_count, chunk_len};
+use crate::digest::{
+    Algorithm, CHUNK_SIZE, Digest, FileDigest, MAX_WAITING_DIGESTS, chunk_count, chunk_len,
+};
 use crate::entry::EntryId;
 use crate::outcome::{Outcome, Why};
 use crate::relpath::RelPath;
@@ -25,6 +27,8 @@ const LATE_CHUNK: Duration = Duration::from_secs(120);
 pub(super) struct Slot {
     pub(super) entry: EntryId,
     pub(super) path: RelPath,
+    /// Whether only its last chunk says how large it is.
+    pub(super) is_stream: bool,
     state: Mutex<State>,
     /// Signals that no chunk is being written, or that held digests were used up.
     changed: Condvar,
@@ -35,6 +39,8 @@ pub(super) struct Slot {
 #[derive(Debug)]
 struct State {
     attempt: u32,
+    stream: bool,
+    /// Of a stream, what has come of it.
     size: u64,
     digest: FileDigest,
     /// None once it has ended.
@@ -100,17 +106,20 @@ pub(super) struct Finished {
     pub(super) incoming: Arc<Incoming>,
     /// Whether its digest is what the sender said.
     pub(super) intact: bool,
+    /// The size of a stream.
+    pub(super) stream: Option<u64>,
     pub(super) keep: Vec<(u64, Digest)>,
     pub(super) held_bytes: u64,
 }
 
 impl Slot {
     pub(super) fn new(entry: EntryId, algorithm: Algorithm, incoming: Incoming) -> Self {
-        let (path, size) = (incoming.path().clone(), incoming.size());
+        let path = incoming.path().clone();
         Self {
             entry,
             path,
-            state: Mutex::new(State::new(0, size, algorithm, incoming)),
+            is_stream: incoming.is_stream(),
+            state: Mutex::new(State::new(0, algorithm, incoming)),
             changed: Condvar::new(),
             verified: Arc::default(),
         }
@@ -125,7 +134,7 @@ impl Slot {
         self.state().attempt
     }
 
-    /// Its size in this attempt, in bytes.
+    /// Its size in this attempt, in bytes; of a stream, as far as it has come.
     pub(super) fn size(&self) -> u64 {
         self.state().size
     }
@@ -167,8 +176,7 @@ impl Slot {
         drop(before);
         match made {
             Ok(Planned::Incoming(incoming)) => {
-                let size = incoming.size();
-                *self.state() = State::new(attempt, size, algorithm, incoming);
+                *self.state() = State::new(attempt, algorithm, incoming);
                 self.verified.store(0, Ordering::Relaxed);
                 Anew::Again
             }
@@ -177,11 +185,14 @@ impl Slot {
         }
     }
 
-    /// The size of the file that `chunk` belongs to, if that is still being received; then it is a
-    /// chunk that the file can have.
-    pub(super) fn expects(&self, chunk: &ChunkHeader) -> Result<Option<u64>, Broken> {
+    /// The size of the file that `chunk` belongs to and its index there, as it is hashed, if that
+    /// is still being received; then it is a chunk that the file can have.
+    pub(super) fn expects(&self, chunk: &ChunkHeader) -> Result<Option<(u64, u64)>, Broken> {
         let state = self.state();
-        Ok(state.expects(chunk)?.then_some(state.size))
+        Ok(state.expects(chunk)?.then_some(match state.stream {
+            true => (chunk.length.into(), 0),
+            false => (state.size, chunk.index),
+        }))
     }
 
     /// Takes the file out, to be stored whole with what is in its only chunk; with that it has
@@ -280,7 +291,13 @@ impl Slot {
             state.keep.push((index, digest));
         }
         self.verified.fetch_add(length.into(), Ordering::Relaxed);
-        if chunk_count(state.size) == 1 {
+        if state.stream {
+            state.size += u64::from(length);
+            if length < CHUNK_SIZE {
+                let size = state.size;
+                state.digest.end_stream(size);
+            }
+        } else if chunk_count(state.size) == 1 {
             state.done = Some(digest);
         }
         Ok(state.finish())
@@ -351,11 +368,20 @@ impl Slot {
 }
 
 impl State {
-    fn new(attempt: u32, size: u64, algorithm: Algorithm, incoming: Incoming) -> Self {
+    fn new(attempt: u32, algorithm: Algorithm, incoming: Incoming) -> Self {
+        let stream = incoming.is_stream();
+        let (size, digest) = match stream {
+            true => (0, FileDigest::of_stream(algorithm)),
+            false => {
+                let size = incoming.size();
+                (size, FileDigest::new(algorithm, size))
+            }
+        };
         Self {
             attempt,
+            stream,
             size,
-            digest: FileDigest::new(algorithm, size),
+            digest,
             differs: !incoming.may_be_here(),
             incoming: Some(Arc::new(incoming)),
             writing: Vec::new(),
@@ -374,6 +400,15 @@ impl State {
         }
         if chunk.attempt < self.attempt || self.incoming.is_none() {
             return Ok(false);
+        }
+        if self.stream {
+            let is_next = chunk.index == self.digest.next_missing() && self.writing.is_empty();
+            return match chunk.whole || chunk.encoding == Encoding::Held {
+                true => Err("a chunk that no stream has"),
+                false if !is_next => Err("a chunk of a stream out of order"),
+                false if self.digest.finish().is_some() => Err("a chunk behind its stream's end"),
+                false => Ok(true),
+            };
         }
         let count = chunk_count(self.size);
         if chunk.index >= count {
@@ -403,6 +438,7 @@ impl State {
         Some(Finished {
             incoming: self.incoming.take()?,
             intact: digest == said,
+            stream: self.stream.then_some(self.size),
             keep: std::mem::take(&mut self.keep),
             held_bytes: self.held_bytes,
         })

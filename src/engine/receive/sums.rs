@@ -13,7 +13,7 @@ use crate::outcome::Outcome;
 use crate::progress::Event;
 use crate::relpath::RelPath;
 
-use super::session::Receiving;
+use super::session::{Receiving, Target};
 
 /// A list of sums, to which lines are added.
 #[derive(Debug)]
@@ -58,7 +58,10 @@ impl Receiving {
     fn sum(&self, path: &RelPath) -> io::Result<Digest> {
         // The first chunk has the plain hash of its bytes, and this takes any number of them.
         let mut sum = ChunkHasher::new(Algorithm::Sha256, 0, 0);
-        self.store.read_back(path, |bytes| sum.update(bytes))?;
+        let Target::Folder(store) = &self.target else {
+            return Err(io::ErrorKind::NotFound.into());
+        };
+        store.read_back(path, |bytes| sum.update(bytes))?;
         Ok(sum.finish())
     }
 }

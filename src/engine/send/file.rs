@@ -40,7 +40,8 @@ pub(super) struct SendFile {
     pub(super) attempt: u32,
     pub(super) path: RelPath,
     pub(super) announced: Announced,
-    source: PathBuf,
+    /// None for a stream.
+    source: Option<PathBuf>,
     opened: OnceLock<Result<Opened, Trouble>>,
     progress: Mutex<Sent>,
     /// Whether nothing more of this attempt is to be sent.
@@ -123,7 +124,7 @@ impl SendFile {
         attempt: u32,
         path: RelPath,
         announced: Announced,
-        source: PathBuf,
+        source: Option<PathBuf>,
         algorithm: Algorithm,
     ) -> Self {
         Self {
@@ -142,6 +143,10 @@ impl SendFile {
         }
     }
 
+    pub(super) fn is_stream(&self) -> bool {
+        self.source.is_none()
+    }
+
     pub(super) fn is_small(&self) -> bool {
         self.announced.size <= u64::from(CHUNK_SIZE)
     }
@@ -156,11 +161,12 @@ impl SendFile {
     }
 
     fn open(&self) -> Result<File, Trouble> {
+        let source = self.source.as_ref().ok_or(Trouble::Skip(Why::Special))?;
         OpenOptions::new()
             .read(true)
             // What was a file when the walk came by may be a fifo or a link now.
             .custom_flags(flags(OFlags::NOFOLLOW | OFlags::NONBLOCK))
-            .open(&self.source)
+            .open(source)
             .map_err(
                 |e| match e.raw_os_error().map(rustix::io::Errno::from_raw_os_error) {
                     Some(rustix::io::Errno::LOOP | rustix::io::Errno::NXIO) => {

@@ -61,6 +61,7 @@ impl Sending<'_> {
                     Work::Chunk { file, index, held } => {
                         self.send_chunk(&file, index, held, &mut hands)?;
                     }
+                    Work::Stream(file) => self.send_stream(&file, &mut hands)?,
                 }
             }
         }
@@ -148,11 +149,11 @@ impl Sending<'_> {
         Ok(())
     }
 
-    fn count_moved(&self, bytes: usize) {
+    pub(super) fn count_moved(&self, bytes: usize) {
         self.moved.fetch_add(bytes as u64, Ordering::Relaxed);
     }
 
-    fn done(&self, file: &SendFile, digest: Digest) {
+    pub(super) fn done(&self, file: &SendFile, digest: Digest) {
         if file.end() {
             self.link.outbox.push(Message::Done(Done {
                 entry: file.entry,
@@ -163,7 +164,7 @@ impl Sending<'_> {
     }
 
     /// An attempt came to nothing: starts another, or gives the file up.
-    fn trouble(&self, file: &SendFile, trouble: Trouble) {
+    pub(super) fn trouble(&self, file: &SendFile, trouble: Trouble) {
         if !file.end() {
             return;
         }
@@ -204,9 +205,9 @@ fn is_zero(data: &[u8]) -> bool {
 }
 
 /// What a lane works with, kept from chunk to chunk.
-struct Hands<'a> {
-    writer: &'a mut Writer,
-    clock: Clock<'a>,
+pub(super) struct Hands<'a> {
+    pub(super) writer: &'a mut Writer,
+    pub(super) clock: Clock<'a>,
     packer: Packer,
     head: Vec<u8>,
     small: Vec<u8>,
@@ -228,6 +229,7 @@ impl<'a> Hands<'a> {
         &mut self,
         file: &SendFile,
         index: u64,
+        len: usize,
         (encoding, data): (Encoding, usize),
         digest: Digest,
     ) -> std::io::Result<()> {
@@ -235,9 +237,9 @@ impl<'a> Hands<'a> {
             entry: file.entry,
             attempt: file.attempt,
             index,
-            length: chunk_len(file.announced.size, index),
+            length: u32::try_from(len).map_err(std::io::Error::other)?,
             encoding,
-            whole: file.is_small(),
+            whole: file.is_small() && !file.is_stream(),
             data: u32::try_from(data).map_err(std::io::Error::other)?,
             digest,
         };
@@ -254,7 +256,8 @@ impl<'a> Hands<'a> {
         encoding: Encoding,
         digest: Digest,
     ) -> std::io::Result<()> {
-        self.header(file, index, (encoding, 0), digest)?;
+        let len = chunk_len(file.announced.size, index) as usize;
+        self.header(file, index, len, (encoding, 0), digest)?;
         if file.is_small() {
             return Ok(());
         }
@@ -276,10 +279,10 @@ impl<'a> Hands<'a> {
         let packing = self.clock.lap(|times| &times.processor);
         let sent = match packed {
             Some(packed) => self
-                .header(file, 0, (Encoding::Zstd, packed.len()), digest)
+                .header(file, 0, len, (Encoding::Zstd, packed.len()), digest)
                 .and_then(|()| self.writer.write_all(packed)),
             None => self
-                .header(file, 0, (Encoding::Raw, len), digest)
+                .header(file, 0, len, (Encoding::Raw, len), digest)
                 .and_then(|()| self.writer.write_all(data)),
         };
         self.packer = packer;
@@ -289,7 +292,7 @@ impl<'a> Hands<'a> {
     }
 
     /// Sends the chunk that is in the writer's room.
-    fn send_room(
+    pub(super) fn send_room(
         &mut self,
         file: &SendFile,
         index: u64,
@@ -301,10 +304,10 @@ impl<'a> Hands<'a> {
         let packing = self.clock.lap(|times| &times.processor);
         let sent = match packed {
             Some(packed) => self
-                .header(file, index, (Encoding::Zstd, packed.len()), digest)
+                .header(file, index, len, (Encoding::Zstd, packed.len()), digest)
                 .and_then(|()| self.writer.write_all(packed)),
             None => self
-                .header(file, index, (Encoding::Raw, len), digest)
+                .header(file, index, len, (Encoding::Raw, len), digest)
                 .and_then(|()| self.writer.send_room(len)),
         };
         self.packer = packer;

@@ -9,6 +9,7 @@ mod file;
 mod lane;
 mod pack;
 mod queue;
+mod stream;
 
 pub use dial::pair;
 
@@ -30,18 +31,20 @@ use crate::prompt::Prompt;
 use crate::relpath::RelPath;
 use crate::secure::{Channel, Pace, Reader, Tls};
 use crate::session::{FIRST_WORDS, Link, PING_INTERVAL, SILENCE, Stop, offer};
+use crate::text::Text;
 use crate::wire::{
     Accept, Contents, End, EntryOutcome, Frame, Held, Message, Offer, Verified, Want, read_frame,
 };
 
 use super::cancel::Cancel;
-use super::options::{Compress, Device, SendOptions};
+use super::options::{Compress, Device, SendOptions, Stream};
 use super::{next_session, spawn};
 
 use announce::{Credits, SharedCounters};
 use dial::{Dialed, Dialer};
 use file::{Announced, SendFile};
 use queue::{Job, Queue};
+use stream::Input;
 
 /// How many bytes of files a session must have sent to count as one that got on: more than can
 /// be on the way.
@@ -169,7 +172,14 @@ struct Sender<'a> {
 impl Sender<'_> {
     /// One session, from connecting to its summary.
     fn session(&self, session: u64, tally: &mut Tally) -> Result<Summary> {
-        let SendOptions { to, name, open, .. } = self.options;
+        let SendOptions {
+            to,
+            name,
+            open,
+            stream,
+            ..
+        } = self.options;
+        let stream = stream.as_ref();
         let Dialed {
             mut channel,
             addr,
@@ -182,21 +192,15 @@ impl Sender<'_> {
         let mut time = FIRST_WORDS;
         let mut contents = None;
         if greeted.asks {
-            let (files, bytes) = self.roots.count();
-            let (named, first) = self.roots.names();
-            contents = Some(Contents {
-                files,
-                bytes,
-                named,
-                first,
-            });
+            contents = Some(self.contents());
             time = DECIDING;
             self.progress.event(&Event::Waiting { peer });
         }
         let (offer, accept) = offer(&mut channel, &greeted, time, |suiting| Offer {
             algorithm: self.options.algorithm.unwrap_or(suiting),
             chunk_size: CHUNK_SIZE,
-            lanes: self.options.lanes,
+            // The chunks of a stream travel in order.
+            lanes: stream.map_or(self.options.lanes, |_| 1),
             wish: self.options.wish,
             contents,
         })?;
@@ -208,12 +212,14 @@ impl Sender<'_> {
             algorithm: offer.algorithm,
             wish: offer.wish,
             roots: &self.roots,
+            stream,
             pace: self.pace.clone(),
             progress: self.progress,
             counters: &counters,
             stopper: Arc::new(Stopper {
                 queue: Queue::default(),
                 credits: Credits::new(accept.window),
+                input: stream.map(Input::new).transpose()?,
             }),
             items: Mutex::default(),
             all_announced: AtomicBool::new(false),
@@ -241,6 +247,12 @@ impl Sender<'_> {
         let result = sending.run(channel, addr, &accept, &self.dialer.tls);
         tally.moved = sending.moved.load(Ordering::Relaxed);
         tally.summary = *sending.stored();
+        let result = result.map_err(|error| match &sending.input {
+            Some(input) if input.was_used() && !matches!(error, Error::Cancelled) => Error::Spent {
+                source: Box::new(error),
+            },
+            _ => error,
+        });
         match &result {
             Ok(summary) => self.progress.event(&Event::Finished { session, summary }),
             Err(error) => self.progress.event(&Event::Failed { session, error }),
@@ -249,16 +261,42 @@ impl Sender<'_> {
     }
 }
 
+impl Sender<'_> {
+    /// What a receiver's user is told before they decide.
+    fn contents(&self) -> Contents {
+        if let Some(stream) = &self.options.stream {
+            return Contents {
+                files: 1,
+                bytes: Contents::UNKNOWN,
+                named: 1,
+                first: Text::new(stream.name.as_path().to_string_lossy()),
+            };
+        }
+        let (files, bytes) = self.roots.count();
+        let (named, first) = self.roots.names();
+        Contents {
+            files,
+            bytes,
+            named,
+            first,
+        }
+    }
+}
+
 /// What others wait on in a sending session.
 struct Stopper {
     queue: Queue,
     credits: Credits,
+    input: Option<Input>,
 }
 
 impl Stop for Stopper {
     fn stop(&self) {
         self.queue.close();
         self.credits.stop();
+        if let Some(input) = &self.input {
+            input.stop();
+        }
     }
 }
 
@@ -270,6 +308,8 @@ struct Sending<'a> {
     algorithm: Algorithm,
     wish: Wish,
     roots: &'a Roots,
+    /// What is sent instead of what is below the roots.
+    stream: Option<&'a Stream>,
     pace: Option<Arc<Pace>>,
     progress: &'a Arc<dyn Progress>,
     counters: &'a SharedCounters,
@@ -309,6 +349,7 @@ impl std::ops::Deref for Sending<'_> {
 struct Item {
     path: RelPath,
     is_file: bool,
+    is_stream: bool,
     announced: Announced,
     attempt: u32,
     file: Option<Arc<SendFile>>,
@@ -324,7 +365,8 @@ impl Item {
     fn of(entry: &Entry) -> Self {
         Self {
             path: entry.path.clone(),
-            is_file: matches!(entry.kind, Kind::File { .. }),
+            is_file: matches!(entry.kind, Kind::File { .. } | Kind::Stream),
+            is_stream: matches!(entry.kind, Kind::Stream),
             announced: Announced {
                 size: entry.size(),
                 mtime: entry.mtime,
@@ -381,7 +423,10 @@ impl Sending<'_> {
         let summary = thread::scope(|scope| {
             let (to_announce, steps) = announce::steps();
             let write = || self.link.write(&mut writer, PING_INTERVAL, || None);
-            let walk = move || announce::walk(self.roots, self.counters, &to_announce);
+            let walk = move || match self.stream {
+                Some(stream) => stream::announce(&stream.name, self.counters, &to_announce),
+                None => announce::walk(self.roots, self.counters, &to_announce),
+            };
             let lane = move || match lane::connect(tls, addr, fingerprint, accept.secret) {
                 Ok(mut channel) => {
                     channel.carry(self.counters.clone());
@@ -552,8 +597,14 @@ impl Sending<'_> {
         {
             return Err(self.broken("a second want for a file"));
         }
-        let source = self.roots.source(&item.path);
-        let source = source.ok_or_else(|| self.broken("a want for nothing"))?;
+        let source = match item.is_stream {
+            true if want.held => return Err(self.broken("a want for what is held of a stream")),
+            true => None,
+            false => {
+                let source = self.roots.source(&item.path);
+                Some(source.ok_or_else(|| self.broken("a want for nothing"))?)
+            }
+        };
         let file = Arc::new(SendFile::new(
             want.entry,
             want.attempt,
@@ -637,6 +688,10 @@ impl Sending<'_> {
         if let Some(file) = &item.file {
             file.end();
         }
+        if let Some(input) = self.input.as_ref().filter(|_| item.is_stream) {
+            // It may wait for more of what nobody wants any more.
+            input.stop();
+        }
         if item.shown {
             self.progress.event(&Event::FileEnded {
                 session: self.session,
@@ -660,7 +715,11 @@ impl Sending<'_> {
             let Some(item) = items.get_mut(&file.entry) else {
                 continue;
             };
-            let bytes = file.bytes.min(item.announced.size);
+            let most = match item.is_stream {
+                true => self.moved.load(Ordering::Relaxed),
+                false => item.announced.size,
+            };
+            let bytes = file.bytes.min(most);
             Counters::add(&self.counters.bytes_done, item.count(bytes));
             if let Some(file) = &item.file {
                 file.verified.store(bytes, Ordering::Relaxed);

@@ -25,6 +25,8 @@ pub(super) enum Work {
         /// Its digest at the receiver, if that holds it.
         held: Option<Digest>,
     },
+    /// A stream, to its end.
+    Stream(Arc<SendFile>),
 }
 
 /// Chunks of one file that may be sent.
@@ -46,6 +48,7 @@ pub(super) struct Job(Kind);
 enum Kind {
     Small(Arc<SendFile>, Option<Digest>),
     Range(Range),
+    Stream(Arc<SendFile>),
 }
 
 impl Job {
@@ -60,7 +63,9 @@ impl Job {
         if first >= end {
             return None;
         }
-        Some(Self(if file.is_small() {
+        Some(Self(if file.is_stream() {
+            Kind::Stream(file)
+        } else if file.is_small() {
             Kind::Small(file, held.pop().flatten())
         } else {
             Kind::Range(Range {
@@ -168,7 +173,7 @@ fn take_one(state: &mut State) -> Option<Work> {
     }
     // Nearly always the first; behind it only while another lane is late with a chunk of it.
     let at = state.jobs.iter().position(|Job(job)| match job {
-        Kind::Small(..) => true,
+        Kind::Small(..) | Kind::Stream(_) => true,
         Kind::Range(range) => !range.file.is_over() && range.file.may_send(range.next),
     })?;
     if let Some(Job(Kind::Range(range))) = state.jobs.get_mut(at) {
@@ -185,6 +190,7 @@ fn take_one(state: &mut State) -> Option<Work> {
     }
     match state.jobs.remove(at) {
         Some(Job(Kind::Small(file, held))) => Some(Work::Small(file, held)),
+        Some(Job(Kind::Stream(file))) => Some(Work::Stream(file)),
         _ => None,
     }
 }
