@@ -247,7 +247,7 @@ fn change_small(changes: &[Change]) -> (Sandbox, Output) {
     let recv = sandbox.recv();
     let proxy = Proxy::new(recv.addr());
     // Every entry has been announced by then, and wanted.
-    let point = TALK;
+    let point = 4 * TALK;
     proxy.hold_at(point);
     let sender = sandbox.spawn_send(&[], &proxy.target());
     proxy.wait_for_up(point);
