@@ -313,7 +313,7 @@ fn survives_kills(args: &[&str], recv_args: &[&str]) {
         proxy.wait_for_up(point);
         if sender_dies {
             sender.kill();
-            proxy.drain();
+            proxy.release();
         } else {
             let next = scene.sandbox.recv_with(recv_args);
             std::mem::replace(&mut scene.recv, next).kill();
