@@ -20,10 +20,10 @@ use crate::wire::{
 };
 
 use super::super::options::Compress;
-use super::Sending;
 use super::file::{Announced, Read, SendFile, Trouble};
 use super::pack::Packer;
 use super::queue::Work;
+use super::session::Sending;
 
 impl Sending<'_> {
     /// Sends what is in the queue, until it is closed.

@@ -24,9 +24,9 @@ use crate::relpath::RelPath;
 use crate::text::Text;
 
 use super::super::options::Stream;
-use super::Sending;
 use super::file::{SendFile, Trouble};
 use super::lane::Hands;
+use super::session::Sending;
 
 /// What a session reads a stream from.
 #[derive(Debug)]
@@ -154,7 +154,7 @@ impl Sending<'_> {
             }
         }
         if let Some(item) = self.items().get_mut(&file.entry) {
-            item.announced.size = size;
+            item.end_stream(size);
         }
         self.counters.scanned.store(true, Ordering::Release);
         all.end_stream(size);
