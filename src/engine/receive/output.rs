@@ -23,9 +23,10 @@ use crate::secure::Reader;
 use crate::text::Text;
 use crate::wire::{Changed, ChunkHeader, Encoding, EntryOutcome, FileVerified, Want};
 
+use super::books::Ended;
 use super::lane::Hands;
 use super::planner::Task;
-use super::session::{Ended, Receiving};
+use super::session::Receiving;
 use super::slot::Broken;
 
 /// What a pipe that is ready takes without making its writer wait, in bytes, on any Unix.

@@ -14,7 +14,8 @@ use crate::relpath::RelPath;
 use crate::store::{Folder, Planned, STREAM, StoreSession};
 use crate::wire::{Changed, Done, EntryOutcome, Message, Removed, Skipped, Want, limits};
 
-use super::session::{Ended, MAX_OUTBOX_BYTES, Receiving, Target};
+use super::books::Ended;
+use super::session::{MAX_OUTBOX_BYTES, Receiving, Target};
 use super::slot::{Anew, Slot};
 
 /// How many bytes of paths of what is removed travel in a message, about.
