@@ -251,7 +251,7 @@ impl Drop for Running<'_> {
     fn drop(&mut self) {
         self.0.state().running.give_back(self.1);
         self.0.changed.notify_all();
-        self.0.wake();
+        self.0.bell.ring();
     }
 }
 

@@ -19,7 +19,6 @@ mod unpack;
 mod waiting;
 
 use std::collections::{HashMap, HashSet};
-use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -36,6 +35,7 @@ use crate::session::{Desk, PING_INTERVAL};
 use crate::store::Store;
 use crate::wire::LaneSecret;
 
+use super::bell::Bell;
 use super::options::{Grant, ReceiveOptions};
 
 pub use listener::Receiver;
@@ -68,9 +68,8 @@ struct Shared {
     door: Arc<Door>,
     state: Mutex<State>,
     changed: Condvar,
-    /// Writing to it wakes the listening thread.
-    wake: OwnedFd,
-    woken: OwnedFd,
+    /// Wakes the listening thread.
+    bell: Bell,
 }
 
 struct State {
@@ -115,12 +114,6 @@ impl Shared {
         let dir = self.grant(trust, sender)?.and_then(|g| g.dir.as_ref());
         let own = dir.and_then(|dir| self.stores.get(dir));
         Ok(own.or(self.store.as_ref()))
-    }
-
-    /// Wakes the listening thread.
-    fn wake(&self) {
-        // A byte for each session that ends: it is read long before the pipe could be full.
-        let _ = rustix::io::write(&self.wake, &[0]);
     }
 
     /// How the first session ended, if that is what is waited for; else how long to wait.
