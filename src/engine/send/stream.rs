@@ -24,7 +24,7 @@ use crate::text::Text;
 use super::super::bell::Bell;
 use super::super::options::Stream;
 use super::file::{SendFile, Trouble};
-use super::lane::Hands;
+use super::lane::{Data, Hands};
 use super::session::Sending;
 
 /// What a session reads a stream from.
@@ -122,7 +122,7 @@ impl Sending<'_> {
                 .room(length)
                 .for_each(|piece| hasher.update(piece));
             let digest = hasher.finish();
-            hands.send_room(file, index, length, digest)?;
+            hands.send_data(file, index, digest, Data::InRoom(length))?;
             // What was packed may wait for more, and more may be long in coming.
             hands.writer.flush()?;
             self.count_moved(length);
