@@ -21,6 +21,7 @@ use xfer::wire::limits::MAX_LANES;
 
 use super::dialer::Dialer;
 use super::exit::Code;
+use super::hints::Task;
 use super::target::{address, looks_like_target};
 use super::{CodeFrom, Events, Loudness, Wrong, filter, here, parse_name, size};
 use crate::ui::safe;
@@ -254,7 +255,11 @@ fn stream(paths: &mut Vec<OsString>, name: Option<&OsStr>) -> Result<Option<Stre
 
 /// Sends, and tries again for a while when the connection is lost.
 pub(crate) fn run(args: Send, loudness: &Loudness) -> Result<Code, Wrong> {
-    let dialer = Dialer::new(loudness, Some(&args.events), &args.code);
+    let task = match args.paths.iter().any(|path| path == "-") {
+        true => Task::SendStream,
+        false => Task::Send,
+    };
+    let dialer = Dialer::new(task, loudness, Some(&args.events), &args.code);
     let options = args.into_options(&dialer.peers)?;
     Ok(dialer.run(|device, person, progress, cancel| {
         xfer::engine::send(device, &options, person, progress, cancel).map(Some)

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use crate::digest::CHUNK_SIZE;
 use crate::error::{Error, Result};
-use crate::outcome::{Decline, OnConflict, Role, Summary};
+use crate::outcome::{Decline, OnConflict, Role};
 use crate::progress::{Counters, Event, Peer, Progress};
 use crate::secure::Channel;
 use crate::session::{FIRST_WORDS, Link, Opening, opening, say, say_last, turn_away};
@@ -129,22 +129,7 @@ impl Shared {
                 return turn_away(&mut channel, &peer.caller(), Decline::Store(what));
             }
         };
-        let output = match &target {
-            Target::Output(output) => Some(output.clone()),
-            Target::Folder(_) => None,
-        };
-        let ended = self.session(channel, &peer, &offer, target, progress, cancel);
-        if self.options.once {
-            let may_come_back = output.is_none_or(|output| !output.was_used());
-            let mut state = self.state();
-            match ended {
-                Err(error) if error.is_lost_connection() && may_come_back => {
-                    state.lost = Some((Instant::now() + COME_BACK, error));
-                }
-                other => state.first = state.first.take().or(Some(other)),
-            }
-        }
-        Ok(())
+        self.session(channel, &peer, &offer, target, progress, cancel)
     }
 
     fn session(
@@ -155,7 +140,7 @@ impl Shared {
         target: Target,
         progress: &Arc<dyn Progress>,
         cancel: &Cancel,
-    ) -> Result<Summary> {
+    ) -> Result<()> {
         let accept = Accept {
             lanes: offer.lanes,
             secret: secret()?,
@@ -215,7 +200,16 @@ impl Shared {
                 error,
             }),
         }
-        ended
+        if self.options.once {
+            let mut state = self.state();
+            match ended {
+                Err(error) if error.is_lost_connection() && session.can_go_on() => {
+                    state.lost = Some((Instant::now() + COME_BACK, error));
+                }
+                other => state.first = state.first.take().or(Some(other)),
+            }
+        }
+        Ok(())
     }
 }
 

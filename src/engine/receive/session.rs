@@ -277,6 +277,16 @@ impl Receiving {
         Ok(*self.tally())
     }
 
+    /// Whether its sender can go on with it in another session, should this one be lost. Not with a
+    /// stream, which it cannot read again, nor where what came was written on.
+    pub(super) fn can_go_on(&self) -> bool {
+        let was_used = match &self.target {
+            Target::Folder(_) => false,
+            Target::Output(output) => output.was_used(),
+        };
+        !was_used && !self.has_stream.load(Ordering::Acquire)
+    }
+
     fn working(&self) -> MutexGuard<'_, usize> {
         self.at_work.lock().unwrap_or_else(PoisonError::into_inner)
     }
