@@ -68,8 +68,8 @@ pub(crate) struct Send {
     update: bool,
 
     /// As --update, and remove what is not here: when everything is stored and nothing failed, in
-    /// folders that are sent, could be read, and of which filters leave out nothing. Takes `xfer
-    /// recv --allow-mirror`; without it, the receiver declines before anything travels
+    /// folders that are sent and could be read, but for what filters leave out. Takes `xfer recv
+    /// --allow-mirror`; without it, the receiver declines before anything travels
     #[arg(long)]
     mirror: bool,
 

@@ -15,6 +15,7 @@ mod proposal;
 mod session;
 mod slot;
 mod sums;
+mod surplus;
 mod unpack;
 mod waiting;
 

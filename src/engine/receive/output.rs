@@ -215,7 +215,7 @@ impl Receiving {
                     Some(Outcome::Failed(skipped.why.clone()))
                 })?,
                 Task::Changed(changed) => self.change_output(output, &changed)?,
-                Task::DirEnd { .. } => {}
+                Task::DirEnd { .. } | Task::Fates(_) => {}
                 Task::End => return Ok(true),
             }
         }

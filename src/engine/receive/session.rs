@@ -92,6 +92,8 @@ pub(super) struct Receiving {
     /// Whether there is a stream, so that nobody knows how much there is to come.
     has_stream: AtomicBool,
     pub(super) outcomes: AtomicU64,
+    /// Whether the sender has been asked what may be removed, and has not answered.
+    pub(super) asked: AtomicBool,
     pub(super) tally: Mutex<Summary>,
 }
 
@@ -147,6 +149,7 @@ impl Receiving {
             announced: AtomicU64::new(0),
             has_stream: AtomicBool::new(false),
             outcomes: AtomicU64::new(0),
+            asked: AtomicBool::new(false),
             tally: Mutex::default(),
         });
         let stop: Arc<dyn Stop> = receiving.clone();
@@ -355,7 +358,7 @@ impl Receiving {
         self.link.heard_end();
     }
 
-    /// Reads pings until the sender ends its side, which it does after the summary: it has as long
+    /// Reads pings and answers until the sender ends its side, which it does after the summary: it has as long
     /// for that as for any message, however much it pings.
     fn wait_for_end(&self, reader: &mut Reader, buffer: &mut Vec<u8>) -> Result<()> {
         let mut last = None;
@@ -367,6 +370,12 @@ impl Receiving {
             reader.set_deadline(Some(last.unwrap_or(deadline)));
             match read_frame(reader, buffer) {
                 Ok(Frame::Message(Message::Ping(()))) => self.link.heard(),
+                Ok(Frame::Message(Message::Fates(fates)))
+                    if self.asked.swap(false, Ordering::AcqRel) =>
+                {
+                    self.link.heard();
+                    self.tasks.push(Task::Fates(fates.0), TASK_BYTES);
+                }
                 Ok(Frame::Message(Message::Abort(why))) => {
                     return Err(Error::Aborted {
                         peer: self.link.peer,

@@ -14,12 +14,12 @@ use std::time::Instant;
 use crate::digest::Algorithm;
 use crate::entry::EntryId;
 use crate::error::{Error, Result};
-use crate::manifest::Roots;
+use crate::manifest::{Fates, Roots};
 use crate::outcome::{Summary, Wish};
 use crate::progress::{Event, Progress};
 use crate::secure::{Channel, Pace, Reader, Tls};
 use crate::session::{Link, PING_INTERVAL, SILENCE, Stop};
-use crate::wire::{Accept, End, Frame, Message, read_frame};
+use crate::wire::{self, Accept, End, Frame, Message, read_frame};
 
 use super::super::options::{Compress, Stream};
 use super::super::spawn;
@@ -157,12 +157,13 @@ impl Sending<'_> {
     /// Handles what the receiver says, to its end.
     fn listen(&self, reader: &mut Reader) -> Option<Summary> {
         let mut buffer = Vec::new();
+        let mut fates = Fates::new(self.roots);
         let mut summary = None;
         let ended = loop {
             // Only a whole message is a sign of life.
             reader.set_deadline(Some(Instant::now() + SILENCE));
             match read_frame(reader, &mut buffer) {
-                Ok(Frame::Message(message)) => match self.hear(message) {
+                Ok(Frame::Message(message)) => match self.hear(message, &mut fates) {
                     Ok(None) => {}
                     Ok(Some(end)) => {
                         summary = Some(end);
@@ -191,7 +192,7 @@ impl Sending<'_> {
     }
 
     /// Handles a message; gives the summary when it was that.
-    fn hear(&self, message: Message) -> Result<Option<Summary>> {
+    fn hear(&self, message: Message, fates: &mut Fates<'_>) -> Result<Option<Summary>> {
         match message {
             Message::Wants(wants) => self.wants(wants.0)?,
             Message::Held(held) => self.held(held)?,
@@ -202,6 +203,11 @@ impl Sending<'_> {
                     let session = self.session;
                     self.progress.event(&Event::Removed { session, path });
                 }
+            }
+            Message::MayRemove(surplus) if self.may_be_asked() => {
+                // Nothing else is to be heard while the receiver waits for it.
+                let answers = surplus.0.iter().map(|surplus| fates.of(surplus)).collect();
+                self.link.outbox.push(Message::Fates(wire::Fates(answers)));
             }
             Message::Ping(()) => {}
             Message::Summary(summary) => return self.summary(summary).map(Some),
@@ -214,6 +220,11 @@ impl Sending<'_> {
             other => return Err(self.broken(format!("a message {} out of turn", other.name()))),
         }
         Ok(None)
+    }
+
+    /// Whether the receiver may be about to remove what is not here.
+    fn may_be_asked(&self) -> bool {
+        self.wish.mirror && self.end_said.load(Ordering::Acquire)
     }
 
     /// Takes the summary, which must come at the end, and count every entry. What has failed may
