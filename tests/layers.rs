@@ -8,7 +8,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The lowest layer, bottom up: each may use those before it.
-const BASE: [&str; 10] = [
+const BASE: &[&str] = &[
     "text", "relpath", "surplus", "digest", "vectored", "outcome", "entry", "error", "prompt",
     "progress", "confine",
 ];
