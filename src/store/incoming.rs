@@ -106,8 +106,8 @@ impl HeldFile {
 /// What came of giving a file a name.
 enum Put {
     Done,
-    /// Something has the name, and this way of storing cannot replace it.
-    CannotReplace,
+    /// This way of storing cannot do it: replace what has the name, or anything at all here.
+    Cannot,
 }
 
 /// Removes the partial of a file that does not need one any more, if there is one.
@@ -389,19 +389,17 @@ impl Incoming {
             let (mode, mtime) = (self.mode, self.mtime);
             let stored = self.publish(|name, replace| {
                 if replace {
-                    return Ok(Put::CannotReplace);
+                    return Ok(Put::Cannot);
                 }
                 // Writing uses the pieces up, and the name may be taken.
                 let data = &mut data.to_vec()[..];
                 let new = NewFile { data, mode, mtime };
                 let stored = self.folder.with(|dir| whole.store(dir, name, new));
-                stored.map(|()| Put::Done)
-            });
-            if whole.is_possible()
-                && let Some(stored) = stored.transpose()
-            {
+                stored.map(|done| if done { Put::Done } else { Put::Cannot })
+            })?;
+            if let Some(outcome) = stored {
                 self.settle(self.size);
-                return stored;
+                return Ok(outcome);
             }
         }
         // Where a file must have a name from the start, or is to take the place of another, it is
@@ -491,7 +489,7 @@ impl Incoming {
 
     /// Calls `put` with the planned name, and with others for as long as names turn out to be
     /// taken; with whether what has the name is to be replaced. Says under which name it is
-    /// stored, or that somebody else stored the same; none where `put` could not replace.
+    /// stored, or that somebody else stored the same; none where `put` cannot do it.
     fn publish(
         &self,
         put: impl Fn(&[u8], bool) -> io::Result<Put>,
@@ -508,7 +506,7 @@ impl Incoming {
                 Plan::Mend(name) | Plan::Replace { name, .. } => (name, true),
             };
             match put(name, replace) {
-                Ok(Put::CannotReplace) => return Ok(None),
+                Ok(Put::Cannot) => return Ok(None),
                 Ok(Put::Done) if matches!(current, Plan::Replace { .. }) => {
                     return Ok(Some(Outcome::Replaced));
                 }

@@ -78,17 +78,17 @@ impl Whole {
         self.possible.load(Ordering::Relaxed)
     }
 
-    /// Stores a file as `to` in `dir`; fails where `to` exists. Where it turns out not to be
-    /// possible here it fails, and says so from then on.
-    pub(super) fn store(&self, dir: &Dir, to: &[u8], new: NewFile<'_, '_>) -> io::Result<()> {
+    /// Stores a file as `to` in `dir`; fails where `to` exists. False where it turns out not to be
+    /// possible here, and is not tried again.
+    pub(super) fn store(&self, dir: &Dir, to: &[u8], new: NewFile<'_, '_>) -> io::Result<bool> {
         let mode = Mode::from(new.mode.bits() & SENDERS_BITS);
-        let stored = self.store_unnamed(dir, to, new, mode);
-        if let Err(Errno::NOTSUP | Errno::ISDIR | Errno::INVAL | Errno::NOENT | Errno::XDEV) =
-            stored
-        {
-            self.possible.store(false, Ordering::Relaxed);
+        match self.store_unnamed(dir, to, new, mode) {
+            Err(Errno::NOTSUP | Errno::ISDIR | Errno::INVAL | Errno::NOENT | Errno::XDEV) => {
+                self.possible.store(false, Ordering::Relaxed);
+                Ok(false)
+            }
+            stored => Ok(stored.map(|()| true)?),
         }
-        Ok(stored?)
     }
 
     fn fill(&self, file: &mut File, new: NewFile<'_, '_>, mode: Mode) -> io::Result<()> {
