@@ -4,13 +4,15 @@
 //! system still has every byte.
 //!
 //! A session that stores anything first leaves a mark, a locked file below `.xfer/unsynced`, and
-//! removes it once everything is on disk. A mark that nobody locks is from a session that never
+//! removes it once everything is on disk. It gets its name when it is locked and whole, so that
+//! whoever looks through the marks never takes it for that of a session that is no more. A mark that nobody locks is from a session that never
 //! came so far. If the machine has not been started since, syncing settles it. If it has, every
 //! file that was changed after the mark was made is suspect: its content is compared before it
 //! counts as there.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::io::{self, Write};
+use std::os::unix::ffi::OsStrExt;
 
 use cap_std::fs::{Dir, File, OpenOptions};
 use rustix::fs::{FlockOperation, Stat, flock};
@@ -22,6 +24,10 @@ use crate::wire::{decode, encode};
 pub(super) const MARKS: &str = "unsynced";
 /// A mark older than this is forgotten, in seconds: 60 days.
 const MAX_AGE: i64 = 60 * 24 * 3600;
+/// How the name of a mark ends that is still being made.
+const UNDER_WAY: &str = ".new";
+/// One that is older than this never will be one, in seconds: a day.
+const MAX_UNDER_WAY: i64 = 24 * 3600;
 /// The longest mark, in bytes.
 const MAX_MARK_BYTES: u64 = 4096;
 
@@ -99,17 +105,24 @@ impl Mark {
         };
         let mut bytes = Vec::new();
         encode(&record, &mut bytes).map_err(io::Error::other)?;
-        let mut file = marks.open_with(&name, OpenOptions::new().write(true).create_new(true))?;
-        flock(&file, FlockOperation::NonBlockingLockExclusive)?;
-        file.write_all(&bytes)?;
-        file.sync_all()?;
+        let new = format!("{name}{UNDER_WAY}");
+        let mut file = marks.open_with(&new, OpenOptions::new().write(true).create_new(true))?;
+        let made = flock(&file, FlockOperation::NonBlockingLockExclusive)
+            .map_err(io::Error::from)
+            .and_then(|()| file.write_all(&bytes))
+            .and_then(|()| file.sync_all())
+            .and_then(|()| marks.rename(&new, marks, &name));
+        if let Err(e) = made {
+            let _ = marks.remove_file(&new);
+            return Err(e);
+        }
         rustix::fs::fsync(marks)?;
         Ok(Self { name, _file: file })
     }
 
     /// Removes the mark, because everything is on disk.
     pub(super) fn remove(self, marks: &Dir) -> io::Result<()> {
-        marks.remove_file(&self.name)
+        remove(marks, self.name.as_ref())
     }
 }
 
@@ -131,6 +144,14 @@ pub(super) fn ended(marks: &Dir) -> io::Result<Ended> {
         let Ok(file) = marks.open(&name) else {
             continue;
         };
+        if name.as_bytes().ends_with(UNDER_WAY.as_bytes()) {
+            // Looking for its lock would keep its session from getting that.
+            let made = ctime(&rustix::fs::fstat(&file)?).0;
+            if now.saturating_sub(made) > MAX_UNDER_WAY {
+                settled.push(name);
+            }
+            continue;
+        }
         if flock(&file, FlockOperation::NonBlockingLockShared).is_err() {
             continue;
         }
@@ -161,11 +182,7 @@ impl Ended {
     /// were looked through.
     pub(super) fn remove_settled(&mut self, marks: &Dir) -> io::Result<()> {
         for name in self.settled.drain(..) {
-            match marks.remove_file(name) {
-                // Another session may have looked through them at the same time.
-                Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e),
-                _ => {}
-            }
+            remove(marks, &name)?;
         }
         Ok(())
     }
@@ -176,6 +193,14 @@ impl Ended {
     }
 }
 
+/// Removes a mark, if it is there: another session may have looked through them at the same time.
+fn remove(marks: &Dir, name: &OsStr) -> io::Result<()> {
+    match marks.remove_file(name) {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(()),
+        other => other,
+    }
+}
+
 fn read(file: File) -> Option<Record> {
     use std::io::Read;
     let mut bytes = Vec::new();
@@ -183,4 +208,38 @@ fn read(file: File) -> Option<Record> {
     decode::<Record>(&bytes)
         .ok()
         .filter(|record| record.version == VERSION)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    #[test]
+    fn a_session_that_begins_is_not_taken_for_one_that_is_no_more() {
+        let temp = tempfile::tempdir().unwrap();
+        let marks = Dir::from_std_file(std::fs::File::open(temp.path()).unwrap());
+        let over = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            for _ in 0..2 {
+                scope.spawn(|| {
+                    while !over.load(Ordering::Relaxed) {
+                        ended(&marks).unwrap().remove_settled(&marks).unwrap();
+                    }
+                });
+            }
+            for n in 0..100 {
+                let mark = Mark::leave(&marks, n.to_string(), [1; 32]);
+                let is_there = temp.path().join(n.to_string()).exists();
+                // Nobody waits in vain, whatever comes of it.
+                over.store(n == 99 || mark.is_err() || !is_there, Ordering::Relaxed);
+                assert!(is_there);
+                mark.unwrap().remove(&marks).unwrap();
+            }
+        });
+        let marks = Mark::leave(&marks, "left".to_owned(), [1; 32]).map(|_| marks);
+        let marks = marks.unwrap();
+        ended(&marks).unwrap().remove_settled(&marks).unwrap();
+        assert_eq!(std::fs::read_dir(temp.path()).unwrap().count(), 0);
+    }
 }
