@@ -15,10 +15,12 @@ use std::io::{self, Write};
 use std::os::unix::ffi::OsStrExt;
 
 use cap_std::fs::{Dir, File, OpenOptions};
-use rustix::fs::{FlockOperation, Stat, flock};
+use rustix::fs::Stat;
 use serde::{Deserialize, Serialize};
 
 use crate::wire::{decode, encode};
+
+use super::lock::{Locked, lock, look};
 
 /// Where marks lie, below the state directory.
 pub(super) const MARKS: &str = "unsynced";
@@ -107,9 +109,8 @@ impl Mark {
         encode(&record, &mut bytes).map_err(io::Error::other)?;
         let new = format!("{name}{UNDER_WAY}");
         let mut file = marks.open_with(&new, OpenOptions::new().write(true).create_new(true))?;
-        let made = flock(&file, FlockOperation::NonBlockingLockExclusive)
-            .map_err(io::Error::from)
-            .and_then(|()| file.write_all(&bytes))
+        let made = lock(&file)
+            .and_then(|_| file.write_all(&bytes))
             .and_then(|()| file.sync_all())
             .and_then(|()| marks.rename(&new, marks, &name));
         if let Err(e) = made {
@@ -152,16 +153,21 @@ pub(super) fn ended(marks: &Dir) -> io::Result<Ended> {
             }
             continue;
         }
-        if flock(&file, FlockOperation::NonBlockingLockShared).is_err() {
+        let Ok(locked @ (Locked::Ours | Locked::Unknown)) = look(&file) else {
             continue;
-        }
+        };
         let stat = rustix::fs::fstat(&file)?;
         let since = ctime(&stat);
         match read(file) {
             // One that was cut short was never on disk, so nothing was stored after it.
             None => settled.push(name),
-            Some(record) if Some(&record.boot) == boot.as_ref() => settled.push(name),
             Some(_) if now.saturating_sub(since.0) > MAX_AGE => settled.push(name),
+            // Without locks it may be that of a session that goes on.
+            Some(record) if Some(&record.boot) == boot.as_ref() => {
+                if locked == Locked::Ours {
+                    settled.push(name);
+                }
+            }
             Some(record) => suspects.push(Suspect {
                 owner: record.owner,
                 since,

@@ -7,6 +7,7 @@
 mod folder;
 mod incoming;
 mod link;
+mod lock;
 mod mark;
 mod mirror;
 mod name;

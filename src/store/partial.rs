@@ -9,7 +9,7 @@ use std::io::{self, Write};
 use std::sync::Arc;
 
 use cap_std::fs::{Dir, File, OpenOptions};
-use rustix::fs::{AtFlags, FileType, FlockOperation, OFlags, flock};
+use rustix::fs::{AtFlags, FileType, OFlags};
 use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 
@@ -18,6 +18,7 @@ use crate::relpath::RelPath;
 use crate::wire::{decode, encode};
 
 use super::folder::{Folder, file_type, open_dir};
+use super::lock::{Locked, lock, look};
 use super::name::partial_name;
 
 /// Where the records of partials lie, below the state directory.
@@ -89,12 +90,9 @@ pub(super) fn open(
                 }
             }
         };
-        match flock(&file, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => {}
-            Err(Errno::WOULDBLOCK) => return Err(OpenError::Busy),
-            // A file system without locks: one session at a time is then up to the user.
-            Err(Errno::NOTSUP | Errno::NOLCK | Errno::INVAL) => {}
-            Err(e) => return Err(e.into()),
+        // On a file system without locks, one session at a time is up to the user.
+        if lock(&file)? == Locked::Theirs {
+            return Err(OpenError::Busy);
         }
         // Between opening and locking, who had the lock may have given the file its final name.
         // That file must not be written to any more.
@@ -201,7 +199,7 @@ fn receives(root: &Dir, records: &Dir, id: &str) -> io::Result<Option<RelPath>> 
     let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
     let none = rustix::fs::Mode::empty();
     let fd = rustix::fs::openat(&dir, partial_name(id), flags, none)?;
-    let is_free = flock(&fd, FlockOperation::NonBlockingLockShared).is_ok();
+    let is_free = matches!(look(&fd), Ok(Locked::Ours));
     Ok((!is_free).then_some(record.path))
 }
 
@@ -211,7 +209,7 @@ pub(super) fn remove(folder: &Folder, id: &str) -> io::Result<bool> {
     let Some(file) = open_existing(folder, &name)? else {
         return Ok(true);
     };
-    if flock(&file, FlockOperation::NonBlockingLockExclusive).is_err() {
+    if lock(&file)? == Locked::Theirs {
         return Ok(false);
     }
     folder.with(|dir| Ok(rustix::fs::unlinkat(dir, &name, AtFlags::empty())?))?;
@@ -264,9 +262,7 @@ fn is_stale(root: &Dir, records: &Dir, id: &str, now: i64) -> io::Result<bool> {
         Err(Errno::NOENT) => return Ok(old(written)),
         Err(e) => return Err(e.into()),
     };
-    if !old(rustix::fs::fstat(&fd)?.st_mtime)
-        || flock(&fd, FlockOperation::NonBlockingLockExclusive).is_err()
-    {
+    if !old(rustix::fs::fstat(&fd)?.st_mtime) || lock(&fd)? == Locked::Theirs {
         return Ok(false);
     }
     rustix::fs::unlinkat(&dir, &name, AtFlags::empty())?;
