@@ -256,6 +256,29 @@ fn a_control_connection_that_is_cut() {
 }
 
 #[test]
+fn a_partial_that_was_about_to_get_its_name() {
+    let mut scene = Scene::new();
+    let point = TOTAL * 9 / 10;
+    scene.send_until(point).kill();
+    scene.proxy.release();
+    // It had its source's mode and time already, neither of which is in the way.
+    let dir = std::fs::read_dir(scene.sandbox.dst().join("a")).unwrap();
+    let partial = dir.map(|entry| entry.unwrap().path()).next().unwrap();
+    set_mtime(&partial, 1_000_000_000, 0);
+    set_mode(&partial, 0o444);
+    let recv = scene.sandbox.me().recv_command(&scene.sandbox.dst(), &[]);
+    let recv = Recv::start(without_privileges(&recv));
+    scene.proxy.lead_to(recv.addr());
+    std::mem::replace(&mut scene.recv, recv).kill();
+    let (up, sent) = scene.count_up(|| scene.spawn_send().wait());
+    sent.assert_code(0);
+    assert_same_tree(scene.sandbox.src(), scene.sandbox.dst());
+    no_leftovers(scene.sandbox.dst());
+    let most = TOTAL - point + IN_FLIGHT + TALK;
+    assert!(up <= most, "{up} of {most} bytes");
+}
+
+#[test]
 fn a_partial_of_another_version() {
     let scene = Scene::new();
     // So much that the small files, wherever they come, cannot be all of it.

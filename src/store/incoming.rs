@@ -427,6 +427,10 @@ impl Incoming {
                 false => rename_new(dir, &from, name),
             };
             self.folder.with(put).map(|()| Put::Done)
+        });
+        let outcome = outcome.inspect_err(|_| {
+            // It stays a partial, which may have to be written to.
+            let _ = rustix::fs::fchmod(&partial.file, partial::MODE);
         })?;
         let outcome = outcome.unwrap_or(Outcome::Kept);
         if matches!(outcome, Outcome::Have(_) | Outcome::Kept) {

@@ -73,7 +73,8 @@ impl Suspects {
     }
 }
 
-fn ctime(stat: &Stat) -> (i64, i64) {
+/// When something was last changed in any way, in seconds and nanoseconds.
+pub(super) fn ctime(stat: &Stat) -> (i64, i64) {
     #[allow(clippy::unnecessary_cast, clippy::cast_possible_wrap)]
     (stat.st_ctime as i64, stat.st_ctime_nsec as i64)
 }

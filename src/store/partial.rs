@@ -17,8 +17,9 @@ use crate::entry::Time;
 use crate::relpath::RelPath;
 use crate::wire::{decode, encode};
 
-use super::folder::{Folder, file_type, open_dir};
+use super::folder::{Folder, file_type, open_dir, open_file, stat};
 use super::lock::{Locked, lock, look};
+use super::mark::ctime;
 use super::name::partial_name;
 
 /// Where the records of partials lie, below the state directory.
@@ -29,6 +30,9 @@ const MAX_AGE: i64 = 30 * 24 * 3600;
 const MAX_RECORD_BYTES: u64 = 64 * 1024;
 /// How often opening is tried again when a partial is renamed at that moment.
 const TRIES: usize = 8;
+
+/// The permissions of a partial.
+pub(super) const MODE: rustix::fs::Mode = rustix::fs::Mode::from_raw_mode(0o600);
 
 /// What a record says.
 #[derive(Debug, Serialize, Deserialize)]
@@ -59,13 +63,16 @@ pub(super) enum OpenError {
 
 impl From<io::Error> for OpenError {
     fn from(error: io::Error) -> Self {
-        Self::Io(error)
+        match error.kind() {
+            io::ErrorKind::WouldBlock => Self::Busy,
+            _ => Self::Io(error),
+        }
     }
 }
 
 impl From<Errno> for OpenError {
     fn from(error: Errno) -> Self {
-        Self::Io(error.into())
+        io::Error::from(error).into()
     }
 }
 
@@ -97,7 +104,7 @@ pub(super) fn open(
         // Between opening and locking, who had the lock may have given the file its final name.
         // That file must not be written to any more.
         let ours = rustix::fs::fstat(&file)?;
-        let there = folder.with(|dir| super::folder::stat(dir, name.as_bytes()))?;
+        let there = folder.with(|dir| stat(dir, name.as_bytes()))?;
         if there.is_some_and(|there| (there.st_dev, there.st_ino) == (ours.st_dev, ours.st_ino)) {
             rustix::fs::ftruncate(&file, size)?;
             return Ok(Partial { file, fresh });
@@ -110,8 +117,17 @@ pub(super) fn open(
 /// else that was put there is removed.
 fn open_existing(folder: &Folder, name: &str) -> io::Result<Option<File>> {
     let flags = OFlags::RDWR | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-    folder.with(
-        |dir| match rustix::fs::openat(dir, name, flags, rustix::fs::Mode::empty()) {
+    let open = |dir: &Dir| rustix::fs::openat(dir, name, flags, rustix::fs::Mode::empty());
+    folder.with(|dir| {
+        let opened = match open(dir) {
+            // It was about to get its name, and had its sender's mode already.
+            Err(Errno::ACCESS) => match unlock(dir, name) {
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock => return Err(e),
+                _ => open(dir),
+            },
+            opened => opened,
+        };
+        match opened {
             Ok(fd) => {
                 let stat = rustix::fs::fstat(&fd)?;
                 if file_type(&stat) == FileType::RegularFile && stat.st_nlink == 1 {
@@ -121,18 +137,27 @@ fn open_existing(folder: &Folder, name: &str) -> io::Result<Option<File>> {
                 Ok(None)
             }
             Err(Errno::NOENT) => Ok(None),
-            Err(Errno::LOOP | Errno::NXIO) => {
+            Err(Errno::LOOP | Errno::NXIO | Errno::ACCESS) => {
                 rustix::fs::unlinkat(dir, name, AtFlags::empty())?;
                 Ok(None)
             }
             Err(e) => Err(e.into()),
-        },
-    )
+        }
+    })
+}
+
+/// Lets a partial be written to again that can only be read, unless a session has it.
+fn unlock(dir: &Dir, name: &str) -> io::Result<()> {
+    let file = open_file(dir, name.as_bytes())?;
+    if lock(&file)? == Locked::Theirs {
+        return Err(Errno::WOULDBLOCK.into());
+    }
+    Ok(rustix::fs::fchmod(&file, MODE)?)
 }
 
 fn create(dir: &Dir, name: &str) -> io::Result<File> {
     let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let fd = rustix::fs::openat(dir, name, flags, rustix::fs::Mode::from(0o600))?;
+    let fd = rustix::fs::openat(dir, name, flags, MODE)?;
     Ok(File::from_std(fd.into()))
 }
 
@@ -206,8 +231,11 @@ fn receives(root: &Dir, records: &Dir, id: &str) -> io::Result<Option<RelPath>> 
 /// Removes the partial `id` in `folder`, unless a session has it; says whether it is gone.
 pub(super) fn remove(folder: &Folder, id: &str) -> io::Result<bool> {
     let name = partial_name(id);
-    let Some(file) = open_existing(folder, &name)? else {
-        return Ok(true);
+    let file = match open_existing(folder, &name) {
+        Ok(Some(file)) => file,
+        Ok(None) => return Ok(true),
+        Err(e) if e.kind() == io::ErrorKind::WouldBlock => return Ok(false),
+        Err(e) => return Err(e),
     };
     if lock(&file)? == Locked::Theirs {
         return Ok(false);
@@ -227,6 +255,10 @@ pub(super) fn remove_record(records: &Dir, id: &str) -> io::Result<()> {
 /// Removes partials that nobody has written to for a long time, and records without a partial.
 pub(super) fn remove_stale(root: &Dir, records: &Dir) -> io::Result<()> {
     let now = rustix::time::clock_gettime(rustix::time::ClockId::Realtime).tv_sec;
+    remove_stale_at(root, records, now)
+}
+
+fn remove_stale_at(root: &Dir, records: &Dir, now: i64) -> io::Result<()> {
     for entry in records.entries()? {
         let Ok(id) = entry?.file_name().into_string() else {
             continue;
@@ -255,15 +287,28 @@ fn is_stale(root: &Dir, records: &Dir, id: &str, now: i64) -> io::Result<bool> {
         return Ok(true);
     };
     let name = partial_name(id);
-    let flags = OFlags::RDWR | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-    let fd = match rustix::fs::openat(&dir, &name, flags, rustix::fs::Mode::empty()) {
-        Ok(fd) => fd,
+    let Some(found) = stat(&dir, name.as_bytes())? else {
         // It may be about to be made: a record comes first.
-        Err(Errno::NOENT) => return Ok(old(written)),
-        Err(e) => return Err(e.into()),
+        return Ok(old(written));
     };
-    if !old(rustix::fs::fstat(&fd)?.st_mtime) || lock(&fd)? == Locked::Theirs {
+    // Not by its time, which may be that of its source already.
+    if !old(ctime(&found).0) {
         return Ok(false);
+    }
+    let open = |access| {
+        let flags = access | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        rustix::fs::openat(&dir, &name, flags, rustix::fs::Mode::empty())
+    };
+    // One that has its sender's mode already may only be there to be read.
+    let opened = open(OFlags::RDWR).or_else(|e| match e {
+        Errno::ACCESS => open(OFlags::RDONLY),
+        e => Err(e),
+    });
+    match opened {
+        Ok(fd) if lock(&fd)? == Locked::Theirs => return Ok(false),
+        // A link, or what cannot be read either, nobody writes to.
+        Ok(_) | Err(Errno::ACCESS | Errno::LOOP | Errno::NXIO) => {}
+        Err(e) => return Err(e.into()),
     }
     rustix::fs::unlinkat(&dir, &name, AtFlags::empty())?;
     Ok(true)
@@ -286,10 +331,53 @@ fn folder_of(root: &Dir, path: &RelPath) -> io::Result<Option<Dir>> {
 /// Whether there is something under the name of a partial, and how much of it takes up space.
 pub(super) fn allocated(folder: &Arc<Folder>, id: &str) -> io::Result<Option<u64>> {
     let name = partial_name(id);
-    let found = folder.with(|dir| super::folder::stat(dir, name.as_bytes()))?;
+    let found = folder.with(|dir| stat(dir, name.as_bytes()))?;
     Ok(found.map(|stat| {
         u64::try_from(stat.st_blocks)
             .unwrap_or(0)
             .saturating_mul(512)
     }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_nobody_came_back_for_is_removed_by_its_age() {
+        let temp = tempfile::tempdir().unwrap();
+        let at = |name: &str| temp.path().join(name);
+        for name in ["records", "sub"] {
+            std::fs::create_dir(at(name)).unwrap();
+        }
+        let root = Dir::from_std_file(std::fs::File::open(temp.path()).unwrap());
+        let records = open_dir(&root, b"records").unwrap();
+        let [file, locked, link, none] = ["1", "2", "3", "4"].map(|n| n.repeat(32));
+        let partial = |id: &str| at("sub").join(partial_name(id));
+        let then = Time::from_seconds(1_000_000_000);
+        for id in [&file, &locked, &link, &none] {
+            let path = RelPath::new(format!("sub/{id}")).unwrap();
+            write_record(&records, id, &[1; 32], &path, 5, then).unwrap();
+        }
+        // One that all had come of has the time and the mode of its source.
+        for id in [&file, &locked] {
+            let made = std::fs::File::create(partial(id)).unwrap();
+            rustix::fs::futimens(&made, &super::super::folder::timestamps(then)).unwrap();
+            rustix::fs::fchmod(&made, rustix::fs::Mode::from(0o444)).unwrap();
+        }
+        std::os::unix::fs::symlink("nowhere", partial(&link)).unwrap();
+        let held = std::fs::File::open(partial(&locked)).unwrap();
+        assert_eq!(lock(&held).unwrap(), Locked::Ours);
+        let there = || {
+            let is_there = |id: &String| std::fs::symlink_metadata(partial(id)).is_ok();
+            [&file, &locked, &link].map(is_there)
+        };
+        remove_stale(&root, &records).unwrap();
+        assert_eq!(there(), [true; 3]);
+        assert_eq!(all(&records).unwrap().len(), 4);
+        let now = rustix::time::clock_gettime(rustix::time::ClockId::Realtime).tv_sec;
+        remove_stale_at(&root, &records, now + MAX_AGE + 1).unwrap();
+        assert_eq!(there(), [false, true, false]);
+        assert_eq!(all(&records).unwrap(), HashSet::from([locked]));
+    }
 }

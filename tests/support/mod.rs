@@ -17,7 +17,7 @@ use std::process::{Command, Stdio};
 use std::sync::{Condvar, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
-pub use process::{Output, Process, Recv, run_by, wait_for_addr};
+pub use process::{Output, Process, Recv, run_by, wait_for_addr, without_privileges};
 pub use proxy::Proxy;
 pub use terminal::Terminal;
 pub use tree::{

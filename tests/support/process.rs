@@ -244,6 +244,16 @@ pub fn run_by(runner: &str, args: &[&OsStr], command: &Command) -> Command {
     outer
 }
 
+/// The same command, run so that permissions count, as they do not for root.
+pub fn without_privileges(command: &Command) -> Command {
+    let (runner, args) = match rustix::process::geteuid().is_root() {
+        true => ("setpriv", &["--inh-caps=-all", "--bounding-set=-all"][..]),
+        false => ("env", &[][..]),
+    };
+    let args: Vec<_> = args.iter().map(OsStr::new).collect();
+    run_by(runner, &args, command)
+}
+
 /// Waits until a receiver says where it listens.
 #[track_caller]
 pub fn wait_for_addr(process: &Process) -> SocketAddr {
