@@ -260,6 +260,52 @@ fn what_is_of_another_kind_stays() {
     assert_eq!(content(scene.copy().join("new")), b"a file");
 }
 
+/// Where case does not count, two files that differ in it alone are no versions of each other.
+/// Elsewhere there is nothing to see: `TMPDIR` can lead to such a file system.
+#[test]
+fn names_that_are_one_name_there() {
+    let sandbox = Sandbox::new();
+    fs::write(sandbox.dst().join("probe"), "").unwrap();
+    if !sandbox.dst().join("PROBE").exists() {
+        println!("skipped: case counts here");
+        return;
+    }
+    fs::remove_file(sandbox.dst().join("probe")).unwrap();
+    let recv = sandbox.recv();
+    let (one, two) = (sandbox.path("one"), sandbox.path("two"));
+    let mut paths = Vec::new();
+    for (seed, folder) in [(1, &one), (2, &two)] {
+        let path = |name: &str| match seed {
+            1 => folder.join(name.to_uppercase()),
+            _ => folder.join(name),
+        };
+        make_file(path("small"), seed, 1000 + seed);
+        make_file(path("large"), seed, 3 * CHUNK + seed);
+        make_file(path("time"), seed, 1000);
+        set_mtime(path("time"), THEN, 0);
+        make_file(path("dir").join("file"), seed, 1000 + seed);
+        paths.extend(["small", "large", "time", "dir"].map(path));
+    }
+    for args in [&["--update"][..], &["--update"], &[]] {
+        let mut command: Vec<PathBuf> = args.iter().map(PathBuf::from).collect();
+        command.extend(paths.clone());
+        command.push(recv.target().into());
+        let sent = sandbox.me().send(&command);
+        sent.assert_code(3).assert_says("which is the same name");
+        sent.assert_says("5 failed");
+        let names = Tree::read(sandbox.dst()).names();
+        assert_eq!(names.len(), 5, "{names:?}");
+    }
+    // Those that come first were there at the latest when all was sent again.
+    let folded = |root: &Path| {
+        let all = contents(root).into_iter();
+        all.map(|(name, content)| (name.to_lowercase(), content))
+            .collect::<BTreeMap<_, _>>()
+    };
+    assert!(folded(&sandbox.dst()) == folded(&one));
+    no_leftovers(sandbox.dst());
+}
+
 /// The content of each file of a tree, and where each link leads.
 fn contents(root: &Path) -> BTreeMap<String, Vec<u8>> {
     let tree = Tree::read(root);

@@ -18,6 +18,7 @@ use crate::outcome::Why;
 use crate::relpath::RelPath;
 use crate::text::Text;
 
+use super::clash::{self, Folding};
 use super::mirror::{Busy, Identity, Names, identity};
 use super::why::{in_the_way, why};
 
@@ -32,15 +33,17 @@ pub(super) const SENDERS_BITS: u32 = 0o777;
 #[derive(Debug)]
 pub(super) struct Held {
     busy: Arc<Busy>,
+    folding: Folding,
     open: AtomicUsize,
     /// Folders whose time or mode could not be set, and why.
     failed: Mutex<Vec<(RelPath, Why)>>,
 }
 
 impl Held {
-    pub(super) fn new(busy: Arc<Busy>) -> Self {
+    pub(super) fn new(busy: Arc<Busy>, folding: Folding) -> Self {
         Self {
             busy,
+            folding,
             open: AtomicUsize::new(0),
             failed: Mutex::default(),
         }
@@ -66,6 +69,8 @@ pub struct Folder {
     identity: Option<Identity>,
     /// For a mirror: what was in it.
     listed: Mutex<Option<Names>>,
+    /// The names of its entries, where they can clash.
+    names: Option<clash::Names>,
     held: Arc<Held>,
 }
 
@@ -84,6 +89,7 @@ impl Folder {
     pub(super) fn root(dir: Dir, held: Arc<Held>) -> Arc<Self> {
         Arc::new(Self {
             place: Place::Root,
+            names: held.folding.root_names(&dir),
             dir: Some(dir),
             fresh: false,
             finish: Mutex::new(None),
@@ -139,7 +145,6 @@ impl Folder {
             unlocked = unlocked.or(unlock_open(&dir).map_err(|e| why(&e))?);
         }
         self.below(path, Some(dir), fresh, unlocked)
-            .map_err(|e| why(&e))
     }
 
     /// The folder `path` as it is, or as one that is not there yet. Nothing is made or changed.
@@ -157,7 +162,7 @@ impl Folder {
             found => return Err(in_the_way(found.as_ref())),
         };
         let fresh = dir.is_none();
-        self.below(path, dir, fresh, None).map_err(|e| why(&e))
+        self.below(path, dir, fresh, None)
     }
 
     fn below(
@@ -166,8 +171,18 @@ impl Folder {
         dir: Option<Dir>,
         fresh: bool,
         unlocked: Option<u32>,
-    ) -> io::Result<Arc<Self>> {
-        let stat = dir.as_ref().map(rustix::fs::fstat).transpose()?;
+    ) -> Result<Arc<Self>, Why> {
+        let stat = dir.as_ref().map(rustix::fs::fstat).transpose();
+        let stat = stat.map_err(|e| why(&e.into()))?;
+        let mut names = None;
+        if let (Some(dir), Some(stat)) = (&dir, &stat) {
+            match (&self.names, fresh) {
+                // What it is now may have been another entry's, which was replaced.
+                (Some(names), true) => names.note(path.file_name(), stat),
+                _ => self.claim(path.file_name(), stat)?,
+            }
+            names = self.held.folding.names(dir, stat);
+        }
         let identity = stat.as_ref().map(identity);
         if let Some(identity) = identity {
             self.held.busy.enter(identity);
@@ -188,6 +203,7 @@ impl Folder {
             unlocked,
             identity,
             listed: Mutex::default(),
+            names,
             held: self.held.clone(),
         }))
     }
@@ -195,6 +211,33 @@ impl Folder {
     /// For a mirror: what was in it when it was entered, and has not been announced.
     pub(super) fn listed(&self) -> MutexGuard<'_, Option<Names>> {
         self.listed.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes note that what was found under `name` is an entry's; fails where it is that of
+    /// another entry, with another name.
+    pub(super) fn claim(&self, name: &[u8], found: &Stat) -> Result<(), Why> {
+        match &self.names {
+            Some(names) => names.claim(name, found),
+            None => Ok(()),
+        }
+    }
+
+    /// Takes note that a file is to get `name`.
+    pub(super) fn note(&self, name: &[u8], file: &File) -> io::Result<()> {
+        if let Some(names) = &self.names {
+            names.note(name, &rustix::fs::fstat(file)?);
+        }
+        Ok(())
+    }
+
+    /// Takes note that what is under the name `there` is to get `name`, or has it.
+    pub(super) fn note_link(&self, name: &[u8], dir: &Dir, there: &[u8]) -> io::Result<()> {
+        if let Some(names) = &self.names
+            && let Some(found) = stat(dir, there)?
+        {
+            names.note(name, &found);
+        }
+        Ok(())
     }
 
     /// Calls `f` with the open folder.

@@ -394,7 +394,8 @@ impl Incoming {
                 // Writing uses the pieces up, and the name may be taken.
                 let data = &mut data.to_vec()[..];
                 let new = NewFile { data, mode, mtime };
-                let stored = self.folder.with(|dir| whole.store(dir, name, new));
+                let note = |file: &_| self.folder.note(name, file);
+                let stored = self.folder.with(|dir| whole.store(dir, name, new, note));
                 stored.map(|done| if done { Put::Done } else { Put::Cannot })
             })?;
             if let Some(outcome) = stored {
@@ -422,15 +423,19 @@ impl Incoming {
         set_meta(&partial.file, self.mode, self.mtime).map_err(|e| self.why(&e))?;
         let from = partial_name(&self.id());
         let outcome = self.publish(|name, replace| {
+            // Before somebody finds it there.
+            self.folder.note(name, &partial.file)?;
             let put = |dir: &_| match replace {
                 true => rename_over(dir, &from, name),
                 false => rename_new(dir, &from, name),
             };
             self.folder.with(put).map(|()| Put::Done)
         });
-        let outcome = outcome.inspect_err(|_| {
+        let outcome = outcome.inspect_err(|why| match why {
+            // Coming again would not help.
+            Why::InTheWay(_) => self.discard(),
             // It stays a partial, which may have to be written to.
-            let _ = rustix::fs::fchmod(&partial.file, partial::MODE);
+            _ => drop(rustix::fs::fchmod(&partial.file, partial::MODE)),
         })?;
         let outcome = outcome.unwrap_or(Outcome::Kept);
         if matches!(outcome, Outcome::Have(_) | Outcome::Kept) {

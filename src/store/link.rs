@@ -23,10 +23,12 @@ use super::{StoreSession, partial, plan};
 /// What came of making a link.
 enum Made {
     New,
-    /// It was there.
-    Same,
-    /// Something else has the name.
-    Taken(Option<Stat>),
+    /// Something has the name.
+    Taken {
+        found: Option<Stat>,
+        /// Whether it is the same link.
+        is_same: bool,
+    },
 }
 
 impl StoreSession {
@@ -48,12 +50,17 @@ impl StoreSession {
         for n in 1..=plan::MAX_BESIDE {
             let name = nth_name(path.file_name(), n);
             let other = || (n > 1).then(|| path.with_file_name(&name).ok()).flatten();
-            let made = folder.with(|dir| self.make_link(dir, &name, target, mtime));
-            let found = match made.map_err(|e| why(&e))? {
+            let made = folder.with(|dir| self.make_link(folder, dir, &name, target, mtime));
+            let (found, is_same) = match made.map_err(|e| why(&e))? {
                 Made::New => return Ok(Outcome::Stored(other())),
-                Made::Same => return Ok(Outcome::Have(other())),
-                Made::Taken(found) => found,
+                Made::Taken { found, is_same } => (found, is_same),
             };
+            if let Some(found) = &found {
+                folder.claim(&name, found)?;
+            }
+            if is_same {
+                return Ok(Outcome::Have(other()));
+            }
             match self.access.conflict {
                 OnConflict::Beside => {}
                 OnConflict::Skip => return Ok(Outcome::Kept),
@@ -69,15 +76,22 @@ impl StoreSession {
         Err(in_the_way(None))
     }
 
-    fn make_link(&self, dir: &Dir, name: &[u8], target: &Target, mtime: Time) -> io::Result<Made> {
+    fn make_link(
+        &self,
+        folder: &Folder,
+        dir: &Dir,
+        name: &[u8],
+        target: &Target,
+        mtime: Time,
+    ) -> io::Result<Made> {
         match put_link(dir, name, target, mtime) {
-            Ok(()) => Ok(Made::New),
+            Ok(()) => folder.note_link(name, dir, name).map(|()| Made::New),
             Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {
                 let found = stat(dir, name)?;
-                let same = found.as_ref();
-                let same =
-                    same.is_some_and(|there| self.is_same_link(dir, name, there, target, mtime));
-                Ok(if same { Made::Same } else { Made::Taken(found) })
+                let there = found.as_ref();
+                let is_same =
+                    there.is_some_and(|there| self.is_same_link(dir, name, there, target, mtime));
+                Ok(Made::Taken { found, is_same })
             }
             Err(e) => Err(e),
         }
@@ -121,10 +135,13 @@ impl StoreSession {
         })?;
         let replaced = folder.with(|dir| {
             put_link(dir, hidden.as_bytes(), target, mtime)?;
-            rename_over(dir, &hidden, path.file_name()).inspect_err(|_| {
-                // It is found by its record, should it stay.
-                let _ = rustix::fs::unlinkat(dir, &hidden, AtFlags::empty());
-            })
+            let noted = folder.note_link(path.file_name(), dir, hidden.as_bytes());
+            noted
+                .and_then(|()| rename_over(dir, &hidden, path.file_name()))
+                .inspect_err(|_| {
+                    // It is found by its record, should it stay.
+                    let _ = rustix::fs::unlinkat(dir, &hidden, AtFlags::empty());
+                })
         });
         let _ = self.store.with_state(partial::PARTIALS, |records| {
             partial::remove_record(records, &id)

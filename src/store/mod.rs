@@ -4,6 +4,7 @@
 //! `cap-std`'s, opened with `rustix`), one name at a time, without following links, so that neither `..` nor a link
 //! that is there, or put there during a transfer, leads outside it.
 
+mod clash;
 mod folder;
 mod incoming;
 mod link;
@@ -57,6 +58,7 @@ pub struct Store {
     dir: Dir,
     path: PathBuf,
     space: space::Space,
+    folding: clash::Folding,
     whole: publish::Whole,
     /// Signals that a partial was let go of.
     released: (Mutex<()>, Condvar),
@@ -128,7 +130,13 @@ impl Store {
                 false => Err(Errno::NOTDIR.into()),
             })
             .map_err(|e| Error::file("open", &path, e))?;
+        let failed = |e| Error::file("write into", &path, e);
+        let folding = with_state(&dir, partial::PARTIALS, |records| {
+            partial::remove_stale(&dir, records)?;
+            clash::Folding::of(&dir)
+        });
         let store = Arc::new(Self {
+            folding: folding.map_err(failed)?,
             dir,
             path,
             space: space::Space::default(),
@@ -136,11 +144,6 @@ impl Store {
             released: (Mutex::new(()), Condvar::new()),
             busy: Arc::default(),
         });
-        store
-            .with_state(partial::PARTIALS, |records| {
-                partial::remove_stale(&store.dir, records)
-            })
-            .map_err(|e| Error::file("write into", &store.path, e))?;
         store.tidy();
         Ok(store)
     }
@@ -182,7 +185,7 @@ impl Store {
             },
             suspects,
             mark: Mutex::new(None),
-            held: Arc::new(folder::Held::new(self.busy.clone())),
+            held: Arc::new(folder::Held::new(self.busy.clone(), self.folding)),
             mirror: access.mirror.then(mirror::Mirror::default),
             partials: match self.existing_state(partial::PARTIALS)? {
                 Some(records) => partial::all(&records)?,
@@ -201,17 +204,7 @@ impl Store {
 
     /// Calls `f` with a folder of the state directory, made where it is missing.
     fn with_state<T>(&self, sub: &str, f: impl Fn(&Dir) -> io::Result<T>) -> io::Result<T> {
-        let mut tries = 0;
-        loop {
-            let done = make_dir(&self.dir, STATE_DIR)
-                .and_then(|state| make_dir(&state, sub))
-                .and_then(|dir| f(&dir));
-            tries += 1;
-            match done {
-                Err(e) if e.kind() == io::ErrorKind::NotFound && tries < STATE_TRIES => {}
-                other => return other,
-            }
-        }
+        with_state(&self.dir, sub, f)
     }
 
     fn existing_state(&self, sub: &str) -> io::Result<Option<Dir>> {
@@ -232,6 +225,21 @@ impl Store {
                 let _ = rustix::fs::unlinkat(&state, sub, AtFlags::REMOVEDIR);
             }
             let _ = rustix::fs::unlinkat(&self.dir, STATE_DIR, AtFlags::REMOVEDIR);
+        }
+    }
+}
+
+/// Calls `f` with a folder of the state directory below `root`, made where it is missing.
+fn with_state<T>(root: &Dir, sub: &str, f: impl Fn(&Dir) -> io::Result<T>) -> io::Result<T> {
+    let mut tries = 0;
+    loop {
+        let done = make_dir(root, STATE_DIR)
+            .and_then(|state| make_dir(&state, sub))
+            .and_then(|dir| f(&dir));
+        tries += 1;
+        match done {
+            Err(e) if e.kind() == io::ErrorKind::NotFound && tries < STATE_TRIES => {}
+            other => return other,
         }
     }
 }

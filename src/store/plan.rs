@@ -1,7 +1,8 @@
 //! Where a file is to go: under its own name, beside what has that name, or nowhere because it
 //! is there already.
 //!
-//! Must not open or change anything: it looks at names, sizes and times only.
+//! Must not open or change anything: it looks at names, sizes and times only. What it finds it
+//! claims for the file, so that no other entry whose name means the same takes it for its own.
 
 use std::io;
 
@@ -103,6 +104,7 @@ pub(super) fn plan(
                 None => Plan::Store(candidate),
             });
         };
+        folder.claim(&candidate, &found)?;
         let is_file = file_type(&found) == FileType::RegularFile;
         let right_size = is_file && u64::try_from(found.st_size) == Ok(size);
         if is_file && same_time(&found, mtime) {

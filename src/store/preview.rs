@@ -82,6 +82,7 @@ impl StoreSession {
             let Some(found) = found else {
                 return Ok(Outcome::Stored(other()));
             };
+            folder.claim(&name, &found)?;
             if same {
                 return Ok(Outcome::Have(other()));
             }

@@ -79,10 +79,16 @@ impl Whole {
     }
 
     /// Stores a file as `to` in `dir`; fails where `to` exists. False where it turns out not to be
-    /// possible here, and is not tried again.
-    pub(super) fn store(&self, dir: &Dir, to: &[u8], new: NewFile<'_, '_>) -> io::Result<bool> {
+    /// possible here, and is not tried again. `note` is called before the file gets its name.
+    pub(super) fn store(
+        &self,
+        dir: &Dir,
+        to: &[u8],
+        new: NewFile<'_, '_>,
+        note: impl FnOnce(&File) -> io::Result<()>,
+    ) -> io::Result<bool> {
         let mode = Mode::from(new.mode.bits() & SENDERS_BITS);
-        match self.store_unnamed(dir, to, new, mode) {
+        match self.store_unnamed(dir, to, new, mode, note) {
             Err(Errno::NOTSUP | Errno::ISDIR | Errno::INVAL | Errno::NOENT | Errno::XDEV) => {
                 self.possible.store(false, Ordering::Relaxed);
                 Ok(false)
@@ -107,11 +113,13 @@ impl Whole {
         to: &[u8],
         new: NewFile<'_, '_>,
         mode: Mode,
+        note: impl FnOnce(&File) -> io::Result<()>,
     ) -> rustix::io::Result<()> {
         use std::os::fd::AsRawFd;
         let flags = OFlags::WRONLY | OFlags::TMPFILE | OFlags::CLOEXEC;
         let mut file = File::from_std(rustix::fs::openat(dir, c".", flags, mode)?.into());
         self.fill(&mut file, new, mode)
+            .and_then(|()| note(&file))
             .map_err(|e| Errno::from_io_error(&e).unwrap_or(Errno::IO))?;
         if self.by_handle.load(Ordering::Relaxed) {
             match rustix::fs::linkat(&file, c"", dir, to, AtFlags::EMPTY_PATH) {
@@ -133,6 +141,7 @@ impl Whole {
         _: &[u8],
         _: NewFile<'_, '_>,
         _: Mode,
+        _: impl FnOnce(&File) -> io::Result<()>,
     ) -> rustix::io::Result<()> {
         Err(Errno::NOTSUP)
     }

@@ -1,0 +1,133 @@
+//! Clashes of names: two entries of one folder whose names are one name to this file system, as
+//! `A` and `a` are where case does not count.
+//!
+//! Must not decide by the names alone, which each file system compares in its own way: it is the
+//! same thing being found under both that makes a clash.
+
+use std::collections::HashMap;
+use std::io;
+use std::sync::{Mutex, PoisonError};
+
+use cap_std::fs::Dir;
+use rustix::fs::Stat;
+
+use super::folder::stat;
+use super::mirror::identity;
+use crate::outcome::Why;
+use crate::relpath::STATE_DIR;
+use crate::text::Text;
+
+/// How many names of one folder are remembered. Whatever has more is not guarded beyond that.
+const MAX_NAMES: usize = 1 << 20;
+
+/// Where names can clash.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Folding {
+    /// On the receive directory's file system.
+    here: bool,
+    device: u64,
+}
+
+impl Folding {
+    /// As it is in a receive directory, where the state directory is at the moment.
+    pub(super) fn of(root: &Dir) -> io::Result<Self> {
+        let known = stat(root, STATE_DIR.as_bytes())?;
+        let other = stat(root, STATE_DIR.to_uppercase().as_bytes())?;
+        Ok(Self {
+            here: known.is_some() && known.as_ref().map(identity) == other.as_ref().map(identity),
+            device: identity(&rustix::fs::fstat(root)?).0,
+        })
+    }
+
+    /// Keeps account of the names in a folder, if they can clash.
+    pub(super) fn names(&self, dir: &Dir, found: &Stat) -> Option<Names> {
+        // Of another file system nothing is known.
+        let can_clash = self.here || identity(found).0 != self.device || is_folding(dir);
+        can_clash.then(Names::default)
+    }
+
+    /// Keeps account of the names in the receive directory itself, if they can clash.
+    pub(super) fn root_names(&self, dir: &Dir) -> Option<Names> {
+        (self.here || is_folding(dir)).then(Names::default)
+    }
+}
+
+/// Whether a folder was told to take upper and lower case for the same, where others are not.
+fn is_folding(dir: &Dir) -> bool {
+    #[cfg(target_os = "linux")]
+    {
+        const CASEFOLD: u32 = 0x4000_0000;
+        rustix::fs::ioctl_getflags(dir).is_ok_and(|flags| flags.bits() & CASEFOLD != 0)
+    }
+    #[cfg(not(target_os = "linux"))]
+    {
+        let _ = dir;
+        false
+    }
+}
+
+/// The names that entries of a folder have, by what has them.
+#[derive(Debug, Default)]
+pub(super) struct Names(Mutex<HashMap<u64, Box<[u8]>>>);
+
+impl Names {
+    /// Takes note that something has `name`, or will have it in a moment.
+    pub(super) fn note(&self, name: &[u8], found: &Stat) {
+        let mut names = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if names.len() < MAX_NAMES {
+            names.insert(identity(found).1, name.into());
+        }
+    }
+
+    /// Takes note that something was found under `name`, unless another entry has it.
+    pub(super) fn claim(&self, name: &[u8], found: &Stat) -> Result<(), Why> {
+        let names = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let other = names.get(&identity(found).1);
+        if let Some(other) = other.filter(|other| is_clash(name, other, found)) {
+            let other = String::from_utf8_lossy(other);
+            let what = format!("{other}, which is the same name here,");
+            return Err(Why::InTheWay(Text::new(what)));
+        }
+        drop(names);
+        self.note(name, found);
+        Ok(())
+    }
+}
+
+/// Whether two names of one thing clash: it may have both of them, as a hard link.
+fn is_clash(name: &[u8], other: &[u8], found: &Stat) -> bool {
+    let folded = |name| String::from_utf8_lossy(name).to_lowercase();
+    let is_dir = super::folder::file_type(found) == rustix::fs::FileType::Directory;
+    name != other && (is_dir || found.st_nlink == 1 || folded(name) == folded(other))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_thing_under_two_names_is_a_clash() {
+        let temp = tempfile::tempdir().unwrap();
+        let dir = Dir::from_std_file(std::fs::File::open(temp.path()).unwrap());
+        let at = |name: &str| temp.path().join(name);
+        let found = |name: &str| stat(&dir, name.as_bytes()).unwrap().unwrap();
+        std::fs::write(at("A"), "").unwrap();
+        let names = Names::default();
+        let only = found("A");
+        names.claim(b"A", &only).unwrap();
+        names.claim(b"A", &only).unwrap();
+        let why = names.claim(b"a", &only).unwrap_err();
+        assert!(why.to_string().starts_with("A, which is the same name"));
+        // One with two names may be there under both of them.
+        for name in ["a", "b"] {
+            std::fs::hard_link(at("A"), at(name)).unwrap();
+        }
+        names.claim(b"a", &found("a")).unwrap_err();
+        names.claim(b"b", &found("b")).unwrap();
+        // What was made just now is nobody else's.
+        std::fs::write(at("c"), "").unwrap();
+        names.note(b"d", &found("c"));
+        names.note(b"c", &found("c"));
+        names.claim(b"c", &found("c")).unwrap();
+    }
+}
