@@ -260,6 +260,43 @@ fn what_is_of_another_kind_stays() {
     assert_eq!(content(scene.copy().join("new")), b"a file");
 }
 
+#[test]
+fn what_belongs_to_somebody_else() {
+    if !rustix::process::geteuid().is_root() {
+        println!("skipped: nothing can be given to somebody else");
+        return;
+    }
+    let sandbox = Sandbox::new();
+    for (n, name) in ["same", "touched", "large", "other"].iter().enumerate() {
+        let size = if *name == "large" { 2 * CHUNK } else { 1000 };
+        for root in [sandbox.src(), sandbox.dst()] {
+            make_file(root.join(name), n as u64, size);
+            set_mtime(root.join(name), THEN, 0);
+        }
+    }
+    for name in ["touched", "large"] {
+        set_mtime(sandbox.src().join(name), THEN + 100, 0);
+    }
+    make_file(sandbox.src().join("other"), 9, 1000);
+    set_mode(sandbox.src().join("same"), 0o600);
+    for entry in fs::read_dir(sandbox.dst()).unwrap() {
+        std::os::unix::fs::chown(entry.unwrap().path(), Some(65_534), None).unwrap();
+    }
+    let recv = sandbox.me().recv_command(&sandbox.dst(), &[]);
+    let recv = Recv::start(without_privileges(&recv));
+    let paths = ["same", "touched", "large", "other"].map(|name| sandbox.src().join(name));
+    let mut args = vec![PathBuf::from("--update")];
+    args.extend(paths);
+    args.push(recv.target().into());
+    let sent = sandbox.me().send(&args);
+    sent.assert_code(0).assert_says("3 took the place");
+    // What is right but for its permissions, which nobody else can set, stays as it is.
+    set_mode(sandbox.src().join("same"), 0o644);
+    set_mode(sandbox.dst().join("same"), 0o644);
+    assert_same_tree(sandbox.src(), sandbox.dst());
+    no_leftovers(sandbox.dst());
+}
+
 /// Where case does not count, two files that differ in it alone are no versions of each other.
 /// Elsewhere there is nothing to see: `TMPDIR` can lead to such a file system.
 #[test]

@@ -447,7 +447,7 @@ impl Incoming {
     }
 
     /// Ends a file whose every chunk is in the file that is here already; none where there is
-    /// more in that.
+    /// more in that, or it cannot be given this one's time and permissions.
     pub fn keep_existing(&self) -> Result<Option<Outcome>, Why> {
         let (Some(name), Some(file)) = (self.existing_name(), self.existing.get()) else {
             return Ok(None);
@@ -465,7 +465,11 @@ impl Incoming {
             Plan::Replace { .. } => set_meta(file, self.mode, self.mtime),
             _ => Ok(()),
         };
-        touched().map_err(|e| why(&e))?;
+        match touched() {
+            // It is somebody else's, whose place this one takes as it would with another content.
+            Err(e) if e.kind() == io::ErrorKind::PermissionDenied => return Ok(None),
+            touched => touched.map_err(|e| why(&e))?,
+        }
         if matches!(self.plan, Plan::Replace { .. }) && !same_time(&stat, self.mtime) {
             return Ok(Some(Outcome::Replaced));
         }

@@ -369,7 +369,11 @@ impl StoreSession {
         let settled = match &plan {
             Plan::Have(name) => {
                 if self.access.conflict == OnConflict::Replace {
-                    folder::set_mode(folder, name, mode).map_err(|e| why(&e))?;
+                    match folder::set_mode(folder, name, mode) {
+                        // It is somebody else's, and right but for that.
+                        Err(e) if e.kind() == io::ErrorKind::PermissionDenied => {}
+                        set => set.map_err(|e| why(&e))?,
+                    }
                 }
                 let other = (name != path.file_name()).then(|| path.with_file_name(name).ok());
                 Some(Outcome::Have(other.flatten()))
