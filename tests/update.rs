@@ -710,3 +710,31 @@ fn a_mirror_leaves_alone_what_another_session_writes() {
     assert_same_tree(sandbox.path("mine"), sandbox.dst());
     no_leftovers(sandbox.dst());
 }
+
+#[test]
+fn a_mirror_leaves_alone_what_another_session_writes_below_its_own_folder() {
+    let sandbox = Sandbox::new();
+    let (me, anna) = (sandbox.me(), sandbox.user("anna"));
+    pair(&anna, &me);
+    let own = sandbox.folder("dst/tree/anna");
+    let config = format!("[peer.sender]\ndir = {own:?}\n");
+    fs::write(me.home().join(".config/xfer/config.toml"), config).unwrap();
+    let recv = me.recv(&sandbox.dst(), &["--allow-mirror"]);
+    make_file(own.join("old"), 1, 10);
+    make_file(sandbox.src().join("big"), 2, 20 * CHUNK);
+    make_file(sandbox.path("mine/tree/file"), 3, 10);
+    let proxy = Proxy::new(recv.addr());
+    proxy.hold_at(10 * CHUNK);
+    let sender = anna.spawn_send(&["src/big", &proxy.target()]);
+    proxy.wait_for_up(10 * CHUNK);
+    let mirror = || me.send(&["--mirror", "mine/tree", &recv.target()]);
+    mirror().assert_code(0);
+    assert_eq!(content(own.join("old")), bytes(1, 10));
+    proxy.release();
+    sender.wait().assert_code(0);
+    let sent = sandbox.src().join("big");
+    assert_eq!(digest_of(&own.join("big")), digest_of(&sent));
+    // From then on it is as anything else.
+    mirror().assert_code(0);
+    assert_same_tree(sandbox.path("mine"), sandbox.dst());
+}

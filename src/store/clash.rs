@@ -11,8 +11,8 @@ use std::sync::{Mutex, PoisonError};
 use cap_std::fs::Dir;
 use rustix::fs::Stat;
 
+use super::busy::identity;
 use super::folder::stat;
-use super::mirror::identity;
 use crate::outcome::Why;
 use crate::relpath::STATE_DIR;
 use crate::text::Text;

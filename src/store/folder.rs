@@ -18,8 +18,9 @@ use crate::outcome::Why;
 use crate::relpath::RelPath;
 use crate::text::Text;
 
+use super::busy::{Busy, Identity, identity};
 use super::clash::{self, Folding};
-use super::mirror::{Busy, Identity, Names, identity};
+use super::mirror::Names;
 use super::why::{in_the_way, why};
 
 /// How many folders one store keeps open at most; beyond that they are opened as they are used.
@@ -86,18 +87,21 @@ impl fmt::Debug for Folder {
 }
 
 impl Folder {
-    pub(super) fn root(dir: Dir, held: Arc<Held>) -> Arc<Self> {
-        Arc::new(Self {
+    pub(super) fn root(dir: Dir, held: Arc<Held>) -> io::Result<Arc<Self>> {
+        let identity = identity(&rustix::fs::fstat(&dir)?);
+        // It may lie in another receive directory.
+        held.busy.enter(identity);
+        Ok(Arc::new(Self {
             place: Place::Root,
             names: held.folding.root_names(&dir),
             dir: Some(dir),
             fresh: false,
             finish: Mutex::new(None),
             unlocked: None,
-            identity: None,
+            identity: Some(identity),
             listed: Mutex::default(),
             held,
-        })
+        }))
     }
 
     /// Its path; none for the receive directory itself.
@@ -107,6 +111,11 @@ impl Folder {
             Place::Root => None,
             Place::Below { path, .. } => Some(path),
         }
+    }
+
+    /// Which folder it is, if it is there.
+    pub(super) fn identity(&self) -> Option<Identity> {
+        self.identity
     }
 
     /// Whether this session made it.

@@ -124,6 +124,13 @@ pub(super) fn drop_needless(session: &StoreSession, folder: &Folder, path: &RelP
     }
 }
 
+/// Takes note that a file is to be received.
+fn begin(session: &StoreSession, folder: &Folder, path: &RelPath) {
+    if let Some(folder) = folder.identity() {
+        session.store.busy.begin(folder, path.file_name());
+    }
+}
+
 /// Whether nothing was ever written to `file` from `offset` on for `len` bytes. Where the file
 /// system cannot say, something was.
 fn is_hole(file: &File, offset: u64, len: u64) -> bool {
@@ -148,12 +155,12 @@ impl Incoming {
         if size == STREAM {
             // Nothing of it is ever resumed; what is there under its partial's name is emptied.
             id = partial_id(&session.owner, path);
-            session.store.busy.begin(path);
+            begin(session, folder, path);
         } else if size > u64::from(CHUNK_SIZE) {
             id = partial_id(&session.owner, path);
             // In a new folder too: it may be that of an earlier attempt.
             allocated = partial::allocated(folder, &id).map_err(|e| why(&e))?;
-            session.store.busy.begin(path);
+            begin(session, folder, path);
         } else {
             drop_needless(session, folder, path);
         }
@@ -555,8 +562,10 @@ impl Drop for Incoming {
             self.discard();
         }
         let store = &self.session.store;
-        if self.size > u64::from(CHUNK_SIZE) {
-            store.busy.end(&self.path);
+        if self.size > u64::from(CHUNK_SIZE)
+            && let Some(folder) = self.folder.identity()
+        {
+            store.busy.end(folder, self.path.file_name());
         }
         if let Some(partial) = self.partial.take() {
             drop(partial);

@@ -4,6 +4,7 @@
 //! `cap-std`'s, opened with `rustix`), one name at a time, without following links, so that neither `..` nor a link
 //! that is there, or put there during a transfer, leads outside it.
 
+mod busy;
 mod clash;
 mod folder;
 mod incoming;
@@ -62,8 +63,8 @@ pub struct Store {
     whole: publish::Whole,
     /// Signals that a partial was let go of.
     released: (Mutex<()>, Condvar),
-    /// The folders that sessions are in.
-    busy: Arc<mirror::Busy>,
+    /// What sessions are at, in this and in others of the same receiver.
+    busy: Arc<busy::Busy>,
 }
 
 impl fmt::Debug for Store {
@@ -123,6 +124,16 @@ impl Store {
     /// Opens a receive directory, which must exist and be writable. Removes partials that nobody
     /// has come back for in a long time.
     pub fn open(path: &Path) -> Result<Arc<Self>> {
+        Self::open_with(path, Arc::default())
+    }
+
+    /// Opens another receive directory of the same receiver, which may lie in this one, or this one
+    /// in it.
+    pub fn open_other(&self, path: &Path) -> Result<Arc<Self>> {
+        Self::open_with(path, self.busy.clone())
+    }
+
+    fn open_with(path: &Path, busy: Arc<busy::Busy>) -> Result<Arc<Self>> {
         let path = std::fs::canonicalize(path).map_err(|e| Error::file("open", path, e))?;
         let dir = std::fs::File::open(&path)
             .and_then(|dir| match dir.metadata()?.is_dir() {
@@ -142,7 +153,7 @@ impl Store {
             space: space::Space::default(),
             whole: publish::Whole::new(),
             released: (Mutex::new(()), Condvar::new()),
-            busy: Arc::default(),
+            busy,
         });
         store.tidy();
         Ok(store)
@@ -278,7 +289,7 @@ impl StoreSession {
 
     /// The receive directory as a folder.
     pub fn root(&self) -> io::Result<Arc<Folder>> {
-        Ok(Folder::root(self.store.dir.try_clone()?, self.held.clone()))
+        Folder::root(self.store.dir.try_clone()?, self.held.clone())
     }
 
     fn rules(&self) -> Rules<'_> {
