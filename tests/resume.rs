@@ -202,6 +202,29 @@ fn a_network_that_is_cut() {
 }
 
 #[test]
+fn a_network_that_is_cut_for_a_stranger() {
+    let mut scene = Scene::new();
+    for (path, mode) in [("a", 0o750), ("b/1", 0o555), ("b", 0o775)] {
+        let path = scene.sandbox.src().join(path);
+        set_mtime(&path, 1_600_000_000, 0);
+        set_mode(&path, mode);
+    }
+    let recv = scene.sandbox.recv_with(&["--open"]);
+    scene.proxy = Proxy::new(recv.addr());
+    scene.recv = recv;
+    scene.proxy.hold_at(TOTAL / 2);
+    let (a, b) = (scene.sandbox.src().join("a"), scene.sandbox.src().join("b"));
+    let args = ["--open".into(), a, b, scene.proxy.target().into()];
+    let sender = scene.sandbox.user("stranger").spawn_send(&args);
+    scene.proxy.wait_for_up(TOTAL / 2);
+    scene.proxy.cut_all();
+    scene.proxy.release();
+    sender.wait().assert_code(0);
+    // The folders that the first session made have their times and permissions, too.
+    scene.check();
+}
+
+#[test]
 fn a_network_that_is_cut_again_and_again() {
     let scene = Scene::new();
     let sender = scene.send_until(TOTAL / 8);

@@ -9,6 +9,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use rustix::fs::Stat;
 
+use super::mark::ctime;
+
 /// What makes a folder the same one, whatever it is called.
 pub(super) type Identity = (u64, u64);
 
@@ -17,12 +19,24 @@ pub(super) fn identity(stat: &Stat) -> Identity {
     (stat.st_dev as u64, stat.st_ino as u64)
 }
 
+/// How many folders are remembered that a session left unfinished.
+const MAX_UNFINISHED: usize = 64 * 1024;
+
 /// The folders that sessions have entered, and the larger files that they are to receive, and
 /// how many sessions have each.
 #[derive(Debug, Default)]
 pub(super) struct Busy {
     folders: Counted<Identity>,
     files: Counted<(Identity, Vec<u8>)>,
+    unfinished: Mutex<HashMap<Identity, Unfinished>>,
+}
+
+/// A folder that a session made, and did not come to give its time and permissions.
+#[derive(Debug, PartialEq, Eq)]
+struct Unfinished {
+    owner: [u8; 32],
+    /// When it was left. What was changed since may be somebody else's.
+    changed: (i64, i64),
 }
 
 #[derive(Debug)]
@@ -78,6 +92,34 @@ impl Busy {
 
     pub(super) fn end(&self, folder: Identity, name: &[u8]) {
         self.files.remove(&(folder, name.to_vec()));
+    }
+
+    fn unfinished(&self) -> MutexGuard<'_, HashMap<Identity, Unfinished>> {
+        self.unfinished
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Remembers a folder that its sender's session left unfinished, so that the next one can
+    /// finish it.
+    pub(super) fn leave_unfinished(&self, owner: [u8; 32], folder: &Stat) {
+        let mut unfinished = self.unfinished();
+        if unfinished.len() == MAX_UNFINISHED {
+            // Nobody has come back for most of them.
+            unfinished.clear();
+        }
+        let changed = ctime(folder);
+        unfinished.insert(identity(folder), Unfinished { owner, changed });
+    }
+
+    /// Whether a folder is one that a session of this sender left unfinished, and nobody has
+    /// touched since. It is then this session's to finish.
+    pub(super) fn take_unfinished(&self, owner: [u8; 32], folder: &Stat) -> bool {
+        let changed = ctime(folder);
+        let mut unfinished = self.unfinished();
+        let key = identity(folder);
+        let is_left = unfinished.get(&key) == Some(&Unfinished { owner, changed });
+        is_left && unfinished.remove(&key).is_some()
     }
 
     /// Whether a session is to receive a file.

@@ -6,7 +6,7 @@
 
 use std::fmt;
 use std::io;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use cap_std::fs::{Dir, File};
@@ -33,6 +33,7 @@ pub(super) const SENDERS_BITS: u32 = 0o777;
 /// What the folders of one session share.
 #[derive(Debug)]
 pub(super) struct Held {
+    owner: [u8; 32],
     busy: Arc<Busy>,
     folding: Folding,
     open: AtomicUsize,
@@ -41,8 +42,9 @@ pub(super) struct Held {
 }
 
 impl Held {
-    pub(super) fn new(busy: Arc<Busy>, folding: Folding) -> Self {
+    pub(super) fn new(owner: [u8; 32], busy: Arc<Busy>, folding: Folding) -> Self {
         Self {
+            owner,
             busy,
             folding,
             open: AtomicUsize::new(0),
@@ -62,6 +64,10 @@ pub struct Folder {
     dir: Option<Dir>,
     /// Whether it was made by this session, so that nothing is expected in it.
     fresh: bool,
+    /// Whether its sender made it: in this session, or in one that was cut off.
+    made: bool,
+    /// Whether something that was to come into it has not.
+    lacks: AtomicBool,
     /// What to set when nothing more comes.
     finish: Mutex<Option<(Mode, Time)>>,
     /// The mode it had, if it had to be opened up to be filled.
@@ -96,6 +102,8 @@ impl Folder {
             names: held.folding.root_names(&dir),
             dir: Some(dir),
             fresh: false,
+            made: false,
+            lacks: AtomicBool::new(false),
             finish: Mutex::new(None),
             unlocked: None,
             identity: Some(identity),
@@ -124,17 +132,28 @@ impl Folder {
         self.fresh
     }
 
-    /// Makes or enters the folder `path`, whose last name is looked for in this one. With
-    /// `unlock`, one that its mode locks is opened up while it is being filled.
-    pub(super) fn enter(self: &Arc<Self>, path: &RelPath, unlock: bool) -> Result<Arc<Self>, Why> {
+    /// Whether its sender made it, and so decides what time and mode it has.
+    pub(super) fn is_made(&self) -> bool {
+        self.made
+    }
+
+    /// Makes or enters the folder `path`, whose last name is looked for in this one. One that is
+    /// made has `mode`, but for what it takes to fill it. With `unlock`, one that its mode locks
+    /// is opened up while it is being filled.
+    pub(super) fn enter(
+        self: &Arc<Self>,
+        path: &RelPath,
+        mode: Mode,
+        unlock: bool,
+    ) -> Result<Arc<Self>, Why> {
         let name = path.file_name();
-        let made = self.with(
-            |dir| match rustix::fs::mkdirat(dir, name, OWNER_ALL.into()) {
-                Ok(()) => Ok(true),
-                Err(Errno::EXIST) => Ok(false),
-                Err(e) => Err(e.into()),
-            },
-        );
+        // At once, because nobody may come to finish it.
+        let mode = (mode.bits() & SENDERS_BITS) | OWNER_ALL;
+        let made = self.with(|dir| match rustix::fs::mkdirat(dir, name, mode.into()) {
+            Ok(()) => Ok(true),
+            Err(Errno::EXIST) => Ok(false),
+            Err(e) => Err(e.into()),
+        });
         let fresh = made.map_err(|e| why(&e))?;
         let mut unlocked = None;
         let opened = self.with(|dir| match open_dir(dir, name) {
@@ -192,6 +211,8 @@ impl Folder {
             }
             names = self.held.folding.names(dir, stat);
         }
+        let take = |stat| self.held.busy.take_unfinished(self.held.owner, stat);
+        let made = fresh || stat.as_ref().is_some_and(take);
         let identity = stat.as_ref().map(identity);
         if let Some(identity) = identity {
             self.held.busy.enter(identity);
@@ -208,6 +229,8 @@ impl Folder {
             },
             dir: dir.filter(|_| keep),
             fresh,
+            made,
+            lacks: AtomicBool::new(false),
             finish: Mutex::new(None),
             unlocked,
             identity,
@@ -265,6 +288,11 @@ impl Folder {
         }
     }
 
+    /// Takes note that something that was to come into it has not.
+    pub(super) fn lacks(&self) {
+        self.lacks.store(true, Ordering::Relaxed);
+    }
+
     /// Sets what it gets when everything that goes into it is there.
     pub fn finish_with(&self, mode: Mode, mtime: Time) {
         *self.finish.lock().unwrap_or_else(PoisonError::into_inner) = Some((mode, mtime));
@@ -278,6 +306,7 @@ impl Drop for Folder {
             .get_mut()
             .unwrap_or_else(PoisonError::into_inner)
             .take();
+        let unfinished = self.made && (finish.is_none() || *self.lacks.get_mut());
         let finished = match (finish, self.unlocked) {
             (Some((mode, mtime)), _) => self.with(|dir| close(dir, mode, mtime)),
             // Left unfinished: as it was.
@@ -292,6 +321,9 @@ impl Drop for Folder {
                 .lock()
                 .unwrap_or_else(PoisonError::into_inner)
                 .push((path.clone(), why(&e)));
+        }
+        if unfinished && let Ok(stat) = self.with(|dir| Ok(rustix::fs::fstat(dir)?)) {
+            self.held.busy.leave_unfinished(self.held.owner, &stat);
         }
         if let Some(identity) = self.identity {
             self.held.busy.leave(identity);

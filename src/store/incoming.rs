@@ -53,7 +53,8 @@ pub struct Incoming {
     partial: OnceLock<Partial>,
     /// The file that may be the same, or an older version, once it was opened.
     existing: OnceLock<File>,
-    /// Whether its partial is its own no more: it has its name, or is gone.
+    /// Whether it has ended. Its partial, if it had one, is its own no more: that has its name, or
+    /// is gone.
     over: AtomicBool,
     opening: Mutex<()>,
     /// Of the space that was promised to it, what it has not used yet.
@@ -407,6 +408,7 @@ impl Incoming {
             })?;
             if let Some(outcome) = stored {
                 self.settle(self.size);
+                self.end();
                 return Ok(outcome);
             }
         }
@@ -449,7 +451,7 @@ impl Incoming {
             self.remove_partial();
         }
         self.forget();
-        self.over.store(true, Ordering::Release);
+        self.end();
         Ok(outcome)
     }
 
@@ -477,6 +479,7 @@ impl Incoming {
             Err(e) if e.kind() == io::ErrorKind::PermissionDenied => return Ok(None),
             touched => touched.map_err(|e| why(&e))?,
         }
+        self.end();
         if matches!(self.plan, Plan::Replace { .. }) && !same_time(&stat, self.mtime) {
             return Ok(Some(Outcome::Replaced));
         }
@@ -487,6 +490,10 @@ impl Incoming {
     pub fn discard(&self) {
         self.remove_partial();
         self.forget();
+        self.end();
+    }
+
+    fn end(&self) {
         self.over.store(true, Ordering::Release);
     }
 
@@ -557,9 +564,12 @@ impl Incoming {
 impl Drop for Incoming {
     fn drop(&mut self) {
         self.give_back_space();
-        if self.is_stream() && self.partial.get().is_some() && !self.over.load(Ordering::Acquire) {
-            // Nobody can ever go on with it.
-            self.discard();
+        if !self.over.load(Ordering::Acquire) {
+            self.folder.lacks();
+            if self.is_stream() && self.partial.get().is_some() {
+                // Nobody can ever go on with it.
+                self.discard();
+            }
         }
         let store = &self.session.store;
         if self.size > u64::from(CHUNK_SIZE)

@@ -196,7 +196,11 @@ impl Store {
             },
             suspects,
             mark: Mutex::new(None),
-            held: Arc::new(folder::Held::new(self.busy.clone(), self.folding)),
+            held: Arc::new(folder::Held::new(
+                access.owner,
+                self.busy.clone(),
+                self.folding,
+            )),
             mirror: access.mirror.then(mirror::Mirror::default),
             partials: match self.existing_state(partial::PARTIALS)? {
                 Some(records) => partial::all(&records)?,
@@ -320,17 +324,19 @@ impl StoreSession {
         Ok(())
     }
 
-    /// Makes or enters a folder in `parent`.
+    /// Makes or enters a folder in `parent`; one that is made has `mode`, as far as it can be
+    /// filled so.
     pub fn folder(
         &self,
         parent: &Arc<Folder>,
         path: &RelPath,
+        mode: Mode,
     ) -> std::result::Result<Arc<Folder>, Why> {
         let folder = if self.access.dry_run {
             parent.look_into(path)?
         } else {
             self.mark().map_err(|e| why(&e))?;
-            parent.enter(path, self.access.existing)?
+            parent.enter(path, mode, self.access.existing)?
         };
         if let Some(mirror) = self.mirror.as_ref().filter(|_| !folder.is_fresh()) {
             mirror.list(&folder)?;
@@ -354,7 +360,7 @@ impl StoreSession {
         if self.access.dry_run {
             return;
         }
-        if folder.is_fresh() || self.access.existing {
+        if folder.is_made() || self.access.existing {
             folder.finish_with(mode, mtime);
         }
     }

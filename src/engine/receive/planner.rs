@@ -130,7 +130,7 @@ impl Receiving {
         }
         match kind {
             Kind::Dir => {
-                let folder = parent.and_then(|parent| store.folder(parent, &path));
+                let folder = parent.and_then(|parent| store.folder(parent, &path, mode));
                 let outcome = match &folder {
                     Ok(folder) if folder.is_fresh() => Outcome::Stored(None),
                     Ok(_) => Outcome::Have(None),
