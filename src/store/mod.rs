@@ -26,7 +26,7 @@ use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use cap_std::fs::Dir;
 use rustix::fs::AtFlags;
@@ -50,6 +50,9 @@ use why::why;
 /// moment.
 const STATE_TRIES: usize = 8;
 
+/// How often partials are looked for that nobody comes back for: once a day.
+const STALE_LOOK: Duration = Duration::from_secs(24 * 3600);
+
 /// The size of a file that is made of a stream: none, before that has ended. No other file is as
 /// large.
 pub const STREAM: u64 = u64::MAX;
@@ -63,6 +66,8 @@ pub struct Store {
     whole: publish::Whole,
     /// Signals that a partial was let go of.
     released: (Mutex<()>, Condvar),
+    /// When it was last looked for partials that nobody comes back for.
+    looked: Mutex<Instant>,
     /// What sessions are at, in this and in others of the same receiver.
     busy: Arc<busy::Busy>,
 }
@@ -153,6 +158,7 @@ impl Store {
             space: space::Space::default(),
             whole: publish::Whole::new(),
             released: (Mutex::new(()), Condvar::new()),
+            looked: Mutex::new(Instant::now()),
             busy,
         });
         store.tidy();
@@ -174,6 +180,9 @@ impl Store {
     /// Begins what one sender stores. With `sync`, [`StoreSession::finish`] brings it to disk.
     pub fn session(self: &Arc<Self>, access: Access, sync: bool) -> io::Result<Arc<StoreSession>> {
         let sync = sync && !access.dry_run;
+        if !access.dry_run {
+            self.remove_stale();
+        }
         let suspects = match self.existing_state(mark::MARKS)? {
             Some(marks) => {
                 let mut ended = mark::ended(&marks)?;
@@ -207,6 +216,21 @@ impl Store {
                 None => HashSet::new(),
             },
         }))
+    }
+
+    /// Removes partials that nobody has come back for, if that was not done lately: a service may
+    /// never be started anew.
+    fn remove_stale(&self) {
+        let mut looked = self.looked.lock().unwrap_or_else(PoisonError::into_inner);
+        if looked.elapsed() < STALE_LOOK {
+            return;
+        }
+        *looked = Instant::now();
+        drop(looked);
+        // What cannot be removed now is left for another time.
+        if let Ok(Some(records)) = self.existing_state(partial::PARTIALS) {
+            let _ = partial::remove_stale(&self.dir, &records);
+        }
     }
 
     /// Waits until a partial is let go of, by another session of this process; by another

@@ -314,6 +314,7 @@ fn is_stale(root: &Dir, records: &Dir, id: &str, now: i64) -> io::Result<bool> {
     Ok(true)
 }
 
+/// The folder that a path leads to the last name of, if it is there.
 fn folder_of(root: &Dir, path: &RelPath) -> io::Result<Option<Dir>> {
     let mut dir = root.try_clone()?;
     let mut names: Vec<&[u8]> = path.components().collect();
@@ -321,8 +322,11 @@ fn folder_of(root: &Dir, path: &RelPath) -> io::Result<Option<Dir>> {
     for name in names {
         dir = match open_dir(&dir, name) {
             Ok(dir) => dir,
-            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(e) => return Err(e),
+            // Nothing, or something else, is there.
+            Err(e) => match e.raw_os_error().map(Errno::from_raw_os_error) {
+                Some(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => return Ok(None),
+                _ => return Err(e),
+            },
         };
     }
     Ok(Some(dir))
