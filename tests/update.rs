@@ -297,6 +297,31 @@ fn what_belongs_to_somebody_else() {
     no_leftovers(sandbox.dst());
 }
 
+#[test]
+fn a_link_in_the_place_of_what_is_being_received() {
+    let sandbox = Sandbox::new();
+    let recv = sandbox.recv();
+    make_file(sandbox.dst().join("dir/big"), 1, 10);
+    let [file, link] = ["file/dir", "link/dir"].map(|name| sandbox.folder(name));
+    make_file(file.join("big"), 2, 20 * CHUNK);
+    symlink("elsewhere", link.join("big")).unwrap();
+    let [file, link] = [file, link].map(|path| path.display().to_string());
+    let proxy = Proxy::new(recv.addr());
+    proxy.hold_at(10 * CHUNK);
+    let sender = sandbox
+        .me()
+        .spawn_send(&["--update", &file, &proxy.target()]);
+    proxy.wait_for_up(10 * CHUNK);
+    let send_link = || sandbox.me().send(&["--update", &link, &recv.target()]);
+    let sent = send_link();
+    sent.assert_code(3)
+        .assert_says("being received in another session");
+    proxy.release();
+    sender.wait().assert_code(0);
+    send_link().assert_code(0);
+    assert_same_tree(sandbox.path("link"), sandbox.dst());
+}
+
 /// Where case does not count, two files that differ in it alone are no versions of each other.
 /// Elsewhere there is nothing to see: `TMPDIR` can lead to such a file system.
 #[test]

@@ -8,7 +8,6 @@ use std::sync::Arc;
 
 use cap_std::fs::Dir;
 use rustix::fs::{AtFlags, FileType, Stat};
-use rustix::io::Errno;
 
 use crate::entry::{Target, Time};
 use crate::outcome::{OnConflict, Outcome, Why};
@@ -66,9 +65,7 @@ impl StoreSession {
                 OnConflict::Skip => return Ok(Outcome::Kept),
                 OnConflict::Fail => return Err(in_the_way(found.as_ref())),
                 OnConflict::Replace if found.as_ref().is_none_or(plan::may_make_way) => {
-                    return self
-                        .replace_by_link(folder, path, target, mtime)
-                        .map_err(|e| why(&e));
+                    return self.replace_by_link(folder, path, target, mtime);
                 }
                 OnConflict::Replace => return Err(in_the_way(found.as_ref())),
             }
@@ -123,16 +120,17 @@ impl StoreSession {
         path: &RelPath,
         target: &Target,
         mtime: Time,
-    ) -> io::Result<Outcome> {
+    ) -> Result<Outcome, Why> {
         let id = partial_id(&self.owner, path);
         let hidden = partial_name(&id);
         // What was left of a file of this path: a partial that is being written to stays.
-        if !partial::remove(folder, &id)? {
-            return Err(Errno::BUSY.into());
+        if !partial::remove(folder, &id).map_err(|e| why(&e))? {
+            return Err(Why::Busy);
         }
-        self.store.with_state(partial::PARTIALS, |records| {
+        let recorded = self.store.with_state(partial::PARTIALS, |records| {
             partial::write_record(records, &id, &self.owner, path, 0, mtime)
-        })?;
+        });
+        recorded.map_err(|e| why(&e))?;
         let replaced = folder.with(|dir| {
             put_link(dir, hidden.as_bytes(), target, mtime)?;
             let noted = folder.note_link(path.file_name(), dir, hidden.as_bytes());
@@ -146,12 +144,16 @@ impl StoreSession {
         let _ = self.store.with_state(partial::PARTIALS, |records| {
             partial::remove_record(records, &id)
         });
-        replaced.map(|()| Outcome::Replaced)
+        replaced.map(|()| Outcome::Replaced).map_err(|e| why(&e))
     }
 }
 
+/// Makes a link with its time, or none.
 fn put_link(dir: &Dir, name: &[u8], target: &Target, mtime: Time) -> io::Result<()> {
     rustix::fs::symlinkat(target.as_path(), dir, name)?;
     let flags = AtFlags::SYMLINK_NOFOLLOW;
-    Ok(rustix::fs::utimensat(dir, name, &timestamps(mtime), flags)?)
+    let timed = rustix::fs::utimensat(dir, name, &timestamps(mtime), flags);
+    Ok(timed.inspect_err(|_| {
+        let _ = rustix::fs::unlinkat(dir, name, AtFlags::empty());
+    })?)
 }
