@@ -13,6 +13,7 @@ use cap_std::fs::{Dir, File};
 use rustix::fs::{AtFlags, FileType, OFlags, Stat, Timestamps};
 use rustix::io::Errno;
 
+use crate::descriptors;
 use crate::entry::{Mode, Time};
 use crate::outcome::Why;
 use crate::relpath::RelPath;
@@ -21,12 +22,17 @@ use crate::text::Text;
 use super::mirror::{Busy, Identity, Names, identity};
 use super::why::{in_the_way, why};
 
-/// How many folders one store keeps open at most; beyond that they are opened as they are used.
+/// How many folders one session keeps open at most; beyond that they are opened as they are used.
 const MAX_OPEN_FOLDERS: usize = 256;
+/// What part of the descriptors that this process may have the folders of all sessions can take.
+const PART_OF_DESCRIPTORS: usize = 8;
 /// What the owner of a folder that is being filled must be allowed.
 const OWNER_ALL: u32 = 0o700;
 /// The permissions that a sender decides; setuid, setgid and sticky are not among them.
 pub(super) const SENDERS_BITS: u32 = 0o777;
+
+/// How many folders all sessions of this process keep open.
+static ALL_OPEN: AtomicUsize = AtomicUsize::new(0);
 
 /// What the folders of one session share.
 #[derive(Debug)]
@@ -44,6 +50,28 @@ impl Held {
             open: AtomicUsize::new(0),
             failed: Mutex::default(),
         }
+    }
+
+    /// Whether one more folder may be kept open; then it counts.
+    fn keep_open(&self) -> bool {
+        let more = |most: usize| move |n: usize| (n < most).then_some(n + 1);
+        let count = |counter: &AtomicUsize, most| {
+            let counted = counter.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more(most));
+            counted.is_ok()
+        };
+        if !count(&self.open, MAX_OPEN_FOLDERS) {
+            return false;
+        }
+        let kept = count(&ALL_OPEN, descriptors::limit() / PART_OF_DESCRIPTORS);
+        if !kept {
+            self.open.fetch_sub(1, Ordering::Relaxed);
+        }
+        kept
+    }
+
+    fn closed(&self) {
+        self.open.fetch_sub(1, Ordering::Relaxed);
+        ALL_OPEN.fetch_sub(1, Ordering::Relaxed);
     }
 
     pub(super) fn take_failed(&self) -> Vec<(RelPath, Why)> {
@@ -172,11 +200,7 @@ impl Folder {
         if let Some(identity) = identity {
             self.held.busy.enter(identity);
         }
-        let open = &self.held.open;
-        let keep = dir.is_some() && open.fetch_add(1, Ordering::Relaxed) < MAX_OPEN_FOLDERS;
-        if dir.is_some() && !keep {
-            open.fetch_sub(1, Ordering::Relaxed);
-        }
+        let keep = dir.is_some() && self.held.keep_open();
         Ok(Arc::new(Self {
             place: Place::Below {
                 parent: self.clone(),
@@ -245,7 +269,7 @@ impl Drop for Folder {
             self.held.busy.leave(identity);
         }
         if self.dir.is_some() && matches!(self.place, Place::Below { .. }) {
-            self.held.open.fetch_sub(1, Ordering::Relaxed);
+            self.held.closed();
         }
     }
 }
@@ -279,14 +303,14 @@ pub(super) fn unlock_by_name(dir: &Dir, name: &[u8]) -> io::Result<u32> {
 }
 
 #[cfg(not(target_os = "linux"))]
-pub(super) fn unlock_by_name(dir: &Dir, name: &[u8]) -> io::Result<()> {
-    let mode = rustix::fs::Mode::from(OWNER_ALL);
-    Ok(rustix::fs::chmodat(
-        dir,
-        name,
-        mode,
-        AtFlags::SYMLINK_NOFOLLOW,
-    )?)
+pub(super) fn unlock_by_name(dir: &Dir, name: &[u8]) -> io::Result<u32> {
+    use rustix::fs::{Mode, RawMode};
+
+    let found = stat(dir, name)?.ok_or(Errno::NOENT)?;
+    let bits = found.st_mode & 0o7777;
+    let mode = Mode::from(bits | OWNER_ALL as RawMode);
+    rustix::fs::chmodat(dir, name, mode, AtFlags::SYMLINK_NOFOLLOW)?;
+    Ok(bits.into())
 }
 
 /// Lets the owner of an open folder fill it, whatever mode it has. Gives the mode that it had,

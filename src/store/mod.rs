@@ -22,6 +22,7 @@ use std::collections::HashSet;
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -105,6 +106,8 @@ pub struct StoreSession {
     mirror: Option<mirror::Mirror>,
     /// The partials that there were when it began, of any sender.
     partials: HashSet<String>,
+    /// How many are open now.
+    partials_open: AtomicUsize,
 }
 
 /// Where a file is to go.
@@ -187,6 +190,7 @@ impl Store {
                 Some(records) => partial::all(&records)?,
                 None => HashSet::new(),
             },
+            partials_open: AtomicUsize::new(0),
         }))
     }
 
@@ -255,6 +259,10 @@ fn make_dir(dir: &Dir, name: &str) -> io::Result<Dir> {
 }
 
 impl StoreSession {
+    fn open_partials(&self) -> usize {
+        self.partials_open.load(Ordering::Relaxed)
+    }
+
     /// What becomes of entries whose name something else has.
     #[must_use]
     pub fn conflict(&self) -> OnConflict {
