@@ -203,12 +203,10 @@ impl Scene {
         receiver
     }
 
-    /// Starts the laptop's receiver, as README.md does between two machines, and further words.
+    /// Starts the laptop's receiver, as README.md does between two machines, with further words.
     pub(crate) fn laptop_receives(&self, words: &str) -> Running<Process> {
-        let lines = Part::of("Send something").lines;
-        let is_it = |line: &&String| prompted(line).0 == Some("laptop");
-        let line = lines.iter().find(is_it).unwrap();
-        self.receive(&self.laptop, format!("{line} {words}").trim_end())
+        let line = format!("{} {words}", between_machines("laptop"));
+        self.receive(&self.laptop, line.trim_end())
     }
 
     /// Where the last receiver can be reached.
@@ -283,6 +281,13 @@ impl Scene {
         }
         no_leftovers(into);
     }
+}
+
+/// The line of README.md for one of two machines.
+pub(crate) fn between_machines(who: &str) -> String {
+    let mut lines = Part::of("Send something").lines;
+    lines.retain(|line| prompted(line).0 == Some(who));
+    lines.remove(0)
 }
 
 /// The names in a folder, sorted.

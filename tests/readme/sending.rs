@@ -4,19 +4,13 @@ use std::fs::{self, File};
 use std::path::Path;
 use std::time::Instant;
 
-use super::scene::{Scene, entries};
+use super::scene::{Scene, between_machines, entries};
 use super::support::*;
-use super::text::Part;
+use super::text::{Part, prompted};
 
 /// README.md's way to send one file to a machine that is known by its name.
 pub(crate) fn send_by_name() -> String {
     Part::of("Who is known here").lines.remove(0)
-}
-
-/// README.md's way to send one file to the laptop's address.
-fn send_to_address() -> String {
-    let mut lines = Part::of("Send something").lines;
-    lines.pop().unwrap()
 }
 
 pub(crate) fn the_first_file(scene: &Scene) {
@@ -96,10 +90,7 @@ pub(crate) fn just_one(scene: &Scene) {
 
 pub(crate) fn who_is_known(scene: &Scene) {
     let [send, pair, list, forget, id] = scene.lines();
-    let receiver = {
-        let lines = Part::of("Send something").lines;
-        scene.receive_in_terminal(&scene.laptop, &lines[2])
-    };
+    let receiver = scene.receive_in_terminal(&scene.laptop, &between_machines("laptop"));
     let pairing = scene.spawn_in_terminal(&scene.desktop, &pair);
     pairing.wait_for("Code on laptop: ", 1);
     pairing.type_line(&receiver.code());
@@ -145,18 +136,12 @@ pub(crate) fn each_offer_is_asked_about(scene: &Scene) {
 pub(crate) fn anyone_may_send(scene: &Scene) {
     let [receive, send] = scene.quoted();
     let _receiver = scene.receive(&scene.laptop, &receive);
-    let (_, what) = prompted_words(&send_to_address());
-    let sent = scene.run(&scene.desktop, &send_to_address());
-    sent.assert_code(4);
-    scene.send(&format!("{send} {what}"));
+    let closed = between_machines("desktop");
+    scene.run(&scene.desktop, &closed).assert_code(4);
+    let (_, closed) = prompted(&closed);
+    let arguments: Vec<_> = closed.split(' ').skip(2).collect();
+    scene.send(&format!("{send} {}", arguments.join(" ")));
     scene.assert_received(&["file.iso"], &scene.laptop.downloads());
-}
-
-/// A command's first two words, and the others.
-fn prompted_words(line: &str) -> (String, String) {
-    let (_, text) = super::text::prompted(line);
-    let words: Vec<_> = text.split_whitespace().collect();
-    (words[..2].join(" "), words[2..].join(" "))
 }
 
 pub(crate) fn not_everything(scene: &Scene) {
@@ -197,6 +182,8 @@ pub(crate) fn not_everything(scene: &Scene) {
         "secret.key",
     ];
     assert_all_but(scene, "code", &stay);
+    let named = scene.send(&format!("{excluded} -v"));
+    named.assert_says("secret.key").assert_says("code/target");
     scene.send(&only).assert_says("left out");
     assert_all_but(scene, "photos", &["2024/d.png", "best"]);
     scene.send(&ignored).assert_says("left out");

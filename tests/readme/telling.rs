@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 
 use serde_json::Value;
 
-use super::scene::{Scene, entries};
+use super::scene::{Scene, between_machines, entries};
 use super::support::*;
 use super::text::Part;
 
@@ -56,9 +56,8 @@ pub(crate) fn the_same_each_time(scene: &Scene) {
     // What the laptop sends goes where its table says, all else where the file says.
     scene.let_send(&scene.laptop, desktop);
     fs::copy(desktop.home("file.iso"), scene.laptop.cwd.join("file.iso")).unwrap();
-    let between = Part::of("Send something");
-    let receive = &between.quoted_commands()[0];
-    let send = between.lines.last().unwrap();
+    let receive = &Part::of("Send something").quoted_commands()[0];
+    let send = &between_machines("desktop");
     let mut command = scene.command(desktop, receive);
     command.env_remove("XFER_NAME");
     let _receiver = scene.receive_by(command);
