@@ -396,3 +396,64 @@ fn the_sender_of_a_mirror() {
 fn the_receiver_of_a_mirror() {
     Scene::new(true).survives(Side::Receiver);
 }
+
+/// A receiver that was killed with a partial of a file, and what it left: the partial, and the
+/// record of it.
+fn left_partial(sandbox: &Sandbox) -> [PathBuf; 2] {
+    make(sandbox.src().join("tree/large"), 1, 3 * CHUNK);
+    fs::create_dir(sandbox.dst().join(TREE)).unwrap();
+    let recv = sandbox.recv();
+    let proxy = Proxy::new(recv.addr());
+    proxy.hold_at(2 * CHUNK);
+    let mut names = Names::watch(&sandbox.dst());
+    let sender = sandbox.spawn_send(&[], &proxy.target());
+    // The folder of records, and the partial.
+    names.wait(2, &sender);
+    recv.kill();
+    let only = |folder: PathBuf, is_it: fn(&Path) -> bool| {
+        let all = fs::read_dir(folder).unwrap();
+        let mut all = all.map(|entry| entry.unwrap().path());
+        all.find(|path| is_it(path)).unwrap()
+    };
+    let is_partial = |path: &Path| path.extension().is_some_and(|end| end == "partial");
+    let partial = only(sandbox.dst().join(TREE), is_partial);
+    [
+        partial,
+        only(sandbox.dst().join(".xfer/partials"), |_| true),
+    ]
+}
+
+#[test]
+fn a_partial_of_what_is_a_link_now() {
+    let sandbox = Sandbox::in_memory();
+    left_partial(&sandbox);
+    let large = sandbox.src().join("tree/large");
+    fs::remove_file(&large).unwrap();
+    symlink("elsewhere", &large).unwrap();
+    let recv = sandbox.recv_with(&["--once"]);
+    sandbox.send(&[], &recv.target()).assert_code(0);
+    recv.wait().assert_code(0);
+    assert_same_tree(sandbox.src(), sandbox.dst());
+    no_leftovers(sandbox.dst());
+}
+
+#[test]
+fn what_nobody_comes_back_for_goes_in_time() {
+    for is_link in [false, true] {
+        let sandbox = Sandbox::in_memory();
+        let [partial, record] = left_partial(&sandbox);
+        if is_link {
+            // As if it had been killed before it could rename a link.
+            fs::remove_file(&partial).unwrap();
+            symlink("elsewhere", &partial).unwrap();
+        }
+        let are_there = || [&partial, &record].map(|path| path.symlink_metadata().is_ok());
+        sandbox.recv().kill();
+        assert_eq!(are_there(), [true, true]);
+        for path in [&partial, &record] {
+            set_mtime(path, THEN, 0);
+        }
+        sandbox.recv().kill();
+        assert_eq!(are_there(), [false, false], "a link: {is_link}");
+    }
+}

@@ -15,6 +15,7 @@ use crate::outcome::{OnConflict, Outcome, Why};
 use crate::relpath::RelPath;
 
 use super::folder::{Folder, file_type, stat, timestamps};
+use super::incoming::drop_needless;
 use super::name::{nth_name, partial_id, partial_name};
 use super::publish::rename_over;
 use super::why::{in_the_way, why};
@@ -45,6 +46,7 @@ impl StoreSession {
             return self.preview_link(folder, path, target, mtime);
         }
         self.mark().map_err(|e| why(&e))?;
+        drop_needless(self, folder, path);
         for n in 1..=plan::MAX_BESIDE {
             let name = nth_name(path.file_name(), n);
             let other = || (n > 1).then(|| path.with_file_name(&name).ok()).flatten();

@@ -262,6 +262,13 @@ fn is_stale(root: &Dir, records: &Dir, id: &str, now: i64) -> io::Result<bool> {
         Ok(fd) => fd,
         // It may be about to be made: a record comes first.
         Err(Errno::NOENT) => return Ok(old(written)),
+        // A link that never came to its name.
+        Err(Errno::LOOP) => {
+            if old(written) {
+                rustix::fs::unlinkat(&dir, &name, AtFlags::empty())?;
+            }
+            return Ok(old(written));
+        }
         Err(e) => return Err(e.into()),
     };
     if !old(rustix::fs::fstat(&fd)?.st_mtime)
