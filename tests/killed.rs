@@ -457,3 +457,18 @@ fn what_nobody_comes_back_for_goes_in_time() {
         assert_eq!(are_there(), [false, false], "a link: {is_link}");
     }
 }
+
+#[test]
+fn a_partial_that_was_about_to_be_renamed() {
+    let sandbox = Sandbox::in_memory();
+    let [partial, record] = left_partial(&sandbox);
+    // It has what its file is to have: root alone can still write to it.
+    set_mode(&partial, 0o444);
+    set_mtime(&partial, THEN, 7);
+    let recv = sandbox.recv_with(&["--once"]);
+    assert!(partial.exists() && record.exists());
+    sandbox.send(&[], &recv.target()).assert_code(0);
+    recv.wait().assert_code(0);
+    assert_same_tree(sandbox.src(), sandbox.dst());
+    no_leftovers(sandbox.dst());
+}
