@@ -10,7 +10,7 @@
 //!   engine                                  drives a session: send, receive
 //!   session, secure                         what may be said when; the channel
 //!   store, manifest, wire                   receive directory; walk; bytes
-//!   entry, outcome, relpath, text, digest, vectored, prompt, progress, error, confine
+//!   entry, outcome, surplus, relpath, text, digest, vectored, prompt, progress, error, confine
 //! ```
 //!
 //! Beside it stands `fuzz`, which nobody uses but fuzzers and tests.
@@ -32,6 +32,7 @@ pub mod relpath;
 pub mod secure;
 mod session;
 pub mod store;
+pub mod surplus;
 pub mod text;
 pub mod vectored;
 pub mod wire;

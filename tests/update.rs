@@ -389,6 +389,63 @@ fn a_mirror_has_no_more_than_its_source() {
 }
 
 #[test]
+fn what_a_filter_hides_a_mirror_does_not_remove() {
+    let scene = Scene::new(&["--allow-mirror"]);
+    let (tree, copy) = (scene.tree(), scene.copy());
+    // Some is on both sides, or on this one, most is there alone.
+    for name in ["a.log", "sub/b.log", "gone/c.log", "gone/deep/d.log"] {
+        make_file(copy.join(name), 1, 100);
+    }
+    make_file(tree.join("a.log"), 2, 200);
+    make_file(tree.join("sub/large"), 3, 50_000);
+    fs::write(tree.join("sub/.xferignore"), "*.o\n").unwrap();
+    for name in [
+        "x.o",
+        "sub/x.o",
+        "sub/large",
+        "huge",
+        "gone/file",
+        "gone/deep/file",
+    ] {
+        make_file(
+            copy.join(name),
+            4,
+            if name == "huge" { 3000 * 1000 } else { 300 },
+        );
+    }
+    make_file(copy.join("target/debug/file"), 1, 10);
+    symlink("image", copy.join("another link")).unwrap();
+    fs::remove_file(tree.join("sub/9")).unwrap();
+    let args = [
+        "--mirror",
+        "--exclude=*.log",
+        "--exclude=/target/",
+        "--max-size=40k",
+        "--links=skip",
+    ];
+    let before = Tree::read(&copy);
+    let dry = scene.send(&[&args[..], &["--dry-run"]].concat());
+    dry.assert_code(0).assert_says("  4 removed");
+    assert_eq!(Tree::read(&copy), before);
+    scene
+        .send(&args)
+        .assert_code(0)
+        .assert_says("4 were removed");
+    for gone in ["x.o", "sub/9", "gone/file", "gone/deep/file"] {
+        assert!(!copy.join(gone).exists(), "{gone}");
+    }
+    let mut stay = before.names();
+    stay.retain(|name| !["x.o", "sub/9", "gone/file", "gone/deep/file"].contains(&&**name));
+    let mut now = Tree::read(&copy).names();
+    now.retain(|name| name != "sub/.xferignore");
+    assert_eq!(now, stay);
+    // Without the patterns, they go.
+    fs::remove_file(tree.join("sub/.xferignore")).unwrap();
+    scene.send(&["--mirror"]).assert_code(0);
+    scene.is_same();
+}
+
+#[test]
 fn a_mirror_is_declined_where_it_is_not_allowed() {
     let sandbox = Sandbox::new();
     make_file(sandbox.src().join("tree/file"), 1, 10);

@@ -18,6 +18,7 @@ use xfer::digest::{Algorithm, CHUNK_SIZE, Digest};
 use xfer::entry::{Entry, Extra, FileSize, Kind, Mode, Target, Time};
 use xfer::outcome::{Decline, OnConflict, Outcome, Role, Shares, Summary, Why, Wish};
 use xfer::relpath::RelPath;
+use xfer::surplus::{Fate, Surplus, SurplusKind};
 use xfer::text::Text;
 use xfer::wire::*;
 
@@ -444,6 +445,27 @@ fn messages() -> Vec<(&'static str, Message)> {
         (
             "removed",
             Message::Removed(Removed(vec![path(b"a/b"), path(b"a")])),
+        ),
+        (
+            "may-remove",
+            Message::MayRemove(MayRemove(vec![
+                Surplus {
+                    path: path(b"a/b"),
+                    kind: SurplusKind::Dir,
+                },
+                Surplus {
+                    path: path(b"a/c"),
+                    kind: SurplusKind::Symlink,
+                },
+                Surplus {
+                    path: path(b"d"),
+                    kind: SurplusKind::File(258),
+                },
+            ])),
+        ),
+        (
+            "fates",
+            Message::Fates(Fates(vec![Fate::Stays, Fate::Goes, Fate::Look])),
         ),
         ("lane-end", Message::LaneEnd(())),
     ];

@@ -5,17 +5,19 @@
 use std::sync::Arc;
 
 use xfer::engine::{Cancel, Device};
-use xfer::outcome::{Role, Summary};
+use xfer::outcome::Summary;
 use xfer::progress::Progress;
 use xfer::prompt::Prompt;
 use xfer::secure::Known;
 
 use super::exit::{Code, conclude};
-use super::{CodeFrom, Events, Loudness, here, hints, signals};
+use super::hints::Task;
+use super::{CodeFrom, Events, Loudness, here, signals};
 use crate::ui::{Person, Ui};
 
 /// All that is needed to dial.
 pub(super) struct Dialer {
+    task: Task,
     pub(super) ui: Arc<Ui>,
     /// Whom this machine knows. None where that cannot be read, which is said when it dials.
     pub(super) peers: Vec<Known>,
@@ -25,8 +27,13 @@ pub(super) struct Dialer {
 }
 
 impl Dialer {
-    pub(super) fn new(loudness: &Loudness, events: Option<&Events>, code: &CodeFrom) -> Self {
-        let settings = loudness.settings(|error| hints::for_error(error, Role::Sender));
+    pub(super) fn new(
+        task: Task,
+        loudness: &Loudness,
+        events: Option<&Events>,
+        code: &CodeFrom,
+    ) -> Self {
+        let settings = loudness.settings(task.hints());
         let ui = Ui::new(match events {
             Some(events) => events.with(settings),
             None => settings,
@@ -37,6 +44,7 @@ impl Dialer {
         let device = here::device();
         let peers = device.as_ref().map(|device| device.peers.list());
         Self {
+            task,
             peers: peers.ok().and_then(Result::ok).unwrap_or_default(),
             ui,
             cancel,
@@ -60,6 +68,6 @@ impl Dialer {
         let result = self
             .device
             .and_then(|device| dial(&device, &self.person, &progress, &self.cancel));
-        conclude(&self.ui, Role::Sender, result, &self.cancel)
+        conclude(&self.ui, self.task, result, &self.cancel)
     }
 }

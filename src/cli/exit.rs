@@ -6,9 +6,9 @@ use std::process::ExitCode;
 
 use xfer::Error;
 use xfer::engine::Cancel;
-use xfer::outcome::{Role, Summary};
+use xfer::outcome::Summary;
 
-use super::hints;
+use super::hints::{self, Task};
 use crate::ui::{Line, Ui};
 
 /// The exit codes. Scripts rely on them.
@@ -38,7 +38,7 @@ impl From<Code> for ExitCode {
 /// Says the last words, and which code they end with.
 pub(crate) fn conclude(
     ui: &Ui,
-    role: Role,
+    task: Task,
     result: xfer::Result<Option<Summary>>,
     cancel: &Cancel,
 ) -> Code {
@@ -47,7 +47,7 @@ pub(crate) fn conclude(
     let code = match ending(result, ui.was_interrupted(), cancel.is_cancelled()) {
         Ok(code) => code,
         Err(error) => {
-            say(ui, role, &error);
+            say(ui, task, &error);
             code(&error)
         }
     };
@@ -55,21 +55,18 @@ pub(crate) fn conclude(
     code
 }
 
-fn say(ui: &Ui, role: Role, error: &Error) {
+fn say(ui: &Ui, task: Task, error: &Error) {
     if matches!(error, Error::Cancelled) {
-        let words = match role {
-            _ if !ui.has_begun() => "Interrupted.",
-            Role::Sender => "Interrupted. Run the same command again: it goes on where it stopped.",
-            Role::Receiver => {
-                "Interrupted. What has arrived is kept: when it is sent again, it goes on from there."
-            }
+        let words = match ui.has_begun() {
+            true => task.interrupted(),
+            false => "Interrupted.".to_owned(),
         };
         ui.error_event(error);
-        ui.say([Line::Talk(words.to_owned())]);
+        ui.say([Line::Talk(words)]);
     } else if !ui.has_said(error) {
         ui.error_event(error);
         ui.say([Line::Trouble(format!("xfer: {error}"))]);
-        let hint = hints::for_error(error, role);
+        let hint = hints::for_error(error, task);
         ui.say(hint.map(|hint| Line::Trouble(format!("      {hint}"))));
     }
 }

@@ -16,9 +16,8 @@ What is left out:
   for what is below their folder. --include wins over --exclude, that over --exclude-from, that
   over these files, of which the nearest wins. What is in a folder that is left out is left out:
   for nothing but pictures, say --exclude '*' --include '*/' --include '*.jpg'.
-  What is left out is no failure: it is counted in the end, and named with -v. At the receiver,
-  nothing is ever deleted from a folder of which something was left out here, or for which there
-  are patterns that leave things out: what they name may be there alone.";
+  What is left out is no failure: it is counted in the end, and named with -v. What would be left
+  out is not removed by a mirror either, though it is at the receiver alone.";
 
 /// Where the help lists these arguments.
 const HEADING: &str = "What is sent";

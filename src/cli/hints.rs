@@ -10,13 +10,65 @@ use xfer::outcome::{Decline, Role};
 
 use crate::ui::quoted;
 
-const AGAIN: &str = "Run the same command again: it goes on where it stopped.";
 const NETWORK: &str = "Are both machines on the same network, and does the receiver's firewall \
                        let this port in?";
 const LATER: &str = "Try again when its other sessions are done.";
 
-/// What a person with this role can do about an error.
-pub(crate) fn for_error(error: &Error, role: Role) -> Option<String> {
+/// What the program is at. What can be done about an error depends on it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Task {
+    Send,
+    /// Standard input, which cannot be read again.
+    SendStream,
+    Receive,
+    /// To standard output, which cannot be taken back.
+    ReceiveStream,
+}
+
+impl Task {
+    fn role(self) -> Role {
+        match self {
+            Self::Send | Self::SendStream => Role::Sender,
+            Self::Receive | Self::ReceiveStream => Role::Receiver,
+        }
+    }
+
+    /// What says what can be done about an error.
+    pub(crate) fn hints(self) -> fn(&Error) -> Option<String> {
+        match self {
+            Self::Send => |error| for_error(error, Self::Send),
+            Self::SendStream => |error| for_error(error, Self::SendStream),
+            Self::Receive => |error| for_error(error, Self::Receive),
+            Self::ReceiveStream => |error| for_error(error, Self::ReceiveStream),
+        }
+    }
+
+    /// What can be done about its having stopped halfway.
+    fn again(self) -> &'static str {
+        match self {
+            Self::Send => "Run the same command again: it goes on where it stopped.",
+            Self::SendStream => {
+                "Run the whole command again, with what makes the stream. Nothing of it is kept \
+                 there."
+            }
+            Self::Receive => {
+                "What has arrived is kept: when it is sent again, it goes on from there."
+            }
+            Self::ReceiveStream => {
+                "Nothing of it is kept: receive and send it again, from its beginning."
+            }
+        }
+    }
+
+    /// The last words of one that its user has stopped.
+    pub(crate) fn interrupted(self) -> String {
+        format!("Interrupted. {}", self.again())
+    }
+}
+
+/// What a person who is at this can do about an error.
+pub(crate) fn for_error(error: &Error, task: Task) -> Option<String> {
+    let role = task.role();
     let hint = match error {
         Error::File {
             doing: _,
@@ -110,18 +162,11 @@ pub(crate) fn for_error(error: &Error, role: Role) -> Option<String> {
                 "If it was typed right, somebody in this network is between the two machines."
             }
         },
-        Error::Lost { .. } | Error::Silent { .. } | Error::Aborted { .. } => match role {
-            Role::Sender => AGAIN,
-            Role::Receiver => {
-                "What has arrived is kept: when it is sent again, it goes on from there."
-            }
-        },
+        Error::Lost { .. } | Error::Silent { .. } | Error::Aborted { .. } => task.again(),
         Error::NotOneFile => {
             "Send what several files or a folder hold as one: tar c FILES | xfer send -."
         }
-        Error::Spent { .. } => {
-            "Run the whole command again, with what makes the stream. Nothing of it is kept there."
-        }
+        Error::Spent { .. } => Task::SendStream.again(),
         Error::Protocol { .. } => {
             "Are both sides the same version of xfer? If so, this is a bug worth reporting."
         }
@@ -134,16 +179,6 @@ pub(crate) fn for_error(error: &Error, role: Role) -> Option<String> {
         _ => return None,
     };
     Some(hint.to_owned())
-}
-
-/// What the person can do whose standard output gets what is received: nothing of it is kept.
-pub(crate) fn for_output(error: &Error) -> Option<String> {
-    match error {
-        Error::Lost { .. } | Error::Silent { .. } | Error::Aborted { .. } => {
-            Some("Nothing of it is kept: receive and send it again, from its beginning.".to_owned())
-        }
-        other => for_error(other, Role::Receiver),
-    }
 }
 
 fn file(path: &Path, kind: ErrorKind, role: Role) -> Option<String> {
@@ -204,8 +239,8 @@ mod tests {
     use std::io;
     use std::net::SocketAddr;
 
-    fn hint(error: &Error, role: Role) -> String {
-        for_error(error, role).unwrap_or_default()
+    fn hint(error: &Error, task: Task) -> String {
+        for_error(error, task).unwrap_or_default()
     }
 
     fn peer() -> SocketAddr {
@@ -219,9 +254,9 @@ mod tests {
             source: kind.into(),
         };
         let refused = connect(ErrorKind::ConnectionRefused);
-        assert!(hint(&refused, Role::Sender).contains("`xfer recv`"));
+        assert!(hint(&refused, Task::Send).contains("`xfer recv`"));
         for kind in [ErrorKind::TimedOut, ErrorKind::HostUnreachable] {
-            assert!(hint(&connect(kind), Role::Sender).contains("firewall"));
+            assert!(hint(&connect(kind), Task::Send).contains("firewall"));
         }
     }
 
@@ -231,19 +266,19 @@ mod tests {
             addr: ([0, 0, 0, 0], port).into(),
             source: io::Error::from_raw_os_error(code),
         };
-        assert!(hint(&listen(9090, 98), Role::Receiver).ends_with("--listen 9091"));
-        assert!(hint(&listen(65535, 98), Role::Receiver).ends_with("--listen 9090"));
-        assert!(hint(&listen(80, 13), Role::Receiver).contains("1024"));
+        assert!(hint(&listen(9090, 98), Task::Receive).ends_with("--listen 9091"));
+        assert!(hint(&listen(65535, 98), Task::Receive).ends_with("--listen 9090"));
+        assert!(hint(&listen(80, 13), Task::Receive).contains("1024"));
     }
 
     #[test]
     fn a_missing_folder_shows_how_to_make_it() {
         let file = |path: &str| Error::file("open", path, ErrorKind::NotFound.into());
-        let told = hint(&file("in/new"), Role::Receiver);
+        let told = hint(&file("in/new"), Task::Receive);
         assert_eq!(told, "Make it first: mkdir -p in/new");
-        let told = hint(&file("it's new"), Role::Receiver);
+        let told = hint(&file("it's new"), Task::Receive);
         assert_eq!(told, r"Make it first: mkdir -p 'it'\''s new'");
-        assert!(hint(&file("a"), Role::Sender).contains("name"));
+        assert!(hint(&file("a"), Task::Send).contains("name"));
     }
 
     #[test]
@@ -253,7 +288,7 @@ mod tests {
             theirs,
             ours,
         };
-        assert!(hint(&version(1, 2), Role::Sender).contains("other"));
-        assert!(hint(&version(3, 2), Role::Sender).contains("this"));
+        assert!(hint(&version(1, 2), Task::Send).contains("other"));
+        assert!(hint(&version(3, 2), Task::Send).contains("this"));
     }
 }

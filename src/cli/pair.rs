@@ -8,6 +8,7 @@ use clap::Args;
 
 use super::dialer::Dialer;
 use super::exit::Code;
+use super::hints::Task;
 use super::target::address;
 use super::{CodeFrom, Loudness, Wrong, here, parse_name};
 use crate::ui::{Line, safe};
@@ -37,7 +38,7 @@ pub(crate) struct Pair {
 
 /// Pairs, unless they are already.
 pub(crate) fn run(args: Pair, loudness: &Loudness) -> Result<Code, Wrong> {
-    let dialer = Dialer::new(loudness, None, &args.code);
+    let dialer = Dialer::new(Task::Send, loudness, None, &args.code);
     let to = address(&args.target, &dialer.peers)
         .map_err(|why| Wrong(format!("'{}': {why}", safe(&args.target))))?;
     let name = args.name.unwrap_or_else(here::name);

@@ -5,12 +5,12 @@
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use clap::Args;
-use xfer::outcome::Role;
 use xfer::secure::Known;
 
 use super::exit::{Code, conclude};
+use super::hints::Task;
 use super::settings::Settings;
-use super::{Loudness, here, hints};
+use super::{Loudness, here};
 use crate::ui::{Line, Ui, ago};
 
 #[derive(Debug, Args)]
@@ -98,7 +98,7 @@ fn lines(known: &Known) -> [String; 2] {
 
 /// Does something that ends well or not.
 fn say(loudness: &Loudness, what: impl FnOnce(&Ui) -> xfer::Result<bool>) -> Code {
-    let ui = Ui::new(loudness.settings(|error| hints::for_error(error, Role::Receiver)));
+    let ui = Ui::new(loudness.settings(Task::Receive.hints()));
     ui.start();
     let result = what(&ui);
     match result {
@@ -106,11 +106,6 @@ fn say(loudness: &Loudness, what: impl FnOnce(&Ui) -> xfer::Result<bool>) -> Cod
             ui.finish();
             if done { Code::Done } else { Code::Failed }
         }
-        Err(error) => conclude(
-            &ui,
-            Role::Receiver,
-            Err(error),
-            &xfer::engine::Cancel::new(),
-        ),
+        Err(error) => conclude(&ui, Task::Receive, Err(error), &xfer::engine::Cancel::new()),
     }
 }

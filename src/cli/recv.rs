@@ -13,13 +13,14 @@ use clap::{Args, ValueEnum, ValueHint};
 use xfer::Error;
 use xfer::confine::{Confined, confine};
 use xfer::engine::{Cancel, Grant, ReceiveOptions, Receiver};
-use xfer::outcome::{OnConflict, Role};
+use xfer::outcome::OnConflict;
 use xfer::progress::Progress;
 use xfer::secure::Known;
 
 use super::exit::{Code, conclude};
+use super::hints::Task;
 use super::settings::Settings;
-use super::{Events, Loudness, here, hints, parse_name, signals, target};
+use super::{Events, Loudness, here, parse_name, signals, target};
 use crate::ui::{self, Line, Person, Ui};
 
 const EXAMPLES: &str = "\
@@ -148,13 +149,13 @@ impl Recv {
 
 /// Receives, until Ctrl-C or the end of the only session.
 pub(crate) fn run(args: Recv, loudness: &Loudness, settings: &Settings) -> Code {
-    let hint = match args.stdout {
-        true => hints::for_output,
-        false => |error: &Error| hints::for_error(error, Role::Receiver),
+    let task = match args.stdout {
+        true => Task::ReceiveStream,
+        false => Task::Receive,
     };
     let words = ui::Settings {
         only_stderr: args.stdout,
-        ..loudness.settings(hint)
+        ..loudness.settings(task.hints())
     };
     let ui = Ui::new(args.events.with(words));
     let cancel = Cancel::new();
@@ -173,7 +174,7 @@ pub(crate) fn run(args: Recv, loudness: &Loudness, settings: &Settings) -> Code 
         let progress: Arc<dyn Progress> = Arc::clone(&ui) as _;
         receiver.run(&progress, &cancel)
     });
-    conclude(&ui, Role::Receiver, result, &cancel)
+    conclude(&ui, task, result, &cancel)
 }
 
 fn stdout() -> xfer::Result<File> {

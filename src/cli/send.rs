@@ -21,6 +21,7 @@ use xfer::wire::limits::MAX_LANES;
 
 use super::dialer::Dialer;
 use super::exit::Code;
+use super::hints::Task;
 use super::target::{address, looks_like_target};
 use super::{CodeFrom, Events, Loudness, Wrong, filter, here, parse_name, size};
 use crate::ui::safe;
@@ -67,8 +68,8 @@ pub(crate) struct Send {
     update: bool,
 
     /// As --update, and remove what is not here: when everything is stored and nothing failed, in
-    /// folders that are sent, could be read, and of which filters leave out nothing. Takes `xfer
-    /// recv --allow-mirror`; without it, the receiver declines before anything travels
+    /// folders that are sent and could be read, but for what filters leave out. Takes `xfer recv
+    /// --allow-mirror`; without it, the receiver declines before anything travels
     #[arg(long)]
     mirror: bool,
 
@@ -254,7 +255,11 @@ fn stream(paths: &mut Vec<OsString>, name: Option<&OsStr>) -> Result<Option<Stre
 
 /// Sends, and tries again for a while when the connection is lost.
 pub(crate) fn run(args: Send, loudness: &Loudness) -> Result<Code, Wrong> {
-    let dialer = Dialer::new(loudness, Some(&args.events), &args.code);
+    let task = match args.paths.iter().any(|path| path == "-") {
+        true => Task::SendStream,
+        false => Task::Send,
+    };
+    let dialer = Dialer::new(task, loudness, Some(&args.events), &args.code);
     let options = args.into_options(&dialer.peers)?;
     Ok(dialer.run(|device, person, progress, cancel| {
         xfer::engine::send(device, &options, person, progress, cancel).map(Some)

@@ -2,6 +2,7 @@
 //!
 //! Must not know a terminal: what happens is reported through [`crate::progress`].
 
+mod bell;
 mod cancel;
 mod options;
 mod receive;

@@ -12,6 +12,7 @@ use ignore::gitignore::{Gitignore, GitignoreBuilder};
 use rustix::fs::OFlags;
 
 use crate::error::{Error, Result};
+use crate::relpath::RelPath;
 
 /// The file that says what is not to be sent of the folder it is in. It is always heeded, and
 /// sent as any other file.
@@ -99,7 +100,7 @@ impl Rules {
 
     /// Whether patterns leave something out, by its path below the folder that was named;
     /// nothing where they do not speak of it.
-    pub(super) fn leave_out(&self, below: &Path, is_dir: bool) -> Option<bool> {
+    fn leave_out(&self, below: &Path, is_dir: bool) -> Option<bool> {
         leaves_out(&self.patterns, below, is_dir)
     }
 
@@ -108,9 +109,9 @@ impl Rules {
         size > self.max_size
     }
 
-    /// Whether there are patterns that may leave something out anywhere.
-    pub(super) fn have_patterns(&self) -> bool {
-        self.patterns.num_ignores() > 0
+    /// Whether anything may be left out anywhere, ignore files aside.
+    pub(super) fn may_hide(&self) -> bool {
+        self.patterns.num_ignores() > 0 || self.max_size < u64::MAX || self.links == Links::Skip
     }
 
     /// What the ignore files in a folder say; nothing where they have no patterns. One that cannot be
@@ -142,9 +143,28 @@ pub(super) struct Ignores(Gitignore);
 impl Ignores {
     /// Whether they leave something out that is below their folder; nothing where they do not
     /// speak of it.
-    pub(super) fn leave_out(&self, path: &Path, is_dir: bool) -> Option<bool> {
+    fn leave_out(&self, path: &Path, is_dir: bool) -> Option<bool> {
         leaves_out(&self.0, path, is_dir)
     }
+}
+
+/// Whether patterns leave something out: what is at `path` on this machine, and at `below` in the
+/// root called `root`. `ignores` are those of the folders that it is in, the nearest first.
+pub(super) fn is_ignored<'a>(
+    rules: &Rules,
+    mut ignores: impl Iterator<Item = &'a Ignores>,
+    root: &RelPath,
+    below: &Path,
+    path: &Path,
+    is_dir: bool,
+) -> bool {
+    let below = match below.as_os_str().is_empty() {
+        true => root.as_path(),
+        false => below,
+    };
+    let nearest = || ignores.find_map(|ignores| ignores.leave_out(path, is_dir));
+    let said = rules.leave_out(below, is_dir).or_else(nearest);
+    said.unwrap_or(false)
 }
 
 fn leaves_out(patterns: &Gitignore, path: &Path, is_dir: bool) -> Option<bool> {

@@ -2,10 +2,12 @@
 //!
 //! Must not know the wire or the receive directory.
 
+mod fate;
 mod filter;
 mod order;
 mod walk;
 
+pub use fate::Fates;
 pub use filter::{Filter, IGNORE_FILE, Links};
 pub use order::{Order, OrderError};
 pub use walk::{Roots, Step, Walk, mtime_of};

@@ -19,7 +19,7 @@ use crate::outcome::{LeftOut, Why};
 use crate::relpath::{PathError, RelPath, is_reserved};
 use crate::text::Text;
 
-use super::filter::{Filter, Ignores, Links, Rules};
+use super::filter::{Filter, Ignores, Links, Rules, is_ignored};
 
 /// The paths that are to be sent, with the names that they get, and what of them is left out.
 #[derive(Debug, Clone)]
@@ -93,15 +93,25 @@ impl Roots {
         })
     }
 
-    /// Where the file of an entry is on this machine; none for a path below no root.
-    #[must_use]
-    pub fn source(&self, path: &RelPath) -> Option<PathBuf> {
+    pub(super) fn rules(&self) -> &Rules {
+        &self.rules
+    }
+
+    /// The name of the root that a path is below, and where that is on this machine.
+    pub(super) fn root_of(&self, path: &RelPath) -> Option<(&RelPath, &Path)> {
         let first = path.components().next()?;
         let at = self
             .roots
-            .binary_search_by(|root| root.name.as_bytes().cmp(first))
-            .ok()?;
-        let source = path.below(&self.roots.get(at)?.path);
+            .binary_search_by(|root| root.name.as_bytes().cmp(first));
+        let root = self.roots.get(at.ok()?)?;
+        Some((&root.name, &root.path))
+    }
+
+    /// Where the file of an entry is on this machine; none for a path below no root.
+    #[must_use]
+    pub fn source(&self, path: &RelPath) -> Option<PathBuf> {
+        let (_, root) = self.root_of(path)?;
+        let source = path.below(root);
         // Where links are followed it is the file that they led to; opening it follows none.
         Some(match self.rules.links {
             Links::Follow => fs::canonicalize(&source).unwrap_or(source),
@@ -126,8 +136,7 @@ pub enum Step {
     },
     /// The innermost folder that has not ended has no more entries.
     DirEnd {
-        /// Whether everything in it was found and could be read, and no pattern could have left
-        /// out more, were it there.
+        /// Whether everything in it could be read.
         complete: bool,
     },
     /// Something that cannot be sent.
@@ -199,25 +208,15 @@ impl Walk {
     }
 
     fn leave_out(&mut self, path: &Path, why: LeftOut) {
-        // What is not announced must not be deleted there for it. The folders above are told of
-        // this one.
-        if let Some(folder) = self.open.last_mut() {
-            folder.complete = false;
-        }
         let path = path.to_path_buf();
         self.ready.push_back(Step::LeftOut { path, why });
     }
 
     /// Whether patterns leave something out of the innermost open folder.
     fn is_ignored(&self, root: &Root, path: &Path, is_dir: bool) -> bool {
-        let below = match path.strip_prefix(&root.path) {
-            Ok(below) if !below.as_os_str().is_empty() => below,
-            _ => root.name.as_path(),
-        };
+        let below = path.strip_prefix(&root.path).unwrap_or(Path::new(""));
         let ignores = self.open.iter().rev().filter_map(|f| f.ignores.as_ref());
-        let nearest = || ignores.flat_map(|i| i.leave_out(path, is_dir)).next();
-        let said = self.rules.leave_out(below, is_dir).or_else(nearest);
-        said.unwrap_or(false)
+        is_ignored(&self.rules, ignores, &root.name, below, path, is_dir)
     }
 
     fn found(&mut self, root: &Root, entry: &walkdir::DirEntry, mounted: bool) -> Descend {
@@ -266,12 +265,9 @@ impl Walk {
 
     /// Opens a folder that was found.
     fn enter(&mut self, path: &Path, mounted: bool) -> Descend {
-        // Only for what no pattern speaks of does not being told of mean not being here: what a
-        // pattern would leave out may well be there alone, and is not to be deleted.
-        let complete = !self.rules.have_patterns() && self.open.iter().all(|f| f.ignores.is_none());
         self.open.push(Folder {
             path: path.to_path_buf(),
-            complete,
+            complete: !mounted,
             ignores: None,
         });
         if mounted {
@@ -281,7 +277,6 @@ impl Walk {
         match self.rules.ignores(path) {
             Ok(ignores) => {
                 if let Some(folder) = self.open.last_mut() {
-                    folder.complete &= ignores.is_none();
                     folder.ignores = ignores;
                 }
                 Descend::Yes
@@ -528,7 +523,7 @@ mod tests {
     }
 
     #[test]
-    fn a_folder_is_not_complete_where_filters_hide_or_might_hide_something() {
+    fn what_filters_hide_is_left_out_and_folders_stay_complete() {
         let dir = tempfile::tempdir().unwrap();
         let root = dir.path().join("t");
         fs::create_dir_all(root.join("a/deep")).unwrap();
@@ -551,17 +546,17 @@ mod tests {
                 "t/a dir",
                 "t/a/deep dir",
                 "left out large Size",
-                "end false",
+                "end true",
                 "end true",
                 "t/b dir",
                 "t/b/.xferignore 4",
                 "t/b/c dir",
                 "left out x.o Pattern",
-                "end false",
-                "end false",
+                "end true",
+                "end true",
                 "t/d dir",
                 "left out link Link",
-                "end false",
+                "end true",
                 "end true",
             ]
         );
@@ -574,17 +569,17 @@ mod tests {
                 "t/a dir",
                 "t/a/deep dir",
                 "left out large Size",
-                "end false",
-                "end false",
+                "end true",
+                "end true",
                 "left out b Pattern",
                 "t/d dir",
                 "t/d/link dir",
                 "t/d/link/deep dir",
                 "left out large Size",
-                "end false",
-                "end false",
-                "end false",
-                "end false",
+                "end true",
+                "end true",
+                "end true",
+                "end true",
             ]
         );
         let roots = Roots::new(&roots, &filter).unwrap();

@@ -90,56 +90,59 @@ impl Link {
     /// Ends the session with an error. Only the first one counts. The peer is told, unless it
     /// is gone, or knows.
     pub(crate) fn fail(self: &Arc<Self>, error: Error) {
-        let (lanes, told) = {
-            let mut state = self.state();
-            if state.over {
-                return;
+        let mut state = self.state();
+        if state.over {
+            return;
+        }
+        state.over = true;
+        let lanes = match &error {
+            Error::Lost { .. } | Error::Silent { .. } => {
+                self.outbox.drop_all();
+                self.control.close();
+                std::mem::take(&mut state.lanes)
             }
-            state.over = true;
-            let told = match &error {
-                Error::Lost { .. } | Error::Silent { .. } => {
-                    self.outbox.drop_all();
-                    self.control.close();
-                    false
-                }
-                Error::Aborted { .. } => {
-                    self.outbox.drop_all();
-                    true
-                }
-                Error::Cancelled => {
-                    self.outbox.abort("its user stopped it");
-                    true
-                }
-                other => {
-                    self.outbox.abort(&other.to_string());
-                    true
-                }
-            };
-            state.error = Some(error);
-            (std::mem::take(&mut state.lanes), told)
+            Error::Aborted { .. } => {
+                self.outbox.drop_all();
+                std::mem::take(&mut state.lanes)
+            }
+            // A lane that closes would be heard before the words, and taken for a lost
+            // connection.
+            Error::Cancelled => {
+                self.outbox.abort("its user stopped it");
+                Vec::new()
+            }
+            other => {
+                self.outbox.abort(&other.to_string());
+                Vec::new()
+            }
         };
-        for lane in lanes {
-            lane.close();
-        }
+        state.error = Some(error);
+        drop(state);
+        lanes.iter().for_each(Closer::close);
         self.wake();
-        if told {
-            self.close_soon();
-        }
+        self.close_soon();
     }
 
-    /// Closes the control connection once the peer has ended its side, or has had the time to.
-    /// Closing it earlier would reset the connection, and with that lose what the peer has not
-    /// read, which is why the session ended. Whoever is stuck reading or writing gets free.
+    /// Closes what is open once the peer has ended its side of the control connection, or has had
+    /// the time to. Closing it earlier would reset the connection, and with that lose what the
+    /// peer has not read, which is why the session ended. Whoever is stuck reading or writing gets
+    /// free.
     pub(crate) fn close_soon(self: &Arc<Self>) {
         let link = self.clone();
         let waiter = std::thread::Builder::new().name("last words".into());
         let spawned = waiter.spawn(move || {
             link.wait_briefly(|state| state.heard_end);
-            link.control.close();
+            link.close();
         });
         if spawned.is_err() {
-            self.control.close();
+            self.close();
         }
+    }
+
+    fn close(&self) {
+        self.control.close();
+        let lanes = std::mem::take(&mut self.state().lanes);
+        lanes.iter().for_each(Closer::close);
     }
 
     /// Waits for something, but not longer than last words take.
@@ -164,10 +167,7 @@ impl Link {
     /// of the session waits for the peer any longer.
     pub(crate) fn close_all(&self) {
         self.wait_briefly(|state| state.written);
-        self.control.close();
-        for lane in std::mem::take(&mut self.state().lanes) {
-            lane.close();
-        }
+        self.close();
     }
 
     /// Ends the session well.

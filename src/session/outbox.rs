@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 use crate::digest::Digest;
 use crate::entry::Entry;
 use crate::outcome::Outcome;
+use crate::relpath::RelPath;
 use crate::text::Text;
 use crate::wire::{Entries, EntryOutcome, Message, Outcomes, Want, Wants, limits, write_message};
 
@@ -319,15 +320,17 @@ fn split_outcomes(outcomes: Vec<EntryOutcome>) -> Vec<Vec<EntryOutcome>> {
 fn message_bytes(message: &Message) -> usize {
     match message {
         Message::Held(held) => ELEMENT_BYTES + held.digests.len() * size_of::<Option<Digest>>(),
-        Message::Removed(list) => {
-            let bytes = list
-                .0
-                .iter()
-                .map(|path| size_of_val(path) + path.as_bytes().len());
-            ELEMENT_BYTES + bytes.sum::<usize>()
-        }
+        Message::Removed(list) => paths_bytes(list.0.iter()),
+        Message::MayRemove(list) => paths_bytes(list.0.iter().map(|surplus| &surplus.path)),
         _ => ELEMENT_BYTES,
     }
+}
+
+fn paths_bytes<'a>(paths: impl Iterator<Item = &'a RelPath>) -> usize {
+    ELEMENT_BYTES
+        + paths
+            .map(|path| size_of_val(path) + path.as_bytes().len())
+            .sum::<usize>()
 }
 
 fn outcome_bytes(outcome: &Outcome) -> usize {

@@ -16,6 +16,7 @@ use rustix::io::Errno;
 
 use crate::outcome::Why;
 use crate::relpath::{RelPath, is_reserved};
+use crate::surplus::{Fate, Surplus, SurplusKind};
 use crate::text::Text;
 
 use super::folder::{Folder, file_type, open_dir, stat, unlock_by_name, unlock_open};
@@ -24,6 +25,8 @@ use super::{StoreSession, partial};
 
 /// How many names of one session's folders are remembered at once: 16 bytes each, and some.
 const MAX_NAMES: usize = 4 << 20;
+/// How many things are asked about at once, about.
+const QUESTION: usize = 1024;
 /// How deep a folder that is removed can be.
 const MAX_DEPTH: usize = 256;
 
@@ -185,10 +188,12 @@ impl Mirror {
 
 impl StoreSession {
     /// Removes what its sender does not have, in folders that it sent and could read all of, once
-    /// everything else is stored; in a dry run nothing, but it is counted. Each path is told to
-    /// `tell`; `give_up` is asked from time to time.
+    /// everything else is stored; in a dry run nothing, but it is counted. `ask` says what is to
+    /// become of things, in their order; each path that goes is told to `tell`; `give_up` is asked
+    /// from time to time.
     pub fn remove_surplus(
         &self,
+        ask: impl FnMut(Vec<Surplus>) -> Vec<Fate>,
         give_up: impl Fn() -> bool,
         tell: impl FnMut(RelPath),
     ) -> io::Result<Removal> {
@@ -211,21 +216,29 @@ impl StoreSession {
             session: self,
             dry: self.access.dry_run,
             received,
+            ask,
             give_up,
             tell,
-            removed: 0,
+            removal: Removal::default(),
         };
-        let mut failed = Vec::new();
-        for (folder, names) in all {
-            let removed = folder.with(|dir| remover.clean(&folder, dir, mirror, &names));
-            if let (Err(e), Some(path)) = (removed, folder.path()) {
-                failed.push((path.clone(), why(&e)));
+        // Folders are asked about together: each question takes the time to the sender and back.
+        let (mut folders, mut count) = (Vec::new(), 0);
+        let mut left = all.into_iter().peekable();
+        while let Some((folder, names)) = left.next() {
+            match folder.with(|dir| surplus_of(&folder, dir, mirror, &names)) {
+                Ok(there) => {
+                    count += there.len();
+                    folders.push((folder, there));
+                }
+                Err(e) => remover.fail(&folder, &e),
+            }
+            if count >= QUESTION || left.peek().is_none() {
+                remover.clean(&folders);
+                folders.clear();
+                count = 0;
             }
         }
-        Ok(Removal {
-            removed: remover.removed,
-            failed,
-        })
+        Ok(remover.removal)
     }
 
     /// Forgets what was to be removed: it stays.
@@ -236,61 +249,145 @@ impl StoreSession {
     }
 }
 
-struct Remover<'a, G, T> {
+/// Something that may go.
+struct There {
+    name: Vec<u8>,
+    stat: Stat,
+    /// None where it has no path that could be told.
+    surplus: Option<Surplus>,
+}
+
+impl There {
+    fn path(&self) -> Option<&RelPath> {
+        self.surplus.as_ref().map(|surplus| &surplus.path)
+    }
+}
+
+/// What of `names` is in a folder, and still what it was.
+fn surplus_of(
+    folder: &Folder,
+    dir: &Dir,
+    mirror: &Mirror,
+    names: &Names,
+) -> io::Result<Vec<There>> {
+    let mut there = list(dir)?;
+    there.retain(|(name, ino)| names.get(&mirror.hash(name)) == Some(ino));
+    describe(dir, there, folder.path())
+}
+
+/// What these are that are in a folder, by their names.
+fn describe(
+    dir: &Dir,
+    mut names: Vec<(Vec<u8>, u64)>,
+    path: Option<&RelPath>,
+) -> io::Result<Vec<There>> {
+    names.sort();
+    let mut all = Vec::with_capacity(names.len());
+    for (name, ino) in names {
+        let Some(stat) = stat(dir, &name)?.filter(|stat| identity(stat).1 == ino) else {
+            continue;
+        };
+        let kind = match file_type(&stat) {
+            FileType::Directory => SurplusKind::Dir,
+            FileType::Symlink => SurplusKind::Symlink,
+            _ => SurplusKind::File(u64::try_from(stat.st_size).unwrap_or(0)),
+        };
+        let path = path.and_then(|path| path.join(&name).ok());
+        all.push(There {
+            surplus: path.map(|path| Surplus { path, kind }),
+            name,
+            stat,
+        });
+    }
+    Ok(all)
+}
+
+struct Remover<'a, A, G, T> {
     session: &'a StoreSession,
     dry: bool,
     /// What other processes are receiving at the moment.
     received: HashSet<RelPath>,
+    ask: A,
     give_up: G,
     tell: T,
-    removed: u64,
+    removal: Removal,
 }
 
-impl<G: Fn() -> bool, T: FnMut(RelPath)> Remover<'_, G, T> {
-    /// Removes those of `names` from a folder that are still what they were.
-    fn clean(
-        &mut self,
-        folder: &Folder,
-        dir: &Dir,
-        mirror: &Mirror,
-        names: &Names,
-    ) -> io::Result<()> {
-        let device = identity(&rustix::fs::fstat(dir)?).0;
-        let mut result = Ok(());
-        let mut there = list(dir)?;
-        there.retain(|(name, ino)| names.get(&mirror.hash(name)) == Some(ino));
-        there.sort();
-        for (name, _) in there {
-            let path = folder.path().and_then(|path| path.join(&name).ok());
-            if let Err(e) = self.remove(dir, &name, device, path.as_ref(), 0) {
-                result = Err(e);
-            }
+impl<A, G, T> Remover<'_, A, G, T>
+where
+    A: FnMut(Vec<Surplus>) -> Vec<Fate>,
+    G: Fn() -> bool,
+    T: FnMut(RelPath),
+{
+    fn fail(&mut self, folder: &Folder, error: &io::Error) {
+        if let Some(path) = folder.path() {
+            self.removal.failed.push((path.clone(), why(error)));
         }
-        result
     }
 
-    /// Removes what has a name, with all that is in it. Says whether it is gone.
-    fn remove(
+    /// What is to become of things, in their order.
+    fn fates<'t>(&mut self, there: impl Iterator<Item = &'t There> + Clone) -> Vec<Fate> {
+        let asked: Vec<_> = there.clone().filter_map(|t| t.surplus.clone()).collect();
+        let answers = match asked.is_empty() || (self.give_up)() {
+            true => Vec::new(),
+            false => (self.ask)(asked),
+        };
+        let mut answers = answers.into_iter();
+        let fates = there.map(|there| there.surplus.as_ref().and_then(|_| answers.next()));
+        fates.map(|fate| fate.unwrap_or(Fate::Stays)).collect()
+    }
+
+    /// Removes from folders what may go.
+    fn clean(&mut self, folders: &[(Arc<Folder>, Vec<There>)]) {
+        let fates = self.fates(folders.iter().flat_map(|(_, there)| there));
+        let mut fates = fates.into_iter();
+        for (folder, there) in folders {
+            let fates: Vec<_> = fates.by_ref().take(there.len()).collect();
+            if let Err(e) = folder.with(|dir| self.remove_all(dir, there, &fates, 0)) {
+                self.fail(folder, &e);
+            }
+        }
+    }
+
+    /// Removes what may go of what is in a folder. Says whether all of it is gone.
+    fn remove_all(
         &mut self,
         dir: &Dir,
-        name: &[u8],
-        device: u64,
-        path: Option<&RelPath>,
+        all: &[There],
+        fates: &[Fate],
         depth: usize,
     ) -> io::Result<bool> {
+        let device = identity(&rustix::fs::fstat(dir)?).0;
+        let (mut gone, mut error) = (true, None);
+        for (there, fate) in all.iter().zip(fates) {
+            let stays = *fate == Fate::Stays || identity(&there.stat).0 != device;
+            if stays {
+                gone = false;
+                continue;
+            }
+            match self.remove(dir, there, *fate, depth) {
+                Ok(is_gone) => gone &= is_gone,
+                Err(e) => error = Some(e),
+            }
+        }
+        error.map_or(Ok(gone), Err)
+    }
+
+    /// Removes one thing, with all that is in it. Says whether it is gone.
+    fn remove(&mut self, dir: &Dir, there: &There, fate: Fate, depth: usize) -> io::Result<bool> {
         let files = &self.session.store.busy.files;
         let is_received = |path| self.received.contains(path) || files.has(path);
-        if (self.give_up)() || path.is_some_and(is_received) {
+        if (self.give_up)() || there.path().is_some_and(is_received) {
             return Ok(false);
         }
-        let Some(found) = stat(dir, name)? else {
+        let Some(now) = stat(dir, &there.name)? else {
             return Ok(true);
         };
-        if identity(&found).0 != device {
+        if identity(&now) != identity(&there.stat) {
             return Ok(false);
         }
-        let is_dir = file_type(&found) == FileType::Directory;
-        if is_dir && !self.empty(dir, name, &found, path, depth)? {
+        let is_dir = file_type(&now) == FileType::Directory;
+        if is_dir && !self.empty(dir, there, fate, depth)? {
             return Ok(false);
         }
         if !self.dry {
@@ -298,7 +395,7 @@ impl<G: Fn() -> bool, T: FnMut(RelPath)> Remover<'_, G, T> {
                 true => AtFlags::REMOVEDIR,
                 false => AtFlags::empty(),
             };
-            match rustix::fs::unlinkat(dir, name, flags) {
+            match rustix::fs::unlinkat(dir, &*there.name, flags) {
                 Ok(()) => {}
                 Err(Errno::NOENT) => return Ok(true),
                 // Something in it is to stay, or came just now.
@@ -306,22 +403,16 @@ impl<G: Fn() -> bool, T: FnMut(RelPath)> Remover<'_, G, T> {
                 Err(e) => return Err(e.into()),
             }
         }
-        self.removed += 1;
-        if let Some(path) = path {
+        self.removal.removed += 1;
+        if let Some(path) = there.path() {
             (self.tell)(path.clone());
         }
         Ok(true)
     }
 
     /// Removes what is in a folder. Says whether all of it is gone.
-    fn empty(
-        &mut self,
-        dir: &Dir,
-        name: &[u8],
-        found: &Stat,
-        path: Option<&RelPath>,
-        depth: usize,
-    ) -> io::Result<bool> {
+    fn empty(&mut self, dir: &Dir, folder: &There, fate: Fate, depth: usize) -> io::Result<bool> {
+        let name = &folder.name;
         let opened = match open_dir(dir, name) {
             Err(e) if !self.dry && e.kind() == io::ErrorKind::PermissionDenied => {
                 unlock_by_name(dir, name)?;
@@ -330,7 +421,7 @@ impl<G: Fn() -> bool, T: FnMut(RelPath)> Remover<'_, G, T> {
             other => other,
         }?;
         let this = identity(&rustix::fs::fstat(&opened)?);
-        if this != identity(found) || self.session.store.busy.folders.has(&this) {
+        if this != identity(&folder.stat) || self.session.store.busy.folders.has(&this) {
             return Ok(false);
         }
         if depth == MAX_DEPTH {
@@ -339,13 +430,11 @@ impl<G: Fn() -> bool, T: FnMut(RelPath)> Remover<'_, G, T> {
         if !self.dry {
             unlock_open(&opened)?;
         }
-        let mut all = true;
-        let mut there = list(&opened)?;
-        there.sort();
-        for (name, _) in there {
-            let path = path.and_then(|path| path.join(&name).ok());
-            all &= self.remove(&opened, &name, this.0, path.as_ref(), depth + 1)?;
-        }
-        Ok(all)
+        let all = describe(&opened, list(&opened)?, folder.path())?;
+        let fates = match fate {
+            Fate::Look => self.fates(all.iter()),
+            Fate::Stays | Fate::Goes => vec![fate; all.len()],
+        };
+        self.remove_all(&opened, &all, &fates, depth + 1)
     }
 }

@@ -14,6 +14,7 @@ use crate::digest::{Algorithm, Digest};
 use crate::entry::{Entry, EntryId, FileSize, Mode, Time, bounded_list};
 use crate::outcome::{Decline, OnConflict, Outcome, Role, Summary, Why, Wish};
 use crate::relpath::RelPath;
+use crate::surplus::{Fate, Surplus};
 use crate::text::Text;
 
 /// The length of a [`Share`], in bytes.
@@ -110,8 +111,10 @@ messages! {
     0x24 Skipped(Skipped),
     /// A file is not what its entry says any more; it starts anew.
     0x25 Changed(Changed),
-    /// The sender has nothing more to say.
+    /// The sender has nothing more to say, but for answers.
     0x26 End(End),
+    /// What is to become of what the receiver has asked about.
+    0x27 Fates(Fates),
     /// The receiver asks for files.
     0x30 Wants(Wants),
     /// What the receiver has of a file already.
@@ -124,6 +127,8 @@ messages! {
     0x34 Summary(Summary),
     /// What the receiver removes, because the sender does not have it.
     0x35 Removed(Removed),
+    /// The receiver asks whether things may be removed that were not announced.
+    0x36 MayRemove(MayRemove),
     /// A lane has no more chunks. The last message of a lane.
     0x41 LaneEnd(()),
 }
@@ -241,8 +246,7 @@ pub struct Entries(#[serde(deserialize_with = "bounded_list::<_, _, MAX_LIST>")]
 pub struct DirEnd {
     /// The folder.
     pub entry: EntryId,
-    /// Whether what was not announced in it is not there: nothing in it was unreadable or left
-    /// out on purpose, nor would be.
+    /// Whether all that is in it could be read, at any depth.
     pub complete: bool,
 }
 
@@ -292,7 +296,7 @@ pub struct Changed {
     pub mode: Mode,
 }
 
-/// The sender's last message.
+/// The sender's last message, but for answers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct End {
     /// How many entries it has announced.
@@ -351,6 +355,16 @@ pub struct EntryOutcome {
 /// Files, links and folders that are removed, or would be in a dry run.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Removed(#[serde(deserialize_with = "bounded_list::<_, _, MAX_LIST>")] pub Vec<RelPath>);
+
+/// What a mirror would remove. The sender answers each with [`Fates`].
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct MayRemove(
+    #[serde(deserialize_with = "bounded_list::<_, _, MAX_LIST>")] pub Vec<Surplus>,
+);
+
+/// What is to become of these, in the same order.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Fates(#[serde(deserialize_with = "bounded_list::<_, _, MAX_LIST>")] pub Vec<Fate>);
 
 /// How far the receiver is.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]

@@ -262,6 +262,7 @@ pub enum RawKind {
     File { size: u64 },
     Dir,
     Symlink { target: Vec<u8> },
+    Stream,
 }
 
 /// An ordinary time.
@@ -301,6 +302,10 @@ pub fn dir(id: EntryId, path: impl AsRef<[u8]>) -> RawEntry {
 pub fn link(id: EntryId, path: impl AsRef<[u8]>, target: impl AsRef<[u8]>) -> RawEntry {
     let target = target.as_ref().to_vec();
     RawEntry::new(id, path, RawKind::Symlink { target }, 0o777)
+}
+
+pub fn stream(id: EntryId, path: impl AsRef<[u8]>) -> RawEntry {
+    RawEntry::new(id, path, RawKind::Stream, 0o644)
 }
 
 pub fn dir_end(entry: EntryId) -> Message {

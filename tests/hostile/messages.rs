@@ -73,6 +73,8 @@ fn one_of_each(line: &Line, who: &Who) -> Vec<Message> {
         Message::Verified(Verified(vec![FileVerified { entry: 0, bytes: 1 }])),
         Message::Summary(Summary::default()),
         Message::Removed(Removed(vec![])),
+        Message::MayRemove(MayRemove(vec![])),
+        Message::Fates(Fates(vec![])),
         Message::LaneEnd(()),
     ]
 }

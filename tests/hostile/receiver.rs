@@ -255,6 +255,8 @@ fn a_receiver_has_messages_of_its_own() {
         }),
         // That was not asked for.
         Message::Removed(Removed::default()),
+        Message::MayRemove(MayRemove::default()),
+        Message::Fates(Fates::default()),
         Message::LaneEnd(()),
         Message::Declined(xfer::outcome::Decline::Busy),
     ];

@@ -12,7 +12,7 @@ use std::sync::{Arc, Condvar, Mutex};
 use std::thread;
 use std::time::Duration;
 
-use rustix::event::{PollFd, PollFlags, poll};
+use rustix::event::PollFlags;
 
 use crate::error::{Error, Result};
 use crate::outcome::Summary;
@@ -21,6 +21,7 @@ use crate::prompt::Prompt;
 use crate::secure::{Tls, plain};
 use crate::store::Store;
 
+use super::super::bell::Bell;
 use super::super::cancel::Cancel;
 use super::super::options::{Device, ReceiveOptions};
 use super::door::Door;
@@ -69,9 +70,9 @@ impl Receiver {
         }
         let sums = options.sums.as_deref().map(Sums::open).transpose()?;
         let listener = listen(options.listen)?;
-        let (woken, wake) = rustix::pipe::pipe().map_err(|e| Error::Listen {
+        let bell = Bell::new().map_err(|source| Error::Listen {
             addr: options.listen,
-            source: e.into(),
+            source,
         })?;
         let places = if options.once {
             1
@@ -96,8 +97,7 @@ impl Receiver {
                 door: Door::new(),
                 state: Mutex::new(State::new(places)),
                 changed: Condvar::new(),
-                wake,
-                woken,
+                bell,
             }),
         })
     }
@@ -122,7 +122,7 @@ impl Receiver {
                 .map_or(Path::new(super::output::NAME), |store| store.path()),
         });
         let shared = self.shared.clone();
-        let _cancel = cancel.on_cancel(move || shared.wake());
+        let _cancel = cancel.on_cancel(move || shared.bell.ring());
         let ended = self.accept(progress, cancel);
         drop(self.listener);
         let was_busy = self.shared.stop();
@@ -159,17 +159,10 @@ impl Receiver {
             if pause {
                 continue;
             }
-            let mut fds = [
-                PollFd::new(&self.listener, PollFlags::IN),
-                PollFd::new(&self.shared.woken, PollFlags::IN),
-            ];
-            let polled = poll(&mut fds, timeout.as_ref()).map_err(io::Error::from);
-            if fds.iter().skip(1).any(|fd| !fd.revents().is_empty()) {
-                let mut bytes = [0; 64];
-                // What is read says nothing: that it came is all.
-                let _ = rustix::io::read(&self.shared.woken, &mut bytes);
-            }
-            match polled.and_then(|_| self.listener.accept()) {
+            let bell = &self.shared.bell;
+            let waited = bell.wait(&self.listener, PollFlags::IN, timeout.as_ref());
+            bell.clear();
+            match waited.and_then(|_| self.listener.accept()) {
                 Ok((stream, peer)) => self.serve(stream, plain(peer), progress, cancel),
                 Err(e) if is_passing(&e) => {}
                 // It passes when others end, or not: those who have been let in go on.

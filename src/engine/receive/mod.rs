@@ -1,8 +1,9 @@
-//! The receiving engine: what is done with a connection, which is a lane of a session or
-//! begins one.
+//! The receiving engine: what all connections of a receiver share, its sessions among it.
 //!
-//! Must not let one connection hold up another: each has its own thread, and fails alone.
+//! Must not keep anything of a session that has ended.
 
+mod books;
+mod connection;
 mod door;
 mod grant;
 mod hold;
@@ -10,55 +11,43 @@ mod lane;
 mod listener;
 mod output;
 mod planner;
+mod proposal;
 mod session;
 mod slot;
 mod sums;
+mod surplus;
 mod unpack;
 mod waiting;
 
 use std::collections::{HashMap, HashSet};
-use std::net::TcpStream;
-use std::os::fd::OwnedFd;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use rustix::event::Timespec;
 
-use crate::digest::CHUNK_SIZE;
 use crate::error::{Error, Result};
-use crate::outcome::{Decline, OnConflict, Role, Summary};
-use crate::progress::{Counters, Event, Peer, Progress, Trust};
-use crate::prompt::{Answer, Caller, Prompt, Proposal};
-use crate::secure::{Channel, Fingerprint, Peers, Tls};
-use crate::session::{
-    Desk, FIRST_WORDS, LetIn, Link, Opening, Ours, PING_INTERVAL, hear_offer, let_in, opening, say,
-    say_last, turn_away,
-};
+use crate::outcome::Summary;
+use crate::progress::Trust;
+use crate::prompt::Prompt;
+use crate::secure::{Fingerprint, Peers, Tls};
+use crate::session::{Desk, PING_INTERVAL};
 use crate::store::Store;
-use crate::text::Text;
-use crate::wire::{Accept, Contents, Hello, Join, LaneSecret, Message, Offer, limits};
+use crate::wire::LaneSecret;
 
-use super::cancel::Cancel;
-use super::next_session;
+use super::bell::Bell;
 use super::options::{Grant, ReceiveOptions};
 
 pub use listener::Receiver;
 
-use door::{Door, Guest, Places, Step};
-use output::Output;
-use session::{Parts, Receiving, Target};
+use door::{Door, Places};
+use session::Receiving;
 use sums::Sums;
 
-/// How many offers can wait for the user at once.
-const MAX_ASKING: usize = 8;
 /// How long a session's peer can be silent when a later session of the same sender waits for
 /// what it has: two pings' time.
 const TWIN_SILENCE: Duration = PING_INTERVAL.saturating_mul(2);
-/// How long a receiver that ends with its first session waits for a sender whose connection was
-/// lost to come back.
-const COME_BACK: Duration = Duration::from_secs(90);
 
 struct Shared {
     tls: Tls,
@@ -80,9 +69,8 @@ struct Shared {
     door: Arc<Door>,
     state: Mutex<State>,
     changed: Condvar,
-    /// Writing to it wakes the listening thread.
-    wake: OwnedFd,
-    woken: OwnedFd,
+    /// Wakes the listening thread.
+    bell: Bell,
 }
 
 struct State {
@@ -127,12 +115,6 @@ impl Shared {
         let dir = self.grant(trust, sender)?.and_then(|g| g.dir.as_ref());
         let own = dir.and_then(|dir| self.stores.get(dir));
         Ok(own.or(self.store.as_ref()))
-    }
-
-    /// Wakes the listening thread.
-    fn wake(&self) {
-        // A byte for each session that ends: it is read long before the pipe could be full.
-        let _ = rustix::io::write(&self.wake, &[0]);
     }
 
     /// How the first session ended, if that is what is waited for; else how long to wait.
@@ -198,349 +180,5 @@ impl Shared {
                 }
             }
         })
-    }
-
-    /// Serves a connection, to its end. What it returns is why it came to nothing.
-    fn connection(
-        self: &Arc<Self>,
-        stream: Arc<TcpStream>,
-        guest: &Guest,
-        progress: &Arc<dyn Progress>,
-        cancel: &Cancel,
-    ) -> Result<()> {
-        let greeted = || guest.has(Step::Greeted);
-        let mut channel = self.tls.accept_noting(stream, FIRST_WORDS, greeted)?;
-        guest.has(Step::Proven);
-        let peer = channel.peer;
-        let lost = |source| Error::Lost { peer, source };
-        channel
-            .writer
-            .set_timeout(Some(FIRST_WORDS))
-            .map_err(lost)?;
-        match opening(&mut channel)? {
-            Opening::Control(hello) => self.control(channel, guest, &hello, progress, cancel),
-            Opening::Lane(join) => self.lane(channel, guest, &join),
-        }
-    }
-
-    fn lane(&self, mut channel: Channel, guest: &Guest, join: &Join) -> Result<()> {
-        let peer = channel.peer;
-        let session = self.state().sessions.get(&join.secret).cloned();
-        let session = session.filter(|session| {
-            session.owner == channel.fingerprint
-                && session
-                    .lanes_left
-                    .fetch_update(Ordering::AcqRel, Ordering::Acquire, |n| n.checked_sub(1))
-                    .is_ok()
-        });
-        let Some(session) = session else {
-            let words = Message::Abort(Text::new("there is no such session"));
-            say_last(&mut channel, &words)?;
-            return Err(Error::protocol(peer, "a lane of no session"));
-        };
-        guest.let_in();
-        channel.carry(session.counters.clone());
-        let joined = Message::Joined(channel.preambles);
-        if let Err(error) = say(&mut channel, &joined) {
-            session.link.fail(error);
-            return Ok(());
-        }
-        session.lane(channel);
-        Ok(())
-    }
-
-    fn control(
-        self: &Arc<Self>,
-        mut channel: Channel,
-        guest: &Guest,
-        hello: &Hello,
-        progress: &Arc<dyn Progress>,
-        cancel: &Cancel,
-    ) -> Result<()> {
-        let Some((peer, mut offer)) = self.proposal(&mut channel, guest, hello, progress)? else {
-            return Ok(());
-        };
-        if offer.chunk_size != CHUNK_SIZE || offer.lanes == 0 {
-            let what = Text::new(format!("chunks of {} bytes", offer.chunk_size));
-            return turn_away(&mut channel, &peer.caller(), Decline::Unsupported(what));
-        }
-        let grant = self.grant(peer.trust, channel.fingerprint)?;
-        let (owner, wish) = (channel.fingerprint, offer.wish);
-        let access = match grant::access(owner, peer.trust, wish, grant, &self.options) {
-            Ok(access) => access,
-            Err(decline) => return turn_away(&mut channel, &peer.caller(), decline),
-        };
-        if self.options.output.is_some() {
-            if wish.dry_run {
-                let what = Text::new("a dry run, of what goes to standard output");
-                return turn_away(&mut channel, &peer.caller(), Decline::Unsupported(what));
-            }
-            // Chunks come in order over one.
-            offer.lanes = 1;
-        }
-        let Some(running) = Running::new(self, &channel, &mut offer) else {
-            // It may be this sender's last session that is in its own way.
-            (self.end_dead_twins(channel.fingerprint))();
-            return turn_away(&mut channel, &peer.caller(), Decline::Busy);
-        };
-        guest.let_in();
-        let target = match (
-            &self.options.output,
-            self.store_of(peer.trust, channel.fingerprint)?,
-        ) {
-            (None, Some(store)) => store.session(access, self.options.sync).map(Target::Folder),
-            (Some(to), _) => Output::new(to.clone()).map(|to| Target::Output(Arc::new(to))),
-            (None, None) => Err(std::io::ErrorKind::NotFound.into()),
-        };
-        let target = match target {
-            Ok(target) => target,
-            Err(e) => {
-                let what = Text::new(crate::error::reason(&e));
-                // Nobody waits for a peer that is only told that.
-                drop(running);
-                return turn_away(&mut channel, &peer.caller(), Decline::Store(what));
-            }
-        };
-        let output = match &target {
-            Target::Output(output) => Some(output.clone()),
-            Target::Folder(_) => None,
-        };
-        let ended = self.session(channel, &peer, &offer, target, progress, cancel);
-        if self.options.once {
-            let may_come_back = output.is_none_or(|output| !output.was_used());
-            let mut state = self.state();
-            match ended {
-                Err(error) if error.is_lost_connection() && may_come_back => {
-                    state.lost = Some((Instant::now() + COME_BACK, error));
-                }
-                other => state.first = state.first.take().or(Some(other)),
-            }
-        }
-        Ok(())
-    }
-
-    /// Lets the sender in, and hears what it offers. None where it came to be let in, and no more.
-    fn proposal(
-        &self,
-        channel: &mut Channel,
-        guest: &Guest,
-        hello: &Hello,
-        progress: &Arc<dyn Progress>,
-    ) -> Result<Option<(Peer, Offer)>> {
-        let asks = self.options.ask && !self.is_unasked(channel.fingerprint);
-        let ours = Ours {
-            fingerprint: self.fingerprint,
-            name: &self.options.name,
-            open: self.options.open,
-            asks,
-            peers: &self.peers,
-        };
-        let desk = (&self.desk, &self.prompt);
-        // Few can wait for a person, and those need not hurry.
-        let LetIn { peer, unasked } = let_in(channel, hello, ours, desk, || guest.let_in())?;
-        if peer.is_new {
-            progress.event(&Event::Paired {
-                caller: &peer.caller(),
-                role: Role::Receiver,
-            });
-        }
-        let asks = asks && !unasked;
-        let caller = peer.caller();
-        if asks && !self.prompt.can_decide() {
-            return turn_away(channel, &caller, Decline::Unattended);
-        }
-        let Some(offer) = hear_offer(channel)? else {
-            return Ok(None);
-        };
-        if asks {
-            guest.let_in();
-            self.ask(channel, caller, peer.trust, &offer)?;
-        }
-        Ok(Some((peer, offer)))
-    }
-
-    /// Asks the user about an offer.
-    fn ask(
-        &self,
-        channel: &mut Channel,
-        caller: Caller,
-        trust: Trust,
-        offer: &Offer,
-    ) -> Result<()> {
-        let Some(contents) = &offer.contents else {
-            return Err(Error::protocol(caller.addr, "an offer that says nothing"));
-        };
-        let store = self.store_of(trust, channel.fingerprint)?;
-        let proposal = Proposal {
-            caller,
-            files: contents.files,
-            bytes: Some(contents.bytes).filter(|&bytes| bytes != Contents::UNKNOWN),
-            first: contents.first.to_string(),
-            named: contents.named,
-            wish: offer.wish,
-            dir: store.map_or_else(|| output::NAME.into(), |store| store.path().to_path_buf()),
-            free: store.and_then(|store| store.free()),
-        };
-        let Some(_place) = Asking::new(&self.asking) else {
-            return turn_away(channel, &proposal.caller, Decline::Crowded);
-        };
-        match self.prompt.decide(&proposal) {
-            Some(Answer::Yes) => {}
-            Some(Answer::Always) if trust == Trust::Paired => self.peers.update(|all| {
-                let fingerprint = channel.fingerprint;
-                if let Some(known) = all.iter_mut().find(|k| k.fingerprint == fingerprint) {
-                    known.unasked = true;
-                }
-                Ok(())
-            })?,
-            Some(Answer::Always) => {
-                let mut unasked = self.unasked.lock().unwrap_or_else(PoisonError::into_inner);
-                unasked.insert(channel.fingerprint);
-            }
-            Some(Answer::No) => {
-                return turn_away(channel, &proposal.caller, Decline::Refused);
-            }
-            None => return turn_away(channel, &proposal.caller, Decline::Unattended),
-        }
-        Ok(())
-    }
-
-    fn is_unasked(&self, fingerprint: Fingerprint) -> bool {
-        let unasked = self.unasked.lock().unwrap_or_else(PoisonError::into_inner);
-        unasked.contains(&fingerprint)
-    }
-
-    fn session(
-        self: &Arc<Self>,
-        mut channel: Channel,
-        peer: &Peer,
-        offer: &Offer,
-        target: Target,
-        progress: &Arc<dyn Progress>,
-        cancel: &Cancel,
-    ) -> Result<Summary> {
-        let accept = Accept {
-            lanes: offer.lanes,
-            secret: secret()?,
-            window: self
-                .options
-                .window
-                .clamp(*limits::WINDOW.start(), *limits::WINDOW.end()),
-            conflict: match &target {
-                Target::Folder(store) => store.conflict(),
-                Target::Output(_) => OnConflict::Beside,
-            },
-        };
-        let counters = Arc::new(Counters::default());
-        channel.carry(counters.clone());
-        let session = Receiving::new(Parts {
-            session: next_session(),
-            link: Arc::new(Link::new(channel.peer, channel.closer.clone())),
-            owner: channel.fingerprint,
-            algorithm: offer.algorithm,
-            dir: match &target {
-                Target::Folder(store) => store.path().to_path_buf(),
-                Target::Output(_) => output::NAME.into(),
-            },
-            target,
-            sync: self.options.sync,
-            sums: self.sums.clone(),
-            progress: progress.clone(),
-            counters,
-            window: accept.window,
-            end_dead_twins: self.end_dead_twins(channel.fingerprint),
-            lanes: accept.lanes,
-        });
-        let number = session.session;
-        self.state().sessions.insert(accept.secret, session.clone());
-        let _registered = Registered(self, accept.secret);
-        progress.event(&Event::Started {
-            session: number,
-            role: Role::Receiver,
-            peer,
-            wish: offer.wish,
-            conflict: accept.conflict,
-            counters: &session.counters,
-        });
-        // Between the last look at the flag and its place among the sessions it was in nobody's
-        // sight.
-        if cancel.is_cancelled() {
-            session.link.fail(Error::Cancelled);
-        }
-        let ended = say(&mut channel, &Message::Accept(accept)).and_then(|()| session.run(channel));
-        match &ended {
-            Ok(summary) => progress.event(&Event::Finished {
-                session: number,
-                summary,
-            }),
-            Err(error) => progress.event(&Event::Failed {
-                session: number,
-                error,
-            }),
-        }
-        ended
-    }
-}
-
-/// An offer that waits for the user, until it is dropped.
-struct Asking<'a>(&'a AtomicUsize);
-
-impl<'a> Asking<'a> {
-    /// None where too many wait.
-    fn new(count: &'a AtomicUsize) -> Option<Self> {
-        let more = |n: usize| (n < MAX_ASKING).then_some(n + 1);
-        let added = count.fetch_update(Ordering::AcqRel, Ordering::Acquire, more);
-        added.ok().map(|_| Self(count))
-    }
-}
-
-impl Drop for Asking<'_> {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::AcqRel);
-    }
-}
-
-fn secret() -> Result<LaneSecret> {
-    let mut secret = [0; 32];
-    aws_lc_rs::rand::fill(&mut secret).map_err(|_| Error::State {
-        path: "/dev/urandom".into(),
-        what: "gives no random numbers".into(),
-    })?;
-    Ok(LaneSecret(secret))
-}
-
-/// A session that counts as running, until it is dropped.
-struct Running<'a>(&'a Shared, u64);
-
-impl<'a> Running<'a> {
-    /// Takes a place for a session, and leaves of the lanes that are offered those that it may
-    /// have. None where there is no place.
-    fn new(shared: &'a Shared, channel: &Channel, offer: &mut Offer) -> Option<Self> {
-        let lanes = offer.lanes.min(shared.options.lanes).min(limits::MAX_LANES);
-        let mut state = shared.state();
-        if state.first.is_some() {
-            return None;
-        }
-        let (owner, addr) = (channel.fingerprint, channel.peer.ip());
-        let (place, lanes) = state.running.take(owner, addr, lanes)?;
-        offer.lanes = lanes;
-        Some(Self(shared, place))
-    }
-}
-
-impl Drop for Running<'_> {
-    fn drop(&mut self) {
-        self.0.state().running.give_back(self.1);
-        self.0.changed.notify_all();
-        self.0.wake();
-    }
-}
-
-/// A session among those that lanes can join, until it is dropped.
-struct Registered<'a>(&'a Shared, LaneSecret);
-
-impl Drop for Registered<'_> {
-    fn drop(&mut self) {
-        self.0.state().sessions.remove(&self.1);
     }
 }

@@ -6,13 +6,11 @@
 
 use std::fs::File;
 use std::io::{self, IoSlice, Write};
-use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use rustix::event::{PollFd, PollFlags, poll};
+use rustix::event::PollFlags;
 use rustix::io::Errno;
-use rustix::pipe::{PipeFlags, pipe_with};
 
 use crate::digest::{CHUNK_SIZE, Digest, FileDigest, chunk_count, chunk_len};
 use crate::entry::{Entry, EntryId, Kind};
@@ -23,9 +21,11 @@ use crate::secure::Reader;
 use crate::text::Text;
 use crate::wire::{Changed, ChunkHeader, Encoding, EntryOutcome, FileVerified, Want};
 
+use super::super::bell::Bell;
+use super::books::Ended;
 use super::lane::Hands;
 use super::planner::Task;
-use super::session::{Ended, Receiving};
+use super::session::Receiving;
 use super::slot::Broken;
 
 /// What a pipe that is ready takes without making its writer wait, in bytes, on any Unix.
@@ -46,10 +46,8 @@ pub(super) struct Output {
     verified: AtomicU64,
     /// How much of that the sender has been told.
     told: AtomicU64,
-    stopped: AtomicBool,
-    /// Writing to it wakes whoever waits for the reader.
-    wake: OwnedFd,
-    woken: OwnedFd,
+    /// Rings once nobody is to wait for the reader any more.
+    stopped: Bell,
     state: Mutex<Option<OneFile>>,
 }
 
@@ -72,7 +70,6 @@ impl Output {
     pub(super) fn new(to: Arc<File>) -> io::Result<Self> {
         let stat = rustix::fs::fstat(&to)?;
         let is_file = rustix::fs::FileType::from_raw_mode(stat.st_mode).is_file();
-        let (woken, wake) = pipe_with(PipeFlags::CLOEXEC)?;
         Ok(Self {
             to,
             at_once: match is_file {
@@ -83,9 +80,7 @@ impl Output {
             used: AtomicBool::new(false),
             verified: AtomicU64::new(0),
             told: AtomicU64::new(0),
-            stopped: AtomicBool::new(false),
-            wake,
-            woken,
+            stopped: Bell::new()?,
             state: Mutex::new(None),
         })
     }
@@ -97,10 +92,7 @@ impl Output {
 
     /// Frees whoever waits for the reader, for good.
     pub(super) fn stop(&self) {
-        if !self.stopped.swap(true, Ordering::AcqRel) {
-            // One byte always fits.
-            let _ = rustix::io::write(&self.wake, &[0]);
-        }
+        self.stopped.ring();
     }
 
     fn state(&self) -> MutexGuard<'_, Option<OneFile>> {
@@ -110,16 +102,7 @@ impl Output {
     fn write(&self, pieces: &[IoSlice<'_>]) -> io::Result<()> {
         for mut rest in pieces.iter().flat_map(|piece| piece.chunks(self.at_once)) {
             while !rest.is_empty() {
-                let mut fds = [
-                    PollFd::new(&*self.to, PollFlags::OUT),
-                    PollFd::new(&self.woken, PollFlags::IN),
-                ];
-                match poll(&mut fds, None) {
-                    Ok(_) => {}
-                    Err(Errno::INTR) => continue,
-                    Err(e) => return Err(e.into()),
-                }
-                if !fds[1].revents().is_empty() {
+                if self.stopped.wait(&*self.to, PollFlags::OUT, None)? {
                     return Err(io::Error::other("the session is over"));
                 }
                 self.used.store(true, Ordering::Release);
@@ -232,7 +215,7 @@ impl Receiving {
                     Some(Outcome::Failed(skipped.why.clone()))
                 })?,
                 Task::Changed(changed) => self.change_output(output, &changed)?,
-                Task::DirEnd { .. } => {}
+                Task::DirEnd { .. } | Task::Fates(_) => {}
                 Task::End => return Ok(true),
             }
         }

@@ -9,16 +9,15 @@ use crate::digest::chunk_count;
 use crate::entry::{Entry, EntryId, FileSize, Kind, Mode, Time};
 use crate::error::{Error, Result};
 use crate::outcome::{Outcome, Why};
-use crate::progress::Event;
 use crate::relpath::RelPath;
 use crate::store::{Folder, Planned, STREAM, StoreSession};
-use crate::wire::{Changed, Done, EntryOutcome, Message, Removed, Skipped, Want, limits};
+use crate::surplus::Fate;
+use crate::wire::{Changed, Done, EntryOutcome, Message, Skipped, Want, limits};
 
-use super::session::{Ended, MAX_OUTBOX_BYTES, Receiving, Target};
+use super::books::Ended;
+use super::session::{Receiving, Target};
 use super::slot::{Anew, Slot};
 
-/// How many bytes of paths of what is removed travel in a message, about.
-const MAX_REMOVED_BYTES: usize = 64 << 10;
 /// How many files are asked for at once: enough to be worth a message, and few enough that the
 /// first bytes come soon.
 const WANTS: usize = 64;
@@ -36,6 +35,8 @@ pub(super) enum Task {
     /// Every entry has been announced.
     Announced,
     End,
+    /// What is to become of what the sender was asked about.
+    Fates(Vec<Fate>),
 }
 
 /// A folder that has not ended.
@@ -100,7 +101,7 @@ impl Receiving {
                     None => return Err(self.broken("an entry skipped that was not announced")),
                 },
                 Task::Changed(changed) => self.start_anew(store, &changed)?,
-                Task::Announced => {}
+                Task::Announced | Task::Fates(_) => {}
                 Task::End => return Ok(true),
             }
         }
@@ -274,43 +275,5 @@ impl Receiving {
         for (path, why) in store.failed_folders() {
             self.folder_failed(&path, why);
         }
-    }
-
-    /// Removes what the sender of a mirror does not have, unless something failed: what was moved
-    /// there may not be in its new place here.
-    fn remove_surplus(&self, store: &StoreSession) -> Result<()> {
-        if self.has_failed() {
-            store.keep_surplus();
-            return Ok(());
-        }
-        let (mut list, mut bytes) = (Vec::new(), 0);
-        let send = |list: &mut Vec<RelPath>| {
-            self.link.outbox.wait_below(MAX_OUTBOX_BYTES);
-            let list = std::mem::take(list);
-            self.link.outbox.push(Message::Removed(Removed(list)));
-        };
-        let tell = |path: RelPath| {
-            self.progress.event(&Event::Removed {
-                session: self.session,
-                path: &path,
-            });
-            bytes += path.as_bytes().len();
-            list.push(path);
-            if list.len() == limits::MAX_LIST || bytes > MAX_REMOVED_BYTES {
-                send(&mut list);
-                bytes = 0;
-            }
-        };
-        let removal = store
-            .remove_surplus(|| self.link.is_over(), tell)
-            .map_err(|e| Error::file("write into", &self.dir, e))?;
-        if !list.is_empty() {
-            send(&mut list);
-        }
-        self.count_removed(removal.removed);
-        for (path, why) in removal.failed {
-            self.folder_failed(&path, why);
-        }
-        Ok(())
     }
 }

@@ -14,18 +14,16 @@ use std::time::{Duration, Instant};
 use crate::digest::{Algorithm, CHUNK_SIZE};
 use crate::entry::{Entry, EntryId, Kind};
 use crate::error::{Error, Result};
-use crate::outcome::{Outcome, Summary, Why};
+use crate::outcome::{Summary, Why};
 use crate::progress::{Counters, Event, Progress};
-use crate::relpath::RelPath;
 use crate::secure::{Channel, Fingerprint, Reader};
 use crate::session::{LAST_WORDS, Link, SILENCE, SenderRules, Stop};
-use crate::store::{Incoming, StoreSession};
+use crate::store::StoreSession;
 use crate::text::Text;
-use crate::wire::{
-    ChunkHeader, DirEnd, EntryOutcome, FileVerified, Frame, Message, Verified, limits, read_frame,
-};
+use crate::wire::{ChunkHeader, DirEnd, Frame, Message, read_frame};
 
 use super::super::spawn;
+use super::books::Whole;
 use super::output::Output;
 use super::planner::Task;
 use super::slot::Slot;
@@ -47,24 +45,6 @@ const MAX_PATH_BYTES: usize = 32 << 20;
 /// What a task takes beside its variable parts, in bytes.
 const TASK_BYTES: usize = size_of::<Task>();
 
-/// How a file ended, for the books.
-#[derive(Debug, Default)]
-pub(super) struct Ended {
-    pub(super) size: u64,
-    /// How many of its bytes had been counted as verified.
-    pub(super) verified: u64,
-    /// How many of its bytes did not travel.
-    pub(super) held_bytes: u64,
-    pub(super) is_file: bool,
-}
-
-/// A file that came as one chunk: nobody else has it any more.
-#[derive(Debug)]
-pub(super) struct Whole {
-    slot: Arc<Slot>,
-    pub(super) incoming: Arc<Incoming>,
-}
-
 /// Where what is received goes.
 #[derive(Debug)]
 pub(super) enum Target {
@@ -74,13 +54,14 @@ pub(super) enum Target {
     Output(Arc<Output>),
 }
 
-/// A receiving session.
-pub(super) struct Receiving {
+/// What is settled when a session begins.
+pub(super) struct Setup {
     pub(super) session: u64,
     pub(super) link: Arc<Link>,
     pub(super) owner: Fingerprint,
     pub(super) algorithm: Algorithm,
     pub(super) target: Target,
+    /// Whether what goes to an output is brought to disk.
     pub(super) sync: bool,
     pub(super) sums: Option<Arc<Sums>>,
     pub(super) dir: PathBuf,
@@ -89,22 +70,38 @@ pub(super) struct Receiving {
     pub(super) window: u32,
     /// Ends sessions of the same sender that seem to be dead.
     pub(super) end_dead_twins: Box<dyn Fn() + Send + Sync>,
+    /// How many lanes the sender may open.
+    pub(super) lanes: u16,
+}
+
+/// A receiving session.
+pub(super) struct Receiving {
+    setup: Setup,
     pub(super) lanes_left: AtomicU16,
     /// How many lanes are at work.
-    lanes: Mutex<usize>,
+    at_work: Mutex<usize>,
     lane_ended: Condvar,
     pub(super) tasks: Waiting<Task>,
     pub(super) to_hash: Waiting<(Arc<Slot>, u32)>,
-    slots: Mutex<HashMap<EntryId, Arc<Slot>>>,
+    pub(super) slots: Mutex<HashMap<EntryId, Arc<Slot>>>,
     /// How many bytes their paths have.
-    path_bytes: AtomicUsize,
+    pub(super) path_bytes: AtomicUsize,
     /// Those of more than one chunk, for reports.
-    large: Mutex<HashMap<EntryId, (Arc<Slot>, u64)>>,
+    pub(super) large: Mutex<HashMap<EntryId, (Arc<Slot>, u64)>>,
     announced: AtomicU64,
     /// Whether there is a stream, so that nobody knows how much there is to come.
     has_stream: AtomicBool,
-    outcomes: AtomicU64,
-    tally: Mutex<Summary>,
+    pub(super) outcomes: AtomicU64,
+    /// Whether the sender has been asked what may be removed, and has not answered.
+    pub(super) asked: AtomicBool,
+    pub(super) tally: Mutex<Summary>,
+}
+
+impl std::ops::Deref for Receiving {
+    type Target = Setup;
+    fn deref(&self) -> &Setup {
+        &self.setup
+    }
 }
 
 impl fmt::Debug for Receiving {
@@ -132,61 +129,17 @@ pub(super) struct AtWork<'a>(&'a Receiving);
 
 impl Drop for AtWork<'_> {
     fn drop(&mut self) {
-        *self.0.lanes() -= 1;
+        *self.0.working() -= 1;
         self.0.lane_ended.notify_all();
     }
 }
 
-/// What a session is made of.
-pub(super) struct Parts {
-    pub(super) session: u64,
-    pub(super) link: Arc<Link>,
-    pub(super) owner: Fingerprint,
-    pub(super) algorithm: Algorithm,
-    pub(super) target: Target,
-    /// Whether what goes to an output is brought to disk.
-    pub(super) sync: bool,
-    pub(super) sums: Option<Arc<Sums>>,
-    pub(super) dir: PathBuf,
-    pub(super) progress: Arc<dyn Progress>,
-    pub(super) counters: Arc<Counters>,
-    pub(super) window: u32,
-    pub(super) end_dead_twins: Box<dyn Fn() + Send + Sync>,
-    pub(super) lanes: u16,
-}
-
 impl Receiving {
-    pub(super) fn new(parts: Parts) -> Arc<Self> {
-        let Parts {
-            session,
-            link,
-            owner,
-            algorithm,
-            target,
-            sync,
-            sums,
-            dir,
-            progress,
-            counters,
-            window,
-            end_dead_twins,
-            lanes,
-        } = parts;
+    pub(super) fn new(setup: Setup) -> Arc<Self> {
         let receiving = Arc::new(Self {
-            session,
-            link,
-            owner,
-            algorithm,
-            target,
-            sync,
-            sums,
-            dir,
-            progress,
-            counters,
-            window,
-            end_dead_twins,
-            lanes_left: AtomicU16::new(lanes),
-            lanes: Mutex::default(),
+            lanes_left: AtomicU16::new(setup.lanes),
+            setup,
+            at_work: Mutex::default(),
             lane_ended: Condvar::new(),
             tasks: Waiting::new(),
             to_hash: Waiting::new(),
@@ -196,6 +149,7 @@ impl Receiving {
             announced: AtomicU64::new(0),
             has_stream: AtomicBool::new(false),
             outcomes: AtomicU64::new(0),
+            asked: AtomicBool::new(false),
             tally: Mutex::default(),
         });
         let stop: Arc<dyn Stop> = receiving.clone();
@@ -203,11 +157,11 @@ impl Receiving {
         receiving
     }
 
-    fn slots(&self) -> MutexGuard<'_, HashMap<EntryId, Arc<Slot>>> {
+    pub(super) fn slots(&self) -> MutexGuard<'_, HashMap<EntryId, Arc<Slot>>> {
         self.slots.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn large(&self) -> MutexGuard<'_, HashMap<EntryId, (Arc<Slot>, u64)>> {
+    pub(super) fn large(&self) -> MutexGuard<'_, HashMap<EntryId, (Arc<Slot>, u64)>> {
         self.large.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -326,19 +280,29 @@ impl Receiving {
         Ok(*self.tally())
     }
 
-    fn lanes(&self) -> MutexGuard<'_, usize> {
-        self.lanes.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Whether its sender can go on with it in another session, should this one be lost. Not with a
+    /// stream, which it cannot read again, nor where what came was written on.
+    pub(super) fn can_go_on(&self) -> bool {
+        let was_used = match &self.target {
+            Target::Folder(_) => false,
+            Target::Output(output) => output.was_used(),
+        };
+        !was_used && !self.has_stream.load(Ordering::Acquire)
+    }
+
+    fn working(&self) -> MutexGuard<'_, usize> {
+        self.at_work.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Notes that a lane is at work, until what it gets is dropped.
     pub(super) fn at_work(&self) -> AtWork<'_> {
-        *self.lanes() += 1;
+        *self.working() += 1;
         AtWork(self)
     }
 
     /// Waits until the lanes, which are closed, have noticed it.
     fn wait_for_lanes(&self) {
-        let mut lanes = self.lanes();
+        let mut lanes = self.working();
         while *lanes > 0 {
             lanes = self
                 .lane_ended
@@ -394,7 +358,7 @@ impl Receiving {
         self.link.heard_end();
     }
 
-    /// Reads pings until the sender ends its side, which it does after the summary: it has as long
+    /// Reads pings and answers until the sender ends its side, which it does after the summary: it has as long
     /// for that as for any message, however much it pings.
     fn wait_for_end(&self, reader: &mut Reader, buffer: &mut Vec<u8>) -> Result<()> {
         let mut last = None;
@@ -406,6 +370,12 @@ impl Receiving {
             reader.set_deadline(Some(last.unwrap_or(deadline)));
             match read_frame(reader, buffer) {
                 Ok(Frame::Message(Message::Ping(()))) => self.link.heard(),
+                Ok(Frame::Message(Message::Fates(fates)))
+                    if self.asked.swap(false, Ordering::AcqRel) =>
+                {
+                    self.link.heard();
+                    self.tasks.push(Task::Fates(fates.0), TASK_BYTES);
+                }
                 Ok(Frame::Message(Message::Abort(why))) => {
                     return Err(Error::Aborted {
                         peer: self.link.peer,
@@ -477,170 +447,5 @@ impl Receiving {
     fn wait_for_room(&self) {
         self.tasks.wait_below(MAX_TASK_BYTES);
         self.link.outbox.wait_below(MAX_OUTBOX_BYTES);
-    }
-
-    /// How far the large files are that have moved since it was last asked.
-    fn report(&self) -> Option<Message> {
-        let mut list = Vec::new();
-        if let Target::Output(output) = &self.target {
-            list.extend(output.report());
-        }
-        for (&entry, (slot, told)) in self.large().iter_mut() {
-            let bytes = slot.verified.load(Ordering::Relaxed);
-            if bytes != *told && list.len() < limits::MAX_VERIFIED {
-                *told = bytes;
-                list.push(FileVerified { entry, bytes });
-            }
-        }
-        (!list.is_empty()).then_some(Message::Verified(Verified(list)))
-    }
-
-    pub(super) fn count_verified(&self, bytes: u64, held: bool) {
-        Counters::add(&self.counters.bytes_done, bytes);
-        if held {
-            Counters::add(&self.counters.bytes_kept, bytes);
-        }
-    }
-
-    /// What was verified of a file does not count: it starts anew.
-    pub(super) fn uncount(&self, slot: &Slot) {
-        let verified = slot.verified.load(Ordering::Relaxed);
-        self.counters
-            .bytes_done
-            .fetch_sub(verified, Ordering::Relaxed);
-    }
-
-    /// Fails a file.
-    pub(super) fn fail_slot(&self, slot: &Arc<Slot>, why: Why) {
-        if slot.end() {
-            self.outcome(slot, Outcome::Failed(why), 0);
-        }
-    }
-
-    /// Gives a wanted file its one outcome.
-    pub(super) fn outcome(&self, slot: &Arc<Slot>, outcome: Outcome, held_bytes: u64) {
-        if self.slots().remove(&slot.entry).is_none() {
-            return;
-        }
-        if self.large().remove(&slot.entry).is_some() && !slot.is_stream {
-            self.progress.event(&Event::FileEnded {
-                session: self.session,
-                entry: slot.entry,
-            });
-        }
-        if slot.is_stream {
-            self.counters.scanned.store(true, Ordering::Release);
-        }
-        self.add_sum(&slot.path, None, &outcome);
-        let ended = Ended {
-            size: slot.size(),
-            verified: slot.verified.load(Ordering::Relaxed),
-            held_bytes,
-            is_file: true,
-        };
-        self.ended(slot, &ended, outcome);
-    }
-
-    /// Gives a file that came as one chunk its one outcome.
-    pub(super) fn whole_outcome(&self, whole: Whole, outcome: Outcome) {
-        let Whole { slot, incoming } = whole;
-        let ended = Ended {
-            size: incoming.size(),
-            is_file: true,
-            ..Ended::default()
-        };
-        // Its folder is finished before the outcome can be the last that is waited for.
-        drop(incoming);
-        self.ended(&slot, &ended, outcome);
-    }
-
-    fn ended(&self, slot: &Slot, ended: &Ended, outcome: Outcome) {
-        let bytes = slot.path.as_bytes().len();
-        self.path_bytes.fetch_sub(bytes, Ordering::AcqRel);
-        self.record(&slot.path, ended, &outcome);
-        self.link.outbox.push_outcome(EntryOutcome {
-            entry: slot.entry,
-            outcome,
-        });
-    }
-
-    /// Enters an outcome into the books, before it is told.
-    pub(super) fn record(&self, path: &RelPath, ended: &Ended, outcome: &Outcome) {
-        let mut tally = self.tally();
-        match outcome {
-            Outcome::Stored(other) => {
-                tally.stored += 1;
-                tally.files += u64::from(ended.is_file);
-                tally.bytes += ended.size;
-                tally.held_bytes += ended.held_bytes;
-                tally.renamed += u64::from(other.is_some());
-            }
-            Outcome::Replaced => {
-                tally.stored += 1;
-                tally.files += u64::from(ended.is_file);
-                tally.bytes += ended.size;
-                tally.held_bytes += ended.held_bytes;
-                tally.replaced += 1;
-            }
-            Outcome::Kept => tally.kept += 1,
-            Outcome::Have(_) => {
-                tally.have += 1;
-                tally.have_files += u64::from(ended.is_file);
-                tally.have_bytes += ended.size;
-            }
-            Outcome::Failed(_) => tally.failed += 1,
-        }
-        drop(tally);
-        let left = ended.size.saturating_sub(ended.verified);
-        let kept = matches!(outcome, Outcome::Have(_) | Outcome::Kept);
-        self.count_verified(left, kept);
-        Counters::add(&self.counters.entries_done, 1);
-        self.outcomes.fetch_add(1, Ordering::AcqRel);
-        if !outcome.is_plain() || self.progress.wants_every_entry() {
-            self.progress.event(&Event::Entry {
-                session: self.session,
-                path: path.as_path(),
-                outcome,
-            });
-        }
-    }
-
-    /// A folder is there, but its time or mode could not be set.
-    pub(super) fn folder_failed(&self, path: &RelPath, why: Why) {
-        let mut tally = self.tally();
-        // It has been counted, as made or as there before; every entry counts once.
-        if tally.stored > 0 {
-            tally.stored -= 1;
-        } else {
-            tally.have = tally.have.saturating_sub(1);
-        }
-        tally.failed += 1;
-        drop(tally);
-        self.progress.event(&Event::Entry {
-            session: self.session,
-            path: path.as_path(),
-            outcome: &Outcome::Failed(why),
-        });
-    }
-
-    /// Whether any entry has failed.
-    pub(super) fn has_failed(&self) -> bool {
-        self.tally().failed > 0
-    }
-
-    pub(super) fn count_removed(&self, removed: u64) {
-        self.tally().removed += removed;
-    }
-
-    fn tally(&self) -> MutexGuard<'_, Summary> {
-        self.tally.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// The session in numbers, with what the sender could not even announce.
-    pub(super) fn summarize(&self, unannounced: u64) -> Summary {
-        let mut tally = self.tally();
-        tally.failed = tally.failed.saturating_add(unannounced);
-        tally.shares = self.counters.times.shares();
-        *tally
     }
 }

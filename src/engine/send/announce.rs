@@ -13,7 +13,8 @@ use crate::outcome::Outcome;
 use crate::progress::{Counters, Event};
 use crate::wire::{DirEnd, Message, Scanned};
 
-use super::{Item, Sending};
+use super::answers::Item;
+use super::session::Sending;
 
 /// How many steps the walk hands over at once.
 const BATCH: usize = 256;

@@ -5,6 +5,7 @@
 
 use std::collections::VecDeque;
 use std::io::{IoSliceMut, Write};
+use std::iter::once;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
@@ -20,10 +21,10 @@ use crate::wire::{
 };
 
 use super::super::options::Compress;
-use super::Sending;
 use super::file::{Announced, Read, SendFile, Trouble};
 use super::pack::Packer;
 use super::queue::Work;
+use super::session::Sending;
 
 impl Sending<'_> {
     /// Sends what is in the queue, until it is closed.
@@ -88,7 +89,7 @@ impl Sending<'_> {
                     true => hands.send(file, 0, Encoding::Held, digest),
                     false => {
                         self.count_moved(buffer.len());
-                        hands.send_small(file, digest, &mut buffer)
+                        hands.send_data(file, 0, digest, Data::Here(&mut buffer))
                     }
                 }
             }
@@ -137,7 +138,7 @@ impl Sending<'_> {
             hands.send(file, index, Encoding::Hole, digest)?;
         } else {
             self.count_moved(length);
-            hands.send_room(file, index, length, digest)?;
+            hands.send_data(file, index, digest, Data::InRoom(length))?;
         }
         let sent = file.sent(index, digest);
         self.queue.moved_on();
@@ -224,30 +225,6 @@ impl<'a> Hands<'a> {
         }
     }
 
-    /// Writes what precedes a chunk's bytes, of which so many follow.
-    fn header(
-        &mut self,
-        file: &SendFile,
-        index: u64,
-        len: usize,
-        (encoding, data): (Encoding, usize),
-        digest: Digest,
-    ) -> std::io::Result<()> {
-        let header = ChunkHeader {
-            entry: file.entry,
-            attempt: file.attempt,
-            index,
-            length: u32::try_from(len).map_err(std::io::Error::other)?,
-            encoding,
-            whole: file.is_small() && !file.is_stream(),
-            data: u32::try_from(data).map_err(std::io::Error::other)?,
-            digest,
-        };
-        self.head.clear();
-        write_chunk_header(&header, &mut self.head).map_err(std::io::Error::other)?;
-        self.writer.write_all(&self.head)
-    }
-
     /// Sends a chunk of which no bytes travel.
     fn send(
         &mut self,
@@ -256,8 +233,10 @@ impl<'a> Hands<'a> {
         encoding: Encoding,
         digest: Digest,
     ) -> std::io::Result<()> {
-        let len = chunk_len(file.announced.size, index) as usize;
-        self.header(file, index, len, (encoding, 0), digest)?;
+        let length = chunk_len(file.announced.size, index) as usize;
+        let head = &mut self.head;
+        write_head(head, file, (index, length, digest), (encoding, 0))?;
+        self.writer.write_all(head)?;
         if file.is_small() {
             return Ok(());
         }
@@ -266,55 +245,69 @@ impl<'a> Hands<'a> {
         self.writer.flush()
     }
 
-    /// Sends the whole of a small file, which is `data`.
-    fn send_small(
-        &mut self,
-        file: &SendFile,
-        digest: Digest,
-        data: &mut [u8],
-    ) -> std::io::Result<()> {
-        let len = data.len();
-        let mut packer = std::mem::take(&mut self.packer);
-        let packed = packer.pack(len, [&mut *data].into_iter());
-        let packing = self.clock.lap(|times| &times.processor);
-        let sent = match packed {
-            Some(packed) => self
-                .header(file, 0, len, (Encoding::Zstd, packed.len()), digest)
-                .and_then(|()| self.writer.write_all(packed)),
-            None => self
-                .header(file, 0, len, (Encoding::Raw, len), digest)
-                .and_then(|()| self.writer.write_all(data)),
-        };
-        self.packer = packer;
-        let sending = self.clock.lap(|times| &times.network);
-        self.packer.sent(len, packing + sending);
-        sent
-    }
-
-    /// Sends the chunk that is in the writer's room.
-    pub(super) fn send_room(
+    /// Sends a chunk with its bytes, packed where that is worth it.
+    pub(super) fn send_data(
         &mut self,
         file: &SendFile,
         index: u64,
-        len: usize,
         digest: Digest,
+        mut data: Data<'_>,
     ) -> std::io::Result<()> {
-        let mut packer = std::mem::take(&mut self.packer);
-        let packed = packer.pack(len, self.writer.room(len));
-        let packing = self.clock.lap(|times| &times.processor);
-        let sent = match packed {
-            Some(packed) => self
-                .header(file, index, len, (Encoding::Zstd, packed.len()), digest)
-                .and_then(|()| self.writer.write_all(packed)),
-            None => self
-                .header(file, index, len, (Encoding::Raw, len), digest)
-                .and_then(|()| self.writer.send_room(len)),
+        let (head, writer) = (&mut self.head, &mut *self.writer);
+        let (length, packed) = match &mut data {
+            Data::Here(data) => (data.len(), self.packer.pack(data.len(), once(&mut **data))),
+            Data::InRoom(length) => (*length, self.packer.pack(*length, writer.room(*length))),
         };
-        self.packer = packer;
+        let packing = self.clock.lap(|times| &times.processor);
+        let chunk = (index, length, digest);
+        match (packed, data) {
+            (Some(packed), _) => {
+                write_head(head, file, chunk, (Encoding::Zstd, packed.len()))?;
+                writer.write_all(head)?;
+                writer.write_all(packed)?;
+            }
+            (None, data) => {
+                write_head(head, file, chunk, (Encoding::Raw, length))?;
+                writer.write_all(head)?;
+                match data {
+                    Data::Here(data) => writer.write_all(data)?,
+                    Data::InRoom(length) => writer.send_room(length)?,
+                }
+            }
+        }
         let sending = self.clock.lap(|times| &times.network);
-        self.packer.sent(len, packing + sending);
-        sent
+        self.packer.sent(length, packing + sending);
+        Ok(())
     }
+}
+
+/// Where the bytes of a chunk are that is to be sent.
+pub(super) enum Data<'a> {
+    Here(&'a mut [u8]),
+    /// In the writer's room: so many.
+    InRoom(usize),
+}
+
+/// Makes what precedes the bytes of a chunk: its index, length and digest, and how it travels, in
+/// how many bytes.
+fn write_head(
+    head: &mut Vec<u8>,
+    file: &SendFile,
+    (index, length, digest): (u64, usize, Digest),
+    (encoding, data): (Encoding, usize),
+) -> std::io::Result<()> {
+    let header = ChunkHeader {
+        entry: file.entry,
+        attempt: file.attempt,
+        index,
+        length: u32::try_from(length).map_err(std::io::Error::other)?,
+        encoding,
+        whole: file.is_small() && !file.is_stream(),
+        data: u32::try_from(data).map_err(std::io::Error::other)?,
+        digest,
+    };
+    head.clear();
+    write_chunk_header(&header, head).map_err(std::io::Error::other)
 }
 
 /// Connects a lane and joins the session with it.

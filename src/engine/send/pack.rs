@@ -27,7 +27,6 @@ const MOST_PATIENCE: u32 = 32;
 const LOOK: u32 = 64;
 
 /// What a lane packs with.
-#[derive(Default)]
 pub(super) struct Packer {
     compress: Compress,
     trial: Trial,

@@ -4,15 +4,13 @@
 
 use std::fs::File;
 use std::io::{self, IoSliceMut, Write};
-use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::SyncSender;
 use std::time::SystemTime;
 
-use rustix::event::{PollFd, PollFlags, poll};
+use rustix::event::PollFlags;
 use rustix::io::Errno;
-use rustix::pipe::{PipeFlags, pipe_with};
 
 use crate::digest::{CHUNK_SIZE, ChunkHasher, FileDigest};
 use crate::entry::{Kind, Mode, Time};
@@ -23,10 +21,11 @@ use crate::progress::Counters;
 use crate::relpath::RelPath;
 use crate::text::Text;
 
+use super::super::bell::Bell;
 use super::super::options::Stream;
-use super::Sending;
 use super::file::{SendFile, Trouble};
-use super::lane::Hands;
+use super::lane::{Data, Hands};
+use super::session::Sending;
 
 /// What a session reads a stream from.
 #[derive(Debug)]
@@ -34,31 +33,22 @@ pub(super) struct Input {
     from: Arc<File>,
     /// Whether something has been read, which nobody can read again.
     used: AtomicBool,
-    stopped: AtomicBool,
-    /// Writing to it wakes whoever waits for input.
-    wake: OwnedFd,
-    woken: OwnedFd,
+    /// Rings once nothing more is to be read.
+    stopped: Bell,
 }
 
 impl Input {
     pub(super) fn new(stream: &Stream) -> Result<Self> {
-        let pipe = pipe_with(PipeFlags::CLOEXEC);
-        let (woken, wake) = pipe.map_err(|e| Error::file("make", "a pipe", e.into()))?;
         Ok(Self {
             from: stream.from.clone(),
             used: AtomicBool::new(false),
-            stopped: AtomicBool::new(false),
-            wake,
-            woken,
+            stopped: Bell::new().map_err(|e| Error::file("make", "a pipe", e))?,
         })
     }
 
     /// Nothing more is to be read.
     pub(super) fn stop(&self) {
-        if !self.stopped.swap(true, Ordering::AcqRel) {
-            // One byte always fits.
-            let _ = rustix::io::write(&self.wake, &[0]);
-        }
+        self.stopped.ring();
     }
 
     pub(super) fn was_used(&self) -> bool {
@@ -70,16 +60,7 @@ impl Input {
     fn fill(&self, mut pieces: &mut [IoSliceMut<'_>]) -> io::Result<Option<usize>> {
         let mut filled = 0;
         while !pieces.is_empty() {
-            let mut fds = [
-                PollFd::new(&*self.from, PollFlags::IN),
-                PollFd::new(&self.woken, PollFlags::IN),
-            ];
-            match poll(&mut fds, None) {
-                Ok(_) => {}
-                Err(Errno::INTR) => continue,
-                Err(e) => return Err(e.into()),
-            }
-            if !fds[1].revents().is_empty() {
+            if self.stopped.wait(&*self.from, PollFlags::IN, None)? {
                 return Ok(None);
             }
             self.used.store(true, Ordering::Release);
@@ -141,7 +122,7 @@ impl Sending<'_> {
                 .room(length)
                 .for_each(|piece| hasher.update(piece));
             let digest = hasher.finish();
-            hands.send_room(file, index, length, digest)?;
+            hands.send_data(file, index, digest, Data::InRoom(length))?;
             // What was packed may wait for more, and more may be long in coming.
             hands.writer.flush()?;
             self.count_moved(length);
@@ -154,7 +135,7 @@ impl Sending<'_> {
             }
         }
         if let Some(item) = self.items().get_mut(&file.entry) {
-            item.announced.size = size;
+            item.end_stream(size);
         }
         self.counters.scanned.store(true, Ordering::Release);
         all.end_stream(size);

@@ -1,0 +1,132 @@
+//! What a sender proposes, and whether it is let in with it: by what is known of it, and by the
+//! user where they want to be asked.
+//!
+//! Must not wait for an answer that cannot come.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, PoisonError};
+
+use crate::error::{Error, Result};
+use crate::outcome::{Decline, Role};
+use crate::progress::{Event, Peer, Progress, Trust};
+use crate::prompt::{Answer, Caller, Proposal};
+use crate::secure::{Channel, Fingerprint};
+use crate::session::{LetIn, Ours, hear_offer, let_in, turn_away};
+use crate::wire::{Contents, Hello, Offer};
+
+use super::door::Guest;
+use super::{Shared, output};
+
+/// How many offers can wait for the user at once.
+const MAX_ASKING: usize = 8;
+
+/// An offer that waits for the user, until it is dropped.
+struct Asking<'a>(&'a AtomicUsize);
+
+impl<'a> Asking<'a> {
+    /// None where too many wait.
+    fn new(count: &'a AtomicUsize) -> Option<Self> {
+        let more = |n: usize| (n < MAX_ASKING).then_some(n + 1);
+        let added = count.fetch_update(Ordering::AcqRel, Ordering::Acquire, more);
+        added.ok().map(|_| Self(count))
+    }
+}
+
+impl Drop for Asking<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+impl Shared {
+    /// Lets the sender in, and hears what it offers. None where it came to be let in, and no more.
+    pub(super) fn proposal(
+        &self,
+        channel: &mut Channel,
+        guest: &Guest,
+        hello: &Hello,
+        progress: &Arc<dyn Progress>,
+    ) -> Result<Option<(Peer, Offer)>> {
+        let asks = self.options.ask && !self.is_unasked(channel.fingerprint);
+        let ours = Ours {
+            fingerprint: self.fingerprint,
+            name: &self.options.name,
+            open: self.options.open,
+            asks,
+            peers: &self.peers,
+        };
+        let desk = (&self.desk, &self.prompt);
+        // Few can wait for a person, and those need not hurry.
+        let LetIn { peer, unasked } = let_in(channel, hello, ours, desk, || guest.let_in())?;
+        if peer.is_new {
+            progress.event(&Event::Paired {
+                caller: &peer.caller(),
+                role: Role::Receiver,
+            });
+        }
+        let asks = asks && !unasked;
+        let caller = peer.caller();
+        if asks && !self.prompt.can_decide() {
+            return turn_away(channel, &caller, Decline::Unattended);
+        }
+        let Some(offer) = hear_offer(channel)? else {
+            return Ok(None);
+        };
+        if asks {
+            guest.let_in();
+            self.ask(channel, caller, peer.trust, &offer)?;
+        }
+        Ok(Some((peer, offer)))
+    }
+
+    /// Asks the user about an offer.
+    fn ask(
+        &self,
+        channel: &mut Channel,
+        caller: Caller,
+        trust: Trust,
+        offer: &Offer,
+    ) -> Result<()> {
+        let Some(contents) = &offer.contents else {
+            return Err(Error::protocol(caller.addr, "an offer that says nothing"));
+        };
+        let store = self.store_of(trust, channel.fingerprint)?;
+        let proposal = Proposal {
+            caller,
+            files: contents.files,
+            bytes: Some(contents.bytes).filter(|&bytes| bytes != Contents::UNKNOWN),
+            first: contents.first.to_string(),
+            named: contents.named,
+            wish: offer.wish,
+            dir: store.map_or_else(|| output::NAME.into(), |store| store.path().to_path_buf()),
+            free: store.and_then(|store| store.free()),
+        };
+        let Some(_place) = Asking::new(&self.asking) else {
+            return turn_away(channel, &proposal.caller, Decline::Crowded);
+        };
+        match self.prompt.decide(&proposal) {
+            Some(Answer::Yes) => {}
+            Some(Answer::Always) if trust == Trust::Paired => self.peers.update(|all| {
+                let fingerprint = channel.fingerprint;
+                if let Some(known) = all.iter_mut().find(|k| k.fingerprint == fingerprint) {
+                    known.unasked = true;
+                }
+                Ok(())
+            })?,
+            Some(Answer::Always) => {
+                let mut unasked = self.unasked.lock().unwrap_or_else(PoisonError::into_inner);
+                unasked.insert(channel.fingerprint);
+            }
+            Some(Answer::No) => {
+                return turn_away(channel, &proposal.caller, Decline::Refused);
+            }
+            None => return turn_away(channel, &proposal.caller, Decline::Unattended),
+        }
+        Ok(())
+    }
+
+    fn is_unasked(&self, fingerprint: Fingerprint) -> bool {
+        let unasked = self.unasked.lock().unwrap_or_else(PoisonError::into_inner);
+        unasked.contains(&fingerprint)
+    }
+}
