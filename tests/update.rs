@@ -130,6 +130,10 @@ fn only_what_differs_travels() {
         .send(&["--update"])
         .assert_code(0)
         .assert_says("nothing to send");
+    // A link that was only touched gets its time.
+    set_mtime(scene.tree().join("link"), THEN, 0);
+    scene.send(&["--update"]).assert_code(0);
+    scene.is_same();
 }
 
 #[test]

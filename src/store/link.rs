@@ -15,6 +15,7 @@ use crate::outcome::{OnConflict, Outcome, Why};
 use crate::relpath::RelPath;
 
 use super::folder::{Folder, file_type, stat, timestamps};
+use super::incoming::drop_needless;
 use super::name::{nth_name, partial_id, partial_name};
 use super::publish::rename_over;
 use super::why::{in_the_way, why};
@@ -45,6 +46,7 @@ impl StoreSession {
             return self.preview_link(folder, path, target, mtime);
         }
         self.mark().map_err(|e| why(&e))?;
+        drop_needless(self, folder, path);
         for n in 1..=plan::MAX_BESIDE {
             let name = nth_name(path.file_name(), n);
             let other = || (n > 1).then(|| path.with_file_name(&name).ok()).flatten();
@@ -77,7 +79,15 @@ impl StoreSession {
                 let same = found.as_ref();
                 let same =
                     same.is_some_and(|there| self.is_same_link(dir, name, there, target, mtime));
-                Ok(if same { Made::Same } else { Made::Taken(found) })
+                if !same {
+                    return Ok(Made::Taken(found));
+                }
+                let differs = found.is_some_and(|there| !plan::same_time(&there, mtime));
+                if differs && self.access.conflict == OnConflict::Replace {
+                    // It was touched since, or a session ended before it could set the time.
+                    set_time(dir, name, mtime)?;
+                }
+                Ok(Made::Same)
             }
             Err(e) => Err(e),
         }
@@ -135,6 +145,10 @@ impl StoreSession {
 
 fn put_link(dir: &Dir, name: &[u8], target: &Target, mtime: Time) -> io::Result<()> {
     rustix::fs::symlinkat(target.as_path(), dir, name)?;
+    set_time(dir, name, mtime)
+}
+
+fn set_time(dir: &Dir, name: &[u8], mtime: Time) -> io::Result<()> {
     let flags = AtFlags::SYMLINK_NOFOLLOW;
     Ok(rustix::fs::utimensat(dir, name, &timestamps(mtime), flags)?)
 }

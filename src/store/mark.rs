@@ -55,13 +55,14 @@ struct Suspect {
 }
 
 impl Suspects {
-    /// Whose session may have stored this file without bringing it to disk.
-    pub(super) fn owner_of(&self, found: &Stat) -> Option<&[u8; 32]> {
+    /// Whose session may have stored this file without bringing it to disk: `sender`'s, where it
+    /// may be one of several.
+    pub(super) fn owner_of(&self, found: &Stat, sender: &[u8; 32]) -> Option<&[u8; 32]> {
         let changed = ctime(found);
-        self.0
-            .iter()
-            .find(|suspect| changed >= suspect.since && changed.0 <= suspect.until)
-            .map(|suspect| &suspect.owner)
+        let covers = |suspect: &&Suspect| changed >= suspect.since && changed.0 <= suspect.until;
+        let mut owners = self.0.iter().filter(covers).map(|suspect| &suspect.owner);
+        let any = owners.clone().next();
+        owners.find(|&owner| owner == sender).or(any)
     }
 }
 
@@ -183,4 +184,30 @@ fn read(file: File) -> Option<Record> {
     decode::<Record>(&bytes)
         .ok()
         .filter(|record| record.version == VERSION)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_may_be_of_any_of_several_sessions() {
+        let file = tempfile::tempfile().unwrap();
+        let found = rustix::fs::fstat(&file).unwrap();
+        let (second, nanos) = ctime(&found);
+        let suspect = |n, since, until| Suspect {
+            owner: [n; 32],
+            since,
+            until,
+        };
+        let suspects = Suspects(vec![
+            suspect(1, (second, nanos + 1), i64::MAX),
+            suspect(2, (second, nanos), second),
+            suspect(3, (0, 0), second),
+            suspect(4, (0, 0), second - 1),
+        ]);
+        for (sender, owner) in [(1, 2), (2, 2), (3, 3), (4, 2)] {
+            assert_eq!(suspects.owner_of(&found, &[sender; 32]), Some(&[owner; 32]));
+        }
+    }
 }

@@ -17,13 +17,15 @@ use crate::entry::Time;
 use crate::relpath::RelPath;
 use crate::wire::{decode, encode};
 
-use super::folder::{Folder, file_type, open_dir};
+use super::folder::{Folder, file_type, open_dir, open_file};
 use super::name::partial_name;
 
 /// Where the records of partials lie, below the state directory.
 pub(super) const PARTIALS: &str = "partials";
 /// A partial that nobody has written to for so long is removed, in seconds: 30 days.
 const MAX_AGE: i64 = 30 * 24 * 3600;
+/// The mode of a partial.
+const MODE: u32 = 0o600;
 /// The longest record, in bytes.
 const MAX_RECORD_BYTES: u64 = 64 * 1024;
 /// How often opening is tried again when a partial is renamed at that moment.
@@ -111,30 +113,49 @@ pub(super) fn open(
 /// Opens what is under a partial's name, if it is a file that only this program has; anything
 /// else that was put there is removed.
 fn open_existing(folder: &Folder, name: &str) -> io::Result<Option<File>> {
+    folder.with(|dir| match open_named(dir, name) {
+        Ok(file) => {
+            let stat = rustix::fs::fstat(&file)?;
+            if file_type(&stat) == FileType::RegularFile && stat.st_nlink == 1 {
+                return Ok(Some(file));
+            }
+            rustix::fs::unlinkat(dir, name, AtFlags::empty())?;
+            Ok(None)
+        }
+        Err(Errno::NOENT) => Ok(None),
+        Err(Errno::LOOP | Errno::NXIO) => {
+            rustix::fs::unlinkat(dir, name, AtFlags::empty())?;
+            Ok(None)
+        }
+        Err(e) => Err(e.into()),
+    })
+}
+
+/// Opens what has a name, never through a link. One that a session gave the mode of its file, and
+/// was killed before it could rename it, gets its own mode back where that is in the way.
+fn open_named(dir: &Dir, name: &str) -> rustix::io::Result<File> {
     let flags = OFlags::RDWR | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-    folder.with(
-        |dir| match rustix::fs::openat(dir, name, flags, rustix::fs::Mode::empty()) {
-            Ok(fd) => {
-                let stat = rustix::fs::fstat(&fd)?;
-                if file_type(&stat) == FileType::RegularFile && stat.st_nlink == 1 {
-                    return Ok(Some(File::from_std(fd.into())));
-                }
-                rustix::fs::unlinkat(dir, name, AtFlags::empty())?;
-                Ok(None)
-            }
-            Err(Errno::NOENT) => Ok(None),
-            Err(Errno::LOOP | Errno::NXIO) => {
-                rustix::fs::unlinkat(dir, name, AtFlags::empty())?;
-                Ok(None)
-            }
-            Err(e) => Err(e.into()),
-        },
-    )
+    let open = || rustix::fs::openat(dir, name, flags, rustix::fs::Mode::empty());
+    let opened = match open() {
+        Err(Errno::ACCESS) if unlock(dir, name).is_ok() => open(),
+        other => other,
+    };
+    opened.map(|fd| File::from_std(fd.into()))
+}
+
+fn unlock(dir: &Dir, name: &str) -> io::Result<()> {
+    let file = open_file(dir, name.as_bytes())?;
+    if rustix::fs::fstat(&file)?.st_nlink != 1 {
+        return Err(Errno::ACCESS.into());
+    }
+    // While somebody has it, it is about to be renamed.
+    flock(&file, FlockOperation::NonBlockingLockExclusive)?;
+    Ok(rustix::fs::fchmod(&file, MODE.into())?)
 }
 
 fn create(dir: &Dir, name: &str) -> io::Result<File> {
     let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let fd = rustix::fs::openat(dir, name, flags, rustix::fs::Mode::from(0o600))?;
+    let fd = rustix::fs::openat(dir, name, flags, MODE.into())?;
     Ok(File::from_std(fd.into()))
 }
 
@@ -257,16 +278,22 @@ fn is_stale(root: &Dir, records: &Dir, id: &str, now: i64) -> io::Result<bool> {
         return Ok(true);
     };
     let name = partial_name(id);
-    let flags = OFlags::RDWR | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-    let fd = match rustix::fs::openat(&dir, &name, flags, rustix::fs::Mode::empty()) {
-        Ok(fd) => fd,
+    let file = match open_named(&dir, &name) {
+        Ok(file) => file,
         // It may be about to be made: a record comes first.
         Err(Errno::NOENT) => return Ok(old(written)),
+        // A link that never came to its name.
+        Err(Errno::LOOP) => {
+            if old(written) {
+                rustix::fs::unlinkat(&dir, &name, AtFlags::empty())?;
+            }
+            return Ok(old(written));
+        }
         Err(e) => return Err(e.into()),
     };
-    if !old(rustix::fs::fstat(&fd)?.st_mtime)
-        || flock(&fd, FlockOperation::NonBlockingLockExclusive).is_err()
-    {
+    // One that was about to be renamed has the time of its file.
+    let changed = written.max(rustix::fs::fstat(&file)?.st_mtime);
+    if !old(changed) || flock(&file, FlockOperation::NonBlockingLockExclusive).is_err() {
         return Ok(false);
     }
     rustix::fs::unlinkat(&dir, &name, AtFlags::empty())?;

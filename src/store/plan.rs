@@ -106,7 +106,7 @@ pub(super) fn plan(
         let is_file = file_type(&found) == FileType::RegularFile;
         let right_size = is_file && u64::try_from(found.st_size) == Ok(size);
         if is_file && same_time(&found, mtime) {
-            match rules.suspects.owner_of(&found) {
+            match rules.suspects.owner_of(&found, rules.owner) {
                 None if right_size && !rules.checksum => return Ok(Plan::Have(candidate)),
                 // Mending replaces, and tells what is there: not for those who may do neither.
                 Some(owner) if owner == rules.owner && rules.may_compare => {
