@@ -6,7 +6,7 @@
 
 use std::fmt;
 use std::io;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use cap_std::fs::{Dir, File};
@@ -34,13 +34,24 @@ pub(super) const SENDERS_BITS: u32 = 0o777;
 /// How many folders all sessions of this process keep open.
 static ALL_OPEN: AtomicUsize = AtomicUsize::new(0);
 
+/// A folder that is there, and something about it could not be done: to set its time or mode, or
+/// to remove what was to go. Each is told once.
+#[derive(Debug)]
+pub struct FailedFolder {
+    /// Its path.
+    pub path: RelPath,
+    /// Whether it was made by this session.
+    pub fresh: bool,
+    /// Why.
+    pub why: Why,
+}
+
 /// What the folders of one session share.
 #[derive(Debug)]
 pub(super) struct Held {
     busy: Arc<Busy>,
     open: AtomicUsize,
-    /// Folders whose time or mode could not be set, and why.
-    failed: Mutex<Vec<(RelPath, Why)>>,
+    failed: Mutex<Vec<FailedFolder>>,
 }
 
 impl Held {
@@ -74,7 +85,7 @@ impl Held {
         ALL_OPEN.fetch_sub(1, Ordering::Relaxed);
     }
 
-    pub(super) fn take_failed(&self) -> Vec<(RelPath, Why)> {
+    pub(super) fn take_failed(&self) -> Vec<FailedFolder> {
         std::mem::take(&mut self.failed.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
@@ -94,6 +105,7 @@ pub struct Folder {
     identity: Option<Identity>,
     /// For a mirror: what was in it.
     listed: Mutex<Option<Names>>,
+    failed: AtomicBool,
     held: Arc<Held>,
 }
 
@@ -118,6 +130,7 @@ impl Folder {
             unlocked: None,
             identity: None,
             listed: Mutex::default(),
+            failed: AtomicBool::new(false),
             held,
         })
     }
@@ -212,6 +225,7 @@ impl Folder {
             unlocked,
             identity,
             listed: Mutex::default(),
+            failed: AtomicBool::new(false),
             held: self.held.clone(),
         }))
     }
@@ -237,6 +251,25 @@ impl Folder {
         }
     }
 
+    /// Notes that something about it could not be done.
+    pub(super) fn fail(&self, why: Why) {
+        let Some(path) = self.path() else {
+            return;
+        };
+        if !self.failed.swap(true, Ordering::AcqRel) {
+            let mut failed = self
+                .held
+                .failed
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner);
+            failed.push(FailedFolder {
+                path: path.clone(),
+                fresh: self.fresh,
+                why,
+            });
+        }
+    }
+
     /// Sets what it gets when everything that goes into it is there.
     pub fn finish_with(&self, mode: Mode, mtime: Time) {
         *self.finish.lock().unwrap_or_else(PoisonError::into_inner) = Some((mode, mtime));
@@ -256,14 +289,8 @@ impl Drop for Folder {
             (None, Some(bits)) => self.with(|dir| Ok(rustix::fs::fchmod(dir, bits.into())?)),
             (None, None) => Ok(()),
         };
-        if let Err(e) = finished
-            && let Some(path) = self.path()
-        {
-            let failed = &self.held.failed;
-            failed
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .push((path.clone(), why(&e)));
+        if let Err(e) = finished {
+            self.fail(why(&e));
         }
         if let Some(identity) = self.identity {
             self.held.busy.leave(identity);

@@ -36,9 +36,8 @@ use crate::error::{Error, Result};
 use crate::outcome::{OnConflict, Outcome, Why};
 use crate::relpath::{RelPath, STATE_DIR};
 
-pub use folder::Folder;
+pub use folder::{FailedFolder, Folder};
 pub use incoming::{HeldFile, HeldIn, Incoming};
-pub use mirror::Removal;
 
 use mark::{Mark, Suspects};
 use plan::{Plan, Rules, plan};
@@ -385,7 +384,7 @@ impl StoreSession {
 
     /// Folders whose time or mode could not be set since this was last asked.
     #[must_use]
-    pub fn failed_folders(&self) -> Vec<(RelPath, Why)> {
+    pub fn failed_folders(&self) -> Vec<FailedFolder> {
         self.held.take_failed()
     }
 

@@ -46,8 +46,8 @@ use session::Receiving;
 use sums::Sums;
 
 /// How long a session's peer can be silent when a later session of the same sender waits for
-/// what it has: two pings' time.
-const TWIN_SILENCE: Duration = PING_INTERVAL.saturating_mul(2);
+/// what it has: three pings' time.
+const TWIN_SILENCE: Duration = PING_INTERVAL.saturating_mul(3);
 
 struct Shared {
     tls: Tls,

@@ -272,8 +272,8 @@ impl Receiving {
     }
 
     fn fail_folders(&self, store: &StoreSession) {
-        for (path, why) in store.failed_folders() {
-            self.folder_failed(&path, why);
+        for failed in store.failed_folders() {
+            self.folder_failed(failed);
         }
     }
 }
