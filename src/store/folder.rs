@@ -19,7 +19,8 @@ use crate::outcome::Why;
 use crate::relpath::RelPath;
 use crate::text::Text;
 
-use super::mirror::{Busy, Identity, Names, identity};
+use super::busy::{Busy, Identity, identity};
+use super::mirror::Names;
 use super::why::{in_the_way, why};
 
 /// How many folders one session keeps open at most; beyond that they are opened as they are used.
@@ -122,13 +123,14 @@ impl fmt::Debug for Folder {
 
 impl Folder {
     pub(super) fn root(dir: Dir, held: Arc<Held>) -> Arc<Self> {
+        let stat = rustix::fs::fstat(&dir).ok();
         Arc::new(Self {
+            identity: stat.as_ref().map(identity),
             place: Place::Root,
             dir: Some(dir),
             fresh: false,
             finish: Mutex::new(None),
             unlocked: None,
-            identity: None,
             listed: Mutex::default(),
             failed: AtomicBool::new(false),
             held,
@@ -142,6 +144,11 @@ impl Folder {
             Place::Root => None,
             Place::Below { path, .. } => Some(path),
         }
+    }
+
+    /// Which folder it is, if it is there.
+    pub(super) fn identity(&self) -> Option<Identity> {
+        self.identity
     }
 
     /// Whether this session made it.
@@ -211,7 +218,7 @@ impl Folder {
         let stat = dir.as_ref().map(rustix::fs::fstat).transpose()?;
         let identity = stat.as_ref().map(identity);
         if let Some(identity) = identity {
-            self.held.busy.enter(identity);
+            self.held.busy.folders.add(identity);
         }
         let keep = dir.is_some() && self.held.keep_open();
         Ok(Arc::new(Self {
@@ -292,10 +299,13 @@ impl Drop for Folder {
         if let Err(e) = finished {
             self.fail(why(&e));
         }
-        if let Some(identity) = self.identity {
-            self.held.busy.leave(identity);
+        if !matches!(self.place, Place::Below { .. }) {
+            return;
         }
-        if self.dir.is_some() && matches!(self.place, Place::Below { .. }) {
+        if let Some(identity) = self.identity {
+            self.held.busy.folders.remove(&identity);
+        }
+        if self.dir.is_some() {
             self.held.closed();
         }
     }

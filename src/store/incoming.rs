@@ -8,7 +8,7 @@ use std::fmt;
 use std::io::{self, IoSlice};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use cap_std::fs::{File, FileExt};
 use rustix::fs::{AtFlags, SeekFrom};
@@ -21,15 +21,15 @@ use crate::relpath::RelPath;
 use crate::text::Text;
 use crate::vectored;
 
+use super::busy::{Identity, identity};
 use super::folder::{Folder, open_file, timestamps};
-use super::mirror::{Identity, identity};
 use super::name::{partial_id, partial_name};
 use super::partial::{self, OpenError, Partial};
 use super::plan::{Plan, is_taken, plan, same_time};
 use super::publish::{NewFile, rename_new, rename_over, set_meta};
 use super::space::why_full;
 use super::why::{is_full, why};
-use super::{STREAM, StoreSession};
+use super::{LOCK_LOOK, LOCK_WAIT, STREAM, StoreSession};
 
 /// Writeback is started each time so many chunks have been written.
 const WRITEBACK_CHUNKS: u64 = 8;
@@ -37,11 +37,6 @@ const WRITEBACK_CHUNKS: u64 = 8;
 const MAX_PARTIALS: usize = 256;
 /// With how many open no further one is resumed, but waited for.
 const MAX_RESUMED: usize = 64;
-/// How long a partial that another session has is waited for: longer than it takes for that
-/// session to notice that its peer is gone.
-const LOCK_WAIT: Duration = Duration::from_secs(45);
-/// How often another process is looked at for that.
-const LOCK_LOOK: Duration = Duration::from_millis(200);
 /// How often a name is looked for anew when it is taken at the last moment.
 const PUBLISH_TRIES: usize = 16;
 
@@ -55,6 +50,8 @@ pub struct Incoming {
     mode: Mode,
     plan: Plan,
     id: String,
+    /// Whether others are told that it is being received.
+    is_large: bool,
     resumes: bool,
     partial: OnceLock<Partial>,
     /// The file that may be the same, or an older version.
@@ -165,6 +162,11 @@ pub(super) fn drop_needless(session: &StoreSession, folder: &Folder, path: &RelP
     }
 }
 
+/// What a file is known by to other sessions.
+fn busy_key(folder: &Folder, path: &RelPath) -> Option<(Identity, Vec<u8>)> {
+    Some((folder.identity()?, path.file_name().to_vec()))
+}
+
 fn changed() -> Why {
     Why::System(Text::new("a file here changed meanwhile"))
 }
@@ -190,20 +192,25 @@ impl Incoming {
     ) -> Result<Self, Why> {
         let mut id = String::new();
         let mut allocated = None;
+        let mut is_large = false;
         if size == STREAM {
             // Nothing of it is ever resumed; what is there under its partial's name is emptied.
             id = partial_id(&session.owner, path);
-            session.store.busy.begin(path);
+            is_large = true;
         } else if size > u64::from(CHUNK_SIZE) {
             id = partial_id(&session.owner, path);
             // In a new folder too: it may be that of an earlier attempt.
             allocated = partial::allocated(folder, &id).map_err(|e| why(&e))?;
-            session.store.busy.begin(path);
+            is_large = true;
         } else {
             drop_needless(session, folder, path);
         }
+        if is_large && let Some(key) = busy_key(folder, path) {
+            session.store.busy.files.add(key);
+        }
         let may_be_here = plan.may_be_here();
         let incoming = Self {
+            is_large,
             session: session.clone(),
             folder: folder.clone(),
             path: path.clone(),
@@ -620,8 +627,10 @@ impl Drop for Incoming {
             self.discard();
         }
         let store = &self.session.store;
-        if self.size > u64::from(CHUNK_SIZE) {
-            store.busy.end(&self.path);
+        if self.is_large
+            && let Some(key) = busy_key(&self.folder, &self.path)
+        {
+            store.busy.files.remove(&key);
         }
         if let Some(partial) = self.partial.take() {
             drop(partial);

@@ -5,7 +5,7 @@
 //! Nothing is removed before everything is stored: until then it is only noted.
 
 use std::collections::{HashMap, HashSet};
-use std::hash::{BuildHasher, Hash, RandomState};
+use std::hash::{BuildHasher, RandomState};
 use std::io;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -19,6 +19,7 @@ use crate::relpath::{RelPath, is_reserved};
 use crate::surplus::{Fate, Surplus, SurplusKind};
 use crate::text::Text;
 
+use super::busy::identity;
 use super::folder::{Folder, file_type, open_dir, stat, unlock_by_name, unlock_open};
 use super::why::why;
 use super::{StoreSession, partial};
@@ -41,73 +42,6 @@ pub(super) struct Mirror {
     /// How many names are remembered.
     names: AtomicUsize,
     surplus: Mutex<Vec<(Arc<Folder>, Names)>>,
-}
-
-/// The folders that sessions have entered, and the larger files that they are to receive, and
-/// how many sessions have each.
-#[derive(Debug, Default)]
-pub(super) struct Busy {
-    folders: Counted<Identity>,
-    files: Counted<RelPath>,
-}
-
-#[derive(Debug)]
-struct Counted<T>(Mutex<HashMap<T, usize>>);
-
-impl<T> Default for Counted<T> {
-    fn default() -> Self {
-        Self(Mutex::default())
-    }
-}
-
-/// What makes a folder the same one, whatever it is called.
-pub(super) type Identity = (u64, u64);
-
-pub(super) fn identity(stat: &Stat) -> Identity {
-    #[allow(clippy::unnecessary_cast, clippy::cast_sign_loss)]
-    (stat.st_dev as u64, stat.st_ino as u64)
-}
-
-impl<T: Eq + Hash> Counted<T> {
-    fn lock(&self) -> MutexGuard<'_, HashMap<T, usize>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn add(&self, key: T) {
-        *self.lock().entry(key).or_default() += 1;
-    }
-
-    fn remove(&self, key: &T) {
-        let mut all = self.lock();
-        if let Some(count) = all.get_mut(key) {
-            *count -= 1;
-            if *count == 0 {
-                all.remove(key);
-            }
-        }
-    }
-
-    fn has(&self, key: &T) -> bool {
-        self.lock().contains_key(key)
-    }
-}
-
-impl Busy {
-    pub(super) fn enter(&self, folder: Identity) {
-        self.folders.add(folder);
-    }
-
-    pub(super) fn leave(&self, folder: Identity) {
-        self.folders.remove(&folder);
-    }
-
-    pub(super) fn begin(&self, file: &RelPath) {
-        self.files.add(file.clone());
-    }
-
-    pub(super) fn end(&self, file: &RelPath) {
-        self.files.remove(file);
-    }
 }
 
 /// The names in a folder, and what they are the names of, but for those that the store keeps.
@@ -343,10 +277,13 @@ where
         fates: &[Fate],
         depth: usize,
     ) -> io::Result<bool> {
-        let device = identity(&rustix::fs::fstat(dir)?).0;
+        let this = identity(&rustix::fs::fstat(dir)?);
+        let files = &self.session.store.busy.files;
         let (mut gone, mut error) = (true, None);
         for (there, fate) in all.iter().zip(fates) {
-            let stays = *fate == Fate::Stays || identity(&there.stat).0 != device;
+            let stays = *fate == Fate::Stays
+                || identity(&there.stat).0 != this.0
+                || files.has(&(this, there.name.clone()));
             if stays {
                 gone = false;
                 continue;
@@ -361,8 +298,7 @@ where
 
     /// Removes one thing, with all that is in it. Says whether it is gone.
     fn remove(&mut self, dir: &Dir, there: &There, fate: Fate, depth: usize) -> io::Result<bool> {
-        let files = &self.session.store.busy.files;
-        let is_received = |path| self.received.contains(path) || files.has(path);
+        let is_received = |path| self.received.contains(path);
         if (self.give_up)() || there.path().is_some_and(is_received) {
             return Ok(false);
         }

@@ -4,6 +4,7 @@
 //! `cap-std`'s, opened with `rustix`), one name at a time, without following links, so that neither `..` nor a link
 //! that is there, or put there during a transfer, leads outside it.
 
+mod busy;
 mod folder;
 mod incoming;
 mod link;
@@ -23,8 +24,8 @@ use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
-use std::time::Duration;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use cap_std::fs::Dir;
 use rustix::fs::AtFlags;
@@ -39,6 +40,7 @@ use crate::relpath::{RelPath, STATE_DIR};
 pub use folder::{FailedFolder, Folder};
 pub use incoming::{HeldFile, HeldIn, Incoming};
 
+use busy::{Busy, Claim, Identity, Taken};
 use mark::{Mark, Suspects};
 use plan::{Plan, Rules, plan};
 use why::why;
@@ -46,6 +48,12 @@ use why::why;
 /// How often the state directory is made anew when another session removes it, empty, at that
 /// moment.
 const STATE_TRIES: usize = 8;
+
+/// How long what another session has is waited for: longer than it takes for that session to
+/// notice that its peer is gone.
+const LOCK_WAIT: Duration = Duration::from_secs(45);
+/// How often another process is looked at for that.
+const LOCK_LOOK: Duration = Duration::from_millis(200);
 
 /// The size of a file that is made of a stream: none, before that has ended. No other file is as
 /// large.
@@ -57,10 +65,10 @@ pub struct Store {
     path: PathBuf,
     space: space::Space,
     whole: publish::Whole,
-    /// Signals that a partial was let go of.
+    /// Signals that a partial or a folder was let go of.
     released: (Mutex<()>, Condvar),
     /// The folders that sessions are in.
-    busy: Arc<mirror::Busy>,
+    busy: Arc<Busy>,
 }
 
 impl fmt::Debug for Store {
@@ -107,6 +115,8 @@ pub struct StoreSession {
     partials: HashSet<String>,
     /// How many are open now.
     partials_open: AtomicUsize,
+    /// The folders that were named to be sent.
+    claims: Mutex<Vec<Claim>>,
 }
 
 /// Where a file is to go.
@@ -135,7 +145,7 @@ impl Store {
             space: space::Space::default(),
             whole: publish::Whole::new(),
             released: (Mutex::new(()), Condvar::new()),
-            busy: Arc::default(),
+            busy: Busy::shared(),
         });
         store
             .with_state(partial::PARTIALS, |records| {
@@ -190,6 +200,7 @@ impl Store {
                 None => HashSet::new(),
             },
             partials_open: AtomicUsize::new(0),
+            claims: Mutex::default(),
         }))
     }
 
@@ -307,22 +318,51 @@ impl StoreSession {
         Ok(())
     }
 
-    /// Makes or enters a folder in `parent`.
+    /// Makes or enters a folder in `parent`. A mirror has those that were named to be sent alone;
+    /// where another session of the same sender has it, that is waited for: it may be one whose
+    /// connection is lost. `give_up` is asked from time to time.
     pub fn folder(
         &self,
         parent: &Arc<Folder>,
         path: &RelPath,
+        give_up: impl Fn() -> bool,
     ) -> std::result::Result<Arc<Folder>, Why> {
         let folder = if self.access.dry_run {
             parent.look_into(path)?
         } else {
             self.mark().map_err(|e| why(&e))?;
-            parent.enter(path, self.access.existing)?
+            let folder = parent.enter(path, self.access.existing)?;
+            if path.depth() == 1
+                && let Some(identity) = folder.identity()
+            {
+                self.claim(identity, give_up)?;
+            }
+            folder
         };
         if let Some(mirror) = self.mirror.as_ref().filter(|_| !folder.is_fresh()) {
             mirror.list(&folder)?;
         }
         Ok(folder)
+    }
+
+    fn claim(&self, folder: Identity, give_up: impl Fn() -> bool) -> std::result::Result<(), Why> {
+        let end = Instant::now() + LOCK_WAIT;
+        let claim = loop {
+            let busy = &self.store.busy;
+            match busy.claim(folder, self.owner, self.mirror.is_some()) {
+                Ok(claim) => break claim,
+                Err(Taken::BySame) if !give_up() && Instant::now() < end => {
+                    self.store.wait_for_release(LOCK_LOOK);
+                }
+                Err(_) => return Err(Why::Busy),
+            }
+        };
+        self.claims().push(claim);
+        Ok(())
+    }
+
+    fn claims(&self) -> MutexGuard<'_, Vec<Claim>> {
+        self.claims.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Takes note that the sender has something, whatever becomes of it.
@@ -393,6 +433,8 @@ impl StoreSession {
     pub fn leave(&self) {
         let mut mark = self.mark.lock().unwrap_or_else(PoisonError::into_inner);
         drop(mark.take());
+        self.claims().clear();
+        self.store.released.1.notify_all();
     }
 
     /// Brings everything to disk; what other sessions stored that are no more, too.

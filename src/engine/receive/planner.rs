@@ -130,7 +130,12 @@ impl Receiving {
         }
         match kind {
             Kind::Dir => {
-                let folder = parent.and_then(|parent| store.folder(parent, &path));
+                let folder = parent.and_then(|parent| {
+                    store.folder(parent, &path, || {
+                        (self.end_dead_twins)();
+                        self.link.is_over()
+                    })
+                });
                 let outcome = match &folder {
                     Ok(folder) if folder.is_fresh() => Outcome::Stored(None),
                     Ok(_) => Outcome::Have(None),
