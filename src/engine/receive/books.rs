@@ -57,8 +57,7 @@ impl Receiving {
     }
 
     /// What was verified of a file does not count: it starts anew.
-    pub(super) fn uncount(&self, slot: &Slot) {
-        let verified = slot.verified.load(Ordering::Relaxed);
+    pub(super) fn uncount(&self, verified: u64) {
         self.counters
             .bytes_done
             .fetch_sub(verified, Ordering::Relaxed);

@@ -220,10 +220,11 @@ impl Receiving {
         if changed.attempt >= limits::MAX_ATTEMPTS {
             return Err(self.broken("more attempts at a file than there may be"));
         }
-        self.uncount(&slot);
         let (size, mtime, mode): (FileSize, Time, Mode) =
             (changed.size, changed.mtime, changed.mode);
-        let made = slot.start_anew(changed.attempt, self.algorithm, |before| {
+        let now = (changed.attempt, size.get());
+        let uncount = |verified| self.uncount(verified);
+        let made = slot.start_anew(now, self.algorithm, uncount, |before| {
             if chunk_count(size.get()) == 1 {
                 // It comes whole now: nothing would ever use its partial again.
                 before.discard();
@@ -232,7 +233,10 @@ impl Receiving {
         });
         match made {
             Anew::Ended => {}
-            Anew::Again => self.ask(&[slot]),
+            Anew::Again => {
+                self.watch(&slot);
+                self.ask(&[slot]);
+            }
             Anew::Outcome(outcome) => self.outcome(&slot, outcome, 0),
         }
         Ok(())
@@ -255,6 +259,8 @@ impl Receiving {
     pub(super) fn conclude(&self, unannounced: u64) -> Result<()> {
         match &self.target {
             Target::Folder(store) => {
+                // It may still hold on to the last file, and with that to its folder.
+                drop(self.hashing.lock());
                 self.fail_folders(store);
                 self.remove_surplus(store)?;
                 self.fail_folders(store);
