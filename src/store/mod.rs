@@ -24,7 +24,7 @@ use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use cap_std::fs::Dir;
@@ -107,7 +107,7 @@ pub struct StoreSession {
     /// A handle of its own to sync through, where it is to: the system tells each handle once
     /// of data that could not be written.
     sync: Option<Dir>,
-    suspects: Suspects,
+    suspects: OnceLock<Suspects>,
     mark: Mutex<Option<Mark>>,
     held: Arc<folder::Held>,
     mirror: Option<mirror::Mirror>,
@@ -168,20 +168,9 @@ impl Store {
         space::free(&self.dir).ok()
     }
 
-    /// Begins what one sender stores. With `sync`, [`StoreSession::finish`] brings it to disk.
+    /// Makes ready for what one sender stores. With `sync`, [`StoreSession::finish`] brings it to disk.
     pub fn session(self: &Arc<Self>, access: Access, sync: bool) -> io::Result<Arc<StoreSession>> {
         let sync = sync && !access.dry_run;
-        let suspects = match self.existing_state(mark::MARKS)? {
-            Some(marks) => {
-                let mut ended = mark::ended(&marks)?;
-                if sync && ended.needs_sync() {
-                    sync_all(&self.dir)?;
-                    ended.remove_settled(&marks)?;
-                }
-                ended.suspects()
-            }
-            None => Suspects::default(),
-        };
         Ok(Arc::new(StoreSession {
             store: self.clone(),
             owner: access.owner,
@@ -191,7 +180,7 @@ impl Store {
                 true => Some(folder::open_dir(&self.dir, b".")?),
                 false => None,
             },
-            suspects,
+            suspects: OnceLock::new(),
             mark: Mutex::new(None),
             held: Arc::new(folder::Held::new(self.busy.clone())),
             mirror: access.mirror.then(mirror::Mirror::default),
@@ -295,7 +284,7 @@ impl StoreSession {
             may_compare: self.access.existing,
             checksum: self.access.checksum,
             conflict: self.access.conflict,
-            suspects: &self.suspects,
+            suspects: self.suspects.get(),
             owner: &self.owner,
         }
     }
@@ -315,6 +304,24 @@ impl StoreSession {
                 Mark::leave(marks, name.clone(), self.owner)
             })?);
         }
+        Ok(())
+    }
+
+    /// Brings to disk what sessions stored that are no more, and finds out what of theirs a power
+    /// loss may have damaged. It is to be called before anything is decided, and may take long.
+    pub fn begin(&self) -> io::Result<()> {
+        let suspects = match self.store.existing_state(mark::MARKS)? {
+            Some(marks) => {
+                let mut ended = mark::ended(&marks)?;
+                if self.sync.is_some() && ended.needs_sync() {
+                    sync_all(&self.store.dir)?;
+                    ended.remove_settled(&marks)?;
+                }
+                ended.suspects()
+            }
+            None => Suspects::default(),
+        };
+        self.suspects.get_or_init(|| suspects);
         Ok(())
     }
 

@@ -54,7 +54,8 @@ impl Receiving {
             Target::Output(output) => return self.plan_output(output),
         };
         let root = store
-            .root()
+            .begin()
+            .and_then(|()| store.root())
             .map_err(|e| Error::file("open", &self.dir, e))?;
         let mut open: Vec<OpenFolder> = Vec::new();
         let mut wanted = Vec::new();
