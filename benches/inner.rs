@@ -255,7 +255,9 @@ fn store_all(store: &Arc<Store>, paths: &[RelPath], data: &[u8]) {
     let (mtime, mode) = (Time::from_seconds(1_700_000_000), Mode::from_stat(0o644));
     let session = store.session(access, false).unwrap();
     let folder = RelPath::new("folder").unwrap();
-    let folder = session.folder(&session.root().unwrap(), &folder).unwrap();
+    let folder = session
+        .folder(&session.root().unwrap(), &folder, || false)
+        .unwrap();
     for path in paths {
         let planned = session.file(&folder, path, data.len() as u64, mtime, mode);
         let Ok(Planned::Incoming(incoming)) = planned else {

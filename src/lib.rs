@@ -10,14 +10,17 @@
 //!   engine                                  drives a session: send, receive
 //!   session, secure                         what may be said when; the channel
 //!   store, manifest, wire                   receive directory; walk; bytes
-//!   entry, outcome, surplus, relpath, text, digest, vectored, prompt, progress, error, confine
+//!   entry, outcome, surplus, relpath, text, digest, vectored, advise, descriptors,
+//!   prompt, progress, error, confine
 //! ```
 //!
 //! Beside it stands `fuzz`, which nobody uses but fuzzers and tests.
 #![warn(missing_docs)]
 #![warn(clippy::print_stdout, clippy::print_stderr)]
 
+mod advise;
 pub mod confine;
+pub mod descriptors;
 pub mod digest;
 pub mod engine;
 pub mod entry;

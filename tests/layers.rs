@@ -9,8 +9,19 @@ use std::path::{Path, PathBuf};
 
 /// The lowest layer, bottom up: each may use those before it.
 const BASE: &[&str] = &[
-    "text", "relpath", "surplus", "digest", "vectored", "outcome", "entry", "error", "prompt",
-    "progress", "confine",
+    "advise",
+    "descriptors",
+    "text",
+    "relpath",
+    "surplus",
+    "digest",
+    "vectored",
+    "outcome",
+    "entry",
+    "error",
+    "prompt",
+    "progress",
+    "confine",
 ];
 
 /// The modules above it, and which of each other they may use.

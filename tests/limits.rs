@@ -5,8 +5,10 @@
 
 mod support;
 
+use std::fs::OpenOptions;
 use std::io::{ErrorKind, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -264,12 +266,53 @@ fn a_flood_that_goes_on_shuts_nobody_out() {
     assert_same_tree(sandbox.src(), sandbox.dst());
 }
 
+/// The same command, with so many descriptors.
+fn with_descriptors(count: usize, command: &Command) -> Command {
+    let limit = format!("ulimit -n {count}; exec \"$@\"");
+    run_by("sh", &["-c", &limit, "sh"].map(AsRef::as_ref), command)
+}
+
+#[test]
+fn many_files_at_once_need_few_descriptors() {
+    let sandbox = Sandbox::in_memory();
+    let command = sandbox.me().recv_command(&sandbox.dst(), &[]);
+    let recv = Recv::start(with_descriptors(80, &command));
+    let tree = sandbox.src().join("tree");
+    let make = |seed: u64| {
+        for n in 0..600 {
+            make_file(tree.join(format!("small/{}/{n}", n / 3)), seed + n, 4000);
+        }
+        for n in 0..100 {
+            let path = tree.join(format!("large/{n}"));
+            make_file(&path, seed + n, 10);
+            // Nothing but zeros: these are sent much faster than they are stored.
+            let file = OpenOptions::new().write(true).open(path).unwrap();
+            file.set_len(CHUNK + 10 + seed).unwrap();
+        }
+    };
+    let send = |args: &[&str]| {
+        let target = recv.target();
+        let args = [args, &[tree.to_str().unwrap(), &target]].concat();
+        let mut command = sandbox.me().command(&["send"]);
+        command.args(args);
+        let command = with_descriptors(80, &command);
+        Process::spawn(command).wait().assert_code(0);
+        assert_same_tree(sandbox.src(), sandbox.dst());
+    };
+    make(0);
+    send(&[]);
+    // What is held of all these is hashed long before any of them is sent.
+    make(10_000);
+    send(&["--update", "--limit", "2MB/s"]);
+}
+
 #[test]
 fn few_descriptors_are_enough_to_go_on() {
     let sandbox = Sandbox::new();
-    let command = sandbox.me().recv_command(&sandbox.dst(), &[]);
-    let args = ["-c", "ulimit -n 64; exec \"$@\"", "sh"];
-    let recv = Recv::start(run_by("sh", &args.map(AsRef::as_ref), &command));
+    let recv = Recv::start(with_descriptors(
+        64,
+        &sandbox.me().recv_command(&sandbox.dst(), &[]),
+    ));
     make_file(sandbox.src().join("file"), 1, 5 * CHUNK);
     let _idle = idle(recv.addr(), 500);
     sandbox.send(&[], &recv.target()).assert_code(0);

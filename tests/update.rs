@@ -130,6 +130,10 @@ fn only_what_differs_travels() {
         .send(&["--update"])
         .assert_code(0)
         .assert_says("nothing to send");
+    // A link that was only touched gets its time.
+    set_mtime(scene.tree().join("link"), THEN, 0);
+    scene.send(&["--update"]).assert_code(0);
+    scene.is_same();
 }
 
 #[test]
@@ -699,39 +703,48 @@ fn a_dry_run_says_what_a_real_one_does() {
 }
 
 #[test]
-fn a_mirror_leaves_alone_what_another_session_writes() {
+fn a_mirror_and_another_session_keep_off_each_others_folders() {
     let sandbox = Sandbox::new();
     let recv = sandbox.recv_with(&["--allow-mirror"]);
     let copy = sandbox.dst().join("tree");
-    make_file(copy.join("big"), 1, 10);
-    make_file(copy.join("old/file"), 2, 10);
+    make_file(copy.join("old"), 2, 10);
     let (mine, theirs) = (sandbox.path("mine/tree"), sandbox.path("theirs/tree"));
     make_file(mine.join("file"), 3, 10);
     make_file(theirs.join("big"), 4, 20 * CHUNK);
-    make_file(theirs.join("new/big"), 5, 20 * CHUNK);
-    let send = |args: &[&str], tree: &Path, target: &str| {
-        let args = [args, &[tree.to_str().unwrap(), target]].concat();
+    make_file(theirs.join("small"), 5, 10);
+    let somebody = sandbox.user("somebody");
+    pair(&somebody, &sandbox.me());
+    let mirror = |target: &str| {
+        let args = ["--mirror", mine.to_str().unwrap(), target];
         sandbox.me().spawn_send(&args)
     };
+    let copied = |user: &User, target: &str| {
+        let args = ["--update", theirs.to_str().unwrap(), target];
+        user.spawn_send(&args)
+    };
+    // What a session that goes on has stored, and counts on, is not removed.
     let proxy = Proxy::new(recv.addr());
     proxy.hold_at(10 * CHUNK);
-    let sender = send(&["--update"], &theirs, &proxy.target());
+    let sender = copied(&somebody, &proxy.target());
     proxy.wait_for_up(10 * CHUNK);
-    // Its files are wanted once all of them have been planned, and their folders made.
-    assert!(copy.join("new").exists());
-    let sent = send(&["--mirror"], &mine, &recv.target()).wait();
-    sent.assert_code(0).assert_says("2 were removed");
-    assert!(!copy.join("old").exists());
-    assert_eq!(content(copy.join("big")), bytes(1, 10));
+    assert!(copy.exists());
+    let sent = mirror(&recv.target()).wait();
+    sent.assert_code(1)
+        .assert_says("tree: is being received in another session");
+    assert!(copy.join("old").exists());
     proxy.release();
     sender.wait().assert_code(0);
-    for name in ["big", "new/big"] {
-        assert_eq!(digest_of(&copy.join(name)), digest_of(&theirs.join(name)));
-    }
-    // From then on it is as anything else.
-    send(&["--mirror"], &mine, &recv.target())
-        .wait()
-        .assert_code(0);
+    // Nor does anybody store where a mirror is at work.
+    make_file(mine.join("big"), 6, 20 * CHUNK);
+    let proxy = Proxy::new(recv.addr());
+    proxy.hold_at(10 * CHUNK);
+    let sender = mirror(&proxy.target());
+    proxy.wait_for_up(10 * CHUNK);
+    let sent = copied(&somebody, &recv.target()).wait();
+    sent.assert_code(1)
+        .assert_says("tree: is being received in another session");
+    proxy.release();
+    sender.wait().assert_code(0);
     assert_same_tree(sandbox.path("mine"), sandbox.dst());
     no_leftovers(sandbox.dst());
 }

@@ -4,8 +4,11 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, PoisonError, mpsc};
+use std::thread;
 use std::time::{Duration, Instant};
+
+use crate::error::{Error, Result};
 
 type Hook = Box<dyn FnOnce() + Send>;
 
@@ -78,6 +81,26 @@ impl Cancel {
             cancel: self.clone(),
             id,
         }
+    }
+
+    /// Runs what nobody can interrupt on a thread of its own, and leaves it to itself once the flag
+    /// is raised.
+    pub(super) fn unless<T: Send + 'static>(
+        &self,
+        run: impl FnOnce() -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        let (tell, told) = mpsc::channel();
+        let raised = tell.clone();
+        let _cancel = self.on_cancel(move || {
+            // Nobody listens any more where it is done.
+            let _ = raised.send(Err(Error::Cancelled));
+        });
+        let thread = thread::Builder::new().name("connect".into());
+        let spawned = thread.spawn(move || {
+            let _ = tell.send(run());
+        });
+        spawned.map_err(|source| Error::Thread { source })?;
+        told.recv().unwrap_or(Err(Error::Cancelled))
     }
 
     /// Waits for so long, or until the flag is raised; says whether it is.

@@ -24,7 +24,8 @@ use super::pair::{as_receiver, as_sender, be_alone_at, namesake, turn_away};
 
 /// How long each of the first messages may take.
 pub(crate) const FIRST_WORDS: Duration = Duration::from_secs(10);
-/// How long a sender that was let in may take to offer something.
+/// How long a sender that was let in may take to offer something, where it has to say what is in
+/// it.
 const LOOKING: Duration = Duration::from_secs(600);
 
 /// What one side says of itself, and whom it knows.
@@ -359,10 +360,12 @@ pub(crate) fn let_in(
     })
 }
 
-/// Hears the offer of a sender that was let in; none where it only came to be let in.
-pub(crate) fn hear_offer(channel: &mut Channel) -> Result<Option<Offer>> {
-    // It may have to look at all it has first, to say what is in the offer.
-    match hear_within(channel, LOOKING)? {
+/// Hears the offer of a sender that was let in, which was told whether this side `asks` its user;
+/// none where it only came to be let in.
+pub(crate) fn hear_offer(channel: &mut Channel, asks: bool) -> Result<Option<Offer>> {
+    // It looks at all it has first, to say what is in the offer.
+    let time = if asks { LOOKING } else { FIRST_WORDS };
+    match hear_within(channel, time)? {
         Message::Offer(offer) => Ok(Some(offer)),
         Message::Leave(()) => Ok(None),
         other => Err(unexpected(channel, &other)),

@@ -244,7 +244,7 @@ impl Outbox {
         let mut written = Instant::now();
         let mut reported = Instant::now();
         loop {
-            let batch = self.take(reported + tick);
+            let batch = self.take((reported + tick).min(written + PING_INTERVAL));
             bytes.clear();
             match &batch.end {
                 Some(End::Drop) => return Ok(()),
@@ -269,7 +269,8 @@ impl Outbox {
             for list in split_outcomes(batch.outcomes) {
                 frame(&Message::Outcomes(Outcomes(list)), &mut bytes)?;
             }
-            if reported.elapsed() >= tick {
+            // Nothing comes behind the last message.
+            if reported.elapsed() >= tick && batch.end.is_none() {
                 reported = Instant::now();
                 if let Some(message) = report() {
                     frame(&message, &mut bytes)?;

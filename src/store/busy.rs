@@ -1,11 +1,12 @@
-//! What sessions are at: shared by all receive directories of one receiver, because one can lie
-//! in another.
+//! Who is storing what at the moment, among the sessions of this process: so that a mirror removes
+//! nothing that another session counts on.
 //!
-//! Must not go by paths, which are relative to one of them.
+//! Must not know names from a receive directory on: folders can be reached by several ways, and
+//! what makes a folder the same one is the file system's number of it.
 
 use std::collections::HashMap;
 use std::hash::Hash;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use rustix::fs::Stat;
 
@@ -22,12 +23,14 @@ pub(super) fn identity(stat: &Stat) -> Identity {
 /// How many folders are remembered that a session left unfinished.
 const MAX_UNFINISHED: usize = 64 * 1024;
 
-/// The folders that sessions have entered, and the larger files that they are to receive, and
-/// how many sessions have each.
+/// The folders that sessions are in and the larger files that they are to receive, with how many
+/// sessions have each; and who has which of the folders that were named to be sent.
 #[derive(Debug, Default)]
 pub(super) struct Busy {
-    folders: Counted<Identity>,
-    files: Counted<(Identity, Vec<u8>)>,
+    pub(super) folders: Counted<Identity>,
+    /// By their folder and their name in it.
+    pub(super) files: Counted<(Identity, Vec<u8>)>,
+    claims: Mutex<HashMap<Identity, Vec<Holder>>>,
     unfinished: Mutex<HashMap<Identity, Unfinished>>,
 }
 
@@ -39,8 +42,9 @@ struct Unfinished {
     changed: (i64, i64),
 }
 
+/// How many sessions have something.
 #[derive(Debug)]
-struct Counted<T>(Mutex<HashMap<T, usize>>);
+pub(super) struct Counted<T>(Mutex<HashMap<T, usize>>);
 
 impl<T> Default for Counted<T> {
     fn default() -> Self {
@@ -53,11 +57,11 @@ impl<T: Eq + Hash> Counted<T> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn add(&self, key: T) {
+    pub(super) fn add(&self, key: T) {
         *self.lock().entry(key).or_default() += 1;
     }
 
-    fn remove(&self, key: &T) {
+    pub(super) fn remove(&self, key: &T) {
         let mut all = self.lock();
         if let Some(count) = all.get_mut(key) {
             *count -= 1;
@@ -67,31 +71,68 @@ impl<T: Eq + Hash> Counted<T> {
         }
     }
 
-    fn has(&self, key: &T) -> bool {
+    pub(super) fn has(&self, key: &T) -> bool {
         self.lock().contains_key(key)
     }
 }
 
+/// A session that has a folder.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Holder {
+    owner: [u8; 32],
+    alone: bool,
+}
+
+/// A folder that a session has until this is dropped.
+#[derive(Debug)]
+pub(super) struct Claim {
+    busy: Arc<Busy>,
+    folder: Identity,
+    holder: Holder,
+}
+
+/// Who has a folder that cannot be had.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Taken {
+    /// Another session of the same sender, which may be one whose connection is lost.
+    BySame,
+    ByAnother,
+}
+
 impl Busy {
-    pub(super) fn enter(&self, folder: Identity) {
-        self.folders.add(folder);
+    /// What all receive directories of this process share: one may be in another.
+    pub(super) fn shared() -> Arc<Self> {
+        static SHARED: OnceLock<Arc<Busy>> = OnceLock::new();
+        SHARED.get_or_init(Arc::default).clone()
     }
 
-    pub(super) fn leave(&self, folder: Identity) {
-        self.folders.remove(&folder);
+    fn claims(&self) -> MutexGuard<'_, HashMap<Identity, Vec<Holder>>> {
+        self.claims.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Whether a session is in a folder.
-    pub(super) fn has_folder(&self, folder: Identity) -> bool {
-        self.folders.has(&folder)
-    }
-
-    pub(super) fn begin(&self, folder: Identity, name: &[u8]) {
-        self.files.add((folder, name.to_vec()));
-    }
-
-    pub(super) fn end(&self, folder: Identity, name: &[u8]) {
-        self.files.remove(&(folder, name.to_vec()));
+    /// Has a folder for a session of `owner`, with others or `alone`: whoever removes what others
+    /// may just have stored has it alone.
+    pub(super) fn claim(
+        self: &Arc<Self>,
+        folder: Identity,
+        owner: [u8; 32],
+        alone: bool,
+    ) -> Result<Claim, Taken> {
+        let mut claims = self.claims();
+        let holders = claims.entry(folder).or_default();
+        if let Some(other) = holders.iter().find(|other| alone || other.alone) {
+            return Err(match other.owner == owner {
+                true => Taken::BySame,
+                false => Taken::ByAnother,
+            });
+        }
+        let holder = Holder { owner, alone };
+        holders.push(holder);
+        Ok(Claim {
+            busy: self.clone(),
+            folder,
+            holder,
+        })
     }
 
     fn unfinished(&self) -> MutexGuard<'_, HashMap<Identity, Unfinished>> {
@@ -121,9 +162,43 @@ impl Busy {
         let is_left = unfinished.get(&key) == Some(&Unfinished { owner, changed });
         is_left && unfinished.remove(&key).is_some()
     }
+}
 
-    /// Whether a session is to receive a file.
-    pub(super) fn has_file(&self, folder: Identity, name: &[u8]) -> bool {
-        self.files.has(&(folder, name.to_vec()))
+impl Drop for Claim {
+    fn drop(&mut self) {
+        let mut claims = self.busy.claims();
+        if let Some(holders) = claims.get_mut(&self.folder) {
+            if let Some(at) = holders.iter().position(|holder| *holder == self.holder) {
+                holders.swap_remove(at);
+            }
+            if holders.is_empty() {
+                claims.remove(&self.folder);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whoever_has_a_folder_alone_has_it_alone() {
+        let busy = Arc::new(Busy::default());
+        let (me, other) = ([1; 32], [2; 32]);
+        let claim = |folder, owner, alone| busy.claim((1, folder), owner, alone);
+        let shared = [
+            claim(7, me, false).unwrap(),
+            claim(7, other, false).unwrap(),
+        ];
+        assert!(matches!(claim(7, me, true), Err(Taken::BySame)));
+        let elsewhere = claim(8, me, true).unwrap();
+        drop(shared);
+        let alone = claim(7, me, true).unwrap();
+        assert!(matches!(claim(7, me, false), Err(Taken::BySame)));
+        assert!(matches!(claim(7, other, true), Err(Taken::ByAnother)));
+        drop((alone, elsewhere));
+        claim(7, other, true).unwrap();
+        assert!(busy.claims().is_empty());
     }
 }

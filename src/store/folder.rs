@@ -13,6 +13,7 @@ use cap_std::fs::{Dir, File};
 use rustix::fs::{AtFlags, FileType, OFlags, Stat, Timestamps};
 use rustix::io::Errno;
 
+use crate::descriptors;
 use crate::entry::{Mode, Time};
 use crate::outcome::Why;
 use crate::relpath::RelPath;
@@ -23,12 +24,29 @@ use super::clash::{self, Folding};
 use super::mirror::Names;
 use super::why::{in_the_way, why};
 
-/// How many folders one store keeps open at most; beyond that they are opened as they are used.
+/// How many folders one session keeps open at most; beyond that they are opened as they are used.
 const MAX_OPEN_FOLDERS: usize = 256;
+/// What part of the descriptors that this process may have the folders of all sessions can take.
+const PART_OF_DESCRIPTORS: usize = 8;
 /// What the owner of a folder that is being filled must be allowed.
 const OWNER_ALL: u32 = 0o700;
 /// The permissions that a sender decides; setuid, setgid and sticky are not among them.
 pub(super) const SENDERS_BITS: u32 = 0o777;
+
+/// How many folders all sessions of this process keep open.
+static ALL_OPEN: AtomicUsize = AtomicUsize::new(0);
+
+/// A folder that is there, and something about it could not be done: to set its time or mode, or
+/// to remove what was to go. Each is told once.
+#[derive(Debug)]
+pub struct FailedFolder {
+    /// Its path.
+    pub path: RelPath,
+    /// Whether it was made by this session.
+    pub fresh: bool,
+    /// Why.
+    pub why: Why,
+}
 
 /// What the folders of one session share.
 #[derive(Debug)]
@@ -37,8 +55,7 @@ pub(super) struct Held {
     busy: Arc<Busy>,
     folding: Folding,
     open: AtomicUsize,
-    /// Folders whose time or mode could not be set, and why.
-    failed: Mutex<Vec<(RelPath, Why)>>,
+    failed: Mutex<Vec<FailedFolder>>,
 }
 
 impl Held {
@@ -52,7 +69,29 @@ impl Held {
         }
     }
 
-    pub(super) fn take_failed(&self) -> Vec<(RelPath, Why)> {
+    /// Whether one more folder may be kept open; then it counts.
+    fn keep_open(&self) -> bool {
+        let more = |most: usize| move |n: usize| (n < most).then_some(n + 1);
+        let count = |counter: &AtomicUsize, most| {
+            let counted = counter.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more(most));
+            counted.is_ok()
+        };
+        if !count(&self.open, MAX_OPEN_FOLDERS) {
+            return false;
+        }
+        let kept = count(&ALL_OPEN, descriptors::limit() / PART_OF_DESCRIPTORS);
+        if !kept {
+            self.open.fetch_sub(1, Ordering::Relaxed);
+        }
+        kept
+    }
+
+    fn closed(&self) {
+        self.open.fetch_sub(1, Ordering::Relaxed);
+        ALL_OPEN.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn take_failed(&self) -> Vec<FailedFolder> {
         std::mem::take(&mut self.failed.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
@@ -78,6 +117,7 @@ pub struct Folder {
     listed: Mutex<Option<Names>>,
     /// The names of its entries, where they can clash.
     names: Option<clash::Names>,
+    failed: AtomicBool,
     held: Arc<Held>,
 }
 
@@ -93,11 +133,15 @@ impl fmt::Debug for Folder {
 }
 
 impl Folder {
-    pub(super) fn root(dir: Dir, held: Arc<Held>) -> io::Result<Arc<Self>> {
-        let identity = identity(&rustix::fs::fstat(&dir)?);
-        // It may lie in another receive directory.
-        held.busy.enter(identity);
-        Ok(Arc::new(Self {
+    pub(super) fn root(dir: Dir, held: Arc<Held>) -> Arc<Self> {
+        let stat = rustix::fs::fstat(&dir).ok();
+        let identity = stat.as_ref().map(identity);
+        if let Some(identity) = identity {
+            // It may lie in another receive directory.
+            held.busy.folders.add(identity);
+        }
+        Arc::new(Self {
+            identity,
             place: Place::Root,
             names: held.folding.root_names(&dir),
             dir: Some(dir),
@@ -106,10 +150,10 @@ impl Folder {
             lacks: AtomicBool::new(false),
             finish: Mutex::new(None),
             unlocked: None,
-            identity: Some(identity),
             listed: Mutex::default(),
+            failed: AtomicBool::new(false),
             held,
-        }))
+        })
     }
 
     /// Its path; none for the receive directory itself.
@@ -215,13 +259,9 @@ impl Folder {
         let made = fresh || stat.as_ref().is_some_and(take);
         let identity = stat.as_ref().map(identity);
         if let Some(identity) = identity {
-            self.held.busy.enter(identity);
+            self.held.busy.folders.add(identity);
         }
-        let open = &self.held.open;
-        let keep = dir.is_some() && open.fetch_add(1, Ordering::Relaxed) < MAX_OPEN_FOLDERS;
-        if dir.is_some() && !keep {
-            open.fetch_sub(1, Ordering::Relaxed);
-        }
+        let keep = dir.is_some() && self.held.keep_open();
         Ok(Arc::new(Self {
             place: Place::Below {
                 parent: self.clone(),
@@ -236,6 +276,7 @@ impl Folder {
             identity,
             listed: Mutex::default(),
             names,
+            failed: AtomicBool::new(false),
             held: self.held.clone(),
         }))
     }
@@ -293,6 +334,25 @@ impl Folder {
         self.lacks.store(true, Ordering::Relaxed);
     }
 
+    /// Notes that something about it could not be done.
+    pub(super) fn fail(&self, why: Why) {
+        let Some(path) = self.path() else {
+            return;
+        };
+        if !self.failed.swap(true, Ordering::AcqRel) {
+            let mut failed = self
+                .held
+                .failed
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner);
+            failed.push(FailedFolder {
+                path: path.clone(),
+                fresh: self.fresh,
+                why,
+            });
+        }
+    }
+
     /// Sets what it gets when everything that goes into it is there.
     pub fn finish_with(&self, mode: Mode, mtime: Time) {
         *self.finish.lock().unwrap_or_else(PoisonError::into_inner) = Some((mode, mtime));
@@ -313,23 +373,17 @@ impl Drop for Folder {
             (None, Some(bits)) => self.with(|dir| Ok(rustix::fs::fchmod(dir, bits.into())?)),
             (None, None) => Ok(()),
         };
-        if let Err(e) = finished
-            && let Some(path) = self.path()
-        {
-            let failed = &self.held.failed;
-            failed
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .push((path.clone(), why(&e)));
+        if let Err(e) = finished {
+            self.fail(why(&e));
         }
         if unfinished && let Ok(stat) = self.with(|dir| Ok(rustix::fs::fstat(dir)?)) {
             self.held.busy.leave_unfinished(self.held.owner, &stat);
         }
         if let Some(identity) = self.identity {
-            self.held.busy.leave(identity);
+            self.held.busy.folders.remove(&identity);
         }
         if self.dir.is_some() && matches!(self.place, Place::Below { .. }) {
-            self.held.open.fetch_sub(1, Ordering::Relaxed);
+            self.held.closed();
         }
     }
 }
@@ -363,14 +417,14 @@ pub(super) fn unlock_by_name(dir: &Dir, name: &[u8]) -> io::Result<u32> {
 }
 
 #[cfg(not(target_os = "linux"))]
-pub(super) fn unlock_by_name(dir: &Dir, name: &[u8]) -> io::Result<()> {
-    let mode = rustix::fs::Mode::from(OWNER_ALL);
-    Ok(rustix::fs::chmodat(
-        dir,
-        name,
-        mode,
-        AtFlags::SYMLINK_NOFOLLOW,
-    )?)
+pub(super) fn unlock_by_name(dir: &Dir, name: &[u8]) -> io::Result<u32> {
+    use rustix::fs::{Mode, RawMode};
+
+    let found = stat(dir, name)?.ok_or(Errno::NOENT)?;
+    let bits = found.st_mode & 0o7777;
+    let mode = Mode::from(bits | OWNER_ALL as RawMode);
+    rustix::fs::chmodat(dir, name, mode, AtFlags::SYMLINK_NOFOLLOW)?;
+    Ok(bits.into())
 }
 
 /// Lets the owner of an open folder fill it, whatever mode it has. Gives the mode that it had,

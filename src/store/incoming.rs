@@ -8,11 +8,12 @@ use std::fmt;
 use std::io::{self, IoSlice};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use cap_std::fs::{File, FileExt};
-use rustix::fs::{Advice, AtFlags, SeekFrom, fadvise};
+use rustix::fs::{AtFlags, SeekFrom};
 
+use crate::advise;
 use crate::digest::{Algorithm, CHUNK_SIZE, Digest, ZEROS, chunk_digest, chunk_len, chunk_offset};
 use crate::entry::{Mode, Time};
 use crate::outcome::{Outcome, Why};
@@ -20,6 +21,7 @@ use crate::relpath::RelPath;
 use crate::text::Text;
 use crate::vectored;
 
+use super::busy::{Identity, identity};
 use super::folder::{Folder, open_file, timestamps};
 use super::name::{partial_id, partial_name};
 use super::partial::{self, OpenError, Partial};
@@ -27,15 +29,14 @@ use super::plan::{Plan, is_taken, plan, same_time};
 use super::publish::{NewFile, rename_new, rename_over, set_meta};
 use super::space::why_full;
 use super::why::{is_full, why};
-use super::{STREAM, StoreSession};
+use super::{LOCK_LOOK, LOCK_WAIT, STREAM, StoreSession};
 
 /// Writeback is started each time so many chunks have been written.
 const WRITEBACK_CHUNKS: u64 = 8;
-/// How long a partial that another session has is waited for: longer than it takes for that
-/// session to notice that its peer is gone.
-const LOCK_WAIT: Duration = Duration::from_secs(45);
-/// How often another process is looked at for that.
-const LOCK_LOOK: Duration = Duration::from_millis(200);
+/// How many partials one session can have open: many times as many as it has lanes.
+const MAX_PARTIALS: usize = 256;
+/// With how many open no further one is resumed, but waited for.
+const MAX_RESUMED: usize = 64;
 /// How often a name is looked for anew when it is taken at the last moment.
 const PUBLISH_TRIES: usize = 16;
 
@@ -49,10 +50,12 @@ pub struct Incoming {
     mode: Mode,
     plan: Plan,
     id: String,
+    /// Whether others are told that it is being received.
+    is_large: bool,
     resumes: bool,
     partial: OnceLock<Partial>,
-    /// The file that may be the same, or an older version, once it was opened.
-    existing: OnceLock<File>,
+    /// The file that may be the same, or an older version.
+    existing: Mutex<Existing>,
     /// Whether it has ended. Its partial, if it had one, is its own no more: that has its name, or
     /// is gone.
     over: AtomicBool,
@@ -69,11 +72,46 @@ impl fmt::Debug for Incoming {
     }
 }
 
+/// A file that is there, of which chunks are held. It is not open while the sender is told what
+/// they are: thousands may wait for that.
+#[derive(Debug, Default)]
+enum Existing {
+    /// Nothing is known to be held of one.
+    #[default]
+    None,
+    /// Chunks of this one are held.
+    Known(Stamp),
+    /// The same, and they are being copied.
+    Open(Arc<File>),
+}
+
+/// What tells whether a file is still the one that was hashed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Stamp {
+    identity: Identity,
+    size: i64,
+    mtime: (i64, i64),
+}
+
+impl Stamp {
+    fn of(file: &File) -> io::Result<Self> {
+        let stat = rustix::fs::fstat(file)?;
+        // Their types are not the same everywhere.
+        #[allow(clippy::unnecessary_cast, clippy::cast_possible_wrap)]
+        Ok(Self {
+            identity: identity(&stat),
+            size: stat.st_size as i64,
+            mtime: (stat.st_mtime as i64, stat.st_mtime_nsec as i64),
+        })
+    }
+}
+
 /// What the receiver has of a file, to be hashed: a partial, and a file that may be the same or
 /// an older version.
 #[derive(Debug)]
 pub struct HeldFile {
     incoming: Arc<Incoming>,
+    existing: Option<File>,
 }
 
 /// Where a chunk that is held is.
@@ -98,7 +136,7 @@ impl HeldFile {
             partial.file.read_exact_at(buffer, offset).ok()?;
             return Some(HeldIn::Partial);
         }
-        let existing = self.incoming.existing.get()?;
+        let existing = self.existing.as_ref()?;
         existing.read_exact_at(buffer, offset).ok()?;
         Some(HeldIn::Existing)
     }
@@ -125,11 +163,13 @@ pub(super) fn drop_needless(session: &StoreSession, folder: &Folder, path: &RelP
     }
 }
 
-/// Takes note that a file is to be received.
-fn begin(session: &StoreSession, folder: &Folder, path: &RelPath) {
-    if let Some(folder) = folder.identity() {
-        session.store.busy.begin(folder, path.file_name());
-    }
+/// What a file is known by to other sessions.
+fn busy_key(folder: &Folder, path: &RelPath) -> Option<(Identity, Vec<u8>)> {
+    Some((folder.identity()?, path.file_name().to_vec()))
+}
+
+fn changed() -> Why {
+    Why::System(Text::new("a file here changed meanwhile"))
 }
 
 /// Whether nothing was ever written to `file` from `offset` on for `len` bytes. Where the file
@@ -153,20 +193,25 @@ impl Incoming {
     ) -> Result<Self, Why> {
         let mut id = String::new();
         let mut allocated = None;
+        let mut is_large = false;
         if size == STREAM {
             // Nothing of it is ever resumed; what is there under its partial's name is emptied.
             id = partial_id(&session.owner, path);
-            begin(session, folder, path);
+            is_large = true;
         } else if size > u64::from(CHUNK_SIZE) {
             id = partial_id(&session.owner, path);
             // In a new folder too: it may be that of an earlier attempt.
             allocated = partial::allocated(folder, &id).map_err(|e| why(&e))?;
-            begin(session, folder, path);
+            is_large = true;
         } else {
             drop_needless(session, folder, path);
         }
+        if is_large && let Some(key) = busy_key(folder, path) {
+            session.store.busy.files.add(key);
+        }
         let may_be_here = plan.may_be_here();
         let incoming = Self {
+            is_large,
             session: session.clone(),
             folder: folder.clone(),
             path: path.clone(),
@@ -177,7 +222,7 @@ impl Incoming {
             id,
             resumes: allocated.is_some(),
             partial: OnceLock::new(),
-            existing: OnceLock::new(),
+            existing: Mutex::default(),
             over: AtomicBool::new(false),
             opening: Mutex::new(()),
             promised: AtomicU64::new(0),
@@ -264,6 +309,10 @@ impl Incoming {
     /// not noticed yet. `give_up` is asked from time to time.
     pub fn open_held(self: &Arc<Self>, give_up: impl Fn() -> bool) -> Result<HeldFile, Why> {
         if self.resumes {
+            // Each of these stays open until it is whole.
+            while self.session.open_partials() >= MAX_RESUMED && !give_up() {
+                self.session.store.wait_for_release(LOCK_LOOK);
+            }
             let end = Instant::now() + LOCK_WAIT;
             while let Err(why) = self.partial() {
                 if why != Why::Busy || give_up() || Instant::now() >= end {
@@ -273,14 +322,38 @@ impl Incoming {
             }
         }
         // One that is gone, or cannot be read, holds nothing.
-        if let Some(name) = self.existing_name()
-            && let Ok(file) = self.folder.with(|dir| open_file(dir, name))
-        {
-            let _ = self.existing.set(file);
+        let open = |name| self.folder.with(|dir| open_file(dir, name)).ok();
+        let existing = self.existing_name().and_then(open);
+        if let Some(stamp) = existing.as_ref().and_then(|file| Stamp::of(file).ok()) {
+            *self.lock_existing() = Existing::Known(stamp);
         }
         Ok(HeldFile {
             incoming: self.clone(),
+            existing,
         })
+    }
+
+    fn lock_existing(&self) -> MutexGuard<'_, Existing> {
+        self.existing.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The file of which chunks are held; none where there is none. Fails where it is not what it
+    /// was when it was hashed.
+    fn open_existing(&self) -> Result<Option<Arc<File>>, Why> {
+        let mut existing = self.lock_existing();
+        let (stamp, name) = match (&*existing, self.existing_name()) {
+            (Existing::Open(file), _) => return Ok(Some(file.clone())),
+            (Existing::Known(stamp), Some(name)) => (*stamp, name),
+            _ => return Ok(None),
+        };
+        let opened = self.folder.with(|dir| open_file(dir, name));
+        let file = opened.map_err(|e| self.why(&e))?;
+        if Stamp::of(&file).map_err(|e| self.why(&e))? != stamp {
+            return Err(changed());
+        }
+        let file = Arc::new(file);
+        *existing = Existing::Open(file.clone());
+        Ok(Some(file))
     }
 
     fn partial(&self) -> Result<&Partial, Why> {
@@ -290,6 +363,9 @@ impl Incoming {
         let _opening = self.lock();
         if let Some(partial) = self.partial.get() {
             return Ok(partial);
+        }
+        if self.session.open_partials() >= MAX_PARTIALS {
+            return Err(Why::System(Text::new("too many files at once")));
         }
         self.ask_for_space()?;
         // A small file whose content had to be compared has not needed an id so far.
@@ -303,7 +379,10 @@ impl Incoming {
         };
         let size = if self.is_stream() { 0 } else { self.size };
         match partial::open(&self.folder, &self.id(), size, record) {
-            Ok(partial) => Ok(self.partial.get_or_init(|| partial)),
+            Ok(partial) => {
+                self.session.partials_open.fetch_add(1, Ordering::Relaxed);
+                Ok(self.partial.get_or_init(|| partial))
+            }
             Err(OpenError::Busy) => Err(Why::Busy),
             Err(OpenError::Io(e)) => Err(self.why(&e)),
         }
@@ -345,12 +424,9 @@ impl Incoming {
             .map_err(|e| self.why(&e))?;
         self.settle(chunk_len(self.size, index).into());
         if index % WRITEBACK_CHUNKS == WRITEBACK_CHUNKS - 1 {
-            // Starts writeback of what is dirty there, so that the sync at the end finds little
-            // to do. Only advice: it may fail without harm.
-            let length = WRITEBACK_CHUNKS * u64::from(CHUNK_SIZE);
             let start = chunk_offset(index + 1 - WRITEBACK_CHUNKS);
-            let length = std::num::NonZeroU64::new(length);
-            let _ = fadvise(&partial.file, start, length, Advice::DontNeed);
+            let length = WRITEBACK_CHUNKS * u64::from(CHUNK_SIZE);
+            advise::written(&partial.file, start, length);
         }
         Ok(())
     }
@@ -374,13 +450,13 @@ impl Incoming {
         digest: Digest,
         buffer: &mut Vec<u8>,
     ) -> Result<(), Why> {
-        let existing = self.existing.get().ok_or(Why::Damaged)?;
+        let existing = self.open_existing()?.ok_or(Why::Damaged)?;
         buffer.resize(chunk_len(self.size, index) as usize, 0);
         existing
             .read_exact_at(buffer, chunk_offset(index))
             .map_err(|e| self.why(&e))?;
         if chunk_digest(algorithm, self.size, index, buffer) != digest {
-            return Err(Why::System(Text::new("a file here changed meanwhile")));
+            return Err(changed());
         }
         if buffer.iter().all(|&byte| byte == 0) {
             return self.write_hole(index);
@@ -458,20 +534,20 @@ impl Incoming {
     /// Ends a file whose every chunk is in the file that is here already; none where there is
     /// more in that, or it cannot be given this one's time and permissions.
     pub fn keep_existing(&self) -> Result<Option<Outcome>, Why> {
-        let (Some(name), Some(file)) = (self.existing_name(), self.existing.get()) else {
+        let (Some(name), Some(file)) = (self.existing_name(), self.open_existing()?) else {
             return Ok(None);
         };
-        let stat = rustix::fs::fstat(file).map_err(|e| why(&e.into()))?;
+        let stat = rustix::fs::fstat(&file).map_err(|e| why(&e.into()))?;
         if u64::try_from(stat.st_size) != Ok(self.size) {
             return Ok(None);
         }
         let touched = || match self.plan {
             // Known to be whole from now on: its time of change moves past the power loss.
             Plan::Mend(_) => {
-                rustix::fs::futimens(file, &timestamps(self.mtime)).map_err(Into::into)
+                rustix::fs::futimens(&file, &timestamps(self.mtime)).map_err(Into::into)
             }
             // The same content, with the time and permissions that it has now.
-            Plan::Replace { .. } => set_meta(file, self.mode, self.mtime),
+            Plan::Replace { .. } => set_meta(&file, self.mode, self.mtime),
             _ => Ok(()),
         };
         match touched() {
@@ -572,13 +648,14 @@ impl Drop for Incoming {
             }
         }
         let store = &self.session.store;
-        if self.size > u64::from(CHUNK_SIZE)
-            && let Some(folder) = self.folder.identity()
+        if self.is_large
+            && let Some(key) = busy_key(&self.folder, &self.path)
         {
-            store.busy.end(folder, self.path.file_name());
+            store.busy.files.remove(&key);
         }
         if let Some(partial) = self.partial.take() {
             drop(partial);
+            self.session.partials_open.fetch_sub(1, Ordering::Relaxed);
             store.released.1.notify_all();
         }
     }

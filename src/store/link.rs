@@ -14,6 +14,7 @@ use crate::outcome::{OnConflict, Outcome, Why};
 use crate::relpath::RelPath;
 
 use super::folder::{Folder, file_type, stat, timestamps};
+use super::incoming::drop_needless;
 use super::name::{nth_name, partial_id, partial_name};
 use super::publish::rename_over;
 use super::why::{in_the_way, why};
@@ -46,6 +47,7 @@ impl StoreSession {
             return self.preview_link(folder, path, target, mtime);
         }
         self.mark().map_err(|e| why(&e))?;
+        drop_needless(self, folder, path);
         for n in 1..=plan::MAX_BESIDE {
             let name = nth_name(path.file_name(), n);
             let other = || (n > 1).then(|| path.with_file_name(&name).ok()).flatten();
@@ -58,6 +60,12 @@ impl StoreSession {
                 folder.claim(&name, found)?;
             }
             if is_same {
+                let differs = found.is_some_and(|there| !plan::same_time(&there, mtime));
+                if differs && self.access.conflict == OnConflict::Replace {
+                    // It was touched since, or a session ended before it could set the time.
+                    let set = folder.with(|dir| set_time(dir, &name, mtime));
+                    set.map_err(|e| why(&e))?;
+                }
                 return Ok(Outcome::Have(other()));
             }
             match self.access.conflict {
@@ -151,9 +159,12 @@ impl StoreSession {
 /// Makes a link with its time, or none.
 fn put_link(dir: &Dir, name: &[u8], target: &Target, mtime: Time) -> io::Result<()> {
     rustix::fs::symlinkat(target.as_path(), dir, name)?;
-    let flags = AtFlags::SYMLINK_NOFOLLOW;
-    let timed = rustix::fs::utimensat(dir, name, &timestamps(mtime), flags);
-    Ok(timed.inspect_err(|_| {
+    set_time(dir, name, mtime).inspect_err(|_| {
         let _ = rustix::fs::unlinkat(dir, name, AtFlags::empty());
-    })?)
+    })
+}
+
+fn set_time(dir: &Dir, name: &[u8], mtime: Time) -> io::Result<()> {
+    let flags = AtFlags::SYMLINK_NOFOLLOW;
+    Ok(rustix::fs::utimensat(dir, name, &timestamps(mtime), flags)?)
 }

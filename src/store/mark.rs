@@ -5,9 +5,9 @@
 //!
 //! A session that stores anything first leaves a mark, a locked file below `.xfer/unsynced`, and
 //! removes it once everything is on disk. It gets its name when it is locked and whole, so that
-//! whoever looks through the marks never takes it for that of a session that is no more. A mark that nobody locks is from a session that never
-//! came so far. If the machine has not been started since, syncing settles it. If it has, every
-//! file that was changed after the mark was made is suspect: its content is compared before it
+//! nobody takes it for that of a session that is no more. A mark that nobody locks is from a session
+//! that never came so far. If the machine has not been started since, syncing settles it. If it has,
+//! every file that was changed after the mark was made is suspect: its content is compared before it
 //! counts as there.
 
 use std::ffi::{OsStr, OsString};
@@ -63,13 +63,14 @@ struct Suspect {
 }
 
 impl Suspects {
-    /// Whose session may have stored this file without bringing it to disk.
-    pub(super) fn owner_of(&self, found: &Stat) -> Option<&[u8; 32]> {
+    /// Whose session may have stored this file without bringing it to disk: `sender`'s, where it
+    /// may be one of several.
+    pub(super) fn owner_of(&self, found: &Stat, sender: &[u8; 32]) -> Option<&[u8; 32]> {
         let changed = ctime(found);
-        self.0
-            .iter()
-            .find(|suspect| changed >= suspect.since && changed.0 <= suspect.until)
-            .map(|suspect| &suspect.owner)
+        let covers = |suspect: &&Suspect| changed >= suspect.since && changed.0 <= suspect.until;
+        let mut owners = self.0.iter().filter(covers).map(|suspect| &suspect.owner);
+        let any = owners.clone().next();
+        owners.find(|&owner| owner == sender).or(any)
     }
 }
 
@@ -248,5 +249,26 @@ mod tests {
         let marks = marks.unwrap();
         ended(&marks).unwrap().remove_settled(&marks).unwrap();
         assert_eq!(std::fs::read_dir(temp.path()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn a_file_may_be_of_any_of_several_sessions() {
+        let file = tempfile::tempfile().unwrap();
+        let found = rustix::fs::fstat(&file).unwrap();
+        let (second, nanos) = ctime(&found);
+        let suspect = |n, since, until| Suspect {
+            owner: [n; 32],
+            since,
+            until,
+        };
+        let suspects = Suspects(vec![
+            suspect(1, (second, nanos + 1), i64::MAX),
+            suspect(2, (second, nanos), second),
+            suspect(3, (0, 0), second),
+            suspect(4, (0, 0), second - 1),
+        ]);
+        for (sender, owner) in [(1, 2), (2, 2), (3, 3), (4, 2)] {
+            assert_eq!(suspects.owner_of(&found, &[sender; 32]), Some(&[owner; 32]));
+        }
     }
 }

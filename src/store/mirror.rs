@@ -44,15 +44,6 @@ pub(super) struct Mirror {
     surplus: Mutex<Vec<(Arc<Folder>, Names)>>,
 }
 
-/// What became of what is to go.
-#[derive(Debug, Default)]
-pub struct Removal {
-    /// How many files, links and folders were removed, or would be.
-    pub removed: u64,
-    /// Folders of which not everything could be removed.
-    pub failed: Vec<(RelPath, Why)>,
-}
-
 /// The names in a folder, and what they are the names of, but for those that the store keeps.
 fn list(dir: &Dir) -> io::Result<Vec<(Vec<u8>, u64)>> {
     let mut all = Vec::new();
@@ -124,19 +115,20 @@ impl StoreSession {
     /// Removes what its sender does not have, in folders that it sent and could read all of, once
     /// everything else is stored; in a dry run nothing, but it is counted. `ask` says what is to
     /// become of things, in their order; each path that goes is told to `tell`; `give_up` is asked
-    /// from time to time.
+    /// from time to time. Says how many files, links and folders went, or would; folders
+    /// of which not everything could be removed are among those that failed.
     pub fn remove_surplus(
         &self,
         ask: impl FnMut(Vec<Surplus>) -> Vec<Fate>,
         give_up: impl Fn() -> bool,
         tell: impl FnMut(RelPath),
-    ) -> io::Result<Removal> {
+    ) -> io::Result<u64> {
         let Some(mirror) = &self.mirror else {
-            return Ok(Removal::default());
+            return Ok(0);
         };
         let all = std::mem::take(&mut *mirror.surplus());
         if all.is_empty() {
-            return Ok(Removal::default());
+            return Ok(0);
         }
         if let Some(dir) = &self.sync {
             // What was moved is on disk in its new place before it goes in the old one.
@@ -153,7 +145,7 @@ impl StoreSession {
             ask,
             give_up,
             tell,
-            removal: Removal::default(),
+            removed: 0,
         };
         // Folders are asked about together: each question takes the time to the sender and back.
         let (mut folders, mut count) = (Vec::new(), 0);
@@ -164,7 +156,7 @@ impl StoreSession {
                     count += there.len();
                     folders.push((folder, there));
                 }
-                Err(e) => remover.fail(&folder, &e),
+                Err(e) => folder.fail(why(&e)),
             }
             if count >= QUESTION || left.peek().is_none() {
                 remover.clean(&folders);
@@ -172,7 +164,7 @@ impl StoreSession {
                 count = 0;
             }
         }
-        Ok(remover.removal)
+        Ok(remover.removed)
     }
 
     /// Forgets what was to be removed: it stays.
@@ -244,7 +236,7 @@ struct Remover<'a, A, G, T> {
     ask: A,
     give_up: G,
     tell: T,
-    removal: Removal,
+    removed: u64,
 }
 
 impl<A, G, T> Remover<'_, A, G, T>
@@ -253,12 +245,6 @@ where
     G: Fn() -> bool,
     T: FnMut(RelPath),
 {
-    fn fail(&mut self, folder: &Folder, error: &io::Error) {
-        if let Some(path) = folder.path() {
-            self.removal.failed.push((path.clone(), why(error)));
-        }
-    }
-
     /// What is to become of things, in their order.
     fn fates<'t>(&mut self, there: impl Iterator<Item = &'t There> + Clone) -> Vec<Fate> {
         let asked: Vec<_> = there.clone().filter_map(|t| t.surplus.clone()).collect();
@@ -278,7 +264,7 @@ where
         for (folder, there) in folders {
             let fates: Vec<_> = fates.by_ref().take(there.len()).collect();
             if let Err(e) = folder.with(|dir| self.remove_all(dir, there, &fates, 0)) {
-                self.fail(folder, &e);
+                folder.fail(why(&e));
             }
         }
     }
@@ -291,16 +277,14 @@ where
         fates: &[Fate],
         depth: usize,
     ) -> io::Result<bool> {
-        let here = identity(&rustix::fs::fstat(dir)?);
+        let this = identity(&rustix::fs::fstat(dir)?);
+        let files = &self.session.store.busy.files;
         let (mut gone, mut error) = (true, None);
         for (there, fate) in all.iter().zip(fates) {
-            let stays = *fate == Fate::Stays || identity(&there.stat).0 != here.0;
+            let stays = *fate == Fate::Stays
+                || identity(&there.stat).0 != this.0
+                || files.has(&(this, there.name.clone()));
             if stays {
-                gone = false;
-                continue;
-            }
-            let name = &there.name;
-            if self.session.store.busy.has_file(here, name) {
                 gone = false;
                 continue;
             }
@@ -341,7 +325,7 @@ where
                 Err(e) => return Err(e.into()),
             }
         }
-        self.removal.removed += 1;
+        self.removed += 1;
         if let Some(path) = there.path() {
             (self.tell)(path.clone());
         }
@@ -359,7 +343,7 @@ where
             other => other,
         }?;
         let this = identity(&rustix::fs::fstat(&opened)?);
-        if this != identity(&folder.stat) || self.session.store.busy.has_folder(this) {
+        if this != identity(&folder.stat) || self.session.store.busy.folders.has(&this) {
             return Ok(false);
         }
         if depth == MAX_DEPTH {

@@ -25,7 +25,8 @@ use std::collections::HashSet;
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use cap_std::fs::Dir;
@@ -38,10 +39,10 @@ use crate::error::{Error, Result};
 use crate::outcome::{OnConflict, Outcome, Why};
 use crate::relpath::{RelPath, STATE_DIR};
 
-pub use folder::Folder;
+pub use folder::{FailedFolder, Folder};
 pub use incoming::{HeldFile, HeldIn, Incoming};
-pub use mirror::Removal;
 
+use busy::{Busy, Claim, Identity, Taken};
 use mark::{Mark, Suspects};
 use plan::{Plan, Rules, plan};
 use why::why;
@@ -52,6 +53,11 @@ const STATE_TRIES: usize = 8;
 
 /// How often partials are looked for that nobody comes back for: once a day.
 const STALE_LOOK: Duration = Duration::from_secs(24 * 3600);
+/// How long what another session has is waited for: longer than it takes for that session to
+/// notice that its peer is gone.
+const LOCK_WAIT: Duration = Duration::from_secs(45);
+/// How often another process is looked at for that.
+const LOCK_LOOK: Duration = Duration::from_millis(200);
 
 /// The size of a file that is made of a stream: none, before that has ended. No other file is as
 /// large.
@@ -64,12 +70,12 @@ pub struct Store {
     space: space::Space,
     folding: clash::Folding,
     whole: publish::Whole,
-    /// Signals that a partial was let go of.
+    /// Signals that a partial or a folder was let go of.
     released: (Mutex<()>, Condvar),
     /// When it was last looked for partials that nobody comes back for.
     looked: Mutex<Instant>,
-    /// What sessions are at, in this and in others of the same receiver.
-    busy: Arc<busy::Busy>,
+    /// The folders that sessions are in.
+    busy: Arc<Busy>,
 }
 
 impl fmt::Debug for Store {
@@ -108,12 +114,16 @@ pub struct StoreSession {
     /// A handle of its own to sync through, where it is to: the system tells each handle once
     /// of data that could not be written.
     sync: Option<Dir>,
-    suspects: Suspects,
+    suspects: OnceLock<Suspects>,
     mark: Mutex<Option<Mark>>,
     held: Arc<folder::Held>,
     mirror: Option<mirror::Mirror>,
     /// The partials that there were when it began, of any sender.
     partials: HashSet<String>,
+    /// How many are open now.
+    partials_open: AtomicUsize,
+    /// The folders that were named to be sent.
+    claims: Mutex<Vec<Claim>>,
 }
 
 /// Where a file is to go.
@@ -129,16 +139,6 @@ impl Store {
     /// Opens a receive directory, which must exist and be writable. Removes partials that nobody
     /// has come back for in a long time.
     pub fn open(path: &Path) -> Result<Arc<Self>> {
-        Self::open_with(path, Arc::default())
-    }
-
-    /// Opens another receive directory of the same receiver, which may lie in this one, or this one
-    /// in it.
-    pub fn open_other(&self, path: &Path) -> Result<Arc<Self>> {
-        Self::open_with(path, self.busy.clone())
-    }
-
-    fn open_with(path: &Path, busy: Arc<busy::Busy>) -> Result<Arc<Self>> {
         let path = std::fs::canonicalize(path).map_err(|e| Error::file("open", path, e))?;
         let dir = std::fs::File::open(&path)
             .and_then(|dir| match dir.metadata()?.is_dir() {
@@ -159,7 +159,7 @@ impl Store {
             whole: publish::Whole::new(),
             released: (Mutex::new(()), Condvar::new()),
             looked: Mutex::new(Instant::now()),
-            busy,
+            busy: Busy::shared(),
         });
         store.tidy();
         Ok(store)
@@ -177,23 +177,9 @@ impl Store {
         space::free(&self.dir).ok()
     }
 
-    /// Begins what one sender stores. With `sync`, [`StoreSession::finish`] brings it to disk.
+    /// Makes ready for what one sender stores. With `sync`, [`StoreSession::finish`] brings it to disk.
     pub fn session(self: &Arc<Self>, access: Access, sync: bool) -> io::Result<Arc<StoreSession>> {
         let sync = sync && !access.dry_run;
-        if !access.dry_run {
-            self.remove_stale();
-        }
-        let suspects = match self.existing_state(mark::MARKS)? {
-            Some(marks) => {
-                let mut ended = mark::ended(&marks)?;
-                if sync && ended.needs_sync() {
-                    sync_all(&self.dir)?;
-                    ended.remove_settled(&marks)?;
-                }
-                ended.suspects()
-            }
-            None => Suspects::default(),
-        };
         Ok(Arc::new(StoreSession {
             store: self.clone(),
             owner: access.owner,
@@ -203,7 +189,7 @@ impl Store {
                 true => Some(folder::open_dir(&self.dir, b".")?),
                 false => None,
             },
-            suspects,
+            suspects: OnceLock::new(),
             mark: Mutex::new(None),
             held: Arc::new(folder::Held::new(
                 access.owner,
@@ -215,6 +201,8 @@ impl Store {
                 Some(records) => partial::all(&records)?,
                 None => HashSet::new(),
             },
+            partials_open: AtomicUsize::new(0),
+            claims: Mutex::default(),
         }))
     }
 
@@ -303,6 +291,10 @@ fn make_dir(dir: &Dir, name: &str) -> io::Result<Dir> {
 }
 
 impl StoreSession {
+    fn open_partials(&self) -> usize {
+        self.partials_open.load(Ordering::Relaxed)
+    }
+
     /// What becomes of entries whose name something else has.
     #[must_use]
     pub fn conflict(&self) -> OnConflict {
@@ -317,7 +309,7 @@ impl StoreSession {
 
     /// The receive directory as a folder.
     pub fn root(&self) -> io::Result<Arc<Folder>> {
-        Folder::root(self.store.dir.try_clone()?, self.held.clone())
+        Ok(Folder::root(self.store.dir.try_clone()?, self.held.clone()))
     }
 
     fn rules(&self) -> Rules<'_> {
@@ -325,7 +317,7 @@ impl StoreSession {
             may_compare: self.access.existing,
             checksum: self.access.checksum,
             conflict: self.access.conflict,
-            suspects: &self.suspects,
+            suspects: self.suspects.get(),
             owner: &self.owner,
         }
     }
@@ -348,24 +340,74 @@ impl StoreSession {
         Ok(())
     }
 
+    /// Brings to disk what sessions stored that are no more, and finds out what of theirs a power
+    /// loss may have damaged. It is to be called before anything is decided, and may take long.
+    pub fn begin(&self) -> io::Result<()> {
+        if !self.access.dry_run {
+            self.store.remove_stale();
+        }
+        let suspects = match self.store.existing_state(mark::MARKS)? {
+            Some(marks) => {
+                let mut ended = mark::ended(&marks)?;
+                if self.sync.is_some() && ended.needs_sync() {
+                    sync_all(&self.store.dir)?;
+                    ended.remove_settled(&marks)?;
+                }
+                ended.suspects()
+            }
+            None => Suspects::default(),
+        };
+        self.suspects.get_or_init(|| suspects);
+        Ok(())
+    }
+
     /// Makes or enters a folder in `parent`; one that is made has `mode`, as far as it can be
-    /// filled so.
+    /// filled so. A mirror has those that were named to be sent alone; where another session of
+    /// the same sender has it, that is waited for: it may be one whose connection is lost.
+    /// `give_up` is asked from time to time.
     pub fn folder(
         &self,
         parent: &Arc<Folder>,
         path: &RelPath,
         mode: Mode,
+        give_up: impl Fn() -> bool,
     ) -> std::result::Result<Arc<Folder>, Why> {
         let folder = if self.access.dry_run {
             parent.look_into(path)?
         } else {
             self.mark().map_err(|e| why(&e))?;
-            parent.enter(path, mode, self.access.existing)?
+            let folder = parent.enter(path, mode, self.access.existing)?;
+            if path.depth() == 1
+                && let Some(identity) = folder.identity()
+            {
+                self.claim(identity, give_up)?;
+            }
+            folder
         };
         if let Some(mirror) = self.mirror.as_ref().filter(|_| !folder.is_fresh()) {
             mirror.list(&folder)?;
         }
         Ok(folder)
+    }
+
+    fn claim(&self, folder: Identity, give_up: impl Fn() -> bool) -> std::result::Result<(), Why> {
+        let end = Instant::now() + LOCK_WAIT;
+        let claim = loop {
+            let busy = &self.store.busy;
+            match busy.claim(folder, self.owner, self.mirror.is_some()) {
+                Ok(claim) => break claim,
+                Err(Taken::BySame) if !give_up() && Instant::now() < end => {
+                    self.store.wait_for_release(LOCK_LOOK);
+                }
+                Err(_) => return Err(Why::Busy),
+            }
+        };
+        self.claims().push(claim);
+        Ok(())
+    }
+
+    fn claims(&self) -> MutexGuard<'_, Vec<Claim>> {
+        self.claims.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Takes note that the sender has something, whatever becomes of it.
@@ -431,7 +473,7 @@ impl StoreSession {
 
     /// Folders whose time or mode could not be set since this was last asked.
     #[must_use]
-    pub fn failed_folders(&self) -> Vec<(RelPath, Why)> {
+    pub fn failed_folders(&self) -> Vec<FailedFolder> {
         self.held.take_failed()
     }
 
@@ -440,6 +482,8 @@ impl StoreSession {
     pub fn leave(&self) {
         let mut mark = self.mark.lock().unwrap_or_else(PoisonError::into_inner);
         drop(mark.take());
+        self.claims().clear();
+        self.store.released.1.notify_all();
     }
 
     /// Brings everything to disk; what other sessions stored that are no more, too.

@@ -116,43 +116,50 @@ pub(super) fn open(
 /// Opens what is under a partial's name, if it is a file that only this program has; anything
 /// else that was put there is removed.
 fn open_existing(folder: &Folder, name: &str) -> io::Result<Option<File>> {
-    let flags = OFlags::RDWR | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-    let open = |dir: &Dir| rustix::fs::openat(dir, name, flags, rustix::fs::Mode::empty());
-    folder.with(|dir| {
-        let opened = match open(dir) {
-            // It was about to get its name, and had its sender's mode already.
-            Err(Errno::ACCESS) => match unlock(dir, name) {
-                Err(e) if e.kind() == io::ErrorKind::WouldBlock => return Err(e),
-                _ => open(dir),
-            },
-            opened => opened,
-        };
-        match opened {
-            Ok(fd) => {
-                let stat = rustix::fs::fstat(&fd)?;
-                if file_type(&stat) == FileType::RegularFile && stat.st_nlink == 1 {
-                    return Ok(Some(File::from_std(fd.into())));
-                }
-                rustix::fs::unlinkat(dir, name, AtFlags::empty())?;
-                Ok(None)
+    folder.with(|dir| match open_named(dir, name) {
+        Ok(file) => {
+            let stat = rustix::fs::fstat(&file)?;
+            if file_type(&stat) == FileType::RegularFile && stat.st_nlink == 1 {
+                return Ok(Some(file));
             }
-            Err(Errno::NOENT) => Ok(None),
-            Err(Errno::LOOP | Errno::NXIO | Errno::ACCESS) => {
-                rustix::fs::unlinkat(dir, name, AtFlags::empty())?;
-                Ok(None)
-            }
-            Err(e) => Err(e.into()),
+            rustix::fs::unlinkat(dir, name, AtFlags::empty())?;
+            Ok(None)
         }
+        Err(Errno::NOENT) => Ok(None),
+        Err(Errno::LOOP | Errno::NXIO | Errno::ACCESS) => {
+            rustix::fs::unlinkat(dir, name, AtFlags::empty())?;
+            Ok(None)
+        }
+        Err(e) => Err(e.into()),
     })
 }
 
-/// Lets a partial be written to again that can only be read, unless a session has it.
-fn unlock(dir: &Dir, name: &str) -> io::Result<()> {
-    let file = open_file(dir, name.as_bytes())?;
-    if lock(&file)? == Locked::Theirs {
-        return Err(Errno::WOULDBLOCK.into());
+/// Opens what has a name, never through a link. One that a session gave the mode of its file, and
+/// was killed before it could rename it, gets its own mode back where that is in the way.
+fn open_named(dir: &Dir, name: &str) -> rustix::io::Result<File> {
+    let flags = OFlags::RDWR | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let open = || rustix::fs::openat(dir, name, flags, rustix::fs::Mode::empty());
+    let opened = match open() {
+        Err(Errno::ACCESS) if unlock(dir, name)? => open(),
+        other => other,
+    };
+    opened.map(|fd| File::from_std(fd.into()))
+}
+
+/// Lets a partial be written to again that can only be read; says whether it did.
+fn unlock(dir: &Dir, name: &str) -> rustix::io::Result<bool> {
+    let Ok(file) = open_file(dir, name.as_bytes()) else {
+        return Ok(false);
+    };
+    if rustix::fs::fstat(&file)?.st_nlink != 1 {
+        return Ok(false);
     }
-    Ok(rustix::fs::fchmod(&file, MODE)?)
+    // While somebody has it, it is about to be renamed.
+    match lock(&file) {
+        Ok(Locked::Theirs) => Err(Errno::WOULDBLOCK),
+        Ok(_) => rustix::fs::fchmod(&file, MODE).map(|()| true),
+        Err(_) => Ok(false),
+    }
 }
 
 fn create(dir: &Dir, name: &str) -> io::Result<File> {

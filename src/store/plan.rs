@@ -75,7 +75,7 @@ pub(super) struct Rules<'a> {
     /// What becomes of the file where something else has its name.
     pub(super) conflict: OnConflict,
     /// Files that a power loss may have damaged.
-    pub(super) suspects: &'a Suspects,
+    pub(super) suspects: Option<&'a Suspects>,
     /// Who sends.
     pub(super) owner: &'a [u8; 32],
 }
@@ -108,7 +108,8 @@ pub(super) fn plan(
         let is_file = file_type(&found) == FileType::RegularFile;
         let right_size = is_file && u64::try_from(found.st_size) == Ok(size);
         if is_file && same_time(&found, mtime) {
-            match rules.suspects.owner_of(&found) {
+            let suspects = rules.suspects;
+            match suspects.and_then(|all| all.owner_of(&found, rules.owner)) {
                 None if right_size && !rules.checksum => return Ok(Plan::Have(candidate)),
                 // Mending replaces, and tells what is there: not for those who may do neither.
                 Some(owner) if owner == rules.owner && rules.may_compare => {

@@ -9,7 +9,6 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
 
 use rustix::fs::{AtFlags, CWD, Timespec, Timestamps};
-use sha2::{Digest, Sha256};
 use xfer::relpath::{STATE_DIR, is_reserved};
 
 /// How much is read or made at once.
@@ -95,11 +94,12 @@ pub fn set_mtime(path: impl AsRef<Path>, seconds: i64, nanos: u32) {
     rustix::fs::utimensat(CWD, path.as_ref(), &times, AtFlags::SYMLINK_NOFOLLOW).unwrap();
 }
 
-/// The SHA-256 of a file, which may be large, and its size.
+/// The BLAKE3 of a file, which may be large, and its size.
 pub fn digest_of(path: &Path) -> ([u8; 32], u64) {
     let mut file = File::open(path).unwrap();
-    let (mut hasher, mut len) = (Sha256::new(), 0);
-    let mut buffer = vec![0; PIECE];
+    let (mut hasher, mut len) = (blake3::Hasher::new(), 0);
+    let size = usize::try_from(file.metadata().unwrap().len());
+    let mut buffer = vec![0; size.unwrap_or(PIECE).clamp(1, PIECE)];
     loop {
         let n = file.read(&mut buffer).unwrap();
         if n == 0 {

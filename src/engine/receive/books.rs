@@ -8,7 +8,7 @@ use std::sync::{Arc, MutexGuard, PoisonError};
 use crate::outcome::{Outcome, Summary, Why};
 use crate::progress::{Counters, Event};
 use crate::relpath::RelPath;
-use crate::store::Incoming;
+use crate::store::{FailedFolder, Incoming};
 use crate::wire::{EntryOutcome, FileVerified, Message, Verified, limits};
 
 use super::session::{Receiving, Target};
@@ -57,8 +57,7 @@ impl Receiving {
     }
 
     /// What was verified of a file does not count: it starts anew.
-    pub(super) fn uncount(&self, slot: &Slot) {
-        let verified = slot.verified.load(Ordering::Relaxed);
+    pub(super) fn uncount(&self, verified: u64) {
         self.counters
             .bytes_done
             .fetch_sub(verified, Ordering::Relaxed);
@@ -159,21 +158,21 @@ impl Receiving {
         }
     }
 
-    /// A folder is there, but its time or mode could not be set.
-    pub(super) fn folder_failed(&self, path: &RelPath, why: Why) {
+    /// A folder is there, but something about it could not be done.
+    pub(super) fn folder_failed(&self, failed: FailedFolder) {
         let mut tally = self.tally();
         // It has been counted, as made or as there before; every entry counts once.
-        if tally.stored > 0 {
-            tally.stored -= 1;
-        } else {
-            tally.have = tally.have.saturating_sub(1);
-        }
+        let counted = match failed.fresh {
+            true => &mut tally.stored,
+            false => &mut tally.have,
+        };
+        *counted = counted.saturating_sub(1);
         tally.failed += 1;
         drop(tally);
         self.progress.event(&Event::Entry {
             session: self.session,
-            path: path.as_path(),
-            outcome: &Outcome::Failed(why),
+            path: failed.path.as_path(),
+            outcome: &Outcome::Failed(failed.why),
         });
     }
 

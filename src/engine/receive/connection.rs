@@ -85,16 +85,19 @@ impl Shared {
         progress: &Arc<dyn Progress>,
         cancel: &Cancel,
     ) -> Result<()> {
-        let Some((peer, mut offer)) = self.proposal(&mut channel, guest, hello, progress)? else {
+        let proposed = self.proposal(&mut channel, guest, hello, progress)?;
+        let Some((peer, mut offer, terms)) = proposed else {
             return Ok(());
         };
-        if offer.chunk_size != CHUNK_SIZE || offer.lanes == 0 {
+        if offer.chunk_size != CHUNK_SIZE {
             let what = Text::new(format!("chunks of {} bytes", offer.chunk_size));
             return turn_away(&mut channel, &peer.caller(), Decline::Unsupported(what));
         }
-        let grant = self.grant(peer.trust, channel.fingerprint)?;
+        if offer.lanes == 0 {
+            return Err(Error::protocol(channel.peer, "an offer without a lane"));
+        }
         let (owner, wish) = (channel.fingerprint, offer.wish);
-        let access = match grant::access(owner, peer.trust, wish, grant, &self.options) {
+        let access = match grant::access(owner, peer.trust, wish, terms.grant, &self.options) {
             Ok(access) => access,
             Err(decline) => return turn_away(&mut channel, &peer.caller(), decline),
         };
@@ -112,10 +115,7 @@ impl Shared {
             return turn_away(&mut channel, &peer.caller(), Decline::Busy);
         };
         guest.let_in();
-        let target = match (
-            &self.options.output,
-            self.store_of(peer.trust, channel.fingerprint)?,
-        ) {
+        let target = match (&self.options.output, terms.store) {
             (None, Some(store)) => store.session(access, self.options.sync).map(Target::Folder),
             (Some(to), _) => Output::new(to.clone()).map(|to| Target::Output(Arc::new(to))),
             (None, None) => Err(std::io::ErrorKind::NotFound.into()),

@@ -9,6 +9,7 @@ use std::net::{IpAddr, Shutdown, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use crate::descriptors;
 use crate::secure::Fingerprint;
 
 /// How many connections can wait at each step to being let in.
@@ -74,7 +75,7 @@ impl fmt::Debug for Guest {
 
 impl Door {
     pub(super) fn new() -> Arc<Self> {
-        let most = MAX_WAITING.min(descriptors() / PART_OF_DESCRIPTORS);
+        let most = MAX_WAITING.min(descriptors::limit() / PART_OF_DESCRIPTORS);
         Self::with(most, MAX_WAITING_PER_ADDR.min(most.div_ceil(2)))
     }
 
@@ -209,7 +210,7 @@ impl Places {
     pub(super) fn new(max_sessions: usize) -> Self {
         Self {
             max_sessions,
-            max_connections: MAX_CONNECTIONS.min(descriptors() / PART_OF_DESCRIPTORS),
+            max_connections: MAX_CONNECTIONS.min(descriptors::limit() / PART_OF_DESCRIPTORS),
             next: 0,
             taken: HashMap::new(),
         }
@@ -260,13 +261,6 @@ impl Places {
     pub(super) fn give_back(&mut self, id: u64) {
         self.taken.remove(&id);
     }
-}
-
-/// How many descriptors this process may have.
-fn descriptors() -> usize {
-    let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile);
-    let most = limit.current.unwrap_or(u64::MAX);
-    usize::try_from(most).unwrap_or(usize::MAX)
 }
 
 #[cfg(test)]

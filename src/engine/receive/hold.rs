@@ -1,6 +1,6 @@
 //! Hashing what the receiver holds, and telling the sender.
 //!
-//! Must not hold more digests in memory than a budget, however large a file is.
+//! Must not hold more digests of a file in memory than a budget, however large it is.
 
 use std::sync::Arc;
 
@@ -22,6 +22,7 @@ impl Receiving {
     pub(super) fn hold_files(&self) {
         let mut buffer = Vec::new();
         while let Some((slot, attempt)) = self.to_hash.pop() {
+            let _hashing = self.hashing.lock();
             if let Err(why) = self.hold(&slot, attempt, &mut buffer) {
                 // What befell an attempt that is over says nothing of the one that goes on.
                 if slot.attempt() == attempt {
@@ -47,6 +48,9 @@ impl Receiving {
         while first < count {
             let mut chunks = Vec::new();
             while chunks.len() < BATCH && first + (chunks.len() as u64) < count {
+                if slot.incoming(attempt).is_none() || self.link.is_over() {
+                    return Ok(());
+                }
                 let index = first + chunks.len() as u64;
                 chunks.push(self.hash(&held, size, index, buffer));
             }

@@ -12,6 +12,7 @@ use crate::outcome::{Outcome, Why};
 use crate::progress::Clock;
 use crate::secure::{Channel, Reader};
 use crate::session::SILENCE;
+use crate::text::Text;
 use crate::wire::{ChunkHeader, Encoding, Frame, Message, read_frame_head};
 
 use super::session::{Receiving, Target};
@@ -192,8 +193,9 @@ impl Receiving {
     }
 
     fn done_chunk(&self, slot: &Arc<Slot>, claim: Claim, chunk: &ChunkHeader) -> Result<()> {
-        self.count_verified(chunk.length.into(), claim.held.is_some());
-        let finished = slot.done_chunk(claim, chunk.digest);
+        let held = claim.held.is_some();
+        let count = |bytes| self.count_verified(bytes, held);
+        let finished = slot.done_chunk(claim, chunk.digest, count);
         if let Some(finished) = finished.map_err(|what| self.broken(what))? {
             self.finish_slot(slot, finished);
         }
@@ -229,6 +231,10 @@ impl Receiving {
         }
         let mut buffer = Vec::new();
         for (index, digest) in keep {
+            // It may be the rest of a very large file.
+            if self.link.is_over() {
+                return Err(Why::System(Text::new("the session is over")));
+            }
             incoming.copy_held(self.algorithm, index, digest, &mut buffer)?;
         }
         incoming.commit()

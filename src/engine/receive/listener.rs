@@ -60,11 +60,11 @@ impl Receiver {
             None => Some(Store::open(&options.dir)?),
         };
         let mut stores = HashMap::new();
-        let dirs = options.grants.values().filter_map(|g| g.dir.as_ref());
-        for (store, dir) in store.iter().flat_map(|s| dirs.clone().map(move |d| (s, d))) {
-            let own = store.open_other(dir)?;
+        let grants = store.as_ref().map(|_| options.grants.values());
+        for dir in grants.into_iter().flatten().filter_map(|g| g.dir.as_ref()) {
+            let own = Store::open(dir)?;
             // A folder that several have has one store.
-            let mut all = std::iter::once(store).chain(stores.values());
+            let mut all = store.iter().chain(stores.values());
             let same = all.find(|other| other.path() == own.path()).cloned();
             stores.insert(dir.clone(), same.unwrap_or(own));
         }

@@ -46,8 +46,8 @@ use session::Receiving;
 use sums::Sums;
 
 /// How long a session's peer can be silent when a later session of the same sender waits for
-/// what it has: two pings' time.
-const TWIN_SILENCE: Duration = PING_INTERVAL.saturating_mul(2);
+/// what it has: three pings' time.
+const TWIN_SILENCE: Duration = PING_INTERVAL.saturating_mul(3);
 
 struct Shared {
     tls: Tls,
@@ -71,6 +71,15 @@ struct Shared {
     changed: Condvar,
     /// Wakes the listening thread.
     bell: Bell,
+}
+
+/// On what terms a sender was let in.
+#[derive(Clone, Copy)]
+struct Terms<'a> {
+    /// What is granted to it, where that is not what all get.
+    grant: Option<&'a Grant>,
+    /// Where what it sends goes; none where nothing is stored.
+    store: Option<&'a Arc<Store>>,
 }
 
 struct State {
@@ -99,22 +108,20 @@ impl Shared {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What is granted to a sender that was let in, where that is not what all get.
-    fn grant(&self, trust: Trust, sender: Fingerprint) -> Result<Option<&Grant>> {
+    /// On what terms a sender was let in.
+    fn terms(&self, trust: Trust, sender: Fingerprint) -> Result<Terms<'_>> {
         let grants = &self.options.grants;
-        if trust != Trust::Paired || grants.is_empty() {
-            return Ok(None);
-        }
-        // By the name that it has here, whatever it calls itself.
-        let known = self.peers.find(sender)?;
-        Ok(known.and_then(|known| grants.get(&known.name)))
-    }
-
-    /// Where what it sends goes.
-    fn store_of(&self, trust: Trust, sender: Fingerprint) -> Result<Option<&Arc<Store>>> {
-        let dir = self.grant(trust, sender)?.and_then(|g| g.dir.as_ref());
-        let own = dir.and_then(|dir| self.stores.get(dir));
-        Ok(own.or(self.store.as_ref()))
+        let known = match trust == Trust::Paired && !grants.is_empty() {
+            // By the name that it has here, whatever it calls itself.
+            true => self.peers.find(sender)?,
+            false => None,
+        };
+        let grant = known.and_then(|known| grants.get(&known.name));
+        let own = grant.and_then(|grant| self.stores.get(grant.dir.as_ref()?));
+        Ok(Terms {
+            grant,
+            store: own.or(self.store.as_ref()),
+        })
     }
 
     /// How the first session ended, if that is what is waited for; else how long to wait.

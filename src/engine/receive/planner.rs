@@ -54,7 +54,8 @@ impl Receiving {
             Target::Output(output) => return self.plan_output(output),
         };
         let root = store
-            .root()
+            .begin()
+            .and_then(|()| store.root())
             .map_err(|e| Error::file("open", &self.dir, e))?;
         let mut open: Vec<OpenFolder> = Vec::new();
         let mut wanted = Vec::new();
@@ -130,7 +131,12 @@ impl Receiving {
         }
         match kind {
             Kind::Dir => {
-                let folder = parent.and_then(|parent| store.folder(parent, &path, mode));
+                let folder = parent.and_then(|parent| {
+                    store.folder(parent, &path, mode, || {
+                        (self.end_dead_twins)();
+                        self.link.is_over()
+                    })
+                });
                 let outcome = match &folder {
                     Ok(folder) if folder.is_fresh() => Outcome::Stored(None),
                     Ok(_) => Outcome::Have(None),
@@ -215,10 +221,11 @@ impl Receiving {
         if changed.attempt >= limits::MAX_ATTEMPTS {
             return Err(self.broken("more attempts at a file than there may be"));
         }
-        self.uncount(&slot);
         let (size, mtime, mode): (FileSize, Time, Mode) =
             (changed.size, changed.mtime, changed.mode);
-        let made = slot.start_anew(changed.attempt, self.algorithm, |before| {
+        let now = (changed.attempt, size.get());
+        let uncount = |verified| self.uncount(verified);
+        let made = slot.start_anew(now, self.algorithm, uncount, |before| {
             if chunk_count(size.get()) == 1 {
                 // It comes whole now: nothing would ever use its partial again.
                 before.discard();
@@ -227,7 +234,10 @@ impl Receiving {
         });
         match made {
             Anew::Ended => {}
-            Anew::Again => self.ask(&[slot]),
+            Anew::Again => {
+                self.watch(&slot);
+                self.ask(&[slot]);
+            }
             Anew::Outcome(outcome) => self.outcome(&slot, outcome, 0),
         }
         Ok(())
@@ -250,6 +260,8 @@ impl Receiving {
     pub(super) fn conclude(&self, unannounced: u64) -> Result<()> {
         match &self.target {
             Target::Folder(store) => {
+                // It may still hold on to the last file, and with that to its folder.
+                drop(self.hashing.lock());
                 self.fail_folders(store);
                 self.remove_surplus(store)?;
                 self.fail_folders(store);
@@ -272,8 +284,8 @@ impl Receiving {
     }
 
     fn fail_folders(&self, store: &StoreSession) {
-        for (path, why) in store.failed_folders() {
-            self.folder_failed(&path, why);
+        for failed in store.failed_folders() {
+            self.folder_failed(failed);
         }
     }
 }

@@ -10,12 +10,14 @@ use crate::error::{Error, Result};
 use crate::outcome::{Decline, Role};
 use crate::progress::{Event, Peer, Progress, Trust};
 use crate::prompt::{Answer, Caller, Proposal};
-use crate::secure::{Channel, Fingerprint};
+use crate::secure::{Channel, Fingerprint, Known};
 use crate::session::{LetIn, Ours, hear_offer, let_in, turn_away};
+use crate::store::Store;
+use crate::text::Text;
 use crate::wire::{Contents, Hello, Offer};
 
 use super::door::Guest;
-use super::{Shared, output};
+use super::{Shared, Terms, output};
 
 /// How many offers can wait for the user at once.
 const MAX_ASKING: usize = 8;
@@ -46,7 +48,7 @@ impl Shared {
         guest: &Guest,
         hello: &Hello,
         progress: &Arc<dyn Progress>,
-    ) -> Result<Option<(Peer, Offer)>> {
+    ) -> Result<Option<(Peer, Offer, Terms<'_>)>> {
         let asks = self.options.ask && !self.is_unasked(channel.fingerprint);
         let ours = Ours {
             fingerprint: self.fingerprint,
@@ -69,14 +71,21 @@ impl Shared {
         if asks && !self.prompt.can_decide() {
             return turn_away(channel, &caller, Decline::Unattended);
         }
-        let Some(offer) = hear_offer(channel)? else {
+        let terms = match self.terms(peer.trust, channel.fingerprint) {
+            Ok(terms) => terms,
+            Err(error) => {
+                let what = Text::new(error.to_string());
+                return turn_away(channel, &caller, Decline::Store(what));
+            }
+        };
+        let Some(offer) = hear_offer(channel, asks)? else {
             return Ok(None);
         };
         if asks {
             guest.let_in();
-            self.ask(channel, caller, peer.trust, &offer)?;
+            self.ask(channel, caller, peer.trust, &offer, terms.store)?;
         }
-        Ok(Some((peer, offer)))
+        Ok(Some((peer, offer, terms)))
     }
 
     /// Asks the user about an offer.
@@ -86,11 +95,11 @@ impl Shared {
         caller: Caller,
         trust: Trust,
         offer: &Offer,
+        store: Option<&Arc<Store>>,
     ) -> Result<()> {
         let Some(contents) = &offer.contents else {
             return Err(Error::protocol(caller.addr, "an offer that says nothing"));
         };
-        let store = self.store_of(trust, channel.fingerprint)?;
         let proposal = Proposal {
             caller,
             files: contents.files,
@@ -106,16 +115,19 @@ impl Shared {
         };
         match self.prompt.decide(&proposal) {
             Some(Answer::Yes) => {}
-            Some(Answer::Always) if trust == Trust::Paired => self.peers.update(|all| {
-                let fingerprint = channel.fingerprint;
-                if let Some(known) = all.iter_mut().find(|k| k.fingerprint == fingerprint) {
-                    known.unasked = true;
-                }
-                Ok(())
-            })?,
             Some(Answer::Always) => {
-                let mut unasked = self.unasked.lock().unwrap_or_else(PoisonError::into_inner);
-                unasked.insert(channel.fingerprint);
+                let fingerprint = channel.fingerprint;
+                let keep = |all: &mut Vec<Known>| {
+                    if let Some(known) = all.iter_mut().find(|k| k.fingerprint == fingerprint) {
+                        known.unasked = true;
+                    }
+                    Ok(())
+                };
+                // Where it cannot be kept, it holds for as long as this runs.
+                if trust != Trust::Paired || self.peers.update(keep).is_err() {
+                    let mut unasked = self.unasked.lock().unwrap_or_else(PoisonError::into_inner);
+                    unasked.insert(fingerprint);
+                }
             }
             Some(Answer::No) => {
                 return turn_away(channel, &proposal.caller, Decline::Refused);

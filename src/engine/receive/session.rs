@@ -83,6 +83,8 @@ pub(super) struct Receiving {
     lane_ended: Condvar,
     pub(super) tasks: Waiting<Task>,
     pub(super) to_hash: Waiting<(Arc<Slot>, u32)>,
+    /// Locked while what is held of a file is being hashed.
+    pub(super) hashing: Mutex<()>,
     pub(super) slots: Mutex<HashMap<EntryId, Arc<Slot>>>,
     /// How many bytes their paths have.
     pub(super) path_bytes: AtomicUsize,
@@ -143,6 +145,7 @@ impl Receiving {
             lane_ended: Condvar::new(),
             tasks: Waiting::new(),
             to_hash: Waiting::new(),
+            hashing: Mutex::default(),
             slots: Mutex::default(),
             path_bytes: AtomicUsize::new(0),
             large: Mutex::default(),
@@ -194,21 +197,24 @@ impl Receiving {
         self.path_bytes.fetch_add(bytes, Ordering::AcqRel);
         let all = slots.iter().map(|slot| (slot.entry, slot.clone()));
         self.slots().extend(all);
-        for slot in slots {
-            let size = slot.size();
-            if slot.is_stream {
-                // It is what its session is about, and has no size to measure it by.
-                self.large().insert(slot.entry, (slot.clone(), 0));
-            } else if size > u64::from(CHUNK_SIZE) {
-                self.large().insert(slot.entry, (slot.clone(), 0));
-                self.progress.event(&Event::FileStarted {
-                    session: self.session,
-                    entry: slot.entry,
-                    path: &slot.path,
-                    size,
-                    verified: &slot.verified,
-                });
-            }
+        slots.iter().for_each(|slot| self.watch(slot));
+    }
+
+    /// Has it told how far a file is, where it is large.
+    pub(super) fn watch(&self, slot: &Arc<Slot>) {
+        let size = slot.size();
+        if slot.is_stream {
+            // It is what its session is about, and has no size to measure it by.
+            self.large().insert(slot.entry, (slot.clone(), 0));
+        } else if size > u64::from(CHUNK_SIZE) {
+            self.large().insert(slot.entry, (slot.clone(), 0));
+            self.progress.event(&Event::FileStarted {
+                session: self.session,
+                entry: slot.entry,
+                path: &slot.path,
+                size,
+                verified: &slot.verified,
+            });
         }
     }
 

@@ -145,12 +145,14 @@ impl Slot {
         state.incoming.clone().filter(|_| state.attempt == attempt)
     }
 
-    /// Begins another attempt, with what `make` makes of the one before. Waits until no chunk is
-    /// being written.
+    /// Begins another attempt, at a file of `size` bytes, with what `make` makes of the one before.
+    /// Waits until no chunk is being written. What had been verified counts no more: it is given
+    /// to `uncount`.
     pub(super) fn start_anew(
         &self,
-        attempt: u32,
+        (attempt, size): (u32, u64),
         algorithm: Algorithm,
+        uncount: impl FnOnce(u64),
         make: impl FnOnce(&Incoming) -> Result<Planned, Why>,
     ) -> Anew {
         let mut state = self.state();
@@ -165,6 +167,8 @@ impl Slot {
         let Some(before) = state.incoming.take() else {
             return Anew::Ended;
         };
+        uncount(self.verified.swap(0, Ordering::Relaxed));
+        state.size = size;
         state.held.clear();
         self.changed.notify_all();
         drop(state);
@@ -177,7 +181,6 @@ impl Slot {
         match made {
             Ok(Planned::Incoming(incoming)) => {
                 *self.state() = State::new(attempt, algorithm, incoming);
-                self.verified.store(0, Ordering::Relaxed);
                 Anew::Again
             }
             Ok(Planned::Settled(outcome)) => Anew::Outcome(outcome),
@@ -260,11 +263,13 @@ impl Slot {
         }))
     }
 
-    /// Takes a claimed chunk as done: written, or held. Gives the file if that was the last.
+    /// Takes a claimed chunk as done: written, or held. Gives the file if that was the last. How
+    /// many bytes were verified by it is given to `count`, unless the file has started anew.
     pub(super) fn done_chunk(
         &self,
         claim: Claim,
         digest: Digest,
+        count: impl FnOnce(u64),
     ) -> Result<Option<Finished>, Broken> {
         let Claim {
             incoming,
@@ -291,6 +296,7 @@ impl Slot {
             state.keep.push((index, digest));
         }
         self.verified.fetch_add(length.into(), Ordering::Relaxed);
+        count(length.into());
         if state.stream {
             state.size += u64::from(length);
             if length < CHUNK_SIZE {

@@ -42,16 +42,13 @@ impl Receiving {
                 bytes = 0;
             }
         };
-        let removal = store
+        let removed = store
             .remove_surplus(|surplus| self.fates(surplus), || self.link.is_over(), tell)
             .map_err(|e| Error::file("write into", &self.dir, e))?;
         if !list.is_empty() {
             send(&mut list);
         }
-        self.count_removed(removal.removed);
-        for (path, why) in removal.failed {
-            self.folder_failed(&path, why);
-        }
+        self.count_removed(removed);
         Ok(())
     }
 

@@ -161,13 +161,13 @@ impl Sending<'_> {
         let Some(item) = items.get_mut(&held.entry) else {
             return Err(self.broken("a list of held chunks of what was not offered"));
         };
-        let Some(file) = item.file.clone() else {
-            return Err(self.broken("a list of held chunks of what is not wanted"));
-        };
-        if file.attempt != held.attempt {
+        if held.attempt < item.attempt {
             // The file has started anew since.
             return Ok(());
         }
+        let Some(file) = item.file.clone().filter(|f| f.attempt == held.attempt) else {
+            return Err(self.broken("a list of held chunks of what is not wanted"));
+        };
         let chunks = chunk_count(file.announced.size);
         let end = held.first.saturating_add(held.digests.len() as u64);
         if held.first != item.held_until || end > chunks || item.held_until == chunks {

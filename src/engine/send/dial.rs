@@ -137,14 +137,15 @@ impl Dialer<'_> {
             host: host.to_owned(),
             source,
         };
+        let name = (host.to_owned(), port);
+        let addrs = self.cancel.unless(move || Ok(name.to_socket_addrs()))?;
         let mut error = None;
-        for addr in (host, port).to_socket_addrs().map_err(resolve)? {
-            if self.cancel.is_cancelled() {
-                return Err(Error::Cancelled);
-            }
+        for addr in addrs.map_err(resolve)? {
             self.progress.event(&Event::Connecting { addr });
-            match dial(&self.tls, addr) {
+            let tls = self.tls.clone();
+            match self.cancel.unless(move || dial(&tls, addr)) {
                 Ok(channel) => return Ok((channel, addr)),
+                Err(Error::Cancelled) => return Err(Error::Cancelled),
                 // The first error is about the address that the system prefers.
                 Err(e) => error = error.or(Some(e)),
             }

@@ -7,10 +7,11 @@ use std::io::{self, IoSliceMut};
 use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rustix::fs::{OFlags, SeekFrom};
 
+use crate::advise;
 use crate::digest::{
     Algorithm, CHUNK_SIZE, Digest, FileDigest, chunk_count, chunk_len, chunk_offset,
 };
@@ -42,7 +43,9 @@ pub(super) struct SendFile {
     pub(super) announced: Announced,
     /// None for a stream.
     source: Option<PathBuf>,
-    opened: OnceLock<Result<Opened, Trouble>>,
+    /// Open while its chunks are being sent: of the thousands that wait for the receiver's word,
+    /// none is.
+    opened: Mutex<Option<Arc<Opened>>>,
     progress: Mutex<Sent>,
     /// Whether nothing more of this attempt is to be sent.
     over: AtomicBool,
@@ -133,7 +136,7 @@ impl SendFile {
             path,
             announced,
             source,
-            opened: OnceLock::new(),
+            opened: Mutex::default(),
             progress: Mutex::new(Sent {
                 digest: FileDigest::new(algorithm, announced.size),
                 left: chunk_count(announced.size),
@@ -157,7 +160,13 @@ impl SendFile {
 
     /// Ends the attempt; says whether this call was the one that did.
     pub(super) fn end(&self) -> bool {
-        !self.over.swap(true, Ordering::AcqRel)
+        let ends = !self.over.swap(true, Ordering::AcqRel);
+        self.lock_opened().take();
+        ends
+    }
+
+    fn lock_opened(&self) -> MutexGuard<'_, Option<Arc<Opened>>> {
+        self.opened.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn open(&self) -> Result<File, Trouble> {
@@ -210,21 +219,26 @@ impl SendFile {
         }
     }
 
-    fn opened(&self) -> Result<&Opened, Trouble> {
-        let opened = self.opened.get_or_init(|| {
-            let (file, meta) = self.open_file()?;
-            if !self.is_as_announced(&meta) {
-                return Err(Trouble::Changed);
-            }
-            // Only advice, for a file that is read once from its beginning to its end.
-            let _ = rustix::fs::fadvise(&file, 0, None, rustix::fs::Advice::Sequential);
-            Ok(Opened {
-                file,
-                stamp: Stamp::of(&meta),
-                sparse: meta.blocks().saturating_mul(512) < meta.len(),
-            })
+    fn opened(&self) -> Result<Arc<Opened>, Trouble> {
+        let mut opened = self.lock_opened();
+        if let Some(opened) = &*opened {
+            return Ok(opened.clone());
+        }
+        let (file, meta) = self.open_file()?;
+        if !self.is_as_announced(&meta) {
+            return Err(Trouble::Changed);
+        }
+        advise::read_through(&file);
+        let new = Arc::new(Opened {
+            file,
+            stamp: Stamp::of(&meta),
+            sparse: meta.blocks().saturating_mul(512) < meta.len(),
         });
-        opened.as_ref().map_err(Clone::clone)
+        // One that is over has been closed, and nobody would close it again.
+        if !self.is_over() {
+            *opened = Some(new.clone());
+        }
+        Ok(new)
     }
 
     /// Reads chunk `index` into `pieces`, which have its length.
