@@ -256,7 +256,12 @@ fn store_all(store: &Arc<Store>, paths: &[RelPath], data: &[u8]) {
     let session = store.session(access, false).unwrap();
     let folder = RelPath::new("folder").unwrap();
     let folder = session
-        .folder(&session.root().unwrap(), &folder, || false)
+        .folder(
+            &session.root().unwrap(),
+            &folder,
+            Mode::from_stat(0o755),
+            || false,
+        )
         .unwrap();
     for path in paths {
         let planned = session.file(&folder, path, data.len() as u64, mtime, mode);
