@@ -1,5 +1,5 @@
-//! A file that is being received: what is held of it already, its chunks as they come, and its
-//! end.
+//! A file that is being received: what is held of it already, what was promised to it, and its
+//! chunks as they come. How it gets its name is told elsewhere.
 //!
 //! Must not verify anything: what it is told to write has been verified, but for what it copies
 //! itself from a file that is there, which it hashes as it copies.
@@ -16,17 +16,16 @@ use rustix::fs::{AtFlags, SeekFrom};
 use crate::advise;
 use crate::digest::{Algorithm, CHUNK_SIZE, Digest, ZEROS, chunk_digest, chunk_len, chunk_offset};
 use crate::entry::{Mode, Time};
-use crate::outcome::{Outcome, Why};
+use crate::outcome::Why;
 use crate::relpath::RelPath;
 use crate::text::Text;
 use crate::vectored;
 
 use super::busy::{Identity, identity};
-use super::folder::{Folder, open_file, timestamps};
+use super::folder::{Folder, open_file};
 use super::name::{partial_id, partial_name};
 use super::partial::{self, OpenError, Partial};
-use super::plan::{Plan, is_taken, plan, same_time};
-use super::publish::{NewFile, rename_new, rename_over, set_meta};
+use super::plan::Plan;
 use super::space::why_full;
 use super::why::{is_full, why};
 use super::{LOCK_LOOK, LOCK_WAIT, STREAM, StoreSession};
@@ -37,18 +36,16 @@ const WRITEBACK_CHUNKS: u64 = 8;
 const MAX_PARTIALS: usize = 256;
 /// With how many open no further one is resumed, but waited for.
 const MAX_RESUMED: usize = 64;
-/// How often a name is looked for anew when it is taken at the last moment.
-const PUBLISH_TRIES: usize = 16;
 
 /// A file that is being received. Chunks may be written by many threads at once, each by one.
 pub struct Incoming {
-    session: Arc<StoreSession>,
-    folder: Arc<Folder>,
-    path: RelPath,
-    size: u64,
-    mtime: Time,
-    mode: Mode,
-    plan: Plan,
+    pub(super) session: Arc<StoreSession>,
+    pub(super) folder: Arc<Folder>,
+    pub(super) path: RelPath,
+    pub(super) size: u64,
+    pub(super) mtime: Time,
+    pub(super) mode: Mode,
+    pub(super) plan: Plan,
     id: String,
     /// Whether others are told that it is being received.
     is_large: bool,
@@ -142,13 +139,6 @@ impl HeldFile {
     }
 }
 
-/// What came of giving a file a name.
-enum Put {
-    Done,
-    /// This way of storing cannot do it: replace what has the name, or anything at all here.
-    Cannot,
-}
-
 /// Removes the partial of a file that does not need one any more, if there is one.
 pub(super) fn drop_needless(session: &StoreSession, folder: &Folder, path: &RelPath) {
     if session.partials.is_empty() {
@@ -239,7 +229,7 @@ impl Incoming {
     }
 
     /// Has the space promised that it needs, if that has not been done.
-    fn ask_for_space(&self) -> Result<(), Why> {
+    pub(super) fn ask_for_space(&self) -> Result<(), Why> {
         let bytes = self.unpromised.swap(0, Ordering::Relaxed);
         if bytes > 0 {
             let space = &self.session.store.space;
@@ -292,7 +282,7 @@ impl Incoming {
     }
 
     /// The file of which chunks may be the same.
-    fn existing_name(&self) -> Option<&[u8]> {
+    pub(super) fn existing_name(&self) -> Option<&[u8]> {
         match &self.plan {
             _ if self.is_stream() => None,
             Plan::Compare { existing: name, .. }
@@ -339,7 +329,7 @@ impl Incoming {
 
     /// The file of which chunks are held; none where there is none. Fails where it is not what it
     /// was when it was hashed.
-    fn open_existing(&self) -> Result<Option<Arc<File>>, Why> {
+    pub(super) fn open_existing(&self) -> Result<Option<Arc<File>>, Why> {
         let mut existing = self.lock_existing();
         let (stamp, name) = match (&*existing, self.existing_name()) {
             (Existing::Open(file), _) => return Ok(Some(file.clone())),
@@ -356,7 +346,7 @@ impl Incoming {
         Ok(Some(file))
     }
 
-    fn partial(&self) -> Result<&Partial, Why> {
+    pub(super) fn partial(&self) -> Result<&Partial, Why> {
         if let Some(partial) = self.partial.get() {
             return Ok(partial);
         }
@@ -388,7 +378,7 @@ impl Incoming {
         }
     }
 
-    fn id(&self) -> String {
+    pub(super) fn id(&self) -> String {
         if self.id.is_empty() {
             partial_id(&self.session.owner, &self.path)
         } else {
@@ -400,14 +390,14 @@ impl Incoming {
         self.opening.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn why(&self, error: &io::Error) -> Why {
+    pub(super) fn why(&self, error: &io::Error) -> Why {
         let needed = self.promised.load(Ordering::Relaxed);
         let full = || self.folder.with(|dir| Ok(why_full(dir, needed)));
         let full = is_full(error).then(full).and_then(Result::ok).flatten();
         full.unwrap_or_else(|| why(error))
     }
 
-    fn settle(&self, bytes: u64) {
+    pub(super) fn settle(&self, bytes: u64) {
         let taken = |p: u64| Some(p.saturating_sub(bytes));
         if let Ok(before) = self
             .promised
@@ -464,102 +454,10 @@ impl Incoming {
         self.write(index, &mut [IoSlice::new(buffer)])
     }
 
-    /// Stores the whole of a small file at once.
-    pub fn store_whole(&self, data: &mut [IoSlice<'_>]) -> Result<Outcome, Why> {
-        self.ask_for_space()?;
-        self.session.mark().map_err(|e| why(&e))?;
-        let whole = &self.session.store.whole;
-        if whole.is_possible() {
-            let (mode, mtime) = (self.mode, self.mtime);
-            let stored = self.publish(|name, replace| {
-                if replace {
-                    return Ok(Put::Cannot);
-                }
-                // Writing uses the pieces up, and the name may be taken.
-                let data = &mut data.to_vec()[..];
-                let new = NewFile { data, mode, mtime };
-                let note = |file: &_| self.folder.note(name, file);
-                let stored = self.folder.with(|dir| whole.store(dir, name, new, note));
-                stored.map(|done| if done { Put::Done } else { Put::Cannot })
-            })?;
-            if let Some(outcome) = stored {
-                self.settle(self.size);
-                self.end();
-                return Ok(outcome);
-            }
-        }
-        // Where a file must have a name from the start, or is to take the place of another, it is
-        // a partial like any other.
-        let partial = self.partial()?;
-        vectored::write_all_at(&partial.file, data, 0).map_err(|e| self.why(&e))?;
-        self.settle(self.size);
-        self.commit()
-    }
-
     /// Gives a stream its size, before [`Self::commit`]: it may end with a hole.
     pub fn end_stream(&self, size: u64) -> Result<(), Why> {
         let partial = self.partial()?;
         rustix::fs::ftruncate(&partial.file, size).map_err(|e| self.why(&e.into()))
-    }
-
-    /// Gives the file its name, once every chunk of it has been written.
-    pub fn commit(&self) -> Result<Outcome, Why> {
-        let partial = self.partial()?;
-        set_meta(&partial.file, self.mode, self.mtime).map_err(|e| self.why(&e))?;
-        let from = partial_name(&self.id());
-        let outcome = self.publish(|name, replace| {
-            // Before somebody finds it there.
-            self.folder.note(name, &partial.file)?;
-            let put = |dir: &_| match replace {
-                true => rename_over(dir, &from, name),
-                false => rename_new(dir, &from, name),
-            };
-            self.folder.with(put).map(|()| Put::Done)
-        });
-        let outcome = outcome.inspect_err(|why| match why {
-            // Coming again would not help.
-            Why::InTheWay(_) => self.discard(),
-            // It stays a partial, which may have to be written to.
-            _ => drop(rustix::fs::fchmod(&partial.file, partial::MODE)),
-        })?;
-        let outcome = outcome.unwrap_or(Outcome::Kept);
-        if matches!(outcome, Outcome::Have(_) | Outcome::Kept) {
-            self.remove_partial();
-        }
-        self.forget();
-        self.end();
-        Ok(outcome)
-    }
-
-    /// Ends a file whose every chunk is in the file that is here already; none where there is
-    /// more in that, or it cannot be given this one's time and permissions.
-    pub fn keep_existing(&self) -> Result<Option<Outcome>, Why> {
-        let (Some(name), Some(file)) = (self.existing_name(), self.open_existing()?) else {
-            return Ok(None);
-        };
-        let stat = rustix::fs::fstat(&file).map_err(|e| why(&e.into()))?;
-        if u64::try_from(stat.st_size) != Ok(self.size) {
-            return Ok(None);
-        }
-        let touched = || match self.plan {
-            // Known to be whole from now on: its time of change moves past the power loss.
-            Plan::Mend(_) => {
-                rustix::fs::futimens(&file, &timestamps(self.mtime)).map_err(Into::into)
-            }
-            // The same content, with the time and permissions that it has now.
-            Plan::Replace { .. } => set_meta(&file, self.mode, self.mtime),
-            _ => Ok(()),
-        };
-        match touched() {
-            // It is somebody else's, whose place this one takes as it would with another content.
-            Err(e) if e.kind() == io::ErrorKind::PermissionDenied => return Ok(None),
-            touched => touched.map_err(|e| why(&e))?,
-        }
-        self.end();
-        if matches!(self.plan, Plan::Replace { .. }) && !same_time(&stat, self.mtime) {
-            return Ok(Some(Outcome::Replaced));
-        }
-        Ok(Some(Outcome::Have(self.other_name(name))))
     }
 
     /// Throws away what was received, because it is not what was sent.
@@ -569,11 +467,11 @@ impl Incoming {
         self.end();
     }
 
-    fn end(&self) {
+    pub(super) fn end(&self) {
         self.over.store(true, Ordering::Release);
     }
 
-    fn remove_partial(&self) {
+    pub(super) fn remove_partial(&self) {
         if self.partial.get().is_some() {
             let name = partial_name(&self.id());
             // A partial that stays costs space, and is found again by its record.
@@ -584,56 +482,10 @@ impl Incoming {
     }
 
     /// Removes the partial's record. One that stays is found without its partial, and removed.
-    fn forget(&self) {
+    pub(super) fn forget(&self) {
         let _ = self.session.store.with_state(partial::PARTIALS, |records| {
             partial::remove_record(records, &self.id())
         });
-    }
-
-    /// Calls `put` with the planned name, and with others for as long as names turn out to be
-    /// taken; with whether what has the name is to be replaced. Says under which name it is
-    /// stored, or that somebody else stored the same; none where `put` cannot do it.
-    fn publish(
-        &self,
-        put: impl Fn(&[u8], bool) -> io::Result<Put>,
-    ) -> Result<Option<Outcome>, Why> {
-        let mut current = self.plan.clone();
-        for _ in 0..PUBLISH_TRIES {
-            let (name, replace) = match &current {
-                Plan::Have(name) => return Ok(Some(Outcome::Have(self.other_name(name)))),
-                Plan::Keep => return Ok(Some(Outcome::Kept)),
-                Plan::Store(name)
-                | Plan::Compare {
-                    otherwise: name, ..
-                } => (name, false),
-                Plan::Mend(name) | Plan::Replace { name, .. } => (name, true),
-            };
-            match put(name, replace) {
-                Ok(Put::Cannot) => return Ok(None),
-                Ok(Put::Done) if matches!(current, Plan::Replace { .. }) => {
-                    return Ok(Some(Outcome::Replaced));
-                }
-                Ok(Put::Done) => return Ok(Some(Outcome::Stored(self.other_name(name)))),
-                Err(e) if is_taken(&e) => {}
-                Err(e) => return Err(self.why(&e)),
-            }
-            current = plan(
-                &self.folder,
-                self.path.file_name(),
-                self.size,
-                self.mtime,
-                self.session.rules(),
-            )?;
-        }
-        Err(Why::Busy)
-    }
-
-    /// The path under which it is known, where that is not its own.
-    fn other_name(&self, name: &[u8]) -> Option<RelPath> {
-        if name == self.path.file_name() {
-            return None;
-        }
-        self.path.with_file_name(name).ok()
     }
 }
 

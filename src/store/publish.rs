@@ -11,11 +11,28 @@ use rustix::fs::{AtFlags, CWD, Mode, OFlags, RenameFlags};
 use rustix::io::Errno;
 
 use super::folder::{SENDERS_BITS, timestamps};
+use super::incoming::Incoming;
+use super::name::partial_name;
+use super::partial;
+use super::plan::{Plan, is_taken, plan, same_time};
+use super::why::why;
 use crate::entry::{Mode as EntryMode, Time};
+use crate::outcome::{Outcome, Why};
+use crate::relpath::RelPath;
 use crate::vectored;
 
+/// How often a name is looked for anew when it is taken at the last moment.
+const PUBLISH_TRIES: usize = 16;
+
+/// What came of giving a file a name.
+enum Put {
+    Done,
+    /// This way of storing cannot do it: replace what has the name, or anything at all here.
+    Cannot,
+}
+
 /// Renames within `dir`, and fails where `to` exists.
-pub(super) fn rename_new(dir: &Dir, from: &str, to: &[u8]) -> io::Result<()> {
+fn rename_new(dir: &Dir, from: &str, to: &[u8]) -> io::Result<()> {
     match rustix::fs::renameat_with(dir, from, dir, to, RenameFlags::NOREPLACE) {
         Err(Errno::INVAL | Errno::NOSYS | Errno::NOTSUP) => {}
         other => return Ok(other?),
@@ -40,17 +57,157 @@ pub(super) fn rename_over(dir: &Dir, from: &str, to: &[u8]) -> io::Result<()> {
 }
 
 /// Gives an open file its permissions and time.
-pub(super) fn set_meta(file: &File, mode: EntryMode, mtime: Time) -> io::Result<()> {
+fn set_meta(file: &File, mode: EntryMode, mtime: Time) -> io::Result<()> {
     rustix::fs::fchmod(file, Mode::from(mode.bits() & SENDERS_BITS))?;
     Ok(rustix::fs::futimens(file, &timestamps(mtime))?)
 }
 
+impl Incoming {
+    /// Stores the whole of a small file at once.
+    pub fn store_whole(&self, data: &mut [IoSlice<'_>]) -> Result<Outcome, Why> {
+        self.ask_for_space()?;
+        self.session.mark().map_err(|e| why(&e))?;
+        let whole = &self.session.store.whole;
+        if whole.is_possible() {
+            let (mode, mtime) = (self.mode, self.mtime);
+            let stored = self.publish(|name, replace| {
+                if replace {
+                    return Ok(Put::Cannot);
+                }
+                // Writing uses the pieces up, and the name may be taken.
+                let data = &mut data.to_vec()[..];
+                let new = NewFile { data, mode, mtime };
+                let note = |file: &_| self.folder.note(name, file);
+                let stored = self.folder.with(|dir| whole.store(dir, name, new, note));
+                stored.map(|done| if done { Put::Done } else { Put::Cannot })
+            })?;
+            if let Some(outcome) = stored {
+                self.settle(self.size);
+                self.end();
+                return Ok(outcome);
+            }
+        }
+        // Where a file must have a name from the start, or is to take the place of another, it is
+        // a partial like any other.
+        let partial = self.partial()?;
+        vectored::write_all_at(&partial.file, data, 0).map_err(|e| self.why(&e))?;
+        self.settle(self.size);
+        self.commit()
+    }
+
+    /// Gives the file its name, once every chunk of it has been written.
+    pub fn commit(&self) -> Result<Outcome, Why> {
+        let partial = self.partial()?;
+        set_meta(&partial.file, self.mode, self.mtime).map_err(|e| self.why(&e))?;
+        let from = partial_name(&self.id());
+        let outcome = self.publish(|name, replace| {
+            // Before somebody finds it there.
+            self.folder.note(name, &partial.file)?;
+            let put = |dir: &_| match replace {
+                true => rename_over(dir, &from, name),
+                false => rename_new(dir, &from, name),
+            };
+            self.folder.with(put).map(|()| Put::Done)
+        });
+        let outcome = outcome.inspect_err(|why| match why {
+            // Coming again would not help.
+            Why::InTheWay(_) => self.discard(),
+            // It stays a partial, which may have to be written to.
+            _ => drop(rustix::fs::fchmod(&partial.file, partial::MODE)),
+        })?;
+        let outcome = outcome.unwrap_or(Outcome::Kept);
+        if matches!(outcome, Outcome::Have(_) | Outcome::Kept) {
+            self.remove_partial();
+        }
+        self.forget();
+        self.end();
+        Ok(outcome)
+    }
+
+    /// Ends a file whose every chunk is in the file that is here already; none where there is
+    /// more in that, or it cannot be given this one's time and permissions.
+    pub fn keep_existing(&self) -> Result<Option<Outcome>, Why> {
+        let (Some(name), Some(file)) = (self.existing_name(), self.open_existing()?) else {
+            return Ok(None);
+        };
+        let stat = rustix::fs::fstat(&file).map_err(|e| why(&e.into()))?;
+        if u64::try_from(stat.st_size) != Ok(self.size) {
+            return Ok(None);
+        }
+        let touched = || match self.plan {
+            // Known to be whole from now on: its time of change moves past the power loss.
+            Plan::Mend(_) => {
+                rustix::fs::futimens(&file, &timestamps(self.mtime)).map_err(Into::into)
+            }
+            // The same content, with the time and permissions that it has now.
+            Plan::Replace { .. } => set_meta(&file, self.mode, self.mtime),
+            _ => Ok(()),
+        };
+        match touched() {
+            // It is somebody else's, whose place this one takes as it would with another content.
+            Err(e) if e.kind() == io::ErrorKind::PermissionDenied => return Ok(None),
+            touched => touched.map_err(|e| why(&e))?,
+        }
+        self.end();
+        if matches!(self.plan, Plan::Replace { .. }) && !same_time(&stat, self.mtime) {
+            return Ok(Some(Outcome::Replaced));
+        }
+        Ok(Some(Outcome::Have(self.other_name(name))))
+    }
+
+    /// Calls `put` with the planned name, and with others for as long as names turn out to be
+    /// taken; with whether what has the name is to be replaced. Says under which name it is
+    /// stored, or that somebody else stored the same; none where `put` cannot do it.
+    fn publish(
+        &self,
+        put: impl Fn(&[u8], bool) -> io::Result<Put>,
+    ) -> Result<Option<Outcome>, Why> {
+        let mut current = self.plan.clone();
+        for _ in 0..PUBLISH_TRIES {
+            let (name, replace) = match &current {
+                Plan::Have(name) => return Ok(Some(Outcome::Have(self.other_name(name)))),
+                Plan::Keep => return Ok(Some(Outcome::Kept)),
+                Plan::Store(name)
+                | Plan::Compare {
+                    otherwise: name, ..
+                } => (name, false),
+                Plan::Mend(name) | Plan::Replace { name, .. } => (name, true),
+            };
+            match put(name, replace) {
+                Ok(Put::Cannot) => return Ok(None),
+                Ok(Put::Done) if matches!(current, Plan::Replace { .. }) => {
+                    return Ok(Some(Outcome::Replaced));
+                }
+                Ok(Put::Done) => return Ok(Some(Outcome::Stored(self.other_name(name)))),
+                Err(e) if is_taken(&e) => {}
+                Err(e) => return Err(self.why(&e)),
+            }
+            current = plan(
+                &self.folder,
+                self.path.file_name(),
+                self.size,
+                self.mtime,
+                self.session.rules(),
+            )?;
+        }
+        Err(Why::Busy)
+    }
+
+    /// The path under which it is known, where that is not its own.
+    fn other_name(&self, name: &[u8]) -> Option<RelPath> {
+        if name == self.path.file_name() {
+            return None;
+        }
+        self.path.with_file_name(name).ok()
+    }
+}
+
 /// A whole file.
 #[derive(Debug)]
-pub(super) struct NewFile<'a, 'b> {
-    pub(super) data: &'a mut [IoSlice<'b>],
-    pub(super) mode: EntryMode,
-    pub(super) mtime: Time,
+struct NewFile<'a, 'b> {
+    data: &'a mut [IoSlice<'b>],
+    mode: EntryMode,
+    mtime: Time,
 }
 
 /// Stores small files, whole ones at a time, each without a name until it has all it needs: a
@@ -74,13 +231,13 @@ impl Whole {
     }
 
     /// Whether it can be done here, as far as is known.
-    pub(super) fn is_possible(&self) -> bool {
+    fn is_possible(&self) -> bool {
         self.possible.load(Ordering::Relaxed)
     }
 
     /// Stores a file as `to` in `dir`; fails where `to` exists. False where it turns out not to be
     /// possible here, and is not tried again. `note` is called before the file gets its name.
-    pub(super) fn store(
+    fn store(
         &self,
         dir: &Dir,
         to: &[u8],
