@@ -19,7 +19,6 @@ use crate::wire::{decode, encode};
 
 use super::folder::{Folder, file_type, open_dir, open_file, stat};
 use super::lock::{Locked, lock, look};
-use super::mark::ctime;
 use super::name::partial_name;
 
 /// Where the records of partials lie, below the state directory.
@@ -262,10 +261,6 @@ pub(super) fn remove_record(records: &Dir, id: &str) -> io::Result<()> {
 /// Removes partials that nobody has written to for a long time, and records without a partial.
 pub(super) fn remove_stale(root: &Dir, records: &Dir) -> io::Result<()> {
     let now = rustix::time::clock_gettime(rustix::time::ClockId::Realtime).tv_sec;
-    remove_stale_at(root, records, now)
-}
-
-fn remove_stale_at(root: &Dir, records: &Dir, now: i64) -> io::Result<()> {
     for entry in records.entries()? {
         let Ok(id) = entry?.file_name().into_string() else {
             continue;
@@ -298,22 +293,13 @@ fn is_stale(root: &Dir, records: &Dir, id: &str, now: i64) -> io::Result<bool> {
         // It may be about to be made: a record comes first.
         return Ok(old(written));
     };
-    // Not by its time, which may be that of its source already.
-    if !old(ctime(&found).0) {
+    // One that was about to get its name has the time of its source already.
+    if !old(written.max(found.st_mtime)) {
         return Ok(false);
     }
-    let open = |access| {
-        let flags = access | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-        rustix::fs::openat(&dir, &name, flags, rustix::fs::Mode::empty())
-    };
-    // One that has its sender's mode already may only be there to be read.
-    let opened = open(OFlags::RDWR).or_else(|e| match e {
-        Errno::ACCESS => open(OFlags::RDONLY),
-        e => Err(e),
-    });
-    match opened {
-        Ok(fd) if lock(&fd)? == Locked::Theirs => return Ok(false),
-        // A link, or what cannot be read either, nobody writes to.
+    match open_named(&dir, &name) {
+        Ok(file) if lock(&file)? == Locked::Theirs => return Ok(false),
+        // A link, or what cannot be opened, nobody writes to.
         Ok(_) | Err(Errno::ACCESS | Errno::LOOP | Errno::NXIO) => {}
         Err(e) => return Err(e.into()),
     }
@@ -348,47 +334,4 @@ pub(super) fn allocated(folder: &Arc<Folder>, id: &str) -> io::Result<Option<u64
             .unwrap_or(0)
             .saturating_mul(512)
     }))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_nobody_came_back_for_is_removed_by_its_age() {
-        let temp = tempfile::tempdir().unwrap();
-        let at = |name: &str| temp.path().join(name);
-        for name in ["records", "sub"] {
-            std::fs::create_dir(at(name)).unwrap();
-        }
-        let root = Dir::from_std_file(std::fs::File::open(temp.path()).unwrap());
-        let records = open_dir(&root, b"records").unwrap();
-        let [file, locked, link, none] = ["1", "2", "3", "4"].map(|n| n.repeat(32));
-        let partial = |id: &str| at("sub").join(partial_name(id));
-        let then = Time::from_seconds(1_000_000_000);
-        for id in [&file, &locked, &link, &none] {
-            let path = RelPath::new(format!("sub/{id}")).unwrap();
-            write_record(&records, id, &[1; 32], &path, 5, then).unwrap();
-        }
-        // One that all had come of has the time and the mode of its source.
-        for id in [&file, &locked] {
-            let made = std::fs::File::create(partial(id)).unwrap();
-            rustix::fs::futimens(&made, &super::super::folder::timestamps(then)).unwrap();
-            rustix::fs::fchmod(&made, rustix::fs::Mode::from(0o444)).unwrap();
-        }
-        std::os::unix::fs::symlink("nowhere", partial(&link)).unwrap();
-        let held = std::fs::File::open(partial(&locked)).unwrap();
-        assert_eq!(lock(&held).unwrap(), Locked::Ours);
-        let there = || {
-            let is_there = |id: &String| std::fs::symlink_metadata(partial(id)).is_ok();
-            [&file, &locked, &link].map(is_there)
-        };
-        remove_stale(&root, &records).unwrap();
-        assert_eq!(there(), [true; 3]);
-        assert_eq!(all(&records).unwrap().len(), 4);
-        let now = rustix::time::clock_gettime(rustix::time::ClockId::Realtime).tv_sec;
-        remove_stale_at(&root, &records, now + MAX_AGE + 1).unwrap();
-        assert_eq!(there(), [false, true, false]);
-        assert_eq!(all(&records).unwrap(), HashSet::from([locked]));
-    }
 }
