@@ -15,13 +15,14 @@ use crate::relpath::RelPath;
 
 use super::folder::{Folder, file_type, stat, timestamps};
 use super::incoming::drop_needless;
-use super::name::{nth_name, partial_id, partial_name};
+use super::name::{nth_name, other_name, partial_id, partial_name};
 use super::publish::rename_over;
 use super::why::{in_the_way, why};
 use super::{StoreSession, partial, plan};
 
 /// What came of making a link.
 enum Made {
+    /// It is new.
     New,
     /// Something has the name.
     Taken {
@@ -43,14 +44,19 @@ impl StoreSession {
         if !self.access.links_outside && !target.stays_below(path) {
             return Err(Why::Outside);
         }
-        if self.access.dry_run {
-            return self.preview_link(folder, path, target, mtime);
+        let dry = self.access.dry_run;
+        if dry {
+            self.could_write(folder)?;
+        } else {
+            self.mark().map_err(|e| why(&e))?;
         }
-        self.mark().map_err(|e| why(&e))?;
+        if dry && folder.is_fresh() {
+            return Ok(Outcome::Stored(None));
+        }
         drop_needless(self, folder, path);
         for n in 1..=plan::MAX_BESIDE {
             let name = nth_name(path.file_name(), n);
-            let other = || (n > 1).then(|| path.with_file_name(&name).ok()).flatten();
+            let other = || other_name(path, &name);
             let made = folder.with(|dir| self.make_link(folder, dir, &name, target, mtime));
             let (found, is_same) = match made.map_err(|e| why(&e))? {
                 Made::New => return Ok(Outcome::Stored(other())),
@@ -61,7 +67,7 @@ impl StoreSession {
             }
             if is_same {
                 let differs = found.is_some_and(|there| !plan::same_time(&there, mtime));
-                if differs && self.access.conflict == OnConflict::Replace {
+                if differs && !dry && self.access.conflict == OnConflict::Replace {
                     // It was touched since, or a session ended before it could set the time.
                     let set = folder.with(|dir| set_time(dir, &name, mtime));
                     set.map_err(|e| why(&e))?;
@@ -73,6 +79,9 @@ impl StoreSession {
                 OnConflict::Skip => return Ok(Outcome::Kept),
                 OnConflict::Fail => return Err(in_the_way(found.as_ref())),
                 OnConflict::Replace if found.as_ref().is_none_or(plan::may_make_way) => {
+                    if dry {
+                        return Ok(Outcome::Replaced);
+                    }
                     return self.replace_by_link(folder, path, target, mtime);
                 }
                 OnConflict::Replace => return Err(in_the_way(found.as_ref())),
@@ -81,6 +90,7 @@ impl StoreSession {
         Err(in_the_way(None))
     }
 
+    /// Makes a link, or in a dry run looks whether it could be.
     fn make_link(
         &self,
         folder: &Folder,
@@ -89,22 +99,25 @@ impl StoreSession {
         target: &Target,
         mtime: Time,
     ) -> io::Result<Made> {
-        match put_link(dir, name, target, mtime) {
-            Ok(()) => folder.note_link(name, dir, name).map(|()| Made::New),
-            Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {
-                let found = stat(dir, name)?;
-                let there = found.as_ref();
-                let is_same =
-                    there.is_some_and(|there| self.is_same_link(dir, name, there, target, mtime));
-                Ok(Made::Taken { found, is_same })
-            }
-            Err(e) => Err(e),
-        }
+        let found = match self.access.dry_run {
+            true => match stat(dir, name)? {
+                None => return Ok(Made::New),
+                found => found,
+            },
+            false => match put_link(dir, name, target, mtime) {
+                Ok(()) => return folder.note_link(name, dir, name).map(|()| Made::New),
+                Err(e) if e.kind() == io::ErrorKind::AlreadyExists => stat(dir, name)?,
+                Err(e) => return Err(e),
+            },
+        };
+        let there = found.as_ref();
+        let is_same = there.is_some_and(|there| self.is_same_link(dir, name, there, target, mtime));
+        Ok(Made::Taken { found, is_same })
     }
 
     /// Whether the link that is to have `name` is there. Whoever may not learn what is there hears
     /// what its size and time say, as of a file, and not whether it guessed where it leads.
-    pub(super) fn is_same_link(
+    fn is_same_link(
         &self,
         dir: &Dir,
         name: &[u8],

@@ -44,6 +44,7 @@ pub use incoming::{HeldFile, HeldIn, Incoming};
 
 use busy::{Busy, Claim, Identity, Taken};
 use mark::{Mark, Suspects};
+use name::other_name;
 use plan::{Plan, Rules, plan};
 use why::why;
 
@@ -458,8 +459,7 @@ impl StoreSession {
                         set => set.map_err(|e| why(&e))?,
                     }
                 }
-                let other = (name != path.file_name()).then(|| path.with_file_name(name).ok());
-                Some(Outcome::Have(other.flatten()))
+                Some(Outcome::Have(other_name(path, name)))
             }
             Plan::Keep => Some(Outcome::Kept),
             _ => None,

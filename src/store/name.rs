@@ -43,6 +43,14 @@ pub(super) fn nth_name(name: &[u8], n: u32) -> Vec<u8> {
     [stem, number.as_bytes(), extension].concat()
 }
 
+/// The path under which what is stored as `name` is known, where that is not its own.
+pub(super) fn other_name(path: &RelPath, name: &[u8]) -> Option<RelPath> {
+    match name == path.file_name() {
+        true => None,
+        false => path.with_file_name(name).ok(),
+    }
+}
+
 fn split_extension(name: &[u8]) -> (&[u8], &[u8]) {
     match name.iter().rposition(|&b| b == b'.') {
         Some(at) if at > 0 && is_extension(&name[at + 1..]) => name.split_at(at),

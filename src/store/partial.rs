@@ -191,6 +191,18 @@ pub(super) fn write_record(
         .write_all(&bytes)
 }
 
+/// Reads the record of a partial, if it is one of this version and whole; with when it was written,
+/// in seconds.
+fn read_record(records: &Dir, id: &str) -> io::Result<(Option<Record>, i64)> {
+    use std::io::Read;
+    let mut bytes = Vec::new();
+    let file = records.open(id)?;
+    let written = rustix::fs::fstat(&file)?.st_mtime;
+    file.take(MAX_RECORD_BYTES).read_to_end(&mut bytes)?;
+    let record = decode::<Record>(&bytes).ok();
+    Ok((record.filter(|record| record.version == VERSION), written))
+}
+
 /// The partials that there are records of.
 pub(super) fn all(records: &Dir) -> io::Result<HashSet<String>> {
     let mut ids = HashSet::new();
@@ -217,11 +229,7 @@ pub(super) fn being_received(root: &Dir, records: &Dir) -> io::Result<HashSet<Re
 
 /// The path of the partial `id`, if a session has it.
 fn receives(root: &Dir, records: &Dir, id: &str) -> io::Result<Option<RelPath>> {
-    use std::io::Read;
-    let mut bytes = Vec::new();
-    let file = records.open(id)?;
-    file.take(MAX_RECORD_BYTES).read_to_end(&mut bytes)?;
-    let Ok(record) = decode::<Record>(&bytes) else {
+    let (Some(record), _) = read_record(records, id)? else {
         return Ok(None);
     };
     let Some(dir) = folder_of(root, &record.path)? else {
@@ -274,14 +282,9 @@ pub(super) fn remove_stale(root: &Dir, records: &Dir) -> io::Result<()> {
 }
 
 fn is_stale(root: &Dir, records: &Dir, id: &str, now: i64) -> io::Result<bool> {
-    use std::io::Read;
-    let mut bytes = Vec::new();
-    let file = records.open(id)?;
-    let written = rustix::fs::fstat(&file)?.st_mtime;
-    file.take(MAX_RECORD_BYTES).read_to_end(&mut bytes)?;
     let old = |time: i64| now.saturating_sub(time) > MAX_AGE;
-    let record = decode::<Record>(&bytes).ok();
-    let Some(record) = record.filter(|record| record.version == VERSION) else {
+    let (record, written) = read_record(records, id)?;
+    let Some(record) = record else {
         // Cut short by a crash, or of another version: nothing is known of its partial.
         return Ok(old(written));
     };
@@ -308,7 +311,7 @@ fn is_stale(root: &Dir, records: &Dir, id: &str, now: i64) -> io::Result<bool> {
 }
 
 /// The folder that a path leads to the last name of, if it is there.
-fn folder_of(root: &Dir, path: &RelPath) -> io::Result<Option<Dir>> {
+pub(super) fn folder_of(root: &Dir, path: &RelPath) -> io::Result<Option<Dir>> {
     let mut dir = root.try_clone()?;
     let mut names: Vec<&[u8]> = path.components().collect();
     names.pop();

@@ -12,13 +12,12 @@ use rustix::io::Errno;
 
 use super::folder::{SENDERS_BITS, timestamps};
 use super::incoming::Incoming;
-use super::name::partial_name;
+use super::name::{other_name, partial_name};
 use super::partial;
 use super::plan::{Plan, is_taken, plan, same_time};
 use super::why::why;
 use crate::entry::{Mode as EntryMode, Time};
 use crate::outcome::{Outcome, Why};
-use crate::relpath::RelPath;
 use crate::vectored;
 
 /// How often a name is looked for anew when it is taken at the last moment.
@@ -152,7 +151,7 @@ impl Incoming {
         if matches!(self.plan, Plan::Replace { .. }) && !same_time(&stat, self.mtime) {
             return Ok(Some(Outcome::Replaced));
         }
-        Ok(Some(Outcome::Have(self.other_name(name))))
+        Ok(Some(Outcome::Have(other_name(&self.path, name))))
     }
 
     /// Calls `put` with the planned name, and with others for as long as names turn out to be
@@ -165,7 +164,7 @@ impl Incoming {
         let mut current = self.plan.clone();
         for _ in 0..PUBLISH_TRIES {
             let (name, replace) = match &current {
-                Plan::Have(name) => return Ok(Some(Outcome::Have(self.other_name(name)))),
+                Plan::Have(name) => return Ok(Some(Outcome::Have(other_name(&self.path, name)))),
                 Plan::Keep => return Ok(Some(Outcome::Kept)),
                 Plan::Store(name)
                 | Plan::Compare {
@@ -178,7 +177,7 @@ impl Incoming {
                 Ok(Put::Done) if matches!(current, Plan::Replace { .. }) => {
                     return Ok(Some(Outcome::Replaced));
                 }
-                Ok(Put::Done) => return Ok(Some(Outcome::Stored(self.other_name(name)))),
+                Ok(Put::Done) => return Ok(Some(Outcome::Stored(other_name(&self.path, name)))),
                 Err(e) if is_taken(&e) => {}
                 Err(e) => return Err(self.why(&e)),
             }
@@ -191,14 +190,6 @@ impl Incoming {
             )?;
         }
         Err(Why::Busy)
-    }
-
-    /// The path under which it is known, where that is not its own.
-    fn other_name(&self, name: &[u8]) -> Option<RelPath> {
-        if name == self.path.file_name() {
-            return None;
-        }
-        self.path.with_file_name(name).ok()
     }
 }
 
