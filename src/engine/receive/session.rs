@@ -454,7 +454,7 @@ impl Receiving {
             Message::Fates(fates) if self.asked.swap(false, Ordering::AcqRel) => {
                 Task::Fates(fates.0)
             }
-            Message::Fates(_) => return Err(self.broken("an answer to nothing")),
+            Message::Fates(_) => return Err(self.broken("a message Fates out of turn")),
             Message::End(end) => {
                 unannounced.store(end.unannounced, Ordering::Release);
                 Task::End
