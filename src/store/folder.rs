@@ -22,6 +22,7 @@ use crate::text::Text;
 use super::busy::{Busy, Identity, identity};
 use super::clash::{self, Folding};
 use super::mirror::Names;
+use super::plan::may_make_way;
 use super::why::{in_the_way, why};
 
 /// How many folders one session keeps open at most; beyond that they are opened as they are used.
@@ -183,21 +184,35 @@ impl Folder {
 
     /// Makes or enters the folder `path`, whose last name is looked for in this one. One that is
     /// made has `mode`, but for what it takes to fill it. With `unlock`, one that its mode locks
-    /// is opened up while it is being filled.
+    /// is opened up while it is being filled; with `replace`, a file or link of that name makes
+    /// way for it.
     pub(super) fn enter(
         self: &Arc<Self>,
         path: &RelPath,
         mode: Mode,
         unlock: bool,
+        replace: bool,
     ) -> Result<Arc<Self>, Why> {
         let name = path.file_name();
         // At once, because nobody may come to finish it.
         let mode = (mode.bits() & SENDERS_BITS) | OWNER_ALL;
-        let made = self.with(|dir| match rustix::fs::mkdirat(dir, name, mode.into()) {
+        let make = |dir: &_| match rustix::fs::mkdirat(dir, name, mode.into()) {
             Ok(()) => Ok(true),
             Err(Errno::EXIST) => Ok(false),
             Err(e) => Err(e.into()),
-        });
+        };
+        let mut made = self.with(make);
+        if matches!(made, Ok(false))
+            && replace
+            && let Some(found) = self.with(|dir| stat(dir, name)).map_err(|e| why(&e))?
+            && may_make_way(&found)
+        {
+            self.claim(name, &found)?;
+            made = self.with(|dir| {
+                rustix::fs::unlinkat(dir, name, AtFlags::empty())?;
+                make(dir)
+            });
+        }
         let fresh = made.map_err(|e| why(&e))?;
         let mut unlocked = None;
         let opened = self.with(|dir| match open_dir(dir, name) {
@@ -219,8 +234,13 @@ impl Folder {
         self.below(path, Some(dir), fresh, unlocked)
     }
 
-    /// The folder `path` as it is, or as one that is not there yet. Nothing is made or changed.
-    pub(super) fn look_into(self: &Arc<Self>, path: &RelPath) -> Result<Arc<Self>, Why> {
+    /// The folder `path` as it is, or as one that is not there yet, as where with `replace` a file
+    /// or link would make way for it. Nothing is made or changed.
+    pub(super) fn look_into(
+        self: &Arc<Self>,
+        path: &RelPath,
+        replace: bool,
+    ) -> Result<Arc<Self>, Why> {
         let name = path.file_name();
         let found = match self.fresh {
             true => None,
@@ -228,6 +248,7 @@ impl Folder {
         };
         let dir = match &found {
             None => None,
+            Some(found) if replace && may_make_way(found) => None,
             Some(found) if file_type(found) == FileType::Directory => {
                 Some(self.with(|dir| open_dir(dir, name)).map_err(|e| why(&e))?)
             }

@@ -49,11 +49,11 @@ impl StoreSession {
             self.could_write(folder)?;
         } else {
             self.mark().map_err(|e| why(&e))?;
+            drop_needless(self, folder, path);
         }
         if dry && folder.is_fresh() {
             return Ok(Outcome::Stored(None));
         }
-        drop_needless(self, folder, path);
         for n in 1..=plan::MAX_BESIDE {
             let name = nth_name(path.file_name(), n);
             let other = || other_name(path, &name);

@@ -14,6 +14,7 @@ use cap_std::fs::Dir;
 use rustix::fs::{AtFlags, FileType, Stat};
 use rustix::io::Errno;
 
+use crate::error::reason;
 use crate::outcome::Why;
 use crate::relpath::{RelPath, is_reserved};
 use crate::surplus::{Fate, Surplus, SurplusKind};
@@ -98,6 +99,20 @@ impl Mirror {
             .fetch_sub(before - names.len(), Ordering::Relaxed);
     }
 
+    /// Takes note that what has `name` in a folder is not what the sender has by that name. Not
+    /// where nothing of the folder is to go.
+    pub(super) fn is_surplus(&self, folder: &Folder, name: &[u8], found: &Stat) -> bool {
+        let mut listed = folder.listed();
+        let Some(names) = listed.as_mut() else {
+            return false;
+        };
+        let (_, here) = identity(found);
+        if names.insert(self.hash(name), here).is_none() {
+            self.names.fetch_add(1, Ordering::Relaxed);
+        }
+        true
+    }
+
     /// Takes note that nothing more comes of a folder, which the sender could read all of or not.
     pub(super) fn ended(&self, folder: &Arc<Folder>, complete: bool) {
         let Some(names) = folder.listed().take() else {
@@ -156,7 +171,7 @@ impl StoreSession {
                     count += there.len();
                     folders.push((folder, there));
                 }
-                Err(e) => folder.fail(why(&e)),
+                Err(e) => folder.fail(not_removed(&e)),
             }
             if count >= QUESTION || left.peek().is_none() {
                 remover.clean(&folders);
@@ -173,6 +188,10 @@ impl StoreSession {
             mirror.surplus().clear();
         }
     }
+}
+
+fn not_removed(error: &io::Error) -> Why {
+    Why::NotRemoved(Text::new(reason(error)))
 }
 
 /// Something that may go.
@@ -264,7 +283,7 @@ where
         for (folder, there) in folders {
             let fates: Vec<_> = fates.by_ref().take(there.len()).collect();
             if let Err(e) = folder.with(|dir| self.remove_all(dir, there, &fates, 0)) {
-                folder.fail(why(&e));
+                folder.fail(not_removed(&e));
             }
         }
     }

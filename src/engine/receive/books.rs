@@ -9,7 +9,7 @@ use crate::outcome::{Outcome, Summary, Why};
 use crate::progress::{Counters, Event};
 use crate::relpath::RelPath;
 use crate::store::{FailedFolder, Incoming};
-use crate::wire::{EntryOutcome, FileVerified, Message, Verified, limits};
+use crate::wire::{EntryOutcome, FileVerified, FolderFailed, Message, Verified, limits};
 
 use super::session::{Receiving, Target};
 use super::slot::Slot;
@@ -149,6 +149,7 @@ impl Receiving {
         self.count_verified(left, kept);
         Counters::add(&self.counters.entries_done, 1);
         self.outcomes.fetch_add(1, Ordering::AcqRel);
+        self.rest_if_due();
         if !outcome.is_plain() || self.progress.wants_every_entry() {
             self.progress.event(&Event::Entry {
                 session: self.session,
@@ -169,11 +170,14 @@ impl Receiving {
         *counted = counted.saturating_sub(1);
         tally.failed += 1;
         drop(tally);
+        let FailedFolder { path, why, .. } = failed;
         self.progress.event(&Event::Entry {
             session: self.session,
-            path: failed.path.as_path(),
-            outcome: &Outcome::Failed(failed.why),
+            path: path.as_path(),
+            outcome: &Outcome::Failed(why.clone()),
         });
+        let told = FolderFailed { path, why };
+        self.link.outbox.push(Message::FolderFailed(told));
     }
 
     /// Whether any entry has failed.
