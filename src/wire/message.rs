@@ -403,8 +403,7 @@ pub enum Encoding {
     Hole,
     /// The receiver holds them; none follow.
     Held,
-    /// Packed, as one frame of Zstandard (RFC 8878) that says how long it is unpacked: fewer than
-    /// `length`.
+    /// Packed, as one frame of Zstandard (RFC 8878): fewer bytes than `length`.
     Zstd,
 }
 
