@@ -221,34 +221,30 @@ fn read(file: File) -> Option<Record> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::sync::atomic::{AtomicBool, Ordering};
 
     #[test]
     fn a_session_that_begins_is_not_taken_for_one_that_is_no_more() {
         let temp = tempfile::tempdir().unwrap();
         let marks = Dir::from_std_file(std::fs::File::open(temp.path()).unwrap());
-        let over = AtomicBool::new(false);
-        std::thread::scope(|scope| {
-            for _ in 0..2 {
-                scope.spawn(|| {
-                    while !over.load(Ordering::Relaxed) {
-                        ended(&marks).unwrap().remove_settled(&marks).unwrap();
-                    }
-                });
-            }
-            for n in 0..100 {
-                let mark = Mark::leave(&marks, n.to_string(), [1; 32]);
-                let is_there = temp.path().join(n.to_string()).exists();
-                // Nobody waits in vain, whatever comes of it.
-                over.store(n == 99 || mark.is_err() || !is_there, Ordering::Relaxed);
-                assert!(is_there);
-                mark.unwrap().remove(&marks).unwrap();
-            }
-        });
-        let marks = Mark::leave(&marks, "left".to_owned(), [1; 32]).map(|_| marks);
-        let marks = marks.unwrap();
-        ended(&marks).unwrap().remove_settled(&marks).unwrap();
-        assert_eq!(std::fs::read_dir(temp.path()).unwrap().count(), 0);
+        let at = |name: &str| temp.path().join(name);
+        let settle = || {
+            let mut ended = ended(&marks).unwrap();
+            ended.remove_settled(&marks).unwrap();
+        };
+        // One that is being made is neither locked nor whole for a moment.
+        let new = at(&format!("begins{UNDER_WAY}"));
+        std::fs::write(&new, "").unwrap();
+        let leave = |name: &str| Mark::leave(&marks, name.to_owned(), [1; 32]).unwrap();
+        let (goes_on, gone) = (leave("goes on"), leave("gone"));
+        std::fs::write(at("over"), "").unwrap();
+        settle();
+        let there = [new, at("goes on"), at("over")].map(|path| path.exists());
+        assert_eq!(there, [true, true, false]);
+        // What somebody else removed is no failure.
+        std::fs::remove_file(at("gone")).unwrap();
+        for mark in [goes_on, gone] {
+            mark.remove(&marks).unwrap();
+        }
     }
 
     #[test]
