@@ -47,7 +47,8 @@ pub(crate) struct Recv {
     #[arg(long, value_name = "[ADDR:]PORT", value_parser = target::listen)]
     listen: Option<SocketAddr>,
 
-    /// End with the first session, and with its exit code
+    /// End with the first session (but for dry runs), and with its exit code. A sender whose
+    /// connection is lost has 90 seconds to come back
     #[arg(long)]
     once: bool,
 

@@ -200,7 +200,8 @@ impl Shared {
                 error,
             }),
         }
-        if self.options.once {
+        // What would happen is not what was waited for.
+        if self.options.once && !offer.wish.dry_run {
             let mut state = self.state();
             match ended {
                 Err(error) if error.is_lost_connection() && session.can_go_on() => {
