@@ -208,7 +208,9 @@ impl Receiving {
                     None => return Err(Error::NotOneFile),
                 },
                 Task::Done(done) => self.with_output(output, done.entry, |file| {
-                    file.said = Some(done.digest);
+                    if done.attempt == file.attempt {
+                        file.said = Some(done.digest);
+                    }
                     file.ended()
                 })?,
                 Task::Skipped(skipped) => self.with_output(output, skipped.entry, |_| {
@@ -249,8 +251,13 @@ impl Receiving {
 
     /// The file is another one now. Nothing of the old one can be taken back.
     fn change_output(&self, output: &Output, changed: &Changed) -> Result<()> {
+        let now = output.state();
+        if let Some(file) = now.as_ref().filter(|file| file.entry == changed.entry) {
+            self.check_attempt(changed.attempt, file.attempt, file.size.is_none())?;
+        }
+        drop(now);
         self.with_output(output, changed.entry, |file| {
-            if file.size.is_none() || file.written > 0 {
+            if file.written > 0 {
                 return Some(Outcome::Failed(Why::Changed));
             }
             let size = changed.size.get();

@@ -203,6 +203,20 @@ impl Receiving {
         }
     }
 
+    /// Whether an attempt may follow the one before.
+    pub(super) fn check_attempt(&self, next: u32, before: u32, is_stream: bool) -> Result<()> {
+        if is_stream {
+            return Err(self.broken("another attempt at a stream"));
+        }
+        if next != before + 1 {
+            return Err(self.broken("an attempt out of number"));
+        }
+        if next >= limits::MAX_ATTEMPTS {
+            return Err(self.broken("more attempts at a file than there may be"));
+        }
+        Ok(())
+    }
+
     /// A file is not what its entry says any more.
     fn start_anew(&self, store: &Arc<StoreSession>, changed: &Changed) -> Result<()> {
         let Some(slot) = self.slot(changed.entry) else {
@@ -212,15 +226,7 @@ impl Receiving {
                 Err(self.broken("a change of what was not announced"))
             };
         };
-        if slot.is_stream {
-            return Err(self.broken("another attempt at a stream"));
-        }
-        if changed.attempt != slot.attempt() + 1 {
-            return Err(self.broken("an attempt out of number"));
-        }
-        if changed.attempt >= limits::MAX_ATTEMPTS {
-            return Err(self.broken("more attempts at a file than there may be"));
-        }
+        self.check_attempt(changed.attempt, slot.attempt(), slot.is_stream)?;
         let (size, mtime, mode): (FileSize, Time, Mode) =
             (changed.size, changed.mtime, changed.mode);
         let now = (changed.attempt, size.get());
