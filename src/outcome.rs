@@ -184,6 +184,8 @@ pub enum LeftOut {
     Link,
     /// It is a folder that something is mounted on. The folder is sent, what is in it is not.
     Mounted,
+    /// It is what a receiver keeps for itself.
+    Own,
 }
 
 impl fmt::Display for LeftOut {
@@ -193,6 +195,7 @@ impl fmt::Display for LeftOut {
             Self::Size => "too large",
             Self::Link => "a link",
             Self::Mounted => "what is in it, on another file system",
+            Self::Own => "what xfer keeps for itself",
         })
     }
 }
