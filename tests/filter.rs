@@ -163,6 +163,9 @@ fn a_pattern_that_means_nothing_is_wrong_usage() {
         ),
         (["--include", " "], 2, "' ' is no pattern"),
         (["--exclude", "#a#"], 2, "'\\#'"),
+        (["--exclude", "!a"], 2, "'\\!'"),
+        (["--include", "a[b"], 2, "'\\['"),
+        (["--exclude", "[]"], 2, "'\\['"),
         (["--exclude-from", "no/such"], 1, "no/such: no such file"),
         (["--max-size", "big"], 2, "1.5GB"),
     ] {

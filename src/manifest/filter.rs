@@ -189,8 +189,42 @@ fn add(patterns: &mut GitignoreBuilder, given: &str, line: &str) -> Result<()> {
             "a '#' at its beginning must be written '\\#'".to_owned(),
         ));
     }
+    // In a file it would take back others.
+    if given.starts_with('!') {
+        let what = "a '!' at its beginning must be written '\\!'; what is sent after all, --include \
+                    says";
+        return Err(wrong(what.to_owned()));
+    }
+    // Git's never match then, and here the bracket would be taken for itself.
+    if has_open_bracket(given) {
+        let what = "a '[' that is not closed must be written '\\['";
+        return Err(wrong(what.to_owned()));
+    }
     let added = patterns.add_line(None, line);
     added.map(|_| ()).map_err(|e| wrong(what(e)))
+}
+
+/// Whether a class of characters begins in a pattern that does not end.
+fn has_open_bracket(pattern: &str) -> bool {
+    let mut rest = pattern.chars();
+    while let Some(c) = rest.next() {
+        match c {
+            '\\' => drop(rest.next()),
+            '[' => {
+                let class = rest.as_str();
+                let class = class.strip_prefix(['!', '^']).unwrap_or(class);
+                // The first one stands for itself.
+                let mut inner = class.chars();
+                inner.next();
+                match inner.as_str().find(']') {
+                    Some(end) => rest = inner.as_str()[end + 1..].chars(),
+                    None => return true,
+                }
+            }
+            _ => {}
+        }
+    }
+    false
 }
 
 fn add_lines(patterns: &mut GitignoreBuilder, text: &str) -> io::Result<()> {
