@@ -79,6 +79,11 @@ pub enum Error {
         /// Where.
         peer: SocketAddr,
     },
+    /// Somebody took the connection, and said nothing at all.
+    Mute {
+        /// Where.
+        peer: SocketAddr,
+    },
     /// The peer speaks another version of the protocol.
     Version {
         /// Where.
@@ -225,7 +230,10 @@ impl Error {
     /// Whether a new connection to the same peer may well succeed where this one failed.
     #[must_use]
     pub fn is_lost_connection(&self) -> bool {
-        matches!(self, Self::Lost { .. } | Self::Silent { .. })
+        matches!(
+            self,
+            Self::Lost { .. } | Self::Silent { .. } | Self::Mute { .. }
+        )
     }
 }
 
@@ -258,6 +266,7 @@ impl fmt::Display for Error {
                 write!(f, "cannot listen on {addr}: {}", reason(source))
             }
             Self::NotXfer { peer } => write!(f, "what answers at {peer} is not xfer"),
+            Self::Mute { peer } => write!(f, "{peer} does not answer"),
             Self::Version { peer, theirs, ours } => write!(
                 f,
                 "{peer} speaks version {theirs} of the xfer protocol, this side version {ours}"

@@ -86,8 +86,11 @@ pub(crate) fn for_error(error: &Error, task: Task) -> Option<String> {
             let next = addr.port().checked_add(1).unwrap_or(9090);
             return listen(source.kind(), addr.port(), next);
         }
-        Error::NotXfer { .. } if role == Role::Receiver => return None,
+        Error::NotXfer { .. } | Error::Mute { .. } if role == Role::Receiver => return None,
         Error::NotXfer { .. } => "Another program is using that port. Check the address and port.",
+        Error::Mute { .. } => {
+            "Is it `xfer recv` that listens there? If so, that machine is very busy: try again."
+        }
         Error::Version { theirs, ours, .. } => {
             if theirs < ours {
                 "Update xfer on the other machine."

@@ -256,7 +256,7 @@ impl Report {
 
     fn refused(&mut self, peer: std::net::IpAddr, error: &Error) -> Vec<Line> {
         let what = match error {
-            Error::NotXfer { .. } => "it does not speak to xfer".to_owned(),
+            Error::NotXfer { .. } | Error::Mute { .. } => "it does not speak to xfer".to_owned(),
             error => error.to_string(),
         };
         // The port is another one each time, and makes no difference.

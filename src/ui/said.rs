@@ -345,7 +345,7 @@ fn error_name(error: &Error) -> &'static str {
         Error::CodeNeeded { .. } => "code_needed",
         Error::WrongCode { .. } => "wrong_code",
         Error::Displaced { .. } => "displaced",
-        Error::Lost { .. } | Error::Silent { .. } => "lost",
+        Error::Lost { .. } | Error::Silent { .. } | Error::Mute { .. } => "lost",
         Error::Protocol { .. } => "protocol",
         Error::Aborted { .. } => "aborted",
         Error::Sync { .. } => "sync",
