@@ -206,7 +206,7 @@ pub fn partials(scratch: &Path, bytes: &[u8]) {
         links_outside: false,
     };
     let store = Store::open(&dir).unwrap();
-    drop(store.session(access, sync).unwrap());
+    store.session(access, sync).unwrap().begin().unwrap();
 
     let named = match decode::<(u32, [u8; 32], RelPath, u64, Time)>(bytes) {
         Ok((1, _, path, ..)) if old => dir.join(path.as_path()).with_file_name(&name),

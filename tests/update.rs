@@ -243,8 +243,8 @@ fn what_is_of_another_kind_stays() {
     let scene = Scene::new(&[]);
     let outside = scene.sandbox.path("outside");
     fs::write(&outside, "not to be touched").unwrap();
-    // A link in the place of a file is replaced and not followed, and the other way round; a
-    // folder makes way for nothing, and nothing for a folder.
+    // A link in the place of a file is replaced and not followed, and the other way round; both
+    // make way for a folder; folders and special files for nothing.
     fs::remove_file(scene.copy().join("sub/1")).unwrap();
     symlink(&outside, scene.copy().join("sub/1")).unwrap();
     fs::remove_file(scene.copy().join("link")).unwrap();
@@ -255,13 +255,15 @@ fn what_is_of_another_kind_stays() {
 
     fs::remove_file(scene.copy().join("sub/2")).unwrap();
     make_file(scene.copy().join("sub/2/inside"), 1, 10);
+    fs::remove_file(scene.copy().join("sub/3")).unwrap();
+    make_fifo(scene.copy().join("sub/3"));
     fs::create_dir(scene.tree().join("new")).unwrap();
     fs::write(scene.copy().join("new"), "a file").unwrap();
     let sent = scene.send(&["--update"]);
     sent.assert_code(3).assert_says("a folder is in its way");
-    sent.assert_says("a file is in its way");
+    sent.assert_says("a special file is in its way");
     assert!(scene.copy().join("sub/2/inside").exists());
-    assert_eq!(content(scene.copy().join("new")), b"a file");
+    assert!(scene.copy().join("new").is_dir());
 }
 
 /// The content of each file of a tree, and where each link leads.
@@ -494,11 +496,11 @@ fn a_mirror_removes_nothing_where_something_is_missing() {
     set_out();
     fs::remove_file(scene.tree().join("sub/fifo")).unwrap();
     fs::remove_file(scene.copy().join("sub/2")).unwrap();
-    make_file(scene.copy().join("sub/2/inside"), 1, 10);
+    make_fifo(scene.copy().join("sub/2"));
     let sent = scene.send(&["--mirror"]);
     sent.assert_code(3).assert_says("nothing was removed");
     assert!(surplus.iter().all(|name| scene.copy().join(name).exists()));
-    fs::remove_dir_all(scene.copy().join("sub/2")).unwrap();
+    fs::remove_file(scene.copy().join("sub/2")).unwrap();
     scene.send(&["--mirror"]).assert_code(0);
     scene.is_same();
 }
@@ -591,6 +593,55 @@ fn a_dry_run_says_what_a_real_one_does() {
     let removed = removed.map(|name| format!("tree/{name}"));
     assert_eq!(told(&dry, &["removed "]), removed);
     dry.assert_says("6.00 kB at most");
+    scene.is_same();
+}
+
+#[test]
+fn a_mirror_follows_whatever_becomes_something_else() {
+    let scene = Scene::new(&["--allow-mirror"]);
+    let (tree, copy) = (scene.tree(), scene.copy());
+    make_file(tree.join("folder/deep/file"), 1, 10);
+    make_file(tree.join("folder/kept.log"), 1, 10);
+    make_file(tree.join("another/file"), 1, 2 * CHUNK);
+    symlink("another", tree.join("to a folder")).unwrap();
+    scene.send(&[]).assert_code(0);
+    fs::remove_dir_all(tree.join("folder")).unwrap();
+    make_file(tree.join("folder"), 2, 3 * CHUNK + 7);
+    fs::remove_dir_all(tree.join("another")).unwrap();
+    symlink("log", tree.join("another")).unwrap();
+    for name in ["image", "to a folder"] {
+        fs::remove_file(tree.join(name)).unwrap();
+        make_file(tree.join(name).join("inside"), 3, 1000);
+    }
+    fs::remove_file(tree.join("link")).unwrap();
+    make_file(tree.join("link"), 4, 10);
+    // Where filters have something stay in it, a folder stays in the way.
+    let sent = scene.send(&["--mirror", "--exclude=*.log"]);
+    sent.assert_code(3)
+        .assert_says("tree/folder: a folder is in its way");
+    assert!(copy.join("folder/kept.log").exists());
+    assert!(!copy.join("folder/deep").exists());
+    let before = Tree::read(&copy);
+    let dry = scene.send(&["--mirror", "--dry-run"]);
+    dry.assert_code(0).assert_says("2 removed");
+    assert_eq!(Tree::read(&copy), before);
+    scene
+        .send(&["--mirror"])
+        .assert_code(0)
+        .assert_says("2 were removed");
+    scene.is_same();
+    // An update removes no folder.
+    fs::remove_file(tree.join("folder")).unwrap();
+    fs::create_dir(tree.join("folder")).unwrap();
+    scene.send(&["--update"]).assert_code(0);
+    scene.is_same();
+    fs::remove_dir(tree.join("folder")).unwrap();
+    make_file(tree.join("folder"), 2, 10);
+    scene
+        .send(&["--update"])
+        .assert_code(3)
+        .assert_says("a folder is in its way");
+    scene.send(&["--mirror"]).assert_code(0);
     scene.is_same();
 }
 

@@ -80,14 +80,28 @@ impl<'a> Fates<'a> {
             here.push(component);
             let last = components.peek().is_none();
             let nearest_first = chain.iter().rev().map(|ignores| &**ignores);
-            if is_ignored(rules, nearest_first, name, &below, &here, !last || is_dir) {
+            if is_ignored(
+                rules,
+                nearest_first.clone(),
+                name,
+                &below,
+                &here,
+                !last || is_dir,
+            ) {
                 return Ok(Some(Fate::Stays));
             }
             if is_here {
                 match (look(&here, rules.links)?, last) {
                     (None, _) => is_here = false,
-                    (Some(_), true) => return Ok(Some(Fate::Stays)),
                     (Some(meta), false) => is_here = meta.is_dir(),
+                    // A folder makes way for the file or link that is announced by its name.
+                    (Some(meta), true) if is_dir && is_sent(rules, &meta) => {
+                        is_here = false;
+                        if is_ignored(rules, nearest_first, name, &below, &here, false) {
+                            return Ok(Some(Fate::Stays));
+                        }
+                    }
+                    (Some(_), true) => return Ok(Some(Fate::Stays)),
                 }
             }
         }
@@ -106,6 +120,14 @@ impl<'a> Fates<'a> {
         }
         self.known.insert(folder.to_path_buf(), ignores.clone());
         Ok(ignores)
+    }
+}
+
+/// Whether something is a file or link that is announced, patterns aside.
+fn is_sent(rules: &Rules, meta: &Metadata) -> bool {
+    match meta.is_symlink() {
+        true => rules.links != Links::Skip,
+        false => meta.is_file() && !rules.is_too_large(meta.len()),
     }
 }
 
@@ -160,6 +182,10 @@ mod tests {
                 ("t", DIR, Fate::Stays),
                 ("other/x", FILE, Fate::Stays),
                 ("t/here", FILE, Fate::Stays),
+                // It is in the way of that.
+                ("t/here", DIR, Fate::Goes),
+                ("t/here/deep", DIR, Fate::Goes),
+                ("t/dangling", DIR, Fate::Goes),
                 ("t/dangling", LINK, Fate::Stays),
                 ("t/a/b", DIR, Fate::Stays),
                 ("t/gone", FILE, Fate::Goes),

@@ -21,6 +21,7 @@ use crate::text::Text;
 
 use super::busy::{Busy, Identity, identity};
 use super::mirror::Names;
+use super::plan::may_make_way;
 use super::why::{in_the_way, why};
 
 /// How many folders one session keeps open at most; beyond that they are opened as they are used.
@@ -158,16 +159,27 @@ impl Folder {
     }
 
     /// Makes or enters the folder `path`, whose last name is looked for in this one. With
-    /// `unlock`, one that its mode locks is opened up while it is being filled.
-    pub(super) fn enter(self: &Arc<Self>, path: &RelPath, unlock: bool) -> Result<Arc<Self>, Why> {
+    /// `unlock`, one that its mode locks is opened up while it is being filled; with `replace`, a
+    /// file or link of that name makes way for it.
+    pub(super) fn enter(
+        self: &Arc<Self>,
+        path: &RelPath,
+        unlock: bool,
+        replace: bool,
+    ) -> Result<Arc<Self>, Why> {
         let name = path.file_name();
-        let made = self.with(
-            |dir| match rustix::fs::mkdirat(dir, name, OWNER_ALL.into()) {
-                Ok(()) => Ok(true),
-                Err(Errno::EXIST) => Ok(false),
-                Err(e) => Err(e.into()),
-            },
-        );
+        let make = |dir: &_| match rustix::fs::mkdirat(dir, name, OWNER_ALL.into()) {
+            Ok(()) => Ok(true),
+            Err(Errno::EXIST) => Ok(false),
+            Err(e) => Err(e.into()),
+        };
+        let made = self.with(|dir| match make(dir)? {
+            false if replace && stat(dir, name)?.as_ref().is_some_and(may_make_way) => {
+                rustix::fs::unlinkat(dir, name, AtFlags::empty())?;
+                make(dir)
+            }
+            made => Ok(made),
+        });
         let fresh = made.map_err(|e| why(&e))?;
         let mut unlocked = None;
         let opened = self.with(|dir| match open_dir(dir, name) {
@@ -190,8 +202,13 @@ impl Folder {
             .map_err(|e| why(&e))
     }
 
-    /// The folder `path` as it is, or as one that is not there yet. Nothing is made or changed.
-    pub(super) fn look_into(self: &Arc<Self>, path: &RelPath) -> Result<Arc<Self>, Why> {
+    /// The folder `path` as it is, or as one that is not there yet, as where with `replace` a file
+    /// or link would make way for it. Nothing is made or changed.
+    pub(super) fn look_into(
+        self: &Arc<Self>,
+        path: &RelPath,
+        replace: bool,
+    ) -> Result<Arc<Self>, Why> {
         let name = path.file_name();
         let found = match self.fresh {
             true => None,
@@ -199,6 +216,7 @@ impl Folder {
         };
         let dir = match &found {
             None => None,
+            Some(found) if replace && may_make_way(found) => None,
             Some(found) if file_type(found) == FileType::Directory => {
                 Some(self.with(|dir| open_dir(dir, name)).map_err(|e| why(&e))?)
             }

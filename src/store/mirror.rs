@@ -98,6 +98,20 @@ impl Mirror {
             .fetch_sub(before - names.len(), Ordering::Relaxed);
     }
 
+    /// Takes note that what has `name` in a folder is not what the sender has by that name. Not
+    /// where nothing of the folder is to go.
+    pub(super) fn is_surplus(&self, folder: &Folder, name: &[u8], found: &Stat) -> bool {
+        let mut listed = folder.listed();
+        let Some(names) = listed.as_mut() else {
+            return false;
+        };
+        let (_, here) = identity(found);
+        if names.insert(self.hash(name), here).is_none() {
+            self.names.fetch_add(1, Ordering::Relaxed);
+        }
+        true
+    }
+
     /// Takes note that nothing more comes of a folder, which the sender could read all of or not.
     pub(super) fn ended(&self, folder: &Arc<Folder>, complete: bool) {
         let Some(names) = folder.listed().take() else {

@@ -28,7 +28,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use cap_std::fs::Dir;
-use rustix::fs::AtFlags;
+use rustix::fs::{AtFlags, FileType};
 use rustix::io::Errno;
 
 use crate::digest::sha256;
@@ -334,11 +334,12 @@ impl StoreSession {
         path: &RelPath,
         give_up: impl Fn() -> bool,
     ) -> std::result::Result<Arc<Folder>, Why> {
+        let replace = self.access.conflict == OnConflict::Replace;
         let folder = if self.access.dry_run {
-            parent.look_into(path)?
+            parent.look_into(path, replace)?
         } else {
             self.mark().map_err(|e| why(&e))?;
-            let folder = parent.enter(path, self.access.existing)?;
+            let folder = parent.enter(path, self.access.existing, replace)?;
             if path.depth() == 1
                 && let Some(identity) = folder.identity()
             {
@@ -376,6 +377,21 @@ impl StoreSession {
     pub fn announced(&self, folder: &Folder, path: &RelPath) {
         if let Some(mirror) = &self.mirror {
             mirror.announced(folder, path.file_name());
+        }
+    }
+
+    /// Whether a file or link has to wait until a mirror has removed the folder that has its name.
+    /// That is surplus then, with what is in it.
+    pub fn waits_for_removal(&self, folder: &Folder, path: &RelPath) -> bool {
+        let Some(mirror) = &self.mirror else {
+            return false;
+        };
+        let found = folder.with(|dir| folder::stat(dir, path.file_name()));
+        match found {
+            Ok(Some(found)) if folder::file_type(&found) == FileType::Directory => {
+                mirror.is_surplus(folder, path.file_name(), &found)
+            }
+            _ => false,
         }
     }
 

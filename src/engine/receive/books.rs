@@ -149,6 +149,7 @@ impl Receiving {
         self.count_verified(left, kept);
         Counters::add(&self.counters.entries_done, 1);
         self.outcomes.fetch_add(1, Ordering::AcqRel);
+        self.rest_if_due();
         if !outcome.is_plain() || self.progress.wants_every_entry() {
             self.progress.event(&Event::Entry {
                 session: self.session,

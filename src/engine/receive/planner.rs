@@ -4,6 +4,7 @@
 //! Must not wait for chunks: whatever needs data is handed to the lanes through a slot.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use crate::digest::chunk_count;
 use crate::entry::{Entry, EntryId, FileSize, Kind, Mode, Time};
@@ -37,6 +38,8 @@ pub(super) enum Task {
     End,
     /// What is to become of what the sender was asked about.
     Fates(Vec<Fate>),
+    /// Every entry has its outcome, but for those that wait for removals.
+    Rest,
 }
 
 /// A folder that has not ended.
@@ -44,6 +47,12 @@ struct OpenFolder {
     folder: Result<Arc<Folder>, Why>,
     mode: Mode,
     mtime: Time,
+}
+
+/// A file or link that waits for the removal of a folder that has its name.
+pub(super) struct Behind {
+    pub(super) folder: Arc<Folder>,
+    pub(super) entry: Entry,
 }
 
 impl Receiving {
@@ -58,7 +67,7 @@ impl Receiving {
             .and_then(|()| store.root())
             .map_err(|e| Error::file("open", &self.dir, e))?;
         let mut open: Vec<OpenFolder> = Vec::new();
-        let mut wanted = Vec::new();
+        let (mut wanted, mut behind) = (Vec::new(), Vec::new());
         while let Some(task) = self.tasks.pop() {
             match task {
                 Task::Entries(entries) => {
@@ -68,8 +77,10 @@ impl Receiving {
                             Some(Ok(folder)) => Ok(folder),
                             Some(Err(_)) => Err(Why::Parent),
                         };
-                        if let Some(folder) = self.entry(store, parent, entry, &mut wanted) {
-                            open.push(folder);
+                        if matches!(entry.kind, Kind::Dir) {
+                            open.push(self.folder(store, parent, entry));
+                        } else {
+                            self.entry(store, parent, entry, &mut wanted, &mut behind);
                         }
                         if wanted.len() == WANTS {
                             self.want(&mut wanted);
@@ -102,78 +113,124 @@ impl Receiving {
                     None => return Err(self.broken("an entry skipped that was not announced")),
                 },
                 Task::Changed(changed) => self.start_anew(store, &changed)?,
-                Task::Announced | Task::Fates(_) => {}
+                Task::Announced => {
+                    self.all_known.store(true, Ordering::Release);
+                    self.rest_if_due();
+                }
+                Task::Rest => {
+                    self.rest(store, &mut behind, &mut wanted)?;
+                    self.want(&mut wanted);
+                }
+                Task::Fates(_) => {}
                 Task::End => return Ok(true),
             }
         }
         Ok(false)
     }
 
-    /// Decides about an entry. Gives the folder that it opens, if it is one. A file that is to
-    /// come is added to those that are `wanted`.
+    /// Decides about a folder.
+    fn folder(
+        &self,
+        store: &Arc<StoreSession>,
+        parent: Result<&Arc<Folder>, Why>,
+        entry: Entry,
+    ) -> OpenFolder {
+        let path = &entry.path;
+        let give_up = || {
+            (self.end_dead_twins)();
+            self.link.is_over()
+        };
+        let folder = parent.and_then(|parent| {
+            store.announced(parent, path);
+            store.folder(parent, path, give_up)
+        });
+        let outcome = match &folder {
+            Ok(folder) if folder.is_fresh() => Outcome::Stored(None),
+            Ok(_) => Outcome::Have(None),
+            Err(why) => Outcome::Failed(why.clone()),
+        };
+        self.entry_outcome(entry.id, path, None, outcome);
+        OpenFolder {
+            folder,
+            mode: entry.mode,
+            mtime: entry.mtime,
+        }
+    }
+
+    /// Decides about a file or link. A file that is to come is added to those that are `wanted`,
+    /// and what a folder is in the way of that a mirror is to remove, to those `behind` that.
     fn entry(
         &self,
         store: &Arc<StoreSession>,
         parent: Result<&Arc<Folder>, Why>,
         entry: Entry,
         wanted: &mut Vec<Arc<Slot>>,
-    ) -> Option<OpenFolder> {
+        behind: &mut Vec<Behind>,
+    ) {
+        let mut planned = match &parent {
+            Ok(parent) => {
+                store.announced(parent, &entry.path);
+                self.plan_entry(store, parent, &entry)
+            }
+            Err(why) => Err(why.clone()),
+        };
+        if let (Err(Why::InTheWay(_)), Ok(parent)) = (&planned, &parent)
+            && behind.len() < self.window as usize / 2
+            && store.waits_for_removal(parent, &entry.path)
+        {
+            if !store.is_dry() {
+                self.behind.fetch_add(1, Ordering::AcqRel);
+                return behind.push(Behind {
+                    folder: Arc::clone(parent),
+                    entry,
+                });
+            }
+            planned = Ok(Planned::Settled(Outcome::Replaced));
+        }
+        self.settle(entry, planned, wanted);
+    }
+
+    pub(super) fn plan_entry(
+        &self,
+        store: &Arc<StoreSession>,
+        folder: &Arc<Folder>,
+        entry: &Entry,
+    ) -> Result<Planned, Why> {
         let Entry {
-            id,
-            path,
-            kind,
-            mtime,
-            mode,
-            ..
+            path, mtime, mode, ..
         } = entry;
-        if let Ok(parent) = &parent {
-            store.announced(parent, &path);
-        }
-        match kind {
-            Kind::Dir => {
-                let folder = parent.and_then(|parent| {
-                    store.folder(parent, &path, || {
-                        (self.end_dead_twins)();
-                        self.link.is_over()
-                    })
-                });
-                let outcome = match &folder {
-                    Ok(folder) if folder.is_fresh() => Outcome::Stored(None),
-                    Ok(_) => Outcome::Have(None),
-                    Err(why) => Outcome::Failed(why.clone()),
-                };
-                self.entry_outcome(id, &path, None, outcome);
-                return Some(OpenFolder {
-                    folder,
-                    mode,
-                    mtime,
-                });
-            }
+        let size = match &entry.kind {
             Kind::Symlink { target } => {
-                let made = parent.and_then(|parent| store.link(parent, &path, &target, mtime));
-                self.entry_outcome(id, &path, None, made.unwrap_or_else(Outcome::Failed));
+                let made = store.link(folder, path, target, *mtime);
+                return made.map(Planned::Settled);
             }
-            Kind::File { .. } | Kind::Stream => {
-                let (size, known) = match kind {
-                    Kind::File { size } => (size.get(), size.get()),
-                    _ => (STREAM, 0),
-                };
-                let planned = parent.and_then(|parent| {
-                    self.check_room()?;
-                    store.file(parent, &path, size, mtime, mode)
-                });
-                match planned {
-                    Ok(Planned::Incoming(incoming)) => {
-                        wanted.push(Arc::new(Slot::new(id, self.algorithm, incoming)));
-                    }
-                    Ok(Planned::Settled(outcome)) => {
-                        self.entry_outcome(id, &path, Some(known), outcome);
-                    }
-                    Err(why) => self.entry_outcome(id, &path, Some(known), Outcome::Failed(why)),
-                }
+            Kind::File { size } => size.get(),
+            _ => STREAM,
+        };
+        self.check_room()?;
+        store.file(folder, path, size, *mtime, *mode)
+    }
+
+    /// Has a file sent that is to come, and gives anything else its outcome.
+    pub(super) fn settle(
+        &self,
+        entry: Entry,
+        planned: Result<Planned, Why>,
+        wanted: &mut Vec<Arc<Slot>>,
+    ) {
+        let outcome = match planned {
+            Ok(Planned::Incoming(incoming)) => {
+                return wanted.push(Arc::new(Slot::new(entry.id, self.algorithm, incoming)));
             }
-        }
-        None
+            Ok(Planned::Settled(outcome)) => outcome,
+            Err(why) => Outcome::Failed(why),
+        };
+        let size = match entry.kind {
+            Kind::File { size } => Some(size.get()),
+            Kind::Stream => Some(0),
+            _ => None,
+        };
+        self.entry_outcome(entry.id, &entry.path, size, outcome);
     }
 
     /// Asks for files, and forgets them.
@@ -266,9 +323,6 @@ impl Receiving {
     pub(super) fn conclude(&self, unannounced: u64) -> Result<()> {
         match &self.target {
             Target::Folder(store) => {
-                // It may still hold on to the last file, and with that to its folder.
-                drop(self.hashing.lock());
-                self.fail_folders(store);
                 self.remove_surplus(store)?;
                 self.fail_folders(store);
                 store.finish()?;
@@ -289,7 +343,7 @@ impl Receiving {
         Ok(())
     }
 
-    fn fail_folders(&self, store: &StoreSession) {
+    pub(super) fn fail_folders(&self, store: &StoreSession) {
         for failed in store.failed_folders() {
             self.folder_failed(failed);
         }

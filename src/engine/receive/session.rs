@@ -94,6 +94,10 @@ pub(super) struct Receiving {
     /// Whether there is a stream, so that nobody knows how much there is to come.
     has_stream: AtomicBool,
     pub(super) outcomes: AtomicU64,
+    /// Whether every entry has been announced.
+    pub(super) all_known: AtomicBool,
+    /// How many entries wait for removals.
+    pub(super) behind: AtomicU64,
     /// Whether the sender has been asked what may be removed, and has not answered.
     pub(super) asked: AtomicBool,
     pub(super) tally: Mutex<Summary>,
@@ -152,6 +156,8 @@ impl Receiving {
             announced: AtomicU64::new(0),
             has_stream: AtomicBool::new(false),
             outcomes: AtomicU64::new(0),
+            all_known: AtomicBool::new(false),
+            behind: AtomicU64::new(0),
             asked: AtomicBool::new(false),
             tally: Mutex::default(),
         });
@@ -171,6 +177,18 @@ impl Receiving {
     /// A wanted file that has no outcome.
     pub(super) fn slot(&self, entry: EntryId) -> Option<Arc<Slot>> {
         self.slots().get(&entry).cloned()
+    }
+
+    /// Has the planner see to what waits for removals, once all else has its outcome.
+    pub(super) fn rest_if_due(&self) {
+        let behind = self.behind.load(Ordering::Acquire);
+        if behind > 0
+            && self.all_known.load(Ordering::Acquire)
+            && self.outcomes.load(Ordering::Acquire) + behind
+                == self.announced.load(Ordering::Acquire)
+        {
+            self.tasks.push(Task::Rest, TASK_BYTES);
+        }
     }
 
     /// Whether there is, or was, such an entry.
@@ -433,6 +451,10 @@ impl Receiving {
             Message::Done(done) => Task::Done(done),
             Message::Skipped(skipped) => Task::Skipped(skipped),
             Message::Changed(changed) => Task::Changed(changed),
+            Message::Fates(fates) if self.asked.swap(false, Ordering::AcqRel) => {
+                Task::Fates(fates.0)
+            }
+            Message::Fates(_) => return Err(self.broken("a message Fates out of turn")),
             Message::End(end) => {
                 unannounced.store(end.unannounced, Ordering::Release);
                 Task::End

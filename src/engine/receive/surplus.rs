@@ -1,7 +1,9 @@
-//! The end of a mirror: what its sender does not have is removed, once it has said so.
+//! The end of a mirror: what its sender does not have is removed, once it has said so, and then
+//! what that was in the way of is stored.
 //!
 //! Must not remove anything after a failure: what was moved may not be in its new place yet.
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use crate::error::{Error, Result};
@@ -11,26 +13,49 @@ use crate::store::StoreSession;
 use crate::surplus::{Fate, Surplus};
 use crate::wire::{MayRemove, Message, Removed, limits};
 
-use super::planner::Task;
+use super::planner::{Behind, Task};
 use super::session::{MAX_OUTBOX_BYTES, Receiving};
+use super::slot::Slot;
 
 /// How many bytes of paths travel in a message, about.
 const MAX_PATHS_BYTES: usize = 64 << 10;
 
 impl Receiving {
+    /// Sees to what waits for removals, which are made for that before the end.
+    pub(super) fn rest(
+        &self,
+        store: &Arc<StoreSession>,
+        behind: &mut Vec<Behind>,
+        wanted: &mut Vec<Arc<Slot>>,
+    ) -> Result<()> {
+        // From here on its entries are as any others.
+        self.behind.store(0, Ordering::Release);
+        self.remove_surplus(store)?;
+        for Behind { folder, entry } in behind.drain(..) {
+            let planned = self.plan_entry(store, &folder, &entry);
+            self.settle(entry, planned, wanted);
+        }
+        Ok(())
+    }
+
     /// Removes what the sender of a mirror does not have, unless something failed.
     pub(super) fn remove_surplus(&self, store: &StoreSession) -> Result<()> {
+        // It may still hold on to the last file, and with that to its folder.
+        drop(self.hashing.lock());
+        self.fail_folders(store);
         if self.has_failed() {
             store.keep_surplus();
             return Ok(());
         }
-        let (mut list, mut bytes) = (Vec::new(), 0);
+        let (mut list, mut bytes, mut told) = (Vec::new(), 0, 0);
         let send = |list: &mut Vec<RelPath>| {
             self.link.outbox.wait_below(MAX_OUTBOX_BYTES);
             let list = std::mem::take(list);
             self.link.outbox.push(Message::Removed(Removed(list)));
         };
         let tell = |path: RelPath| {
+            self.count_removed(1);
+            told += 1;
             self.progress.event(&Event::Removed {
                 session: self.session,
                 path: &path,
@@ -48,7 +73,8 @@ impl Receiving {
         if !list.is_empty() {
             send(&mut list);
         }
-        self.count_removed(removed);
+        // What has no path that could be told.
+        self.count_removed(removed.saturating_sub(told));
         Ok(())
     }
 

@@ -180,6 +180,7 @@ impl Sending<'_> {
         if self.link.is_over() {
             return;
         }
+        self.walked.store(true, Ordering::Release);
         self.tell_totals(true);
         self.announced(id);
     }

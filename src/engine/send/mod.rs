@@ -215,6 +215,7 @@ impl Sender<'_> {
                 input: stream.map(Input::new).transpose()?,
             }),
             items: Mutex::default(),
+            walked: AtomicBool::new(false),
             all_announced: AtomicBool::new(false),
             announced: AtomicU64::new(0),
             unannounced: AtomicU64::new(0),

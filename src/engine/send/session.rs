@@ -62,6 +62,8 @@ pub(super) struct Sending<'a> {
     pub(super) stopper: Arc<Stopper>,
     /// The entries that have been announced and have no outcome.
     pub(super) items: Mutex<HashMap<EntryId, Item>>,
+    /// Whether the walk is at its end, which the receiver is told next.
+    pub(super) walked: AtomicBool,
     pub(super) all_announced: AtomicBool,
     pub(super) announced: AtomicU64,
     pub(super) unannounced: AtomicU64,
@@ -224,7 +226,7 @@ impl Sending<'_> {
 
     /// Whether the receiver may be about to remove what is not here.
     fn may_be_asked(&self) -> bool {
-        self.wish.mirror && self.end_said.load(Ordering::Acquire)
+        self.wish.mirror && self.walked.load(Ordering::Acquire)
     }
 
     /// Takes the summary, which must come at the end, and count every entry. What has failed may
