@@ -314,15 +314,24 @@ fn each_offer_is_asked_about() {
     Process::spawn(pair).wait().assert_code(0);
     assert!(!two.recv.screen().contains("[a]lways"));
 
-    send("n", 1).assert_code(4).assert_says("said no");
+    // Nobody is asked about what nobody offers any more.
+    let args = ["send", "--name", "desktop", "src/file", &target];
+    let sender = Process::spawn(two.desktop.command(&args));
+    two.recv.wait_for("[a]lways", 1);
+    sender.interrupt();
+    sender.wait().assert_code(130);
+    two.recv.wait_for("Refused 127.0.0.1", 1);
+    two.assert_nothing_received();
+
+    send("n", 2).assert_code(4).assert_says("said no");
     two.assert_nothing_received();
     let screen = two.recv.screen();
     for words in ["1 file", "3.15 MB", "'file'", "are free", "desktop"] {
         assert!(screen.contains(words), "no {words}: {screen}");
     }
-    send("y", 2).assert_code(0);
+    send("y", 3).assert_code(0);
     two.assert_received();
-    send("a", 3).assert_code(0);
+    send("a", 4).assert_code(0);
     two.send_unseen(&[]).assert_code(0);
     two.laptop.run(&["peers"]).assert_says("without a question");
 }

@@ -80,16 +80,16 @@ impl Person {
     }
 
     /// Prints `lines` and `question`, and gives the line that is typed. None where nobody can
-    /// type one, or the user wants to stop.
-    fn ask(&self, lines: Vec<String>, question: &str) -> Option<String> {
+    /// type one, the user wants to stop, or who is to be answered is `gone`.
+    fn ask(&self, lines: Vec<String>, question: &str, gone: &dyn Fn() -> bool) -> Option<String> {
         let _alone = self.asking.lock().unwrap_or_else(PoisonError::into_inner);
-        if !can_answer() || self.cancel.is_cancelled() {
+        if !can_answer() || self.cancel.is_cancelled() || gone() {
             return None;
         }
         // What was typed before the question is no answer to it.
         let _ = tcflush(io::stdin(), QueueSelector::IFlush);
         let pause = self.ui.pause(lines, question);
-        let line = self.read_line();
+        let line = self.read_line(gone);
         if line.is_none() {
             pause.unanswered();
         }
@@ -97,10 +97,10 @@ impl Person {
     }
 
     /// The next line that is typed.
-    fn read_line(&self) -> Option<String> {
+    fn read_line(&self, gone: &dyn Fn() -> bool) -> Option<String> {
         let mut line = Vec::new();
         loop {
-            if self.cancel.is_cancelled() || !can_answer() {
+            if self.cancel.is_cancelled() || !can_answer() || gone() {
                 return None;
             }
             if !is_ready() {
@@ -181,7 +181,8 @@ impl Prompt for Person {
             format!("{name} ({ip}) does not know this machine yet. It shows a code now.")
         }];
         loop {
-            let line = self.ask(std::mem::take(&mut lines), &format!("Code on {name}: "))?;
+            let question = format!("Code on {name}: ");
+            let line = self.ask(std::mem::take(&mut lines), &question, &|| false)?;
             match Code::parse(&line) {
                 Some(code) => return Some(code),
                 None => lines.push("A code has six digits.".to_owned()),
@@ -193,12 +194,12 @@ impl Prompt for Person {
         can_answer()
     }
 
-    fn decide(&self, proposal: &Proposal) -> Option<Answer> {
+    fn decide(&self, proposal: &Proposal, gone: &dyn Fn() -> bool) -> Option<Answer> {
         let mut lines = offered(proposal);
         let name = &proposal.caller.name;
         let question = format!("Take it? [y]es, [n]o, [a]lways from {name}: ");
         loop {
-            let line = self.ask(std::mem::take(&mut lines), &question)?;
+            let line = self.ask(std::mem::take(&mut lines), &question, gone)?;
             match line.trim().to_lowercase().as_str() {
                 "y" | "yes" => return Some(Answer::Yes),
                 "n" | "no" => return Some(Answer::No),
@@ -228,7 +229,7 @@ impl Prompt for Person {
                 && let Ok(_alone) = self.asking.try_lock()
                 && is_ready()
             {
-                let typed = self.read_line().is_some();
+                let typed = self.read_line(&|| false).is_some();
                 if typed {
                     let text = "New machines are let in again, with a code.";
                     self.ui.say([Line::Talk(text.to_owned())]);
