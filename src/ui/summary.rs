@@ -165,7 +165,9 @@ fn headline(role: Role, peer: &str, s: &Summary, time: Duration) -> String {
         return format!("{verb} nothing {way} {peer}.");
     }
     let moved = s.bytes.saturating_sub(s.held_bytes);
-    let rate = rate_over(moved, time).map_or(String::new(), |rate| format!(", {rate}"));
+    // Beside the size of what was hardly moved at all, a rate would seem to be wrong.
+    let rate = rate_over(moved, time).filter(|_| moved >= s.held_bytes);
+    let rate = rate.map_or(String::new(), |rate| format!(", {rate}"));
     let (size, time) = (bytes(s.bytes), duration(time));
     format!("{verb} {files} ({size}) {way} {peer} in {time}{rate}.")
 }
