@@ -210,6 +210,17 @@ fn a_receive_directory_that_cannot_be_written() {
 }
 
 #[test]
+fn a_receive_directory_that_is_removed_later() {
+    let sandbox = sandbox();
+    let recv = sandbox.recv();
+    fs::remove_dir(sandbox.dst()).unwrap();
+    let sent = sandbox.send(&[], &recv.target());
+    sent.assert_code(NOT_LET_IN)
+        .assert_says("its folder was removed");
+    recv.interrupt().assert_says("its folder was removed");
+}
+
+#[test]
 fn a_stranger_is_not_let_in() {
     let sandbox = sandbox();
     let recv = sandbox.recv();
