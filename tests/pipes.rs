@@ -166,6 +166,16 @@ fn a_receiver_that_is_killed_ends_the_sender() {
 }
 
 #[test]
+fn an_input_that_is_closed_is_no_empty_file() {
+    let me = Sandbox::new();
+    let me = me.me();
+    let command = me.command(&["send", "-", "--as", "x", "127.0.0.1:1"]);
+    let args = ["-c", r#"exec "$0" "$@" <&-"#].map(OsStr::new);
+    let sent = Process::spawn(run_by("sh", &args, &command)).wait();
+    sent.assert_code(2).assert_says("standard input is closed");
+}
+
+#[test]
 fn an_input_that_cannot_be_read_is_said() {
     let sandbox = Sandbox::new();
     let recv = sandbox.recv();
