@@ -146,6 +146,13 @@ pub enum Error {
         /// The name that the peer gives itself.
         name: String,
     },
+    /// The peer was shown a code, and went without it.
+    NoCode {
+        /// Where.
+        peer: SocketAddr,
+        /// The name that the peer gives itself.
+        name: String,
+    },
     /// The two sides do not have the same code, or not the same channel.
     WrongCode {
         /// Where.
@@ -284,7 +291,7 @@ impl fmt::Display for Error {
                 write!(f, "{name} was not let in: ")?;
                 match reason {
                     Decline::Unknown => f.write_str(
-                        "it is not known here, and there is no terminal to show a code on",
+                        "the two do not know each other, and there is no terminal to show a code on",
                     ),
                     Decline::NotOpen => f.write_str("it is not known here, and not --open"),
                     Decline::Busy => f.write_str("there are too many sessions"),
@@ -295,7 +302,7 @@ impl fmt::Display for Error {
                     Decline::NameTaken => f.write_str("another machine is known here by this name"),
                     Decline::Refused => f.write_str("you said no"),
                     Decline::NoMirror => f.write_str(
-                        "it wants to have removed what it does not have, which --allow-mirror lets",
+                        "it wants to have removed what it does not have, which it may not",
                     ),
                     Decline::Unattended => {
                         f.write_str("there is no terminal to ask about its offer")
@@ -314,9 +321,15 @@ impl fmt::Display for Error {
             ),
             Self::CodeNeeded { name, .. } => write!(
                 f,
-                "{name} does not know this machine yet; it shows a code, and nobody is here to \
-                 type it"
+                "{name} and this machine do not know each other yet; it shows a code, and nobody \
+                 has typed it here"
             ),
+            Self::NoCode { name, .. } => {
+                write!(
+                    f,
+                    "{name} has gone without typing the code that is shown here"
+                )
+            }
             Self::WrongCode { name, .. } => write!(
                 f,
                 "the code does not fit: it was mistyped, or another machine stands between this \

@@ -50,9 +50,9 @@ pub enum Decline {
 impl fmt::Display for Decline {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Unknown => {
-                f.write_str("it does not know this machine, and has no terminal to show a code on")
-            }
+            Self::Unknown => f.write_str(
+                "the two do not know each other, and it has no terminal to show a code on",
+            ),
             Self::NotOpen => f.write_str("it was started with --open, this side was not"),
             Self::Busy => f.write_str("it has too many sessions at the moment"),
             Self::Unsupported(what) => write!(f, "it cannot do what is asked for: {what}"),

@@ -66,8 +66,20 @@ fn say(ui: &Ui, task: Task, error: &Error) {
     } else if !ui.has_said(error) {
         ui.error_event(error);
         ui.say([Line::Trouble(format!("xfer: {error}"))]);
-        let hint = hints::for_error(error, task);
-        ui.say(hint.map(|hint| Line::Trouble(format!("      {hint}"))));
+        let hint = hints::for_error(error, task).into_iter();
+        // It had worked before, and did not again.
+        let is_gone = matches!(
+            error,
+            Error::Connect { .. }
+                | Error::Resolve { .. }
+                | Error::NotXfer { .. }
+                | Error::Mute { .. }
+        );
+        let again = (ui.has_begun() && is_gone).then(|| task.again().to_owned());
+        let hints = hint
+            .chain(again)
+            .map(|hint| Line::Trouble(format!("      {hint}")));
+        ui.say(hints);
     }
 }
 
@@ -97,6 +109,7 @@ fn code(error: &Error) -> Code {
         | Error::TurnedAway { .. }
         | Error::Impostor { .. }
         | Error::CodeNeeded { .. }
+        | Error::NoCode { .. }
         | Error::WrongCode { .. } => Code::Declined,
         Error::Pattern { .. } => Code::Usage,
         _ => Code::Failed,

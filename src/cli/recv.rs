@@ -208,6 +208,12 @@ fn prepare(
         let text = "There is no terminal to ask on: with --ask, every offer will be declined.";
         ui.warn(text);
     }
+    let may_replace = matches!(options.on_conflict, None | Some(OnConflict::Replace));
+    if options.mirror && !may_replace {
+        let text = "--allow-mirror does nothing beside this --on-conflict: a mirror replaces what \
+                    has changed.";
+        ui.warn(text);
+    }
     let device = here::device()?;
     let strangers = strangers(&options.grants, &device.peers.list()?);
     let receiver = Receiver::bind(&device, options, person)?;

@@ -29,10 +29,11 @@ const LOOK: Timespec = Timespec {
 const LOOK_AGAIN: Duration = Duration::from_millis(200);
 /// The longest answer, in bytes.
 const MAX_ANSWER_BYTES: usize = 1024;
-/// For how many addresses a code is shown, and how soon again for the same one: a stranger could
-/// go on for ever.
+/// For how many addresses a code is shown.
 const MAX_SHOWN: usize = 20;
-const SHOW_AGAIN: Duration = Duration::from_secs(20);
+/// How soon it is shown again for the same one, at first and at most, as that doubles each time: a
+/// person who tries once more is to see it, and a stranger could go on for ever.
+const SHOW_AGAIN: [Duration; 2] = [Duration::from_secs(2), Duration::from_secs(60)];
 
 /// Where a sender's code comes from, where not from a person. It does not print itself.
 #[derive(Clone)]
@@ -64,7 +65,8 @@ pub(crate) struct Person {
 #[derive(Debug, Default)]
 struct Shown {
     code: Option<Code>,
-    to: HashMap<IpAddr, Instant>,
+    /// When it was shown last, and how long it is not shown again.
+    to: HashMap<IpAddr, (Instant, Duration)>,
 }
 
 impl Person {
@@ -148,12 +150,16 @@ impl Prompt for Person {
             };
         }
         let (now, ip) = (Instant::now(), caller.addr.ip());
-        let is_new = match shown.to.get(&ip) {
-            Some(last) => now.saturating_duration_since(*last) > SHOW_AGAIN,
-            None => shown.to.len() < MAX_SHOWN,
+        let [first, most] = SHOW_AGAIN;
+        let (is_due, pause) = match shown.to.get(&ip) {
+            Some((last, pause)) => (
+                now.saturating_duration_since(*last) >= *pause,
+                (*pause * 2).min(most),
+            ),
+            None => (shown.to.len() < MAX_SHOWN, first),
         };
-        if is_new {
-            shown.to.insert(ip, now);
+        if is_due {
+            shown.to.insert(ip, (now, pause));
             drop(shown);
             self.ui.interject(&[
                 Line::Trouble(format!(
@@ -178,7 +184,9 @@ impl Prompt for Person {
         let mut lines = vec![if again {
             format!("That is not the code. {name} may show another one now.")
         } else {
-            format!("{name} ({ip}) does not know this machine yet. It shows a code now.")
+            format!(
+                "{name} ({ip}) and this machine do not know each other yet. It shows a code now."
+            )
         }];
         loop {
             let question = format!("Code on {name}: ");

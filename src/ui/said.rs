@@ -342,7 +342,7 @@ fn error_name(error: &Error) -> &'static str {
         Error::Declined { .. } => "declined",
         Error::TurnedAway { .. } => "turned_away",
         Error::Impostor { .. } => "impostor",
-        Error::CodeNeeded { .. } => "code_needed",
+        Error::CodeNeeded { .. } | Error::NoCode { .. } => "code_needed",
         Error::WrongCode { .. } => "wrong_code",
         Error::Displaced { .. } => "displaced",
         Error::Lost { .. } | Error::Silent { .. } | Error::Mute { .. } => "lost",
