@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 use std::path::Path;
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 
 fn xfer(home: &Path, args: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_xfer"))
@@ -90,6 +90,36 @@ fn a_folder_that_is_missing_is_not_made() {
 fn a_file_is_no_folder_to_receive_into() {
     let (_, err) = ends(&["recv", "--dir", "file"], 1);
     assert!(err.contains("--dir DIR"), "{err}");
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn what_cannot_be_said_is_a_failure() {
+    let home = tempfile::tempdir().unwrap();
+    for command in ["config", "id"] {
+        let full = std::fs::File::create("/dev/full").unwrap();
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        for (stdout, code) in [(Stdio::from(full), 1), (Stdio::from(writer), 0)] {
+            let output = Command::new(env!("CARGO_BIN_EXE_xfer"))
+                .arg(command)
+                .env("HOME", home.path())
+                .env_remove("XDG_CONFIG_HOME")
+                .stdout(stdout)
+                .stderr(Stdio::piped())
+                .spawn()
+                .unwrap()
+                .wait_with_output()
+                .unwrap();
+            let err = String::from_utf8(output.stderr).unwrap();
+            assert_eq!(output.status.code(), Some(code), "{err}");
+            assert_eq!(
+                err.contains("standard output: no space"),
+                code == 1,
+                "{err}"
+            );
+        }
+    }
 }
 
 #[test]

@@ -7,7 +7,7 @@ use std::ffi::OsString;
 use clap::Args;
 use toml::Value;
 
-use super::exit::Code;
+use super::exit::{Code, written};
 use super::settings::{KEYS, Settings, default};
 use super::{Loudness, here, program};
 use crate::ui::{Line, Ui};
@@ -38,7 +38,7 @@ pub(crate) fn show(loudness: &Loudness, settings: &Settings) -> Code {
     let ui = Ui::new(loudness.settings(|_| None));
     ui.say(lines(settings).into_iter().map(Line::Result));
     ui.finish();
-    Code::Done
+    written(&ui, Code::Done)
 }
 
 fn lines(settings: &Settings) -> Vec<String> {

@@ -52,7 +52,20 @@ pub(crate) fn conclude(
         }
     };
     ui.last_event(code as u8, summary.as_ref());
-    code
+    written(ui, code)
+}
+
+/// What that ends with which would end with `code`, if it could say all that it has to.
+pub(crate) fn written(ui: &Ui, code: Code) -> Code {
+    let Some(error) = ui.take_broken() else {
+        return code;
+    };
+    let error = Error::file("write to", "standard output", error);
+    ui.say([Line::Trouble(format!("xfer: {error}"))]);
+    match code {
+        Code::Done => Code::Failed,
+        code => code,
+    }
 }
 
 fn say(ui: &Ui, task: Task, error: &Error) {

@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use clap::Args;
 use xfer::secure::Known;
 
-use super::exit::{Code, conclude};
+use super::exit::{Code, conclude, written};
 use super::hints::Task;
 use super::settings::Settings;
 use super::{Loudness, here};
@@ -104,7 +104,7 @@ fn say(loudness: &Loudness, what: impl FnOnce(&Ui) -> xfer::Result<bool>) -> Cod
     match result {
         Ok(done) => {
             ui.finish();
-            if done { Code::Done } else { Code::Failed }
+            written(&ui, if done { Code::Done } else { Code::Failed })
         }
         Err(error) => conclude(&ui, Task::Receive, Err(error), &xfer::engine::Cancel::new()),
     }

@@ -234,6 +234,11 @@ impl Ui {
         lock(&self.shared.screen).clear();
     }
 
+    /// What went wrong with standard output, if anything did that is not told yet.
+    pub(crate) fn take_broken(&self) -> Option<std::io::Error> {
+        lock(&self.shared.screen).take_broken()
+    }
+
     /// Whether any session has begun.
     pub(crate) fn has_begun(&self) -> bool {
         lock(&self.shared.state).report.has_begun()
