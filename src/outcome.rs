@@ -135,6 +135,8 @@ pub enum Why {
     Damaged,
     /// It is a link that leads out of the receive directory.
     Outside,
+    /// It is a folder of which not everything could be removed that a mirror is to remove.
+    NotRemoved(Text),
 }
 
 impl Why {
@@ -145,6 +147,7 @@ impl Why {
             Self::Unreadable(text)
             | Self::Name(text)
             | Self::InTheWay(text)
+            | Self::NotRemoved(text)
             | Self::System(text) => text.as_str().len(),
             _ => 0,
         }
@@ -168,6 +171,7 @@ impl fmt::Display for Why {
             Self::System(what) => write!(f, "could not be stored: {what}"),
             Self::Damaged => f.write_str("arrived damaged"),
             Self::Outside => f.write_str("is a link that leads out of the receiver's folder"),
+            Self::NotRemoved(what) => write!(f, "not all that was to go could be removed: {what}"),
         }
     }
 }

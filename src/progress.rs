@@ -41,7 +41,7 @@ pub enum Trust {
 /// The other side of a session.
 #[derive(Debug, Clone)]
 pub struct Peer {
-    /// What it calls itself, made fit to be shown.
+    /// What it is called here, or else calls itself, made fit to be shown.
     pub name: String,
     /// Its address.
     pub addr: SocketAddr,
@@ -198,8 +198,8 @@ pub enum Event<'a> {
     },
 }
 
-/// What a session has done so far. Each value only grows, except that totals do so until
-/// `scanned` is set.
+/// What a session has done so far. Totals grow until `scanned` is set; what is done grows, but
+/// for the bytes of a file that starts anew.
 #[derive(Debug, Default)]
 pub struct Counters {
     /// Entries found so far.
@@ -229,9 +229,9 @@ pub struct Times {
     pub disk: AtomicU64,
     /// Hashing, compressing.
     pub processor: AtomicU64,
-    /// Sending or receiving.
+    /// Sending, or receiving and waiting for more of it.
     pub network: AtomicU64,
-    /// Waiting for something to do.
+    /// Waiting for something to send.
     pub waiting: AtomicU64,
 }
 

@@ -646,6 +646,22 @@ fn a_mirror_follows_whatever_becomes_something_else() {
 }
 
 #[test]
+fn what_cannot_be_removed_is_named() {
+    let scene = Scene::new(&["--allow-mirror"]);
+    // Deeper than what is removed at once.
+    let deep = "d/".repeat(300);
+    fs::create_dir_all(scene.copy().join("sub").join(deep)).unwrap();
+    make_file(scene.copy().join("surplus"), 1, 10);
+    let sent = scene.send(&["--mirror"]);
+    sent.assert_code(3)
+        .assert_says("tree/sub: not all that was to go could be removed: it is too deep");
+    sent.assert_says("1 was removed");
+    fs::remove_dir_all(scene.copy().join("sub/d")).unwrap();
+    scene.send(&["--mirror"]).assert_code(0);
+    scene.is_same();
+}
+
+#[test]
 fn a_mirror_and_another_session_keep_off_each_others_folders() {
     let sandbox = Sandbox::new();
     let recv = sandbox.recv_with(&["--allow-mirror"]);

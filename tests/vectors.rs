@@ -203,6 +203,7 @@ fn whys() -> Vec<Why> {
         Why::System("read-only file system".into()),
         Why::Damaged,
         Why::Outside,
+        Why::NotRemoved("permission denied".into()),
     ]
 }
 
@@ -462,6 +463,13 @@ fn messages() -> Vec<(&'static str, Message)> {
                     kind: SurplusKind::File(258),
                 },
             ])),
+        ),
+        (
+            "folder-failed",
+            Message::FolderFailed(FolderFailed {
+                path: path(b"a/b"),
+                why: Why::NotRemoved("permission denied".into()),
+            }),
         ),
         (
             "fates",

@@ -1,7 +1,7 @@
 //! Who is there, and a private line to it: identity, TLS, trust. A `TcpStream` in, a [`Channel`]
 //! out.
 //!
-//! Must not know messages, sessions or the receive directory. rustls makes the handshake and
+//! Must not know sessions or the receive directory, nor messages but the first ones. rustls makes the handshake and
 //! the keys; the records that carry the data are sealed and opened here, in place, because
 //! rustls' own buffers cost a third of the speed.
 

@@ -14,6 +14,7 @@ use cap_std::fs::Dir;
 use rustix::fs::{AtFlags, FileType, Stat};
 use rustix::io::Errno;
 
+use crate::error::reason;
 use crate::outcome::Why;
 use crate::relpath::{RelPath, is_reserved};
 use crate::surplus::{Fate, Surplus, SurplusKind};
@@ -170,7 +171,7 @@ impl StoreSession {
                     count += there.len();
                     folders.push((folder, there));
                 }
-                Err(e) => folder.fail(why(&e)),
+                Err(e) => folder.fail(not_removed(&e)),
             }
             if count >= QUESTION || left.peek().is_none() {
                 remover.clean(&folders);
@@ -187,6 +188,10 @@ impl StoreSession {
             mirror.surplus().clear();
         }
     }
+}
+
+fn not_removed(error: &io::Error) -> Why {
+    Why::NotRemoved(Text::new(reason(error)))
 }
 
 /// Something that may go.
@@ -278,7 +283,7 @@ where
         for (folder, there) in folders {
             let fates: Vec<_> = fates.by_ref().take(there.len()).collect();
             if let Err(e) = folder.with(|dir| self.remove_all(dir, there, &fates, 0)) {
-                folder.fail(why(&e));
+                folder.fail(not_removed(&e));
             }
         }
     }

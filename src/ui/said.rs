@@ -323,6 +323,7 @@ fn reason_name(why: &Why) -> &'static str {
         Why::System(_) => "system",
         Why::Damaged => "damaged",
         Why::Outside => "outside",
+        Why::NotRemoved(_) => "not_removed",
         _ => "other",
     }
 }

@@ -84,7 +84,7 @@ pub(crate) fn lines(
         format!("{removed} that the sender does not have"),
     );
     if terms.wish.mirror && summary.failed > 0 && summary.removed == 0 {
-        let text = "nothing was removed, because not everything could be stored";
+        let text = "nothing was removed, because something failed";
         add(1, text.to_owned());
     }
     let kept = plural(summary.kept, "was", "were");

@@ -127,6 +127,7 @@ fn kind(why: &Why) -> &'static str {
         Why::System(_) => "could not be stored",
         Why::Damaged => "arrived damaged",
         Why::Outside => "are links that lead out of the receiver's folder",
+        Why::NotRemoved(_) => "still have something that was to go",
         _ => "for another reason",
     }
 }

@@ -114,8 +114,8 @@ pub fn write_chunk_header(chunk: &ChunkHeader, out: &mut Vec<u8>) -> Result<(), 
 /// Reads the next frame that this version knows.
 ///
 /// `buffer` is scratch space that the caller keeps; it never grows beyond
-/// [`MAX_CHUNK_FRAME_BYTES`]. After a chunk it holds the chunk's bytes: `length` of them for
-/// [`Encoding::Raw`], none else. An end of the stream before or in a frame is
+/// [`MAX_CHUNK_FRAME_BYTES`]. After a chunk it holds the bytes that follow its header: as many as
+/// its `data` says. An end of the stream before or in a frame is
 /// [`io::ErrorKind::UnexpectedEof`].
 pub fn read_frame(reader: &mut impl Read, buffer: &mut Vec<u8>) -> Result<Frame, WireError> {
     let frame = read_frame_head(reader, buffer)?;

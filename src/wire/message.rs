@@ -129,6 +129,8 @@ messages! {
     0x35 Removed(Removed),
     /// The receiver asks whether things may be removed that were not announced.
     0x36 MayRemove(MayRemove),
+    /// Something about a folder could not be done that has had its outcome.
+    0x37 FolderFailed(FolderFailed),
     /// A lane has no more chunks. The last message of a lane.
     0x41 LaneEnd(()),
 }
@@ -356,6 +358,16 @@ pub struct EntryOutcome {
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Removed(#[serde(deserialize_with = "bounded_list::<_, _, MAX_LIST>")] pub Vec<RelPath>);
 
+/// A folder that was made or there before, and then something about it could not be done. It
+/// counts as failed, once.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FolderFailed {
+    /// Its path.
+    pub path: RelPath,
+    /// Why.
+    pub why: Why,
+}
+
 /// What a mirror would remove. The sender answers each with [`Fates`].
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct MayRemove(
@@ -391,8 +403,7 @@ pub enum Encoding {
     Hole,
     /// The receiver holds them; none follow.
     Held,
-    /// Packed, as one frame of Zstandard (RFC 8878) that says how long it is unpacked: fewer than
-    /// `length`.
+    /// Packed, as one frame of Zstandard (RFC 8878): fewer bytes than `length`.
     Zstd,
 }
 

@@ -16,8 +16,8 @@ pub use frame::{
 };
 pub use message::{
     Accept, CHUNK_FRAME, CHUNK_HEADER_BYTES, Changed, ChunkHeader, Contents, DirEnd, Done,
-    Encoding, End, Entries, EntryOutcome, FIRST_SKIPPABLE, Fates, FileVerified, Held, Hello, Join,
-    LaneSecret, MayRemove, Message, Offer, Outcomes, PROOF_BYTES, Preambles, Proof, Removed,
-    SHARE_BYTES, Scanned, Share, Skipped, Verified, Want, Wants,
+    Encoding, End, Entries, EntryOutcome, FIRST_SKIPPABLE, Fates, FileVerified, FolderFailed, Held,
+    Hello, Join, LaneSecret, MayRemove, Message, Offer, Outcomes, PROOF_BYTES, Preambles, Proof,
+    Removed, SHARE_BYTES, Scanned, Share, Skipped, Verified, Want, Wants,
 };
 pub use preamble::{MAGIC, PREAMBLE_BYTES, Preamble, VERSION};

@@ -67,13 +67,17 @@ fn one_of_each(line: &Line, who: &Who) -> Vec<Message> {
             last: true,
         }),
         Message::Outcomes(Outcomes(vec![
-            outcome(Outcome::Stored(Some(path))),
+            outcome(Outcome::Stored(Some(path.clone()))),
             outcome(Outcome::Failed(Why::System("no".into()))),
         ])),
         Message::Verified(Verified(vec![FileVerified { entry: 0, bytes: 1 }])),
         Message::Summary(Summary::default()),
         Message::Removed(Removed(vec![])),
         Message::MayRemove(MayRemove(vec![])),
+        Message::FolderFailed(FolderFailed {
+            path,
+            why: Why::Damaged,
+        }),
         Message::Fates(Fates(vec![])),
         Message::LaneEnd(()),
     ]

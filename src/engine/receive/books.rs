@@ -9,7 +9,7 @@ use crate::outcome::{Outcome, Summary, Why};
 use crate::progress::{Counters, Event};
 use crate::relpath::RelPath;
 use crate::store::{FailedFolder, Incoming};
-use crate::wire::{EntryOutcome, FileVerified, Message, Verified, limits};
+use crate::wire::{EntryOutcome, FileVerified, FolderFailed, Message, Verified, limits};
 
 use super::session::{Receiving, Target};
 use super::slot::Slot;
@@ -170,11 +170,14 @@ impl Receiving {
         *counted = counted.saturating_sub(1);
         tally.failed += 1;
         drop(tally);
+        let FailedFolder { path, why, .. } = failed;
         self.progress.event(&Event::Entry {
             session: self.session,
-            path: failed.path.as_path(),
-            outcome: &Outcome::Failed(failed.why),
+            path: path.as_path(),
+            outcome: &Outcome::Failed(why.clone()),
         });
+        let told = FolderFailed { path, why };
+        self.link.outbox.push(Message::FolderFailed(told));
     }
 
     /// Whether any entry has failed.

@@ -13,7 +13,7 @@ use crate::error::Result;
 use crate::outcome::Outcome;
 use crate::progress::{Counters, Event};
 use crate::relpath::RelPath;
-use crate::wire::{EntryOutcome, Held, Verified, Want};
+use crate::wire::{EntryOutcome, FolderFailed, Held, Verified, Want};
 
 use super::file::{Announced, SendFile};
 use super::queue::Job;
@@ -240,6 +240,18 @@ impl Sending<'_> {
                 outcome,
             });
         }
+    }
+
+    /// A folder that counted as stored, or there before, has failed after all.
+    pub(super) fn folder_failed(&self, failed: FolderFailed) {
+        let mut stored = self.stored();
+        stored.failed = stored.failed.saturating_add(1);
+        drop(stored);
+        self.progress.event(&Event::Entry {
+            session: self.session,
+            path: failed.path.as_path(),
+            outcome: &Outcome::Failed(failed.why),
+        });
     }
 
     pub(super) fn verified(&self, verified: &Verified) {

@@ -166,7 +166,7 @@ fn take_one(state: &mut State) -> Option<Work> {
     if state.closed {
         return None;
     }
-    // Of a file that has started anew, or failed, nothing more is sent.
+    // Of a larger file that has started anew, or failed, nothing more is sent.
     let is_over = |job: &Job| matches!(job, Job(Kind::Range(range)) if range.file.is_over());
     while state.jobs.front().is_some_and(is_over) {
         state.jobs.pop_front();

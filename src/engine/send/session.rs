@@ -206,6 +206,7 @@ impl Sending<'_> {
                     self.progress.event(&Event::Removed { session, path });
                 }
             }
+            Message::FolderFailed(failed) => self.folder_failed(failed),
             Message::MayRemove(surplus) if self.may_be_asked() => {
                 // Nothing else is to be heard while the receiver waits for it.
                 let answers = surplus.0.iter().map(|surplus| fates.of(surplus)).collect();
