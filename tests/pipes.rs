@@ -302,6 +302,19 @@ fn a_file_or_a_stream_goes_to_standard_output() {
 }
 
 #[test]
+fn a_terminal_gets_nothing_and_neither_does_nobody() {
+    let sandbox = Sandbox::new();
+    let command = sandbox.me().command(&["recv", "--stdout"]);
+    for (to, words) in [("2", "is a terminal"), ("-", "is closed")] {
+        let script = format!(r#"exec "$0" "$@" >&{to}"#);
+        let args = ["-c", &script].map(OsStr::new);
+        let (code, screen) = Terminal::spawn(run_by("sh", &args, &command)).wait();
+        assert_eq!(code, Some(2), "{screen}");
+        assert!(screen.contains(words), "{screen}");
+    }
+}
+
+#[test]
 fn more_than_one_file_is_refused() {
     let sandbox = Sandbox::new();
     make_file(sandbox.src().join("folder/a"), 1, 10);

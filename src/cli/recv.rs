@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
+use std::io::IsTerminal;
 use std::net::SocketAddr;
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
@@ -20,7 +21,7 @@ use xfer::secure::Known;
 use super::exit::{Code, conclude};
 use super::hints::Task;
 use super::settings::Settings;
-use super::{Events, Loudness, here, parse_name, signals, target};
+use super::{Events, Loudness, Wrong, here, parse_name, signals, target, wrong};
 use crate::ui::{self, Line, Person, Ui};
 
 const EXAMPLES: &str = "\
@@ -150,6 +151,11 @@ impl Recv {
 
 /// Receives, until Ctrl-C or the end of the only session.
 pub(crate) fn run(args: Recv, loudness: &Loudness, settings: &Settings) -> Code {
+    if args.stdout
+        && let Err(why) = check_stdout()
+    {
+        return wrong("recv", why);
+    }
     let task = match args.stdout {
         true => Task::ReceiveStream,
         false => Task::Receive,
@@ -176,6 +182,19 @@ pub(crate) fn run(args: Recv, loudness: &Loudness, settings: &Settings) -> Code 
         receiver.run(&progress, &cancel)
     });
     conclude(&ui, task, result, &cancel)
+}
+
+// What is in files does things to a terminal, and helps nobody there.
+fn check_stdout() -> Result<(), Wrong> {
+    let stdout = std::io::stdout();
+    let what = if stdout.is_terminal() {
+        "standard output is a terminal: add '> FILE', or '| PROGRAM'"
+    } else if here::is_closed(&stdout) {
+        "standard output is closed"
+    } else {
+        return Ok(());
+    };
+    Err(Wrong(what.to_owned()))
 }
 
 fn stdout() -> xfer::Result<File> {
