@@ -184,6 +184,7 @@ fn both_sides_tell_what_happens() {
     make_file(sandbox.dst().join("tree/taken"), 4, 20);
     make_file(src.join("odd \x1b[31m\u{202e}\n"), 5, 10);
     make_fifo(src.join("fifo"));
+    fs::create_dir(src.join(".xfer")).unwrap();
     std::os::unix::fs::symlink("/etc/passwd", src.join("out")).unwrap();
     let no_text = OsStr::from_bytes(b"caf\xe9");
     if cfg!(target_os = "linux") {
@@ -205,6 +206,7 @@ fn both_sides_tell_what_happens() {
     let fifo = src.join("fifo");
     assert_eq!(entry(&ours, fifo.to_str().unwrap())["reason"], "special");
     assert_eq!(entry(&ours, "tree")["outcome"], "have");
+    assert_eq!(first(&ours, "left_out")["reason"], "own");
     entry(&ours, "tree/odd \x1b[31m\u{202e}\n");
     let theirs = events(&received);
     assert_eq!(theirs[0]["event"], "listening");

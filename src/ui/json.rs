@@ -13,7 +13,8 @@ use xfer::progress::{Counters, Event};
 
 use super::board::{Board, Phase};
 use super::said::{
-    Counts, Failure, Said, Who, entry, line, odd_bytes, role_name, seconds, trust_name,
+    Counts, Failure, Said, Who, entry, left_out_name, line, odd_bytes, role_name, seconds,
+    trust_name,
 };
 
 /// How often a session says how far it is at most.
@@ -132,6 +133,12 @@ impl Json {
                     path_bytes: odd_bytes(path),
                 });
             }
+            Event::LeftOut { session, path, why } => say(&Said::LeftOut {
+                session: *session,
+                path: path.to_string_lossy(),
+                path_bytes: odd_bytes(path),
+                reason: left_out_name(*why),
+            }),
             Event::Warning { session, error } => say(&Said::Warning {
                 session: Some(*session),
                 address: None,

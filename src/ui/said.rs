@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 use xfer::Error;
-use xfer::outcome::{Outcome, Role, Summary, Why};
+use xfer::outcome::{LeftOut, Outcome, Role, Summary, Why};
 use xfer::progress::{Peer, Trust};
 use xfer::relpath::RelPath;
 
@@ -100,6 +100,13 @@ pub(super) enum Said<'a> {
         path: Cow<'a, str>,
         #[serde(skip_serializing_if = "Option::is_none")]
         path_bytes: Option<String>,
+    },
+    LeftOut {
+        session: u64,
+        path: Cow<'a, str>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        path_bytes: Option<String>,
+        reason: &'static str,
     },
     Retrying {
         session: u64,
@@ -324,6 +331,18 @@ fn reason_name(why: &Why) -> &'static str {
         Why::Damaged => "damaged",
         Why::Outside => "outside",
         Why::NotRemoved(_) => "not_removed",
+        _ => "other",
+    }
+}
+
+/// Why something was not sent that was not to be.
+pub(super) fn left_out_name(why: LeftOut) -> &'static str {
+    match why {
+        LeftOut::Pattern => "pattern",
+        LeftOut::Size => "size",
+        LeftOut::Link => "link",
+        LeftOut::Mounted => "mounted",
+        LeftOut::Own => "own",
         _ => "other",
     }
 }
