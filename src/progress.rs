@@ -188,6 +188,9 @@ pub enum Event<'a> {
         session: u64,
         /// How, in numbers.
         summary: &'a Summary,
+        /// What it and all that was done before it came to, where a sender went on in it after a
+        /// lost connection; else the same.
+        all: &'a Summary,
     },
     /// The session ended out of order.
     Failed {

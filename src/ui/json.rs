@@ -147,7 +147,9 @@ impl Json {
                 seconds: seconds(*wait),
                 error: self.failure(error),
             }),
-            Event::Finished { session, summary } => {
+            Event::Finished {
+                session, summary, ..
+            } => {
                 if let Some(mut state) = self.sessions.remove(session) {
                     lines.extend(state.totals(*session));
                     let wire_bytes = state.wire_bytes();

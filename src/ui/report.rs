@@ -133,6 +133,7 @@ impl Report {
                 counters,
             } => {
                 self.retried = None;
+                let goes_on = *role == Role::Sender && self.began.is_some();
                 let began = *self.began.get_or_insert(now);
                 let state = Session {
                     role: *role,
@@ -141,6 +142,7 @@ impl Report {
                         wish: *wish,
                         conflict: *conflict,
                         trust: peer.trust,
+                        goes_on,
                     },
                     began: if *role == Role::Sender { began } else { now },
                     counters: Arc::clone(counters),
@@ -209,7 +211,12 @@ impl Report {
                     self.retried = Some(error);
                 }
             }
-            Event::Finished { session, summary } => {
+            // A person has sent something once, however often the connection was lost.
+            Event::Finished {
+                session,
+                all: summary,
+                ..
+            } => {
                 if let Some(mut state) = self.sessions.remove(session) {
                     state.tally.left_out = Counters::get(&state.counters.left_out);
                     lines.extend(self.untold(&state));
@@ -451,6 +458,7 @@ mod tests {
         let lines = told.hear(&Event::Finished {
             session: 1,
             summary: &summary,
+            all: &summary,
         });
         assert_eq!(
             lines,

@@ -17,6 +17,8 @@ pub(crate) struct Terms {
     pub(crate) wish: Wish,
     pub(crate) conflict: OnConflict,
     pub(crate) trust: Trust,
+    /// Whether this side goes on with what it began before a connection was lost.
+    pub(crate) goes_on: bool,
 }
 
 impl Terms {
@@ -39,7 +41,7 @@ pub(crate) fn lines(
     if terms.wish.dry_run {
         return plan_lines(role, peer, summary);
     }
-    let mut lines = vec![headline(role, peer, summary, time)];
+    let mut lines = vec![headline(role, peer, terms.goes_on, summary, time)];
     let mut add = |n: u64, text: String| {
         if n > 0 {
             lines.push(format!("  {text}"));
@@ -141,7 +143,7 @@ fn plan_lines(role: Role, peer: &str, s: &Summary) -> Vec<String> {
     lines
 }
 
-fn headline(role: Role, peer: &str, s: &Summary, time: Duration) -> String {
+fn headline(role: Role, peer: &str, goes_on: bool, s: &Summary, time: Duration) -> String {
     let (verb, way) = match role {
         Role::Sender => ("Sent", "to"),
         Role::Receiver => ("Received", "from"),
@@ -151,6 +153,8 @@ fn headline(role: Role, peer: &str, s: &Summary, time: Duration) -> String {
     if s.files == 0 && s.failed == 0 && s.have > 0 {
         let (all, size) = (plural(s.have_files, "file", "files"), bytes(s.have_bytes));
         return match role {
+            // It may be what was sent before: some of what was told of it was lost, too.
+            Role::Sender if goes_on => format!("Sent: {peer} has {all} ({size})."),
             Role::Sender => format!("Nothing to send: {peer} has {all} ({size}) already."),
             Role::Receiver => {
                 format!("Nothing to receive from {peer}: {all} ({size}) are here already.")
@@ -200,6 +204,7 @@ mod tests {
                 wish: Wish::default(),
                 conflict: OnConflict::Beside,
                 trust: Trust::Paired,
+                goes_on: false,
             },
             &summary,
             &tally,

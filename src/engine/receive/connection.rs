@@ -194,6 +194,7 @@ impl Shared {
             Ok(summary) => progress.event(&Event::Finished {
                 session: number,
                 summary,
+                all: summary,
             }),
             Err(error) => progress.event(&Event::Failed {
                 session: number,
