@@ -115,7 +115,9 @@ fn plan_lines(role: Role, peer: &str, s: &Summary) -> Vec<String> {
         "Would send {files} ({} at most) to {peer}. Nothing was done.",
         bytes(s.bytes)
     )];
-    let new = s.stored.saturating_sub(s.replaced + s.renamed);
+    let new = s
+        .stored
+        .saturating_sub(s.replaced.saturating_add(s.renamed));
     for (n, what) in [
         (new, "new"),
         (s.replaced, "changed"),
@@ -132,7 +134,7 @@ fn plan_lines(role: Role, peer: &str, s: &Summary) -> Vec<String> {
     if let Some(free) = s.free.filter(|_| s.bytes > 0) {
         let fits = if s.bytes <= free {
             "it fits"
-        } else if s.replaced + s.removed > 0 {
+        } else if s.replaced > 0 || s.removed > 0 {
             // What makes way leaves its space, as it goes on.
             "it may not fit"
         } else {
@@ -240,6 +242,24 @@ mod tests {
                  in/a.txt as a (2).txt, …",
                 "  3 failed",
             ]
+        );
+    }
+
+    #[test]
+    fn a_plan_may_hold_any_numbers() {
+        let most = Summary {
+            stored: u64::MAX,
+            replaced: u64::MAX,
+            renamed: u64::MAX,
+            removed: u64::MAX,
+            bytes: u64::MAX,
+            free: Some(0),
+            ..Summary::default()
+        };
+        let lines = plan_lines(Role::Sender, "desktop", &most);
+        assert_eq!(
+            lines.last().unwrap(),
+            "  it may not fit: 0 B are free there"
         );
     }
 
