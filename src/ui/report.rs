@@ -14,6 +14,7 @@ use xfer::progress::{Counters, Event, Trust};
 use self::Line::{Talk, Trouble};
 use super::Settings;
 use super::bottleneck;
+use super::refusals::{Refusals, Tell};
 use super::safe::{quoted, safe};
 use super::summary::{self, Terms};
 use super::tally::{Tally, reason};
@@ -23,9 +24,6 @@ use super::words;
 const MAX_PLANNED: u64 = 100;
 /// The word for what is there already.
 const HAVE: &str = "same";
-
-/// The most refused connections that are told: a stranger could go on for ever.
-const MAX_REFUSALS: usize = 20;
 
 /// A line to print, without its end.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -47,7 +45,7 @@ pub(crate) struct Report {
     sessions: BTreeMap<u64, Session>,
     /// When the first session of all began: a sender's later ones go on with the same work.
     began: Option<Instant>,
-    refusals: HashSet<String>,
+    refusals: Refusals,
     /// The last error that was told when a session or a connection failed of it.
     said: Option<String>,
     /// The sender's failures that were told, as a session after a lost one meets them again.
@@ -76,7 +74,7 @@ impl Report {
             settings,
             sessions: BTreeMap::new(),
             began: None,
-            refusals: HashSet::new(),
+            refusals: Refusals::default(),
             said: None,
             told: HashSet::new(),
             retried: None,
@@ -123,7 +121,7 @@ impl Report {
                 peer.name
             ))),
             Event::NotAccepting { error } => lines.push(Trouble(format!("For now: {error}"))),
-            Event::Refused { peer, error } => lines.extend(self.refused(peer.ip(), error)),
+            Event::Refused { peer, error } => lines.extend(self.refused(peer.ip(), error, now)),
             Event::Started {
                 session,
                 role,
@@ -261,14 +259,13 @@ impl Report {
         (self.settings.hint)(error).map(|hint| Trouble(format!("        {hint}")))
     }
 
-    fn refused(&mut self, peer: std::net::IpAddr, error: &Error) -> Vec<Line> {
+    fn refused(&mut self, peer: std::net::IpAddr, error: &Error, now: Instant) -> Vec<Line> {
         let what = match error {
             Error::NotXfer { .. } => "it does not speak to xfer".to_owned(),
             error => error.to_string(),
         };
-        // The port is another one each time, and makes no difference.
-        let kind = format!("{peer} {:?}", std::mem::discriminant(error));
-        if self.refusals.len() >= MAX_REFUSALS || !self.refusals.insert(kind) {
+        let tell = self.refusals.tell(peer, error, now);
+        if tell == Tell::No {
             return Vec::new();
         }
         self.said = Some(error.to_string());
@@ -277,8 +274,8 @@ impl Report {
         if !error.is_lost_connection() {
             lines.extend(self.hint(error));
         }
-        if self.refusals.len() == MAX_REFUSALS {
-            let text = "Refused many; no more of these are shown".to_owned();
+        if tell == Tell::Last {
+            let text = "Refused many; no more of these are shown for a while".to_owned();
             lines.push(Trouble(text));
         }
         lines
@@ -512,7 +509,7 @@ mod tests {
     }
 
     #[test]
-    fn a_failed_session_is_told_once_and_a_stranger_a_few_times() {
+    fn a_failed_session_is_told_once() {
         let mut told = Told::new(false, false);
         told.start(Role::Receiver);
         let failed = Event::Failed {
@@ -522,20 +519,5 @@ mod tests {
         assert_eq!(told.hear(&failed).len(), 2);
         assert!(told.hear(&failed).is_empty());
         assert!(told.0.has_said(&lost()));
-
-        let mut lines = 0;
-        for n in 0..=255 {
-            let peer = SocketAddr::from(([10, 0, 0, n], 1));
-            let error = Error::NotXfer { peer };
-            for port in 0..3 {
-                let peer = SocketAddr::from((peer.ip(), port));
-                let refused = Event::Refused {
-                    peer,
-                    error: &error,
-                };
-                lines += told.hear(&refused).len();
-            }
-        }
-        assert_eq!(lines, 2 * MAX_REFUSALS + 1);
     }
 }
