@@ -416,16 +416,32 @@ fn sums_are_those_of_sha256sum() {
         recv.wait().assert_code(0);
         let lines = fs::read(&list).unwrap();
         assert_eq!(lines.iter().filter(|&&byte| byte == b'\n').count(), files);
-        let mut check = Command::new("sha256sum");
-        check.args(["--check", "--strict"]).arg(&list);
-        let checked = check.current_dir(sandbox.dst()).output().unwrap();
-        assert!(checked.status.success(), "{checked:?}");
+        let check = || {
+            let mut check = Command::new("sha256sum");
+            check.args(["--check", "--strict"]).arg(&list);
+            let checked = check.current_dir(sandbox.dst()).output().unwrap();
+            assert!(checked.status.success(), "{checked:?}");
+            String::from_utf8_lossy(&checked.stdout).lines().count()
+        };
+        assert_eq!(check(), files);
 
         // What is there already was not received.
         let recv = sandbox.recv_with(&["--once", "--sums", list.to_str().unwrap()]);
         send(&recv.target());
         recv.wait().assert_code(0);
         assert_eq!(fs::read(&list).unwrap(), lines);
+
+        // What was received again has its last sum.
+        for name in ["small", "large", "back\\slash"] {
+            make_file(src.join(name), 99, 3 * CHUNK);
+            let recv = sandbox.recv_with(&["--once", "--sums", list.to_str().unwrap()]);
+            let args = ["--update", "--hash", hash];
+            let sent = sandbox.me().send(&send_args(&args, &src, &recv.target()));
+            sent.assert_code(0);
+            recv.wait().assert_code(0);
+        }
+        // One of them took the place of what was taken before.
+        assert_eq!(check(), files + 1);
         fs::remove_dir_all(sandbox.dst().join("tree")).unwrap();
         make_file(sandbox.dst().join("tree/sub/taken"), 4, 20);
     }

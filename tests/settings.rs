@@ -180,7 +180,8 @@ fn what_a_peer_sends_goes_into_its_own_folder() {
         &me,
         &format!("[peer.anna]\ndir = {from_anna:?}\n[peer.nobody]\n"),
     );
-    let recv = me.recv(&sandbox.dst(), &[]);
+    let list = sandbox.path("sums");
+    let recv = me.recv(&sandbox.dst(), &["--sums", list.to_str().unwrap()]);
     recv.process().wait_for_text("What anna sends goes into ");
     recv.process()
         .wait_for_text("Nobody is known here as nobody");
@@ -199,6 +200,11 @@ fn what_a_peer_sends_goes_into_its_own_folder() {
     assert_same_tree(sandbox.src(), sandbox.dst());
     assert!(!from_anna.join("mine").exists());
     recv.interrupt().assert_code(0);
+    let mut check = Command::new("sha256sum");
+    check.args(["--check", "--strict"]).arg(&list);
+    let checked = check.current_dir(sandbox.dst()).output().unwrap();
+    assert!(checked.status.success(), "{checked:?}");
+    assert_eq!(checked.stdout.iter().filter(|&&b| b == b'\n').count(), 3);
 
     fs::remove_dir_all(&from_anna).unwrap();
     let output = Process::spawn(me.recv_command(&sandbox.dst(), &[])).wait();

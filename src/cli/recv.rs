@@ -93,7 +93,8 @@ pub(crate) struct Recv {
     name: Option<String>,
 
     /// Add the SHA-256 of each file that is received to a list: `sha256sum -c FILE` in the receive
-    /// directory checks it. Larger files are read once more for that
+    /// directory checks it. Where a file is received again, its earlier line becomes a comment.
+    /// Larger files are read once more for that
     #[arg(long, value_name = "FILE")]
     sums: Option<PathBuf>,
 
@@ -141,7 +142,7 @@ impl Recv {
             links_outside: self.allow_links_outside,
             sync: !self.no_sync,
             max_sessions: self.max_sessions.map_or(default.max_sessions, usize::from),
-            sums: self.sums.filter(|_| !self.stdout),
+            sums: self.sums,
             ..default
         }
     }
