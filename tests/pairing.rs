@@ -285,7 +285,8 @@ fn a_damaged_list_is_an_error_and_stays() {
         fs::write(&file, &good[..good.len() - 30]).unwrap();
         user.run(&["peers"])
             .assert_code(1)
-            .assert_says("is damaged");
+            .assert_says("is damaged")
+            .assert_says("without it, nobody is known here");
         assert_ne!(two.send_unseen(&[]).code, Some(0));
         let listen = ["recv", "--listen", "127.0.0.1:0"];
         user.run(&listen).assert_code(1).assert_says("is damaged");

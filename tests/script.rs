@@ -468,7 +468,9 @@ fn sums_that_cannot_be_written_fail_nothing() {
     let dst = sandbox.dst();
     let args = ["recv", "--sums", "no/such", "--dir", dst.to_str().unwrap()];
     let received = sandbox.me().run(&args);
-    received.assert_code(FAILED).assert_says("no/such");
+    received.assert_code(FAILED);
+    received.assert_says("cannot add sums to no/such");
+    received.assert_says("mkdir -p no\n");
 }
 
 /// Whether a line begins with a time.

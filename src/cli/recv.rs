@@ -18,7 +18,7 @@ use xfer::progress::Progress;
 use xfer::secure::Known;
 
 use super::exit::{Code, conclude};
-use super::hints::Task;
+use super::hints::{RECEIVE_INTO, Task};
 use super::settings::Settings;
 use super::{Events, Loudness, here, parse_name, signals, target};
 use crate::ui::{self, Line, Person, Ui};
@@ -258,7 +258,7 @@ fn describe(confined: &Confined, folders: &[&Path]) -> String {
 // The whole path of a folder to receive into. Before anything is made or bound, so that a mistake
 // leaves nothing behind.
 fn check(dir: &Path) -> xfer::Result<PathBuf> {
-    let error = |source| Error::file("receive into", dir, source);
+    let error = |source| Error::file(RECEIVE_INTO, dir, source);
     if dir.metadata().map_err(error)?.is_dir() {
         dir.canonicalize().map_err(error)
     } else {

@@ -42,7 +42,7 @@ impl Sums {
     /// Opens a list that is to be checked in `base`, or makes a new one.
     pub(super) fn open(path: &Path, base: &Path) -> Result<Self> {
         let end = OpenOptions::new().append(true).create(true).open(path);
-        let end = end.map_err(|e| Error::file("open", path, e))?;
+        let end = end.map_err(|e| Error::file("add sums to", path, e))?;
         let is_file = end.metadata().is_ok_and(|meta| meta.is_file());
         let whole = || OpenOptions::new().read(true).write(true).open(path).ok();
         Ok(Self {
