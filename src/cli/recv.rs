@@ -54,7 +54,8 @@ pub(crate) struct Recv {
     /// Write what is received to standard output, and end with the first session. It has to be a
     /// single file, or what `xfer send -` sends; every chunk is verified before it is written, and
     /// the exit code says whether it was all. Nothing is stored
-    #[arg(long, conflicts_with = "json")]
+    // What the settings say of a folder does not matter then; here it was meant to.
+    #[arg(long, conflicts_with_all = ["json", "dir", "sums", "on_conflict", "allow_mirror", "allow_links_outside"])]
     stdout: bool,
 
     /// Receive from anyone who sends with --open; for networks that you trust
