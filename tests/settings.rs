@@ -97,7 +97,13 @@ fn what_is_set_is_shown_with_where() {
         let row = |row: &&String| row.starts_with(&what) && row.ends_with(&format!("# {from}"));
         assert!(rows.iter().any(|r| row(&r)), "no {what} {from}:\n{config}");
     }
-    me.run(&["id"]).assert_code(0).assert_says("desk ");
+    // To show it is what it is for: quiet leaves that.
+    for quiet in ["-q", "-v"] {
+        me.run(&[quiet, "id"]).assert_code(0).assert_says("desk ");
+        me.run(&[quiet, "config"])
+            .assert_code(0)
+            .assert_says("lanes = 2");
+    }
 
     // What it shows is a file as well.
     set(&me, &config.text());

@@ -36,7 +36,7 @@ pub(crate) struct Config {}
 /// Shows all settings.
 pub(crate) fn show(loudness: &Loudness, settings: &Settings) -> Code {
     let ui = Ui::new(loudness.settings(|_| None));
-    ui.say(lines(settings).into_iter().map(Line::Result));
+    ui.say(lines(settings).into_iter().map(Line::Answer));
     ui.finish();
     Code::Done
 }

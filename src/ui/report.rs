@@ -28,6 +28,8 @@ const HAVE: &str = "same";
 /// A line to print, without its end.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Line {
+    /// What a command is there to say; to standard output, and in quiet too.
+    Answer(String),
     /// What was asked for; to standard output.
     Result(String),
     /// What goes on; to standard error.
@@ -403,7 +405,7 @@ mod tests {
                 Line::Result(text) => format!("= {text}"),
                 Talk(text) => format!("- {text}"),
                 Trouble(text) => format!("! {text}"),
-                Line::Event(text) => panic!("{text}"),
+                Line::Answer(text) | Line::Event(text) => panic!("{text}"),
             });
             texts.collect()
         }

@@ -86,7 +86,8 @@ impl Screen {
     /// Prints lines.
     pub(crate) fn print(&mut self, lines: &[Line]) {
         let quiet = self.quiet;
-        let wanted = |line: &&Line| !quiet || matches!(line, Line::Trouble(_) | Line::Event(_));
+        let may_be_quiet = |line: &Line| matches!(line, Line::Result(_) | Line::Talk(_));
+        let wanted = |line: &&Line| !quiet || !may_be_quiet(line);
         let mut lines = lines.iter().filter(wanted).peekable();
         if lines.peek().is_none() {
             return;
@@ -104,6 +105,7 @@ impl Screen {
                     writeln!(out, "{time}{space}{}", safe(text))
                 }
                 Line::Event(text) => writeln!(out, "{text}"),
+                Line::Answer(text) => writeln!(out, "{}", safe(text)),
                 Line::Result(text) | Line::Talk(text) | Line::Trouble(text) => {
                     writeln!(err, "{time}{space}{}", safe(text))
                 }
