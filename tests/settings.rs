@@ -172,6 +172,11 @@ fn a_flag_that_is_set_can_be_taken_back() {
     assert!(!asks(&["--ask=no"]));
     set(&me, "ask = false\n");
     assert!(asks(&["--ask"]));
+
+    // What is set for folders is no mistake where there is none.
+    set(&me, "allow-mirror = true\non-conflict = \"skip\"\n");
+    let recv = me.command(&["recv", "--stdout", "--listen", "127.0.0.1:0"]);
+    Process::spawn(recv).wait_for_text("receiving to standard output");
 }
 
 #[test]
@@ -211,6 +216,15 @@ fn what_a_peer_sends_goes_into_its_own_folder() {
     let checked = check.current_dir(sandbox.dst()).output().unwrap();
     assert!(checked.status.success(), "{checked:?}");
     assert_eq!(checked.stdout.iter().filter(|&&b| b == b'\n').count(), 3);
+
+    // Programs are told of such a mistake as well.
+    let recv = Process::spawn(me.recv_command(&sandbox.dst(), &["--json"]));
+    recv.wait_for_text("Nobody is known here as nobody");
+    recv.wait_for_text(r#""event":"listening""#);
+    recv.interrupt();
+    let told = String::from_utf8(recv.wait().stdout).unwrap();
+    let is_told = |line: &str| line.contains("warning") && line.contains("Nobody is known here");
+    assert!(told.lines().any(is_told), "{told}");
 
     fs::remove_dir_all(&from_anna).unwrap();
     let output = Process::spawn(me.recv_command(&sandbox.dst(), &[])).wait();

@@ -210,7 +210,9 @@ fn prepare(
         ui.warn(text);
     }
     let device = here::device()?;
-    let strangers = strangers(&options.grants, &device.peers.list()?);
+    for stranger in strangers(&options.grants, &device.peers.list()?) {
+        ui.warn(&stranger);
+    }
     let receiver = Receiver::bind(&device, options, person)?;
     let data_dir = here::data_dir();
     let folders = [dir.as_ref(), data_dir.as_ref()].into_iter().flatten();
@@ -221,7 +223,6 @@ fn prepare(
         let text = format!("What {name} sends goes into {}", dir.display());
         Line::Result(text)
     }));
-    words.extend(strangers);
     if verbose {
         words.push(Line::Talk(describe(&confined, &folders)));
     }
@@ -229,15 +230,15 @@ fn prepare(
 }
 
 // Those whom something is granted to in vain, as a mistyped name would have it.
-fn strangers(grants: &BTreeMap<String, Grant>, known: &[Known]) -> Vec<Line> {
+fn strangers(grants: &BTreeMap<String, Grant>, known: &[Known]) -> Vec<String> {
     let is_known = |name: &String| known.iter().any(|k| k.name == *name);
     let strangers = grants.keys().filter(|name| !is_known(name));
     strangers
         .map(|name| {
-            Line::Trouble(format!(
+            format!(
                 "Nobody is known here as {name}, of whom the settings speak; `xfer peers` shows \
                  who is."
-            ))
+            )
         })
         .collect()
 }
