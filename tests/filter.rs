@@ -6,6 +6,7 @@ mod support;
 
 use std::ffi::OsStr;
 use std::fs;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -134,6 +135,23 @@ fn ignore_files_hold_for_what_is_below_them_and_the_nearest_wins() {
     // The command line wins over all of them.
     let names = arrives(&sandbox, &["--include", "b.tmp"], &["p"]);
     assert!(names.contains(&"p/b.tmp".to_owned()), "{names:?}");
+}
+
+#[test]
+fn ignore_files_need_not_be_utf8() {
+    let sandbox = sandbox(&["p/a.log", "p/cafe", "p/naive", "p/sent"]);
+    if cfg!(target_os = "linux") {
+        make_file(
+            sandbox.src().join("p").join(OsStr::from_bytes(b"caf\xe9")),
+            1,
+            5,
+        );
+    }
+    // What may be meant by such a byte is rather left out than sent.
+    let patterns = b"# \xfcberfl\xfcssig\r\n*.log\ncaf\xe9\nnaive\n!na\xefve\n";
+    fs::write(sandbox.src().join("p/.gitignore"), patterns).unwrap();
+    let names = arrives(&sandbox, &["--gitignore"], &["p"]);
+    assert_eq!(names, ["p", "p/.gitignore", "p/sent"]);
 }
 
 #[test]
