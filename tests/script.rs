@@ -183,14 +183,16 @@ fn both_sides_tell_what_happens() {
     make_file(src.join("taken"), 3, 10);
     make_file(sandbox.dst().join("tree/taken"), 4, 20);
     make_file(src.join("odd \x1b[31m\u{202e}\n"), 5, 10);
+    make_file(src.join("secret/a"), 6, 10);
     make_fifo(src.join("fifo"));
     std::os::unix::fs::symlink("/etc/passwd", src.join("out")).unwrap();
     let no_text = OsStr::from_bytes(b"caf\xe9");
     if cfg!(target_os = "linux") {
         make_file(src.join(no_text), 6, 10);
     }
+    let with_filter = ["--json", "--exclude", "secret"];
     let (receiver, target) = recv(&sandbox, &["--once"]);
-    let sent = sandbox.me().send(&send_args(&["--json"], &src, &target));
+    let sent = sandbox.me().send(&send_args(&with_filter, &src, &target));
     let received = receiver.wait();
     sent.assert_code(IN_PART);
     received.assert_code(IN_PART);
@@ -225,6 +227,9 @@ fn both_sides_tell_what_happens() {
             assert_eq!(odd["path_bytes"], "747265652f636166e9");
         }
     }
+    // Only the sender knows what that is, and only how much.
+    assert_eq!(first(&ours, "summary")["left_out"].as_u64(), Some(1));
+    assert!(first(&theirs, "summary").get("left_out").is_none());
     // People are told what went wrong, and nothing else.
     for line in String::from_utf8(sent.stderr).unwrap().lines() {
         assert!(line.starts_with("Failed: "), "{line}");
@@ -233,7 +238,7 @@ fn both_sides_tell_what_happens() {
     // Once more: all that is there already, and one more session of the same receiver.
     let (receiver, target) = recv(&sandbox, &[]);
     for stored in [0, 1] {
-        let args = send_args(&["--json"], &src, &target);
+        let args = send_args(&with_filter, &src, &target);
         let ours = events(sandbox.me().send(&args).assert_code(IN_PART));
         assert_eq!(ours.last().unwrap()["stored"].as_u64(), Some(stored));
         make_file(src.join("plain"), 7, 500);
