@@ -182,7 +182,7 @@ fn a_pattern_that_means_nothing_is_wrong_usage() {
         (["--include", " "], 2, "' ' is no pattern"),
         (["--exclude", "#a#"], 2, "'\\#'"),
         (["--exclude-from", "no/such"], 1, "no/such: no such file"),
-        (["--max-size", "big"], 2, "1.5GB"),
+        (["--max-size", "big"], 2, "1.5G or"),
     ] {
         let [option, value] = args.map(Path::new);
         let sent = sandbox.send(&[option, value, &sandbox.src().join("p")], "127.0.0.1:1");
