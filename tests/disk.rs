@@ -13,7 +13,7 @@ use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 
 use support::*;
 
@@ -45,12 +45,8 @@ impl Disk {
     fn new(options: &str) -> Option<Self> {
         let sandbox = Sandbox::new();
         let dst = sandbox.dst();
-        let tried = in_namespace(options, &dst, &Command::new("true"))
-            .env("PATH", std::env::var_os("PATH").unwrap_or_default())
-            .stderr(Stdio::null())
-            .status();
-        if !tried.is_ok_and(|status| status.success()) {
-            println!("skipped: no file system can be mounted here");
+        let in_place = |command: &Command| in_namespace(options, &dst, command);
+        if !can_run(in_place, "no file system can be mounted") {
             return None;
         }
         let command = sandbox.me().recv_command(&dst, &[]);

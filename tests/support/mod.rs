@@ -31,6 +31,30 @@ pub const PATIENCE: Duration = Duration::from_secs(120);
 /// The size of a chunk, in bytes.
 pub const CHUNK: u64 = xfer::digest::CHUNK_SIZE as u64;
 
+/// Says that a test cannot run here. Where all of them have to, it fails.
+#[track_caller]
+pub fn skip(why: &str) {
+    assert!(
+        std::env::var_os("XFER_SKIP_NOTHING").is_none(),
+        "skipped: {why}"
+    );
+    println!("skipped: {why}");
+}
+
+/// Whether a command runs as it does `in_place`, such as in a namespace; says so if not.
+#[track_caller]
+pub fn can_run(in_place: impl FnOnce(&Command) -> Command, what: &str) -> bool {
+    let tried = in_place(&Command::new("true"))
+        .env("PATH", std::env::var_os("PATH").unwrap_or_default())
+        .stderr(Stdio::null())
+        .status();
+    let can = tried.is_ok_and(|status| status.success());
+    if !can {
+        skip(&format!("{what} here"));
+    }
+    can
+}
+
 /// A temporary folder with everything that a test needs. Gone when dropped.
 pub struct Sandbox {
     temp: tempfile::TempDir,
