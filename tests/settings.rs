@@ -10,7 +10,6 @@ use std::path::Path;
 use std::process::Command;
 
 use support::*;
-use xfer::secure::{Identity, Known, Peers};
 
 /// Writes somebody's settings.
 fn set(user: &User, text: &str) {
@@ -24,28 +23,6 @@ fn run_in(user: &User, variables: &[(&str, &str)], args: &[&str]) -> Output {
     let mut command = user.command(args);
     command.envs(variables.iter().copied());
     Process::spawn(command).wait()
-}
-
-/// Makes two people known to each other, for what `sender` sends to `receiver`.
-fn pair(sender: &User, sender_name: &str, receiver: &User) {
-    let known = |user: &User, name: &str| {
-        let identity = Identity::load_or_create(&user.home().join(".config/xfer")).unwrap();
-        Known::new(name, identity.fingerprint())
-    };
-    let meet = |user: &User, known: Known| {
-        let peers = Peers::in_dir(&user.home().join(".local/share/xfer"));
-        let add = |all: &mut Vec<Known>| {
-            all.push(known);
-            Ok(())
-        };
-        peers.update(add).unwrap();
-    };
-    let mut theirs = known(sender, sender_name);
-    theirs.may_send = true;
-    meet(receiver, theirs);
-    let mut theirs = known(receiver, "receiver");
-    theirs.may_receive = true;
-    meet(sender, theirs);
 }
 
 #[test]
