@@ -250,7 +250,12 @@ fn a_file_that_changes_where_there_is_room_for_it_once() {
         if folder != "new" {
             fs::create_dir(disk.dst().join(folder)).unwrap();
         }
-        let sender = disk.send_until(9 * CHUNK);
+        // So slow that not all of it has been read, and waits in some buffer.
+        let folder_path = disk.src(folder);
+        let args = [Path::new("--limit"), Path::new("20MB/s"), &folder_path];
+        disk.proxy.hold_at(2 * CHUNK);
+        let sender = disk.sandbox.spawn_send(&args, &disk.proxy.target());
+        disk.proxy.wait_for_up(2 * CHUNK);
         fs::rename(other, &path).unwrap();
         disk.proxy.release();
         sender.wait().assert_code(0);
