@@ -163,10 +163,11 @@ fn pairing_works_without_sending_and_from_a_file() {
     let two = Two::new(&[]);
     let target = two.addr.to_string();
     let pair = ["pair", "--name", "desktop", &target];
-    two.desktop
-        .run(&pair)
-        .assert_code(4)
-        .assert_says("--code-file");
+    // An empty variable is as good as none.
+    let mut command = two.desktop.command(&pair);
+    command.env("XFER_CODE", "");
+    let output = Process::spawn(command).wait();
+    output.assert_code(4).assert_says("--code-file");
     let file = two.sandbox.path("code");
     fs::write(&file, format!("{}\n", two.recv.code())).unwrap();
     let with_file = [&pair[..], &["--code-file", file.to_str().unwrap()]].concat();
@@ -285,7 +286,8 @@ fn a_damaged_list_is_an_error_and_stays() {
         fs::write(&file, &good[..good.len() - 30]).unwrap();
         user.run(&["peers"])
             .assert_code(1)
-            .assert_says("is damaged");
+            .assert_says("is damaged")
+            .assert_says("without it, nobody is known here");
         assert_ne!(two.send_unseen(&[]).code, Some(0));
         let listen = ["recv", "--listen", "127.0.0.1:0"];
         user.run(&listen).assert_code(1).assert_says("is damaged");

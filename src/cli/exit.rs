@@ -124,7 +124,8 @@ fn code(error: &Error) -> Code {
         | Error::CodeNeeded { .. }
         | Error::NoCode { .. }
         | Error::WrongCode { .. } => Code::Declined,
-        Error::Pattern { .. } => Code::Usage,
+        // What is wrong with the arguments themselves, before anybody is dialed.
+        Error::Pattern { .. } | Error::SameName { .. } | Error::NoName { .. } => Code::Usage,
         _ => Code::Failed,
     }
 }

@@ -15,6 +15,10 @@ use crate::ui::quoted;
 
 const NETWORK: &str = "Are both machines on the same network, and does the receiver's firewall \
                        let this port in?";
+/// What is being done where the receive directory is at fault, and where the list of sums is.
+pub(super) const RECEIVE_INTO: &str = "receive into";
+const WRITE_INTO: &str = "write into";
+const ADD_SUMS: &str = "add sums to";
 const ONE_FILE: &str =
     "Send what several files or a folder hold as one: tar c FILES | xfer send - --as NAME.";
 const LATER: &str = "Try again when its other sessions are done.";
@@ -76,16 +80,23 @@ pub(crate) fn for_error(error: &Error, task: Task) -> Option<String> {
     let role = task.role();
     let hint = match error {
         Error::File {
-            doing: _,
+            doing,
             path,
             source,
-        } => return file(path, source.kind(), role),
+        } => return file(doing, path, source.kind(), role),
         Error::SameName { .. } => "Send them one after the other, or rename one.",
         Error::NoName { path } => match path.file_name() {
             Some(name) if is_reserved(name.as_bytes()) => "It is what xfer keeps for itself.",
             _ => "Name the folder itself, or what is in it.",
         },
-        Error::State { .. } => "Mend or remove it; without it, this machine gets a new identity.",
+        Error::State { path, .. } => match path.file_name()?.to_str()? {
+            "identity" => "Mend or remove it; without it, this machine gets a new identity.",
+            "peers" => {
+                "Mend or remove it; without it, nobody is known here, and each machine has to be \
+                 paired with again."
+            }
+            _ => return None,
+        },
         Error::Resolve { .. } => {
             "Is the name right? The receiver shows its address when it starts."
         }
@@ -210,24 +221,28 @@ pub(crate) fn for_error(error: &Error, task: Task) -> Option<String> {
     Some(hint.to_owned())
 }
 
-fn file(path: &Path, kind: ErrorKind, role: Role) -> Option<String> {
-    let hint = match (kind, role) {
-        (ErrorKind::NotFound, Role::Sender) => "Check its name; the last argument is the receiver.",
-        (ErrorKind::NotFound, Role::Receiver) => {
-            return Some(format!(
-                "Make it first: mkdir -p {}",
-                quoted(&path.display().to_string())
-            ));
-        }
-        (ErrorKind::PermissionDenied, Role::Sender) => "Are you allowed to read it?",
-        (ErrorKind::PermissionDenied, Role::Receiver) => {
-            "Choose a folder that you may write to: --dir DIR."
-        }
-        (ErrorKind::NotADirectory, Role::Receiver) => "Choose a folder: --dir DIR.",
+fn file(doing: &str, path: &Path, kind: ErrorKind, role: Role) -> Option<String> {
+    let make = |dir: &Path| format!("mkdir -p {}", quoted(&dir.display().to_string()));
+    let hint = match (kind, doing) {
         (ErrorKind::StorageFull | ErrorKind::QuotaExceeded, _) => {
             "Make space, then run the same command again: it goes on where it stopped."
         }
-        (ErrorKind::ReadOnlyFilesystem, _) => "Choose a folder that can be written to: --dir DIR.",
+        (ErrorKind::NotFound, "send") => "Check its name; the last argument is the receiver.",
+        (ErrorKind::PermissionDenied, _) if role == Role::Sender => "Are you allowed to read it?",
+        (ErrorKind::NotFound, RECEIVE_INTO) => {
+            return Some(format!("Make it first: {}", make(path)));
+        }
+        (ErrorKind::NotFound, ADD_SUMS) => {
+            let folder = path.parent()?;
+            return Some(format!("Make its folder first: {}", make(folder)));
+        }
+        (ErrorKind::PermissionDenied, RECEIVE_INTO | WRITE_INTO) => {
+            "Choose a folder that you may write to: --dir DIR."
+        }
+        (ErrorKind::NotADirectory, RECEIVE_INTO) => "Choose a folder: --dir DIR.",
+        (ErrorKind::ReadOnlyFilesystem, RECEIVE_INTO | WRITE_INTO) => {
+            "Choose a folder that can be written to: --dir DIR."
+        }
         _ => return None,
     };
     Some(hint.to_owned())
@@ -306,12 +321,14 @@ mod tests {
 
     #[test]
     fn a_missing_folder_shows_how_to_make_it() {
-        let file = |path: &str| Error::file("open", path, ErrorKind::NotFound.into());
-        let told = hint(&file("in/new"), Task::Receive);
+        let missing = |doing, path: &str| Error::file(doing, path, ErrorKind::NotFound.into());
+        let told = hint(&missing(RECEIVE_INTO, "in/new"), Task::Receive);
         assert_eq!(told, "Make it first: mkdir -p in/new");
-        let told = hint(&file("it's new"), Task::Receive);
+        let told = hint(&missing(RECEIVE_INTO, "it's new"), Task::Receive);
         assert_eq!(told, r"Make it first: mkdir -p 'it'\''s new'");
-        assert!(hint(&file("a"), Task::Send).contains("name"));
+        let told = hint(&missing(ADD_SUMS, "no/list"), Task::Receive);
+        assert_eq!(told, "Make its folder first: mkdir -p no");
+        assert!(hint(&missing("send", "a"), Task::Send).contains("name"));
     }
 
     #[test]

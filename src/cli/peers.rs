@@ -30,7 +30,7 @@ pub(crate) fn list(loudness: &Loudness) -> Code {
                         one sends for the first time.";
             ui.say([Line::Talk(text.to_owned())]);
         }
-        ui.say(all.iter().flat_map(lines).map(Line::Result));
+        ui.say(all.iter().flat_map(lines).map(Line::Answer));
         Ok(true)
     })
 }
@@ -65,7 +65,7 @@ pub(crate) fn id(loudness: &Loudness, settings: &Settings) -> Code {
     say(loudness, |ui| {
         let device = here::device()?;
         let text = format!("{}  {}", settings.name(), device.identity.fingerprint());
-        ui.say([Line::Result(text)]);
+        ui.say([Line::Answer(text)]);
         Ok(true)
     })
 }

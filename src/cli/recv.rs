@@ -19,7 +19,7 @@ use xfer::progress::Progress;
 use xfer::secure::Known;
 
 use super::exit::{Code, conclude};
-use super::hints::Task;
+use super::hints::{RECEIVE_INTO, Task};
 use super::settings::Settings;
 use super::{Events, Loudness, Wrong, here, parse_name, signals, target, wrong};
 use crate::ui::{self, Line, Person, Ui};
@@ -56,7 +56,8 @@ pub(crate) struct Recv {
     /// Write what is received to standard output, and end with the first session. It has to be a
     /// single file, or what `xfer send -` sends; every chunk is verified before it is written, and
     /// the exit code says whether it was all. Nothing is stored
-    #[arg(long, conflicts_with = "json")]
+    // What the settings say of a folder does not matter then; here it was meant to.
+    #[arg(long, conflicts_with_all = ["json", "dir", "sums", "on_conflict", "allow_mirror", "allow_links_outside"])]
     stdout: bool,
 
     /// Receive from anyone who sends with --open; for networks that you trust
@@ -95,7 +96,8 @@ pub(crate) struct Recv {
     name: Option<String>,
 
     /// Add the SHA-256 of each file that is received to a list: `sha256sum -c FILE` in the receive
-    /// directory checks it. Larger files are read once more for that
+    /// directory checks it. Where a file is received again, its earlier line becomes a comment.
+    /// Larger files are read once more for that
     #[arg(long, value_name = "FILE")]
     sums: Option<PathBuf>,
 
@@ -143,7 +145,7 @@ impl Recv {
             links_outside: self.allow_links_outside,
             sync: !self.no_sync,
             max_sessions: self.max_sessions.map_or(default.max_sessions, usize::from),
-            sums: self.sums.filter(|_| !self.stdout),
+            sums: self.sums,
             ..default
         }
     }
@@ -234,7 +236,9 @@ fn prepare(
         ui.warn(text);
     }
     let device = here::device()?;
-    let strangers = strangers(&options.grants, &device.peers.list()?);
+    for stranger in strangers(&options.grants, &device.peers.list()?) {
+        ui.warn(&stranger);
+    }
     let receiver = Receiver::bind(&device, options, person)?;
     let data_dir = here::data_dir();
     let folders = [dir.as_ref(), data_dir.as_ref()].into_iter().flatten();
@@ -245,7 +249,6 @@ fn prepare(
         let text = format!("What {name} sends goes into {}", dir.display());
         Line::Result(text)
     }));
-    words.extend(strangers);
     if verbose {
         words.push(Line::Talk(describe(&confined, &folders)));
     }
@@ -253,15 +256,15 @@ fn prepare(
 }
 
 // Those whom something is granted to in vain, as a mistyped name would have it.
-fn strangers(grants: &BTreeMap<String, Grant>, known: &[Known]) -> Vec<Line> {
+fn strangers(grants: &BTreeMap<String, Grant>, known: &[Known]) -> Vec<String> {
     let is_known = |name: &String| known.iter().any(|k| k.name == *name);
     let strangers = grants.keys().filter(|name| !is_known(name));
     strangers
         .map(|name| {
-            Line::Trouble(format!(
+            format!(
                 "Nobody is known here as {name}, of whom the settings speak; `xfer peers` shows \
                  who is."
-            ))
+            )
         })
         .collect()
 }
@@ -283,7 +286,7 @@ fn describe(confined: &Confined, folders: &[&Path]) -> String {
 // The whole path of a folder to receive into. Before anything is made or bound, so that a mistake
 // leaves nothing behind.
 fn check(dir: &Path) -> xfer::Result<PathBuf> {
-    let error = |source| Error::file("receive into", dir, source);
+    let error = |source| Error::file(RECEIVE_INTO, dir, source);
     if dir.metadata().map_err(error)?.is_dir() {
         dir.canonicalize().map_err(error)
     } else {

@@ -10,6 +10,7 @@ mod json;
 mod layout;
 mod person;
 mod rate;
+mod refusals;
 mod report;
 mod safe;
 mod said;

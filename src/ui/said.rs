@@ -179,6 +179,8 @@ pub(super) struct Counts {
     kept: u64,
     removed: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
+    left_out: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     free: Option<u64>,
     files: u64,
     bytes: u64,
@@ -210,8 +212,13 @@ impl Failure {
 }
 
 impl Counts {
-    /// Of a session or all, which took so long.
-    pub(super) fn new(summary: &Summary, wire_bytes: u64, time: Duration) -> Self {
+    /// Of a session or all, which took so long. What was left out, only a sender knows.
+    pub(super) fn new(
+        summary: &Summary,
+        left_out: Option<u64>,
+        wire_bytes: u64,
+        time: Duration,
+    ) -> Self {
         Self {
             stored: summary.stored,
             have: summary.have,
@@ -220,6 +227,7 @@ impl Counts {
             replaced: summary.replaced,
             kept: summary.kept,
             removed: summary.removed,
+            left_out,
             free: summary.free,
             files: summary.files,
             bytes: summary.bytes,

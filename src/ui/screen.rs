@@ -89,7 +89,8 @@ impl Screen {
     /// Prints lines.
     pub(crate) fn print(&mut self, lines: &[Line]) {
         let quiet = self.quiet;
-        let wanted = |line: &&Line| !quiet || matches!(line, Line::Trouble(_) | Line::Event(_));
+        let may_be_quiet = |line: &Line| matches!(line, Line::Result(_) | Line::Talk(_));
+        let wanted = |line: &&Line| !quiet || !may_be_quiet(line);
         let mut lines = lines.iter().filter(wanted).peekable();
         if lines.peek().is_none() {
             return;
@@ -112,6 +113,7 @@ impl Screen {
                     note(writeln!(out, "{time}{space}{}", safe(text)));
                 }
                 Line::Event(text) => note(writeln!(out, "{text}")),
+                Line::Answer(text) => note(writeln!(out, "{}", safe(text))),
                 Line::Result(text) | Line::Talk(text) | Line::Trouble(text) => {
                     let _ = writeln!(err, "{time}{space}{}", safe(text));
                 }

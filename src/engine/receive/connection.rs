@@ -190,10 +190,12 @@ impl Shared {
             session.link.fail(Error::Cancelled);
         }
         let ended = say(&mut channel, &Message::Accept(accept)).and_then(|()| session.run(channel));
+        session.settle_sums();
         match &ended {
             Ok(summary) => progress.event(&Event::Finished {
                 session: number,
                 summary,
+                all: summary,
             }),
             Err(error) => progress.event(&Event::Failed {
                 session: number,

@@ -68,7 +68,10 @@ impl Receiver {
             let same = all.find(|other| other.path() == own.path()).cloned();
             stores.insert(dir.clone(), same.unwrap_or(own));
         }
-        let sums = options.sums.as_deref().map(Sums::open).transpose()?;
+        let sums = match (&options.sums, &store) {
+            (Some(sums), Some(store)) => Some(Sums::open(sums, store.path())?),
+            _ => None,
+        };
         let listener = listen(options.listen)?;
         let bell = Bell::new().map_err(|source| Error::Listen {
             addr: options.listen,
