@@ -19,6 +19,9 @@ const NETWORK: &str = "Are both machines on the same network, and does the recei
 pub(super) const RECEIVE_INTO: &str = "receive into";
 const WRITE_INTO: &str = "write into";
 const ADD_SUMS: &str = "add sums to";
+/// What is being done where this machine keeps what it knows.
+const CREATE: &str = "create";
+const WRITE: &str = "write";
 const ONE_FILE: &str =
     "Send what several files or a folder hold as one: tar c FILES | xfer send - --as NAME.";
 const LATER: &str = "Try again when its other sessions are done.";
@@ -228,6 +231,10 @@ fn file(doing: &str, path: &Path, kind: ErrorKind, role: Role) -> Option<String>
             "Make space, then run the same command again: it goes on where it stopped."
         }
         (ErrorKind::NotFound, "send") => "Check its name; the last argument is the receiver.",
+        (ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem, CREATE | WRITE) => {
+            "This machine's key, and whom it knows, are kept there: xfer has to write it. HOME, \
+             XDG_CONFIG_HOME and XDG_DATA_HOME say where it is."
+        }
         (ErrorKind::PermissionDenied, _) if role == Role::Sender => "Are you allowed to read it?",
         (ErrorKind::NotFound, RECEIVE_INTO) => {
             return Some(format!("Make it first: {}", make(path)));
