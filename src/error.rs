@@ -212,6 +212,11 @@ pub enum Error {
         /// What the system said.
         source: io::Error,
     },
+    /// All is well, but not all files that were received are in the list of sums.
+    Unsummed {
+        /// The list.
+        path: PathBuf,
+    },
     /// The user ended it.
     Cancelled,
 }
@@ -361,6 +366,11 @@ impl fmt::Display for Error {
                 "what was received into {} could not be brought to disk: {}",
                 path.display(),
                 reason(source)
+            ),
+            Self::Unsummed { path } => write!(
+                f,
+                "not all files that were received have their line in {}",
+                path.display()
             ),
             Self::Cancelled => write!(f, "interrupted"),
         }

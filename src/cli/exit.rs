@@ -126,6 +126,7 @@ fn code(error: &Error) -> Code {
         | Error::WrongCode { .. } => Code::Declined,
         // What is wrong with the arguments themselves, before anybody is dialed.
         Error::Pattern { .. } | Error::SameName { .. } | Error::NoName { .. } => Code::Usage,
+        Error::Unsummed { .. } => Code::Partly,
         _ => Code::Failed,
     }
 }

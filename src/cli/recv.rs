@@ -97,7 +97,7 @@ pub(crate) struct Recv {
 
     /// Add the SHA-256 of each file that is received to a list: `sha256sum -c FILE` in the receive
     /// directory checks it. Where a file is received again, its earlier line becomes a comment.
-    /// Larger files are read once more for that
+    /// Larger files are read once more for that. Where a line cannot be written, --once ends with 3
     #[arg(long, value_name = "FILE")]
     sums: Option<PathBuf>,
 

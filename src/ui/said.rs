@@ -357,7 +357,7 @@ pub(super) fn left_out_name(why: LeftOut) -> &'static str {
 
 fn error_name(error: &Error) -> &'static str {
     match error {
-        Error::File { .. } => "file",
+        Error::File { .. } | Error::Unsummed { .. } => "file",
         Error::SameName { .. } | Error::NoName { .. } => "name",
         Error::State { .. } => "state",
         Error::Resolve { .. } => "resolve",

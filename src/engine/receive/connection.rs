@@ -209,7 +209,10 @@ impl Shared {
                 Err(error) if error.is_lost_connection() && session.can_go_on() => {
                     state.lost = Some((Instant::now() + COME_BACK, error));
                 }
-                other => state.first = state.first.take().or(Some(other)),
+                other => {
+                    let other = other.and_then(|summary| session.check_sums().map(|()| summary));
+                    state.first = state.first.take().or(Some(other));
+                }
             }
         }
         Ok(())

@@ -2,7 +2,7 @@
 //! checks it in the receive directory. A line holds until a later one has the same name; then it
 //! becomes a comment.
 //!
-//! Must not fail a file: what cannot be written down is said, and that is all. Must not move lines
+//! Must not fail a file: what cannot be written down is said, and in the end once more. Must not move lines
 //! either: others may add to the list at the same time.
 
 use std::collections::HashMap;
@@ -12,6 +12,7 @@ use std::io::{self, BufRead, BufReader, Seek, Write};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::Ordering;
 use std::sync::{Mutex, PoisonError};
 
 use crate::digest::{Algorithm, ChunkHasher, Digest};
@@ -109,6 +110,7 @@ impl Receiving {
         let known = digest.filter(|_| self.algorithm == Algorithm::Sha256);
         let digest = known.map_or_else(|| self.sum(path), Ok);
         if let Err(source) = digest.and_then(|digest| sums.add(&self.dir, path, digest)) {
+            self.unsummed.store(true, Ordering::Relaxed);
             self.progress.event(&Event::Warning {
                 session: self.session,
                 error: &Error::file("write down the SHA-256 of", path.as_path(), source),
@@ -122,10 +124,21 @@ impl Receiving {
             return;
         };
         if let Err(source) = sums.settle() {
+            self.unsummed.store(true, Ordering::Relaxed);
             self.progress.event(&Event::Warning {
                 session: self.session,
                 error: &Error::file("put in order", &sums.path, source),
             });
+        }
+    }
+
+    /// An error where the list does not have all that it should have of this session.
+    pub(super) fn check_sums(&self) -> Result<()> {
+        match &self.sums {
+            Some(sums) if self.unsummed.load(Ordering::Relaxed) => Err(Error::Unsummed {
+                path: sums.path.clone(),
+            }),
+            _ => Ok(()),
         }
     }
 
@@ -150,6 +163,10 @@ fn line(name: &[u8], digest: Digest) -> Vec<u8> {
     }
     line.extend_from_slice(digest.to_string().as_bytes());
     line.extend_from_slice(b"  ");
+    // This would be standard input.
+    if name == b"-" {
+        line.extend_from_slice(b"./");
+    }
     for &byte in name {
         match byte {
             b'\\' => line.extend_from_slice(b"\\\\"),
@@ -168,4 +185,16 @@ fn name(line: &[u8]) -> Option<&[u8]> {
     let (digits, name) = line.split_at_checked(DIGITS)?;
     let is_sum = digits.iter().all(u8::is_ascii_hexdigit) && name.starts_with(b"  ");
     is_sum.then_some(name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_dash_alone_is_a_file() {
+        let text = |name: &[u8]| String::from_utf8(line(name, Digest([0; 32]))).unwrap();
+        assert!(text(b"-").ends_with("00  ./-\n"));
+        assert!(text(b"-n").ends_with("00  -n\n"));
+    }
 }
