@@ -79,6 +79,11 @@ pub enum Error {
         /// Where.
         peer: SocketAddr,
     },
+    /// Somebody took the connection, and said nothing at all.
+    Mute {
+        /// Where.
+        peer: SocketAddr,
+    },
     /// The peer speaks another version of the protocol.
     Version {
         /// Where.
@@ -136,6 +141,13 @@ pub enum Error {
     },
     /// The peer shows a code, and nobody is there to type it.
     CodeNeeded {
+        /// Where.
+        peer: SocketAddr,
+        /// The name that the peer gives itself.
+        name: String,
+    },
+    /// The peer was shown a code, and went without it.
+    NoCode {
         /// Where.
         peer: SocketAddr,
         /// The name that the peer gives itself.
@@ -200,6 +212,11 @@ pub enum Error {
         /// What the system said.
         source: io::Error,
     },
+    /// All is well, but not all files that were received are in the list of sums.
+    Unsummed {
+        /// The list.
+        path: PathBuf,
+    },
     /// The user ended it.
     Cancelled,
 }
@@ -225,7 +242,10 @@ impl Error {
     /// Whether a new connection to the same peer may well succeed where this one failed.
     #[must_use]
     pub fn is_lost_connection(&self) -> bool {
-        matches!(self, Self::Lost { .. } | Self::Silent { .. })
+        matches!(
+            self,
+            Self::Lost { .. } | Self::Silent { .. } | Self::Mute { .. }
+        )
     }
 }
 
@@ -258,6 +278,7 @@ impl fmt::Display for Error {
                 write!(f, "cannot listen on {addr}: {}", reason(source))
             }
             Self::NotXfer { peer } => write!(f, "what answers at {peer} is not xfer"),
+            Self::Mute { peer } => write!(f, "{peer} does not answer"),
             Self::Version { peer, theirs, ours } => write!(
                 f,
                 "{peer} speaks version {theirs} of the xfer protocol, this side version {ours}"
@@ -275,7 +296,7 @@ impl fmt::Display for Error {
                 write!(f, "{name} was not let in: ")?;
                 match reason {
                     Decline::Unknown => f.write_str(
-                        "it is not known here, and there is no terminal to show a code on",
+                        "the two do not know each other, and there is no terminal to show a code on",
                     ),
                     Decline::NotOpen => f.write_str("it is not known here, and not --open"),
                     Decline::Busy => f.write_str("there are too many sessions"),
@@ -286,7 +307,7 @@ impl fmt::Display for Error {
                     Decline::NameTaken => f.write_str("another machine is known here by this name"),
                     Decline::Refused => f.write_str("you said no"),
                     Decline::NoMirror => f.write_str(
-                        "it wants to have removed what it does not have, which --allow-mirror lets",
+                        "it wants to have removed what it does not have, which it may not",
                     ),
                     Decline::Unattended => {
                         f.write_str("there is no terminal to ask about its offer")
@@ -305,9 +326,15 @@ impl fmt::Display for Error {
             ),
             Self::CodeNeeded { name, .. } => write!(
                 f,
-                "{name} does not know this machine yet; it shows a code, and nobody is here to \
-                 type it"
+                "{name} and this machine do not know each other yet; it shows a code, and nobody \
+                 has typed it here"
             ),
+            Self::NoCode { name, .. } => {
+                write!(
+                    f,
+                    "{name} has gone without typing the code that is shown here"
+                )
+            }
             Self::WrongCode { name, .. } => write!(
                 f,
                 "the code does not fit: it was mistyped, or another machine stands between this \
@@ -339,6 +366,11 @@ impl fmt::Display for Error {
                 "what was received into {} could not be brought to disk: {}",
                 path.display(),
                 reason(source)
+            ),
+            Self::Unsummed { path } => write!(
+                f,
+                "not all files that were received have their line in {}",
+                path.display()
             ),
             Self::Cancelled => write!(f, "interrupted"),
         }

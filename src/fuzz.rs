@@ -17,7 +17,7 @@ use crate::outcome::OnConflict;
 use crate::relpath::{MAX_DEPTH, MAX_NAME_BYTES, MAX_PATH_BYTES, RelPath};
 use crate::secure::{device_name, format, parse};
 use crate::store::{Access, Store};
-use crate::text::Text;
+use crate::text::{Text, is_ignorable};
 use crate::wire::{
     FRAME_HEADER_BYTES, Frame, Message, PREAMBLE_BYTES, Preamble, decode, encode, limits,
     read_first_message, read_frame, write_chunk_header, write_message,
@@ -151,11 +151,13 @@ pub fn relpath(bytes: &[u8]) {
 fn is_safe(path: &[u8]) -> bool {
     let names: Vec<_> = path.split(|&b| b == b'/').collect();
     let plain = |name: &&[u8]| {
-        let text = String::from_utf8_lossy(name).to_ascii_lowercase();
+        let text = String::from_utf8_lossy(name).replace(is_ignorable, "");
+        let text = text.to_ascii_lowercase();
         let partial = text.strip_prefix(".xfer-");
         let digits = partial.and_then(|text| text.strip_suffix(".partial"));
         let is_id = |d: &str| d.len() == 32 && d.bytes().all(|b| b.is_ascii_hexdigit());
-        !matches!(*name, b"" | b"." | b"..")
+        !name.is_empty()
+            && !matches!(&*text, "." | "..")
             && name.len() <= MAX_NAME_BYTES
             && !name.contains(&0)
             && text != ".xfer"

@@ -50,9 +50,9 @@ pub enum Decline {
 impl fmt::Display for Decline {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Unknown => {
-                f.write_str("it does not know this machine, and has no terminal to show a code on")
-            }
+            Self::Unknown => f.write_str(
+                "the two do not know each other, and it has no terminal to show a code on",
+            ),
             Self::NotOpen => f.write_str("it was started with --open, this side was not"),
             Self::Busy => f.write_str("it has too many sessions at the moment"),
             Self::Unsupported(what) => write!(f, "it cannot do what is asked for: {what}"),
@@ -188,6 +188,8 @@ pub enum LeftOut {
     Link,
     /// It is a folder that something is mounted on. The folder is sent, what is in it is not.
     Mounted,
+    /// It is what a receiver keeps for itself.
+    Own,
 }
 
 impl fmt::Display for LeftOut {
@@ -197,6 +199,7 @@ impl fmt::Display for LeftOut {
             Self::Size => "too large",
             Self::Link => "a link",
             Self::Mounted => "what is in it, on another file system",
+            Self::Own => "what xfer keeps for itself",
         })
     }
 }
@@ -289,21 +292,26 @@ impl Summary {
         self.failed == 0
     }
 
-    /// This and another one, as one.
+    /// This and another one, as one. What is free, and what the lanes did, is this one's: neither
+    /// can be added.
     #[must_use]
-    pub fn plus(mut self, other: &Self) -> Self {
-        self.stored += other.stored;
-        self.have += other.have;
-        self.failed += other.failed;
-        self.files += other.files;
-        self.bytes += other.bytes;
-        self.held_bytes += other.held_bytes;
-        self.have_files += other.have_files;
-        self.have_bytes += other.have_bytes;
-        self.renamed += other.renamed;
-        self.replaced += other.replaced;
-        self.kept += other.kept;
-        self.removed += other.removed;
-        self
+    pub fn plus(&self, other: &Self) -> Self {
+        let sum = |of: fn(&Self) -> u64| of(self).saturating_add(of(other));
+        Self {
+            stored: sum(|s| s.stored),
+            have: sum(|s| s.have),
+            failed: sum(|s| s.failed),
+            files: sum(|s| s.files),
+            bytes: sum(|s| s.bytes),
+            held_bytes: sum(|s| s.held_bytes),
+            have_files: sum(|s| s.have_files),
+            have_bytes: sum(|s| s.have_bytes),
+            renamed: sum(|s| s.renamed),
+            replaced: sum(|s| s.replaced),
+            kept: sum(|s| s.kept),
+            removed: sum(|s| s.removed),
+            free: self.free,
+            shares: self.shares,
+        }
     }
 }

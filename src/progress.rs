@@ -6,8 +6,8 @@
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use crate::error::Error;
@@ -188,6 +188,9 @@ pub enum Event<'a> {
         session: u64,
         /// How, in numbers.
         summary: &'a Summary,
+        /// What it and all that was done before it came to, where a sender went on in it after a
+        /// lost connection; else the same.
+        all: &'a Summary,
     },
     /// The session ended out of order.
     Failed {
@@ -297,33 +300,4 @@ pub struct Silent;
 
 impl Progress for Silent {
     fn event(&self, _: &Event<'_>) {}
-}
-
-/// Writes down a line for each event, for tests and for debugging.
-#[derive(Debug, Default)]
-pub struct Recording {
-    lines: Mutex<Vec<String>>,
-}
-
-impl Recording {
-    /// The lines so far.
-    #[must_use]
-    pub fn lines(&self) -> Vec<String> {
-        match self.lines.lock() {
-            Ok(lines) => lines.clone(),
-            Err(poisoned) => poisoned.into_inner().clone(),
-        }
-    }
-}
-
-impl Progress for Recording {
-    fn event(&self, event: &Event<'_>) {
-        if let Ok(mut lines) = self.lines.lock() {
-            lines.push(format!("{event:?}"));
-        }
-    }
-
-    fn wants_every_entry(&self) -> bool {
-        true
-    }
 }

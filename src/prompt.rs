@@ -116,8 +116,9 @@ pub trait Prompt: Send + Sync + fmt::Debug {
         None
     }
 
-    /// Asks whether something may be received. None where nobody can answer, or does.
-    fn decide(&self, _proposal: &Proposal) -> Option<Answer> {
+    /// Asks whether something may be received, for as long as it is not `gone`. None where nobody
+    /// can answer, or does.
+    fn decide(&self, _proposal: &Proposal, _gone: &dyn Fn() -> bool) -> Option<Answer> {
         None
     }
 

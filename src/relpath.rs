@@ -3,6 +3,7 @@
 //! Must not touch a file system: what a name means there is the store's business, and so is
 //! whether that file system can hold it.
 
+use std::borrow::Cow;
 use std::cmp::Ordering;
 use std::ffi::OsStr;
 use std::fmt;
@@ -12,6 +13,8 @@ use std::sync::Arc;
 
 use serde::de::{Deserialize, Deserializer, Error as _, Visitor};
 use serde::{Serialize, Serializer};
+
+use crate::text::is_ignorable;
 
 /// The longest path on the wire, in bytes.
 pub const MAX_PATH_BYTES: usize = 32 * 1024;
@@ -77,9 +80,10 @@ impl std::error::Error for PathError {}
 pub const PARTIAL_DIGITS: usize = 32;
 
 /// Whether a name is one that this program keeps for its own records and partials, in any case
-/// of letters, because some file systems do not tell cases apart.
+/// of letters and with whatever does not show, because some file systems do not tell these apart.
 #[must_use]
 pub fn is_reserved(name: &[u8]) -> bool {
+    let name = &*without_ignorable(name);
     let (prefix, suffix) = (PARTIAL_PREFIX.len(), PARTIAL_SUFFIX.len());
     name.eq_ignore_ascii_case(STATE_DIR.as_bytes())
         || (name.len() == prefix + PARTIAL_DIGITS + suffix
@@ -90,10 +94,20 @@ pub fn is_reserved(name: &[u8]) -> bool {
             && name[prefix + PARTIAL_DIGITS..].eq_ignore_ascii_case(PARTIAL_SUFFIX.as_bytes()))
 }
 
+/// A name as a file system has it that ignores [`is_ignorable`] characters.
+fn without_ignorable(name: &[u8]) -> Cow<'_, [u8]> {
+    match std::str::from_utf8(name) {
+        Ok(text) if text.contains(is_ignorable) => {
+            Cow::Owned(text.replace(is_ignorable, "").into_bytes())
+        }
+        _ => Cow::Borrowed(name),
+    }
+}
+
 fn check_name(name: &[u8]) -> Result<(), PathError> {
     if name.is_empty() {
         Err(PathError::Empty)
-    } else if name == b"." || name == b".." {
+    } else if matches!(&*without_ignorable(name), b"." | b"..") {
         Err(PathError::Dots)
     } else if name.len() > MAX_NAME_BYTES {
         Err(PathError::LongName)
@@ -278,6 +292,9 @@ mod tests {
             ("a\0b", PathError::Nul),
             (".xfer", PathError::Reserved),
             (".XFER/index", PathError::Reserved),
+            (".xf\u{200d}er", PathError::Reserved),
+            ("a/\u{ad}.Xfer\u{feff}/index", PathError::Reserved),
+            (".\u{200c}.", PathError::Dots),
             (
                 "a/.xfer-00112233445566778899AABBccddeeff.partial",
                 PathError::Reserved,
@@ -308,6 +325,8 @@ mod tests {
             "ünï/😀",
             ".xfer-a",
             ".xfer-0011.partial",
+            "\u{200d}",
+            "a\u{200d}b",
         ] {
             assert!(RelPath::new(name).is_ok(), "{name:?}");
         }

@@ -1,4 +1,4 @@
-//! Words of a peer, of bounded length.
+//! Words of a peer, of bounded length; and which characters do not show.
 //!
 //! Must not make them safe for a terminal: that is the printer's business, which knows where
 //! they go. They may hold anything that is UTF-8.
@@ -34,6 +34,32 @@ impl Text {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+}
+
+/// Whether a character does not show, and is nothing to file systems that ignore what Unicode calls
+/// default ignorable.
+#[must_use]
+pub fn is_ignorable(c: char) -> bool {
+    matches!(
+        c,
+        '\u{ad}'                       // soft hyphen
+        | '\u{34f}'                    // grapheme joiner
+        | '\u{61c}'                    // Arabic letter mark
+        | '\u{115f}'..='\u{1160}'      // Hangul fillers
+        | '\u{17b4}'..='\u{17b5}'      // Khmer inherent vowels
+        | '\u{180b}'..='\u{180f}'      // Mongolian variation selectors, vowel separator
+        | '\u{200b}'..='\u{200f}'      // zero width, left and right marks
+        | '\u{202a}'..='\u{202e}'      // embeddings, overrides
+        | '\u{2060}'..='\u{206f}'      // invisible operators, isolates
+        | '\u{3164}'                   // Hangul filler
+        | '\u{fe00}'..='\u{fe0f}'      // variation selectors
+        | '\u{feff}'                   // byte order mark
+        | '\u{ffa0}'                   // Hangul filler, half as wide
+        | '\u{fff0}'..='\u{fff8}'      // nothing yet
+        | '\u{1bca0}'..='\u{1bca3}'    // shorthand format controls
+        | '\u{1d173}'..='\u{1d17a}'    // musical format controls
+        | '\u{e0000}'..='\u{e0fff}'    // tags, further variation selectors
+    )
 }
 
 impl fmt::Display for Text {

@@ -282,6 +282,19 @@ fn small_files_that_change_before_they_are_read() {
 }
 
 #[test]
+#[cfg(target_os = "linux")]
+fn a_file_that_says_that_it_is_empty() {
+    let sandbox = Sandbox::new();
+    make_file(sandbox.src().join("empty"), 1, 0);
+    let recv = sandbox.recv();
+    let paths = [sandbox.src().join("empty"), "/proc/version".into()];
+    let sent = sandbox.send(&[&paths[0], &paths[1]], &recv.target());
+    sent.assert_code(IN_PART)
+        .assert_says("version: cannot be read: it is not as long as the system says");
+    assert_eq!(Tree::read(sandbox.dst()).names(), ["empty"]);
+}
+
+#[test]
 fn small_files_that_go_before_they_are_read() {
     let changes: [Change; 4] = [vanish, become_fifo, become_link, become_folder];
     let (sandbox, sent) = change_small(&changes);
@@ -292,7 +305,7 @@ fn small_files_that_go_before_they_are_read() {
     }
     sent.assert_says("was gone");
     for line in ["z1", "z2", "z3"] {
-        sent.assert_says(&format!("{line}: is a socket, fifo or device"));
+        sent.assert_says(&format!("{line}: cannot be read: it is no file any more"));
     }
     for n in 0..SMALL_FILES {
         let name = format!("dir/{n:04}");

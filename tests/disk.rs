@@ -13,7 +13,7 @@ use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 
 use support::*;
 
@@ -45,12 +45,8 @@ impl Disk {
     fn new(options: &str) -> Option<Self> {
         let sandbox = Sandbox::new();
         let dst = sandbox.dst();
-        let tried = in_namespace(options, &dst, &Command::new("true"))
-            .env("PATH", std::env::var_os("PATH").unwrap_or_default())
-            .stderr(Stdio::null())
-            .status();
-        if !tried.is_ok_and(|status| status.success()) {
-            println!("skipped: no file system can be mounted here");
+        let in_place = |command: &Command| in_namespace(options, &dst, command);
+        if !can_run(in_place, "no file system can be mounted") {
             return None;
         }
         let command = sandbox.me().recv_command(&dst, &[]);
@@ -254,7 +250,12 @@ fn a_file_that_changes_where_there_is_room_for_it_once() {
         if folder != "new" {
             fs::create_dir(disk.dst().join(folder)).unwrap();
         }
-        let sender = disk.send_until(9 * CHUNK);
+        // So slow that not all of it has been read, and waits in some buffer.
+        let folder_path = disk.src(folder);
+        let args = [Path::new("--limit"), Path::new("20MB/s"), &folder_path];
+        disk.proxy.hold_at(2 * CHUNK);
+        let sender = disk.sandbox.spawn_send(&args, &disk.proxy.target());
+        disk.proxy.wait_for_up(2 * CHUNK);
         fs::rename(other, &path).unwrap();
         disk.proxy.release();
         sender.wait().assert_code(0);

@@ -5,6 +5,8 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod support;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::thread;
@@ -64,22 +66,19 @@ const WORDS: [&[u8]; 15] = [
     "\u{202e}".as_bytes(),
 ];
 
-/// A generator of numbers: xorshift64*.
-struct Random(u64);
+/// A generator of numbers.
+struct Random(support::Random);
 
 impl Random {
     fn new(seed: u64) -> Self {
         // Neighbouring seeds must not begin alike, and none may be 0.
-        let mut random = Self(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1);
+        let mut random = Self(support::Random::new(seed));
         random.next();
         random
     }
 
     fn next(&mut self) -> u64 {
-        self.0 ^= self.0 >> 12;
-        self.0 ^= self.0 << 25;
-        self.0 ^= self.0 >> 27;
-        self.0.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 8
+        self.0.number() >> 8
     }
 
     /// One of the numbers below `end`, or 0.

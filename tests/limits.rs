@@ -8,6 +8,7 @@ mod support;
 use std::fs::OpenOptions;
 use std::io::{ErrorKind, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::path::Path;
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -21,7 +22,7 @@ use xfer::relpath::RelPath;
 use xfer::secure::{Channel, Identity, Tls};
 use xfer::text::Text;
 use xfer::wire::{
-    Accept, End, Entries, Frame, Hello, Join, Message, Offer, Preamble, Scanned, Skipped,
+    Accept, DirEnd, End, Entries, Frame, Hello, Join, Message, Offer, Preamble, Scanned, Skipped,
     read_frame, write_message,
 };
 
@@ -543,14 +544,37 @@ fn long_names_fail_before_they_fill_the_memory() {
 /// outcome.
 fn skip(peer: &mut Peer, ids: std::ops::Range<u64>) -> std::io::Result<()> {
     let size = FileSize::try_from(1).unwrap();
+    let mut bytes = Vec::new();
     for id in ids {
         let mut entry = entry(id, &format!("{id:09}"), Kind::File { size });
         entry.extras.clear();
-        peer.say(&Message::Entries(Entries(vec![entry])))?;
         let why = Why::Unreadable(Text::new("x".repeat(1024)));
-        peer.say(&Message::Skipped(Skipped { entry: id, why }))?;
+        write_message(&Message::Entries(Entries(vec![entry])), &mut bytes).unwrap();
+        write_message(&Message::Skipped(Skipped { entry: id, why }), &mut bytes).unwrap();
     }
-    Ok(())
+    peer.channel.writer.write_all(&bytes)?;
+    peer.channel.writer.flush()
+}
+
+/// Announces a folder.
+fn folder(peer: &mut Peer, id: u64) -> std::io::Result<()> {
+    let mut entry = entry(id, &format!("{id:09}"), Kind::Dir);
+    entry.extras.clear();
+    peer.say(&Message::Entries(Entries(vec![entry])))?;
+    let (entry, complete) = (id, true);
+    peer.say(&Message::DirEnd(DirEnd { entry, complete }))
+}
+
+/// Whether a folder comes to be, within a time that is long for that.
+fn appears(folder: &Path) -> bool {
+    let end = Instant::now() + Duration::from_secs(5);
+    while !folder.exists() {
+        if Instant::now() > end {
+            return false;
+        }
+        thread::sleep(Duration::from_millis(1));
+    }
+    true
 }
 
 #[test]
@@ -563,11 +587,13 @@ fn a_sender_that_does_not_listen_is_not_listened_to() {
     // Less than the receiver gives a peer that does not read.
     let timeout = Some(Duration::from_secs(5));
     peer.channel.writer.set_timeout(timeout).unwrap();
+    let mut listens = true;
     let error = (0..25).find_map(|batch| {
-        let first = batch * BATCH;
-        let said = skip(&mut peer, first..first + BATCH);
-        // So that the window is not what ends it.
-        thread::sleep(Duration::from_millis(300));
+        let first = batch * (BATCH + 1);
+        let last = first + BATCH;
+        let said = skip(&mut peer, first..last).and_then(|()| folder(&mut peer, last));
+        // All before that folder has its outcome, so that the window is not what ends it.
+        listens = listens && appears(&sandbox.dst().join(format!("{last:09}")));
         said.err()
     });
     let error = error.expect("a hundred thousand outcomes wait for nobody");

@@ -163,10 +163,11 @@ fn pairing_works_without_sending_and_from_a_file() {
     let two = Two::new(&[]);
     let target = two.addr.to_string();
     let pair = ["pair", "--name", "desktop", &target];
-    two.desktop
-        .run(&pair)
-        .assert_code(4)
-        .assert_says("--code-file");
+    // An empty variable is as good as none.
+    let mut command = two.desktop.command(&pair);
+    command.env("XFER_CODE", "");
+    let output = Process::spawn(command).wait();
+    output.assert_code(4).assert_says("--code-file");
     let file = two.sandbox.path("code");
     fs::write(&file, format!("{}\n", two.recv.code())).unwrap();
     let with_file = [&pair[..], &["--code-file", file.to_str().unwrap()]].concat();
@@ -186,7 +187,7 @@ fn pairing_works_without_sending_and_from_a_file() {
     two.laptop
         .run(&back)
         .assert_code(4)
-        .assert_says("does not know this machine");
+        .assert_says("do not know each other");
 }
 
 #[test]
@@ -285,7 +286,8 @@ fn a_damaged_list_is_an_error_and_stays() {
         fs::write(&file, &good[..good.len() - 30]).unwrap();
         user.run(&["peers"])
             .assert_code(1)
-            .assert_says("is damaged");
+            .assert_says("is damaged")
+            .assert_says("without it, nobody is known here");
         assert_ne!(two.send_unseen(&[]).code, Some(0));
         let listen = ["recv", "--listen", "127.0.0.1:0"];
         user.run(&listen).assert_code(1).assert_says("is damaged");
@@ -314,15 +316,24 @@ fn each_offer_is_asked_about() {
     Process::spawn(pair).wait().assert_code(0);
     assert!(!two.recv.screen().contains("[a]lways"));
 
-    send("n", 1).assert_code(4).assert_says("said no");
+    // Nobody is asked about what nobody offers any more.
+    let args = ["send", "--name", "desktop", "src/file", &target];
+    let sender = Process::spawn(two.desktop.command(&args));
+    two.recv.wait_for("[a]lways", 1);
+    sender.interrupt();
+    sender.wait().assert_code(130);
+    two.recv.wait_for("Refused 127.0.0.1", 1);
+    two.assert_nothing_received();
+
+    send("n", 2).assert_code(4).assert_says("said no");
     two.assert_nothing_received();
     let screen = two.recv.screen();
     for words in ["1 file", "3.15 MB", "'file'", "are free", "desktop"] {
         assert!(screen.contains(words), "no {words}: {screen}");
     }
-    send("y", 2).assert_code(0);
+    send("y", 3).assert_code(0);
     two.assert_received();
-    send("a", 3).assert_code(0);
+    send("a", 4).assert_code(0);
     two.send_unseen(&[]).assert_code(0);
     two.laptop.run(&["peers"]).assert_says("without a question");
 }

@@ -166,6 +166,16 @@ fn a_receiver_that_is_killed_ends_the_sender() {
 }
 
 #[test]
+fn an_input_that_is_closed_is_no_empty_file() {
+    let me = Sandbox::new();
+    let me = me.me();
+    let command = me.command(&["send", "-", "--as", "x", "127.0.0.1:1"]);
+    let args = ["-c", r#"exec "$0" "$@" <&-"#].map(OsStr::new);
+    let sent = Process::spawn(run_by("sh", &args, &command)).wait();
+    sent.assert_code(2).assert_says("standard input is closed");
+}
+
+#[test]
 fn an_input_that_cannot_be_read_is_said() {
     let sandbox = Sandbox::new();
     let recv = sandbox.recv();
@@ -193,11 +203,7 @@ fn a_full_disk_is_its_end() {
             command,
         )
     };
-    let tried = in_namespace(&Command::new("true"))
-        .env("PATH", std::env::var_os("PATH").unwrap_or_default())
-        .status();
-    if !tried.is_ok_and(|status| status.success()) {
-        println!("skipped: no file system can be mounted here");
+    if !can_run(in_namespace, "no file system can be mounted") {
         return;
     }
     let command = sandbox.me().recv_command(&dst, &[]);
@@ -289,6 +295,19 @@ fn a_file_or_a_stream_goes_to_standard_output() {
         assert!(recv.wait().stdout == data, "{n}");
     }
     is_empty(&sandbox.dst());
+}
+
+#[test]
+fn a_terminal_gets_nothing_and_neither_does_nobody() {
+    let sandbox = Sandbox::new();
+    let command = sandbox.me().command(&["recv", "--stdout"]);
+    for (to, words) in [("2", "is a terminal"), ("-", "is closed")] {
+        let script = format!(r#"exec "$0" "$@" >&{to}"#);
+        let args = ["-c", &script].map(OsStr::new);
+        let (code, screen) = Terminal::spawn(run_by("sh", &args, &command)).wait();
+        assert_eq!(code, Some(2), "{screen}");
+        assert!(screen.contains(words), "{screen}");
+    }
 }
 
 #[test]

@@ -14,7 +14,7 @@ use std::ffi::OsStr;
 use std::fs::{self, OpenOptions};
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use support::*;
@@ -41,15 +41,8 @@ fn after_reboot(sandbox: &Sandbox, command: &Command) -> Command {
 }
 
 fn can_reboot(sandbox: &Sandbox) -> bool {
-    let tried = after_reboot(sandbox, &Command::new("true"))
-        .env("PATH", std::env::var_os("PATH").unwrap_or_default())
-        .stderr(Stdio::null())
-        .status();
-    let can = tried.is_ok_and(|status| status.success());
-    if !can {
-        println!("skipped: no other boot can be played here");
-    }
-    can
+    let what = "no other boot can be played";
+    can_run(|command| after_reboot(sandbox, command), what)
 }
 
 /// Waits until the clock is past the second in which anything was last changed: a start is known

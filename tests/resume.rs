@@ -225,6 +225,27 @@ fn a_network_that_is_cut_for_a_stranger() {
 }
 
 #[test]
+fn what_was_sent_before_a_cut_is_told_as_sent() {
+    let sandbox = Sandbox::new();
+    make_file(sandbox.src().join("a"), 1, 1000);
+    make_file(sandbox.src().join("b"), 2, LARGE);
+    let recv = sandbox.recv();
+    let proxy = Proxy::new(recv.addr());
+    proxy.hold_at(LARGE / 2);
+    let paths = ["a", "b"].map(|name| sandbox.src().join(name));
+    let args = ["-v".into(), paths[0].clone(), paths[1].clone()];
+    let args = [&args[..], &[proxy.target().into()]].concat();
+    let sender = sandbox.me().spawn_send(&args);
+    sender.wait_for_text("Stored: a");
+    proxy.wait_for_up(LARGE / 2);
+    proxy.cut_all();
+    proxy.release();
+    let sent = sender.wait();
+    sent.assert_code(0).assert_says("Retrying");
+    sent.assert_says("Sent 2 files (42.0 MB) to ");
+}
+
+#[test]
 fn a_network_that_is_cut_again_and_again() {
     let scene = Scene::new();
     let sender = scene.send_until(TOTAL / 8);

@@ -183,14 +183,17 @@ fn both_sides_tell_what_happens() {
     make_file(src.join("taken"), 3, 10);
     make_file(sandbox.dst().join("tree/taken"), 4, 20);
     make_file(src.join("odd \x1b[31m\u{202e}\n"), 5, 10);
+    make_file(src.join("secret/a"), 6, 10);
     make_fifo(src.join("fifo"));
+    fs::create_dir(src.join(".xfer")).unwrap();
     std::os::unix::fs::symlink("/etc/passwd", src.join("out")).unwrap();
     let no_text = OsStr::from_bytes(b"caf\xe9");
     if cfg!(target_os = "linux") {
         make_file(src.join(no_text), 6, 10);
     }
+    let with_filter = ["--json", "--exclude", "secret"];
     let (receiver, target) = recv(&sandbox, &["--once"]);
-    let sent = sandbox.me().send(&send_args(&["--json"], &src, &target));
+    let sent = sandbox.me().send(&send_args(&with_filter, &src, &target));
     let received = receiver.wait();
     sent.assert_code(IN_PART);
     received.assert_code(IN_PART);
@@ -205,6 +208,7 @@ fn both_sides_tell_what_happens() {
     let fifo = src.join("fifo");
     assert_eq!(entry(&ours, fifo.to_str().unwrap())["reason"], "special");
     assert_eq!(entry(&ours, "tree")["outcome"], "have");
+    assert_eq!(first(&ours, "left_out")["reason"], "own");
     entry(&ours, "tree/odd \x1b[31m\u{202e}\n");
     let theirs = events(&received);
     assert_eq!(theirs[0]["event"], "listening");
@@ -225,6 +229,9 @@ fn both_sides_tell_what_happens() {
             assert_eq!(odd["path_bytes"], "747265652f636166e9");
         }
     }
+    // Only the sender knows what that is, and only how much.
+    assert_eq!(first(&ours, "summary")["left_out"].as_u64(), Some(1));
+    assert!(first(&theirs, "summary").get("left_out").is_none());
     // People are told what went wrong, and nothing else.
     for line in String::from_utf8(sent.stderr).unwrap().lines() {
         assert!(line.starts_with("Failed: "), "{line}");
@@ -233,7 +240,7 @@ fn both_sides_tell_what_happens() {
     // Once more: all that is there already, and one more session of the same receiver.
     let (receiver, target) = recv(&sandbox, &[]);
     for stored in [0, 1] {
-        let args = send_args(&["--json"], &src, &target);
+        let args = send_args(&with_filter, &src, &target);
         let ours = events(sandbox.me().send(&args).assert_code(IN_PART));
         assert_eq!(ours.last().unwrap()["stored"].as_u64(), Some(stored));
         make_file(src.join("plain"), 7, 500);
@@ -416,23 +423,39 @@ fn sums_are_those_of_sha256sum() {
         recv.wait().assert_code(0);
         let lines = fs::read(&list).unwrap();
         assert_eq!(lines.iter().filter(|&&byte| byte == b'\n').count(), files);
-        let mut check = Command::new("sha256sum");
-        check.args(["--check", "--strict"]).arg(&list);
-        let checked = check.current_dir(sandbox.dst()).output().unwrap();
-        assert!(checked.status.success(), "{checked:?}");
+        let check = || {
+            let mut check = Command::new("sha256sum");
+            check.args(["--check", "--strict"]).arg(&list);
+            let checked = check.current_dir(sandbox.dst()).output().unwrap();
+            assert!(checked.status.success(), "{checked:?}");
+            String::from_utf8_lossy(&checked.stdout).lines().count()
+        };
+        assert_eq!(check(), files);
 
         // What is there already was not received.
         let recv = sandbox.recv_with(&["--once", "--sums", list.to_str().unwrap()]);
         send(&recv.target());
         recv.wait().assert_code(0);
         assert_eq!(fs::read(&list).unwrap(), lines);
+
+        // What was received again has its last sum.
+        for name in ["small", "large", "back\\slash"] {
+            make_file(src.join(name), 99, 3 * CHUNK);
+            let recv = sandbox.recv_with(&["--once", "--sums", list.to_str().unwrap()]);
+            let args = ["--update", "--hash", hash];
+            let sent = sandbox.me().send(&send_args(&args, &src, &recv.target()));
+            sent.assert_code(0);
+            recv.wait().assert_code(0);
+        }
+        // One of them took the place of what was taken before.
+        assert_eq!(check(), files + 1);
         fs::remove_dir_all(sandbox.dst().join("tree")).unwrap();
         make_file(sandbox.dst().join("tree/sub/taken"), 4, 20);
     }
 }
 
 #[test]
-fn sums_that_cannot_be_written_fail_nothing() {
+fn sums_that_cannot_be_written_fail_no_file() {
     let sandbox = Sandbox::new();
     for n in 0..30 {
         make_file(sandbox.src().join(format!("tree/{n}")), n, 10);
@@ -440,19 +463,22 @@ fn sums_that_cannot_be_written_fail_nothing() {
     let recv = sandbox.recv_with(&["--once", "--sums", "/dev/full"]);
     sandbox.send(&[], &recv.target()).assert_code(0);
     let received = recv.wait();
-    received.assert_code(0).assert_says("20 more");
+    received.assert_code(IN_PART).assert_says("20 more");
+    received.assert_says("line in /dev/full");
     assert_same_tree(sandbox.src(), sandbox.dst());
 
     let (receiver, target) = self::recv(&sandbox, &["--once", "--sums", "/dev/full"]);
     make_file(sandbox.src().join("another"), 1, 10);
     sandbox.send(&[], &target).assert_code(0);
-    let told = events(receiver.wait().assert_code(0));
+    let told = events(receiver.wait().assert_code(IN_PART));
     assert_eq!(first(&told, "warning")["kind"], "file");
 
     let dst = sandbox.dst();
     let args = ["recv", "--sums", "no/such", "--dir", dst.to_str().unwrap()];
     let received = sandbox.me().run(&args);
-    received.assert_code(FAILED).assert_says("no/such");
+    received.assert_code(FAILED);
+    received.assert_says("cannot add sums to no/such");
+    received.assert_says("mkdir -p no\n");
 }
 
 /// Whether a line begins with a time.

@@ -10,7 +10,6 @@ use std::path::Path;
 use std::process::Command;
 
 use support::*;
-use xfer::secure::{Identity, Known, Peers};
 
 /// Writes somebody's settings.
 fn set(user: &User, text: &str) {
@@ -24,28 +23,6 @@ fn run_in(user: &User, variables: &[(&str, &str)], args: &[&str]) -> Output {
     let mut command = user.command(args);
     command.envs(variables.iter().copied());
     Process::spawn(command).wait()
-}
-
-/// Makes two people known to each other, for what `sender` sends to `receiver`.
-fn pair(sender: &User, sender_name: &str, receiver: &User) {
-    let known = |user: &User, name: &str| {
-        let identity = Identity::load_or_create(&user.home().join(".config/xfer")).unwrap();
-        Known::new(name, identity.fingerprint())
-    };
-    let meet = |user: &User, known: Known| {
-        let peers = Peers::in_dir(&user.home().join(".local/share/xfer"));
-        let add = |all: &mut Vec<Known>| {
-            all.push(known);
-            Ok(())
-        };
-        peers.update(add).unwrap();
-    };
-    let mut theirs = known(sender, sender_name);
-    theirs.may_send = true;
-    meet(receiver, theirs);
-    let mut theirs = known(receiver, "receiver");
-    theirs.may_receive = true;
-    meet(sender, theirs);
 }
 
 #[test]
@@ -97,7 +74,13 @@ fn what_is_set_is_shown_with_where() {
         let row = |row: &&String| row.starts_with(&what) && row.ends_with(&format!("# {from}"));
         assert!(rows.iter().any(|r| row(&r)), "no {what} {from}:\n{config}");
     }
-    me.run(&["id"]).assert_code(0).assert_says("desk ");
+    // To show it is what it is for: quiet leaves that.
+    for quiet in ["-q", "-v"] {
+        me.run(&[quiet, "id"]).assert_code(0).assert_says("desk ");
+        me.run(&[quiet, "config"])
+            .assert_code(0)
+            .assert_says("lanes = 2");
+    }
 
     // What it shows is a file as well.
     set(&me, &config.text());
@@ -166,6 +149,11 @@ fn a_flag_that_is_set_can_be_taken_back() {
     assert!(!asks(&["--ask=no"]));
     set(&me, "ask = false\n");
     assert!(asks(&["--ask"]));
+
+    // What is set for folders is no mistake where there is none.
+    set(&me, "allow-mirror = true\non-conflict = \"skip\"\n");
+    let recv = me.command(&["recv", "--stdout", "--listen", "127.0.0.1:0"]);
+    Process::spawn(recv).wait_for_text("receiving to standard output");
 }
 
 #[test]
@@ -180,7 +168,8 @@ fn what_a_peer_sends_goes_into_its_own_folder() {
         &me,
         &format!("[peer.anna]\ndir = {from_anna:?}\n[peer.nobody]\n"),
     );
-    let recv = me.recv(&sandbox.dst(), &[]);
+    let list = sandbox.path("sums");
+    let recv = me.recv(&sandbox.dst(), &["--sums", list.to_str().unwrap()]);
     recv.process().wait_for_text("What anna sends goes into ");
     recv.process()
         .wait_for_text("Nobody is known here as nobody");
@@ -199,6 +188,20 @@ fn what_a_peer_sends_goes_into_its_own_folder() {
     assert_same_tree(sandbox.src(), sandbox.dst());
     assert!(!from_anna.join("mine").exists());
     recv.interrupt().assert_code(0);
+    let mut check = Command::new("sha256sum");
+    check.args(["--check", "--strict"]).arg(&list);
+    let checked = check.current_dir(sandbox.dst()).output().unwrap();
+    assert!(checked.status.success(), "{checked:?}");
+    assert_eq!(checked.stdout.iter().filter(|&&b| b == b'\n').count(), 3);
+
+    // Programs are told of such a mistake as well.
+    let recv = Process::spawn(me.recv_command(&sandbox.dst(), &["--json"]));
+    recv.wait_for_text("Nobody is known here as nobody");
+    recv.wait_for_text(r#""event":"listening""#);
+    recv.interrupt();
+    let told = String::from_utf8(recv.wait().stdout).unwrap();
+    let is_told = |line: &str| line.contains("warning") && line.contains("Nobody is known here");
+    assert!(told.lines().any(is_told), "{told}");
 
     fs::remove_dir_all(&from_anna).unwrap();
     let output = Process::spawn(me.recv_command(&sandbox.dst(), &[])).wait();

@@ -328,9 +328,31 @@ fn a_receiver_that_is_there_once() {
     let sandbox = Sandbox::new();
     make_file(sandbox.src().join("a"), 1, 10);
     let recv = sandbox.recv_with(&["--once"]);
+    // A look at what would happen is not what it waits for.
+    sandbox
+        .send(&[Path::new("-n"), &sandbox.src().join("a")], &recv.target())
+        .assert_code(0);
     sandbox.send(&[], &recv.target()).assert_code(0);
     recv.wait().assert_code(0);
     assert_same_tree(sandbox.src(), sandbox.dst());
+}
+
+#[test]
+fn a_receiver_to_which_nothing_came_does_not_end_well() {
+    let sandbox = Sandbox::new();
+    make_file(sandbox.src().join("large"), 1, 64 * CHUNK);
+    let recv = sandbox.recv_with(&["--once"]);
+    recv.interrupt().assert_code(130);
+    // One that waits for its sender to come back.
+    let recv = sandbox.recv_with(&["--once"]);
+    let proxy = Proxy::new(recv.addr());
+    proxy.hold_at(CHUNK);
+    let sender = sandbox.spawn_send(&[], &proxy.target());
+    proxy.wait_for_up(CHUNK);
+    sender.kill();
+    proxy.cut_all();
+    recv.process().wait_for_text("Failed: ");
+    recv.interrupt().assert_code(130);
 }
 
 #[test]

@@ -11,7 +11,6 @@ use std::os::unix::fs::{FileExt, symlink};
 use std::path::{Path, PathBuf};
 
 use support::*;
-use xfer::secure::{Identity, Known, Peers};
 
 /// What may travel beside the content: names, digests, handshakes.
 const TALK: u64 = 256 << 10;
@@ -83,26 +82,6 @@ impl Scene {
         assert_same_tree(self.sandbox.src(), self.sandbox.dst());
         no_leftovers(self.sandbox.dst());
     }
-}
-
-/// Lets two people know each other, as pairing does.
-fn pair(sender: &User, receiver: &User) {
-    let key = |user: &User| {
-        let identity = Identity::load_or_create(&user.home().join(".config/xfer"));
-        identity.unwrap().fingerprint()
-    };
-    let know = |user: &User, name: &str, other: &User, sends: bool| {
-        let peers = Peers::in_dir(&user.home().join(".local/share/xfer"));
-        let add = |all: &mut Vec<Known>| {
-            let mut known = Known::new(name, key(other));
-            (known.may_send, known.may_receive) = (sends, !sends);
-            all.push(known);
-            Ok(())
-        };
-        peers.update(add).unwrap();
-    };
-    know(sender, "receiver", receiver, false);
-    know(receiver, "sender", sender, true);
 }
 
 fn content(path: impl AsRef<Path>) -> Vec<u8> {
@@ -198,7 +177,7 @@ fn content_is_compared_where_that_is_asked_for() {
 fn the_receivers_user_has_a_say() {
     let sandbox = Sandbox::new();
     let [desktop, laptop] = ["desktop", "laptop"].map(|name| sandbox.user(name));
-    pair(&desktop, &laptop);
+    pair(&desktop, "desktop", &laptop);
     let (ours, theirs) = (sandbox.src().join("file"), sandbox.dst().join("file"));
     let beside = sandbox.dst().join("file (2)");
     let (old, new) = (bytes(1, 3_000_000), bytes(2, 3_000_001));
@@ -677,14 +656,13 @@ fn a_dry_run_says_what_a_real_one_does() {
         let real = scene.send(&[args, &["-v"]].concat());
         assert_eq!(dry.code, real.code);
         for (planned, done) in [
-            ("new ", "Stored:"),
-            ("changed ", "Replaced:"),
-            ("same ", "There already:"),
-            ("beside ", "Stored beside:"),
-            ("refused ", "Failed:"),
-            ("removed ", "Removed:"),
+            (&["new ", "beside "][..], "Stored:"),
+            (&["changed "], "Replaced:"),
+            (&["same "], "There already:"),
+            (&["refused "], "Failed:"),
+            (&["removed "], "Removed:"),
         ] {
-            let (planned, done) = (told(&dry, &[planned]), told(&real, &[done]));
+            let (planned, done) = (told(&dry, planned), told(&real, &[done]));
             assert_eq!(planned, done, "{dry}\n{real}");
         }
         dry
@@ -702,6 +680,11 @@ fn a_dry_run_says_what_a_real_one_does() {
     assert_eq!(told(&dry, &["removed "]), removed);
     dry.assert_says("6.00 kB at most");
     scene.is_same();
+    // Without leave to replace, another version goes beside the one that is there.
+    make_file(scene.tree().join("sub/2"), 97, 5000);
+    let dry = all(&[]);
+    assert_eq!(told(&dry, &["beside "]), ["tree/sub/2 as tree/sub/2 (2)"]);
+    assert!(scene.copy().join("sub/2 (2)").exists());
 }
 
 #[test]
@@ -780,7 +763,7 @@ fn a_mirror_and_another_session_keep_off_each_others_folders() {
     make_file(theirs.join("big"), 4, 20 * CHUNK);
     make_file(theirs.join("small"), 5, 10);
     let somebody = sandbox.user("somebody");
-    pair(&somebody, &sandbox.me());
+    pair(&somebody, "sender", &sandbox.me());
     let mirror = |target: &str| {
         let args = ["--mirror", mine.to_str().unwrap(), target];
         sandbox.me().spawn_send(&args)
@@ -820,7 +803,7 @@ fn a_mirror_and_another_session_keep_off_each_others_folders() {
 fn a_mirror_leaves_alone_what_another_session_writes_below_its_own_folder() {
     let sandbox = Sandbox::new();
     let (me, anna) = (sandbox.me(), sandbox.user("anna"));
-    pair(&anna, &me);
+    pair(&anna, "sender", &me);
     let own = sandbox.folder("dst/tree/anna");
     let config = format!("[peer.sender]\ndir = {own:?}\n");
     fs::write(me.home().join(".config/xfer/config.toml"), config).unwrap();

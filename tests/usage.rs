@@ -1,27 +1,21 @@
 //! The real program, as far as it goes without a peer: help, usage errors, exit codes.
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-use std::path::Path;
-use std::process::{Command, Output};
+mod support;
 
-fn xfer(home: &Path, args: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_xfer"))
-        .args(args)
-        .current_dir(home)
-        .env("HOME", home)
-        .env_remove("XDG_CONFIG_HOME")
-        .output()
-        .unwrap()
-}
+use std::process::Stdio;
 
+use support::*;
+
+/// What it prints with these arguments, in a folder with a file of that name.
+#[track_caller]
 fn ends(args: &[&str], code: i32) -> (String, String) {
-    let home = tempfile::tempdir().unwrap();
-    std::fs::write(home.path().join("file"), "x").unwrap();
-    let output = xfer(home.path(), args);
+    let sandbox = Sandbox::new();
+    make_file(sandbox.path("file"), 1, 1);
+    let output = sandbox.me().run(args);
+    output.assert_code(code);
     let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
-    let (out, err) = (text(output.stdout), text(output.stderr));
-    assert_eq!(output.status.code(), Some(code), "{args:?}\n{out}\n{err}");
-    (out, err)
+    (text(output.stdout), text(output.stderr))
 }
 
 #[test]
@@ -45,6 +39,9 @@ fn wrong_usage_is_said_and_has_its_code() {
         (&["recv", "--name", ""], "name"),
         (&["recv", "-q", "-v"], "quiet"),
         (&["recv", "extra"], "extra"),
+        (&["recv", "--stdout", "--dir", "."], "--dir"),
+        (&["recv", "--stdout", "--sums", "list"], "--sums"),
+        (&["recv", "--stdout", "--allow-mirror"], "--allow-mirror"),
         (&["send"], "PATH"),
         (&["send", "file"], "the receiver is missing"),
         (&["send", "10.0.0.1"], "nothing to send"),
@@ -53,6 +50,8 @@ fn wrong_usage_is_said_and_has_its_code() {
             "the receiver seems to be missing",
         ),
         (&["send", "file", "desktop:0"], "port"),
+        (&["send", "file", "desktop:port"], "port"),
+        (&["send", "--no-such-option", "file", "desktop"], "no-such"),
         (&["send", "file", "no/such"], "no/such"),
         (&["send", "file", "--to", "a b"], "HOST"),
         (&["send", "--lanes", "0", "file", "desktop"], "lanes"),
@@ -74,22 +73,46 @@ fn a_usage_error_of_a_command_shows_its_usage() {
 
 #[test]
 fn a_folder_that_is_missing_is_not_made() {
-    let home = tempfile::tempdir().unwrap();
-    let output = xfer(home.path(), &["recv", "--dir", "new"]);
-    assert_eq!(output.status.code(), Some(1));
+    let sandbox = Sandbox::new();
+    let output = sandbox.me().run(&["recv", "--dir", "new"]);
+    output.assert_code(1);
     assert!(output.stdout.is_empty());
     assert_eq!(
         String::from_utf8(output.stderr).unwrap(),
         "xfer: cannot receive into new: no such file or directory\n      \
          Make it first: mkdir -p new\n"
     );
-    assert_eq!(home.path().read_dir().unwrap().count(), 0);
+    assert!(!sandbox.path("new").exists());
+    assert_eq!(sandbox.me().home().read_dir().unwrap().count(), 0);
 }
 
 #[test]
 fn a_file_is_no_folder_to_receive_into() {
     let (_, err) = ends(&["recv", "--dir", "file"], 1);
     assert!(err.contains("--dir DIR"), "{err}");
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn what_cannot_be_said_is_a_failure() {
+    let sandbox = Sandbox::new();
+    for command in ["config", "id"] {
+        let full = std::fs::OpenOptions::new().write(true).open("/dev/full");
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        for (stdout, code) in [(Stdio::from(full.unwrap()), 1), (Stdio::from(writer), 0)] {
+            let mut command = sandbox.me().command(&[command]);
+            command.stdout(stdout).stderr(Stdio::piped());
+            let output = command.spawn().unwrap().wait_with_output().unwrap();
+            let err = String::from_utf8(output.stderr).unwrap();
+            assert_eq!(output.status.code(), Some(code), "{err}");
+            assert_eq!(
+                err.contains("standard output: no space"),
+                code == 1,
+                "{err}"
+            );
+        }
+    }
 }
 
 #[test]

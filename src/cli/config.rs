@@ -7,7 +7,7 @@ use std::ffi::OsString;
 use clap::Args;
 use toml::Value;
 
-use super::exit::Code;
+use super::exit::{Code, written};
 use super::settings::{KEYS, Settings, default};
 use super::{Loudness, here, program};
 use crate::ui::{Line, Ui};
@@ -25,6 +25,9 @@ Settings are options for when the command line does not say them. They stand in 
 
   [peer.laptop]             # what is said of a paired machine, by its name
   dir = \"~/from-laptop\"     # what it sends goes there; the folder must exist
+  may-update = false        # whether it may replace what is there
+  may-mirror = false        # whether it may remove what it does not have; like may-update, it may
+                            # not do what the receiver lets nobody do
 
 or in the environment: XFER_DIR, XFER_MAX_SESSIONS. The command line comes first, then the
 environment, then the file. What only the command line can say does not show here.";
@@ -36,9 +39,9 @@ pub(crate) struct Config {}
 /// Shows all settings.
 pub(crate) fn show(loudness: &Loudness, settings: &Settings) -> Code {
     let ui = Ui::new(loudness.settings(|_| None));
-    ui.say(lines(settings).into_iter().map(Line::Result));
+    ui.say(lines(settings).into_iter().map(Line::Answer));
     ui.finish();
-    Code::Done
+    written(&ui, Code::Done)
 }
 
 fn lines(settings: &Settings) -> Vec<String> {

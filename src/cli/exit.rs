@@ -52,7 +52,20 @@ pub(crate) fn conclude(
         }
     };
     ui.last_event(code as u8, summary.as_ref());
-    code
+    written(ui, code)
+}
+
+/// What that ends with which would end with `code`, if it could say all that it has to.
+pub(crate) fn written(ui: &Ui, code: Code) -> Code {
+    let Some(error) = ui.take_broken() else {
+        return code;
+    };
+    let error = Error::file("write to", "standard output", error);
+    ui.say([Line::Trouble(format!("xfer: {error}"))]);
+    match code {
+        Code::Done => Code::Failed,
+        code => code,
+    }
 }
 
 fn say(ui: &Ui, task: Task, error: &Error) {
@@ -66,8 +79,20 @@ fn say(ui: &Ui, task: Task, error: &Error) {
     } else if !ui.has_said(error) {
         ui.error_event(error);
         ui.say([Line::Trouble(format!("xfer: {error}"))]);
-        let hint = hints::for_error(error, task);
-        ui.say(hint.map(|hint| Line::Trouble(format!("      {hint}"))));
+        let hint = hints::for_error(error, task).into_iter();
+        // It had worked before, and did not again.
+        let is_gone = matches!(
+            error,
+            Error::Connect { .. }
+                | Error::Resolve { .. }
+                | Error::NotXfer { .. }
+                | Error::Mute { .. }
+        );
+        let again = (ui.has_begun() && is_gone).then(|| task.again().to_owned());
+        let hints = hint
+            .chain(again)
+            .map(|hint| Line::Trouble(format!("      {hint}")));
+        ui.say(hints);
     }
 }
 
@@ -97,8 +122,11 @@ fn code(error: &Error) -> Code {
         | Error::TurnedAway { .. }
         | Error::Impostor { .. }
         | Error::CodeNeeded { .. }
+        | Error::NoCode { .. }
         | Error::WrongCode { .. } => Code::Declined,
-        Error::Pattern { .. } => Code::Usage,
+        // What is wrong with the arguments themselves, before anybody is dialed.
+        Error::Pattern { .. } | Error::SameName { .. } | Error::NoName { .. } => Code::Usage,
+        Error::Unsummed { .. } => Code::Partly,
         _ => Code::Failed,
     }
 }

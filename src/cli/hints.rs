@@ -3,15 +3,27 @@
 //! Must not repeat what happened: the error says that.
 
 use std::io::ErrorKind;
+use std::net::SocketAddr;
+use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use xfer::Error;
 use xfer::outcome::{Decline, Role};
+use xfer::relpath::is_reserved;
 
 use crate::ui::quoted;
 
 const NETWORK: &str = "Are both machines on the same network, and does the receiver's firewall \
                        let this port in?";
+/// What is being done where the receive directory is at fault, and where the list of sums is.
+pub(super) const RECEIVE_INTO: &str = "receive into";
+const WRITE_INTO: &str = "write into";
+const ADD_SUMS: &str = "add sums to";
+/// What is being done where this machine keeps what it knows.
+const CREATE: &str = "create";
+const WRITE: &str = "write";
+const ONE_FILE: &str =
+    "Send what several files or a folder hold as one: tar c FILES | xfer send - --as NAME.";
 const LATER: &str = "Try again when its other sessions are done.";
 
 /// What the program is at. What can be done about an error depends on it.
@@ -44,7 +56,7 @@ impl Task {
     }
 
     /// What can be done about its having stopped halfway.
-    fn again(self) -> &'static str {
+    pub(crate) fn again(self) -> &'static str {
         match self {
             Self::Send => "Run the same command again: it goes on where it stopped.",
             Self::SendStream => {
@@ -71,23 +83,51 @@ pub(crate) fn for_error(error: &Error, task: Task) -> Option<String> {
     let role = task.role();
     let hint = match error {
         Error::File {
-            doing: _,
+            doing,
             path,
             source,
-        } => return file(path, source.kind(), role),
+        } => return file(doing, path, source.kind(), role),
         Error::SameName { .. } => "Send them one after the other, or rename one.",
-        Error::NoName { .. } => "Name the folder itself, or what is in it.",
-        Error::State { .. } => "Mend or remove it; without it, this machine gets a new identity.",
+        Error::NoName { path } => match path.file_name() {
+            Some(name) if is_reserved(name.as_bytes()) => "It is what xfer keeps for itself.",
+            _ => "Name the folder itself, or what is in it.",
+        },
+        Error::State { path, .. } => match path.file_name()?.to_str()? {
+            "identity" => "Mend or remove it; without it, this machine gets a new identity.",
+            "peers" => {
+                "Mend or remove it; without it, nobody is known here, and each machine has to be \
+                 paired with again."
+            }
+            _ => return None,
+        },
         Error::Resolve { .. } => {
             "Is the name right? The receiver shows its address when it starts."
+        }
+        Error::Connect {
+            addr: SocketAddr::V6(addr),
+            ..
+        } if addr.ip().is_unicast_link_local() && addr.scope_id() == 0 => {
+            return Some(format!(
+                "Such an address needs the network that it is in: {}%eth0, or what that is called \
+                 here.",
+                addr.ip()
+            ));
         }
         Error::Connect { addr: _, source } => return Some(connect(source.kind()).to_owned()),
         Error::Listen { addr, source } => {
             let next = addr.port().checked_add(1).unwrap_or(9090);
-            return listen(source.kind(), addr.port(), next);
+            let next = match addr.ip().is_unspecified() {
+                true => next.to_string(),
+                // Nobody is to listen everywhere who did not want to.
+                false => SocketAddr::new(addr.ip(), next).to_string(),
+            };
+            return listen(source.kind(), addr.port(), &next);
         }
-        Error::NotXfer { .. } if role == Role::Receiver => return None,
+        Error::NotXfer { .. } | Error::Mute { .. } if role == Role::Receiver => return None,
         Error::NotXfer { .. } => "Another program is using that port. Check the address and port.",
+        Error::Mute { .. } => {
+            "Is it `xfer recv` that listens there? If so, that machine is very busy: try again."
+        }
         Error::Version { theirs, ours, .. } => {
             if theirs < ours {
                 "Update xfer on the other machine."
@@ -107,7 +147,7 @@ pub(crate) fn for_error(error: &Error, task: Task) -> Option<String> {
             }
             Decline::NotOpen => "Add --open here too, if you trust this network.",
             Decline::Busy | Decline::Crowded => LATER,
-            Decline::Unsupported(_) => "Update xfer on the other machine, or ask for less.",
+            Decline::Unsupported(_) => "Ask for less, or update xfer on the other machine.",
             Decline::Store(_) => "Look at the receiver: its folder, its permissions, its space.",
             Decline::Locked => {
                 "Somebody has tried to guess its code. Press Enter there, or start it again."
@@ -117,8 +157,9 @@ pub(crate) fn for_error(error: &Error, task: Task) -> Option<String> {
                  it is another machine, give it another name: --name NAME."
             }
             Decline::NoMirror => {
-                "Start `xfer recv` there with --allow-mirror, or send with --update, which removes \
-                 nothing."
+                "There it takes `xfer recv` into a folder with --allow-mirror, no --on-conflict or \
+                 may-mirror that speaks against it, and no --open. Or send with --update, which \
+                 removes nothing."
             }
             Decline::Unattended => "Start `xfer recv` in a terminal there, or without --ask.",
             _ => return None,
@@ -132,6 +173,10 @@ pub(crate) fn for_error(error: &Error, task: Task) -> Option<String> {
                 "Have it send with --open, or start this in a terminal, so that it can show a \
                  code."
             }
+            Decline::NoMirror => {
+                "To let it, receive into a folder with --allow-mirror, without an --on-conflict or \
+                 may-mirror that speaks against it. Whoever is let in with --open never may."
+            }
             Decline::NameTaken => {
                 "Either somebody pretends to be it, or it has a new key. If you are sure that \
                  it is the same machine: `xfer unpair` it here, and have it send again."
@@ -141,18 +186,16 @@ pub(crate) fn for_error(error: &Error, task: Task) -> Option<String> {
         Error::Impostor { name, .. } => {
             return Some(format!(
                 "Nothing was told to it. Either somebody pretends to be {name}, or {name} has a \
-                 new key, or another machine has its address now. If you are sure that it is \
-                 no attack: `xfer unpair -- {}`, and pair the two anew.",
+                 new key, or another machine has its address or its name now. If you are sure that \
+                 it is no attack: `xfer unpair -- {}`, and pair the two anew; or, where two \
+                 machines have one name, start `xfer recv` there with another one: --name NAME.",
                 quoted(name)
             ));
         }
-        Error::CodeNeeded { .. } => match role {
-            Role::Sender => {
-                "Run the same command in a terminal, or give it the code that the receiver \
-                 shows: XFER_CODE, or --code-file FILE."
-            }
-            Role::Receiver => return None,
-        },
+        Error::CodeNeeded { .. } => {
+            "Run the same command again, in a terminal, and type the code that the receiver shows; \
+             or give it the code: XFER_CODE, or --code-file FILE."
+        }
         Error::WrongCode { .. } => match role {
             Role::Sender => {
                 "If you are sure that you typed it right, somebody in this network is between \
@@ -162,10 +205,10 @@ pub(crate) fn for_error(error: &Error, task: Task) -> Option<String> {
                 "If it was typed right, somebody in this network is between the two machines."
             }
         },
+        Error::NotOneFile => ONE_FILE,
+        // The receiver has said it.
+        Error::Aborted { why, .. } if *why == Error::NotOneFile.to_string() => ONE_FILE,
         Error::Lost { .. } | Error::Silent { .. } | Error::Aborted { .. } => task.again(),
-        Error::NotOneFile => {
-            "Send what several files or a folder hold as one: tar c FILES | xfer send -."
-        }
         Error::Spent { .. } => Task::SendStream.again(),
         Error::Protocol { .. } => {
             "Are both sides the same version of xfer? If so, this is a bug worth reporting."
@@ -181,24 +224,32 @@ pub(crate) fn for_error(error: &Error, task: Task) -> Option<String> {
     Some(hint.to_owned())
 }
 
-fn file(path: &Path, kind: ErrorKind, role: Role) -> Option<String> {
-    let hint = match (kind, role) {
-        (ErrorKind::NotFound, Role::Sender) => "Check its name; the last argument is the receiver.",
-        (ErrorKind::NotFound, Role::Receiver) => {
-            return Some(format!(
-                "Make it first: mkdir -p {}",
-                quoted(&path.display().to_string())
-            ));
-        }
-        (ErrorKind::PermissionDenied, Role::Sender) => "Are you allowed to read it?",
-        (ErrorKind::PermissionDenied, Role::Receiver) => {
-            "Choose a folder that you may write to: --dir DIR."
-        }
-        (ErrorKind::NotADirectory, Role::Receiver) => "Choose a folder: --dir DIR.",
+fn file(doing: &str, path: &Path, kind: ErrorKind, role: Role) -> Option<String> {
+    let make = |dir: &Path| format!("mkdir -p {}", quoted(&dir.display().to_string()));
+    let hint = match (kind, doing) {
         (ErrorKind::StorageFull | ErrorKind::QuotaExceeded, _) => {
             "Make space, then run the same command again: it goes on where it stopped."
         }
-        (ErrorKind::ReadOnlyFilesystem, _) => "Choose a folder that can be written to: --dir DIR.",
+        (ErrorKind::NotFound, "send") => "Check its name; the last argument is the receiver.",
+        (ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem, CREATE | WRITE) => {
+            "This machine's key, and whom it knows, are kept there: xfer has to write it. HOME, \
+             XDG_CONFIG_HOME and XDG_DATA_HOME say where it is."
+        }
+        (ErrorKind::PermissionDenied, _) if role == Role::Sender => "Are you allowed to read it?",
+        (ErrorKind::NotFound, RECEIVE_INTO) => {
+            return Some(format!("Make it first: {}", make(path)));
+        }
+        (ErrorKind::NotFound, ADD_SUMS) => {
+            let folder = path.parent()?;
+            return Some(format!("Make its folder first: {}", make(folder)));
+        }
+        (ErrorKind::PermissionDenied, RECEIVE_INTO | WRITE_INTO) => {
+            "Choose a folder that you may write to: --dir DIR."
+        }
+        (ErrorKind::NotADirectory, RECEIVE_INTO) => "Choose a folder: --dir DIR.",
+        (ErrorKind::ReadOnlyFilesystem, RECEIVE_INTO | WRITE_INTO) => {
+            "Choose a folder that can be written to: --dir DIR."
+        }
         _ => return None,
     };
     Some(hint.to_owned())
@@ -214,7 +265,7 @@ fn connect(kind: ErrorKind) -> &'static str {
     }
 }
 
-fn listen(kind: ErrorKind, port: u16, next: u16) -> Option<String> {
+fn listen(kind: ErrorKind, port: u16, next: &str) -> Option<String> {
     let hint = match kind {
         ErrorKind::AddrInUse => {
             return Some(format!(
@@ -237,7 +288,6 @@ fn listen(kind: ErrorKind, port: u16, next: u16) -> Option<String> {
 mod tests {
     use super::*;
     use std::io;
-    use std::net::SocketAddr;
 
     fn hint(error: &Error, task: Task) -> String {
         for_error(error, task).unwrap_or_default()
@@ -269,16 +319,23 @@ mod tests {
         assert!(hint(&listen(9090, 98), Task::Receive).ends_with("--listen 9091"));
         assert!(hint(&listen(65535, 98), Task::Receive).ends_with("--listen 9090"));
         assert!(hint(&listen(80, 13), Task::Receive).contains("1024"));
+        let one_address = Error::Listen {
+            addr: ([127, 0, 0, 1], 9090).into(),
+            source: io::Error::from_raw_os_error(98),
+        };
+        assert!(hint(&one_address, Task::Receive).ends_with("--listen 127.0.0.1:9091"));
     }
 
     #[test]
     fn a_missing_folder_shows_how_to_make_it() {
-        let file = |path: &str| Error::file("open", path, ErrorKind::NotFound.into());
-        let told = hint(&file("in/new"), Task::Receive);
+        let missing = |doing, path: &str| Error::file(doing, path, ErrorKind::NotFound.into());
+        let told = hint(&missing(RECEIVE_INTO, "in/new"), Task::Receive);
         assert_eq!(told, "Make it first: mkdir -p in/new");
-        let told = hint(&file("it's new"), Task::Receive);
+        let told = hint(&missing(RECEIVE_INTO, "it's new"), Task::Receive);
         assert_eq!(told, r"Make it first: mkdir -p 'it'\''s new'");
-        assert!(hint(&file("a"), Task::Send).contains("name"));
+        let told = hint(&missing(ADD_SUMS, "no/list"), Task::Receive);
+        assert_eq!(told, "Make its folder first: mkdir -p no");
+        assert!(hint(&missing("send", "a"), Task::Send).contains("name"));
     }
 
     #[test]

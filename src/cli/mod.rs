@@ -136,7 +136,8 @@ struct CodeFrom {
 
 impl CodeFrom {
     fn given(&self) -> Option<Given> {
-        let text = || std::env::var("XFER_CODE").ok().map(Given::Text);
+        let set = || std::env::var("XFER_CODE").ok();
+        let text = || set().filter(|text| !text.is_empty()).map(Given::Text);
         self.code_file.clone().map(Given::File).or_else(text)
     }
 }

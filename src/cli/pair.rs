@@ -24,7 +24,7 @@ The way back is its own pairing.";
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Pair {
-    /// The receiver: HOST, HOST:PORT or [IPV6]:PORT
+    /// The receiver: HOST, HOST:PORT, [IPV6]:PORT or the name of a paired machine
     #[arg(value_name = "TARGET")]
     target: String,
 

@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use clap::Args;
 use xfer::secure::Known;
 
-use super::exit::{Code, conclude};
+use super::exit::{Code, conclude, written};
 use super::hints::Task;
 use super::settings::Settings;
 use super::{Loudness, here};
@@ -30,7 +30,7 @@ pub(crate) fn list(loudness: &Loudness) -> Code {
                         one sends for the first time.";
             ui.say([Line::Talk(text.to_owned())]);
         }
-        ui.say(all.iter().flat_map(lines).map(Line::Result));
+        ui.say(all.iter().flat_map(lines).map(Line::Answer));
         Ok(true)
     })
 }
@@ -65,7 +65,7 @@ pub(crate) fn id(loudness: &Loudness, settings: &Settings) -> Code {
     say(loudness, |ui| {
         let device = here::device()?;
         let text = format!("{}  {}", settings.name(), device.identity.fingerprint());
-        ui.say([Line::Result(text)]);
+        ui.say([Line::Answer(text)]);
         Ok(true)
     })
 }
@@ -104,7 +104,7 @@ fn say(loudness: &Loudness, what: impl FnOnce(&Ui) -> xfer::Result<bool>) -> Cod
     match result {
         Ok(done) => {
             ui.finish();
-            if done { Code::Done } else { Code::Failed }
+            written(&ui, if done { Code::Done } else { Code::Failed })
         }
         Err(error) => conclude(&ui, Task::Receive, Err(error), &xfer::engine::Cancel::new()),
     }

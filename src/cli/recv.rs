@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
+use std::io::IsTerminal;
 use std::net::SocketAddr;
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
@@ -18,9 +19,9 @@ use xfer::progress::Progress;
 use xfer::secure::Known;
 
 use super::exit::{Code, conclude};
-use super::hints::Task;
+use super::hints::{RECEIVE_INTO, Task};
 use super::settings::Settings;
-use super::{Events, Loudness, here, parse_name, signals, target};
+use super::{Events, Loudness, Wrong, here, parse_name, signals, target, wrong};
 use crate::ui::{self, Line, Person, Ui};
 
 const EXAMPLES: &str = "\
@@ -47,14 +48,16 @@ pub(crate) struct Recv {
     #[arg(long, value_name = "[ADDR:]PORT", value_parser = target::listen)]
     listen: Option<SocketAddr>,
 
-    /// End with the first session, and with its exit code
+    /// End with the first session (but for dry runs), and with its exit code. A sender whose
+    /// connection is lost has 90 seconds to come back
     #[arg(long)]
     once: bool,
 
     /// Write what is received to standard output, and end with the first session. It has to be a
     /// single file, or what `xfer send -` sends; every chunk is verified before it is written, and
     /// the exit code says whether it was all. Nothing is stored
-    #[arg(long, conflicts_with = "json")]
+    // What the settings say of a folder does not matter then; here it was meant to.
+    #[arg(long, conflicts_with_all = ["json", "dir", "sums", "on_conflict", "allow_mirror", "allow_links_outside"])]
     stdout: bool,
 
     /// Receive from anyone who sends with --open; for networks that you trust
@@ -93,7 +96,8 @@ pub(crate) struct Recv {
     name: Option<String>,
 
     /// Add the SHA-256 of each file that is received to a list: `sha256sum -c FILE` in the receive
-    /// directory checks it. Larger files are read once more for that
+    /// directory checks it. Where a file is received again, its earlier line becomes a comment.
+    /// Larger files are read once more for that. Where a line cannot be written, --once ends with 3
     #[arg(long, value_name = "FILE")]
     sums: Option<PathBuf>,
 
@@ -141,7 +145,7 @@ impl Recv {
             links_outside: self.allow_links_outside,
             sync: !self.no_sync,
             max_sessions: self.max_sessions.map_or(default.max_sessions, usize::from),
-            sums: self.sums.filter(|_| !self.stdout),
+            sums: self.sums,
             ..default
         }
     }
@@ -149,6 +153,11 @@ impl Recv {
 
 /// Receives, until Ctrl-C or the end of the only session.
 pub(crate) fn run(args: Recv, loudness: &Loudness, settings: &Settings) -> Code {
+    if args.stdout
+        && let Err(why) = check_stdout()
+    {
+        return wrong("recv", why);
+    }
     let task = match args.stdout {
         true => Task::ReceiveStream,
         false => Task::Receive,
@@ -175,6 +184,19 @@ pub(crate) fn run(args: Recv, loudness: &Loudness, settings: &Settings) -> Code 
         receiver.run(&progress, &cancel)
     });
     conclude(&ui, task, result, &cancel)
+}
+
+// What is in files does things to a terminal, and helps nobody there.
+fn check_stdout() -> Result<(), Wrong> {
+    let stdout = std::io::stdout();
+    let what = if stdout.is_terminal() {
+        "standard output is a terminal: add '> FILE', or '| PROGRAM'"
+    } else if here::is_closed(&stdout) {
+        "standard output is closed"
+    } else {
+        return Ok(());
+    };
+    Err(Wrong(what.to_owned()))
 }
 
 fn stdout() -> xfer::Result<File> {
@@ -207,8 +229,16 @@ fn prepare(
         let text = "There is no terminal to ask on: with --ask, every offer will be declined.";
         ui.warn(text);
     }
+    let may_replace = matches!(options.on_conflict, None | Some(OnConflict::Replace));
+    if options.mirror && !may_replace {
+        let text = "--allow-mirror does nothing beside this --on-conflict: a mirror replaces what \
+                    has changed.";
+        ui.warn(text);
+    }
     let device = here::device()?;
-    let strangers = strangers(&options.grants, &device.peers.list()?);
+    for stranger in strangers(&options.grants, &device.peers.list()?) {
+        ui.warn(&stranger);
+    }
     let receiver = Receiver::bind(&device, options, person)?;
     let data_dir = here::data_dir();
     let folders = [dir.as_ref(), data_dir.as_ref()].into_iter().flatten();
@@ -219,7 +249,6 @@ fn prepare(
         let text = format!("What {name} sends goes into {}", dir.display());
         Line::Result(text)
     }));
-    words.extend(strangers);
     if verbose {
         words.push(Line::Talk(describe(&confined, &folders)));
     }
@@ -227,15 +256,15 @@ fn prepare(
 }
 
 // Those whom something is granted to in vain, as a mistyped name would have it.
-fn strangers(grants: &BTreeMap<String, Grant>, known: &[Known]) -> Vec<Line> {
+fn strangers(grants: &BTreeMap<String, Grant>, known: &[Known]) -> Vec<String> {
     let is_known = |name: &String| known.iter().any(|k| k.name == *name);
     let strangers = grants.keys().filter(|name| !is_known(name));
     strangers
         .map(|name| {
-            Line::Trouble(format!(
+            format!(
                 "Nobody is known here as {name}, of whom the settings speak; `xfer peers` shows \
                  who is."
-            ))
+            )
         })
         .collect()
 }
@@ -257,7 +286,7 @@ fn describe(confined: &Confined, folders: &[&Path]) -> String {
 // The whole path of a folder to receive into. Before anything is made or bound, so that a mistake
 // leaves nothing behind.
 fn check(dir: &Path) -> xfer::Result<PathBuf> {
-    let error = |source| Error::file("receive into", dir, source);
+    let error = |source| Error::file(RECEIVE_INTO, dir, source);
     if dir.metadata().map_err(error)?.is_dir() {
         dir.canonicalize().map_err(error)
     } else {

@@ -244,6 +244,11 @@ fn stream(paths: &mut Vec<OsString>, name: Option<&OsStr>) -> Result<Option<Stre
             "standard input is a terminal: - sends what another program writes to it".to_owned(),
         ));
     }
+    if here::is_closed(&stdin) {
+        return Err(Wrong(
+            "standard input is closed: - sends what another program writes to it".to_owned(),
+        ));
+    }
     let from = stdin.as_fd().try_clone_to_owned();
     let from = from.map_err(|why| Wrong(format!("standard input cannot be read: {why}")))?;
     paths.clear();

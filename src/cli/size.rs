@@ -1,56 +1,53 @@
-//! Sizes and rates as people write them: `20MB/s`, `1.5 GiB`, `800k`.
+//! Sizes and rates as people write them: `500`, `1.5 GiB`, `20MB/s`, `800k`.
 //!
-//! Must not know bits: what could be meant as them is refused.
+//! Must not know what they are for.
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 
 /// The lowest rate: below it, even the words that keep a session alive would be late.
 const MIN_RATE: u64 = 1000;
+/// The highest rate.
+const MAX_RATE: u64 = 1_000_000_000_000_000_000;
 
-/// Reads how many bytes in a second.
+/// Reads how many bytes in a second. What could be meant as bits is refused.
 pub(crate) fn rate(text: &str) -> Result<u64> {
-    let rate = bytes(text.strip_suffix("/s").unwrap_or(text))?;
+    let size = text.strip_suffix("/s").unwrap_or(text).trim_end();
+    ensure!(
+        !size.ends_with('b') && !size.ends_with("bit"),
+        "'{size}' could be meant as bits: bytes are written as B"
+    );
+    let rate = bytes(size)?;
     ensure!(rate >= MIN_RATE, "it is at least 1kB/s");
+    ensure!(rate < MAX_RATE, "that is too much");
     Ok(rate)
 }
 
-/// Reads a number of bytes: K, M, G and T are powers of 1000, Ki, Mi, Gi and Ti of 1024.
-fn bytes(text: &str) -> Result<u64> {
-    let text = text.trim();
-    let end = text.find(|c: char| !c.is_ascii_digit() && c != '.');
-    let (number, unit) = text.split_at(end.unwrap_or(text.len()));
-    let number: f64 = number
-        .parse()
-        .context("it is a number and a unit, such as 20MB, 1.5G or 800KiB")?;
-    let unit = unit.trim();
-    if unit.ends_with('b') || unit.ends_with("bit") {
-        bail!("'{unit}' could be meant as bits: bytes are written as B");
-    }
-    let prefix = unit.strip_suffix('B').unwrap_or(unit);
-    let (letter, base) = match prefix.strip_suffix('i') {
-        Some(letter) => (letter, 1024.0_f64),
-        None => (prefix, 1000.0),
-    };
-    let power = match letter {
-        "" if letter == prefix => 0,
-        "k" | "K" => 1,
-        "m" | "M" => 2,
-        "g" | "G" => 3,
-        "t" | "T" => 4,
-        _ => bail!("'{unit}' is no unit: they are B, kB, MB, GB, TB, KiB, MiB, GiB and TiB"),
-    };
-    let bytes = number * base.powi(power);
-    ensure!(bytes < 1e18, "that is too much");
-    Ok(whole(bytes))
+/// Reads a number of bytes: K, M, G, T and P are powers of 1000, Ki, Mi, Gi, Ti and Pi of 1024. It
+/// is whole bytes, down.
+pub(crate) fn bytes(text: &str) -> Result<u64> {
+    read(text.trim()).context("it is a number and a unit, such as 500, 20MB, 1.5G or 800KiB")
 }
 
-#[expect(
-    clippy::cast_possible_truncation,
-    clippy::cast_sign_loss,
-    reason = "it is neither negative nor too large, and a part of a byte does not count"
-)]
-fn whole(bytes: f64) -> u64 {
-    bytes.round() as u64
+fn read(text: &str) -> Option<u64> {
+    let end = text.find(|c: char| !c.is_ascii_digit() && c != '.');
+    let (number, unit) = text.split_at(end.unwrap_or(text.len()));
+    let unit = unit.trim().to_ascii_uppercase();
+    let unit = unit.strip_suffix('B').unwrap_or(&unit);
+    let (prefix, base) = match unit.strip_suffix('I') {
+        Some("") => return None,
+        Some(prefix) => (prefix, 1024),
+        None => (unit, 1000),
+    };
+    let power = ["", "K", "M", "G", "T", "P"];
+    let power = power.iter().position(|&unit| unit == prefix)?;
+    let scale = u128::pow(base, u32::try_from(power).ok()?);
+    let (whole, part) = number.split_once('.').unwrap_or((number, "0"));
+    // Beyond that there are no bytes any more.
+    let digits = part.len().min(18);
+    let part = part.get(..digits)?.parse::<u128>().ok()? * scale;
+    let part = part / u128::pow(10, u32::try_from(digits).ok()?);
+    let whole = u128::from(whole.parse::<u64>().ok()?) * scale;
+    u64::try_from(whole + part).ok()
 }
 
 #[cfg(test)]
@@ -58,37 +55,53 @@ mod tests {
     use super::*;
 
     #[test]
+    fn sizes_have_units_of_both_kinds() {
+        for (text, size) in [
+            ("0", 0),
+            ("500", 500),
+            ("500B", 500),
+            ("500mb", 500_000_000),
+            ("20k", 20_000),
+            ("1.5 MB", 1_500_000),
+            ("0.0015k", 1),
+            ("2GiB", 2 << 30),
+            ("2gi", 2 << 30),
+            ("1P", 1_000_000_000_000_000),
+        ] {
+            assert_eq!(bytes(text).unwrap(), size, "{text}");
+        }
+        for text in [
+            "",
+            "k",
+            "-1",
+            "1.",
+            ".5",
+            "1.2.3",
+            "5iB",
+            "5X",
+            "5MM",
+            "1e3",
+            "inf",
+            "nan",
+            "99999999P",
+        ] {
+            assert!(bytes(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
     fn rates_are_what_people_write() {
         for (text, bytes) in [
             ("20MB/s", 20_000_000),
-            ("1.5M", 1_500_000),
             ("800KiB/s", 819_200),
             ("800k", 800_000),
             ("2 GB/s", 2_000_000_000),
-            ("1Gi", 1 << 30),
-            ("5000", 5000),
             ("5000B/s", 5000),
             ("1TB/s", 1_000_000_000_000),
         ] {
             assert_eq!(rate(text).unwrap(), bytes, "{text}");
         }
-        for text in [
-            "",
-            "MB/s",
-            "-1MB",
-            "1e6",
-            "1.2.3M",
-            "20Mb/s",
-            "20Mbit/s",
-            "5iB",
-            "5XB",
-            "5MM",
-            "999",
-            "0",
-            "inf",
-            "nan",
-            "9999999TB",
-        ] {
+        for text in ["", "MB/s", "20Mb/s", "20Mbit/s", "999", "0", "9999999TB"] {
             assert!(rate(text).is_err(), "{text}");
         }
         assert!(rate("20Mb/s").unwrap_err().to_string().contains("bits"));

@@ -2,6 +2,7 @@
 //!
 //! Must not walk. Must not match names either: the `ignore` crate reads patterns as git does.
 
+use std::borrow::Cow;
 use std::fs::{self, OpenOptions};
 use std::io::{self, Read};
 use std::os::unix::fs::OpenOptionsExt;
@@ -75,8 +76,8 @@ impl Rules {
         // Of several that match, the last one decides.
         let mut patterns = GitignoreBuilder::new("");
         for path in &filter.exclude_from {
-            fs::read_to_string(path)
-                .and_then(|text| add_lines(&mut patterns, &text))
+            fs::read(path)
+                .and_then(|bytes| add_lines(&mut patterns, &bytes))
                 .map_err(|e| Error::file("take patterns from", path, e))?;
         }
         for pattern in &filter.exclude {
@@ -122,8 +123,8 @@ impl Rules {
         let names = self.gitignore.then_some(GITIGNORE);
         for name in names.into_iter().chain([IGNORE_FILE]) {
             let path = folder.join(name);
-            let text = read_regular(&path).map(Option::unwrap_or_default);
-            let added = text.and_then(|text| add_lines(&mut patterns, &text));
+            let bytes = read_regular(&path).map(Option::unwrap_or_default);
+            let added = bytes.and_then(|bytes| add_lines(&mut patterns, &bytes));
             added.map_err(|e| match path.symlink_metadata() {
                 Ok(_) => (path, e),
                 Err(_) => (folder.to_path_buf(), e),
@@ -189,17 +190,66 @@ fn add(patterns: &mut GitignoreBuilder, given: &str, line: &str) -> Result<()> {
             "a '#' at its beginning must be written '\\#'".to_owned(),
         ));
     }
+    // In a file it would take back others.
+    if given.starts_with('!') {
+        let what = "a '!' at its beginning must be written '\\!'; what is sent after all, --include \
+                    says";
+        return Err(wrong(what.to_owned()));
+    }
+    // Git's never match then, and here the bracket would be taken for itself.
+    if has_open_bracket(given) {
+        let what = "a '[' that is not closed must be written '\\['";
+        return Err(wrong(what.to_owned()));
+    }
     let added = patterns.add_line(None, line);
     added.map(|_| ()).map_err(|e| wrong(what(e)))
 }
 
-fn add_lines(patterns: &mut GitignoreBuilder, text: &str) -> io::Result<()> {
-    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-    for (line, number) in text.lines().zip(1..) {
-        let added = patterns.add_line(None, line);
+/// Whether a class of characters begins in a pattern that does not end.
+fn has_open_bracket(pattern: &str) -> bool {
+    let mut rest = pattern.chars();
+    while let Some(c) = rest.next() {
+        match c {
+            '\\' => drop(rest.next()),
+            '[' => {
+                let class = rest.as_str();
+                let class = class.strip_prefix(['!', '^']).unwrap_or(class);
+                // The first one stands for itself.
+                let mut inner = class.chars();
+                inner.next();
+                match inner.as_str().find(']') {
+                    Some(end) => rest = inner.as_str()[end + 1..].chars(),
+                    None => return true,
+                }
+            }
+            _ => {}
+        }
+    }
+    false
+}
+
+fn add_lines(patterns: &mut GitignoreBuilder, bytes: &[u8]) -> io::Result<()> {
+    let bytes = bytes.strip_prefix("\u{feff}".as_bytes()).unwrap_or(bytes);
+    for (line, number) in bytes.split(|&byte| byte == b'\n').zip(1..) {
+        let line = line.strip_suffix(b"\r").unwrap_or(line);
+        let added = patterns.add_line(None, &as_text(line));
         added.map_err(|e| io::Error::other(format!("line {number}: {}", what(e))))?;
     }
     Ok(())
+}
+
+/// A line as text, which need not be UTF-8. For a byte that is none, a pattern takes any byte, so
+/// that it leaves out rather too much; one of what is to be sent all the same takes none.
+fn as_text(line: &[u8]) -> Cow<'_, str> {
+    if line.starts_with(b"!") {
+        return String::from_utf8_lossy(line);
+    }
+    let mut text = String::with_capacity(line.len());
+    for chunk in line.utf8_chunks() {
+        text.push_str(chunk.valid());
+        text.extend(chunk.invalid().iter().map(|_| '?'));
+    }
+    text.into()
 }
 
 fn what(error: ignore::Error) -> String {
@@ -209,8 +259,8 @@ fn what(error: ignore::Error) -> String {
     }
 }
 
-/// The text of a regular file; nothing where there is no such file.
-fn read_regular(path: &Path) -> io::Result<Option<String>> {
+/// What is in a regular file; nothing where there is no such file.
+fn read_regular(path: &Path) -> io::Result<Option<Vec<u8>>> {
     let nonblock = OFlags::NONBLOCK.bits().cast_signed();
     // A fifo of that name would be waited for otherwise.
     let opened = OpenOptions::new()
@@ -227,7 +277,7 @@ fn read_regular(path: &Path) -> io::Result<Option<String>> {
         }
         Err(e) => return Err(e),
     };
-    let mut text = String::new();
-    file.read_to_string(&mut text)?;
-    Ok(Some(text))
+    let mut bytes = Vec::new();
+    file.read_to_end(&mut bytes)?;
+    Ok(Some(bytes))
 }

@@ -231,8 +231,8 @@ impl Walk {
             return Descend::No;
         }
         if entry.depth() > 0 && is_reserved(entry.file_name().as_bytes()) {
-            let what = PathError::Reserved.to_string();
-            self.skip(path.to_path_buf(), Why::Name(Text::new(what)));
+            // What a receiver keeps there is no part of what it has received.
+            self.leave_out(path, LeftOut::Own);
             return Descend::No;
         }
         let described = name_of(root, path).and_then(|name| Ok((name, describe(entry)?)));
@@ -501,15 +501,15 @@ mod tests {
             steps(&[root.join("t"), root.join("one"), root.join("alias")]),
             [
                 "alias dir",
-                "skip .xfer Name(\"a name that xfer keeps for itself\")",
+                "left out .xfer Own",
                 "alias/z 5",
-                "end false",
+                "end true",
                 "one 0",
                 "t dir",
                 "t/a dir",
-                "skip .xfer Name(\"a name that xfer keeps for itself\")",
+                "left out .xfer Own",
                 "t/a/z 5",
-                "end false",
+                "end true",
                 "t/a b dir",
                 "t/a b/empty dir",
                 "end true",

@@ -8,6 +8,7 @@ use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustls::ConnectionTrafficSecrets;
 use rustls::kernel::KernelConnection;
 
@@ -62,6 +63,13 @@ impl Closer {
     pub fn close(&self) {
         // It fails where there is no connection any more, which is what was wanted.
         let _ = self.0.shutdown(Shutdown::Both);
+    }
+
+    /// Whether something has come that nobody has read, be it the end. Of a peer that has nothing
+    /// to say that is the end.
+    pub(crate) fn has_news(&self) -> bool {
+        let mut fds = [PollFd::new(&self.0, PollFlags::IN)];
+        matches!(poll(&mut fds, Some(&Timespec::default())), Ok(n) if n > 0)
     }
 }
 

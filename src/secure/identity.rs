@@ -107,7 +107,8 @@ fn load(path: &Path) -> Result<Option<Identity>> {
     }
     if meta.permissions().mode() & 0o077 != 0 {
         return Err(refused(
-            "is this device's secret key, and others on this machine may read or change it",
+            "is this device's secret key, and others on this machine may read or change it; \
+             `chmod 600` keeps it to you",
         ));
     }
     let mut bytes = Vec::new();

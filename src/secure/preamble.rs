@@ -14,7 +14,7 @@ use crate::wire::{PREAMBLE_BYTES, Preamble, Preambles, VERSION};
 const PREAMBLE_TIME: Duration = Duration::from_secs(2);
 
 /// Sends this side's preamble and takes the peer's. One that is no xfer is named at its first
-/// wrong byte, or when it has been silent too long.
+/// wrong byte, or when the rest does not come. Of one that says nothing nobody knows what it is.
 pub(super) fn exchange(stream: Timed<'_>, peer: SocketAddr) -> Result<Preambles> {
     let mut stream = stream.within(PREAMBLE_TIME);
     let sent = Preamble::OURS.encode();
@@ -37,11 +37,15 @@ fn read(mut stream: Timed<'_>, peer: SocketAddr) -> Result<[u8; PREAMBLE_BYTES]>
     let mut seen = [0; PREAMBLE_BYTES];
     let mut len = 0;
     while len < PREAMBLE_BYTES {
+        let ended = || match len {
+            0 => Error::Mute { peer },
+            _ => Error::NotXfer { peer },
+        };
         match stream.read(&mut seen[len..]) {
-            Ok(0) => return Err(Error::NotXfer { peer }),
+            Ok(0) => return Err(ended()),
             Ok(got) => len += got,
             Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
-            Err(e) if e.kind() == io::ErrorKind::TimedOut => return Err(Error::NotXfer { peer }),
+            Err(e) if e.kind() == io::ErrorKind::TimedOut => return Err(ended()),
             // A network that fails says nothing about who is there.
             Err(source) => return Err(Error::Lost { peer, source }),
         }

@@ -163,7 +163,7 @@ pub(crate) fn turn_away<T>(channel: &mut Channel, caller: &Caller, reason: Decli
 
 /// The sender has gone without typing a code.
 fn left(channel: &Channel, caller: &Caller) -> Error {
-    Error::CodeNeeded {
+    Error::NoCode {
         peer: channel.peer,
         name: caller.name.clone(),
     }

@@ -180,6 +180,11 @@ impl Store {
 
     /// Makes ready for what one sender stores. With `sync`, [`StoreSession::finish`] brings it to disk.
     pub fn session(self: &Arc<Self>, access: Access, sync: bool) -> io::Result<Arc<StoreSession>> {
+        // What is open stays usable, but nothing can be made in it.
+        if rustix::fs::fstat(&self.dir)?.st_nlink == 0 {
+            let what = "its folder was removed, so that it must be started again";
+            return Err(io::Error::new(io::ErrorKind::NotFound, what));
+        }
         let sync = sync && !access.dry_run;
         Ok(Arc::new(StoreSession {
             store: self.clone(),

@@ -92,6 +92,7 @@ impl Board {
     pub(crate) fn hear(&mut self, event: &Event<'_>, now: Instant) {
         match event {
             Event::Connecting { addr } => self.connecting = Some(*addr),
+            Event::Waiting { .. } => self.connecting = None,
             Event::Started {
                 session,
                 role,

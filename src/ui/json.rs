@@ -13,7 +13,8 @@ use xfer::progress::{Counters, Event};
 
 use super::board::{Board, Phase};
 use super::said::{
-    Counts, Failure, Said, Who, entry, line, odd_bytes, role_name, seconds, trust_name,
+    Counts, Failure, Said, Who, entry, left_out_name, line, odd_bytes, role_name, seconds,
+    trust_name,
 };
 
 /// How often a session says how far it is at most.
@@ -30,6 +31,8 @@ pub(crate) struct Json {
     ended: u64,
     /// What the sessions that have ended came to.
     all: Summary,
+    /// What the last one, of a sender, left out.
+    left_out: Option<u64>,
     wire_bytes: u64,
 }
 
@@ -54,6 +57,7 @@ impl Json {
             sessions: BTreeMap::new(),
             ended: 0,
             all: Summary::default(),
+            left_out: None,
             wire_bytes: 0,
         }
     }
@@ -132,6 +136,12 @@ impl Json {
                     path_bytes: odd_bytes(path),
                 });
             }
+            Event::LeftOut { session, path, why } => say(&Said::LeftOut {
+                session: *session,
+                path: path.to_string_lossy(),
+                path_bytes: odd_bytes(path),
+                reason: left_out_name(*why),
+            }),
             Event::Warning { session, error } => say(&Said::Warning {
                 session: Some(*session),
                 address: None,
@@ -147,7 +157,9 @@ impl Json {
                 seconds: seconds(*wait),
                 error: self.failure(error),
             }),
-            Event::Finished { session, summary } => {
+            Event::Finished {
+                session, summary, ..
+            } => {
                 if let Some(mut state) = self.sessions.remove(session) {
                     lines.extend(state.totals(*session));
                     let wire_bytes = state.wire_bytes();
@@ -155,7 +167,7 @@ impl Json {
                     let time = now.saturating_duration_since(state.began);
                     lines.extend(line(&Said::Finished {
                         session: *session,
-                        counts: Counts::new(summary, wire_bytes, time),
+                        counts: Counts::new(summary, state.left_out(), wire_bytes, time),
                     }));
                 }
             }
@@ -230,7 +242,7 @@ impl Json {
         line(&Said::Summary {
             exit_code,
             sessions: self.ended,
-            counts: Counts::new(counts, self.wire_bytes, self.began.elapsed()),
+            counts: Counts::new(counts, self.left_out, self.wire_bytes, self.began.elapsed()),
         })
     }
 
@@ -241,6 +253,7 @@ impl Json {
     fn add(&mut self, session: &Session, summary: &Summary) {
         self.ended += 1;
         self.wire_bytes += session.wire_bytes();
+        self.left_out = session.left_out();
         let before = self.all;
         self.all = before.plus(summary);
         // A sender's later session meets again what its earlier ones came to.
@@ -254,6 +267,11 @@ impl Json {
 impl Session {
     fn wire_bytes(&self) -> u64 {
         Counters::get(&self.counters.bytes_wire)
+    }
+
+    fn left_out(&self) -> Option<u64> {
+        let left_out = Counters::get(&self.counters.left_out);
+        (self.role == Role::Sender).then_some(left_out)
     }
 
     fn count(&mut self, outcome: &Outcome) {

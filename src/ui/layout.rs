@@ -16,6 +16,8 @@ const MAX_SESSIONS: usize = 8;
 const ROOMY_SESSIONS: usize = 2;
 /// The columns of what stands behind a bar: ` 45%  12.3/45.6+ GB`.
 const FIGURES: usize = 19;
+/// On a terminal with fewer columns, only the share stands there.
+const ROOM_FOR_FIGURES: usize = 32;
 
 /// One row on the terminal.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -53,6 +55,7 @@ pub(crate) fn rows(board: &Board, columns: usize, now: Instant) -> Vec<Row> {
                 keep_end(&file.name, label_columns(columns)),
                 (file.done(), file.size),
                 &words::part(file.done(), file.size, false),
+                columns,
                 false,
             ));
         }
@@ -94,26 +97,33 @@ fn session_bar(session: &Session, standing: &Standing, columns: usize, word: &st
             0 => (standing.items_done, standing.items_total),
             total => (standing.done, total),
         };
-        bar(label, share, word, true)
+        bar(label, share, word, columns, true)
     } else {
         // A share of what is known so far would run backwards.
         Row::Bar {
             label,
             done: 0,
             total: 1,
-            figures: format!("{:4}  {word:<width$}", "", width = FIGURES - 6),
+            figures: figures("", word, columns),
             whole: true,
         }
     }
 }
 
-fn bar(label: String, (done, total): (u64, u64), word: &str, whole: bool) -> Row {
-    let percent = words::percent(done, total);
+fn figures(share: &str, word: &str, columns: usize) -> String {
+    match columns < ROOM_FOR_FIGURES {
+        true => format!("{share:4}"),
+        false => format!("{share:4}  {word:<width$}", width = FIGURES - 6),
+    }
+}
+
+fn bar(label: String, (done, total): (u64, u64), word: &str, columns: usize, whole: bool) -> Row {
+    let percent = format!("{:3}%", words::percent(done, total));
     Row::Bar {
         label,
         done: if total == 0 { 1 } else { done },
         total: total.max(1),
-        figures: format!("{percent:3}%  {word:<width$}", width = FIGURES - 6),
+        figures: figures(&percent, word, columns),
         whole,
     }
 }
@@ -184,8 +194,18 @@ mod tests {
         assert_eq!(rows.len(), MAX_SESSIONS + 1);
         assert_eq!(figures(&rows[0]).trim(), "100%  finishing");
         assert_eq!(figures(&rows[8]), "and 3 more sessions, 0 B/s");
-        for columns in 0..30 {
-            super::rows(&board, columns, now);
+        for columns in 0..100 {
+            for row in super::rows(&board, columns, now) {
+                // With a blank on either side of the bar.
+                if let Row::Bar { label, figures, .. } = &row
+                    && columns > 14
+                {
+                    assert!(
+                        width(label) + width(figures) + 3 <= columns,
+                        "{columns}: {row:?}"
+                    );
+                }
+            }
         }
     }
 

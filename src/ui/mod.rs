@@ -10,6 +10,7 @@ mod json;
 mod layout;
 mod person;
 mod rate;
+mod refusals;
 mod report;
 mod safe;
 mod said;
@@ -232,6 +233,11 @@ impl Ui {
         lock(&self.shared.state).asking = None;
         self.shared.flush();
         lock(&self.shared.screen).clear();
+    }
+
+    /// What went wrong with standard output, if anything did that is not told yet.
+    pub(crate) fn take_broken(&self) -> Option<std::io::Error> {
+        lock(&self.shared.screen).take_broken()
     }
 
     /// Whether any session has begun.

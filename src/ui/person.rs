@@ -29,10 +29,11 @@ const LOOK: Timespec = Timespec {
 const LOOK_AGAIN: Duration = Duration::from_millis(200);
 /// The longest answer, in bytes.
 const MAX_ANSWER_BYTES: usize = 1024;
-/// For how many addresses a code is shown, and how soon again for the same one: a stranger could
-/// go on for ever.
+/// For how many addresses a code is shown.
 const MAX_SHOWN: usize = 20;
-const SHOW_AGAIN: Duration = Duration::from_secs(20);
+/// How soon it is shown again for the same one, at first and at most, as that doubles each time: a
+/// person who tries once more is to see it, and a stranger could go on for ever.
+const SHOW_AGAIN: [Duration; 2] = [Duration::from_secs(2), Duration::from_secs(60)];
 
 /// Where a sender's code comes from, where not from a person. It does not print itself.
 #[derive(Clone)]
@@ -64,7 +65,8 @@ pub(crate) struct Person {
 #[derive(Debug, Default)]
 struct Shown {
     code: Option<Code>,
-    to: HashMap<IpAddr, Instant>,
+    /// When it was shown last, and how long it is not shown again.
+    to: HashMap<IpAddr, (Instant, Duration)>,
 }
 
 impl Person {
@@ -80,16 +82,16 @@ impl Person {
     }
 
     /// Prints `lines` and `question`, and gives the line that is typed. None where nobody can
-    /// type one, or the user wants to stop.
-    fn ask(&self, lines: Vec<String>, question: &str) -> Option<String> {
+    /// type one, the user wants to stop, or who is to be answered is `gone`.
+    fn ask(&self, lines: Vec<String>, question: &str, gone: &dyn Fn() -> bool) -> Option<String> {
         let _alone = self.asking.lock().unwrap_or_else(PoisonError::into_inner);
-        if !can_answer() || self.cancel.is_cancelled() {
+        if !can_answer() || self.cancel.is_cancelled() || gone() {
             return None;
         }
         // What was typed before the question is no answer to it.
         let _ = tcflush(io::stdin(), QueueSelector::IFlush);
         let pause = self.ui.pause(lines, question);
-        let line = self.read_line();
+        let line = self.read_line(gone);
         if line.is_none() {
             pause.unanswered();
         }
@@ -97,10 +99,10 @@ impl Person {
     }
 
     /// The next line that is typed.
-    fn read_line(&self) -> Option<String> {
+    fn read_line(&self, gone: &dyn Fn() -> bool) -> Option<String> {
         let mut line = Vec::new();
         loop {
-            if self.cancel.is_cancelled() || !can_answer() {
+            if self.cancel.is_cancelled() || !can_answer() || gone() {
                 return None;
             }
             if !is_ready() {
@@ -148,12 +150,16 @@ impl Prompt for Person {
             };
         }
         let (now, ip) = (Instant::now(), caller.addr.ip());
-        let is_new = match shown.to.get(&ip) {
-            Some(last) => now.saturating_duration_since(*last) > SHOW_AGAIN,
-            None => shown.to.len() < MAX_SHOWN,
+        let [first, most] = SHOW_AGAIN;
+        let (is_due, pause) = match shown.to.get(&ip) {
+            Some((last, pause)) => (
+                now.saturating_duration_since(*last) >= *pause,
+                (*pause * 2).min(most),
+            ),
+            None => (shown.to.len() < MAX_SHOWN, first),
         };
-        if is_new {
-            shown.to.insert(ip, now);
+        if is_due {
+            shown.to.insert(ip, (now, pause));
             drop(shown);
             self.ui.interject(&[
                 Line::Trouble(format!(
@@ -178,10 +184,13 @@ impl Prompt for Person {
         let mut lines = vec![if again {
             format!("That is not the code. {name} may show another one now.")
         } else {
-            format!("{name} ({ip}) does not know this machine yet. It shows a code now.")
+            format!(
+                "{name} ({ip}) and this machine do not know each other yet. It shows a code now."
+            )
         }];
         loop {
-            let line = self.ask(std::mem::take(&mut lines), &format!("Code on {name}: "))?;
+            let question = format!("Code on {name}: ");
+            let line = self.ask(std::mem::take(&mut lines), &question, &|| false)?;
             match Code::parse(&line) {
                 Some(code) => return Some(code),
                 None => lines.push("A code has six digits.".to_owned()),
@@ -193,12 +202,12 @@ impl Prompt for Person {
         can_answer()
     }
 
-    fn decide(&self, proposal: &Proposal) -> Option<Answer> {
+    fn decide(&self, proposal: &Proposal, gone: &dyn Fn() -> bool) -> Option<Answer> {
         let mut lines = offered(proposal);
         let name = &proposal.caller.name;
         let question = format!("Take it? [y]es, [n]o, [a]lways from {name}: ");
         loop {
-            let line = self.ask(std::mem::take(&mut lines), &question)?;
+            let line = self.ask(std::mem::take(&mut lines), &question, gone)?;
             match line.trim().to_lowercase().as_str() {
                 "y" | "yes" => return Some(Answer::Yes),
                 "n" | "no" => return Some(Answer::No),
@@ -228,7 +237,7 @@ impl Prompt for Person {
                 && let Ok(_alone) = self.asking.try_lock()
                 && is_ready()
             {
-                let typed = self.read_line().is_some();
+                let typed = self.read_line(&|| false).is_some();
                 if typed {
                     let text = "New machines are let in again, with a code.";
                     self.ui.say([Line::Talk(text.to_owned())]);

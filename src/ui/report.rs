@@ -14,6 +14,7 @@ use xfer::progress::{Counters, Event, Trust};
 use self::Line::{Talk, Trouble};
 use super::Settings;
 use super::bottleneck;
+use super::refusals::{Refusals, Tell};
 use super::safe::{quoted, safe};
 use super::summary::{self, Terms};
 use super::tally::{Tally, reason};
@@ -24,12 +25,11 @@ const MAX_PLANNED: u64 = 100;
 /// The word for what is there already.
 const HAVE: &str = "same";
 
-/// The most refused connections that are told: a stranger could go on for ever.
-const MAX_REFUSALS: usize = 20;
-
 /// A line to print, without its end.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Line {
+    /// What a command is there to say; to standard output, and in quiet too.
+    Answer(String),
     /// What was asked for; to standard output.
     Result(String),
     /// What goes on; to standard error.
@@ -47,7 +47,7 @@ pub(crate) struct Report {
     sessions: BTreeMap<u64, Session>,
     /// When the first session of all began: a sender's later ones go on with the same work.
     began: Option<Instant>,
-    refusals: HashSet<String>,
+    refusals: Refusals,
     /// The last error that was told when a session or a connection failed of it.
     said: Option<String>,
     /// The sender's failures that were told, as a session after a lost one meets them again.
@@ -76,7 +76,7 @@ impl Report {
             settings,
             sessions: BTreeMap::new(),
             began: None,
-            refusals: HashSet::new(),
+            refusals: Refusals::default(),
             said: None,
             told: HashSet::new(),
             retried: None,
@@ -123,7 +123,7 @@ impl Report {
                 peer.name
             ))),
             Event::NotAccepting { error } => lines.push(Trouble(format!("For now: {error}"))),
-            Event::Refused { peer, error } => lines.extend(self.refused(peer.ip(), error)),
+            Event::Refused { peer, error } => lines.extend(self.refused(peer.ip(), error, now)),
             Event::Started {
                 session,
                 role,
@@ -133,6 +133,7 @@ impl Report {
                 counters,
             } => {
                 self.retried = None;
+                let goes_on = *role == Role::Sender && self.began.is_some();
                 let began = *self.began.get_or_insert(now);
                 let state = Session {
                     role: *role,
@@ -141,6 +142,7 @@ impl Report {
                         wish: *wish,
                         conflict: *conflict,
                         trust: peer.trust,
+                        goes_on,
                     },
                     began: if *role == Role::Sender { began } else { now },
                     counters: Arc::clone(counters),
@@ -209,7 +211,12 @@ impl Report {
                     self.retried = Some(error);
                 }
             }
-            Event::Finished { session, summary } => {
+            // A person has sent something once, however often the connection was lost.
+            Event::Finished {
+                session,
+                all: summary,
+                ..
+            } => {
                 if let Some(mut state) = self.sessions.remove(session) {
                     state.tally.left_out = Counters::get(&state.counters.left_out);
                     lines.extend(self.untold(&state));
@@ -254,14 +261,13 @@ impl Report {
         (self.settings.hint)(error).map(|hint| Trouble(format!("        {hint}")))
     }
 
-    fn refused(&mut self, peer: std::net::IpAddr, error: &Error) -> Vec<Line> {
+    fn refused(&mut self, peer: std::net::IpAddr, error: &Error, now: Instant) -> Vec<Line> {
         let what = match error {
-            Error::NotXfer { .. } => "it does not speak to xfer".to_owned(),
+            Error::NotXfer { .. } | Error::Mute { .. } => "it does not speak to xfer".to_owned(),
             error => error.to_string(),
         };
-        // The port is another one each time, and makes no difference.
-        let kind = format!("{peer} {:?}", std::mem::discriminant(error));
-        if self.refusals.len() >= MAX_REFUSALS || !self.refusals.insert(kind) {
+        let tell = self.refusals.tell(peer, error, now);
+        if tell == Tell::No {
             return Vec::new();
         }
         self.said = Some(error.to_string());
@@ -270,8 +276,8 @@ impl Report {
         if !error.is_lost_connection() {
             lines.extend(self.hint(error));
         }
-        if self.refusals.len() == MAX_REFUSALS {
-            let text = "Refused many; no more of these are shown".to_owned();
+        if tell == Tell::Last {
+            let text = "Refused many; no more of these are shown for a while".to_owned();
             lines.push(Trouble(text));
         }
         lines
@@ -399,7 +405,7 @@ mod tests {
                 Line::Result(text) => format!("= {text}"),
                 Talk(text) => format!("- {text}"),
                 Trouble(text) => format!("! {text}"),
-                Line::Event(text) => panic!("{text}"),
+                Line::Answer(text) | Line::Event(text) => panic!("{text}"),
             });
             texts.collect()
         }
@@ -451,6 +457,7 @@ mod tests {
         let lines = told.hear(&Event::Finished {
             session: 1,
             summary: &summary,
+            all: &summary,
         });
         assert_eq!(
             lines,
@@ -504,7 +511,7 @@ mod tests {
     }
 
     #[test]
-    fn a_failed_session_is_told_once_and_a_stranger_a_few_times() {
+    fn a_failed_session_is_told_once() {
         let mut told = Told::new(false, false);
         told.start(Role::Receiver);
         let failed = Event::Failed {
@@ -514,20 +521,5 @@ mod tests {
         assert_eq!(told.hear(&failed).len(), 2);
         assert!(told.hear(&failed).is_empty());
         assert!(told.0.has_said(&lost()));
-
-        let mut lines = 0;
-        for n in 0..=255 {
-            let peer = SocketAddr::from(([10, 0, 0, n], 1));
-            let error = Error::NotXfer { peer };
-            for port in 0..3 {
-                let peer = SocketAddr::from((peer.ip(), port));
-                let refused = Event::Refused {
-                    peer,
-                    error: &error,
-                };
-                lines += told.hear(&refused).len();
-            }
-        }
-        assert_eq!(lines, 2 * MAX_REFUSALS + 1);
     }
 }

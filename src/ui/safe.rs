@@ -7,6 +7,8 @@ use std::ffi::OsStr;
 use std::fmt;
 use std::os::unix::ffi::OsStrExt;
 
+use xfer::text::is_ignorable;
+
 /// Prints a text with everything escaped that could move the cursor, change the terminal, turn
 /// the direction of writing, or hide: controls, bidirectional marks, invisible characters and
 /// bytes that are no UTF-8.
@@ -84,20 +86,10 @@ fn char_width(c: char) -> usize {
 }
 
 pub(super) fn is_unsafe(c: char) -> bool {
+    // Separators of lines and paragraphs, and annotations.
     c.is_control()
-        || matches!(
-            c,
-            '\u{ad}'                        // soft hyphen
-            | '\u{34f}'                     // grapheme joiner
-            | '\u{61c}'                     // Arabic letter mark
-            | '\u{180e}'                    // Mongolian vowel separator
-            | '\u{200b}'..='\u{200f}'       // zero width, left and right marks
-            | '\u{2028}'..='\u{202e}'       // line and paragraph separators, embeddings, overrides
-            | '\u{2060}'..='\u{206f}'       // invisible operators, isolates
-            | '\u{feff}'                    // byte order mark
-            | '\u{fff9}'..='\u{fffb}'       // annotations
-            | '\u{e0000}'..='\u{e0fff}' // tags
-        )
+        || is_ignorable(c)
+        || matches!(c, '\u{2028}' | '\u{2029}' | '\u{fff9}'..='\u{fffb}')
 }
 
 impl fmt::Display for Safe<'_> {
@@ -146,6 +138,7 @@ mod tests {
                 "a\u{200b}b\u{2028}\u{feff}",
                 "a\\u{200b}b\\u{2028}\\u{feff}",
             ),
+            ("a\u{3164}.txt\u{fe0f}", "a\\u{3164}.txt\\u{fe0f}"),
         ] {
             assert_eq!(safe(text).to_string(), shown);
         }

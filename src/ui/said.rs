@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 use xfer::Error;
-use xfer::outcome::{Outcome, Role, Summary, Why};
+use xfer::outcome::{LeftOut, Outcome, Role, Summary, Why};
 use xfer::progress::{Peer, Trust};
 use xfer::relpath::RelPath;
 
@@ -101,6 +101,13 @@ pub(super) enum Said<'a> {
         #[serde(skip_serializing_if = "Option::is_none")]
         path_bytes: Option<String>,
     },
+    LeftOut {
+        session: u64,
+        path: Cow<'a, str>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        path_bytes: Option<String>,
+        reason: &'static str,
+    },
     Retrying {
         session: u64,
         seconds: f64,
@@ -172,6 +179,8 @@ pub(super) struct Counts {
     kept: u64,
     removed: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
+    left_out: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     free: Option<u64>,
     files: u64,
     bytes: u64,
@@ -203,8 +212,13 @@ impl Failure {
 }
 
 impl Counts {
-    /// Of a session or all, which took so long.
-    pub(super) fn new(summary: &Summary, wire_bytes: u64, time: Duration) -> Self {
+    /// Of a session or all, which took so long. What was left out, only a sender knows.
+    pub(super) fn new(
+        summary: &Summary,
+        left_out: Option<u64>,
+        wire_bytes: u64,
+        time: Duration,
+    ) -> Self {
         Self {
             stored: summary.stored,
             have: summary.have,
@@ -213,6 +227,7 @@ impl Counts {
             replaced: summary.replaced,
             kept: summary.kept,
             removed: summary.removed,
+            left_out,
             free: summary.free,
             files: summary.files,
             bytes: summary.bytes,
@@ -328,9 +343,21 @@ fn reason_name(why: &Why) -> &'static str {
     }
 }
 
+/// Why something was not sent that was not to be.
+pub(super) fn left_out_name(why: LeftOut) -> &'static str {
+    match why {
+        LeftOut::Pattern => "pattern",
+        LeftOut::Size => "size",
+        LeftOut::Link => "link",
+        LeftOut::Mounted => "mounted",
+        LeftOut::Own => "own",
+        _ => "other",
+    }
+}
+
 fn error_name(error: &Error) -> &'static str {
     match error {
-        Error::File { .. } => "file",
+        Error::File { .. } | Error::Unsummed { .. } => "file",
         Error::SameName { .. } | Error::NoName { .. } => "name",
         Error::State { .. } => "state",
         Error::Resolve { .. } => "resolve",
@@ -343,10 +370,10 @@ fn error_name(error: &Error) -> &'static str {
         Error::Declined { .. } => "declined",
         Error::TurnedAway { .. } => "turned_away",
         Error::Impostor { .. } => "impostor",
-        Error::CodeNeeded { .. } => "code_needed",
+        Error::CodeNeeded { .. } | Error::NoCode { .. } => "code_needed",
         Error::WrongCode { .. } => "wrong_code",
         Error::Displaced { .. } => "displaced",
-        Error::Lost { .. } | Error::Silent { .. } => "lost",
+        Error::Lost { .. } | Error::Silent { .. } | Error::Mute { .. } => "lost",
         Error::Protocol { .. } => "protocol",
         Error::Aborted { .. } => "aborted",
         Error::Sync { .. } => "sync",

@@ -25,6 +25,8 @@ pub(crate) struct Screen {
     /// Whether each line begins with the time.
     times: bool,
     shows: Shows,
+    /// What went wrong first with standard output.
+    broken: Option<io::Error>,
 }
 
 #[derive(Debug)]
@@ -74,6 +76,7 @@ impl Screen {
             } else {
                 Shows::Bars(Bars::new())
             },
+            broken: None,
         }
     }
 
@@ -86,7 +89,8 @@ impl Screen {
     /// Prints lines.
     pub(crate) fn print(&mut self, lines: &[Line]) {
         let quiet = self.quiet;
-        let wanted = |line: &&Line| !quiet || matches!(line, Line::Trouble(_) | Line::Event(_));
+        let may_be_quiet = |line: &Line| matches!(line, Line::Result(_) | Line::Talk(_));
+        let wanted = |line: &&Line| !quiet || !may_be_quiet(line);
         let mut lines = lines.iter().filter(wanted).peekable();
         if lines.peek().is_none() {
             return;
@@ -94,22 +98,33 @@ impl Screen {
         if let Shows::Bars(bars) = &mut self.shows {
             bars.hide();
         }
-        // A reader that went away is no reason to stop a transfer.
+        // A transfer goes on, whatever becomes of its words.
         let (mut out, mut err) = (io::stdout().lock(), io::stderr().lock());
         let time = self.times.then(clock::now);
         let (time, space) = time.as_ref().map_or(("", ""), |time| (time, " "));
+        let broken = &mut self.broken;
+        let mut note = |written: io::Result<()>| match written {
+            Err(e) if e.kind() != io::ErrorKind::BrokenPipe => drop(broken.get_or_insert(e)),
+            _ => {}
+        };
         for line in lines {
-            let _ = match line {
+            match line {
                 Line::Result(text) if !self.only_stderr => {
-                    writeln!(out, "{time}{space}{}", safe(text))
+                    note(writeln!(out, "{time}{space}{}", safe(text)));
                 }
-                Line::Event(text) => writeln!(out, "{text}"),
+                Line::Event(text) => note(writeln!(out, "{text}")),
+                Line::Answer(text) => note(writeln!(out, "{}", safe(text))),
                 Line::Result(text) | Line::Talk(text) | Line::Trouble(text) => {
-                    writeln!(err, "{time}{space}{}", safe(text))
+                    let _ = writeln!(err, "{time}{space}{}", safe(text));
                 }
-            };
+            }
         }
-        let _ = out.flush();
+        note(out.flush());
+    }
+
+    /// What went wrong with standard output, if anything did. A reader that went away is nothing.
+    pub(crate) fn take_broken(&mut self) -> Option<io::Error> {
+        self.broken.take()
     }
 
     /// Prints a question, and leaves the cursor behind it.
@@ -182,6 +197,7 @@ mod tests {
             only_stderr: false,
             times: false,
             shows: Shows::Lines(now),
+            broken: None,
         };
         let mut board = Board::default();
         let mut lines_at = |seconds, board: &Board| match screen

@@ -17,6 +17,8 @@ pub(crate) struct Terms {
     pub(crate) wish: Wish,
     pub(crate) conflict: OnConflict,
     pub(crate) trust: Trust,
+    /// Whether this side goes on with what it began before a connection was lost.
+    pub(crate) goes_on: bool,
 }
 
 impl Terms {
@@ -39,7 +41,7 @@ pub(crate) fn lines(
     if terms.wish.dry_run {
         return plan_lines(role, peer, summary);
     }
-    let mut lines = vec![headline(role, peer, summary, time)];
+    let mut lines = vec![headline(role, peer, terms.goes_on, summary, time)];
     let mut add = |n: u64, text: String| {
         if n > 0 {
             lines.push(format!("  {text}"));
@@ -113,7 +115,9 @@ fn plan_lines(role: Role, peer: &str, s: &Summary) -> Vec<String> {
         "Would send {files} ({} at most) to {peer}. Nothing was done.",
         bytes(s.bytes)
     )];
-    let new = s.stored.saturating_sub(s.replaced + s.renamed);
+    let new = s
+        .stored
+        .saturating_sub(s.replaced.saturating_add(s.renamed));
     for (n, what) in [
         (new, "new"),
         (s.replaced, "changed"),
@@ -130,7 +134,7 @@ fn plan_lines(role: Role, peer: &str, s: &Summary) -> Vec<String> {
     if let Some(free) = s.free.filter(|_| s.bytes > 0) {
         let fits = if s.bytes <= free {
             "it fits"
-        } else if s.replaced + s.removed > 0 {
+        } else if s.replaced > 0 || s.removed > 0 {
             // What makes way leaves its space, as it goes on.
             "it may not fit"
         } else {
@@ -141,7 +145,7 @@ fn plan_lines(role: Role, peer: &str, s: &Summary) -> Vec<String> {
     lines
 }
 
-fn headline(role: Role, peer: &str, s: &Summary, time: Duration) -> String {
+fn headline(role: Role, peer: &str, goes_on: bool, s: &Summary, time: Duration) -> String {
     let (verb, way) = match role {
         Role::Sender => ("Sent", "to"),
         Role::Receiver => ("Received", "from"),
@@ -151,6 +155,8 @@ fn headline(role: Role, peer: &str, s: &Summary, time: Duration) -> String {
     if s.files == 0 && s.failed == 0 && s.have > 0 {
         let (all, size) = (plural(s.have_files, "file", "files"), bytes(s.have_bytes));
         return match role {
+            // It may be what was sent before: some of what was told of it was lost, too.
+            Role::Sender if goes_on => format!("Sent: {peer} has {all} ({size})."),
             Role::Sender => format!("Nothing to send: {peer} has {all} ({size}) already."),
             Role::Receiver => {
                 format!("Nothing to receive from {peer}: {all} ({size}) are here already.")
@@ -165,7 +171,9 @@ fn headline(role: Role, peer: &str, s: &Summary, time: Duration) -> String {
         return format!("{verb} nothing {way} {peer}.");
     }
     let moved = s.bytes.saturating_sub(s.held_bytes);
-    let rate = rate_over(moved, time).map_or(String::new(), |rate| format!(", {rate}"));
+    // Beside the size of what was hardly moved at all, a rate would seem to be wrong.
+    let rate = rate_over(moved, time).filter(|_| moved >= s.held_bytes);
+    let rate = rate.map_or(String::new(), |rate| format!(", {rate}"));
     let (size, time) = (bytes(s.bytes), duration(time));
     format!("{verb} {files} ({size}) {way} {peer} in {time}{rate}.")
 }
@@ -200,6 +208,7 @@ mod tests {
                 wish: Wish::default(),
                 conflict: OnConflict::Beside,
                 trust: Trust::Paired,
+                goes_on: false,
             },
             &summary,
             &tally,
@@ -235,6 +244,24 @@ mod tests {
                  in/a.txt as a (2).txt, …",
                 "  3 failed",
             ]
+        );
+    }
+
+    #[test]
+    fn a_plan_may_hold_any_numbers() {
+        let most = Summary {
+            stored: u64::MAX,
+            replaced: u64::MAX,
+            renamed: u64::MAX,
+            removed: u64::MAX,
+            bytes: u64::MAX,
+            free: Some(0),
+            ..Summary::default()
+        };
+        let lines = plan_lines(Role::Sender, "desktop", &most);
+        assert_eq!(
+            lines.last().unwrap(),
+            "  it may not fit: 0 B are free there"
         );
     }
 

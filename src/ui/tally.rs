@@ -22,9 +22,9 @@ const NAMES: usize = 3;
 pub(crate) struct Tally {
     failed: u64,
     warned: u64,
-    /// Those beyond the first few, by the words for their reason.
-    /// What the sender's user did not want to be sent.
+    /// How much the sender's user did not want to be sent.
     pub(crate) left_out: u64,
+    /// Failures beyond the first few, by the words for their reason.
     untold: BTreeMap<&'static str, Untold>,
     /// The first entries that got another name, and these names.
     pub(crate) renamed: Vec<(PathBuf, PathBuf)>,

@@ -213,7 +213,14 @@ fn a_summary_comes_at_the_end_and_adds_up() {
     let words = "a summary that does not add up";
     ends_with(words, &[summary(4, 0)], &[]);
     ends_with(words, &[summary(0, 0)], &[]);
-    for (stored, failed) in [(4, 0), (1, 3), (0, 3), (0, 5), (u64::MAX, 5), (4, 4)] {
+    let many_renamed = Message::Summary(Summary {
+        failed: 4,
+        renamed: 5,
+        ..Summary::default()
+    });
+    let wrong = [(4, 0), (1, 3), (0, 3), (0, 5), (u64::MAX, 5), (4, 4)];
+    let wrong = wrong.map(|(stored, failed)| summary(stored, failed));
+    for summary in wrong.into_iter().chain([many_renamed]) {
         let sandbox = Sandbox::new();
         fill(&sandbox);
         let mut victim = receive(&sandbox, honest_accept());
@@ -225,9 +232,9 @@ fn a_summary_comes_at_the_end_and_adds_up() {
         victim.lane.close();
         let end = victim.control.hear();
         assert!(matches!(end, Message::End(_)), "{end:?}");
-        victim.control.say(&summary(stored, failed));
+        victim.control.say(&summary);
         let told = victim.control.hear_abort();
-        assert!(told.contains(words), "{stored} {failed}: {told}");
+        assert!(told.contains(words), "{summary:?}: {told}");
         drop(victim.control);
         let output = victim.process.wait();
         output.assert_code(1).assert_says(words);

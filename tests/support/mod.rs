@@ -17,12 +17,14 @@ use std::process::{Command, Stdio};
 use std::sync::{Condvar, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
+use xfer::secure::{Identity, Known, Peers};
+
 pub use process::{Output, Process, Recv, run_by, wait_for_addr, without_privileges};
 pub use proxy::Proxy;
 pub use terminal::Terminal;
 pub use tree::{
-    Kind, Node, Tree, assert_same_tree, bytes, digest_of, make_fifo, make_file, no_leftovers,
-    set_mode, set_mtime,
+    Kind, Node, Random, Tree, assert_same_tree, bytes, digest_of, make_fifo, make_file,
+    no_leftovers, set_mode, set_mtime,
 };
 
 /// How long anything may take before a test gives up. Never reached but by a failure.
@@ -30,6 +32,30 @@ pub const PATIENCE: Duration = Duration::from_secs(120);
 
 /// The size of a chunk, in bytes.
 pub const CHUNK: u64 = xfer::digest::CHUNK_SIZE as u64;
+
+/// Says that a test cannot run here. Where all of them have to, it fails.
+#[track_caller]
+pub fn skip(why: &str) {
+    assert!(
+        std::env::var_os("XFER_SKIP_NOTHING").is_none(),
+        "skipped: {why}"
+    );
+    println!("skipped: {why}");
+}
+
+/// Whether a command runs as it does `in_place`, such as in a namespace; says so if not.
+#[track_caller]
+pub fn can_run(in_place: impl FnOnce(&Command) -> Command, what: &str) -> bool {
+    let tried = in_place(&Command::new("true"))
+        .env("PATH", std::env::var_os("PATH").unwrap_or_default())
+        .stderr(Stdio::null())
+        .status();
+    let can = tried.is_ok_and(|status| status.success());
+    if !can {
+        skip(&format!("{what} here"));
+    }
+    can
+}
 
 /// A temporary folder with everything that a test needs. Gone when dropped.
 pub struct Sandbox {
@@ -189,6 +215,29 @@ impl User {
         command.args(args);
         Process::spawn(command)
     }
+}
+
+/// Makes two people known to each other as pairing does, for what `sender` sends to `receiver`,
+/// who knows it by `name`.
+pub fn pair(sender: &User, name: &str, receiver: &User) {
+    let known = |user: &User, name: &str| {
+        let identity = Identity::load_or_create(&user.home.join(".config/xfer"));
+        Known::new(name, identity.unwrap().fingerprint())
+    };
+    let meet = |user: &User, known: Known| {
+        let peers = Peers::in_dir(&user.home.join(".local/share/xfer"));
+        let add = |all: &mut Vec<Known>| {
+            all.push(known);
+            Ok(())
+        };
+        peers.update(add).unwrap();
+    };
+    let mut theirs = known(sender, name);
+    theirs.may_send = true;
+    meet(receiver, theirs);
+    let mut theirs = known(receiver, "receiver");
+    theirs.may_receive = true;
+    meet(sender, theirs);
 }
 
 /// A value that can be waited for.

@@ -35,6 +35,17 @@ impl Output {
         self
     }
 
+    /// Fails if it printed anything that does more than show.
+    #[track_caller]
+    pub fn assert_harmless(&self) -> &Self {
+        for stream in [&self.stdout, &self.stderr] {
+            let text = std::str::from_utf8(stream).expect("not even UTF-8");
+            let found = text.chars().find(|&c| c != '\n' && is_harmful(c));
+            assert_eq!(found, None, "{text:?}");
+        }
+        self
+    }
+
     /// Fails unless something it printed contains this, in any case of letters.
     #[track_caller]
     pub fn assert_says(&self, words: &str) -> &Self {
@@ -45,6 +56,27 @@ impl Output {
         );
         self
     }
+}
+
+/// Whether a character does more on a terminal than to be shown: it controls something, turns the
+/// direction of writing, or cannot be seen.
+fn is_harmful(c: char) -> bool {
+    let code = u32::from(c);
+    let unseen = [0xad, 0x34f, 0x61c, 0x180e, 0x3164, 0xfeff, 0xffa0];
+    c.is_control()
+        || unseen.contains(&code)
+        || matches!(
+            code,
+            0x115f..=0x1160
+                | 0x17b4..=0x17b5
+                | 0x200b..=0x200f
+                | 0x2028..=0x202e
+                | 0x2060..=0x206f
+                | 0xfe00..=0xfe0f
+                | 0xfff9..=0xfffb
+                | 0x1d173..=0x1d17a
+                | 0xe0000..=0xe0fff
+        )
 }
 
 impl std::fmt::Display for Output {

@@ -190,23 +190,29 @@ impl Shared {
             session.link.fail(Error::Cancelled);
         }
         let ended = say(&mut channel, &Message::Accept(accept)).and_then(|()| session.run(channel));
+        session.settle_sums();
         match &ended {
             Ok(summary) => progress.event(&Event::Finished {
                 session: number,
                 summary,
+                all: summary,
             }),
             Err(error) => progress.event(&Event::Failed {
                 session: number,
                 error,
             }),
         }
-        if self.options.once {
+        // What would happen is not what was waited for.
+        if self.options.once && !offer.wish.dry_run {
             let mut state = self.state();
             match ended {
                 Err(error) if error.is_lost_connection() && session.can_go_on() => {
                     state.lost = Some((Instant::now() + COME_BACK, error));
                 }
-                other => state.first = state.first.take().or(Some(other)),
+                other => {
+                    let other = other.and_then(|summary| session.check_sums().map(|()| summary));
+                    state.first = state.first.take().or(Some(other));
+                }
             }
         }
         Ok(())

@@ -68,7 +68,10 @@ impl Receiver {
             let same = all.find(|other| other.path() == own.path()).cloned();
             stores.insert(dir.clone(), same.unwrap_or(own));
         }
-        let sums = options.sums.as_deref().map(Sums::open).transpose()?;
+        let sums = match (&options.sums, &store) {
+            (Some(sums), Some(store)) => Some(Sums::open(sums, store.path())?),
+            _ => None,
+        };
         let listener = listen(options.listen)?;
         let bell = Bell::new().map_err(|source| Error::Listen {
             addr: options.listen,
@@ -111,7 +114,8 @@ impl Receiver {
     }
 
     /// Receives until it is cancelled, or with `once` until the first session has ended, and
-    /// then says how. Cancelled while it only waits, it ends well, without a summary.
+    /// then says how. Cancelled while it only waits, it ends well, without a summary; but with
+    /// `once` something was to come.
     pub fn run(self, progress: &Arc<dyn Progress>, cancel: &Cancel) -> Result<Option<Summary>> {
         progress.event(&Event::Listening {
             addr: self.local_addr(),
@@ -128,6 +132,10 @@ impl Receiver {
         let was_busy = self.shared.stop();
         match ended? {
             Some(first) => first.map(Some),
+            None if self.shared.options.once => {
+                let first = self.shared.state().first.take();
+                first.unwrap_or(Err(Error::Cancelled)).map(Some)
+            }
             None if was_busy => Err(Error::Cancelled),
             None => Ok(None),
         }

@@ -113,7 +113,9 @@ impl Shared {
         let Some(_place) = Asking::new(&self.asking) else {
             return turn_away(channel, &proposal.caller, Decline::Crowded);
         };
-        match self.prompt.decide(&proposal) {
+        // Until it is answered it has nothing to say.
+        let closer = channel.closer.clone();
+        match self.prompt.decide(&proposal, &|| closer.has_news()) {
             Some(Answer::Yes) => {}
             Some(Answer::Always) => {
                 let fingerprint = channel.fingerprint;
@@ -131,6 +133,12 @@ impl Shared {
             }
             Some(Answer::No) => {
                 return turn_away(channel, &proposal.caller, Decline::Refused);
+            }
+            None if closer.has_news() => {
+                return Err(Error::Lost {
+                    peer: channel.peer,
+                    source: std::io::ErrorKind::UnexpectedEof.into(),
+                });
             }
             None => return turn_away(channel, &proposal.caller, Decline::Unattended),
         }

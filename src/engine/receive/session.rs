@@ -101,6 +101,8 @@ pub(super) struct Receiving {
     /// Whether the sender has been asked what may be removed, and has not answered.
     pub(super) asked: AtomicBool,
     pub(super) tally: Mutex<Summary>,
+    /// Whether the list of sums lacks something of this session.
+    pub(super) unsummed: AtomicBool,
 }
 
 impl std::ops::Deref for Receiving {
@@ -147,6 +149,7 @@ impl Receiving {
             setup,
             at_work: Mutex::default(),
             lane_ended: Condvar::new(),
+            unsummed: AtomicBool::new(false),
             tasks: Waiting::new(),
             to_hash: Waiting::new(),
             hashing: Mutex::default(),

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use crate::entry::{Entry, Kind};
 use crate::manifest::{Roots, Step, Walk};
-use crate::outcome::Outcome;
+use crate::outcome::{LeftOut, Outcome};
 use crate::progress::{Counters, Event};
 use crate::wire::{DirEnd, Message, Scanned};
 
@@ -87,6 +87,8 @@ pub(super) fn walk(roots: &Roots, counters: &Counters, steps: &SyncSender<Vec<St
                     Counters::add(&counters.bytes_total, size.get());
                 }
             }
+            // Nobody has asked for that, nor will miss it.
+            Step::LeftOut { why, .. } if *why == LeftOut::Own => {}
             Step::LeftOut { .. } => Counters::add(&counters.left_out, 1),
             _ => {}
         }

@@ -178,9 +178,7 @@ impl SendFile {
             .open(source)
             .map_err(
                 |e| match e.raw_os_error().map(rustix::io::Errno::from_raw_os_error) {
-                    Some(rustix::io::Errno::LOOP | rustix::io::Errno::NXIO) => {
-                        Trouble::Skip(Why::Special)
-                    }
+                    Some(rustix::io::Errno::LOOP | rustix::io::Errno::NXIO) => no_file(),
                     _ => Trouble::from(e),
                 },
             )
@@ -190,7 +188,7 @@ impl SendFile {
         let file = self.open()?;
         let meta = file.metadata()?;
         if !meta.is_file() {
-            return Err(Trouble::Skip(Why::Special));
+            return Err(no_file());
         }
         Ok((file, meta))
     }
@@ -209,14 +207,23 @@ impl SendFile {
         // read, must be what it was when it was announced.
         let meta = file.metadata()?;
         if !meta.is_file() {
-            return Err(Trouble::Skip(Why::Special));
+            return Err(no_file());
         }
-        read?;
-        if self.is_as_announced(&meta) {
-            Ok(())
-        } else {
-            Err(Trouble::Changed)
+        if !self.is_as_announced(&meta) {
+            read?;
+            return Err(Trouble::Changed);
         }
+        // As long as it says, but not as much to read, or more: it would be so each time. Files in
+        // /proc say that they are empty.
+        let wrong = match &read {
+            Err(e) => e.kind() == io::ErrorKind::UnexpectedEof,
+            Ok(()) => size == 0 && file.read_at(&mut [0], 0)? > 0,
+        };
+        if wrong {
+            let what = Text::new("it is not as long as the system says");
+            return Err(Trouble::Skip(Why::Unreadable(what)));
+        }
+        Ok(read?)
     }
 
     fn opened(&self) -> Result<Arc<Opened>, Trouble> {
@@ -299,6 +306,11 @@ impl SendFile {
             Trouble::Changed => Why::Changed,
         })
     }
+}
+
+/// What was a file when the walk came by is something else.
+fn no_file() -> Trouble {
+    Trouble::Skip(Why::Unreadable(Text::new("it is no file any more")))
 }
 
 fn flags(flags: OFlags) -> i32 {

@@ -82,8 +82,8 @@ pub fn send(
     loop {
         let session = next_session();
         let mut tally = Tally::default();
-        let error = match sender.session(session, &mut tally) {
-            Ok(summary) => return Ok(all_sessions(&before, summary)),
+        let error = match sender.session(session, &before, &mut tally) {
+            Ok(all) => return Ok(all),
             Err(error) => error,
         };
         if cancel.is_cancelled() {
@@ -131,18 +131,15 @@ fn is_unreachable(error: &Error) -> bool {
 
 /// The last session's summary, with what earlier ones stored counted as stored: the last one
 /// found it there.
-fn all_sessions(before: &Summary, last: Summary) -> Summary {
-    let mut all = last;
-    all.stored += before.stored;
-    all.files += before.files;
-    all.bytes += before.bytes;
-    all.held_bytes = last.held_bytes;
-    all.renamed += before.renamed;
-    all.replaced += before.replaced;
-    all.have = last.have.saturating_sub(before.stored);
-    all.have_files = last.have_files.saturating_sub(before.files);
-    all.have_bytes = last.have_bytes.saturating_sub(before.bytes);
-    all
+fn all_sessions(before: &Summary, last: &Summary) -> Summary {
+    Summary {
+        // What failed before was tried again.
+        failed: last.failed,
+        have: last.have.saturating_sub(before.stored),
+        have_files: last.have_files.saturating_sub(before.files),
+        have_bytes: last.have_bytes.saturating_sub(before.bytes),
+        ..last.plus(before)
+    }
 }
 
 /// What is known of a session from outside it.
@@ -163,8 +160,8 @@ struct Sender<'a> {
 }
 
 impl Sender<'_> {
-    /// One session, from connecting to its summary.
-    fn session(&self, session: u64, tally: &mut Tally) -> Result<Summary> {
+    /// One session, from connecting to its summary, which is given with what was done `before` it.
+    fn session(&self, session: u64, before: &Summary, tally: &mut Tally) -> Result<Summary> {
         let SendOptions {
             to,
             name,
@@ -248,10 +245,14 @@ impl Sender<'_> {
             _ => error,
         });
         match &result {
-            Ok(summary) => self.progress.event(&Event::Finished { session, summary }),
+            Ok(summary) => self.progress.event(&Event::Finished {
+                session,
+                summary,
+                all: &all_sessions(before, summary),
+            }),
             Err(error) => self.progress.event(&Event::Failed { session, error }),
         }
-        result
+        result.map(|summary| all_sessions(before, &summary))
     }
 
     /// What a receiver's user is told before they decide.

@@ -239,7 +239,15 @@ impl Sending<'_> {
         let failed = unannounced + self.stored().failed;
         let counted = [summary.stored, summary.have, summary.failed, summary.kept];
         let counted = counted.iter().try_fold(0u64, |sum, &n| sum.checked_add(n));
-        let adds_up = counted == Some(all) && summary.failed >= failed;
+        let parts = [
+            summary.files,
+            summary.have_files,
+            summary.renamed,
+            summary.replaced,
+        ];
+        let adds_up = counted == Some(all)
+            && summary.failed >= failed
+            && parts.iter().all(|&part| part <= all);
         if self.end_said.load(Ordering::Acquire) && adds_up {
             Ok(summary)
         } else {
