@@ -94,7 +94,8 @@ impl Shared {
             return turn_away(&mut channel, &peer.caller(), Decline::Unsupported(what));
         }
         if offer.lanes == 0 {
-            return Err(Error::protocol(channel.peer, "an offer without a lane"));
+            let what = Text::new("an offer without a lane");
+            return turn_away(&mut channel, &peer.caller(), Decline::Unsupported(what));
         }
         let (owner, wish) = (channel.fingerprint, offer.wish);
         let access = match grant::access(owner, peer.trust, wish, terms.grant, &self.options) {
