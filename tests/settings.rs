@@ -209,6 +209,48 @@ fn what_a_peer_sends_goes_into_its_own_folder() {
 }
 
 #[test]
+fn what_a_peer_sends_takes_up_no_more_than_its_quota() {
+    let sandbox = Sandbox::new();
+    let (me, anna) = (sandbox.me(), sandbox.user("anna"));
+    pair(&anna, "anna", &me);
+    let own = sandbox.folder("from-anna");
+    set(
+        &me,
+        &format!("[peer.anna]\ndir = {own:?}\nquota = \"10MB\"\n"),
+    );
+    let recv = me.recv(&sandbox.dst(), &[]);
+    for (name, chunks) in [("a", 4), ("b", 4), ("c", 4)] {
+        make_file(sandbox.src().join(name), 1, chunks * CHUNK);
+    }
+    let send = |args: &[&str]| anna.send(&[args, &[&recv.target()]].concat());
+    send(&["src/a", "src/b"]).assert_code(0);
+    send(&["src/c"]).assert_code(1).assert_says("are free");
+    send(&["--dry-run", "src/c"]).assert_says("does not fit");
+    // A stream is stopped where it is too much, and nothing of it stays.
+    let mut command = anna.command(&["send", "-", "--as", "stream", &recv.target()]);
+    command.stdin(fs::File::open(sandbox.src().join("c")).unwrap());
+    let sent = Process::spawn(command).wait();
+    sent.assert_code(1).assert_says("are free");
+    assert!(!own.join("stream").exists());
+    // What is there already needs nothing, what is removed makes room.
+    send(&["src/a"]).assert_code(0);
+    fs::remove_file(own.join("b")).unwrap();
+    send(&["src/c"]).assert_code(0);
+    no_leftovers(&own);
+    // It is that of one folder.
+    recv.interrupt().assert_code(0);
+    let config = format!("[peer.anna]\ndir = {:?}\nquota = \"1G\"\n", sandbox.dst());
+    set(&me, &config);
+    let recv = Process::spawn(me.recv_command(&sandbox.dst(), &[])).wait();
+    recv.assert_code(1)
+        .assert_says("what others send goes into it");
+    set(&me, "[peer.anna]\nquota = \"1G\"\n");
+    me.run(&["config"])
+        .assert_code(2)
+        .assert_says("needs a dir");
+}
+
+#[test]
 fn shells_and_the_manual_know_all_commands() {
     let sandbox = Sandbox::new();
     let me = sandbox.me();

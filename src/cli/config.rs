@@ -25,6 +25,7 @@ Settings are options for when the command line does not say them. They stand in 
 
   [peer.laptop]             # what is said of a paired machine, by its name
   dir = \"~/from-laptop\"     # what it sends goes there; the folder must exist
+  quota = \"100G\"            # how much all that is in that folder may take up
   may-update = false        # whether it may replace what is there
   may-mirror = false        # whether it may remove what it does not have; like may-update, it may
                             # not do what the receiver lets nobody do

@@ -117,6 +117,8 @@ impl Default for SendOptions {
 pub struct Grant {
     /// Where what it sends goes, instead of the receive directory. It must exist.
     pub dir: Option<PathBuf>,
+    /// How many bytes all files in that folder may take up.
+    pub quota: Option<u64>,
     /// Whether it may replace what is there. Nobody may more than all may.
     pub may_update: Option<bool>,
     /// Whether it may have removed what it does not have. Nobody may more than all may.

@@ -242,7 +242,8 @@ impl Incoming {
 
     /// Gives back what was promised and not used, because nothing more comes.
     pub fn give_back_space(&self) {
-        self.settle(u64::MAX);
+        let bytes = self.promised.swap(0, Ordering::Relaxed);
+        self.session.store.space.give_back(bytes);
     }
 
     /// Its path in the manifest.
@@ -410,6 +411,11 @@ impl Incoming {
     /// Writes chunk `index`, which is in `data`.
     pub fn write(&self, index: u64, data: &mut [IoSlice<'_>]) -> Result<(), Why> {
         let partial = self.partial()?;
+        if self.is_stream() {
+            // Nothing was promised to it: nobody knows how much it needs.
+            let bytes = data.iter().map(|piece| piece.len() as u64).sum();
+            self.session.store.space.take(bytes)?;
+        }
         vectored::write_all_at(&partial.file, data, chunk_offset(index))
             .map_err(|e| self.why(&e))?;
         self.settle(chunk_len(self.size, index).into());

@@ -24,6 +24,7 @@ mod why;
 use std::collections::HashSet;
 use std::fmt;
 use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -166,16 +167,44 @@ impl Store {
         Ok(store)
     }
 
+    /// Has all files in it take up no more than `quota` bytes. It is measured when a session begins;
+    /// what is replaced during one counts until the next.
+    pub fn limit(&self, quota: u64) {
+        self.space.limit(quota);
+    }
+
+    /// Whether it has a quota.
+    #[must_use]
+    pub fn has_quota(&self) -> bool {
+        self.space.has_quota()
+    }
+
     /// Where it is.
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// How many bytes are free, where the file system says.
+    /// How many bytes are free, where the file system says, or are left of a quota.
     #[must_use]
     pub fn free(&self) -> Option<u64> {
-        space::free(&self.dir).ok()
+        let free = space::free(&self.dir).ok();
+        let left = self.space.left();
+        free.map_or(left, |free| Some(left.map_or(free, |left| left.min(free))))
+    }
+
+    /// How many bytes the files in it take up.
+    fn used(&self) -> u64 {
+        let files = walkdir::WalkDir::new(&self.path).same_file_system(true);
+        // What cannot be looked at counts nothing.
+        let files = files
+            .into_iter()
+            .flatten()
+            .filter_map(|e| e.metadata().ok());
+        files
+            .filter(std::fs::Metadata::is_file)
+            .map(|meta| meta.blocks() * 512)
+            .sum()
     }
 
     /// Makes ready for what one sender stores. With `sync`, [`StoreSession::finish`] brings it to disk.
@@ -349,6 +378,9 @@ impl StoreSession {
     /// Brings to disk what sessions stored that are no more, and finds out what of theirs a power
     /// loss may have damaged. It is to be called before anything is decided, and may take long.
     pub fn begin(&self) -> io::Result<()> {
+        if self.store.has_quota() {
+            self.store.space.measured(self.store.used());
+        }
         if !self.access.dry_run {
             self.store.remove_stale();
         }

@@ -1,9 +1,11 @@
-//! Free space: what was promised to files that are under way, and what is left.
+//! Free space: what was promised to files that are under way, and what is left, of the disk and of
+//! a quota.
 //!
 //! Must not be believed beyond the moment: others use the same file system. It keeps a transfer
 //! from starting that cannot end, and a write that fails all the same is handled where it fails.
 
 use std::io;
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use cap_std::fs::Dir;
@@ -20,11 +22,54 @@ pub(super) struct Space {
     promised: AtomicU64,
     /// How many bytes may be promised still without asking.
     credit: AtomicU64,
+    /// How many bytes all files in the receive directory may take up.
+    quota: OnceLock<u64>,
+    /// How many they take up and will, by when that was last measured and all that was promised
+    /// since.
+    used: AtomicU64,
 }
 
 impl Space {
-    /// Promises `bytes`, if the file system below `dir` has them.
+    /// Sets the quota, once.
+    pub(super) fn limit(&self, quota: u64) {
+        self.quota.get_or_init(|| quota);
+    }
+
+    pub(super) fn has_quota(&self) -> bool {
+        self.quota.get().is_some()
+    }
+
+    /// What is left of the quota, if there is one.
+    pub(super) fn left(&self) -> Option<u64> {
+        let used = self.used.load(Ordering::Relaxed);
+        self.quota.get().map(|quota| quota.saturating_sub(used))
+    }
+
+    /// Takes note of how many bytes the files take up now.
+    pub(super) fn measured(&self, bytes: u64) {
+        let promised = self.promised.load(Ordering::Relaxed);
+        let used = bytes.saturating_add(promised);
+        self.used.store(used, Ordering::Relaxed);
+    }
+
+    /// Takes `bytes` of the quota, if it has them.
+    pub(super) fn take(&self, bytes: u64) -> Result<(), Why> {
+        let Some(quota) = self.quota.get() else {
+            return Ok(());
+        };
+        let more = |used: u64| used.checked_add(bytes).filter(|used| used <= quota);
+        let taken = self
+            .used
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, more);
+        taken.map(drop).map_err(|used| Why::Space {
+            needed: bytes,
+            free: quota.saturating_sub(used),
+        })
+    }
+
+    /// Promises `bytes`, if the quota and the file system below `dir` have them.
     pub(super) fn promise(&self, dir: &Dir, bytes: u64) -> Result<(), Why> {
+        self.take(bytes)?;
         let promised = self.promised.fetch_add(bytes, Ordering::Relaxed) + bytes;
         let credit = self
             .credit
@@ -37,7 +82,7 @@ impl Space {
         // A file system that cannot say how much it has is asked by writing to it.
         let Ok(free) = free(dir) else { return Ok(()) };
         if free < promised {
-            self.settle(bytes);
+            self.give_back(bytes);
             return Err(Why::Space {
                 needed: bytes,
                 free: free.saturating_sub(promised - bytes),
@@ -48,7 +93,16 @@ impl Space {
         Ok(())
     }
 
-    /// Takes back a promise, because the bytes were written or will not come.
+    /// Takes back a promise, because the bytes will not come.
+    pub(super) fn give_back(&self, bytes: u64) {
+        self.settle(bytes);
+        let less = |used: u64| Some(used.saturating_sub(bytes));
+        let _ = self
+            .used
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, less);
+    }
+
+    /// Takes back a promise, because the bytes were written.
     pub(super) fn settle(&self, bytes: u64) {
         let _ = self
             .promised

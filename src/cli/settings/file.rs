@@ -15,6 +15,7 @@ use xfer::engine::Grant;
 use xfer::secure::device_name;
 use xfer::text::Text;
 
+use super::super::size;
 use super::{KEYS, here};
 
 /// The most bytes that the file may have.
@@ -22,7 +23,7 @@ const MAX_FILE_BYTES: u64 = 1 << 20;
 /// The table that has a table for each machine.
 const PEER: &str = "peer";
 /// What can be set for a machine.
-const PEER_KEYS: [&str; 3] = ["dir", "may-update", "may-mirror"];
+const PEER_KEYS: [&str; 4] = ["dir", "quota", "may-update", "may-mirror"];
 /// How much alike two keys are that may be meant for each other, of 1.
 const LIKENESS: f64 = 0.5;
 
@@ -150,6 +151,11 @@ impl Reader<'_> {
                 .map_err(|why| self.wrong(entry.line, format!("{within}{}: {why}", entry.key)))?;
             peer.entries.push(entry);
         }
+        let quota = peer.entries.iter().find(|entry| entry.key == "quota");
+        if let Some(quota) = quota.filter(|_| peer.grant.dir.is_none()) {
+            let why = format!("{PEER}.{name}.quota: it needs a dir of its own to be kept of");
+            return Err(self.wrong(quota.line, why));
+        }
         peer.entries.sort_by_key(|entry| entry.line);
         Ok(peer)
     }
@@ -195,6 +201,10 @@ fn grant(grant: &mut Grant, entry: &mut Entry, value: &DeValue<'_>) -> Result<()
     match entry.key {
         "may-update" => grant.may_update = Some(flag()?),
         "may-mirror" => grant.may_mirror = Some(flag()?),
+        "quota" => {
+            let bytes = value.as_str().and_then(|text| size::bytes(text).ok());
+            grant.quota = Some(bytes.ok_or("it is a size, such as \"100G\"")?);
+        }
         _ => {
             let dir = value.as_str().and_then(|dir| path(OsStr::new(dir)).ok());
             let dir = dir.ok_or("it is a path that begins with / or ~/")?;
@@ -251,6 +261,7 @@ mod tests {
         assert_eq!((&*laptop.name, laptop.line), ("laptop", 6));
         let grant = Grant {
             dir: Some("/in".into()),
+            quota: None,
             may_update: Some(true),
             may_mirror: None,
         };

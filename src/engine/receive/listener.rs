@@ -61,11 +61,23 @@ impl Receiver {
         };
         let mut stores = HashMap::new();
         let grants = store.as_ref().map(|_| options.grants.values());
-        for dir in grants.into_iter().flatten().filter_map(|g| g.dir.as_ref()) {
+        for grant in grants.into_iter().flatten() {
+            let Some(dir) = &grant.dir else {
+                continue;
+            };
             let own = Store::open(dir)?;
             // A folder that several have has one store.
             let mut all = store.iter().chain(stores.values());
             let same = all.find(|other| other.path() == own.path()).cloned();
+            if let Some(other) = &same
+                && (grant.quota.is_some() || other.has_quota())
+            {
+                let why = io::Error::other("what others send goes into it, too");
+                return Err(Error::file("keep a quota of", dir, why));
+            }
+            if let Some(quota) = grant.quota {
+                own.limit(quota);
+            }
             stores.insert(dir.clone(), same.unwrap_or(own));
         }
         let sums = match (&options.sums, &store) {
