@@ -12,7 +12,6 @@
 
 use std::ffi::{OsStr, OsString};
 use std::io::{self, Write};
-use std::os::unix::ffi::OsStrExt;
 
 use cap_std::fs::{Dir, File, OpenOptions};
 use rustix::fs::Stat;
@@ -28,8 +27,8 @@ pub(super) const MARKS: &str = "unsynced";
 const MAX_AGE: i64 = 60 * 24 * 3600;
 /// How the name of a mark ends that is still being made.
 const UNDER_WAY: &str = ".new";
-/// One that is older than this never will be one, in seconds: a day.
-const MAX_UNDER_WAY: i64 = 24 * 3600;
+/// How often a mark is made that others take away while it is.
+const TRIES: usize = 8;
 /// The longest mark, in bytes.
 const MAX_MARK_BYTES: u64 = 4096;
 
@@ -110,17 +109,28 @@ impl Mark {
         let mut bytes = Vec::new();
         encode(&record, &mut bytes).map_err(io::Error::other)?;
         let new = format!("{name}{UNDER_WAY}");
-        let mut file = marks.open_with(&new, OpenOptions::new().write(true).create_new(true))?;
-        let made = lock(&file)
-            .and_then(|_| file.write_all(&bytes))
-            .and_then(|()| file.sync_all())
-            .and_then(|()| marks.rename(&new, marks, &name));
-        if let Err(e) = made {
-            let _ = marks.remove_file(&new);
-            return Err(e);
+        let mut tries = 0;
+        loop {
+            let mut file =
+                marks.open_with(&new, OpenOptions::new().write(true).create_new(true))?;
+            let made = lock(&file)
+                .and_then(|_| file.write_all(&bytes))
+                .and_then(|()| file.sync_all())
+                .and_then(|()| marks.rename(&new, marks, &name));
+            tries += 1;
+            match made {
+                Ok(()) => {
+                    rustix::fs::fsync(marks)?;
+                    return Ok(Self { name, _file: file });
+                }
+                // Before it was locked, it was taken for one that somebody left behind.
+                Err(e) if e.kind() == io::ErrorKind::NotFound && tries < TRIES => {}
+                Err(e) => {
+                    let _ = marks.remove_file(&new);
+                    return Err(e);
+                }
+            }
         }
-        rustix::fs::fsync(marks)?;
-        Ok(Self { name, _file: file })
     }
 
     /// Removes the mark, because everything is on disk.
@@ -147,14 +157,6 @@ pub(super) fn ended(marks: &Dir) -> io::Result<Ended> {
         let Ok(file) = marks.open(&name) else {
             continue;
         };
-        if name.as_bytes().ends_with(UNDER_WAY.as_bytes()) {
-            // Looking for its lock would keep its session from getting that.
-            let made = ctime(&rustix::fs::fstat(&file)?).0;
-            if now.saturating_sub(made) > MAX_UNDER_WAY {
-                settled.push(name);
-            }
-            continue;
-        }
         let Ok(locked @ (Locked::Ours | Locked::Unknown)) = look(&file) else {
             continue;
         };
@@ -231,7 +233,7 @@ mod tests {
             let mut ended = ended(&marks).unwrap();
             ended.remove_settled(&marks).unwrap();
         };
-        // One that is being made is neither locked nor whole for a moment.
+        // One that was being made when its process was killed.
         let new = at(&format!("begins{UNDER_WAY}"));
         std::fs::write(&new, "").unwrap();
         let leave = |name: &str| Mark::leave(&marks, name.to_owned(), [1; 32]).unwrap();
@@ -239,7 +241,7 @@ mod tests {
         std::fs::write(at("over"), "").unwrap();
         settle();
         let there = [new, at("goes on"), at("over")].map(|path| path.exists());
-        assert_eq!(there, [true, true, false]);
+        assert_eq!(there, [false, true, false]);
         // What somebody else removed is no failure.
         std::fs::remove_file(at("gone")).unwrap();
         for mark in [goes_on, gone] {
