@@ -188,15 +188,12 @@ pub(crate) fn run(args: Recv, loudness: &Loudness, settings: &Settings) -> Code 
 
 // What is in files does things to a terminal, and helps nobody there.
 fn check_stdout() -> Result<(), Wrong> {
-    let stdout = std::io::stdout();
-    let what = if stdout.is_terminal() {
-        "standard output is a terminal: add '> FILE', or '| PROGRAM'"
-    } else if here::is_closed(&stdout) {
-        "standard output is closed"
-    } else {
-        return Ok(());
-    };
-    Err(Wrong(what.to_owned()))
+    match std::io::stdout().is_terminal() {
+        true => Err(Wrong(
+            "standard output is a terminal: add '> FILE', or '| PROGRAM'".to_owned(),
+        )),
+        false => Ok(()),
+    }
 }
 
 fn stdout() -> xfer::Result<File> {

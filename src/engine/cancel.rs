@@ -4,6 +4,8 @@
 
 use std::collections::HashMap;
 use std::fmt;
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex, PoisonError, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -97,7 +99,9 @@ impl Cancel {
         });
         let thread = thread::Builder::new().name("connect".into());
         let spawned = thread.spawn(move || {
-            let _ = tell.send(run());
+            let done = catch_unwind(AssertUnwindSafe(run));
+            let failed = || io::Error::other("it has failed inside");
+            let _ = tell.send(done.unwrap_or_else(|_| Err(Error::Thread { source: failed() })));
         });
         spawned.map_err(|source| Error::Thread { source })?;
         told.recv().unwrap_or(Err(Error::Cancelled))

@@ -2,7 +2,8 @@
 //!
 //! Must not remove anything that came after its folder was entered, that another session writes
 //! into, or that the store keeps for itself; nor follow a link or cross into another file system.
-//! Nothing is removed before everything is stored: until then it is only noted.
+//! Nothing is removed before everything is stored but what a folder is in the way of that is to go:
+//! until then it is only noted.
 
 use std::collections::{HashMap, HashSet};
 use std::hash::{BuildHasher, RandomState};
@@ -52,7 +53,10 @@ fn list(dir: &Dir) -> io::Result<Vec<(Vec<u8>, u64)>> {
         let entry = entry?;
         let name = entry.file_name().to_bytes();
         if !matches!(name, b"." | b"..") && !is_reserved(name) {
-            all.push((name.to_vec(), entry.ino()));
+            // What the listing itself says of numbers is not the same on every file system.
+            if let Some(found) = stat(dir, name)? {
+                all.push((name.to_vec(), identity(&found).1));
+            }
         }
     }
     Ok(all)
@@ -81,11 +85,12 @@ impl Mirror {
         Ok(())
     }
 
-    /// Takes note that the sender has `name` in a folder.
-    pub(super) fn announced(&self, folder: &Folder, name: &[u8]) {
+    /// Takes note that the sender has `name` in a folder. Says whether something had it that no
+    /// other name of the sender's stands for.
+    pub(super) fn announced(&self, folder: &Folder, name: &[u8]) -> bool {
         let mut listed = folder.listed();
         let Some(names) = listed.as_mut().filter(|names| !names.is_empty()) else {
-            return;
+            return false;
         };
         let before = names.len();
         if names.remove(&self.hash(name)).is_none() {
@@ -95,8 +100,9 @@ impl Mirror {
                 names.retain(|_, ino| *ino != here);
             }
         }
-        self.names
-            .fetch_sub(before - names.len(), Ordering::Relaxed);
+        let taken = before - names.len();
+        self.names.fetch_sub(taken, Ordering::Relaxed);
+        taken > 0
     }
 
     /// Takes note that what has `name` in a folder is not what the sender has by that name. Not
@@ -354,28 +360,44 @@ where
     /// Removes what is in a folder. Says whether all of it is gone.
     fn empty(&mut self, dir: &Dir, folder: &There, fate: Fate, depth: usize) -> io::Result<bool> {
         let name = &folder.name;
+        let mut unlocked = None;
         let opened = match open_dir(dir, name) {
             Err(e) if !self.dry && e.kind() == io::ErrorKind::PermissionDenied => {
-                unlock_by_name(dir, name)?;
+                unlocked = Some(unlock_by_name(dir, name)?);
                 open_dir(dir, name)
             }
             other => other,
         }?;
-        let this = identity(&rustix::fs::fstat(&opened)?);
+        if !self.dry {
+            unlocked = unlocked.or(unlock_open(&opened)?);
+        }
+        let emptied = self.empty_open(&opened, folder, fate, depth);
+        if let (Some(bits), false) = (unlocked, matches!(emptied, Ok(true))) {
+            // It stays, as it was.
+            rustix::fs::fchmod(&opened, bits.into())?;
+        }
+        emptied
+    }
+
+    fn empty_open(
+        &mut self,
+        opened: &Dir,
+        folder: &There,
+        fate: Fate,
+        depth: usize,
+    ) -> io::Result<bool> {
+        let this = identity(&rustix::fs::fstat(opened)?);
         if this != identity(&folder.stat) || self.session.store.busy.folders.has(&this) {
             return Ok(false);
         }
         if depth == MAX_DEPTH {
             return Err(io::Error::other("it is too deep to be removed"));
         }
-        if !self.dry {
-            unlock_open(&opened)?;
-        }
-        let all = describe(&opened, list(&opened)?, folder.path())?;
+        let all = describe(opened, list(opened)?, folder.path())?;
         let fates = match fate {
             Fate::Look => self.fates(all.iter()),
             Fate::Stays | Fate::Goes => vec![fate; all.len()],
         };
-        self.remove_all(&opened, &all, &fates, depth + 1)
+        self.remove_all(opened, &all, &fates, depth + 1)
     }
 }

@@ -449,11 +449,11 @@ impl StoreSession {
         self.claims.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes note that the sender has something, whatever becomes of it.
-    pub fn announced(&self, folder: &Folder, path: &RelPath) {
-        if let Some(mirror) = &self.mirror {
-            mirror.announced(folder, path.file_name());
-        }
+    /// Takes note that the sender has something, whatever becomes of it. Of a mirror, says whether
+    /// something had its name that no other name of the sender's stands for.
+    pub fn announced(&self, folder: &Folder, path: &RelPath) -> bool {
+        let mirror = self.mirror.as_ref();
+        mirror.is_some_and(|mirror| mirror.announced(folder, path.file_name()))
     }
 
     /// Whether a file or link has to wait until a mirror has removed the folder that has its name.

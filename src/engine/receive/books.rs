@@ -148,7 +148,7 @@ impl Receiving {
         let kept = matches!(outcome, Outcome::Have(_) | Outcome::Kept);
         self.count_verified(left, kept);
         Counters::add(&self.counters.entries_done, 1);
-        self.outcomes.fetch_add(1, Ordering::AcqRel);
+        self.outcomes.fetch_add(1, Ordering::SeqCst);
         self.rest_if_due();
         if !outcome.is_plain() || self.progress.wants_every_entry() {
             self.progress.event(&Event::Entry {

@@ -114,7 +114,7 @@ impl Receiving {
                 },
                 Task::Changed(changed) => self.start_anew(store, &changed)?,
                 Task::Announced => {
-                    self.all_known.store(true, Ordering::Release);
+                    self.all_known.store(true, Ordering::SeqCst);
                     self.rest_if_due();
                 }
                 Task::Rest => {
@@ -167,19 +167,19 @@ impl Receiving {
         wanted: &mut Vec<Arc<Slot>>,
         behind: &mut Vec<Behind>,
     ) {
-        let mut planned = match &parent {
+        let (is_other, mut planned) = match &parent {
             Ok(parent) => {
-                store.announced(parent, &entry.path);
-                self.plan_entry(store, parent, &entry)
+                let is_other = store.announced(parent, &entry.path);
+                (is_other, self.plan_entry(store, parent, &entry))
             }
-            Err(why) => Err(why.clone()),
+            Err(why) => (false, Err(why.clone())),
         };
-        if let (Err(Why::InTheWay(_)), Ok(parent)) = (&planned, &parent)
+        if let (true, Err(Why::InTheWay(_)), Ok(parent)) = (is_other, &planned, &parent)
             && behind.len() < self.window as usize / 2
             && store.waits_for_removal(parent, &entry.path)
         {
             if !store.is_dry() {
-                self.behind.fetch_add(1, Ordering::AcqRel);
+                self.behind.fetch_add(1, Ordering::SeqCst);
                 return behind.push(Behind {
                     folder: Arc::clone(parent),
                     entry,

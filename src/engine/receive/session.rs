@@ -101,8 +101,6 @@ pub(super) struct Receiving {
     /// Whether the sender has been asked what may be removed, and has not answered.
     pub(super) asked: AtomicBool,
     pub(super) tally: Mutex<Summary>,
-    /// Whether the list of sums lacks something of this session.
-    pub(super) unsummed: AtomicBool,
 }
 
 impl std::ops::Deref for Receiving {
@@ -149,7 +147,6 @@ impl Receiving {
             setup,
             at_work: Mutex::default(),
             lane_ended: Condvar::new(),
-            unsummed: AtomicBool::new(false),
             tasks: Waiting::new(),
             to_hash: Waiting::new(),
             hashing: Mutex::default(),
@@ -182,12 +179,14 @@ impl Receiving {
         self.slots().get(&entry).cloned()
     }
 
-    /// Has the planner see to what waits for removals, once all else has its outcome.
+    /// Has the planner see to what waits for removals, once all else has its outcome. Both who gives
+    /// the last outcome and who learns that it was the last entry ask: in one order for all, so
+    /// that one of them sees what the other has done.
     pub(super) fn rest_if_due(&self) {
-        let behind = self.behind.load(Ordering::Acquire);
+        let behind = self.behind.load(Ordering::SeqCst);
         if behind > 0
-            && self.all_known.load(Ordering::Acquire)
-            && self.outcomes.load(Ordering::Acquire) + behind
+            && self.all_known.load(Ordering::SeqCst)
+            && self.outcomes.load(Ordering::SeqCst) + behind
                 == self.announced.load(Ordering::Acquire)
         {
             self.tasks.push(Task::Rest, TASK_BYTES);

@@ -12,7 +12,7 @@ use std::io::{self, BufRead, BufReader, Seek, Write};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use crate::digest::{Algorithm, ChunkHasher, Digest};
@@ -37,6 +37,8 @@ pub(super) struct Sums {
     whole: Option<Mutex<File>>,
     /// The folder where it is to be checked.
     base: PathBuf,
+    /// Whether it lacks something that it should have.
+    incomplete: AtomicBool,
 }
 
 impl Sums {
@@ -51,6 +53,7 @@ impl Sums {
             end,
             whole: is_file.then(whole).flatten().map(Mutex::new),
             base: base.to_path_buf(),
+            incomplete: AtomicBool::new(false),
         })
     }
 
@@ -81,7 +84,8 @@ impl Sums {
         loop {
             line.clear();
             let bytes = list.read_until(b'\n', &mut line)?;
-            if bytes == 0 {
+            // One that has no end yet is just being written.
+            if bytes == 0 || !line.ends_with(b"\n") {
                 return Ok(());
             }
             if let Some(name) = name(&line) {
@@ -110,7 +114,7 @@ impl Receiving {
         let known = digest.filter(|_| self.algorithm == Algorithm::Sha256);
         let digest = known.map_or_else(|| self.sum(path), Ok);
         if let Err(source) = digest.and_then(|digest| sums.add(&self.dir, path, digest)) {
-            self.unsummed.store(true, Ordering::Relaxed);
+            sums.incomplete.store(true, Ordering::Relaxed);
             self.progress.event(&Event::Warning {
                 session: self.session,
                 error: &Error::file("write down the SHA-256 of", path.as_path(), source),
@@ -124,7 +128,7 @@ impl Receiving {
             return;
         };
         if let Err(source) = sums.settle() {
-            self.unsummed.store(true, Ordering::Relaxed);
+            sums.incomplete.store(true, Ordering::Relaxed);
             self.progress.event(&Event::Warning {
                 session: self.session,
                 error: &Error::file("put in order", &sums.path, source),
@@ -132,10 +136,10 @@ impl Receiving {
         }
     }
 
-    /// An error where the list does not have all that it should have of this session.
+    /// An error where the list does not have all that it should have.
     pub(super) fn check_sums(&self) -> Result<()> {
         match &self.sums {
-            Some(sums) if self.unsummed.load(Ordering::Relaxed) => Err(Error::Unsummed {
+            Some(sums) if sums.incomplete.load(Ordering::Relaxed) => Err(Error::Unsummed {
                 path: sums.path.clone(),
             }),
             _ => Ok(()),
