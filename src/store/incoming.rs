@@ -26,9 +26,10 @@ use super::folder::{Folder, open_file};
 use super::name::{partial_id, partial_name};
 use super::partial::{self, OpenError, Partial};
 use super::plan::Plan;
+use super::session::{LOCK_LOOK, LOCK_WAIT};
 use super::space::why_full;
 use super::why::{is_full, why};
-use super::{LOCK_LOOK, LOCK_WAIT, STREAM, StoreSession};
+use super::{STREAM, StoreSession};
 
 /// Writeback is started each time so many chunks have been written.
 const WRITEBACK_CHUNKS: u64 = 8;

@@ -4,11 +4,15 @@
 //! Must not be believed beyond the moment: others use the same file system. It keeps a transfer
 //! from starting that cannot end, and a write that fails all the same is handled where it fails.
 
+use std::fs::Metadata;
 use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use cap_std::fs::Dir;
+use walkdir::WalkDir;
 
 use crate::outcome::Why;
 use crate::text::Text;
@@ -131,4 +135,13 @@ pub(super) fn why_full(dir: &Dir, needed: u64) -> Option<Why> {
 pub(super) fn free(dir: &Dir) -> io::Result<u64> {
     let stat = rustix::fs::fstatvfs(dir)?;
     Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
+}
+
+/// How many bytes the files below `dir` take up.
+pub(super) fn used(dir: &Path) -> u64 {
+    let files = WalkDir::new(dir).same_file_system(true).into_iter();
+    // What cannot be looked at counts nothing.
+    let files = files.flatten().filter_map(|entry| entry.metadata().ok());
+    let files = files.filter(Metadata::is_file);
+    files.map(|meta| meta.blocks().saturating_mul(512)).sum()
 }
