@@ -67,9 +67,9 @@ pub(crate) struct Send {
     #[arg(long)]
     update: bool,
 
-    /// As --update, and remove what is not here: when all else is stored and nothing failed, in
-    /// folders that are sent and could be read, but for what filters leave out. Takes `xfer recv
-    /// --allow-mirror`; without it, the receiver declines before anything travels
+    /// As --update, and remove what is not here: when all else has been stored, in folders that are
+    /// sent and could be read, but for what filters leave out. Takes `xfer recv --allow-mirror`;
+    /// without it, the receiver declines before anything travels
     #[arg(long)]
     mirror: bool,
 

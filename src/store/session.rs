@@ -281,7 +281,7 @@ impl StoreSession {
         }
     }
 
-    /// Plans a file; of a stream, where `size` is [`STREAM`].
+    /// Plans a file; of a stream, where `size` is [`super::STREAM`].
     pub fn file(
         self: &Arc<Self>,
         folder: &Arc<Folder>,
