@@ -17,13 +17,13 @@ use std::time::{Duration, Instant};
 use criterion::measurement::WallTime;
 use criterion::{BatchSize, BenchmarkGroup, Criterion, SamplingMode, Throughput};
 use tempfile::TempDir;
-use xfer::digest::{Algorithm, CHUNK_SIZE, Digest, chunk_digest};
-use xfer::entry::{Entry, Kind, Mode, Time};
-use xfer::manifest::{Filter, Roots, Step, Walk};
-use xfer::outcome::{OnConflict, Outcome};
-use xfer::progress::Counters;
-use xfer::relpath::RelPath;
-use xfer::secure::{Channel, Identity, PIECE_BYTES, Tls};
+use xfer::model::digest::{Algorithm, CHUNK_SIZE, Digest, chunk_digest};
+use xfer::model::entry::{Entry, Kind, Mode, Time};
+use xfer::model::outcome::{OnConflict, Outcome};
+use xfer::model::progress::Counters;
+use xfer::model::relpath::RelPath;
+use xfer::net::{Channel, Identity, PIECE_BYTES, Tls};
+use xfer::source::{Filter, Roots, Step, Walk};
 use xfer::store::{Access, Planned, Store};
 use xfer::wire::{
     ChunkHeader, Encoding, Entries, Message, read_frame, read_frame_head, write_chunk_header,

@@ -12,12 +12,12 @@ use std::io::{self, Read, Write};
 use std::path::Path;
 use std::time::SystemTime;
 
-use crate::entry::Time;
-use crate::outcome::OnConflict;
-use crate::relpath::{MAX_DEPTH, MAX_NAME_BYTES, MAX_PATH_BYTES, RelPath};
-use crate::secure::{device_name, format, parse};
+use crate::model::entry::Time;
+use crate::model::outcome::OnConflict;
+use crate::model::relpath::{MAX_DEPTH, MAX_NAME_BYTES, MAX_PATH_BYTES, RelPath};
+use crate::model::text::{Text, is_ignorable};
+use crate::net::{device_name, format, parse};
 use crate::store::{Access, Store};
-use crate::text::{Text, is_ignorable};
 use crate::wire::{
     FRAME_HEADER_BYTES, Frame, Message, PREAMBLE_BYTES, Preamble, decode, encode, limits,
     read_first_message, read_frame, write_chunk_header, write_message,

@@ -5,39 +5,29 @@
 //! never exits. Imports only point down this picture:
 //!
 //! ```text
-//!   main.rs: cli, ui                        arguments, bars, words for people
-//!   ------------------------------------------------------------------------
-//!   engine                                  drives a session: send, receive
-//!   session, secure                         what may be said when; the channel
-//!   store, manifest, wire                   receive directory; walk; bytes
-//!   entry, outcome, surplus, relpath, text, digest, vectored, advise, descriptors,
-//!   prompt, progress, error, confine
+//!   main.rs: cli, ui                   arguments, bars, words for people
+//!   --------------------------------------------------------------------------
+//!   transfer: serve                    listens, lets in, starts sessions
+//!             send, receive            the two sides of a session
+//!   net                                who is there: TLS, keys, pairing, admission
+//!   store, source                      the receive folder; what is sent
+//!   wire                               preamble, frames, messages: bytes
+//!   model                              the vocabulary: entries, outcomes, digests
+//!   sys                                the operating system
 //! ```
 //!
 //! Beside it stands `fuzz`, which nobody uses but fuzzers and tests.
 #![warn(missing_docs)]
 #![warn(clippy::print_stdout, clippy::print_stderr)]
 
-mod advise;
-pub mod confine;
-pub mod descriptors;
-pub mod digest;
-pub mod engine;
-pub mod entry;
-pub mod error;
 #[doc(hidden)]
 pub mod fuzz;
-pub mod manifest;
-pub mod outcome;
-pub mod progress;
-pub mod prompt;
-pub mod relpath;
-pub mod secure;
-mod session;
+pub mod model;
+pub mod net;
+pub mod source;
 pub mod store;
-pub mod surplus;
-pub mod text;
-pub mod vectored;
+pub mod sys;
+pub mod transfer;
 pub mod wire;
 
-pub use error::{Error, Result};
+pub use model::error::{Error, Result};

@@ -9,6 +9,6 @@ mod ui;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    xfer::descriptors::raise_limit();
+    xfer::sys::descriptors::raise_limit();
     cli::run().into()
 }

@@ -15,7 +15,7 @@ use std::thread;
 
 use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, RenameFlags};
 use support::*;
-use xfer::confine::{Confined, confine};
+use xfer::sys::confine::{Confined, confine};
 
 /// Confines a new thread to `folders`, and calls `f` in it. Where the system cannot do that, it
 /// says so and does nothing.

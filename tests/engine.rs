@@ -13,11 +13,11 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use support::*;
-use xfer::engine::{Address, Cancel, Device, ReceiveOptions, Receiver, SendOptions};
-use xfer::outcome::Summary;
-use xfer::progress::{Event, Progress, Silent};
-use xfer::prompt::{Nobody, Prompt};
-use xfer::secure::{Identity, Peers};
+use xfer::model::outcome::Summary;
+use xfer::model::progress::{Event, Progress, Silent};
+use xfer::model::prompt::{Nobody, Prompt};
+use xfer::net::{Identity, Peers};
+use xfer::transfer::{Address, Cancel, Device, ReceiveOptions, Receiver, SendOptions};
 use xfer::{Error, Result};
 
 /// How many entries count as very many.
@@ -135,7 +135,7 @@ fn send(identity: &Identity, path: &Path, addr: SocketAddr) -> Result<Summary> {
     let silent: Arc<dyn Progress> = Arc::new(Silent);
     let nobody: Arc<dyn Prompt> = Arc::new(Nobody);
     let device = device(identity, Path::new("/nonexistent"));
-    xfer::engine::send(&device, &options, &nobody, &silent, &Cancel::new())
+    xfer::transfer::send(&device, &options, &nobody, &silent, &Cancel::new())
 }
 
 /// A machine that knows nobody.
@@ -178,7 +178,7 @@ fn count(folder: &Path) -> usize {
     let mut entries = 0;
     for entry in fs::read_dir(folder).unwrap() {
         let entry = entry.unwrap();
-        if entry.file_name() == xfer::relpath::STATE_DIR {
+        if entry.file_name() == xfer::model::relpath::STATE_DIR {
             continue;
         }
         entries += 1;

@@ -18,7 +18,7 @@ use std::process::Command;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::inotify::{self, CreateFlags, ReadFlags, WatchFlags};
 use support::*;
-use xfer::relpath::is_reserved;
+use xfer::model::relpath::is_reserved;
 
 /// What is sent, and what becomes of it.
 const TREE: &str = "tree";

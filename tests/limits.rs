@@ -15,12 +15,12 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use support::*;
-use xfer::digest::Algorithm;
-use xfer::entry::{Entry, Extra, FileSize, Kind, Mode, Time};
-use xfer::outcome::{Outcome, Role, Why};
-use xfer::relpath::RelPath;
-use xfer::secure::{Channel, Identity, Tls};
-use xfer::text::Text;
+use xfer::model::digest::Algorithm;
+use xfer::model::entry::{Entry, Extra, FileSize, Kind, Mode, Time};
+use xfer::model::outcome::{Outcome, Role, Why};
+use xfer::model::relpath::RelPath;
+use xfer::model::text::Text;
+use xfer::net::{Channel, Identity, Tls};
 use xfer::wire::{
     Accept, DirEnd, End, Entries, Frame, Hello, Join, Message, Offer, Preamble, Scanned, Skipped,
     read_frame, write_message,
@@ -119,9 +119,9 @@ impl Peer {
         assert!(matches!(self.hear(), Some(Message::Hello(_))));
         self.say(&Message::Offer(Offer {
             algorithm: Algorithm::Blake3,
-            chunk_size: xfer::digest::CHUNK_SIZE,
+            chunk_size: xfer::model::digest::CHUNK_SIZE,
             lanes,
-            wish: xfer::outcome::Wish::default(),
+            wish: xfer::model::outcome::Wish::default(),
             contents: None,
         }))
         .unwrap();

@@ -14,7 +14,7 @@ use std::thread;
 use std::time::Duration;
 
 use support::*;
-use xfer::secure::{Channel, Identity, Reader, Tls, Writer};
+use xfer::net::{Channel, Identity, Reader, Tls, Writer};
 use xfer::wire::{Frame, Message, Proof, Share, read_frame, write_message};
 
 /// Two people, a receiver of one in a terminal, and a file for it.
@@ -436,10 +436,10 @@ impl Guesser {
     fn greet(&mut self) -> Message {
         let hello = xfer::wire::Hello {
             preambles: self.channel.preambles,
-            role: xfer::outcome::Role::Sender,
+            role: xfer::model::outcome::Role::Sender,
             name: "guesser".into(),
             open: false,
-            prefers: xfer::digest::Algorithm::Blake3,
+            prefers: xfer::model::digest::Algorithm::Blake3,
             // It lies.
             known: true,
             asks: false,
@@ -473,10 +473,10 @@ fn a_guesser_gets_three_tries_one_after_the_other() {
     for early in [
         Message::PairProof(Proof([0; 32])),
         Message::Offer(xfer::wire::Offer {
-            algorithm: xfer::digest::Algorithm::Blake3,
-            chunk_size: xfer::digest::CHUNK_SIZE,
+            algorithm: xfer::model::digest::Algorithm::Blake3,
+            chunk_size: xfer::model::digest::CHUNK_SIZE,
             lanes: 1,
-            wish: xfer::outcome::Wish::default(),
+            wish: xfer::model::outcome::Wish::default(),
             contents: None,
         }),
     ] {

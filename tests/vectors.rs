@@ -14,12 +14,12 @@ use std::mem::{Discriminant, discriminant};
 use std::path::PathBuf;
 
 use serde::de::DeserializeOwned;
-use xfer::digest::{Algorithm, CHUNK_SIZE, Digest};
-use xfer::entry::{Entry, Extra, FileSize, Kind, Mode, Target, Time};
-use xfer::outcome::{Decline, OnConflict, Outcome, Role, Shares, Summary, Why, Wish};
-use xfer::relpath::RelPath;
-use xfer::surplus::{Fate, Surplus, SurplusKind};
-use xfer::text::Text;
+use xfer::model::digest::{Algorithm, CHUNK_SIZE, Digest};
+use xfer::model::entry::{Entry, Extra, FileSize, Kind, Mode, Target, Time};
+use xfer::model::outcome::{Decline, OnConflict, Outcome, Role, Shares, Summary, Why, Wish};
+use xfer::model::relpath::RelPath;
+use xfer::model::surplus::{Fate, Surplus, SurplusKind};
+use xfer::model::text::Text;
 use xfer::wire::*;
 
 /// What one file in tests/vectors holds.
@@ -509,7 +509,7 @@ fn vectors() -> Vec<(&'static str, Vector)> {
         all.push((name, Vector::Chunk(header, data)));
     }
     // SHA-256 of nothing.
-    let empty = xfer::digest::chunk_digest(Algorithm::Sha256, 0, 0, b"");
+    let empty = xfer::model::digest::chunk_digest(Algorithm::Sha256, 0, 0, b"");
     let header = ChunkHeader {
         entry: 2,
         attempt: 0,

@@ -4,11 +4,11 @@
 
 use std::sync::Arc;
 
-use xfer::engine::{Cancel, Device};
-use xfer::outcome::Summary;
-use xfer::progress::Progress;
-use xfer::prompt::Prompt;
-use xfer::secure::Known;
+use xfer::model::outcome::Summary;
+use xfer::model::progress::Progress;
+use xfer::model::prompt::Prompt;
+use xfer::net::Known;
+use xfer::transfer::{Cancel, Device};
 
 use super::exit::{Code, conclude};
 use super::hints::Task;

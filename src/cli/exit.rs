@@ -5,8 +5,8 @@
 use std::process::ExitCode;
 
 use xfer::Error;
-use xfer::engine::Cancel;
-use xfer::outcome::Summary;
+use xfer::model::outcome::Summary;
+use xfer::transfer::Cancel;
 
 use super::hints::{self, Task};
 use crate::ui::{Line, Ui};
@@ -134,7 +134,7 @@ fn code(error: &Error) -> Code {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use xfer::outcome::Decline;
+    use xfer::model::outcome::Decline;
 
     fn code_of(result: xfer::Result<Option<Summary>>, cancelled: bool) -> u8 {
         ending(result, false, cancelled).unwrap_or_else(|error| code(&error)) as u8

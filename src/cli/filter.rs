@@ -5,7 +5,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
-use xfer::manifest::{Filter, Links};
+use xfer::source::{Filter, Links};
 
 use super::size;
 

@@ -8,8 +8,8 @@ use std::path::PathBuf;
 
 use directories::{BaseDirs, ProjectDirs};
 use xfer::Error;
-use xfer::engine::Device;
-use xfer::secure::{Identity, Peers};
+use xfer::net::{Identity, Peers};
+use xfer::transfer::Device;
 
 /// How many addresses are worth showing.
 const MAX_ADDRESSES: usize = 3;

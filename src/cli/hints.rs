@@ -8,8 +8,8 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use xfer::Error;
-use xfer::outcome::{Decline, Role};
-use xfer::relpath::is_reserved;
+use xfer::model::outcome::{Decline, Role};
+use xfer::model::relpath::is_reserved;
 
 use crate::ui::quoted;
 

@@ -24,7 +24,7 @@ use anyhow::{Result, ensure};
 use clap::error::ErrorKind;
 use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 use xfer::Error;
-use xfer::secure::MAX_NAME_BYTES;
+use xfer::net::MAX_NAME_BYTES;
 
 pub(crate) use exit::Code;
 

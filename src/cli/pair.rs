@@ -44,7 +44,7 @@ pub(crate) fn run(args: Pair, loudness: &Loudness) -> Result<Code, Wrong> {
     let name = args.name.unwrap_or_else(here::name);
     let ui = Arc::clone(&dialer.ui);
     Ok(dialer.run(|device, person, progress, cancel| {
-        let peer = xfer::engine::pair(device, &to, &name, person, progress, cancel)?;
+        let peer = xfer::transfer::pair(device, &to, &name, person, progress, cancel)?;
         if !peer.is_new {
             let text = format!("{} takes what this machine sends already.", peer.name);
             ui.say([Line::Result(text)]);

@@ -5,7 +5,7 @@
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use clap::Args;
-use xfer::secure::Known;
+use xfer::net::Known;
 
 use super::exit::{Code, conclude, written};
 use super::hints::Task;
@@ -106,6 +106,11 @@ fn say(loudness: &Loudness, what: impl FnOnce(&Ui) -> xfer::Result<bool>) -> Cod
             ui.finish();
             written(&ui, if done { Code::Done } else { Code::Failed })
         }
-        Err(error) => conclude(&ui, Task::Receive, Err(error), &xfer::engine::Cancel::new()),
+        Err(error) => conclude(
+            &ui,
+            Task::Receive,
+            Err(error),
+            &xfer::transfer::Cancel::new(),
+        ),
     }
 }

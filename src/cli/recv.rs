@@ -12,11 +12,11 @@ use std::sync::Arc;
 
 use clap::{Args, ValueEnum, ValueHint};
 use xfer::Error;
-use xfer::confine::{Confined, confine};
-use xfer::engine::{Cancel, Grant, ReceiveOptions, Receiver};
-use xfer::outcome::OnConflict;
-use xfer::progress::Progress;
-use xfer::secure::Known;
+use xfer::model::outcome::OnConflict;
+use xfer::model::progress::Progress;
+use xfer::net::Known;
+use xfer::sys::confine::{Confined, confine};
+use xfer::transfer::{Cancel, Grant, ReceiveOptions, Receiver};
 
 use super::exit::{Code, conclude};
 use super::hints::{RECEIVE_INTO, Task};

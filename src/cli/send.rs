@@ -12,11 +12,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::{Args, ValueEnum, ValueHint};
-use xfer::digest::Algorithm;
-use xfer::engine::{Address, Compress, SendOptions, Stream};
-use xfer::outcome::Wish;
-use xfer::relpath::RelPath;
-use xfer::secure::Known;
+use xfer::model::digest::Algorithm;
+use xfer::model::outcome::Wish;
+use xfer::model::relpath::RelPath;
+use xfer::net::Known;
+use xfer::transfer::{Address, Compress, SendOptions, Stream};
 use xfer::wire::limits::MAX_LANES;
 
 use super::dialer::Dialer;
@@ -267,7 +267,7 @@ pub(crate) fn run(args: Send, loudness: &Loudness) -> Result<Code, Wrong> {
     let dialer = Dialer::new(task, loudness, Some(&args.events), &args.code);
     let options = args.into_options(&dialer.peers)?;
     Ok(dialer.run(|device, person, progress, cancel| {
-        xfer::engine::send(device, &options, person, progress, cancel).map(Some)
+        xfer::transfer::send(device, &options, person, progress, cancel).map(Some)
     }))
 }
 

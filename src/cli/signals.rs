@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
-use xfer::engine::Cancel;
+use xfer::transfer::Cancel;
 
 use super::exit::Code;
 use crate::ui::{Line, Ui};

@@ -6,8 +6,8 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use anyhow::{Context, Result, anyhow, bail};
 
-use xfer::engine::{Address, DEFAULT_PORT};
-use xfer::secure::Known;
+use xfer::net::Known;
+use xfer::transfer::{Address, DEFAULT_PORT};
 
 /// Reads a target: the name of a machine that is known here, or `host`, `host:port`, `[v6]`,
 /// `[v6]:port` or a bare IPv6 address.

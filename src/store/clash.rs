@@ -11,11 +11,11 @@ use std::sync::{Mutex, PoisonError};
 use cap_std::fs::Dir;
 use rustix::fs::Stat;
 
-use super::busy::identity;
 use super::folder::stat;
-use crate::outcome::Why;
-use crate::relpath::STATE_DIR;
-use crate::text::Text;
+use super::in_use::identity;
+use crate::model::outcome::Why;
+use crate::model::relpath::STATE_DIR;
+use crate::model::text::Text;
 
 /// How many names of one folder are remembered. Whatever has more is not guarded beyond that.
 const MAX_NAMES: usize = 1 << 20;

@@ -13,16 +13,16 @@ use cap_std::fs::{Dir, File};
 use rustix::fs::{AtFlags, FileType, OFlags, Stat, Timestamps};
 use rustix::io::Errno;
 
-use crate::descriptors;
-use crate::entry::{Mode, Time};
-use crate::outcome::Why;
-use crate::relpath::RelPath;
-use crate::text::Text;
+use crate::model::entry::{Mode, Time};
+use crate::model::outcome::Why;
+use crate::model::relpath::RelPath;
+use crate::model::text::Text;
+use crate::sys::descriptors;
 
-use super::busy::{Busy, Identity, identity};
 use super::clash::{self, Folding};
-use super::mirror::Names;
+use super::in_use::{Busy, Identity, identity};
 use super::plan::may_make_way;
+use super::removal::Names;
 use super::why::{in_the_way, why};
 
 /// How many folders one session keeps open at most; beyond that they are opened as they are used.

@@ -9,12 +9,12 @@ use std::sync::Arc;
 use cap_std::fs::Dir;
 use rustix::fs::{AtFlags, FileType, Stat};
 
-use crate::entry::{Target, Time};
-use crate::outcome::{OnConflict, Outcome, Why};
-use crate::relpath::RelPath;
+use crate::model::entry::{Target, Time};
+use crate::model::outcome::{OnConflict, Outcome, Why};
+use crate::model::relpath::RelPath;
 
+use super::file::drop_needless;
 use super::folder::{Folder, file_type, stat, timestamps};
-use super::incoming::drop_needless;
 use super::name::{nth_name, other_name, partial_id, partial_name};
 use super::publish::rename_over;
 use super::why::{in_the_way, why};

@@ -4,20 +4,20 @@
 //! `cap-std`'s, opened with `rustix`), one name at a time, without following links, so that neither
 //! `..` nor a link that is there, or put there during a transfer, leads outside it.
 
-mod busy;
 mod clash;
+mod file;
 mod folder;
-mod incoming;
+mod in_use;
 mod link;
 mod lock;
 mod mark;
-mod mirror;
 mod name;
 mod partial;
 mod plan;
 mod preview;
 mod publish;
 mod readback;
+mod removal;
 mod session;
 mod space;
 mod why;
@@ -32,14 +32,14 @@ use cap_std::fs::Dir;
 use rustix::fs::AtFlags;
 use rustix::io::Errno;
 
-use crate::error::{Error, Result};
-use crate::relpath::STATE_DIR;
+use crate::model::error::{Error, Result};
+use crate::model::relpath::STATE_DIR;
 
+pub use file::{HeldFile, HeldIn, Incoming};
 pub use folder::{FailedFolder, Folder};
-pub use incoming::{HeldFile, HeldIn, Incoming};
 pub use session::{Access, Planned, StoreSession};
 
-use busy::Busy;
+use in_use::Busy;
 
 /// How often the state directory is made anew when another session removes it, empty, at that
 /// moment.

@@ -2,8 +2,8 @@
 //!
 //! Must not touch a file system.
 
-use crate::digest::sha256;
-use crate::relpath::{PARTIAL_PREFIX, PARTIAL_SUFFIX, RelPath};
+use crate::model::digest::sha256;
+use crate::model::relpath::{PARTIAL_PREFIX, PARTIAL_SUFFIX, RelPath};
 
 /// The longest name that is made up, in bytes: what the common file systems hold.
 const MAX_MADE_NAME: usize = 255;
@@ -100,6 +100,8 @@ mod tests {
         assert_eq!(id.len(), 32);
         assert_ne!(id, partial_id(&[2; 32], &a));
         assert_ne!(id, partial_id(&[1; 32], &b));
-        assert!(crate::relpath::is_reserved(partial_name(&id).as_bytes()));
+        assert!(crate::model::relpath::is_reserved(
+            partial_name(&id).as_bytes()
+        ));
     }
 }

@@ -13,8 +13,8 @@ use rustix::fs::{AtFlags, FileType, OFlags};
 use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 
-use crate::entry::Time;
-use crate::relpath::RelPath;
+use crate::model::entry::Time;
+use crate::model::relpath::RelPath;
 use crate::wire::{decode, encode};
 
 use super::folder::{Folder, file_type, open_dir, open_file, stat};

@@ -11,10 +11,10 @@ use rustix::fs::{FileType, Stat};
 use super::folder::{Folder, file_type, stat};
 use super::mark::Suspects;
 use super::name::nth_name;
-use crate::digest::CHUNK_SIZE;
-use crate::entry::Time;
-use crate::outcome::{OnConflict, Why};
-use crate::text::Text;
+use crate::model::digest::CHUNK_SIZE;
+use crate::model::entry::Time;
+use crate::model::outcome::{OnConflict, Why};
+use crate::model::text::Text;
 
 use super::why::{in_the_way, why};
 

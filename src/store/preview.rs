@@ -4,8 +4,8 @@
 
 use rustix::fs::{Access as Permission, AtFlags};
 
-use crate::outcome::{Outcome, Why};
-use crate::relpath::RelPath;
+use crate::model::outcome::{Outcome, Why};
+use crate::model::relpath::RelPath;
 
 use super::StoreSession;
 use super::folder::Folder;

@@ -10,15 +10,15 @@ use cap_std::fs::{Dir, File};
 use rustix::fs::{AtFlags, CWD, Mode, OFlags, RenameFlags};
 use rustix::io::Errno;
 
+use super::file::Incoming;
 use super::folder::{SENDERS_BITS, timestamps};
-use super::incoming::Incoming;
 use super::name::{other_name, partial_name};
 use super::partial;
 use super::plan::{Plan, is_taken, plan, same_time};
 use super::why::why;
-use crate::entry::{Mode as EntryMode, Time};
-use crate::outcome::{Outcome, Why};
-use crate::vectored;
+use crate::model::entry::{Mode as EntryMode, Time};
+use crate::model::outcome::{Outcome, Why};
+use crate::sys::vectored;
 
 /// How often a name is looked for anew when it is taken at the last moment.
 const PUBLISH_TRIES: usize = 16;

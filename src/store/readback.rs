@@ -9,8 +9,8 @@ use rustix::io::Errno;
 use super::StoreSession;
 use super::folder::open_file;
 use super::partial::folder_of;
-use crate::digest::CHUNK_SIZE;
-use crate::relpath::RelPath;
+use crate::model::digest::CHUNK_SIZE;
+use crate::model::relpath::RelPath;
 
 impl StoreSession {
     /// Reads the file at `path`, from its beginning to its end.

@@ -12,20 +12,20 @@ use std::time::{Duration, Instant};
 use cap_std::fs::Dir;
 use rustix::fs::FileType;
 
-use crate::digest::sha256;
-use crate::entry::{Mode, Time};
-use crate::error::{Error, Result};
-use crate::outcome::{OnConflict, Outcome, Why};
-use crate::relpath::RelPath;
+use crate::model::digest::sha256;
+use crate::model::entry::{Mode, Time};
+use crate::model::error::{Error, Result};
+use crate::model::outcome::{OnConflict, Outcome, Why};
+use crate::model::relpath::RelPath;
 
-use super::busy::{Claim, Identity, Taken};
+use super::file::{self, Incoming};
 use super::folder::{self, FailedFolder, Folder};
-use super::incoming::{self, Incoming};
+use super::in_use::{Claim, Identity, Taken};
 use super::mark::{self, Mark, Suspects};
 use super::name::other_name;
 use super::plan::{Plan, Rules, plan};
 use super::why::why;
-use super::{Store, mirror, partial, space, sync_all};
+use super::{Store, partial, removal, space, sync_all};
 
 /// How long what another session has is waited for: longer than it takes for that session to
 /// notice that its peer is gone.
@@ -66,7 +66,7 @@ pub struct StoreSession {
     pub(super) suspects: OnceLock<Suspects>,
     pub(super) mark: Mutex<Option<Mark>>,
     pub(super) held: Arc<folder::Held>,
-    pub(super) mirror: Option<mirror::Mirror>,
+    pub(super) mirror: Option<removal::Mirror>,
     /// The partials that there were when it began, of any sender.
     pub(super) partials: HashSet<String>,
     /// How many are open now.
@@ -109,7 +109,7 @@ impl Store {
                 self.busy.clone(),
                 self.folding,
             )),
-            mirror: access.mirror.then(mirror::Mirror::default),
+            mirror: access.mirror.then(removal::Mirror::default),
             partials: match self.existing_state(partial::PARTIALS)? {
                 Some(records) => partial::all(&records)?,
                 None => HashSet::new(),
@@ -314,7 +314,7 @@ impl StoreSession {
             _ => None,
         };
         if let Some(outcome) = settled {
-            incoming::drop_needless(self, folder, path);
+            file::drop_needless(self, folder, path);
             return Ok(Planned::Settled(outcome));
         }
         Incoming::new(self, folder, path, size, mtime, mode, plan).map(Planned::Incoming)

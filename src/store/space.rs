@@ -14,8 +14,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use cap_std::fs::Dir;
 use walkdir::WalkDir;
 
-use crate::outcome::Why;
-use crate::text::Text;
+use crate::model::outcome::Why;
+use crate::model::text::Text;
 
 /// How many bytes may be promised before the file system is asked again.
 const UNCHECKED: u64 = 64 << 20;

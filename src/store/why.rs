@@ -7,9 +7,9 @@ use std::io;
 use rustix::fs::Stat;
 use rustix::io::Errno;
 
-use crate::error::reason;
-use crate::outcome::Why;
-use crate::text::Text;
+use crate::model::error::reason;
+use crate::model::outcome::Why;
+use crate::model::text::Text;
 
 use super::folder::describe;
 

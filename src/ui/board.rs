@@ -8,8 +8,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use xfer::outcome::Role;
-use xfer::progress::{Counters, Event};
+use xfer::model::outcome::Role;
+use xfer::model::progress::{Counters, Event};
 
 use super::rate::Rate;
 use super::safe::safe;
@@ -226,9 +226,9 @@ impl Standing {
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
-    use xfer::outcome::{OnConflict, Wish};
-    use xfer::progress::{Peer, Trust};
-    use xfer::relpath::RelPath;
+    use xfer::model::outcome::{OnConflict, Wish};
+    use xfer::model::progress::{Peer, Trust};
+    use xfer::model::relpath::RelPath;
 
     pub(crate) fn start(board: &mut Board, id: u64, name: &str, now: Instant) -> Arc<Counters> {
         let counters = Arc::new(Counters::default());

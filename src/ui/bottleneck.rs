@@ -2,7 +2,7 @@
 //!
 //! Must not measure: the lanes do.
 
-use xfer::outcome::{Role, Shares};
+use xfer::model::outcome::{Role, Shares};
 
 /// Lines on where the time of the lanes went, and what was the limit.
 pub(crate) fn lines(role: Role, here: Shares, receiver: Shares) -> Vec<String> {

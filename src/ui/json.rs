@@ -8,8 +8,8 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use xfer::Error;
-use xfer::outcome::{Outcome, Role, Summary};
-use xfer::progress::{Counters, Event};
+use xfer::model::outcome::{Outcome, Role, Summary};
+use xfer::model::progress::{Counters, Event};
 
 use super::board::{Board, Phase};
 use super::said::{
@@ -318,7 +318,7 @@ pub(crate) fn warning(message: &str) -> Option<String> {
 mod tests {
     use super::*;
     use serde_json::Value;
-    use xfer::outcome::Why;
+    use xfer::model::outcome::Why;
 
     #[test]
     fn a_sender_that_tries_again_counts_once() {

@@ -145,7 +145,7 @@ mod tests {
     use super::super::board::tests::{file, start};
     use super::*;
     use std::sync::atomic::Ordering;
-    use xfer::progress::Counters;
+    use xfer::model::progress::Counters;
 
     fn figures(row: &Row) -> &str {
         match row {

@@ -27,8 +27,8 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use xfer::Error;
-use xfer::outcome::Summary;
-use xfer::progress::{Event, Progress};
+use xfer::model::outcome::Summary;
+use xfer::model::progress::{Event, Progress};
 
 use board::Board;
 use json::Json;

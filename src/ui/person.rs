@@ -15,8 +15,8 @@ use std::time::{Duration, Instant};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::getpgrp;
 use rustix::termios::{QueueSelector, tcflush, tcgetpgrp};
-use xfer::engine::Cancel;
-use xfer::prompt::{Answer, Caller, Code, Prompt, Proposal};
+use xfer::model::prompt::{Answer, Caller, Code, Prompt, Proposal};
+use xfer::transfer::Cancel;
 
 use super::{Line, Ui, lock, words};
 

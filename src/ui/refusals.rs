@@ -9,7 +9,7 @@ use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use xfer::Error;
-use xfer::outcome::Decline;
+use xfer::model::outcome::Decline;
 
 /// How long it is until what was told is told again.
 const PERIOD: Duration = Duration::from_secs(600);

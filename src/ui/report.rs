@@ -8,8 +8,8 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use xfer::Error;
-use xfer::outcome::{Outcome, Role, Why};
-use xfer::progress::{Counters, Event, Trust};
+use xfer::model::outcome::{Outcome, Role, Why};
+use xfer::model::progress::{Counters, Event, Trust};
 
 use self::Line::{Talk, Trouble};
 use super::Settings;
@@ -372,9 +372,9 @@ mod tests {
     use super::*;
     use std::net::SocketAddr;
     use std::time::Duration;
-    use xfer::outcome::{OnConflict, Summary, Wish};
-    use xfer::progress::Peer;
-    use xfer::relpath::RelPath;
+    use xfer::model::outcome::{OnConflict, Summary, Wish};
+    use xfer::model::progress::Peer;
+    use xfer::model::relpath::RelPath;
 
     fn addr() -> SocketAddr {
         ([192, 168, 0, 9], 4444).into()

@@ -7,7 +7,7 @@ use std::ffi::OsStr;
 use std::fmt;
 use std::os::unix::ffi::OsStrExt;
 
-use xfer::text::is_ignorable;
+use xfer::model::text::is_ignorable;
 
 /// Prints a text with everything escaped that could move the cursor, change the terminal, turn
 /// the direction of writing, or hide: controls, bidirectional marks, invisible characters and

@@ -12,9 +12,9 @@ use std::time::Duration;
 
 use serde::Serialize;
 use xfer::Error;
-use xfer::outcome::{LeftOut, Outcome, Role, Summary, Why};
-use xfer::progress::{Peer, Trust};
-use xfer::relpath::RelPath;
+use xfer::model::outcome::{LeftOut, Outcome, Role, Summary, Why};
+use xfer::model::progress::{Peer, Trust};
+use xfer::model::relpath::RelPath;
 
 use super::clock;
 use super::safe::is_unsafe;

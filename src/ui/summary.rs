@@ -4,8 +4,8 @@
 
 use std::time::Duration;
 
-use xfer::outcome::{OnConflict, Role, Summary, Wish};
-use xfer::progress::Trust;
+use xfer::model::outcome::{OnConflict, Role, Summary, Wish};
+use xfer::model::progress::Trust;
 
 use super::safe::safe;
 use super::tally::Tally;

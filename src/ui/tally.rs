@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use xfer::outcome::Why;
+use xfer::model::outcome::Why;
 
 use super::safe::safe;
 use super::words;

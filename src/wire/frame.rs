@@ -14,7 +14,7 @@ use super::limits::{MAX_CHUNK_FRAME_BYTES, MAX_FIRST_MESSAGE_BYTES, MAX_MESSAGE_
 use super::message::{
     CHUNK_FRAME, CHUNK_HEADER_BYTES, ChunkHeader, Encoding, FIRST_SKIPPABLE, Message,
 };
-use crate::digest::CHUNK_SIZE;
+use crate::model::digest::CHUNK_SIZE;
 
 /// The size of a frame's header, in bytes.
 pub const FRAME_HEADER_BYTES: usize = 8;
@@ -207,9 +207,9 @@ fn fill(reader: &mut impl Read, length: usize, buffer: &mut Vec<u8>) -> io::Resu
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::digest::Digest;
-    use crate::entry::{Entry, FileSize, Kind, Mode, Time};
-    use crate::relpath::RelPath;
+    use crate::model::digest::Digest;
+    use crate::model::entry::{Entry, FileSize, Kind, Mode, Time};
+    use crate::model::relpath::RelPath;
     use crate::wire::Entries;
     use proptest::prelude::*;
 

@@ -9,7 +9,7 @@ pub const MAX_MESSAGE_BYTES: usize = 256 * 1024;
 pub const MAX_FIRST_MESSAGE_BYTES: usize = 4 * 1024;
 /// The longest payload of a chunk's frame, in bytes: its header and a whole chunk.
 pub const MAX_CHUNK_FRAME_BYTES: usize =
-    super::CHUNK_HEADER_BYTES + crate::digest::CHUNK_SIZE as usize;
+    super::CHUNK_HEADER_BYTES + crate::model::digest::CHUNK_SIZE as usize;
 /// The most elements in a list of entries, wants or outcomes.
 pub const MAX_LIST: usize = 4096;
 /// The most digests in one [`super::Held`].

@@ -10,12 +10,12 @@ use serde::{Deserialize, Serialize};
 use super::codec::{self, CodecError};
 use super::limits::{MAX_HELD, MAX_LIST, MAX_VERIFIED};
 use super::preamble::PREAMBLE_BYTES;
-use crate::digest::{Algorithm, Digest};
-use crate::entry::{Entry, EntryId, FileSize, Mode, Time, bounded_list};
-use crate::outcome::{Decline, OnConflict, Outcome, Role, Summary, Why, Wish};
-use crate::relpath::RelPath;
-use crate::surplus::{Fate, Surplus};
-use crate::text::Text;
+use crate::model::digest::{Algorithm, Digest};
+use crate::model::entry::{Entry, EntryId, FileSize, Mode, Time, bounded_list};
+use crate::model::outcome::{Decline, OnConflict, Outcome, Role, Summary, Why, Wish};
+use crate::model::relpath::RelPath;
+use crate::model::surplus::{Fate, Surplus};
+use crate::model::text::Text;
 
 /// The length of a [`Share`], in bytes.
 pub const SHARE_BYTES: usize = 32;
@@ -198,7 +198,7 @@ pub struct Join {
 pub struct Offer {
     /// What digests are made with.
     pub algorithm: Algorithm,
-    /// The size of a chunk, in bytes; [`crate::digest::CHUNK_SIZE`] in this version.
+    /// The size of a chunk, in bytes; [`crate::model::digest::CHUNK_SIZE`] in this version.
     pub chunk_size: u32,
     /// How many lanes it would like.
     pub lanes: u16,

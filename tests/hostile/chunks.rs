@@ -1,14 +1,14 @@
 //! Chunks and their files' ends that lie: of what was not offered, too many, too long, damaged.
 //! What is stored is what was announced, or nothing.
 
-use xfer::digest::Digest;
-use xfer::outcome::{Outcome, Why};
+use xfer::model::digest::Digest;
+use xfer::model::outcome::{Outcome, Why};
 use xfer::wire::*;
 
 use crate::client::*;
 use crate::support::*;
 
-const CHUNK_BYTES: usize = xfer::digest::CHUNK_SIZE as usize;
+const CHUNK_BYTES: usize = xfer::model::digest::CHUNK_SIZE as usize;
 
 fn changed(entry: u64, attempt: u32, size: u64) -> Message {
     Message::Changed(Changed {

@@ -14,10 +14,10 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use serde::Serialize;
-use xfer::digest::{Algorithm, CHUNK_SIZE, Digest, chunk_digest};
-use xfer::entry::EntryId;
-use xfer::outcome::{Outcome, Role, Summary, Wish};
-use xfer::secure::{Channel, Identity, Known, Peers, Tls};
+use xfer::model::digest::{Algorithm, CHUNK_SIZE, Digest, chunk_digest};
+use xfer::model::entry::EntryId;
+use xfer::model::outcome::{Outcome, Role, Summary, Wish};
+use xfer::net::{Channel, Identity, Known, Peers, Tls};
 use xfer::wire::*;
 
 use crate::support::*;
@@ -334,7 +334,7 @@ pub fn done(entry: EntryId, digest: Digest) -> Message {
 /// The digest of a file of more than one chunk.
 pub fn file_digest(data: &[u8]) -> Digest {
     let size = data.len() as u64;
-    let mut digest = xfer::digest::FileDigest::new(Algorithm::Sha256, size);
+    let mut digest = xfer::model::digest::FileDigest::new(Algorithm::Sha256, size);
     for (index, chunk) in (0..).zip(data.chunks(CHUNK_SIZE as usize)) {
         let part = chunk_digest(Algorithm::Sha256, size, index, chunk);
         digest.push(index, part).unwrap();
@@ -352,7 +352,7 @@ pub fn part(entry: EntryId, index: u64, data: &[u8]) -> ChunkHeader {
         encoding: Encoding::Raw,
         whole: false,
         data: 0,
-        digest: Digest(xfer::digest::sha256(&[data]).0),
+        digest: Digest(xfer::model::digest::sha256(&[data]).0),
     }
 }
 

@@ -5,7 +5,7 @@ use std::fs;
 use std::os::unix::fs::{FileTypeExt, symlink};
 use std::os::unix::net::UnixListener;
 
-use xfer::outcome::{Outcome, Wish};
+use xfer::model::outcome::{Outcome, Wish};
 use xfer::wire::*;
 
 use crate::client::*;

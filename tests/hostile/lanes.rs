@@ -5,7 +5,7 @@ use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 use std::thread;
 
-use xfer::outcome::Role;
+use xfer::model::outcome::Role;
 use xfer::wire::*;
 
 use crate::client::*;
@@ -81,10 +81,10 @@ fn there_are_no_more_lanes_than_were_allowed() {
     line.say(&who.hello(&line, Role::Sender));
     line.hear();
     line.say(&Message::Offer(Offer {
-        algorithm: xfer::digest::Algorithm::Sha256,
-        chunk_size: xfer::digest::CHUNK_SIZE,
+        algorithm: xfer::model::digest::Algorithm::Sha256,
+        chunk_size: xfer::model::digest::CHUNK_SIZE,
         lanes: u16::MAX,
-        wish: xfer::outcome::Wish::default(),
+        wish: xfer::model::outcome::Wish::default(),
         contents: None,
     }));
     match line.hear() {

@@ -1,7 +1,7 @@
 //! Messages at the wrong time, of lengths that lie, and cut off anywhere.
 
-use xfer::digest::Digest;
-use xfer::outcome::{Decline, Outcome, Role, Summary, Why};
+use xfer::model::digest::Digest;
+use xfer::model::outcome::{Decline, Outcome, Role, Summary, Why};
 use xfer::wire::*;
 
 use crate::client::*;
@@ -16,7 +16,7 @@ fn one_of_each(line: &Line, who: &Who) -> Vec<Message> {
         held: false,
     };
     let outcome = |outcome| EntryOutcome { entry: 0, outcome };
-    let path = xfer::relpath::RelPath::new("a").unwrap();
+    let path = xfer::model::relpath::RelPath::new("a").unwrap();
     let entries = vec![file(0, "a", 3), link(1, "b", "c"), dir(2, "d")];
     let entries = Message::decode_payload(ENTRIES, &payload(&entries));
     vec![
@@ -36,7 +36,7 @@ fn one_of_each(line: &Line, who: &Who) -> Vec<Message> {
             lanes: 1,
             secret: LaneSecret([7; 32]),
             window: 16,
-            conflict: xfer::outcome::OnConflict::Beside,
+            conflict: xfer::model::outcome::OnConflict::Beside,
         }),
         Message::Declined(Decline::Store("full".into())),
         entries.unwrap().unwrap(),

@@ -4,7 +4,7 @@
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 
-use xfer::outcome::Outcome;
+use xfer::model::outcome::Outcome;
 use xfer::wire::*;
 
 use crate::client::*;

@@ -3,8 +3,8 @@
 
 use std::fs;
 
-use xfer::outcome::Wish;
-use xfer::surplus::{Fate, Surplus, SurplusKind};
+use xfer::model::outcome::Wish;
+use xfer::model::surplus::{Fate, Surplus, SurplusKind};
 use xfer::wire::*;
 
 use crate::client::*;

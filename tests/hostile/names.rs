@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
 use rustix::fs::{CWD, RenameFlags, renameat_with};
-use xfer::outcome::{Outcome, Why};
+use xfer::model::outcome::{Outcome, Why};
 
 use crate::client::*;
 use crate::support::*;

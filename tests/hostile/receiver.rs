@@ -3,8 +3,8 @@
 
 use std::net::TcpListener;
 
-use xfer::digest::Digest;
-use xfer::outcome::{Outcome, Role, Summary, Why};
+use xfer::model::digest::Digest;
+use xfer::model::outcome::{Outcome, Role, Summary, Why};
 use xfer::wire::*;
 
 use crate::client::*;
@@ -27,7 +27,7 @@ fn honest_accept() -> Accept {
         lanes: 1,
         secret: LaneSecret([7; 32]),
         window: 1000,
-        conflict: xfer::outcome::OnConflict::Beside,
+        conflict: xfer::model::outcome::OnConflict::Beside,
     }
 }
 
@@ -265,7 +265,7 @@ fn a_receiver_has_messages_of_its_own() {
         Message::MayRemove(MayRemove::default()),
         Message::Fates(Fates::default()),
         Message::LaneEnd(()),
-        Message::Declined(xfer::outcome::Decline::Busy),
+        Message::Declined(xfer::model::outcome::Decline::Busy),
     ];
     for message in wrong {
         ends_with(&words(message.name()), &[message], &[]);

@@ -3,13 +3,13 @@
 
 use std::fs;
 
-use xfer::outcome::{Outcome, Why};
+use xfer::model::outcome::{Outcome, Why};
 use xfer::wire::*;
 
 use crate::client::*;
 use crate::support::*;
 
-const CHUNK_BYTES: usize = xfer::digest::CHUNK_SIZE as usize;
+const CHUNK_BYTES: usize = xfer::model::digest::CHUNK_SIZE as usize;
 
 /// The header of chunk `index` of a stream, which is hashed as a file of its own.
 fn piece(index: u64, data: &[u8]) -> ChunkHeader {
@@ -20,8 +20,9 @@ fn piece(index: u64, data: &[u8]) -> ChunkHeader {
     }
 }
 
-fn stream_digest(pieces: &[&[u8]]) -> xfer::digest::Digest {
-    let mut all = xfer::digest::FileDigest::of_stream(xfer::digest::Algorithm::Sha256);
+fn stream_digest(pieces: &[&[u8]]) -> xfer::model::digest::Digest {
+    let mut all =
+        xfer::model::digest::FileDigest::of_stream(xfer::model::digest::Algorithm::Sha256);
     let mut size = 0;
     for (index, data) in (0..).zip(pieces) {
         all.push(index, whole(0, data).digest).unwrap();

@@ -5,8 +5,8 @@ use std::ffi::{OsStr, OsString};
 use std::net::TcpListener;
 use std::os::unix::ffi::OsStrExt;
 
-use xfer::outcome::{Decline, Outcome, Role, Shares, Summary, Why};
-use xfer::text::Text;
+use xfer::model::outcome::{Decline, Outcome, Role, Shares, Summary, Why};
+use xfer::model::text::Text;
 use xfer::wire::*;
 
 use crate::client::*;
@@ -137,7 +137,7 @@ fn what_a_receiver_says_is_shown_and_does_nothing() {
             lanes: 1,
             secret: LaneSecret([7; 32]),
             window: 1000,
-            conflict: xfer::outcome::OnConflict::Beside,
+            conflict: xfer::model::outcome::OnConflict::Beside,
         }));
         let mut lane = who.accept(&listener);
         lane.hear();
@@ -147,7 +147,7 @@ fn what_a_receiver_says_is_shown_and_does_nothing() {
             control.hear(),
             Message::Scanned(Scanned { complete: true, .. })
         ) {}
-        let path = |n| xfer::relpath::RelPath::new(nasty_name(n)).unwrap();
+        let path = |n| xfer::model::relpath::RelPath::new(nasty_name(n)).unwrap();
         let list = [
             Outcome::Failed(Why::System(text())),
             Outcome::Failed(Why::InTheWay(text())),

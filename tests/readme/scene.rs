@@ -18,7 +18,7 @@ use rustix::process::{Pid, Signal, kill_process_group};
 use super::network;
 use super::support::*;
 use super::text::{Part, prompted};
-use xfer::secure::{Identity, Known, Peers};
+use xfer::net::{Identity, Known, Peers};
 
 /// An ordinary time, long ago.
 pub(crate) const THEN: i64 = 1_600_000_000;

@@ -17,7 +17,7 @@ use std::process::{Command, Stdio};
 use std::sync::{Condvar, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
-use xfer::secure::{Identity, Known, Peers};
+use xfer::net::{Identity, Known, Peers};
 
 pub use process::{Output, Process, Recv, run_by, wait_for_addr, without_privileges};
 pub use proxy::Proxy;
@@ -31,7 +31,7 @@ pub use tree::{
 pub const PATIENCE: Duration = Duration::from_secs(120);
 
 /// The size of a chunk, in bytes.
-pub const CHUNK: u64 = xfer::digest::CHUNK_SIZE as u64;
+pub const CHUNK: u64 = xfer::model::digest::CHUNK_SIZE as u64;
 
 /// Says that a test cannot run here. Where all of them have to, it fails.
 #[track_caller]

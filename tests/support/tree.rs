@@ -9,7 +9,7 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
 
 use rustix::fs::{AtFlags, CWD, Timespec, Timestamps};
-use xfer::relpath::{STATE_DIR, is_reserved};
+use xfer::model::relpath::{STATE_DIR, is_reserved};
 
 /// How much is read or made at once.
 const PIECE: usize = 1 << 20;

@@ -11,9 +11,9 @@ use std::path::{Path, PathBuf};
 
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
-use xfer::engine::Grant;
-use xfer::secure::device_name;
-use xfer::text::Text;
+use xfer::model::text::Text;
+use xfer::net::device_name;
+use xfer::transfer::Grant;
 
 use super::super::size;
 use super::{KEYS, here};

@@ -12,7 +12,7 @@ use std::path::Path;
 use clap::builder::BoolishValueParser;
 use clap::error::ErrorKind;
 use clap::{Arg, ArgAction, Command, ValueHint};
-use xfer::engine::Grant;
+use xfer::transfer::Grant;
 
 use super::here;
 use file::Entry;

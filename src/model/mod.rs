@@ -1,0 +1,15 @@
+//! The vocabulary: entries, paths, outcomes, digests, progress and errors, as all layers above
+//! use them.
+//!
+//! Must not touch files, sockets or threads.
+
+pub mod digest;
+pub mod entry;
+pub mod error;
+pub mod order;
+pub mod outcome;
+pub mod progress;
+pub mod prompt;
+pub mod relpath;
+pub mod surplus;
+pub mod text;

@@ -1,0 +1,160 @@
+//! What only a person can do: read a code aloud, type it, say yes or no.
+//!
+//! Must not know a terminal: whoever implements [`Prompt`] has one, or nobody in front of it.
+
+use std::fmt;
+use std::net::SocketAddr;
+
+use crate::model::outcome::Wish;
+
+/// How many digits a code has.
+pub const CODE_DIGITS: usize = 6;
+
+/// The short secret for one pairing: six digits. It does not print itself.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Code([u8; CODE_DIGITS]);
+
+impl Code {
+    /// The code of a number, of which only the last six digits count.
+    #[must_use]
+    pub fn of_number(number: u32) -> Self {
+        let mut rest = number;
+        let mut digits = [b'0'; CODE_DIGITS];
+        for digit in digits.iter_mut().rev() {
+            *digit = b'0' + u8::try_from(rest % 10).unwrap_or(0);
+            rest /= 10;
+        }
+        Self(digits)
+    }
+
+    /// What somebody typed: six digits, with spaces and dashes wherever they like; else none.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        let separator = |c: &char| !c.is_whitespace() && *c != '-';
+        let digits: Vec<u8> = text
+            .chars()
+            .filter(separator)
+            .map(|c| u8::try_from(c).ok().filter(u8::is_ascii_digit))
+            .collect::<Option<_>>()?;
+        digits.try_into().ok().map(Self)
+    }
+
+    /// As it is shown to a person: in two groups, which are easy to read aloud.
+    #[must_use]
+    pub fn shown(&self) -> String {
+        let digits = String::from_utf8_lossy(&self.0);
+        let (first, second) = digits.split_at(CODE_DIGITS / 2);
+        format!("{first} {second}")
+    }
+
+    /// Its digits.
+    pub(crate) fn digits(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Code {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Code(..)")
+    }
+}
+
+/// A machine at the other end that is not let in yet.
+#[derive(Debug, Clone)]
+pub struct Caller {
+    /// What it calls itself, made fit to be shown. It proves nothing.
+    pub name: String,
+    /// Its address.
+    pub addr: SocketAddr,
+    /// The fingerprint of its key.
+    pub fingerprint: String,
+}
+
+/// What a sender would like to send.
+#[derive(Debug, Clone)]
+pub struct Proposal {
+    /// Who.
+    pub caller: Caller,
+    /// How many files.
+    pub files: u64,
+    /// How many bytes they have; none of a stream, which nobody has counted.
+    pub bytes: Option<u64>,
+    /// The name of the first of the files and folders that were named.
+    pub first: String,
+    /// How many were named.
+    pub named: u64,
+    /// What it would do with what is there.
+    pub wish: Wish,
+    /// Where it would go.
+    pub dir: std::path::PathBuf,
+    /// How many bytes are free there, where that is known.
+    pub free: Option<u64>,
+}
+
+/// What a person says to a proposal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Answer {
+    /// This time.
+    Yes,
+    /// No.
+    No,
+    /// This time, and without a question from now on.
+    Always,
+}
+
+/// A person, if there is one. Called from several threads; a call may take as long as people do,
+/// and ends early when the program does.
+pub trait Prompt: Send + Sync + fmt::Debug {
+    /// Shows the code that `caller` needs to be let in. False where nobody would see it.
+    fn show_code(&self, _caller: &Caller, _code: &Code) -> bool {
+        false
+    }
+
+    /// Asks for the code that the receiver `caller` shows; `again` where the last one was wrong.
+    /// None where nobody can answer, or does.
+    fn enter_code(&self, _caller: &Caller, _again: bool) -> Option<Code> {
+        None
+    }
+
+    /// Asks whether something may be received, for as long as it is not `gone`. None where nobody
+    /// can answer, or does.
+    fn decide(&self, _proposal: &Proposal, _gone: &dyn Fn() -> bool) -> Option<Answer> {
+        None
+    }
+
+    /// Whether there is anybody for [`Prompt::decide`] at all.
+    fn can_decide(&self) -> bool {
+        false
+    }
+
+    /// After too many wrong codes: returns once the user asks for pairing to go on. False where
+    /// that will not happen.
+    fn resume_pairing(&self) -> bool {
+        false
+    }
+}
+
+/// Nobody is there.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Nobody;
+
+impl Prompt for Nobody {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_code_is_six_digits_however_they_are_typed() {
+        let code = Code::of_number(12_345);
+        assert_eq!(code.shown(), "012 345");
+        for text in ["012345", "012 345", " 0-1-2 3 4 5\n", "012-345"] {
+            assert_eq!(Code::parse(text).as_ref(), Some(&code), "{text:?}");
+        }
+        for text in ["", "12345", "0123456", "01234a", "012.345", "０12345"] {
+            assert_eq!(Code::parse(text), None, "{text:?}");
+        }
+        assert_eq!(Code::of_number(7_654_321).shown(), "654 321");
+        assert_eq!(format!("{code:?}"), "Code(..)");
+    }
+}

@@ -1,0 +1,350 @@
+//! `Desk`: where strangers wait to be let in. One code for the whole receiver, one attempt at a
+//! time, however many there are.
+//!
+//! Must not talk to anyone: it counts.
+
+use std::collections::HashMap;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use super::pairing::new_code;
+use crate::model::error::Result;
+use crate::model::outcome::Decline;
+use crate::model::prompt::{Caller, Code, Prompt};
+
+/// How many can wait at once, to type the code or to prove it.
+const MAX_WAITING: usize = 8;
+/// How many of these can be at one address.
+const MAX_WAITING_PER_ADDRESS: usize = 2;
+/// How many wrong attempts a code lives through.
+const WRONG_PER_CODE: u32 = 3;
+/// After how many wrong attempts in a row there is no pairing any more.
+const MAX_WRONG: u32 = 10;
+/// How long a code lives: long enough to start the sender again with it.
+const CODE_LIFE: Duration = Duration::from_secs(600);
+/// How long a person has to find the code and type it.
+pub(super) const TYPING: Duration = Duration::from_secs(180);
+/// How long the attempt after the first wrong one is kept waiting; doubled for each further one.
+const FIRST_DELAY: Duration = Duration::from_secs(1);
+/// The most that it is doubled to.
+const MAX_DELAY: Duration = Duration::from_secs(16);
+
+#[derive(Debug, Default)]
+struct State {
+    code: Option<Live>,
+    /// Wrong attempts since one was right, or the user asked to go on.
+    wrong: u32,
+    last_wrong: Option<Instant>,
+    waiting: HashMap<IpAddr, usize>,
+    /// Whether an attempt is being made.
+    busy: bool,
+}
+
+#[derive(Debug)]
+struct Live {
+    code: Code,
+    made: Instant,
+    wrong: u32,
+}
+
+/// Counts those who wait, and what they try.
+#[derive(Debug, Default)]
+pub(crate) struct Desk {
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+/// A place among those who wait, until it is dropped.
+#[derive(Debug)]
+pub(super) struct Place {
+    desk: Arc<Desk>,
+    caller: Caller,
+    /// The code that was shown for it.
+    shown: Option<Code>,
+}
+
+/// The one attempt that is being made, until it is dropped. It counts as wrong unless it is said
+/// to be right.
+#[derive(Debug)]
+pub(super) struct Turn<'a> {
+    place: &'a Place,
+    prompt: &'a Arc<dyn Prompt>,
+    /// What is to be proven.
+    pub(super) code: Code,
+    /// Whether that is another code than the caller was shown, so that it cannot be right. It is
+    /// no guess then, either.
+    pub(super) is_stale: bool,
+    right: bool,
+}
+
+impl Desk {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A place for `caller`, if there is one.
+    pub(super) fn enter(self: &Arc<Self>, caller: Caller) -> Result<Place, Decline> {
+        let mut state = self.state();
+        if state.wrong >= MAX_WRONG {
+            return Err(Decline::Locked);
+        }
+        let all: usize = state.waiting.values().sum();
+        let here = state.waiting.get(&caller.addr.ip()).copied();
+        let here = here.unwrap_or_default();
+        if all >= MAX_WAITING || here >= MAX_WAITING_PER_ADDRESS {
+            return Err(Decline::Crowded);
+        }
+        state.waiting.insert(caller.addr.ip(), here + 1);
+        Ok(Place {
+            desk: self.clone(),
+            caller,
+            shown: None,
+        })
+    }
+}
+
+impl State {
+    /// The code of the moment, a new one where there is none that still lives.
+    fn code(&mut self) -> Result<Code> {
+        let lives =
+            |live: &Live| live.wrong < WRONG_PER_CODE && live.made.elapsed() + TYPING < CODE_LIFE;
+        if let Some(live) = self.code.as_ref().filter(|live| lives(live)) {
+            return Ok(live.code.clone());
+        }
+        let code = new_code()?;
+        self.code = Some(Live {
+            code: code.clone(),
+            made: Instant::now(),
+            wrong: 0,
+        });
+        Ok(code)
+    }
+
+    /// When the next attempt may be made.
+    fn next(&self) -> Option<Instant> {
+        let doubled = self.wrong.checked_sub(1)?;
+        let delay = FIRST_DELAY.saturating_mul(1 << doubled.min(16));
+        Some(self.last_wrong? + delay.min(MAX_DELAY))
+    }
+}
+
+impl Place {
+    /// Makes sure that the code is shown that the caller needs.
+    pub(super) fn show(&mut self, prompt: &Arc<dyn Prompt>) -> Result<Result<(), Decline>> {
+        let code = {
+            let mut state = self.desk.state();
+            if state.wrong >= MAX_WRONG {
+                return Ok(Err(Decline::Locked));
+            }
+            state.code()?
+        };
+        if self.shown.as_ref() != Some(&code) {
+            if !prompt.show_code(&self.caller, &code) {
+                return Ok(Err(Decline::Unknown));
+            }
+            self.shown = Some(code);
+        }
+        Ok(Ok(()))
+    }
+
+    /// Waits for the time of the next attempt. None where there are no more.
+    pub(super) fn turn<'a>(&'a self, prompt: &'a Arc<dyn Prompt>) -> Result<Option<Turn<'a>>> {
+        let desk = &self.desk;
+        let mut state = desk.state();
+        loop {
+            if state.wrong >= MAX_WRONG {
+                return Ok(None);
+            }
+            let wait = state.next().map_or(Duration::ZERO, |next| {
+                next.saturating_duration_since(Instant::now())
+            });
+            if !state.busy && wait.is_zero() {
+                break;
+            }
+            // The one before says when it is done; a minute is longer than it can take.
+            let wait = if state.busy {
+                Duration::from_secs(60)
+            } else {
+                wait
+            };
+            state = desk
+                .changed
+                .wait_timeout(state, wait)
+                .unwrap_or_else(PoisonError::into_inner)
+                .0;
+        }
+        let live = state
+            .code
+            .as_ref()
+            .filter(|live| live.wrong < WRONG_PER_CODE);
+        let live = live.map(|live| live.code.clone());
+        let is_stale = live.is_none() || live != self.shown;
+        let code = match live {
+            Some(code) if !is_stale => code,
+            _ => new_code()?,
+        };
+        state.busy = true;
+        Ok(Some(Turn {
+            place: self,
+            prompt,
+            code,
+            is_stale,
+            right: false,
+        }))
+    }
+}
+
+impl Turn<'_> {
+    /// The caller has proven that it has the code, which nobody needs any more.
+    pub(super) fn right(mut self) {
+        self.right = true;
+    }
+}
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        let desk = &self.place.desk;
+        let locked = {
+            let mut state = desk.state();
+            state.busy = false;
+            if self.is_stale {
+                false
+            } else if self.right {
+                state.code = None;
+                state.wrong = 0;
+                state.last_wrong = None;
+                false
+            } else {
+                state.wrong += 1;
+                state.last_wrong = Some(Instant::now());
+                if let Some(live) = &mut state.code {
+                    live.wrong += 1;
+                }
+                state.wrong == MAX_WRONG
+            }
+        };
+        desk.changed.notify_all();
+        if locked {
+            let (desk, prompt) = (Arc::downgrade(desk), self.prompt.clone());
+            let thread = std::thread::Builder::new().name("pairing".into());
+            // Where no thread can be had, it takes a restart.
+            let _ = thread.spawn(move || {
+                if prompt.resume_pairing()
+                    && let Some(desk) = desk.upgrade()
+                {
+                    desk.state().wrong = 0;
+                }
+            });
+        }
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut state = self.desk.state();
+        let addr: SocketAddr = self.caller.addr;
+        if let Some(here) = state.waiting.get_mut(&addr.ip()) {
+            *here -= 1;
+            if *here == 0 {
+                state.waiting.remove(&addr.ip());
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, Default)]
+    struct Shown(Mutex<Vec<Code>>);
+
+    impl Prompt for Shown {
+        fn show_code(&self, _: &Caller, code: &Code) -> bool {
+            self.0.lock().unwrap().push(code.clone());
+            true
+        }
+    }
+
+    fn caller(n: u8) -> Caller {
+        Caller {
+            name: "x".into(),
+            addr: ([10, 0, 0, n], 1).into(),
+            fingerprint: String::new(),
+        }
+    }
+
+    /// No test waits for the delays: the last wrong attempt was long ago.
+    fn try_once(place: &Place, prompt: &Arc<dyn Prompt>, right: bool) -> bool {
+        place.desk.state().last_wrong = None;
+        match place.turn(prompt).unwrap() {
+            Some(turn) if right => turn.right(),
+            Some(turn) => drop(turn),
+            None => return false,
+        }
+        true
+    }
+
+    #[test]
+    fn a_code_lives_through_three_wrong_ones_and_pairing_through_ten() {
+        let desk = Arc::new(Desk::default());
+        let shown = Arc::new(Shown::default());
+        let prompt: Arc<dyn Prompt> = shown.clone();
+        let mut place = desk.enter(caller(1)).unwrap();
+        for n in 0..10 {
+            place.show(&prompt).unwrap().unwrap();
+            assert_eq!(shown.0.lock().unwrap().len(), 1 + n / 3);
+            assert!(try_once(&place, &prompt, false));
+        }
+        assert_eq!(place.show(&prompt).unwrap(), Err(Decline::Locked));
+        assert!(!try_once(&place, &prompt, true));
+        assert_eq!(desk.enter(caller(2)).unwrap_err(), Decline::Locked);
+        let codes = shown.0.lock().unwrap();
+        assert!(codes.windows(2).all(|pair| pair[0] != pair[1]));
+    }
+
+    #[test]
+    fn a_right_one_takes_the_code_with_it() {
+        let desk = Arc::new(Desk::default());
+        let shown = Arc::new(Shown::default());
+        let prompt: Arc<dyn Prompt> = shown.clone();
+        let mut place = desk.enter(caller(1)).unwrap();
+        for _ in 0..5 {
+            place.show(&prompt).unwrap().unwrap();
+            assert!(try_once(&place, &prompt, false));
+            assert!(try_once(&place, &prompt, false));
+            assert!(try_once(&place, &prompt, true));
+        }
+        assert_eq!(shown.0.lock().unwrap().len(), 5);
+    }
+
+    #[test]
+    fn each_wrong_one_makes_the_next_one_slower() {
+        let mut state = State::default();
+        assert_eq!(state.next(), None);
+        let now = Instant::now();
+        state.last_wrong = Some(now);
+        let mut delays = Vec::new();
+        for wrong in 1..8 {
+            state.wrong = wrong;
+            delays.push((state.next().unwrap() - now).as_secs());
+        }
+        assert_eq!(delays, [1, 2, 4, 8, 16, 16, 16]);
+    }
+
+    #[test]
+    fn few_can_wait_and_fewer_from_one_address() {
+        let desk = Arc::new(Desk::default());
+        let mut places = Vec::new();
+        for n in 0..4 {
+            for _ in 0..2 {
+                places.push(desk.enter(caller(n)).unwrap());
+            }
+            assert_eq!(desk.enter(caller(n)).unwrap_err(), Decline::Crowded);
+        }
+        assert_eq!(desk.enter(caller(9)).unwrap_err(), Decline::Crowded);
+        places.pop();
+        desk.enter(caller(9)).unwrap();
+    }
+}

@@ -1,0 +1,304 @@
+//! The first words on a connection: who is there, and is it let in.
+//!
+//! Must not tell a peer anything of what is to be sent before both sides have said that they
+//! trust each other.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::trust::{Sides, trust};
+use crate::model::digest::Algorithm;
+use crate::model::error::{Error, Result};
+use crate::model::outcome::{Decline, Role};
+use crate::model::progress::{Peer, Trust};
+use crate::model::prompt::{Caller, Prompt};
+use crate::model::text::Text;
+use crate::net::{Channel, Fingerprint, Known, Peers, device_name, now};
+use crate::wire::{Accept, Hello, Join, Message, Offer, Preambles, limits};
+
+use super::attempts::Desk;
+use super::introduction::{as_receiver, as_sender, be_alone_at, namesake, turn_away};
+use super::messages::{
+    FIRST_WORDS, broken, declined_or, hear, hear_within, say, say_last, unexpected,
+};
+use super::trust::Ours;
+
+/// How long a sender that was let in may take to offer something, where it has to say what is in
+/// it.
+const LOOKING: Duration = Duration::from_secs(600);
+
+/// A receiver that has been greeted, and is trusted.
+pub(crate) struct Greeted {
+    pub(crate) peer: Peer,
+    /// Whether it wants to know what is in the offer.
+    pub(crate) asks: bool,
+    prefers: Algorithm,
+}
+
+/// What a connection turned out to be to its listener.
+pub(crate) enum Opening {
+    Control(Hello),
+    Lane(Join),
+}
+
+/// Both preambles must be what the other side says it has sent and seen, or somebody between
+/// has changed them.
+fn check_preambles(channel: &mut Channel, theirs: &Preambles) -> Result<()> {
+    let ours = channel.preambles;
+    if theirs.sent == ours.seen && theirs.seen == ours.sent {
+        Ok(())
+    } else {
+        Err(broken(channel, "its preamble was changed on the way"))
+    }
+}
+
+fn our_hello(channel: &Channel, role: Role, ours: Ours<'_>, known: bool) -> Message {
+    Message::Hello(Hello {
+        preambles: channel.preambles,
+        role,
+        name: Text::new(ours.name),
+        open: ours.open,
+        prefers: Algorithm::preferred(),
+        known,
+        asks: ours.asks,
+    })
+}
+
+fn caller(channel: &Channel, hello: &Hello) -> Caller {
+    Caller {
+        name: device_name(&hello.name),
+        addr: channel.peer,
+        fingerprint: channel.fingerprint.to_string(),
+    }
+}
+
+fn peer_of(caller: Caller, trust: Trust) -> Peer {
+    Peer {
+        name: caller.name,
+        addr: caller.addr,
+        fingerprint: caller.fingerprint,
+        trust,
+        is_new: false,
+    }
+}
+
+/// The sender's side, which dials: greets the receiver, and pairs with it where that is needed.
+/// Nothing of what is to be sent is told.
+pub(crate) fn greet(
+    channel: &mut Channel,
+    ours: Ours<'_>,
+    prompt: &Arc<dyn Prompt>,
+) -> Result<Greeted> {
+    let all = ours.peers.list()?;
+    let known = all
+        .iter()
+        .find(|k| k.fingerprint == channel.fingerprint && k.may_receive);
+    let hello = our_hello(channel, Role::Sender, ours, known.is_some());
+    say(channel, &hello)?;
+    let theirs = match hear(channel)? {
+        Message::Hello(hello) => hello,
+        other => return Err(declined_or(channel, other)),
+    };
+    check_preambles(channel, &theirs.preambles)?;
+    if theirs.role != Role::Receiver {
+        return Err(Error::SameRole {
+            peer: channel.peer,
+            role: theirs.role,
+        });
+    }
+    let mut caller = caller(channel, &theirs);
+    let sides = Sides::new(ours.open, known.is_some(), &theirs);
+    let mut is_new = false;
+    let trust = match trust(ours.fingerprint, channel, sides) {
+        Some(trust) => trust,
+        None => {
+            caller = namesake_is_alarm(channel, &all, caller)?;
+            as_sender(channel, ours, &mut caller, prompt)?;
+            is_new = true;
+            Trust::Paired
+        }
+    };
+    match trust {
+        Trust::SameUser => {}
+        Trust::Paired => {
+            if let Some(known) = known {
+                caller.name.clone_from(&known.name);
+            }
+            let at = channel.peer;
+            note(ours.peers, channel.fingerprint, |known| {
+                known.address = Some(at);
+            });
+        }
+        _ => caller = namesake_is_alarm(channel, &all, caller)?,
+    }
+    Ok(Greeted {
+        peer: Peer {
+            is_new,
+            ..peer_of(caller, trust)
+        },
+        asks: theirs.asks,
+        prefers: theirs.prefers,
+    })
+}
+
+/// Passes a caller through, unless another machine is known by its name.
+fn namesake_is_alarm(channel: &mut Channel, all: &[Known], caller: Caller) -> Result<Caller> {
+    let Some(known) = namesake(all, channel.fingerprint, &caller.name) else {
+        return Ok(caller);
+    };
+    let error = Error::Impostor {
+        peer: channel.peer,
+        name: known.name.clone(),
+        known: known.fingerprint.to_string(),
+        seen: channel.fingerprint.to_string(),
+    };
+    // It has been greeted, so it is told that nothing comes; what it answers changes nothing.
+    let words = "this sender knows another machine by the same name";
+    let _ = say_last(channel, &Message::Abort(Text::new(words)));
+    Err(error)
+}
+
+/// Notes that a known machine was there.
+fn note(peers: &Peers, fingerprint: Fingerprint, change: impl FnOnce(&mut Known)) {
+    // It is only for people to read, and no reason to send or receive nothing.
+    let _ = peers.update(|all| {
+        if let Some(at) = all.iter().position(|k| k.fingerprint == fingerprint) {
+            all[at].seen = now();
+            change(&mut all[at]);
+            be_alone_at(all, at);
+        }
+        Ok(())
+    });
+}
+
+/// Offers to a receiver that has been greeted what `make` makes of the hash that suits both.
+/// Its user may take as long as `time` to answer.
+pub(crate) fn offer(
+    channel: &mut Channel,
+    greeted: &Greeted,
+    time: Duration,
+    make: impl FnOnce(Algorithm) -> Offer,
+) -> Result<(Offer, Accept)> {
+    let offer = make(Algorithm::preferred().suiting(greeted.prefers));
+    say(channel, &Message::Offer(offer.clone()))?;
+    match hear_within(channel, time)? {
+        Message::Accept(accept) if is_sound(&accept) => Ok((offer, accept)),
+        Message::Accept(_) => Err(broken(channel, "an Accept beyond its limits")),
+        other => Err(declined_or(channel, other)),
+    }
+}
+
+fn is_sound(accept: &Accept) -> bool {
+    (1..=limits::MAX_LANES).contains(&accept.lanes) && limits::WINDOW.contains(&accept.window)
+}
+
+/// The listener's side: what does this connection want?
+pub(crate) fn opening(channel: &mut Channel) -> Result<Opening> {
+    let opening = match hear(channel)? {
+        Message::Hello(hello) => Opening::Control(hello),
+        Message::Join(join) => Opening::Lane(join),
+        other => return Err(unexpected(channel, &other)),
+    };
+    let preambles = match &opening {
+        Opening::Control(hello) => &hello.preambles,
+        Opening::Lane(join) => &join.preambles,
+    };
+    check_preambles(channel, preambles)?;
+    Ok(opening)
+}
+
+/// A sender that was let in.
+pub(crate) struct LetIn {
+    pub(crate) peer: Peer,
+    /// Whether its offers are taken without a question.
+    pub(crate) unasked: bool,
+}
+
+/// The receiver's side, which listens: greets the sender, and pairs with it where that is needed.
+/// `stays` is called when it is one of the few that wait for that.
+pub(crate) fn let_in(
+    channel: &mut Channel,
+    theirs: &Hello,
+    ours: Ours<'_>,
+    desk: (&Arc<Desk>, &Arc<dyn Prompt>),
+    stays: impl FnOnce(),
+) -> Result<LetIn> {
+    let all = match ours.peers.list() {
+        Ok(all) => all,
+        Err(error) => {
+            let what = Text::new("its list of known machines cannot be read");
+            say_last(channel, &Message::Declined(Decline::Store(what)))?;
+            return Err(error);
+        }
+    };
+    let known = all
+        .iter()
+        .find(|k| k.fingerprint == channel.fingerprint && k.may_send);
+    let unasked = known.is_some_and(|k| k.unasked);
+    let ours = Ours {
+        asks: ours.asks && !unasked,
+        ..ours
+    };
+    let hello = our_hello(channel, Role::Receiver, ours, known.is_some());
+    say(channel, &hello)?;
+    if theirs.role != Role::Sender {
+        return Err(Error::SameRole {
+            peer: channel.peer,
+            role: theirs.role,
+        });
+    }
+    let mut caller = caller(channel, theirs);
+    let sides = Sides::new(ours.open, known.is_some(), theirs);
+    let trust = trust(ours.fingerprint, channel, sides);
+    let is_known = matches!(trust, Some(Trust::SameUser | Trust::Paired));
+    let mut is_new = false;
+    if !is_known && namesake(&all, channel.fingerprint, &caller.name).is_some() {
+        return turn_away(channel, &caller, Decline::NameTaken);
+    }
+    let trust = match trust {
+        Some(trust) => trust,
+        None => {
+            as_receiver(channel, ours, &mut caller, desk, stays)?;
+            is_new = true;
+            Trust::Paired
+        }
+    };
+    if trust == Trust::Paired {
+        if let Some(known) = known {
+            caller.name.clone_from(&known.name);
+        }
+        note(ours.peers, channel.fingerprint, |_| {});
+    }
+    Ok(LetIn {
+        peer: Peer {
+            is_new,
+            ..peer_of(caller, trust)
+        },
+        unasked,
+    })
+}
+
+/// Hears the offer of a sender that was let in, which was told whether this side `asks` its user;
+/// none where it only came to be let in.
+pub(crate) fn hear_offer(channel: &mut Channel, asks: bool) -> Result<Option<Offer>> {
+    // It looks at all it has first, to say what is in the offer.
+    let time = if asks { LOOKING } else { FIRST_WORDS };
+    match hear_within(channel, time)? {
+        Message::Offer(offer) => Ok(Some(offer)),
+        Message::Leave(()) => Ok(None),
+        other => Err(unexpected(channel, &other)),
+    }
+}
+
+/// A lane's dialer: joins a session.
+pub(crate) fn join(channel: &mut Channel, secret: crate::wire::LaneSecret) -> Result<()> {
+    let join = Join {
+        preambles: channel.preambles,
+        secret,
+    };
+    say(channel, &Message::Join(join))?;
+    match hear(channel)? {
+        Message::Joined(preambles) => check_preambles(channel, &preambles),
+        other => Err(unexpected(channel, &other)),
+    }
+}

@@ -1,0 +1,266 @@
+//! `Identity`: a device's long-term key, and the file that it is kept in.
+//!
+//! Must not replace a key file, ever: peers know the device by it.
+
+use std::fmt;
+use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::io::{self, Read as _, Write as _};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
+use std::path::Path;
+use std::sync::Arc;
+
+use aws_lc_rs::encoding::{AsDer as _, Pkcs8V2Der};
+use aws_lc_rs::signature::Ed25519KeyPair;
+use rustls::crypto::aws_lc_rs::sign::any_eddsa_type;
+use rustls::pki_types::{CertificateDer, PrivatePkcs8KeyDer};
+use rustls::sign::CertifiedKey;
+
+use super::Fingerprint;
+use crate::model::error::{Error, Result};
+
+/// The name of the key file in its directory.
+const FILE_NAME: &str = "identity";
+/// The most bytes that a key file may have; a real one has less than 100.
+const MAX_FILE_BYTES: u64 = 4096;
+
+/// A device's long-term Ed25519 key: a raw public key (RFC 7250) and what proves it.
+#[derive(Clone)]
+pub struct Identity {
+    key: Arc<CertifiedKey>,
+    fingerprint: Fingerprint,
+}
+
+impl Identity {
+    /// Loads the key from `dir`, or makes both on first use. Of several processes that start at
+    /// once, one makes the key and all get that one. A key that is damaged, or that others on
+    /// this machine could have read, is refused and left as it is.
+    pub fn load_or_create(dir: &Path) -> Result<Self> {
+        let path = dir.join(FILE_NAME);
+        if let Some(identity) = load(&path)? {
+            return Ok(identity);
+        }
+        create(dir, &path)?;
+        load(&path)?.ok_or_else(|| Error::file("open", &path, io::ErrorKind::NotFound.into()))
+    }
+
+    /// Makes a key that is kept nowhere.
+    pub fn generate() -> Result<Self> {
+        usable(&new_key()?)
+    }
+
+    /// What peers know it by.
+    #[must_use]
+    pub fn fingerprint(&self) -> Fingerprint {
+        self.fingerprint
+    }
+
+    /// As rustls wants it.
+    pub(super) fn key(&self) -> Arc<CertifiedKey> {
+        self.key.clone()
+    }
+
+    /// One that shows another device's key, and has only its own to sign with.
+    #[cfg(test)]
+    pub(super) fn impostor(&self) -> Self {
+        let own = Self::generate().unwrap().key;
+        Self {
+            key: Arc::new(CertifiedKey::new(self.key.cert.clone(), own.key.clone())),
+            fingerprint: self.fingerprint,
+        }
+    }
+
+    fn from_pkcs8(der: &[u8]) -> Result<Self, rustls::Error> {
+        let key = any_eddsa_type(&PrivatePkcs8KeyDer::from(der))?;
+        let public = key
+            .public_key()
+            .ok_or_else(|| rustls::Error::General("no public key".to_owned()))?;
+        let fingerprint = Fingerprint::of(&public);
+        let public = CertificateDer::from(public.to_vec());
+        Ok(Self {
+            key: Arc::new(CertifiedKey::new(vec![public], key)),
+            fingerprint,
+        })
+    }
+}
+
+impl fmt::Debug for Identity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Identity({})", self.fingerprint)
+    }
+}
+
+/// The key in the file at `path`; none where there is no such file.
+fn load(path: &Path) -> Result<Option<Identity>> {
+    let failed = |source| Error::file("read", path, source);
+    let refused = |what: &str| Error::State {
+        path: path.to_path_buf(),
+        what: what.to_owned(),
+    };
+    // Looked at before it is opened, because opening a fifo would wait for ever.
+    let meta = match fs::metadata(path) {
+        Ok(meta) => meta,
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(e) => return Err(failed(e)),
+    };
+    if !meta.is_file() {
+        return Err(refused("is not a file"));
+    }
+    if meta.permissions().mode() & 0o077 != 0 {
+        return Err(refused(
+            "is this device's secret key, and others on this machine may read or change it; \
+             `chmod 600` keeps it to you",
+        ));
+    }
+    let mut bytes = Vec::new();
+    File::open(path)
+        .and_then(|file| file.take(MAX_FILE_BYTES).read_to_end(&mut bytes))
+        .map_err(failed)?;
+    Identity::from_pkcs8(&bytes)
+        .map(Some)
+        .map_err(|_| refused("is damaged: it should hold this device's secret key"))
+}
+
+/// A new key as PKCS#8 (RFC 5958). Its public half is in there too, so that damage to either
+/// shows.
+fn new_key() -> Result<Vec<u8>> {
+    let failed = |_| Error::Crypto {
+        what: "no key could be made".to_owned(),
+    };
+    let pair = Ed25519KeyPair::generate().map_err(failed)?;
+    let der: Pkcs8V2Der<'_> = pair.as_der().map_err(failed)?;
+    Ok(der.as_ref().to_vec())
+}
+
+fn usable(new_key: &[u8]) -> Result<Identity> {
+    Identity::from_pkcs8(new_key).map_err(|_| Error::Crypto {
+        what: "a new key cannot be used".to_owned(),
+    })
+}
+
+/// Makes a key at `path`, unless there is one by then.
+fn create(dir: &Path, path: &Path) -> Result<()> {
+    DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(dir)
+        .map_err(|e| Error::file("create", dir, e))?;
+    let bytes = new_key()?;
+    // No other process makes the same key, and so none takes this name.
+    let temp = dir.join(format!(".{FILE_NAME}.{}", usable(&bytes)?.fingerprint()));
+    let made = write_new(&temp, &bytes).and_then(|()| publish(&temp, path));
+    // Gone already where it was renamed.
+    let _ = fs::remove_file(&temp);
+    made.and_then(|()| File::open(dir)?.sync_all())
+        .map_err(|e| Error::file("create", path, e))
+}
+
+fn write_new(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let mut file = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(path)?;
+    file.write_all(bytes)?;
+    file.sync_all()
+}
+
+/// Gives the finished file its name, unless another one has it.
+fn publish(temp: &Path, path: &Path) -> io::Result<()> {
+    let linked = match fs::hard_link(temp, path) {
+        // Not every file system has links.
+        Err(e) if e.kind() != io::ErrorKind::AlreadyExists => {
+            use rustix::fs::{CWD, RenameFlags, renameat_with};
+            renameat_with(CWD, temp, CWD, path, RenameFlags::NOREPLACE).map_err(io::Error::from)
+        }
+        linked => linked,
+    };
+    match linked {
+        Err(e) if e.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        other => other,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn mode(path: &Path) -> u32 {
+        fs::metadata(path).unwrap().permissions().mode() & 0o7777
+    }
+
+    #[test]
+    fn it_is_made_once_for_its_owner_alone_and_kept() {
+        let root = tempfile::tempdir().unwrap();
+        let dir = root.path().join("a/b");
+        let made = Identity::load_or_create(&dir).unwrap();
+        let loaded = Identity::load_or_create(&dir).unwrap();
+        assert_eq!(made.fingerprint(), loaded.fingerprint());
+        assert_ne!(
+            made.fingerprint(),
+            Identity::generate().unwrap().fingerprint()
+        );
+        assert_eq!(mode(&dir.join(FILE_NAME)), 0o600);
+        assert_eq!(mode(&dir), 0o700);
+        assert_eq!(mode(&root.path().join("a")), 0o700);
+        assert_eq!(fs::read_dir(&dir).unwrap().count(), 1, "nothing is left");
+    }
+
+    #[test]
+    fn a_damaged_one_is_refused_and_left_alone() {
+        let dir = tempfile::tempdir().unwrap();
+        Identity::load_or_create(dir.path()).unwrap();
+        let path = dir.path().join(FILE_NAME);
+        let good = fs::read(&path).unwrap();
+        let mut damages = vec![
+            Vec::new(),
+            good[..good.len() - 1].to_vec(),
+            vec![0; good.len()],
+        ];
+        damages.extend((0..good.len()).map(|at| {
+            let mut bad = good.clone();
+            bad[at] ^= 0x10;
+            bad
+        }));
+        for bad in damages {
+            fs::write(&path, &bad).unwrap();
+            let e = Identity::load_or_create(dir.path()).unwrap_err();
+            assert!(e.to_string().contains("is damaged"), "{e}");
+            assert_eq!(fs::read(&path).unwrap(), bad);
+        }
+        fs::remove_file(&path).unwrap();
+        fs::create_dir(&path).unwrap();
+        let e = Identity::load_or_create(dir.path()).unwrap_err();
+        assert!(matches!(e, Error::State { .. }), "{e}");
+    }
+
+    #[test]
+    fn one_that_others_may_read_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        Identity::load_or_create(dir.path()).unwrap();
+        let path = dir.path().join(FILE_NAME);
+        for loose in [0o640, 0o604, 0o620] {
+            fs::set_permissions(&path, fs::Permissions::from_mode(loose)).unwrap();
+            let e = Identity::load_or_create(dir.path()).unwrap_err();
+            assert!(e.to_string().contains("others on this machine"), "{e}");
+        }
+    }
+
+    #[test]
+    fn those_who_start_at_once_agree() {
+        for _ in 0..20 {
+            let root = tempfile::tempdir().unwrap();
+            let dir = root.path().join("state");
+            let barrier = std::sync::Barrier::new(4);
+            let prints: Vec<_> = std::thread::scope(|s| {
+                let start = || {
+                    barrier.wait();
+                    Identity::load_or_create(&dir).unwrap().fingerprint()
+                };
+                let threads: Vec<_> = (0..4).map(|_| s.spawn(start)).collect();
+                threads.into_iter().map(|t| t.join().unwrap()).collect()
+            });
+            assert!(prints.iter().all(|p| *p == prints[0]));
+            assert_eq!(fs::read_dir(&dir).unwrap().count(), 1);
+        }
+    }
+}

@@ -1,0 +1,224 @@
+//! Pairing, in line: how a sender and a receiver that do not know each other get to.
+//!
+//! Must not decide who may try when: the desk does. The code itself is never sent.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::pairing::Attempt;
+use crate::model::error::{Error, Result};
+use crate::model::outcome::{Decline, Role};
+use crate::model::prompt::{Caller, Prompt};
+use crate::model::text::Text;
+use crate::net::{Channel, Fingerprint, Known, Peers};
+use crate::wire::{Message, Proof, Share};
+
+use super::attempts::{Desk, TYPING};
+use super::messages::{FIRST_WORDS, declined_or, hear_within, say, say_last, unexpected};
+use super::trust::Ours;
+
+/// How long the sender waits for its attempt to be taken: others may be before it, and wrong.
+const TURN: Duration = Duration::from_secs(180);
+/// How long an attempt may take that has begun. Nobody else can make one meanwhile.
+const ATTEMPT: Duration = Duration::from_secs(5);
+/// How often one connection can try.
+const TRIES: usize = 3;
+
+/// The sender's side: gets the code from its user, and proves it. Returns once both sides know
+/// each other.
+pub(super) fn as_sender(
+    channel: &mut Channel,
+    ours: Ours<'_>,
+    caller: &mut Caller,
+    prompt: &Arc<dyn Prompt>,
+) -> Result<()> {
+    match hear_within(channel, FIRST_WORDS)? {
+        Message::Pairing(()) => {}
+        other => return Err(declined_or(channel, other)),
+    }
+    let (peer, name) = (channel.peer, caller.name.clone());
+    let wrong = Error::WrongCode {
+        peer,
+        name: name.clone(),
+    };
+    for again in [false, true, true] {
+        let Some(code) = prompt.enter_code(caller, again) else {
+            let _ = say_last(channel, &Message::Leave(()));
+            return Err(if again {
+                wrong
+            } else {
+                Error::CodeNeeded { peer, name }
+            });
+        };
+        let (attempt, share) = Attempt::new(&code, Role::Sender, ours.fingerprint, channel);
+        say(channel, &Message::PairStart(Share(share)))?;
+        let theirs = match hear_within(channel, TURN)? {
+            Message::PairAnswer(Share(theirs)) => theirs,
+            other => return Err(declined_or(channel, other)),
+        };
+        let Some(proofs) = attempt.finish(&theirs) else {
+            return Err(Error::protocol(peer, "a share that is none"));
+        };
+        say(channel, &Message::PairProof(Proof(proofs.ours)))?;
+        match hear_within(channel, FIRST_WORDS)? {
+            Message::PairProof(Proof(theirs)) if proofs.accept(&theirs) => {
+                return remember(ours.peers, caller, channel.fingerprint, |known| {
+                    known.may_receive = true;
+                    known.address = Some(peer);
+                });
+            }
+            Message::PairProof(_) => break,
+            Message::PairWrong(()) => {}
+            other => return Err(declined_or(channel, other)),
+        }
+    }
+    Err(wrong)
+}
+
+/// The receiver's side: shows the code, and lets the sender prove it. Returns once both sides
+/// know each other.
+pub(super) fn as_receiver(
+    channel: &mut Channel,
+    ours: Ours<'_>,
+    caller: &mut Caller,
+    (desk, prompt): (&Arc<Desk>, &Arc<dyn Prompt>),
+    stays: impl FnOnce(),
+) -> Result<()> {
+    let mut place = match desk.enter(caller.clone()) {
+        Ok(place) => place,
+        Err(reason) => return turn_away(channel, caller, reason),
+    };
+    stays();
+    for n in 0..TRIES {
+        if let Err(reason) = place.show(prompt)? {
+            let reason = match reason {
+                Decline::Unknown if ours.open => Decline::NotOpen,
+                reason => reason,
+            };
+            return turn_away(channel, caller, reason);
+        }
+        if n == 0 {
+            say(channel, &Message::Pairing(()))?;
+        }
+        let theirs = match hear_within(channel, TYPING) {
+            Ok(Message::PairStart(Share(theirs))) => theirs,
+            Ok(Message::Leave(())) => return Err(left(channel, caller)),
+            Ok(other) => return Err(unexpected(channel, &other)),
+            Err(error @ Error::Silent { .. }) => {
+                let words = Text::new("the code was not typed in time");
+                let _ = say_last(channel, &Message::Abort(words));
+                return Err(error);
+            }
+            Err(error) => return Err(error),
+        };
+        let Some(turn) = place.turn(prompt)? else {
+            return turn_away(channel, caller, Decline::Locked);
+        };
+        let (attempt, share) = Attempt::new(&turn.code, Role::Receiver, ours.fingerprint, channel);
+        say(channel, &Message::PairAnswer(Share(share)))?;
+        let proof = match hear_within(channel, ATTEMPT)? {
+            Message::PairProof(Proof(proof)) => proof,
+            other => return Err(unexpected(channel, &other)),
+        };
+        // The sender, who typed the code, proves it first: a guess is found wrong here, and
+        // counted, before anything was proven to whoever made it.
+        match attempt.finish(&theirs) {
+            Some(proofs) if !turn.is_stale && proofs.accept(&proof) => {
+                let fingerprint = channel.fingerprint;
+                let kept = remember(ours.peers, caller, fingerprint, |known| {
+                    known.may_send = true;
+                });
+                turn.right();
+                if let Err(error) = kept {
+                    let reason = match &error {
+                        Error::TurnedAway { reason, .. } => reason.clone(),
+                        _ => Decline::Store(Text::new("it cannot write down whom it knows")),
+                    };
+                    say_last(channel, &Message::Declined(reason))?;
+                    return Err(error);
+                }
+                return say(channel, &Message::PairProof(Proof(proofs.ours)));
+            }
+            _ => drop(turn),
+        }
+        if n + 1 < TRIES {
+            say(channel, &Message::PairWrong(()))?;
+        } else {
+            say_last(channel, &Message::PairWrong(()))?;
+        }
+    }
+    Err(Error::WrongCode {
+        peer: channel.peer,
+        name: caller.name.clone(),
+    })
+}
+
+/// Tells the sender why it is not let in.
+pub(crate) fn turn_away<T>(channel: &mut Channel, caller: &Caller, reason: Decline) -> Result<T> {
+    say_last(channel, &Message::Declined(reason.clone()))?;
+    Err(Error::TurnedAway {
+        peer: channel.peer,
+        name: caller.name.clone(),
+        reason,
+    })
+}
+
+/// The sender has gone without typing a code.
+fn left(channel: &Channel, caller: &Caller) -> Error {
+    Error::NoCode {
+        peer: channel.peer,
+        name: caller.name.clone(),
+    }
+}
+
+/// Remembers the other side, with what `grant` gives it. Says what it is called here: as before,
+/// where it was known. Another machine may have got to be known by its name in the meantime.
+fn remember(
+    peers: &Peers,
+    caller: &mut Caller,
+    fingerprint: Fingerprint,
+    grant: impl FnOnce(&mut Known),
+) -> Result<()> {
+    peers.update(|all| {
+        let at = match all.iter().position(|k| k.fingerprint == fingerprint) {
+            Some(at) => at,
+            None if namesake(all, fingerprint, &caller.name).is_some() => {
+                return Err(Error::TurnedAway {
+                    peer: caller.addr,
+                    name: caller.name.clone(),
+                    reason: Decline::NameTaken,
+                });
+            }
+            None => {
+                all.push(Known::new(&caller.name, fingerprint));
+                all.len() - 1
+            }
+        };
+        caller.name.clone_from(&all[at].name);
+        grant(&mut all[at]);
+        be_alone_at(all, at);
+        Ok(())
+    })
+}
+
+/// Where one machine is, another one that was there is not any more: its key has proven it.
+pub(super) fn be_alone_at(all: &mut [Known], at: usize) {
+    let address = all[at].address;
+    for (n, other) in all.iter_mut().enumerate() {
+        if n != at && address.is_some() && other.address == address {
+            other.address = None;
+        }
+    }
+}
+
+/// Whom this side knows by the name that the other side gives itself, if it is another one. Names
+/// that differ in case alone look the same to whoever is asked.
+pub(super) fn namesake<'a>(
+    all: &'a [Known],
+    fingerprint: Fingerprint,
+    name: &str,
+) -> Option<&'a Known> {
+    let name = name.to_lowercase();
+    all.iter()
+        .find(|known| known.name.to_lowercase() == name && known.fingerprint != fingerprint)
+}

@@ -1,0 +1,104 @@
+//! Saying and hearing the first messages on a connection, one at a time.
+//!
+//! Must not know what they mean: the greeting and the pairing do.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use crate::model::error::{Error, Result};
+use crate::model::text::Text;
+use crate::wire::{Message, WireError, read_first_message, write_message};
+
+use super::Channel;
+
+/// How long each of the first messages may take.
+pub(crate) const FIRST_WORDS: Duration = Duration::from_secs(10);
+/// How long whoever has said the last thing waits for the peer to have heard it.
+pub(crate) const LAST_WORDS: Duration = Duration::from_secs(2);
+
+/// Writes a message and sends it.
+pub(crate) fn say(channel: &mut Channel, message: &Message) -> Result<()> {
+    use std::io::Write;
+    let mut bytes = Vec::new();
+    let peer = channel.peer;
+    write_message(message, &mut bytes).map_err(|e| Error::protocol(peer, e))?;
+    let writer = &mut channel.writer;
+    writer
+        .write_all(&bytes)
+        .and_then(|()| writer.flush())
+        .map_err(|source| Error::Lost { peer, source })
+}
+
+/// Says a last thing and closes, so that the peer hears it. It has little time to.
+pub(crate) fn say_last(channel: &mut Channel, message: &Message) -> Result<()> {
+    say(channel, message)?;
+    // The peer may be gone, or may not wait for the end: it has been told all there is.
+    if channel.writer.finish().is_ok() {
+        let deadline = Instant::now() + LAST_WORDS;
+        channel.reader.set_deadline(Some(deadline));
+        let _ = channel.reader.drain();
+    }
+    Ok(())
+}
+
+/// Reads the next message, as one of the first. However slowly it comes, it must be there in
+/// [`FIRST_WORDS`].
+pub(crate) fn hear(channel: &mut Channel) -> Result<Message> {
+    hear_within(channel, FIRST_WORDS)
+}
+
+/// Reads the next message, for which there is so much time.
+pub(super) fn hear_within(channel: &mut Channel, time: Duration) -> Result<Message> {
+    let peer = channel.peer;
+    channel.reader.set_deadline(Some(Instant::now() + time));
+    match read_first_message(&mut channel.reader) {
+        Ok(Message::Abort(why)) => Err(Error::Aborted {
+            peer,
+            why: why.to_string(),
+        }),
+        Ok(message) => Ok(message),
+        Err(error) => match wire_error(peer, error, time) {
+            Error::Protocol { what, .. } => Err(broken(channel, what)),
+            error => Err(error),
+        },
+    }
+}
+
+/// The error of a peer that broke the rules, once that has been told how.
+pub(super) fn broken(channel: &mut Channel, what: impl fmt::Display) -> Error {
+    let error = Error::protocol(channel.peer, what);
+    // Whether it hears it changes nothing.
+    let _ = say_last(channel, &Message::Abort(Text::new(error.to_string())));
+    error
+}
+
+pub(super) fn unexpected(channel: &mut Channel, message: &Message) -> Error {
+    broken(channel, format!("a message {} out of turn", message.name()))
+}
+
+pub(super) fn declined_or(channel: &mut Channel, message: Message) -> Error {
+    match message {
+        Message::Declined(reason) => Error::Declined {
+            peer: channel.peer,
+            reason,
+        },
+        other => unexpected(channel, &other),
+    }
+}
+
+/// The error of a frame from `peer` that could not be read, or not in `time`.
+pub(crate) fn wire_error(peer: SocketAddr, error: WireError, time: Duration) -> Error {
+    use std::io::ErrorKind;
+    match error {
+        WireError::Io(e) => match e.kind() {
+            ErrorKind::TimedOut => Error::Silent {
+                peer,
+                seconds: time.as_secs(),
+            },
+            ErrorKind::InvalidData => Error::protocol(peer, e),
+            _ => Error::Lost { peer, source: e },
+        },
+        other => Error::protocol(peer, other),
+    }
+}

@@ -1,0 +1,31 @@
+//! Who is there: keys, peers, the greeting, pairing and admission. A `TcpStream` in, a peer that
+//! was let in, and a [`Channel`] to it, out.
+//!
+//! Must not know sessions or the receive directory, nor messages but the first ones.
+
+mod admission;
+mod attempts;
+mod fingerprint;
+mod greeting;
+mod identity;
+mod introduction;
+mod messages;
+mod pairing;
+mod peers;
+mod tls;
+mod trust;
+
+pub(crate) use admission::{Door, Guest, Places, Step};
+pub(crate) use attempts::Desk;
+pub use fingerprint::Fingerprint;
+pub(crate) use greeting::{
+    Greeted, LetIn, Opening, greet, hear_offer, join, let_in, offer, opening,
+};
+pub use identity::Identity;
+pub(crate) use introduction::turn_away;
+pub(crate) use messages::{FIRST_WORDS, LAST_WORDS, say, say_last, wire_error};
+pub use peers::{Known, MAX_NAME_BYTES, Peers, device_name};
+pub(crate) use peers::{format, now, parse};
+pub(crate) use tls::plain;
+pub use tls::{Channel, Closer, MAX_GATHER_BYTES, PIECE_BYTES, Pace, Reader, Tls, Writer};
+pub(crate) use trust::Ours;

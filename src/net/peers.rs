@@ -1,0 +1,428 @@
+//! `Peers`: the machines that this one is paired with, and the file that they are kept in.
+//!
+//! Must not replace a file that it cannot read: what was known would be lost, and somebody else
+//! could take its place.
+
+use std::fmt::Write as _;
+use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::io::{self, Read as _, Write as _};
+use std::net::SocketAddr;
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
+use std::path::{Path, PathBuf};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use rustix::fs::{FlockOperation, flock};
+use serde::{Deserialize, Serialize};
+
+use super::Fingerprint;
+use crate::model::error::{Error, Result};
+use crate::model::text::Text;
+
+/// The longest name of a device, in bytes; longer ones are cut.
+pub const MAX_NAME_BYTES: usize = 64;
+/// The most bytes that the file may have: room for tens of thousands.
+const MAX_FILE_BYTES: u64 = 16 << 20;
+/// The version of the file's format.
+const VERSION: u32 = 1;
+/// What the file begins with.
+const HEAD: &str = "# The machines that this one is paired with. `xfer peers` shows them, and\n\
+                    # `xfer unpair NAME` removes one.\n";
+const FILE_NAME: &str = "peers";
+const LOCK_NAME: &str = "peers.lock";
+
+/// A machine that this one is paired with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Known {
+    /// What it is called here. No two have the same.
+    pub name: String,
+    /// What it is known by. No two have the same.
+    pub fingerprint: Fingerprint,
+    /// Whether it may send to this machine.
+    pub may_send: bool,
+    /// Whether this machine may send to it.
+    pub may_receive: bool,
+    /// Whether what it sends is taken without a question, where each offer is asked about.
+    pub unasked: bool,
+    /// Where it received last.
+    pub address: Option<SocketAddr>,
+    /// When it was last there, in seconds since 1970.
+    pub seen: u64,
+}
+
+impl Known {
+    /// One that nothing is granted to yet.
+    #[must_use]
+    pub fn new(name: &str, fingerprint: Fingerprint) -> Self {
+        Self {
+            name: name.to_owned(),
+            fingerprint,
+            may_send: false,
+            may_receive: false,
+            unasked: false,
+            address: None,
+            seen: now(),
+        }
+    }
+}
+
+/// The list of known machines. It is read anew each time, so that a change shows at once.
+#[derive(Debug, Clone)]
+pub struct Peers {
+    dir: PathBuf,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Listed {
+    version: u32,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    peer: Vec<ListedPeer>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+struct ListedPeer {
+    name: String,
+    fingerprint: String,
+    may_send: bool,
+    may_receive: bool,
+    #[serde(default)]
+    unasked: bool,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    address: Option<SocketAddr>,
+    seen: u64,
+}
+
+impl Peers {
+    /// Those whose file is in `dir`. Neither needs to be there.
+    #[must_use]
+    pub fn in_dir(dir: &Path) -> Self {
+        Self {
+            dir: dir.to_path_buf(),
+        }
+    }
+
+    /// Where the file is, or would be.
+    #[must_use]
+    pub fn path(&self) -> PathBuf {
+        self.dir.join(FILE_NAME)
+    }
+
+    /// All of them. A file that is damaged, or that others could have changed, is an error.
+    pub fn list(&self) -> Result<Vec<Known>> {
+        let path = self.path();
+        let refused = |what: String| Error::State {
+            path: path.clone(),
+            what,
+        };
+        // Looked at before it is opened, because opening a fifo would wait for ever.
+        let meta = match fs::metadata(&path) {
+            Ok(meta) => meta,
+            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(e) => return Err(Error::file("read", &path, e)),
+        };
+        if !meta.is_file() {
+            return Err(refused("is not a file".to_owned()));
+        }
+        if meta.permissions().mode() & 0o077 != 0 {
+            return Err(refused(
+                "says who is let in, and others on this machine may read or change it".to_owned(),
+            ));
+        }
+        let mut text = String::new();
+        File::open(&path)
+            .and_then(|file| file.take(MAX_FILE_BYTES).read_to_string(&mut text))
+            .map_err(|e| match e.kind() {
+                io::ErrorKind::InvalidData => refused("is damaged: it is no text".to_owned()),
+                _ => Error::file("read", &path, e),
+            })?;
+        parse(&text).map_err(|what| refused(format!("is damaged: {what}")))
+    }
+
+    /// The one with this fingerprint.
+    pub fn find(&self, fingerprint: Fingerprint) -> Result<Option<Known>> {
+        let mut all = self.list()?.into_iter();
+        Ok(all.find(|known| known.fingerprint == fingerprint))
+    }
+
+    /// Changes the list, and brings it to disk. Of several processes that do so at once, one
+    /// comes after the other. What `change` refuses changes nothing.
+    pub fn update<R>(&self, change: impl FnOnce(&mut Vec<Known>) -> Result<R>) -> Result<R> {
+        let failed = |e| Error::file("write", self.path(), e);
+        self.make_dir()?;
+        let lock = OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .mode(0o600)
+            .open(self.dir.join(LOCK_NAME))
+            .map_err(failed)?;
+        flock(&lock, FlockOperation::LockExclusive).map_err(|e| failed(e.into()))?;
+        let before = self.list()?;
+        let mut after = before.clone();
+        let result = change(&mut after)?;
+        if after != before {
+            self.write(&after).map_err(failed)?;
+        }
+        Ok(result)
+    }
+
+    /// Makes an empty list where there is none, so that nobody else can put one there.
+    pub fn create(&self) -> Result<()> {
+        self.update(|all| {
+            if all.is_empty() && !self.path().exists() {
+                self.write(all)
+                    .map_err(|e| Error::file("write", self.path(), e))?;
+            }
+            Ok(())
+        })
+    }
+
+    /// Makes the folder that the file is in.
+    pub fn make_dir(&self) -> Result<()> {
+        DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(&self.dir)
+            .map_err(|e| Error::file("create", &self.dir, e))
+    }
+
+    /// Puts the file in its place, whole. The lock is held.
+    fn write(&self, all: &[Known]) -> io::Result<()> {
+        let text = format(all).map_err(io::Error::other)?;
+        // What could not be read again would lock everybody out.
+        parse(&text).map_err(io::Error::other)?;
+        let temp = self.dir.join(".peers.new");
+        // One that a crash has left.
+        match fs::remove_file(&temp) {
+            Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e),
+            _ => {}
+        }
+        let mut file = OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .mode(0o600)
+            .open(&temp)?;
+        file.write_all(text.as_bytes())?;
+        file.sync_all()?;
+        fs::rename(&temp, self.path())?;
+        File::open(&self.dir)?.sync_all()
+    }
+}
+
+/// Makes a name that a peer gives itself fit to be shown, stored and typed: no control
+/// characters, nothing that turns text around, at most [`MAX_NAME_BYTES`].
+#[must_use]
+pub fn device_name(name: &Text) -> String {
+    let mut fit = String::new();
+    for c in name.as_str().trim().chars().filter(|&c| is_plain(c)) {
+        if fit.len() + c.len_utf8() > MAX_NAME_BYTES {
+            break;
+        }
+        fit.push(c);
+    }
+    match fit.trim() {
+        "" => "unnamed".to_owned(),
+        name => name.to_owned(),
+    }
+}
+
+/// Whether a character shows as itself, and leaves those around it as they are.
+fn is_plain(c: char) -> bool {
+    let hidden = matches!(
+        c,
+        '\u{ad}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{180e}' | '\u{3164}' | '\u{feff}'
+            | '\u{34f}' | '\u{17b4}' | '\u{17b5}' | '\u{180b}'..='\u{180f}' | '\u{2800}'
+            | '\u{fe00}'..='\u{fe0f}' | '\u{1bca0}'..='\u{1bca3}' | '\u{1d173}'..='\u{1d17a}'
+            | '\u{ffa0}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
+            | '\u{2060}'..='\u{206f}' | '\u{fff0}'..='\u{fffb}' | '\u{e0000}'..='\u{e0fff}'
+    );
+    !c.is_control() && !hidden && (c == ' ' || !c.is_whitespace())
+}
+
+/// Reads the list. What is wrong with it is said in words.
+pub(crate) fn parse(text: &str) -> Result<Vec<Known>, String> {
+    let listed: Listed = toml::from_str(text).map_err(|e| {
+        let line = e.span().map_or(0, |span| {
+            text.as_bytes()[..span.start.min(text.len())]
+                .iter()
+                .filter(|&&b| b == b'\n')
+                .count()
+        });
+        format!("line {}: {}", line + 1, e.message())
+    })?;
+    if listed.version != VERSION {
+        return Err(format!(
+            "it has version {}, and this program knows version {VERSION}",
+            listed.version
+        ));
+    }
+    let mut all: Vec<Known> = Vec::with_capacity(listed.peer.len());
+    let mut names = std::collections::HashSet::new();
+    let mut fingerprints = std::collections::HashSet::new();
+    for peer in listed.peer {
+        let name = peer.name;
+        if device_name(&Text::new(name.as_str())) != name {
+            return Err(format!("{name:?} is no name"));
+        }
+        let fingerprint = Fingerprint::from_hex(&peer.fingerprint)
+            .ok_or_else(|| format!("the fingerprint of {name} is none"))?;
+        if !names.insert(name.clone()) || !fingerprints.insert(fingerprint) {
+            return Err(format!("{name} is there twice"));
+        }
+        all.push(Known {
+            name,
+            fingerprint,
+            may_send: peer.may_send,
+            may_receive: peer.may_receive,
+            unasked: peer.unasked,
+            address: peer.address,
+            seen: peer.seen,
+        });
+    }
+    Ok(all)
+}
+
+/// Writes the list so that [`parse`] reads the same.
+pub(crate) fn format(all: &[Known]) -> Result<String, String> {
+    let peer = all.iter().map(|known| ListedPeer {
+        name: known.name.clone(),
+        fingerprint: known.fingerprint.to_hex(),
+        may_send: known.may_send,
+        may_receive: known.may_receive,
+        unasked: known.unasked,
+        address: known.address,
+        seen: known.seen,
+    });
+    let listed = Listed {
+        version: VERSION,
+        peer: peer.collect(),
+    };
+    let mut text = HEAD.to_owned();
+    let list = toml::to_string(&listed).map_err(|e| e.to_string())?;
+    write!(text, "{list}").map_err(|e| e.to_string())?;
+    Ok(text)
+}
+
+/// Seconds since 1970.
+pub(crate) fn now() -> u64 {
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |since| since.as_secs())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn known(n: u8) -> Known {
+        Known {
+            may_send: n.is_multiple_of(2),
+            address: (n > 1).then(|| ([10, 0, 0, n], 9090).into()),
+            seen: u64::from(n) * 1_000_000_000,
+            ..Known::new(&format!("it's machine {n} ä"), Fingerprint([n; 32]))
+        }
+    }
+
+    #[test]
+    fn what_is_written_is_read() {
+        let root = tempfile::tempdir().unwrap();
+        let peers = Peers::in_dir(&root.path().join("a/b"));
+        assert_eq!(peers.list().unwrap(), []);
+        let all: Vec<_> = (0..5).map(known).collect();
+        let add = |list: &mut Vec<Known>| {
+            list.extend(all.iter().cloned());
+            Ok(())
+        };
+        peers.update(add).unwrap();
+        assert_eq!(peers.list().unwrap(), all);
+        let found = peers.find(Fingerprint([3; 32])).unwrap();
+        assert_eq!(found, Some(known(3)));
+        let mode = fs::metadata(peers.path()).unwrap().permissions().mode();
+        assert_eq!(mode & 0o7777, 0o600);
+        let refused: Result<()> = peers.update(|list| {
+            list.clear();
+            Err(Error::Cancelled)
+        });
+        assert!(refused.is_err());
+        assert_eq!(peers.list().unwrap(), all);
+    }
+
+    #[test]
+    fn a_damaged_file_is_an_error_and_stays_as_it_is() {
+        let root = tempfile::tempdir().unwrap();
+        let peers = Peers::in_dir(root.path());
+        let good = format(&[known(1), known(2)]).unwrap();
+        let bad = [
+            String::new(),
+            good[..good.len() - 20].to_owned(),
+            good.replace("may-send", "may-sing"),
+            good.replace("version = 1", "version = 2"),
+            good.replace(
+                "may-receive = false",
+                "may-receive = false\nmay-more = true",
+            ),
+            good.replace("machine", "mach\\u001bine"),
+            good.replace("machine 2", "machine 1"),
+            good.replace(
+                &Fingerprint([2; 32]).to_hex(),
+                &Fingerprint([1; 32]).to_hex(),
+            ),
+            good.replace(&Fingerprint([2; 32]).to_hex(), "02"),
+            "\u{0}".repeat(100),
+        ];
+        let clear = || {
+            peers.update(|list| {
+                list.clear();
+                Ok(())
+            })
+        };
+        for bad in bad {
+            assert_ne!(bad, good);
+            fs::write(peers.path(), &bad).unwrap();
+            fs::set_permissions(peers.path(), fs::Permissions::from_mode(0o600)).unwrap();
+            let error = peers.list().unwrap_err().to_string();
+            assert!(error.contains("is damaged"), "{error}");
+            assert!(clear().is_err());
+            assert_eq!(fs::read_to_string(peers.path()).unwrap(), bad);
+        }
+        fs::write(peers.path(), [0xff, 0xfe]).unwrap();
+        assert!(peers.list().unwrap_err().to_string().contains("is damaged"));
+        fs::write(peers.path(), good).unwrap();
+        fs::set_permissions(peers.path(), fs::Permissions::from_mode(0o644)).unwrap();
+        let error = peers.list().unwrap_err().to_string();
+        assert!(error.contains("others on this machine"), "{error}");
+    }
+
+    #[test]
+    fn those_who_write_at_once_lose_nothing() {
+        let root = tempfile::tempdir().unwrap();
+        let peers = Peers::in_dir(root.path());
+        std::thread::scope(|scope| {
+            for n in 0..16 {
+                let peers = &peers;
+                let add = move |list: &mut Vec<Known>| {
+                    list.push(known(n));
+                    Ok(())
+                };
+                scope.spawn(move || peers.update(add).unwrap());
+            }
+        });
+        assert_eq!(peers.list().unwrap().len(), 16);
+    }
+
+    #[test]
+    fn names_are_made_plain() {
+        for (name, fit) in [
+            ("laptop", "laptop"),
+            (" Anna's laptop ", "Anna's laptop"),
+            ("a\x1b[31mb\r\n\u{202e}c\u{9b}", "a[31mbc"),
+            ("\u{200b}", "unnamed"),
+            ("", "unnamed"),
+        ] {
+            assert_eq!(device_name(&Text::new(name)), fit);
+        }
+        let long = device_name(&Text::new("ä".repeat(100)));
+        assert_eq!(long.len(), MAX_NAME_BYTES);
+    }
+}

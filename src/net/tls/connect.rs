@@ -1,0 +1,326 @@
+//! `Tls`: how this device speaks TLS, as a dialer and as a listener.
+//!
+//! Must not decide whom to trust: any peer that proves its key is let through to there.
+
+use std::fmt;
+use std::net::{SocketAddr, TcpStream};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::client::{
+    AlwaysResolvesClientRawPublicKeys, ClientConfig, Resumption, UnbufferedClientConnection,
+};
+use rustls::crypto::aws_lc_rs::cipher_suite::{
+    TLS13_AES_128_GCM_SHA256, TLS13_CHACHA20_POLY1305_SHA256,
+};
+use rustls::crypto::{
+    CryptoProvider, WebPkiSupportedAlgorithms, aws_lc_rs, verify_tls13_signature_with_raw_key,
+};
+use rustls::pki_types::{CertificateDer, ServerName, SubjectPublicKeyInfoDer, UnixTime};
+use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
+use rustls::server::{
+    AlwaysResolvesServerRawPublicKeys, NoServerSessionStorage, ServerConfig,
+    UnbufferedServerConnection,
+};
+use rustls::version::TLS13;
+use rustls::{
+    CertificateError, DigitallySignedStruct, DistinguishedName, PeerIncompatible, SignatureScheme,
+};
+
+use super::super::{Fingerprint, Identity};
+use super::handshake::{self, End, Failure};
+use super::timed::Timed;
+use super::{Channel, preamble};
+use crate::model::error::{Error, Result};
+
+/// What is spoken inside, as TLS calls it.
+pub(super) const ALPN: &[u8] = b"xfer/1";
+/// rustls wants a name for every server. It is neither sent nor looked at.
+const SERVER_NAME: &str = "xfer";
+/// What every Ed25519 public key begins with, as a SubjectPublicKeyInfo (RFC 8410, section 4);
+/// 32 bytes follow.
+const ED25519_PREFIX: &[u8; 12] = b"\x30\x2a\x30\x05\x06\x03\x2b\x65\x70\x03\x21\x00";
+
+/// A device's TLS: made once, used for every connection. Clones are the same.
+#[derive(Clone)]
+pub struct Tls {
+    client: Arc<ClientConfig>,
+    server: Arc<ServerConfig>,
+    name: ServerName<'static>,
+    fingerprint: Fingerprint,
+}
+
+impl Tls {
+    /// For a device with this identity.
+    pub fn new(identity: &Identity) -> Result<Self> {
+        let failed = |e: rustls::Error| Error::Crypto {
+            what: e.to_string(),
+        };
+        Ok(Self {
+            client: Arc::new(client_config(identity, provider()).map_err(failed)?),
+            server: Arc::new(server_config(identity, provider()).map_err(failed)?),
+            name: ServerName::try_from(SERVER_NAME).map_err(|e| Error::Crypto {
+                what: e.to_string(),
+            })?,
+            fingerprint: identity.fingerprint(),
+        })
+    }
+
+    /// What peers know this device by.
+    #[must_use]
+    pub fn fingerprint(&self) -> Fingerprint {
+        self.fingerprint
+    }
+
+    /// Makes a channel of a connection that this side opened. `deadline` is for all of it,
+    /// however slowly the peer answers.
+    pub fn connect(&self, stream: TcpStream, deadline: Duration) -> Result<Channel> {
+        let end = || UnbufferedClientConnection::new(self.client.clone(), self.name.clone());
+        establish(stream.into(), deadline, || {}, end)
+    }
+
+    /// Makes a channel of a connection that the peer opened. `deadline` is for all of it,
+    /// however slowly the peer answers.
+    pub fn accept(&self, stream: impl Into<Arc<TcpStream>>, deadline: Duration) -> Result<Channel> {
+        self.accept_noting(stream.into(), deadline, || {})
+    }
+
+    /// As [`Self::accept`]; says when the peer has shown that it speaks this protocol.
+    pub(crate) fn accept_noting(
+        &self,
+        stream: Arc<TcpStream>,
+        deadline: Duration,
+        has_greeted: impl FnOnce(),
+    ) -> Result<Channel> {
+        let end = || UnbufferedServerConnection::new(self.server.clone());
+        establish(stream, deadline, has_greeted, end)
+    }
+}
+
+impl fmt::Debug for Tls {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Tls({})", self.fingerprint)
+    }
+}
+
+/// An IPv4 address as such, which a socket for both families gives as an IPv6 one.
+pub(crate) fn plain(addr: SocketAddr) -> SocketAddr {
+    match addr.ip().to_canonical() {
+        ip if ip.is_ipv4() => SocketAddr::new(ip, addr.port()),
+        _ => addr,
+    }
+}
+
+fn establish<E: End>(
+    stream: Arc<TcpStream>,
+    deadline: Duration,
+    has_greeted: impl FnOnce(),
+    end: impl FnOnce() -> std::result::Result<E, rustls::Error>,
+) -> Result<Channel> {
+    let until = Instant::now() + deadline;
+    // Without a peer there is no address to name; it was connected a moment ago.
+    let peer = stream
+        .peer_addr()
+        .map(plain)
+        .map_err(|source| Error::Lost {
+            peer: ([0, 0, 0, 0], 0).into(),
+            source,
+        })?;
+    let failed = |failure| match failure {
+        Failure::Io(e) if e.kind() == std::io::ErrorKind::TimedOut => Error::Silent {
+            peer,
+            seconds: deadline.as_secs(),
+        },
+        Failure::Io(source) => Error::Lost { peer, source },
+        Failure::Tls(what) => Error::Handshake { peer, what },
+    };
+    let io_failed = |e| failed(Failure::Io(e));
+    let local = stream.local_addr().map(plain).map_err(io_failed)?;
+    // Some systems hand down what the listening socket was set to.
+    stream.set_nonblocking(false).map_err(io_failed)?;
+    // What is flushed is complete; waiting to fill a packet would only delay its end.
+    stream.set_nodelay(true).map_err(io_failed)?;
+    let timed = Timed::new(&stream, until);
+    let preambles = preamble::exchange(timed, peer)?;
+    has_greeted();
+    let end = end().map_err(|e| failed(e.into()))?;
+    handshake::run(end, stream.clone(), timed, preambles, [local, peer]).map_err(failed)
+}
+
+pub(super) fn client_config(
+    identity: &Identity,
+    provider: Arc<CryptoProvider>,
+) -> std::result::Result<ClientConfig, rustls::Error> {
+    let mut config = ClientConfig::builder_with_provider(provider)
+        .with_protocol_versions(&[&TLS13])?
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::new(AnyKey::new()))
+        .with_client_cert_resolver(Arc::new(AlwaysResolvesClientRawPublicKeys::new(
+            identity.key(),
+        )));
+    config.alpn_protocols = vec![ALPN.to_vec()];
+    config.resumption = Resumption::disabled();
+    config.enable_sni = false;
+    config.enable_secret_extraction = true;
+    Ok(config)
+}
+
+pub(super) fn server_config(
+    identity: &Identity,
+    provider: Arc<CryptoProvider>,
+) -> std::result::Result<ServerConfig, rustls::Error> {
+    let mut config = ServerConfig::builder_with_provider(provider)
+        .with_protocol_versions(&[&TLS13])?
+        .with_client_cert_verifier(Arc::new(AnyKey::new()))
+        .with_cert_resolver(Arc::new(AlwaysResolvesServerRawPublicKeys::new(
+            identity.key(),
+        )));
+    config.alpn_protocols = vec![ALPN.to_vec()];
+    config.session_storage = Arc::new(NoServerSessionStorage {});
+    // A ticket that the dialer never reads would make its close reset the connection.
+    config.send_tls13_tickets = 0;
+    config.ignore_client_order = !has_fast_aes();
+    config.enable_secret_extraction = true;
+    Ok(config)
+}
+
+/// aws-lc-rs, with the ciphers that the record layer here knows, the faster one first.
+pub(super) fn provider() -> Arc<CryptoProvider> {
+    let mut cipher_suites = vec![TLS13_AES_128_GCM_SHA256, TLS13_CHACHA20_POLY1305_SHA256];
+    if !has_fast_aes() {
+        cipher_suites.reverse();
+    }
+    Arc::new(CryptoProvider {
+        cipher_suites,
+        ..aws_lc_rs::default_provider()
+    })
+}
+
+/// Whether the processor has instructions for AES. Small ARM boards do not, and are several
+/// times faster with ChaCha20.
+fn has_fast_aes() -> bool {
+    #[cfg(any(target_arch = "x86_64", target_arch = "x86"))]
+    return std::arch::is_x86_feature_detected!("aes");
+    #[cfg(target_arch = "aarch64")]
+    return std::arch::is_aarch64_feature_detected!("aes");
+    #[cfg(not(any(target_arch = "x86_64", target_arch = "x86", target_arch = "aarch64")))]
+    return false;
+}
+
+/// Lets any Ed25519 key through whose owner proves that it has the secret half.
+#[derive(Debug)]
+struct AnyKey {
+    algorithms: WebPkiSupportedAlgorithms,
+}
+
+impl AnyKey {
+    fn new() -> Self {
+        Self {
+            algorithms: aws_lc_rs::default_provider().signature_verification_algorithms,
+        }
+    }
+
+    /// Whether it is a key in the one way to write it down, so that it has one fingerprint.
+    fn check(
+        key: &CertificateDer<'_>,
+        others: &[CertificateDer<'_>],
+    ) -> std::result::Result<(), rustls::Error> {
+        let bytes = key.strip_prefix(ED25519_PREFIX);
+        if bytes.is_some_and(|bytes| bytes.len() == 32) && others.is_empty() {
+            Ok(())
+        } else {
+            Err(CertificateError::BadEncoding.into())
+        }
+    }
+
+    fn verify(
+        &self,
+        message: &[u8],
+        key: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> std::result::Result<HandshakeSignatureValid, rustls::Error> {
+        let key = SubjectPublicKeyInfoDer::from(key.as_ref());
+        verify_tls13_signature_with_raw_key(message, &key, dss, &self.algorithms)
+    }
+}
+
+impl ServerCertVerifier for AnyKey {
+    fn verify_server_cert(
+        &self,
+        key: &CertificateDer<'_>,
+        others: &[CertificateDer<'_>],
+        _name: &ServerName<'_>,
+        _ocsp: &[u8],
+        _now: UnixTime,
+    ) -> std::result::Result<ServerCertVerified, rustls::Error> {
+        Self::check(key, others).map(|()| ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        _message: &[u8],
+        _key: &CertificateDer<'_>,
+        _dss: &DigitallySignedStruct,
+    ) -> std::result::Result<HandshakeSignatureValid, rustls::Error> {
+        Err(PeerIncompatible::Tls12NotOffered.into())
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        key: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> std::result::Result<HandshakeSignatureValid, rustls::Error> {
+        self.verify(message, key, dss)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        vec![SignatureScheme::ED25519]
+    }
+
+    fn requires_raw_public_keys(&self) -> bool {
+        true
+    }
+}
+
+impl ClientCertVerifier for AnyKey {
+    fn root_hint_subjects(&self) -> &[DistinguishedName] {
+        &[]
+    }
+
+    fn verify_client_cert(
+        &self,
+        key: &CertificateDer<'_>,
+        others: &[CertificateDer<'_>],
+        _now: UnixTime,
+    ) -> std::result::Result<ClientCertVerified, rustls::Error> {
+        Self::check(key, others).map(|()| ClientCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        _message: &[u8],
+        _key: &CertificateDer<'_>,
+        _dss: &DigitallySignedStruct,
+    ) -> std::result::Result<HandshakeSignatureValid, rustls::Error> {
+        Err(PeerIncompatible::Tls12NotOffered.into())
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        key: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> std::result::Result<HandshakeSignatureValid, rustls::Error> {
+        self.verify(message, key, dss)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        vec![SignatureScheme::ED25519]
+    }
+
+    fn requires_raw_public_keys(&self) -> bool {
+        true
+    }
+}

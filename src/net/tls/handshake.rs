@@ -1,0 +1,279 @@
+//! The TLS handshake: rustls decides, this moves its bytes.
+//!
+//! Must not give rustls a byte more than the handshake has: the records behind it belong to the
+//! [`Reader`].
+
+use std::io::{self, Read as _, Write as _};
+use std::net::{SocketAddr, TcpStream};
+use std::sync::Arc;
+
+use rustls::client::{ClientConnectionData, UnbufferedClientConnection};
+use rustls::server::{ServerConnectionData, UnbufferedServerConnection};
+use rustls::unbuffered::{ConnectionState, EncodeError, EncodeTlsData, UnbufferedStatus};
+use rustls::{CommonState, ConnectionTrafficSecrets, ExtractedSecrets};
+
+use super::super::Fingerprint;
+use super::channel::{Rekey, Shared};
+use super::connect::ALPN;
+use super::record::{Keys, MAX_RECORD_BYTES, record_len};
+use super::timed::Timed;
+use super::{Channel, Closer, Reader, Writer};
+use crate::model::digest::sha256;
+use crate::wire::Preambles;
+
+/// The most bytes that a peer may send before it has proven who it is. A handshake takes two or
+/// three thousand.
+const MAX_HANDSHAKE_BYTES: usize = 1 << 15;
+
+/// Why there is no channel.
+#[derive(Debug)]
+pub(super) enum Failure {
+    /// The connection failed.
+    Io(io::Error),
+    /// The peer, or what it is, did.
+    Tls(String),
+}
+
+impl From<io::Error> for Failure {
+    fn from(error: io::Error) -> Self {
+        match error.kind() {
+            io::ErrorKind::InvalidData => Self::Tls(error.to_string()),
+            _ => Self::Io(error),
+        }
+    }
+}
+
+impl From<rustls::Error> for Failure {
+    fn from(error: rustls::Error) -> Self {
+        Self::Tls(error.to_string())
+    }
+}
+
+/// One end's unbuffered connection.
+pub(super) trait End: Sized {
+    /// What rustls keeps for that end.
+    type Data;
+    /// Whether it is the one that opened the connection.
+    const DIALS: bool;
+
+    /// What rustls has to say about `input`.
+    fn process<'c, 'i>(&'c mut self, input: &'i mut [u8]) -> UnbufferedStatus<'c, 'i, Self::Data>;
+
+    /// What both ends have.
+    fn common(&self) -> &CommonState;
+
+    /// Takes it apart into its keys, and what makes the next ones.
+    fn split(self) -> Result<(ExtractedSecrets, Box<dyn Rekey>), rustls::Error>;
+}
+
+impl End for UnbufferedClientConnection {
+    type Data = ClientConnectionData;
+    const DIALS: bool = true;
+
+    fn process<'c, 'i>(&'c mut self, input: &'i mut [u8]) -> UnbufferedStatus<'c, 'i, Self::Data> {
+        self.process_tls_records(input)
+    }
+
+    fn common(&self) -> &CommonState {
+        self
+    }
+
+    fn split(self) -> Result<(ExtractedSecrets, Box<dyn Rekey>), rustls::Error> {
+        let (secrets, rekey) = self.dangerous_into_kernel_connection()?;
+        Ok((secrets, Box::new(rekey)))
+    }
+}
+
+impl End for UnbufferedServerConnection {
+    type Data = ServerConnectionData;
+    const DIALS: bool = false;
+
+    fn process<'c, 'i>(&'c mut self, input: &'i mut [u8]) -> UnbufferedStatus<'c, 'i, Self::Data> {
+        self.process_tls_records(input)
+    }
+
+    fn common(&self) -> &CommonState {
+        self
+    }
+
+    fn split(self) -> Result<(ExtractedSecrets, Box<dyn Rekey>), rustls::Error> {
+        let (secrets, rekey) = self.dangerous_into_kernel_connection()?;
+        Ok((secrets, Box::new(rekey)))
+    }
+}
+
+/// Makes a channel of a connection whose preambles are exchanged.
+pub(super) fn run<E: End>(
+    mut end: E,
+    stream: Arc<TcpStream>,
+    deadline: Timed<'_>,
+    preambles: Preambles,
+    [local, peer]: [SocketAddr; 2],
+) -> Result<Channel, Failure> {
+    let mut input = Input::new();
+    if let Err(failure) = drive(&mut end, deadline, &mut input) {
+        if let Failure::Tls(_) = failure {
+            send_alert(&mut end, deadline, &mut input);
+        }
+        return Err(failure);
+    }
+    if input.start != input.given {
+        return Err(Failure::Tls("something is left of the handshake".into()));
+    }
+    let common = end.common();
+    if common.alpn_protocol() != Some(ALPN) {
+        return Err(Failure::Tls("the other side speaks something else".into()));
+    }
+    let fingerprint = match common.peer_certificates() {
+        Some([public_key]) => Fingerprint::of(public_key),
+        _ => return Err(Failure::Tls("the other side has shown no key".into())),
+    };
+    let (secrets, rekey) = end.split()?;
+    let binding = binding(&secrets, E::DIALS);
+
+    stream.set_read_timeout(None)?;
+    stream.set_write_timeout(None)?;
+    let shared = Arc::new(Shared::new(rekey));
+    let (rx, tx) = (Keys::new(secrets.rx)?, Keys::new(secrets.tx)?);
+    Ok(Channel {
+        writer: Writer::new(stream.clone(), shared.clone(), tx),
+        reader: Reader::new(
+            stream.clone(),
+            shared,
+            rx,
+            input.buf,
+            input.given..input.end,
+        ),
+        peer,
+        local,
+        fingerprint,
+        preambles,
+        binding,
+        closer: Closer(stream),
+    })
+}
+
+/// What stands for this channel alone: a hash of the first keys of both directions, the dialer's
+/// first. rustls has no exporter (RFC 8446, section 7.5) for unbuffered connections; these keys
+/// come of the same transcript as an exporter's secret would.
+fn binding(secrets: &ExtractedSecrets, dials: bool) -> [u8; 32] {
+    let (first, second) = if dials {
+        (&secrets.tx, &secrets.rx)
+    } else {
+        (&secrets.rx, &secrets.tx)
+    };
+    let [(key1, iv1), (key2, iv2)] = [first, second].map(|(_, secrets)| match secrets {
+        ConnectionTrafficSecrets::Aes128Gcm { key, iv }
+        | ConnectionTrafficSecrets::Chacha20Poly1305 { key, iv } => (key.as_ref(), iv.as_ref()),
+        // No channel is made with other keys.
+        _ => (&[][..], &[][..]),
+    });
+    sha256(&[b"xfer channel binding 1", key1, iv1, key2, iv2]).0
+}
+
+/// What has come: `start..given` is what rustls has before it and is not done with, `given..end`
+/// what it has not seen.
+struct Input {
+    buf: Box<[u8]>,
+    start: usize,
+    given: usize,
+    end: usize,
+}
+
+impl Input {
+    fn new() -> Self {
+        Self {
+            buf: vec![0; MAX_HANDSHAKE_BYTES + MAX_RECORD_BYTES].into(),
+            start: 0,
+            given: 0,
+            end: 0,
+        }
+    }
+
+    /// Gives one more record to rustls, when it has come. There is always room for it behind
+    /// [`MAX_HANDSHAKE_BYTES`].
+    fn give_record(&mut self, stream: &mut Timed<'_>) -> Result<(), Failure> {
+        let len = loop {
+            match record_len(&self.buf[self.given..self.end])? {
+                Some(len) if len <= self.end - self.given => break len,
+                _ => {}
+            }
+            match stream.read(&mut self.buf[self.end..]) {
+                Ok(0) => return Err(Failure::Io(io::ErrorKind::UnexpectedEof.into())),
+                Ok(got) => self.end += got,
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+                Err(e) => return Err(e.into()),
+            }
+        };
+        self.given += len;
+        if self.given > MAX_HANDSHAKE_BYTES {
+            return Err(Failure::Tls("the handshake is too long".into()));
+        }
+        Ok(())
+    }
+}
+
+/// What is to be done next.
+enum Step {
+    Again,
+    More,
+    Send,
+}
+
+/// Drives the handshake to its end.
+fn drive<E: End>(end: &mut E, mut stream: Timed<'_>, input: &mut Input) -> Result<(), Failure> {
+    let mut output = Vec::new();
+    loop {
+        let UnbufferedStatus { discard, state, .. } =
+            end.process(&mut input.buf[input.start..input.given]);
+        // Even where it failed: rustls counts on it when it is asked for its alert.
+        input.start += discard;
+        let step = match state? {
+            ConnectionState::EncodeTlsData(data) => {
+                encode(data, &mut output)?;
+                Step::Again
+            }
+            ConnectionState::TransmitTlsData(data) => {
+                data.done();
+                Step::Send
+            }
+            ConnectionState::BlockedHandshake | ConnectionState::WriteTraffic(_) => Step::More,
+            // Data cannot come: rustls gets no record that is behind the handshake.
+            _ => return Err(Failure::Tls("the handshake was broken off".into())),
+        };
+        match step {
+            Step::Again => {}
+            Step::Send => {
+                stream.write_all(&output)?;
+                output.clear();
+            }
+            Step::More if !end.common().is_handshaking() => return Ok(()),
+            Step::More => input.give_record(&mut stream)?,
+        }
+    }
+}
+
+/// Appends to `output` what rustls has to send.
+fn encode<D>(mut data: EncodeTlsData<'_, D>, output: &mut Vec<u8>) -> Result<(), Failure> {
+    let start = output.len();
+    loop {
+        match data.encode(&mut output[start..]) {
+            Ok(len) => {
+                output.truncate(start + len);
+                return Ok(());
+            }
+            Err(EncodeError::InsufficientSize(e)) => output.resize(start + e.required_size, 0),
+            Err(e) => return Err(Failure::Tls(e.to_string())),
+        }
+    }
+}
+
+/// Tells the peer what was wrong with it, if it still listens.
+fn send_alert<E: End>(end: &mut E, mut stream: Timed<'_>, input: &mut Input) {
+    let status = end.process(&mut input.buf[input.start..input.given]);
+    if let Ok(ConnectionState::EncodeTlsData(data)) = status.state {
+        let mut output = Vec::new();
+        // The channel has failed already; this is a courtesy.
+        let _ = encode(data, &mut output).map(|()| stream.write_all(&output));
+    }
+}

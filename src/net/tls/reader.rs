@@ -1,0 +1,536 @@
+//! `Reader`: the half of a channel that the peer's bytes come out of.
+//!
+//! Must not lock or allocate on the way of the data, and must not take a connection that merely
+//! ended for one that was ended by the peer.
+
+use std::fmt;
+use std::io::{self, Read};
+use std::net::TcpStream;
+use std::ops::Range;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::channel::Shared;
+use super::record::{
+    Content, HEADER_BYTES, Keys, MAX_PLAIN_BYTES, MAX_RECORD_BYTES, OVERHEAD_BYTES, broken,
+    sealed_record_len,
+};
+use super::timed::timed_out;
+use crate::model::progress::Counters;
+
+/// What one call to the system may bring, in bytes: little enough to be in the cache still when
+/// it is opened.
+const READ_BYTES: usize = 1 << 18;
+/// The most bytes that [`Reader::gather`] brings at once.
+pub const MAX_GATHER_BYTES: usize = 1 << 20;
+/// The size of the buffer once there is data to come, in bytes: all that is gathered, and the
+/// record that was not complete behind it.
+const BUFFER_BYTES: usize = MAX_GATHER_BYTES + READ_BYTES + 2 * MAX_RECORD_BYTES;
+/// Pieces below this size are put together, so that there cannot be very many.
+const SMALL_PIECE_BYTES: usize = 4096;
+/// How many records that carry no data a peer may send in a row.
+const MAX_IDLE_RECORDS: u32 = 32;
+/// What a message that the keys change begins with: its type, and its length.
+const KEY_UPDATE: [u8; 4] = [24, 0, 0, 1];
+/// The alert that ends a stream in order.
+const CLOSE_NOTIFY: u8 = 0;
+
+/// The half of a channel to read from. It ends, with `Ok(0)`, only where the peer said that this
+/// is the end; a connection that ends without that is an `UnexpectedEof`, and what breaks the
+/// rules of TLS an `InvalidData`. After either, every call fails.
+pub struct Reader {
+    stream: Arc<TcpStream>,
+    shared: Arc<Shared>,
+    keys: Keys,
+    buf: Box<[u8]>,
+    /// What is opened and not yet read.
+    plain: Range<usize>,
+    /// What is not yet opened.
+    sealed: Range<usize>,
+    /// What [`Reader::gather`] has brought, in order.
+    pieces: Vec<Range<usize>>,
+    idle: u32,
+    state: State,
+    deadline: Option<Instant>,
+    /// Whether the socket has a timeout because of a deadline.
+    timed: bool,
+    pub(super) counters: Option<Arc<Counters>>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    Open,
+    Ended,
+    Broken,
+}
+
+impl Reader {
+    /// `buf` has room for two records at least, and in `sealed` what came behind the handshake.
+    pub(super) fn new(
+        stream: Arc<TcpStream>,
+        shared: Arc<Shared>,
+        keys: Keys,
+        buf: Box<[u8]>,
+        sealed: Range<usize>,
+    ) -> Self {
+        Self {
+            stream,
+            shared,
+            keys,
+            buf,
+            plain: 0..0,
+            sealed,
+            pieces: Vec::new(),
+            idle: 0,
+            state: State::Open,
+            deadline: None,
+            timed: false,
+            counters: None,
+        }
+    }
+
+    /// Gives it the room that much data needs. Until then it costs a peer that may never be let
+    /// in as little as a handshake.
+    pub(super) fn widen(&mut self) {
+        if self.buf.len() < BUFFER_BYTES {
+            let mut buf = vec![0; BUFFER_BYTES];
+            buf[..self.buf.len()].copy_from_slice(&self.buf);
+            self.buf = buf.into();
+        }
+    }
+
+    /// Until when the peer may be waited for, however many reads that takes; for ever without
+    /// one. A peer that sends a byte now and then does not extend it. When it is over, a read
+    /// that has to wait fails as `TimedOut`, nothing is lost, and with another deadline the next
+    /// one goes on.
+    pub fn set_deadline(&mut self, deadline: Option<Instant>) {
+        self.deadline = deadline;
+    }
+
+    /// How long a single read may wait for the peer where there is no deadline; for ever without
+    /// one. When it is over, the read fails as `TimedOut`, nothing is lost, and the next one goes
+    /// on.
+    pub fn set_timeout(&self, timeout: Option<Duration>) -> io::Result<()> {
+        self.stream.set_read_timeout(timeout)
+    }
+
+    /// Brings exactly the next `len` bytes, at most [`MAX_GATHER_BYTES`] and on a channel that
+    /// carries a session, without copying them: in pieces as they lie in the buffer. Each is shown
+    /// to `see` as soon as it is there, while it is in the processor's cache.
+    pub fn gather(
+        &mut self,
+        len: usize,
+        mut see: impl FnMut(&[u8]),
+    ) -> io::Result<impl Iterator<Item = &[u8]>> {
+        if len > MAX_GATHER_BYTES || self.buf.len() < BUFFER_BYTES {
+            return Err(io::ErrorKind::InvalidInput.into());
+        }
+        self.pieces.clear();
+        let mut left = len;
+        while left > 0 {
+            match self.next_plain_for(left) {
+                Ok(true) => {}
+                Ok(false) => return Err(io::ErrorKind::UnexpectedEof.into()),
+                Err(e) => {
+                    // What was gathered is not given back.
+                    self.state = State::Broken;
+                    return Err(e);
+                }
+            }
+            let start = self.plain.start;
+            let piece = start..start + left.min(self.plain.len());
+            self.plain.start = piece.end;
+            left -= piece.len();
+            see(&self.buf[piece.clone()]);
+            self.keep(piece);
+        }
+        Ok(self.pieces.iter().map(|piece| &self.buf[piece.clone()]))
+    }
+
+    /// Adds a piece to those that are gathered.
+    fn keep(&mut self, piece: Range<usize>) {
+        match self.pieces.last_mut() {
+            Some(last) if piece.len() < SMALL_PIECE_BYTES => {
+                let len = piece.len();
+                self.buf.copy_within(piece, last.end);
+                last.end += len;
+            }
+            _ => self.pieces.push(piece),
+        }
+    }
+
+    /// Reads to the end, and throws it away. A connection that is closed with unread bytes in it
+    /// resets, and takes with it what this side sent last.
+    pub fn drain(&mut self) -> io::Result<()> {
+        while self.next_plain()? {
+            self.plain = 0..0;
+        }
+        Ok(())
+    }
+
+    /// Makes sure that there is something to read; false at the end.
+    fn next_plain(&mut self) -> io::Result<bool> {
+        self.pieces.clear();
+        self.next_plain_for(0)
+    }
+
+    /// The same, where `left` bytes are to come besides what was gathered.
+    fn next_plain_for(&mut self, left: usize) -> io::Result<bool> {
+        while self.plain.is_empty() {
+            match self.state {
+                State::Open => {}
+                State::Ended => return Ok(false),
+                State::Broken => return Err(io::Error::other("the channel is broken")),
+            }
+            if let Err(e) = self.next_record(left) {
+                if e.kind() != io::ErrorKind::TimedOut {
+                    self.state = State::Broken;
+                }
+                return Err(e);
+            }
+        }
+        Ok(true)
+    }
+
+    fn next_record(&mut self, left: usize) -> io::Result<()> {
+        let len = loop {
+            match sealed_record_len(&self.buf[self.sealed.clone()])? {
+                Some(len) if len <= self.sealed.len() => break len,
+                _ => self.fill(left)?,
+            }
+        };
+        let start = self.sealed.start;
+        self.sealed.start += len;
+        let (content, len) = self.keys.open(&mut self.buf[start..start + len])?;
+        let plain = start + HEADER_BYTES..start + HEADER_BYTES + len;
+        self.idle += 1;
+        match content {
+            Content::Data if len > 0 => {
+                self.idle = 0;
+                self.plain = plain;
+            }
+            Content::Data => {}
+            Content::Handshake => self.key_update(plain)?,
+            Content::Alert => match self.buf[plain] {
+                [_, CLOSE_NOTIFY] => self.state = State::Ended,
+                _ => return Err(broken("the other side reports a broken channel")),
+            },
+        }
+        if self.idle > MAX_IDLE_RECORDS {
+            return Err(broken("a flood of empty records"));
+        }
+        Ok(())
+    }
+
+    /// Takes the only message that may come after the handshake. The records behind it have new
+    /// keys, so it must be the last of its record.
+    fn key_update(&mut self, plain: Range<usize>) -> io::Result<()> {
+        let asked = match self.buf[plain].split_last_chunk::<1>() {
+            Some((head, [0])) if head == KEY_UPDATE => false,
+            Some((head, [1])) if head == KEY_UPDATE => true,
+            _ => return Err(broken("a handshake message after the handshake")),
+        };
+        self.keys = Keys::new(self.shared.rekey(|r| r.next_rx())?)?;
+        if asked {
+            self.shared.ask();
+        }
+        Ok(())
+    }
+
+    /// Gives the socket what is left until the deadline. Without one nothing is asked of it.
+    fn keep_deadline(&mut self) -> io::Result<()> {
+        let left = match self.deadline {
+            None if !self.timed => return Ok(()),
+            None => None,
+            Some(end) => match end.saturating_duration_since(Instant::now()) {
+                Duration::ZERO => return Err(io::ErrorKind::TimedOut.into()),
+                left => Some(left),
+            },
+        };
+        self.stream.set_read_timeout(left)?;
+        self.timed = left.is_some();
+        Ok(())
+    }
+
+    /// Reads as much as there is, at least a byte. Where `left` bytes are to be gathered it takes
+    /// little more than them, so that what comes behind need not be moved out of the way.
+    fn fill(&mut self, left: usize) -> io::Result<()> {
+        let records = left.div_ceil(MAX_PLAIN_BYTES);
+        let wanted = (left + records * OVERHEAD_BYTES).saturating_sub(self.sealed.len());
+        let most = match left > MAX_PLAIN_BYTES {
+            true => wanted.clamp(MAX_RECORD_BYTES, READ_BYTES),
+            false => READ_BYTES,
+        };
+        if self.pieces.is_empty() || self.buf.len() - self.sealed.end < most {
+            self.close_gaps();
+        }
+        let end = self.buf.len().min(self.sealed.end + most);
+        let got = loop {
+            self.keep_deadline()?;
+            match (&*self.stream).read(&mut self.buf[self.sealed.end..end]) {
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+                got => break got.map_err(timed_out)?,
+            }
+        };
+        if got == 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        self.sealed.end += got;
+        if let Some(counters) = &self.counters {
+            Counters::add(&counters.bytes_wire, got as u64);
+        }
+        Ok(())
+    }
+}
+
+impl Reader {
+    /// Moves what is gathered to the beginning of the buffer, and behind it what is not opened:
+    /// less than a record, unless somebody sends very small ones.
+    fn close_gaps(&mut self) {
+        let mut end = 0;
+        for piece in self.pieces.drain(..) {
+            let len = piece.len();
+            self.buf.copy_within(piece, end);
+            end += len;
+        }
+        if end > 0 {
+            self.pieces.push(0..end);
+        }
+        self.buf.copy_within(self.sealed.clone(), end);
+        self.sealed = end..end + self.sealed.len();
+    }
+}
+
+impl Read for Reader {
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        if out.is_empty() || !self.next_plain()? {
+            return Ok(0);
+        }
+        let len = out.len().min(self.plain.len());
+        let from = self.plain.start;
+        out[..len].copy_from_slice(&self.buf[from..from + len]);
+        self.plain.start += len;
+        Ok(len)
+    }
+}
+
+impl fmt::Debug for Reader {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Reader")
+            .field("state", &self.state)
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::channel::Rekey;
+    use super::super::record::OVERHEAD_BYTES;
+    use super::*;
+    use rustls::ConnectionTrafficSecrets;
+    use rustls::crypto::cipher::{AeadKey, Iv};
+    use std::io::Write as _;
+    use std::net::{Shutdown, TcpListener};
+
+    /// The secrets number `n` of a peer whose keys change.
+    fn secrets(n: u8) -> (u64, ConnectionTrafficSecrets) {
+        let (key, iv) = (AeadKey::from([n; 32]), Iv::from([n; 12]));
+        (0, ConnectionTrafficSecrets::Chacha20Poly1305 { key, iv })
+    }
+
+    struct Counting(u8);
+
+    impl Rekey for Counting {
+        fn next_tx(&mut self) -> Result<(u64, ConnectionTrafficSecrets), rustls::Error> {
+            Err(rustls::Error::HandshakeNotComplete)
+        }
+
+        fn next_rx(&mut self) -> Result<(u64, ConnectionTrafficSecrets), rustls::Error> {
+            self.0 += 1;
+            Ok(secrets(self.0))
+        }
+    }
+
+    /// A peer that seals what it likes, and the reader that has to cope.
+    struct Peer {
+        stream: TcpStream,
+        keys: Keys,
+        reader: Reader,
+    }
+
+    impl Peer {
+        fn new() -> Self {
+            let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+            let stream = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+            let ours = Arc::new(listener.accept().unwrap().0);
+            let shared = Arc::new(Shared::new(Box::new(Counting(0))));
+            let keys = || Keys::new(secrets(0)).unwrap();
+            let buf = vec![0; BUFFER_BYTES].into();
+            Self {
+                stream,
+                keys: keys(),
+                reader: Reader::new(ours, shared, keys(), buf, 0..0),
+            }
+        }
+
+        fn send(&mut self, content: Content, plain: &[u8]) {
+            let mut buf = vec![0; plain.len() + OVERHEAD_BYTES];
+            buf[HEADER_BYTES..HEADER_BYTES + plain.len()].copy_from_slice(plain);
+            self.keys.seal(&mut buf, plain.len(), content).unwrap();
+            self.stream.write_all(&buf).unwrap();
+        }
+
+        fn end(&mut self) -> io::Result<Vec<u8>> {
+            self.stream.shutdown(Shutdown::Write).unwrap();
+            let mut all = Vec::new();
+            let read = self.reader.read_to_end(&mut all);
+            if read.is_err() {
+                assert!(self.reader.read(&mut [0]).is_err(), "it stays broken");
+            }
+            read.map(|_| all)
+        }
+
+        fn fails(&mut self) -> io::ErrorKind {
+            self.end().unwrap_err().kind()
+        }
+    }
+
+    #[test]
+    fn only_the_peer_itself_can_end_it() {
+        let mut peer = Peer::new();
+        peer.send(Content::Data, b"all of it");
+        peer.send(Content::Alert, &[1, 0]);
+        // What comes behind the end is nobody's.
+        peer.stream.write_all(b"\x17\x03").unwrap();
+        assert_eq!(peer.end().unwrap(), b"all of it");
+        assert_eq!(peer.reader.read(&mut [0]).unwrap(), 0, "it stays ended");
+
+        let mut peer = Peer::new();
+        peer.send(Content::Data, b"a part");
+        assert_eq!(peer.fails(), io::ErrorKind::UnexpectedEof);
+
+        for cut in [1, 4, 5, 20] {
+            let mut peer = Peer::new();
+            let mut buf = vec![0; 10 + OVERHEAD_BYTES];
+            peer.keys.seal(&mut buf, 10, Content::Data).unwrap();
+            peer.stream.write_all(&buf[..cut]).unwrap();
+            assert_eq!(peer.fails(), io::ErrorKind::UnexpectedEof);
+        }
+    }
+
+    #[test]
+    fn what_no_peer_sends_is_refused() {
+        let bad: [(Content, &[u8]); 8] = [
+            (Content::Alert, &[2, 20]),
+            (Content::Alert, &[1, 0, 0]),
+            (Content::Alert, &[]),
+            (Content::Handshake, &[]),
+            (Content::Handshake, &[24, 0, 0, 1, 2]),
+            (Content::Handshake, &[24, 0, 0, 1]),
+            (Content::Handshake, &[24, 0, 0, 1, 0, 24, 0, 0, 1, 0]),
+            (Content::Handshake, &[4, 0, 0, 1, 0]),
+        ];
+        for (content, plain) in bad {
+            let mut peer = Peer::new();
+            peer.send(content, plain);
+            assert_eq!(peer.fails(), io::ErrorKind::InvalidData, "{plain:?}");
+        }
+        let raw: [&[u8]; 4] = [
+            b"\x15\x03\x03\x00\x02\x01\x00",
+            b"\x14\x03\x03\x00\x01\x01",
+            b"\x17\x03\x03\xff\xff",
+            b"\x17\x03\x03\x00\x00",
+        ];
+        for bytes in raw {
+            let mut peer = Peer::new();
+            peer.stream.write_all(bytes).unwrap();
+            assert_eq!(peer.fails(), io::ErrorKind::InvalidData, "{bytes:?}");
+        }
+    }
+
+    #[test]
+    fn empty_records_are_borne_but_no_flood_of_them() {
+        let mut peer = Peer::new();
+        for _ in 0..3 {
+            (0..MAX_IDLE_RECORDS).for_each(|_| peer.send(Content::Data, b""));
+            peer.send(Content::Data, b"x");
+        }
+        (0..=MAX_IDLE_RECORDS).for_each(|_| peer.send(Content::Data, b""));
+        let mut three = [0; 3];
+        peer.reader.read_exact(&mut three).unwrap();
+        assert_eq!(peer.fails(), io::ErrorKind::InvalidData);
+    }
+
+    #[test]
+    fn keys_change_when_the_peer_says_so() {
+        let mut peer = Peer::new();
+        for n in 1..=5 {
+            peer.send(Content::Data, b"old ");
+            peer.send(Content::Handshake, &[24, 0, 0, 1, n % 2]);
+            peer.keys = Keys::new(secrets(n)).unwrap();
+        }
+        peer.send(Content::Data, b"new");
+        peer.send(Content::Alert, &[1, 0]);
+        assert_eq!(peer.end().unwrap(), b"old old old old old new");
+        assert!(peer.reader.shared.take_asked());
+        assert!(!peer.reader.shared.take_asked());
+    }
+
+    #[test]
+    fn a_timeout_loses_nothing() {
+        let mut peer = Peer::new();
+        let mut buf = vec![7; 10 + OVERHEAD_BYTES];
+        peer.keys.seal(&mut buf, 10, Content::Data).unwrap();
+        let brief = Some(Duration::from_millis(20));
+        peer.reader.set_timeout(brief).unwrap();
+        for part in buf.chunks(9) {
+            let e = peer.reader.read(&mut [0; 10]).unwrap_err();
+            assert_eq!(e.kind(), io::ErrorKind::TimedOut);
+            peer.stream.write_all(part).unwrap();
+        }
+        assert_eq!(peer.reader.read(&mut [0; 99]).unwrap(), 10);
+    }
+
+    #[test]
+    fn a_peer_that_drips_does_not_extend_a_deadline() {
+        let mut peer = Peer::new();
+        let mut buf = vec![7; 10 + OVERHEAD_BYTES];
+        peer.keys.seal(&mut buf, 10, Content::Data).unwrap();
+        let end = Instant::now() + Duration::from_millis(200);
+        peer.reader.set_deadline(Some(end));
+        let (mut stream, dripped) = (peer.stream.try_clone().unwrap(), buf.clone());
+        let dripping = std::thread::spawn(move || {
+            // So slow that the whole of it comes only behind the deadline.
+            for byte in &dripped {
+                stream.write_all(&[*byte]).unwrap();
+                std::thread::sleep(Duration::from_millis(20));
+            }
+        });
+        let e = peer.reader.read(&mut [0; 10]).unwrap_err();
+        assert_eq!(e.kind(), io::ErrorKind::TimedOut);
+        assert!(Instant::now() >= end);
+        // Nothing is lost, and nothing of the deadline is left.
+        peer.reader.set_deadline(None);
+        assert_eq!(peer.reader.read(&mut [0; 99]).unwrap(), 10);
+        dripping.join().unwrap();
+        assert_eq!(peer.reader.stream.read_timeout().unwrap(), None);
+    }
+
+    #[test]
+    fn what_has_come_is_not_lost_where_it_gets_more_room() {
+        let mut peer = Peer::new();
+        peer.reader.buf = vec![0; 2 * MAX_RECORD_BYTES].into();
+        for part in [b"one", b"two", b"six"] {
+            peer.send(Content::Data, part);
+        }
+        let mut three = [0; 3];
+        peer.reader.read_exact(&mut three[..1]).unwrap();
+        peer.reader.widen();
+        peer.reader.read_exact(&mut three[1..]).unwrap();
+        assert_eq!(&three, b"one");
+        peer.send(Content::Alert, &[1, 0]);
+        let mut rest = Vec::new();
+        peer.reader.read_to_end(&mut rest).unwrap();
+        assert_eq!(rest, b"twosix");
+    }
+}

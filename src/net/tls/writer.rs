@@ -1,0 +1,306 @@
+//! `Writer`: the half of a channel that bytes to the peer go into.
+//!
+//! Must not lock or allocate on the way of the data.
+
+use std::fmt;
+use std::io::{self, Write};
+use std::net::{Shutdown, TcpStream};
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::channel::Shared;
+use super::pace::Pace;
+use super::record::{Content, HEADER_BYTES, Keys, MAX_PLAIN_BYTES, OVERHEAD_BYTES};
+use super::timed::timed_out;
+use crate::model::progress::Counters;
+
+/// The size of the pieces that [`Writer::room`] consists of, in bytes.
+pub const PIECE_BYTES: usize = MAX_PLAIN_BYTES;
+/// How many full records go to the system in one call.
+const RECORDS: usize = 15;
+/// A message that the keys change, which asks for nothing in return.
+const KEY_UPDATE: [u8; 5] = [24, 0, 0, 1, 0];
+/// The alert that ends a stream in order.
+const CLOSE_NOTIFY: [u8; 2] = [1, 0];
+/// The length of the record that carries a [`KEY_UPDATE`], in bytes.
+const KEY_UPDATE_BYTES: usize = KEY_UPDATE.len() + OVERHEAD_BYTES;
+/// The length of a record that has no room left, in bytes.
+const FULL_BYTES: usize = MAX_PLAIN_BYTES + OVERHEAD_BYTES;
+/// The size of the buffer at first, in bytes: enough for words.
+const FIRST_BYTES: usize = FULL_BYTES + KEY_UPDATE_BYTES;
+/// The size of the buffer once a record has been full, in bytes: enough for data.
+const BUFFER_BYTES: usize = RECORDS * FULL_BYTES + KEY_UPDATE_BYTES;
+/// After how many records the keys change. AES-GCM is safe for 2^24.5 full ones under one key
+/// (RFC 8446, section 5.5).
+const REKEY_RECORDS: u64 = 1 << 23;
+
+/// The half of a channel to write to. What is written lies in a buffer until there is much of it,
+/// or until [`Write::flush`]. A write takes everything or fails; after a failure, a timeout
+/// included, every call fails. Dropped without [`Writer::finish`], it leaves the peer with the
+/// certainty that something is missing.
+pub struct Writer {
+    stream: Arc<TcpStream>,
+    shared: Arc<Shared>,
+    keys: Keys,
+    /// Sealed records; behind them one that is still being filled.
+    buf: Box<[u8]>,
+    sealed: usize,
+    /// How much plaintext that one has.
+    plain: usize,
+    /// Room for much data at once: records that are filled by others and sealed where they lie.
+    room: Vec<u8>,
+    state: State,
+    pub(super) rekey_records: u64,
+    pub(super) counters: Option<Arc<Counters>>,
+    pub(super) pace: Option<Arc<Pace>>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    Open,
+    Finished,
+    Broken,
+}
+
+impl Writer {
+    pub(super) fn new(stream: Arc<TcpStream>, shared: Arc<Shared>, keys: Keys) -> Self {
+        Self {
+            stream,
+            shared,
+            keys,
+            buf: vec![0; FIRST_BYTES].into(),
+            sealed: 0,
+            plain: 0,
+            room: Vec::new(),
+            state: State::Open,
+            rekey_records: REKEY_RECORDS,
+            counters: None,
+            pace: None,
+        }
+    }
+
+    /// How long the peer may take none of what is sent; for ever without one. When it is over,
+    /// the call fails as `TimedOut`, and the channel is broken.
+    pub fn set_timeout(&self, timeout: Option<Duration>) -> io::Result<()> {
+        self.stream.set_write_timeout(timeout)
+    }
+
+    /// Room for `len` bytes, in the pieces in which they are sealed, each of which but the last
+    /// has [`PIECE_BYTES`]. What is put there goes out with [`Self::send_room`], without having
+    /// been copied, or not at all.
+    pub fn room(&mut self, len: usize) -> impl Iterator<Item = &mut [u8]> {
+        let bytes = room_bytes(len);
+        if self.room.len() < bytes {
+            self.room.resize(bytes, 0);
+        }
+        let last = len.div_ceil(PIECE_BYTES).saturating_sub(1);
+        let records = self.room[..bytes].chunks_mut(FULL_BYTES).enumerate();
+        records.map(move |(n, record)| {
+            let end = match n == last {
+                true => len - last * PIECE_BYTES,
+                false => PIECE_BYTES,
+            };
+            &mut record[HEADER_BYTES..HEADER_BYTES + end]
+        })
+    }
+
+    /// Sends `len` bytes that were put into [`Self::room`], behind all that was written before.
+    pub fn send_room(&mut self, len: usize) -> io::Result<()> {
+        // Whatever it is that was never asked for, it is not in there.
+        if self.room.len() < room_bytes(len) {
+            return Err(io::ErrorKind::InvalidInput.into());
+        }
+        self.attempt(|w| {
+            w.flush_plain()?;
+            let mut room = std::mem::take(&mut w.room);
+            let sent = w.send_records(&mut room, len);
+            w.room = room;
+            sent
+        })
+    }
+
+    /// Seals and sends the records in `room`, some at a time, while they are in the cache.
+    fn send_records(&mut self, room: &mut [u8], len: usize) -> io::Result<()> {
+        let mut left = len;
+        for records in room.chunks_mut(RECORDS * FULL_BYTES) {
+            if left == 0 {
+                break;
+            }
+            if self.must_rekey() {
+                self.change_keys()?;
+                self.send()?;
+            }
+            let mut sealed = 0;
+            while left > 0 && sealed < records.len() {
+                let plain = left.min(PIECE_BYTES);
+                sealed += self
+                    .keys
+                    .seal(&mut records[sealed..], plain, Content::Data)?;
+                left -= plain;
+            }
+            self.give(&records[..sealed])?;
+        }
+        Ok(())
+    }
+
+    /// Sends what is left, and that this is the end. To be sure that it arrives, read the other
+    /// half to its end before both are dropped.
+    pub fn finish(&mut self) -> io::Result<()> {
+        if self.state == State::Finished {
+            return Ok(());
+        }
+        self.attempt(|w| {
+            w.flush_plain()?;
+            w.put(&CLOSE_NOTIFY);
+            w.seal(Content::Alert)?;
+            w.send()?;
+            match w.stream.shutdown(Shutdown::Write) {
+                // The peer has gone since, having all that it wanted.
+                Err(e) if e.kind() == io::ErrorKind::NotConnected => Ok(()),
+                done => done,
+            }
+        })?;
+        self.state = State::Finished;
+        Ok(())
+    }
+
+    /// Does something that leaves the stream in no known state where it fails.
+    fn attempt(&mut self, what: impl FnOnce(&mut Self) -> io::Result<()>) -> io::Result<()> {
+        match self.state {
+            State::Open => {}
+            State::Finished => return Err(io::ErrorKind::BrokenPipe.into()),
+            State::Broken => return Err(io::Error::other("the channel is broken")),
+        }
+        // Assumed until it has worked, so that not even a panic leaves half a record open.
+        self.state = State::Broken;
+        what(self)?;
+        self.state = State::Open;
+        Ok(())
+    }
+
+    /// Adds to the record that is being filled what it has room for; returns how much that was.
+    fn put(&mut self, data: &[u8]) -> usize {
+        let len = data.len().min(MAX_PLAIN_BYTES - self.plain);
+        let at = self.sealed + HEADER_BYTES + self.plain;
+        self.buf[at..at + len].copy_from_slice(&data[..len]);
+        self.plain += len;
+        len
+    }
+
+    fn must_rekey(&self) -> bool {
+        self.shared.take_asked() || self.keys.records() >= self.rekey_records
+    }
+
+    /// Closes the record that is being filled.
+    fn seal(&mut self, content: Content) -> io::Result<()> {
+        if self.must_rekey() {
+            self.change_keys()?;
+        }
+        self.sealed += self
+            .keys
+            .seal(&mut self.buf[self.sealed..], self.plain, content)?;
+        self.plain = 0;
+        Ok(())
+    }
+
+    /// Puts a record that the keys change before the one that is being filled. There is room:
+    /// [`Write::write`] keeps it.
+    fn change_keys(&mut self) -> io::Result<()> {
+        let start = self.sealed + HEADER_BYTES;
+        self.buf
+            .copy_within(start..start + self.plain, start + KEY_UPDATE_BYTES);
+        self.buf[start..start + KEY_UPDATE.len()].copy_from_slice(&KEY_UPDATE);
+        self.sealed += self.keys.seal(
+            &mut self.buf[self.sealed..],
+            KEY_UPDATE.len(),
+            Content::Handshake,
+        )?;
+        self.keys = Keys::new(self.shared.rekey(|r| r.next_tx())?)?;
+        Ok(())
+    }
+
+    fn flush_plain(&mut self) -> io::Result<()> {
+        if self.plain > 0 {
+            self.seal(Content::Data)?;
+        }
+        self.send()
+    }
+
+    /// Makes room for another record.
+    fn make_room(&mut self) -> io::Result<()> {
+        if self.buf.len() == BUFFER_BYTES {
+            return self.send();
+        }
+        let mut buf = vec![0; BUFFER_BYTES];
+        buf[..self.buf.len()].copy_from_slice(&self.buf);
+        self.buf = buf.into();
+        Ok(())
+    }
+
+    /// Gives all sealed records to the system.
+    fn send(&mut self) -> io::Result<()> {
+        self.give(&self.buf[..self.sealed])?;
+        self.sealed = 0;
+        Ok(())
+    }
+
+    /// Gives bytes to the system, all of them.
+    fn give(&self, mut rest: &[u8]) -> io::Result<()> {
+        while !rest.is_empty() {
+            let now = match &self.pace {
+                Some(pace) => &rest[..pace.wait(rest.len())],
+                None => rest,
+            };
+            let sent = match (&*self.stream).write(now) {
+                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+                Ok(sent) => sent,
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => continue,
+                Err(e) => return Err(timed_out(e)),
+            };
+            rest = &rest[sent..];
+            if let Some(counters) = &self.counters {
+                Counters::add(&counters.bytes_wire, sent as u64);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// How many bytes the records take that carry `len` bytes.
+fn room_bytes(len: usize) -> usize {
+    len.div_ceil(PIECE_BYTES) * FULL_BYTES
+}
+
+impl Write for Writer {
+    fn write(&mut self, data: &[u8]) -> io::Result<usize> {
+        self.attempt(|w| {
+            let mut rest = data;
+            while !rest.is_empty() {
+                rest = &rest[w.put(rest)..];
+                if w.plain == MAX_PLAIN_BYTES {
+                    w.seal(Content::Data)?;
+                }
+                if w.buf.len() - w.sealed < FULL_BYTES + KEY_UPDATE_BYTES {
+                    w.make_room()?;
+                }
+            }
+            Ok(())
+        })?;
+        Ok(data.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        if self.state == State::Finished {
+            return Ok(());
+        }
+        self.attempt(Self::flush_plain)
+    }
+}
+
+impl fmt::Debug for Writer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Writer")
+            .field("state", &self.state)
+            .finish_non_exhaustive()
+    }
+}

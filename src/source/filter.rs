@@ -1,0 +1,283 @@
+//! What of a tree is sent: what the user asks for, and what the ignore files in it say.
+//!
+//! Must not walk. Must not match names either: the `ignore` crate reads patterns as git does.
+
+use std::borrow::Cow;
+use std::fs::{self, OpenOptions};
+use std::io::{self, Read};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+use ignore::Match;
+use ignore::gitignore::{Gitignore, GitignoreBuilder};
+use rustix::fs::OFlags;
+
+use crate::model::error::{Error, Result};
+use crate::model::relpath::RelPath;
+
+/// The file that says what is not to be sent of the folder it is in. It is always heeded, and
+/// sent as any other file.
+pub const IGNORE_FILE: &str = ".xferignore";
+const GITIGNORE: &str = ".gitignore";
+
+/// What is sent, and what is left out. By default everything is sent but what an
+/// [`IGNORE_FILE`] names.
+///
+/// Patterns are those of a `.gitignore`, as if it stood in each folder that is named to be sent,
+/// and beside each thing that is. So they hold for the names of these things as well; ignore
+/// files only hold for what is below their folder. Where several speak of the same thing,
+/// `include` wins, then `exclude`, then `exclude_from`, then the ignore file that is nearest; in
+/// the same folder [`IGNORE_FILE`] wins over `.gitignore`. What is in a folder that is left out
+/// is left out.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Filter {
+    /// Patterns of what is left out.
+    pub exclude: Vec<String>,
+    /// Files of patterns of what is left out.
+    pub exclude_from: Vec<PathBuf>,
+    /// Patterns of what is sent in spite of all others.
+    pub include: Vec<String>,
+    /// Whether `.gitignore` files in the tree count too.
+    pub gitignore: bool,
+    /// How many bytes a file may have.
+    pub max_size: Option<u64>,
+    /// What happens to symbolic links.
+    pub links: Links,
+    /// Whether what is mounted below a folder is left out. The folder that it is mounted on is
+    /// sent, empty.
+    pub one_file_system: bool,
+}
+
+/// What happens to symbolic links below what is named to be sent.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Links {
+    /// They are sent as links.
+    #[default]
+    Keep,
+    /// What they lead to is sent in their place.
+    Follow,
+    /// They are left out.
+    Skip,
+}
+
+/// A [`Filter`] that is ready to be used.
+#[derive(Debug)]
+pub(super) struct Rules {
+    patterns: Gitignore,
+    gitignore: bool,
+    max_size: u64,
+    pub(super) links: Links,
+    pub(super) one_file_system: bool,
+}
+
+impl Rules {
+    /// Fails where a pattern means nothing, or a file of them cannot be read.
+    pub(super) fn new(filter: &Filter) -> Result<Self> {
+        // Of several that match, the last one decides.
+        let mut patterns = GitignoreBuilder::new("");
+        for path in &filter.exclude_from {
+            fs::read(path)
+                .and_then(|bytes| add_lines(&mut patterns, &bytes))
+                .map_err(|e| Error::file("take patterns from", path, e))?;
+        }
+        for pattern in &filter.exclude {
+            add(&mut patterns, pattern, pattern)?;
+        }
+        for pattern in &filter.include {
+            add(&mut patterns, pattern, &format!("!{pattern}"))?;
+        }
+        let patterns = patterns.build().map_err(|e| Error::Pattern {
+            pattern: "all of them".to_owned(),
+            what: what(e),
+        })?;
+        Ok(Self {
+            patterns,
+            gitignore: filter.gitignore,
+            max_size: filter.max_size.unwrap_or(u64::MAX),
+            links: filter.links,
+            one_file_system: filter.one_file_system,
+        })
+    }
+
+    /// Whether patterns leave something out, by its path below the folder that was named;
+    /// nothing where they do not speak of it.
+    fn leave_out(&self, below: &Path, is_dir: bool) -> Option<bool> {
+        leaves_out(&self.patterns, below, is_dir)
+    }
+
+    /// Whether a file has too many bytes.
+    pub(super) fn is_too_large(&self, size: u64) -> bool {
+        size > self.max_size
+    }
+
+    /// Whether anything may be left out anywhere, ignore files aside.
+    pub(super) fn may_hide(&self) -> bool {
+        self.patterns.num_ignores() > 0 || self.max_size < u64::MAX || self.links == Links::Skip
+    }
+
+    /// What the ignore files in a folder say; nothing where they have no patterns. One that cannot be
+    /// read is an error, of the file or of the folder: what it would keep from being sent must
+    /// not be.
+    pub(super) fn ignores(&self, folder: &Path) -> Result<Option<Ignores>, (PathBuf, io::Error)> {
+        let mut patterns = GitignoreBuilder::new(folder);
+        let names = self.gitignore.then_some(GITIGNORE);
+        for name in names.into_iter().chain([IGNORE_FILE]) {
+            let path = folder.join(name);
+            let bytes = read_regular(&path).map(Option::unwrap_or_default);
+            let added = bytes.and_then(|bytes| add_lines(&mut patterns, &bytes));
+            added.map_err(|e| match path.symlink_metadata() {
+                Ok(_) => (path, e),
+                Err(_) => (folder.to_path_buf(), e),
+            })?;
+        }
+        match patterns.build() {
+            Ok(patterns) => Ok((!patterns.is_empty()).then_some(Ignores(patterns))),
+            Err(e) => Err((folder.join(IGNORE_FILE), io::Error::other(what(e)))),
+        }
+    }
+}
+
+/// What the ignore files in one folder say.
+#[derive(Debug)]
+pub(super) struct Ignores(Gitignore);
+
+impl Ignores {
+    /// Whether they leave something out that is below their folder; nothing where they do not
+    /// speak of it.
+    fn leave_out(&self, path: &Path, is_dir: bool) -> Option<bool> {
+        leaves_out(&self.0, path, is_dir)
+    }
+}
+
+/// Whether patterns leave something out: what is at `path` on this machine, and at `below` in the
+/// root called `root`. `ignores` are those of the folders that it is in, the nearest first.
+pub(super) fn is_ignored<'a>(
+    rules: &Rules,
+    mut ignores: impl Iterator<Item = &'a Ignores>,
+    root: &RelPath,
+    below: &Path,
+    path: &Path,
+    is_dir: bool,
+) -> bool {
+    let below = match below.as_os_str().is_empty() {
+        true => root.as_path(),
+        false => below,
+    };
+    let nearest = || ignores.find_map(|ignores| ignores.leave_out(path, is_dir));
+    let said = rules.leave_out(below, is_dir).or_else(nearest);
+    said.unwrap_or(false)
+}
+
+fn leaves_out(patterns: &Gitignore, path: &Path, is_dir: bool) -> Option<bool> {
+    match patterns.matched(path, is_dir) {
+        Match::None => None,
+        Match::Ignore(_) => Some(true),
+        Match::Whitelist(_) => Some(false),
+    }
+}
+
+fn add(patterns: &mut GitignoreBuilder, given: &str, line: &str) -> Result<()> {
+    let wrong = |what: String| Error::Pattern {
+        pattern: given.to_owned(),
+        what,
+    };
+    // In a file these would be an empty line and a comment; here they were meant to match.
+    if given.trim().is_empty() {
+        return Err(wrong("it is empty".to_owned()));
+    }
+    if given.starts_with('#') {
+        return Err(wrong(
+            "a '#' at its beginning must be written '\\#'".to_owned(),
+        ));
+    }
+    // In a file it would take back others.
+    if given.starts_with('!') {
+        let what = "a '!' at its beginning must be written '\\!'; what is sent after all, --include \
+                    says";
+        return Err(wrong(what.to_owned()));
+    }
+    // Git's never match then, and here the bracket would be taken for itself.
+    if has_open_bracket(given) {
+        let what = "a '[' that is not closed must be written '\\['";
+        return Err(wrong(what.to_owned()));
+    }
+    let added = patterns.add_line(None, line);
+    added.map(|_| ()).map_err(|e| wrong(what(e)))
+}
+
+/// Whether a class of characters begins in a pattern that does not end.
+fn has_open_bracket(pattern: &str) -> bool {
+    let mut rest = pattern.chars();
+    while let Some(c) = rest.next() {
+        match c {
+            '\\' => drop(rest.next()),
+            '[' => {
+                let class = rest.as_str();
+                let class = class.strip_prefix(['!', '^']).unwrap_or(class);
+                // The first one stands for itself.
+                let mut inner = class.chars();
+                inner.next();
+                match inner.as_str().find(']') {
+                    Some(end) => rest = inner.as_str()[end + 1..].chars(),
+                    None => return true,
+                }
+            }
+            _ => {}
+        }
+    }
+    false
+}
+
+fn add_lines(patterns: &mut GitignoreBuilder, bytes: &[u8]) -> io::Result<()> {
+    let bytes = bytes.strip_prefix("\u{feff}".as_bytes()).unwrap_or(bytes);
+    for (line, number) in bytes.split(|&byte| byte == b'\n').zip(1..) {
+        let line = line.strip_suffix(b"\r").unwrap_or(line);
+        let added = patterns.add_line(None, &as_text(line));
+        added.map_err(|e| io::Error::other(format!("line {number}: {}", what(e))))?;
+    }
+    Ok(())
+}
+
+/// A line as text, which need not be UTF-8. For a byte that is none, a pattern takes any byte, so
+/// that it leaves out rather too much; one of what is to be sent all the same takes none.
+fn as_text(line: &[u8]) -> Cow<'_, str> {
+    if line.starts_with(b"!") {
+        return String::from_utf8_lossy(line);
+    }
+    let mut text = String::with_capacity(line.len());
+    for chunk in line.utf8_chunks() {
+        text.push_str(chunk.valid());
+        text.extend(chunk.invalid().iter().map(|_| '?'));
+    }
+    text.into()
+}
+
+fn what(error: ignore::Error) -> String {
+    match error {
+        ignore::Error::Glob { err, .. } => err,
+        other => other.to_string(),
+    }
+}
+
+/// What is in a regular file; nothing where there is no such file.
+fn read_regular(path: &Path) -> io::Result<Option<Vec<u8>>> {
+    let nonblock = OFlags::NONBLOCK.bits().cast_signed();
+    // A fifo of that name would be waited for otherwise.
+    let opened = OpenOptions::new()
+        .read(true)
+        .custom_flags(nonblock)
+        .open(path);
+    let mut file = match opened {
+        Ok(file) if file.metadata()?.is_file() => file,
+        Ok(_) => return Ok(None),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
+        // A socket.
+        Err(e) if e.raw_os_error() == Some(rustix::io::Errno::NXIO.raw_os_error()) => {
+            return Ok(None);
+        }
+        Err(e) => return Err(e),
+    };
+    let mut bytes = Vec::new();
+    file.read_to_end(&mut bytes)?;
+    Ok(Some(bytes))
+}

@@ -1,0 +1,403 @@
+//! Mirrors: what is in a folder that its sender does not have, and the removal of it.
+//!
+//! Must not remove anything that came after its folder was entered, that another session writes
+//! into, or that the store keeps for itself; nor follow a link or cross into another file system.
+//! Nothing is removed before everything is stored but what a folder is in the way of that is to go:
+//! until then it is only noted.
+
+use std::collections::{HashMap, HashSet};
+use std::hash::{BuildHasher, RandomState};
+use std::io;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use cap_std::fs::Dir;
+use rustix::fs::{AtFlags, FileType, Stat};
+use rustix::io::Errno;
+
+use crate::model::error::reason;
+use crate::model::outcome::Why;
+use crate::model::relpath::{RelPath, is_reserved};
+use crate::model::surplus::{Fate, Surplus, SurplusKind};
+use crate::model::text::Text;
+
+use super::folder::{Folder, file_type, open_dir, stat, unlock_by_name, unlock_open};
+use super::in_use::identity;
+use super::why::why;
+use super::{StoreSession, partial};
+
+/// How many names of one session's folders are remembered at once: 16 bytes each, and some.
+const MAX_NAMES: usize = 4 << 20;
+/// How many things are asked about at once, about.
+const QUESTION: usize = 1024;
+/// How deep a folder that is removed can be.
+const MAX_DEPTH: usize = 256;
+
+/// The names that were in a folder when it was entered and have not been announced: their hashes,
+/// with what they were the names of. Two names of one hash only mean that one of them stays.
+pub(super) type Names = HashMap<u64, u64>;
+
+/// What a session that mirrors knows of what is to go.
+#[derive(Debug, Default)]
+pub(super) struct Mirror {
+    hasher: RandomState,
+    /// How many names are remembered.
+    names: AtomicUsize,
+    surplus: Mutex<Vec<(Arc<Folder>, Names)>>,
+}
+
+/// The names in a folder, and what they are the names of, but for those that the store keeps.
+fn list(dir: &Dir) -> io::Result<Vec<(Vec<u8>, u64)>> {
+    let mut all = Vec::new();
+    for entry in rustix::fs::Dir::read_from(dir)? {
+        let entry = entry?;
+        let name = entry.file_name().to_bytes();
+        if !matches!(name, b"." | b"..") && !is_reserved(name) {
+            // What the listing itself says of numbers is not the same on every file system.
+            if let Some(found) = stat(dir, name)? {
+                all.push((name.to_vec(), identity(&found).1));
+            }
+        }
+    }
+    Ok(all)
+}
+
+impl Mirror {
+    fn hash(&self, name: &[u8]) -> u64 {
+        self.hasher.hash_one(name)
+    }
+
+    fn surplus(&self) -> MutexGuard<'_, Vec<(Arc<Folder>, Names)>> {
+        self.surplus.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Remembers what is in a folder that was just entered.
+    pub(super) fn list(&self, folder: &Folder) -> Result<(), Why> {
+        let all = folder.with(list).map_err(|e| why(&e))?;
+        let before = self.names.fetch_add(all.len(), Ordering::Relaxed);
+        if before + all.len() > MAX_NAMES {
+            self.names.fetch_sub(all.len(), Ordering::Relaxed);
+            let what = "too many names to mirror it";
+            return Err(Why::System(Text::new(what)));
+        }
+        let names = all.iter().map(|(name, ino)| (self.hash(name), *ino));
+        *folder.listed() = Some(names.collect());
+        Ok(())
+    }
+
+    /// Takes note that the sender has `name` in a folder. Says whether something had it that no
+    /// other name of the sender's stands for.
+    pub(super) fn announced(&self, folder: &Folder, name: &[u8]) -> bool {
+        let mut listed = folder.listed();
+        let Some(names) = listed.as_mut().filter(|names| !names.is_empty()) else {
+            return false;
+        };
+        let before = names.len();
+        if names.remove(&self.hash(name)).is_none() {
+            // A file system that takes two spellings for one name lists it in the other one.
+            if let Ok(Some(found)) = folder.with(|dir| stat(dir, name)) {
+                let (_, here) = identity(&found);
+                names.retain(|_, ino| *ino != here);
+            }
+        }
+        let taken = before - names.len();
+        self.names.fetch_sub(taken, Ordering::Relaxed);
+        taken > 0
+    }
+
+    /// Takes note that what has `name` in a folder is not what the sender has by that name. Not
+    /// where nothing of the folder is to go.
+    pub(super) fn is_surplus(&self, folder: &Folder, name: &[u8], found: &Stat) -> bool {
+        let mut listed = folder.listed();
+        let Some(names) = listed.as_mut() else {
+            return false;
+        };
+        let (_, here) = identity(found);
+        if names.insert(self.hash(name), here).is_none() {
+            self.names.fetch_add(1, Ordering::Relaxed);
+        }
+        true
+    }
+
+    /// Takes note that nothing more comes of a folder, which the sender could read all of or not.
+    pub(super) fn ended(&self, folder: &Arc<Folder>, complete: bool) {
+        let Some(names) = folder.listed().take() else {
+            return;
+        };
+        if complete && !names.is_empty() {
+            self.surplus().push((folder.clone(), names));
+        } else {
+            self.names.fetch_sub(names.len(), Ordering::Relaxed);
+        }
+    }
+}
+
+impl StoreSession {
+    /// Removes what its sender does not have, in folders that it sent and could read all of, once
+    /// everything else is stored; in a dry run nothing, but it is counted. `ask` says what is to
+    /// become of things, in their order; each path that goes is told to `tell`; `give_up` is asked
+    /// from time to time. Says how many files, links and folders went, or would; folders
+    /// of which not everything could be removed are among those that failed.
+    pub fn remove_surplus(
+        &self,
+        ask: impl FnMut(Vec<Surplus>) -> Vec<Fate>,
+        give_up: impl Fn() -> bool,
+        tell: impl FnMut(RelPath),
+    ) -> io::Result<u64> {
+        let Some(mirror) = &self.mirror else {
+            return Ok(0);
+        };
+        let all = std::mem::take(&mut *mirror.surplus());
+        if all.is_empty() {
+            return Ok(0);
+        }
+        if let Some(dir) = &self.sync {
+            // What was moved is on disk in its new place before it goes in the old one.
+            super::sync_all(dir)?;
+        }
+        let received = match self.store.existing_state(partial::PARTIALS)? {
+            Some(records) => partial::being_received(&self.store.dir, &records)?,
+            None => HashSet::new(),
+        };
+        let mut remover = Remover {
+            session: self,
+            dry: self.access.dry_run,
+            received,
+            ask,
+            give_up,
+            tell,
+            removed: 0,
+        };
+        // Folders are asked about together: each question takes the time to the sender and back.
+        let (mut folders, mut count) = (Vec::new(), 0);
+        let mut left = all.into_iter().peekable();
+        while let Some((folder, names)) = left.next() {
+            match folder.with(|dir| surplus_of(&folder, dir, mirror, &names)) {
+                Ok(there) => {
+                    count += there.len();
+                    folders.push((folder, there));
+                }
+                Err(e) => folder.fail(not_removed(&e)),
+            }
+            if count >= QUESTION || left.peek().is_none() {
+                remover.clean(&folders);
+                folders.clear();
+                count = 0;
+            }
+        }
+        Ok(remover.removed)
+    }
+
+    /// Forgets what was to be removed: it stays.
+    pub fn keep_surplus(&self) {
+        if let Some(mirror) = &self.mirror {
+            mirror.surplus().clear();
+        }
+    }
+}
+
+fn not_removed(error: &io::Error) -> Why {
+    Why::NotRemoved(Text::new(reason(error)))
+}
+
+/// Something that may go.
+struct There {
+    name: Vec<u8>,
+    stat: Stat,
+    /// None where it has no path that could be told.
+    surplus: Option<Surplus>,
+}
+
+impl There {
+    fn path(&self) -> Option<&RelPath> {
+        self.surplus.as_ref().map(|surplus| &surplus.path)
+    }
+}
+
+/// What of `names` is in a folder, and still what it was.
+fn surplus_of(
+    folder: &Folder,
+    dir: &Dir,
+    mirror: &Mirror,
+    names: &Names,
+) -> io::Result<Vec<There>> {
+    let mut there = list(dir)?;
+    there.retain(|(name, ino)| names.get(&mirror.hash(name)) == Some(ino));
+    describe(dir, there, folder.path())
+}
+
+/// What these are that are in a folder, by their names.
+fn describe(
+    dir: &Dir,
+    mut names: Vec<(Vec<u8>, u64)>,
+    path: Option<&RelPath>,
+) -> io::Result<Vec<There>> {
+    names.sort();
+    let mut all = Vec::with_capacity(names.len());
+    for (name, ino) in names {
+        let Some(stat) = stat(dir, &name)?.filter(|stat| identity(stat).1 == ino) else {
+            continue;
+        };
+        let kind = match file_type(&stat) {
+            FileType::Directory => SurplusKind::Dir,
+            FileType::Symlink => SurplusKind::Symlink,
+            _ => SurplusKind::File(u64::try_from(stat.st_size).unwrap_or(0)),
+        };
+        let path = path.and_then(|path| path.join(&name).ok());
+        all.push(There {
+            surplus: path.map(|path| Surplus { path, kind }),
+            name,
+            stat,
+        });
+    }
+    Ok(all)
+}
+
+struct Remover<'a, A, G, T> {
+    session: &'a StoreSession,
+    dry: bool,
+    /// What other processes are receiving at the moment.
+    received: HashSet<RelPath>,
+    ask: A,
+    give_up: G,
+    tell: T,
+    removed: u64,
+}
+
+impl<A, G, T> Remover<'_, A, G, T>
+where
+    A: FnMut(Vec<Surplus>) -> Vec<Fate>,
+    G: Fn() -> bool,
+    T: FnMut(RelPath),
+{
+    /// What is to become of things, in their order.
+    fn fates<'t>(&mut self, there: impl Iterator<Item = &'t There> + Clone) -> Vec<Fate> {
+        let asked: Vec<_> = there.clone().filter_map(|t| t.surplus.clone()).collect();
+        let answers = match asked.is_empty() || (self.give_up)() {
+            true => Vec::new(),
+            false => (self.ask)(asked),
+        };
+        let mut answers = answers.into_iter();
+        let fates = there.map(|there| there.surplus.as_ref().and_then(|_| answers.next()));
+        fates.map(|fate| fate.unwrap_or(Fate::Stays)).collect()
+    }
+
+    /// Removes from folders what may go.
+    fn clean(&mut self, folders: &[(Arc<Folder>, Vec<There>)]) {
+        let fates = self.fates(folders.iter().flat_map(|(_, there)| there));
+        let mut fates = fates.into_iter();
+        for (folder, there) in folders {
+            let fates: Vec<_> = fates.by_ref().take(there.len()).collect();
+            if let Err(e) = folder.with(|dir| self.remove_all(dir, there, &fates, 0)) {
+                folder.fail(not_removed(&e));
+            }
+        }
+    }
+
+    /// Removes what may go of what is in a folder. Says whether all of it is gone.
+    fn remove_all(
+        &mut self,
+        dir: &Dir,
+        all: &[There],
+        fates: &[Fate],
+        depth: usize,
+    ) -> io::Result<bool> {
+        let this = identity(&rustix::fs::fstat(dir)?);
+        let files = &self.session.store.busy.files;
+        let (mut gone, mut error) = (true, None);
+        for (there, fate) in all.iter().zip(fates) {
+            let stays = *fate == Fate::Stays
+                || identity(&there.stat).0 != this.0
+                || files.has(&(this, there.name.clone()));
+            if stays {
+                gone = false;
+                continue;
+            }
+            match self.remove(dir, there, *fate, depth) {
+                Ok(is_gone) => gone &= is_gone,
+                Err(e) => error = Some(e),
+            }
+        }
+        error.map_or(Ok(gone), Err)
+    }
+
+    /// Removes one thing, with all that is in it. Says whether it is gone.
+    fn remove(&mut self, dir: &Dir, there: &There, fate: Fate, depth: usize) -> io::Result<bool> {
+        let is_received = |path| self.received.contains(path);
+        if (self.give_up)() || there.path().is_some_and(is_received) {
+            return Ok(false);
+        }
+        let Some(now) = stat(dir, &there.name)? else {
+            return Ok(true);
+        };
+        if identity(&now) != identity(&there.stat) {
+            return Ok(false);
+        }
+        let is_dir = file_type(&now) == FileType::Directory;
+        if is_dir && !self.empty(dir, there, fate, depth)? {
+            return Ok(false);
+        }
+        if !self.dry {
+            let flags = match is_dir {
+                true => AtFlags::REMOVEDIR,
+                false => AtFlags::empty(),
+            };
+            match rustix::fs::unlinkat(dir, &*there.name, flags) {
+                Ok(()) => {}
+                Err(Errno::NOENT) => return Ok(true),
+                // Something in it is to stay, or came just now.
+                Err(Errno::NOTEMPTY | Errno::EXIST | Errno::BUSY) if is_dir => return Ok(false),
+                Err(e) => return Err(e.into()),
+            }
+        }
+        self.removed += 1;
+        if let Some(path) = there.path() {
+            (self.tell)(path.clone());
+        }
+        Ok(true)
+    }
+
+    /// Removes what is in a folder. Says whether all of it is gone.
+    fn empty(&mut self, dir: &Dir, folder: &There, fate: Fate, depth: usize) -> io::Result<bool> {
+        let name = &folder.name;
+        let mut unlocked = None;
+        let opened = match open_dir(dir, name) {
+            Err(e) if !self.dry && e.kind() == io::ErrorKind::PermissionDenied => {
+                unlocked = Some(unlock_by_name(dir, name)?);
+                open_dir(dir, name)
+            }
+            other => other,
+        }?;
+        if !self.dry {
+            unlocked = unlocked.or(unlock_open(&opened)?);
+        }
+        let emptied = self.empty_open(&opened, folder, fate, depth);
+        if let (Some(bits), false) = (unlocked, matches!(emptied, Ok(true))) {
+            // It stays, as it was.
+            rustix::fs::fchmod(&opened, bits.into())?;
+        }
+        emptied
+    }
+
+    fn empty_open(
+        &mut self,
+        opened: &Dir,
+        folder: &There,
+        fate: Fate,
+        depth: usize,
+    ) -> io::Result<bool> {
+        let this = identity(&rustix::fs::fstat(opened)?);
+        if this != identity(&folder.stat) || self.session.store.busy.folders.has(&this) {
+            return Ok(false);
+        }
+        if depth == MAX_DEPTH {
+            return Err(io::Error::other("it is too deep to be removed"));
+        }
+        let all = describe(opened, list(opened)?, folder.path())?;
+        let fates = match fate {
+            Fate::Look => self.fates(all.iter()),
+            Fate::Stays | Fate::Goes => vec![fate; all.len()],
+        };
+        self.remove_all(opened, &all, &fates, depth + 1)
+    }
+}

@@ -1,0 +1,172 @@
+//! `Cancel`: the user's wish to stop, which reaches every thread.
+//!
+//! Must not know signals: whoever catches one calls [`Cancel::cancel`].
+
+use std::collections::HashMap;
+use std::fmt;
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Condvar, Mutex, PoisonError, mpsc};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crate::model::error::{Error, Result};
+
+type Hook = Box<dyn FnOnce() + Send>;
+
+#[derive(Default)]
+struct State {
+    cancelled: bool,
+    next: u64,
+    hooks: HashMap<u64, Hook>,
+}
+
+#[derive(Default)]
+struct Shared {
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+/// A flag that is raised once, and what is to happen then. Clones are the same flag.
+#[derive(Clone, Default)]
+pub struct Cancel(Arc<Shared>);
+
+/// While this lives, its hook runs when the flag is raised.
+#[must_use]
+pub struct OnCancel {
+    cancel: Cancel,
+    id: u64,
+}
+
+impl Cancel {
+    /// A flag that is not raised.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    fn state(&self) -> std::sync::MutexGuard<'_, State> {
+        self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Raises the flag, wakes whoever waits, and runs the hooks.
+    pub fn cancel(&self) {
+        let hooks = {
+            let mut state = self.state();
+            state.cancelled = true;
+            std::mem::take(&mut state.hooks)
+        };
+        self.0.changed.notify_all();
+        for hook in hooks.into_values() {
+            hook();
+        }
+    }
+
+    /// Whether the flag is raised.
+    #[must_use]
+    pub fn is_cancelled(&self) -> bool {
+        self.state().cancelled
+    }
+
+    /// Runs `hook` when the flag is raised, or now where it is. It must not block.
+    pub fn on_cancel(&self, hook: impl FnOnce() + Send + 'static) -> OnCancel {
+        let mut state = self.state();
+        let id = state.next;
+        state.next += 1;
+        if state.cancelled {
+            drop(state);
+            hook();
+        } else {
+            state.hooks.insert(id, Box::new(hook));
+        }
+        OnCancel {
+            cancel: self.clone(),
+            id,
+        }
+    }
+
+    /// Runs what nobody can interrupt on a thread of its own, and leaves it to itself once the flag
+    /// is raised.
+    pub(super) fn unless<T: Send + 'static>(
+        &self,
+        run: impl FnOnce() -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        let (tell, told) = mpsc::channel();
+        let raised = tell.clone();
+        let _cancel = self.on_cancel(move || {
+            // Nobody listens any more where it is done.
+            let _ = raised.send(Err(Error::Cancelled));
+        });
+        let thread = thread::Builder::new().name("connect".into());
+        let spawned = thread.spawn(move || {
+            let done = catch_unwind(AssertUnwindSafe(run));
+            let failed = || io::Error::other("it has failed inside");
+            let _ = tell.send(done.unwrap_or_else(|_| Err(Error::Thread { source: failed() })));
+        });
+        spawned.map_err(|source| Error::Thread { source })?;
+        told.recv().unwrap_or(Err(Error::Cancelled))
+    }
+
+    /// Waits for so long, or until the flag is raised; says whether it is.
+    #[must_use]
+    pub fn wait(&self, time: Duration) -> bool {
+        let end = Instant::now() + time;
+        let mut state = self.state();
+        while !state.cancelled {
+            let left = end.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return false;
+            }
+            state = self
+                .0
+                .changed
+                .wait_timeout(state, left)
+                .unwrap_or_else(PoisonError::into_inner)
+                .0;
+        }
+        true
+    }
+}
+
+impl fmt::Debug for Cancel {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Cancel").field(&self.is_cancelled()).finish()
+    }
+}
+
+impl Drop for OnCancel {
+    fn drop(&mut self) {
+        self.cancel.state().hooks.remove(&self.id);
+    }
+}
+
+impl fmt::Debug for OnCancel {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("OnCancel").finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    #[test]
+    fn hooks_run_once_and_only_while_wanted() {
+        let (cancel, count) = (Cancel::new(), Arc::new(AtomicU32::new(0)));
+        let bump = |n: u32| {
+            let count = count.clone();
+            move || {
+                count.fetch_add(n, Ordering::Relaxed);
+            }
+        };
+        drop(cancel.on_cancel(bump(100)));
+        let _kept = cancel.on_cancel(bump(1));
+        assert!(!cancel.wait(Duration::ZERO));
+        cancel.cancel();
+        cancel.cancel();
+        let _late = cancel.on_cancel(bump(10));
+        assert_eq!(count.load(Ordering::Relaxed), 11);
+        assert!(cancel.wait(Duration::from_secs(3600)));
+    }
+}

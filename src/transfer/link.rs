@@ -1,0 +1,225 @@
+//! The link of a session: its control connection's outbox, all its sockets, and the one error
+//! that ends it.
+//!
+//! Must not know what the session is about.
+
+use std::net::SocketAddr;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
+use std::time::{Duration, Instant};
+
+use crate::model::error::{Error, Result};
+use crate::net::{Closer, LAST_WORDS, Writer, wire_error};
+use crate::wire::{Message, WireError};
+
+use super::outbox::Outbox;
+
+/// How long a peer can be silent on its control connection before it counts as gone.
+pub(crate) const SILENCE: Duration = Duration::from_secs(30);
+
+/// Whatever waits for something that never comes once the session is over.
+pub(crate) trait Stop: Send + Sync {
+    /// Wakes everyone who waits.
+    fn stop(&self);
+}
+
+#[derive(Debug, Default)]
+struct State {
+    error: Option<Error>,
+    lanes: Vec<Closer>,
+    over: bool,
+    heard_end: bool,
+    written: bool,
+}
+
+/// What all threads of a session share to talk on, and to end it.
+pub(crate) struct Link {
+    pub(crate) peer: SocketAddr,
+    pub(crate) outbox: Outbox,
+    control: Closer,
+    state: Mutex<State>,
+    changed: Condvar,
+    stop: OnceLock<Weak<dyn Stop>>,
+    heard: Mutex<Instant>,
+}
+
+impl Link {
+    pub(crate) fn new(peer: SocketAddr, control: Closer) -> Self {
+        Self {
+            peer,
+            outbox: Outbox::default(),
+            control,
+            state: Mutex::default(),
+            changed: Condvar::new(),
+            stop: OnceLock::new(),
+            heard: Mutex::new(Instant::now()),
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Notes that the peer has said something.
+    pub(crate) fn heard(&self) {
+        *self.heard.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+    }
+
+    /// For how long the peer has not said anything.
+    pub(crate) fn silent_for(&self) -> Duration {
+        let heard = self.heard.lock().unwrap_or_else(PoisonError::into_inner);
+        heard.elapsed()
+    }
+
+    /// Says what is to be stopped when the session is over. Only the first one counts.
+    pub(crate) fn stop_with(&self, stop: Weak<dyn Stop>) {
+        let _ = self.stop.set(stop);
+    }
+
+    /// Adds a lane's socket, to be closed when the session fails; at once if it has.
+    pub(crate) fn add_lane(&self, lane: Closer) {
+        let mut state = self.state();
+        if state.over {
+            lane.close();
+        } else {
+            state.lanes.push(lane);
+        }
+    }
+
+    /// Ends the session with an error. Only the first one counts. The peer is told, unless it
+    /// is gone, or knows.
+    pub(crate) fn fail(self: &Arc<Self>, error: Error) {
+        let mut state = self.state();
+        if state.over {
+            return;
+        }
+        state.over = true;
+        let lanes = match &error {
+            Error::Lost { .. } | Error::Silent { .. } => {
+                self.outbox.drop_all();
+                self.control.close();
+                std::mem::take(&mut state.lanes)
+            }
+            Error::Aborted { .. } => {
+                self.outbox.drop_all();
+                std::mem::take(&mut state.lanes)
+            }
+            // A lane that closes would be heard before the words, and taken for a lost
+            // connection.
+            Error::Cancelled => {
+                self.outbox.abort("its user stopped it");
+                Vec::new()
+            }
+            other => {
+                self.outbox.abort(&other.to_string());
+                Vec::new()
+            }
+        };
+        state.error = Some(error);
+        drop(state);
+        lanes.iter().for_each(Closer::close);
+        self.wake();
+        self.close_soon();
+    }
+
+    /// Closes what is open once the peer has ended its side of the control connection, or has had
+    /// the time to. Closing it earlier would reset the connection, and with that lose what the
+    /// peer has not read, which is why the session ended. Whoever is stuck reading or writing gets
+    /// free.
+    pub(crate) fn close_soon(self: &Arc<Self>) {
+        let link = self.clone();
+        let waiter = std::thread::Builder::new().name("last words".into());
+        let spawned = waiter.spawn(move || {
+            link.wait_briefly(|state| state.heard_end);
+            link.close();
+        });
+        if spawned.is_err() {
+            self.close();
+        }
+    }
+
+    fn close(&self) {
+        self.control.close();
+        let lanes = std::mem::take(&mut self.state().lanes);
+        lanes.iter().for_each(Closer::close);
+    }
+
+    /// Waits for something, but not longer than last words take.
+    fn wait_briefly(&self, what: impl Fn(&State) -> bool) {
+        let end = Instant::now() + LAST_WORDS;
+        let mut state = self.state();
+        loop {
+            let left = end.saturating_duration_since(Instant::now());
+            if what(&state) || left.is_zero() {
+                return;
+            }
+            state = self
+                .changed
+                .wait_timeout(state, left)
+                .unwrap_or_else(PoisonError::into_inner)
+                .0;
+        }
+    }
+
+    /// Closes all connections of a session that is over, once what was to be said is written, or
+    /// has had the time to be. For whoever has read the control connection to its end: no thread
+    /// of the session waits for the peer any longer.
+    pub(crate) fn close_all(&self) {
+        self.wait_briefly(|state| state.written);
+        self.close();
+    }
+
+    /// Ends the session well.
+    pub(crate) fn complete(&self) {
+        self.state().over = true;
+        self.wake();
+    }
+
+    fn wake(&self) {
+        if let Some(stop) = self.stop.get().and_then(Weak::upgrade) {
+            stop.stop();
+        }
+        self.changed.notify_all();
+    }
+
+    pub(crate) fn is_over(&self) -> bool {
+        self.state().over
+    }
+
+    /// The error of a frame that could not be read.
+    pub(crate) fn wire_error(&self, error: WireError) -> Error {
+        wire_error(self.peer, error, SILENCE)
+    }
+
+    /// Writes what is put into the outbox, until the session ends, and then ends this direction
+    /// of the connection.
+    pub(crate) fn write(
+        self: &Arc<Self>,
+        writer: &mut Writer,
+        tick: Duration,
+        report: impl FnMut() -> Option<Message>,
+    ) {
+        let written = self.outbox.run(writer, tick, report);
+        if let Err(source) = written.and_then(|()| writer.finish()) {
+            self.fail(Error::Lost {
+                peer: self.peer,
+                source,
+            });
+        }
+        self.state().written = true;
+        self.changed.notify_all();
+    }
+
+    /// Says that the peer has ended its direction of the control connection.
+    pub(crate) fn heard_end(&self) {
+        self.state().heard_end = true;
+        self.changed.notify_all();
+    }
+
+    /// How the session ended: its error, if it has one.
+    pub(crate) fn result(&self) -> Result<()> {
+        match self.state().error.take() {
+            Some(error) => Err(error),
+            None => Ok(()),
+        }
+    }
+}

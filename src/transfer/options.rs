@@ -1,0 +1,199 @@
+//! What the two engines can be told.
+//!
+//! Must not know the command line: plain values, with defaults.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::net::{Ipv6Addr, SocketAddr};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::model::digest::Algorithm;
+use crate::model::outcome::{OnConflict, Wish};
+use crate::model::relpath::RelPath;
+use crate::net::{Fingerprint, Identity, Peers};
+use crate::source::Filter;
+
+/// The port that receivers listen on, unless told otherwise.
+pub const DEFAULT_PORT: u16 = 9090;
+/// The most lanes that are opened without being asked for.
+pub(super) const DEFAULT_MAX_LANES: u16 = 4;
+/// How many entries a receiver lets a sender announce ahead of their outcomes.
+pub const DEFAULT_WINDOW: u32 = 16_384;
+/// How many sessions a receiver has at once.
+pub const DEFAULT_MAX_SESSIONS: usize = 64;
+/// How long a sender keeps trying after a connection is lost.
+pub const DEFAULT_RETRY: Duration = Duration::from_secs(60);
+
+/// As many lanes as there are cores, within reason.
+#[must_use]
+pub fn default_lanes() -> u16 {
+    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    u16::try_from(cores)
+        .unwrap_or(DEFAULT_MAX_LANES)
+        .clamp(1, DEFAULT_MAX_LANES)
+}
+
+/// Who this machine is, and whom it knows.
+#[derive(Debug, Clone)]
+pub struct Device {
+    /// Its key.
+    pub identity: Identity,
+    /// Those it is paired with.
+    pub peers: Peers,
+}
+
+/// Where a receiver is.
+#[derive(Debug, Clone, Default)]
+pub struct Address {
+    /// Its host name or address; an IPv6 address without brackets.
+    pub host: String,
+    /// Its port.
+    pub port: u16,
+    /// Its key, where it must be one.
+    pub fingerprint: Option<Fingerprint>,
+}
+
+/// Something of unknown length that is sent as one file.
+#[derive(Debug, Clone)]
+pub struct Stream {
+    /// The file's name.
+    pub name: RelPath,
+    /// Where it is read from, to its end. It is read once: a lost connection is the end of it.
+    pub from: Arc<File>,
+}
+
+/// What to send, where to, and how.
+#[derive(Debug, Clone)]
+pub struct SendOptions {
+    /// Files and folders. Their last names must differ.
+    pub paths: Vec<PathBuf>,
+    /// A stream to send, instead of files and folders.
+    pub stream: Option<Stream>,
+    /// The receiver.
+    pub to: Address,
+    /// What this side calls itself.
+    pub name: String,
+    /// Whether to send to anyone.
+    pub open: bool,
+    /// What digests are made with; where none is given, what suits both machines.
+    pub algorithm: Option<Algorithm>,
+    /// When to compress what is sent.
+    pub compress: Compress,
+    /// How many lanes to ask for, 1 to [`crate::wire::limits::MAX_LANES`].
+    pub lanes: u16,
+    /// How long to keep trying after a connection is lost.
+    pub retry: Duration,
+    /// What is to be done with what is there already.
+    pub wish: Wish,
+    /// What of the files and folders to send.
+    pub filter: Filter,
+    /// How many bytes all lanes may send in a second.
+    pub limit: Option<u64>,
+}
+
+impl Default for SendOptions {
+    fn default() -> Self {
+        Self {
+            paths: Vec::new(),
+            stream: None,
+            to: Address::default(),
+            name: String::new(),
+            open: false,
+            algorithm: None,
+            compress: Compress::default(),
+            lanes: default_lanes(),
+            retry: DEFAULT_RETRY,
+            wish: Wish::default(),
+            filter: Filter::default(),
+            limit: None,
+        }
+    }
+}
+
+/// What a paired sender may do here, where that is not what all of them may.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Grant {
+    /// Where what it sends goes, instead of the receive directory. It must exist.
+    pub dir: Option<PathBuf>,
+    /// How many bytes all files in that folder may take up.
+    pub quota: Option<u64>,
+    /// Whether it may replace what is there. Nobody may more than all may.
+    pub may_update: Option<bool>,
+    /// Whether it may have removed what it does not have. Nobody may more than all may.
+    pub may_mirror: Option<bool>,
+}
+
+/// When to compress what is sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Compress {
+    /// Where it makes the transfer faster, by what is measured while it runs.
+    #[default]
+    Auto,
+    /// Whatever becomes smaller by it, with Zstandard.
+    Zstd,
+    /// Never.
+    Never,
+}
+
+/// Where to receive, and from whom.
+#[derive(Debug, Clone)]
+pub struct ReceiveOptions {
+    /// The receive directory. It must exist.
+    pub dir: PathBuf,
+    /// Where the one file of each session goes, instead of that. What is sent has to be one file.
+    pub output: Option<Arc<File>>,
+    /// What single paired senders may do, by the names that they are known by here.
+    pub grants: BTreeMap<String, Grant>,
+    /// Where to listen; port 0 takes a free one.
+    pub listen: SocketAddr,
+    /// What this side calls itself.
+    pub name: String,
+    /// Whether to end with the first session.
+    pub once: bool,
+    /// Whether to receive from anyone.
+    pub open: bool,
+    /// Whether to ask about each offer.
+    pub ask: bool,
+    /// Whether to store links that lead out of the receive directory.
+    pub links_outside: bool,
+    /// The most that any sender may do where something else has the name of what comes; where
+    /// none is given, replace it if it is trusted.
+    pub on_conflict: Option<OnConflict>,
+    /// Whether senders that may replace may also have removed what they do not have.
+    pub mirror: bool,
+    /// Whether to bring everything to disk before a session counts as done.
+    pub sync: bool,
+    /// How many sessions there may be at once.
+    pub max_sessions: usize,
+    /// How many lanes a session may have at most.
+    pub lanes: u16,
+    /// How many entries may be announced that have no outcome yet.
+    pub window: u32,
+    /// A list to which the SHA-256 of each file that is received is added.
+    pub sums: Option<PathBuf>,
+}
+
+impl Default for ReceiveOptions {
+    fn default() -> Self {
+        Self {
+            dir: PathBuf::from("."),
+            output: None,
+            grants: BTreeMap::new(),
+            listen: SocketAddr::from((Ipv6Addr::UNSPECIFIED, DEFAULT_PORT)),
+            name: String::new(),
+            once: false,
+            open: false,
+            ask: false,
+            links_outside: false,
+            on_conflict: None,
+            mirror: false,
+            sync: true,
+            max_sessions: DEFAULT_MAX_SESSIONS,
+            lanes: crate::wire::limits::MAX_LANES,
+            window: DEFAULT_WINDOW,
+            sums: None,
+        }
+    }
+}

@@ -1,0 +1,348 @@
+//! `Output`: one file that goes to a stream, such as standard output, instead of a folder. Its
+//! chunks come in order, over one lane.
+//!
+//! Must not write anything on that has not been verified, nor keep it: what is written cannot be
+//! taken back.
+
+use std::fs::File;
+use std::io::{self, IoSlice, Write};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use rustix::event::PollFlags;
+use rustix::io::Errno;
+
+use crate::model::digest::{CHUNK_SIZE, Digest, FileDigest, chunk_count, chunk_len};
+use crate::model::entry::{Entry, EntryId, Kind};
+use crate::model::error::{Error, Result, reason};
+use crate::model::outcome::{Outcome, Why};
+use crate::model::relpath::RelPath;
+use crate::model::text::Text;
+use crate::net::Reader;
+use crate::wire::{Changed, ChunkHeader, Encoding, EntryOutcome, FileVerified, Want};
+
+use super::accounts::Ended;
+use super::file::Broken;
+use super::lane::Hands;
+use super::planner::Task;
+use super::session::Receiving;
+use crate::sys::wake::Bell;
+
+/// What a pipe that is ready takes without making its writer wait, in bytes, on any Unix.
+const READY_BYTES: usize = 512;
+/// The same on Linux, where it is a page.
+const READY_BYTES_LINUX: usize = 4096;
+/// What it is called where folders have a path.
+pub(crate) const NAME: &str = "standard output";
+
+/// Where the one file goes.
+#[derive(Debug)]
+pub(crate) struct Output {
+    to: Arc<File>,
+    /// How many bytes it takes at once without making anybody wait.
+    at_once: usize,
+    /// Whether something was written, so that nothing can begin anew.
+    used: AtomicBool,
+    verified: AtomicU64,
+    /// How much of that the sender has been told.
+    told: AtomicU64,
+    /// Rings once nobody is to wait for the reader any more.
+    stopped: Bell,
+    state: Mutex<Option<OneFile>>,
+}
+
+/// The file that is coming.
+#[derive(Debug)]
+struct OneFile {
+    entry: EntryId,
+    attempt: u32,
+    path: RelPath,
+    /// None of a stream.
+    size: Option<u64>,
+    written: u64,
+    digest: FileDigest,
+    /// What the sender says that its digest is.
+    said: Option<Digest>,
+    over: bool,
+}
+
+impl Output {
+    pub(crate) fn new(to: Arc<File>) -> io::Result<Self> {
+        let stat = rustix::fs::fstat(&to)?;
+        let is_file = rustix::fs::FileType::from_raw_mode(stat.st_mode).is_file();
+        Ok(Self {
+            to,
+            at_once: match is_file {
+                true => CHUNK_SIZE as usize,
+                false if cfg!(target_os = "linux") => READY_BYTES_LINUX,
+                false => READY_BYTES,
+            },
+            used: AtomicBool::new(false),
+            verified: AtomicU64::new(0),
+            told: AtomicU64::new(0),
+            stopped: Bell::new()?,
+            state: Mutex::new(None),
+        })
+    }
+
+    /// Whether something was written.
+    pub(super) fn was_used(&self) -> bool {
+        self.used.load(Ordering::Acquire)
+    }
+
+    /// Frees whoever waits for the reader, for good.
+    pub(super) fn stop(&self) {
+        self.stopped.ring();
+    }
+
+    fn state(&self) -> MutexGuard<'_, Option<OneFile>> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write(&self, pieces: &[IoSlice<'_>]) -> io::Result<()> {
+        for mut rest in pieces.iter().flat_map(|piece| piece.chunks(self.at_once)) {
+            while !rest.is_empty() {
+                if self.stopped.wait(&*self.to, PollFlags::OUT, None)? {
+                    return Err(io::Error::other("the session is over"));
+                }
+                self.used.store(true, Ordering::Release);
+                match (&*self.to).write(rest) {
+                    Ok(n) => rest = &rest[n..],
+                    Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+                    Err(e) if e.kind() == io::ErrorKind::WouldBlock => {}
+                    Err(e) => return Err(e),
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// How far the file is, where that is more than was told.
+    pub(super) fn report(&self) -> Option<FileVerified> {
+        let bytes = self.verified.load(Ordering::Relaxed);
+        // It is the only one, so that it is the first.
+        (self.told.swap(bytes, Ordering::Relaxed) != bytes)
+            .then_some(FileVerified { entry: 0, bytes })
+    }
+
+    /// Brings to disk what was written, where it went to one.
+    pub(super) fn sync(&self) -> Result<()> {
+        if !self.was_used() {
+            return Ok(());
+        }
+        match rustix::fs::fsync(&self.to) {
+            // No file.
+            Ok(()) | Err(Errno::INVAL | Errno::ROFS | Errno::NOTSUP) => Ok(()),
+            Err(e) => Err(Error::Sync {
+                path: NAME.into(),
+                source: e.into(),
+            }),
+        }
+    }
+}
+
+impl OneFile {
+    /// Whether a chunk is the next one; not, where no more is needed.
+    fn expects(&self, chunk: &ChunkHeader) -> Result<bool, Broken> {
+        if chunk.entry != self.entry || chunk.attempt > self.attempt {
+            return Err("a chunk of what is not wanted");
+        }
+        if chunk.attempt < self.attempt || self.over {
+            return Ok(false);
+        }
+        if chunk.index != self.digest.next_missing() || self.digest.finish().is_some() {
+            return Err("a chunk out of order");
+        }
+        let fits = match self.size {
+            Some(size) => {
+                chunk.length == chunk_len(size, chunk.index)
+                    && chunk.whole == (chunk_count(size) == 1)
+            }
+            None => !chunk.whole,
+        };
+        if fits && chunk.encoding != Encoding::Held {
+            Ok(true)
+        } else {
+            Err("a chunk that the file cannot have")
+        }
+    }
+
+    fn take(&mut self, chunk: &ChunkHeader) {
+        // In order, none is ever too far ahead.
+        let _ = self.digest.push(chunk.index, chunk.digest);
+        self.written += u64::from(chunk.length);
+        match self.size {
+            None if chunk.length < CHUNK_SIZE => self.digest.end_stream(self.written),
+            Some(_) if chunk.whole => self.said = Some(chunk.digest),
+            _ => {}
+        }
+    }
+
+    /// How it ended, once it has.
+    fn ended(&self) -> Option<Outcome> {
+        let (digest, said) = (self.digest.finish()?, self.said?);
+        Some(match digest == said {
+            true => Outcome::Stored(None),
+            false => Outcome::Failed(Why::Damaged),
+        })
+    }
+}
+
+impl Receiving {
+    /// Wants the one file that is announced, and sees it to its end. True if it came to that.
+    pub(super) fn plan_output(&self, output: &Output) -> Result<bool> {
+        let mut one: Option<Entry> = None;
+        while let Some(task) = self.tasks.pop() {
+            match task {
+                Task::Entries(entries) => {
+                    for entry in entries {
+                        let is_file = matches!(entry.kind, Kind::File { .. } | Kind::Stream);
+                        if one.is_some() || !is_file {
+                            return Err(Error::NotOneFile);
+                        }
+                        one = Some(entry);
+                    }
+                }
+                Task::Announced => match one.take() {
+                    Some(entry) => self.want_output(output, entry),
+                    None => return Err(Error::NotOneFile),
+                },
+                Task::Done(done) => self.with_output(output, done.entry, |file| {
+                    if done.attempt == file.attempt {
+                        file.said = Some(done.digest);
+                    }
+                    file.ended()
+                })?,
+                Task::Skipped(skipped) => self.with_output(output, skipped.entry, |_| {
+                    Some(Outcome::Failed(skipped.why.clone()))
+                })?,
+                Task::Changed(changed) => self.change_output(output, &changed)?,
+                Task::DirEnd { .. } | Task::Fates(_) | Task::Rest => {}
+                Task::End => return Ok(true),
+            }
+        }
+        Ok(false)
+    }
+
+    fn want_output(&self, output: &Output, entry: Entry) {
+        let (size, digest) = match entry.kind {
+            Kind::File { size } => {
+                let size = size.get();
+                (Some(size), FileDigest::new(self.algorithm, size))
+            }
+            _ => (None, FileDigest::of_stream(self.algorithm)),
+        };
+        *output.state() = Some(OneFile {
+            entry: entry.id,
+            attempt: 0,
+            path: entry.path,
+            size,
+            written: 0,
+            digest,
+            said: None,
+            over: false,
+        });
+        self.link.outbox.push_wants(&[Want {
+            entry: entry.id,
+            attempt: 0,
+            held: false,
+        }]);
+    }
+
+    /// The file is another one now. Nothing of the old one can be taken back.
+    fn change_output(&self, output: &Output, changed: &Changed) -> Result<()> {
+        let now = output.state();
+        if let Some(file) = now.as_ref().filter(|file| file.entry == changed.entry) {
+            self.check_attempt(changed.attempt, file.attempt, file.size.is_none())?;
+        }
+        drop(now);
+        self.with_output(output, changed.entry, |file| {
+            if file.written > 0 {
+                return Some(Outcome::Failed(Why::Changed));
+            }
+            let size = changed.size.get();
+            file.attempt = changed.attempt;
+            file.size = Some(size);
+            file.digest = FileDigest::new(self.algorithm, size);
+            self.link.outbox.push_wants(&[Want {
+                entry: changed.entry,
+                attempt: changed.attempt,
+                held: false,
+            }]);
+            None
+        })
+    }
+
+    /// Does something with the file, unless it has ended; gives it its outcome if that is one.
+    fn with_output(
+        &self,
+        output: &Output,
+        entry: EntryId,
+        act: impl FnOnce(&mut OneFile) -> Option<Outcome>,
+    ) -> Result<()> {
+        let mut state = output.state();
+        let file = state.as_mut().filter(|file| file.entry == entry);
+        let file = file.ok_or_else(|| self.broken("words about what is not wanted"))?;
+        if file.over {
+            return Ok(());
+        }
+        if let Some(outcome) = act(file) {
+            file.over = true;
+            let ended = Ended {
+                size: file.size.unwrap_or(file.written),
+                verified: file.written,
+                held_bytes: 0,
+                is_file: true,
+            };
+            self.record(&file.path, &ended, &outcome);
+            self.link
+                .outbox
+                .push_outcome(EntryOutcome { entry, outcome });
+        }
+        Ok(())
+    }
+
+    /// Takes a chunk, and what `reader` has of it.
+    pub(super) fn output_chunk(
+        &self,
+        output: &Output,
+        chunk: &ChunkHeader,
+        reader: &mut Reader,
+        hands: &mut Hands<'_>,
+    ) -> Result<()> {
+        // A chunk of a stream is hashed as a file of its own.
+        let place = {
+            let state = output.state();
+            let size = state.as_ref().and_then(|file| file.size);
+            size.map_or((chunk.length.into(), 0), |size| (size, chunk.index))
+        };
+        let data = self.content(chunk, place, reader, hands)?;
+        let mut broken = None;
+        self.with_output(output, chunk.entry, |file| {
+            match file.expects(chunk) {
+                Ok(true) => {}
+                Ok(false) => return None,
+                Err(what) => {
+                    broken = Some(what);
+                    return None;
+                }
+            }
+            let data = match data {
+                Ok(data) => data,
+                Err(why) => return Some(Outcome::Failed(why)),
+            };
+            if let Err(error) = output.write(&data) {
+                let why = match error.kind() {
+                    io::ErrorKind::BrokenPipe => "nobody reads it any more".to_owned(),
+                    _ => reason(&error),
+                };
+                return Some(Outcome::Failed(Why::System(Text::new(why))));
+            }
+            file.take(chunk);
+            output.verified.store(file.written, Ordering::Relaxed);
+            self.count_verified(chunk.length.into(), false);
+            file.ended()
+        })?;
+        broken.map_or(Ok(()), |what| Err(self.broken(what)))
+    }
+}

@@ -1,0 +1,162 @@
+//! Finding a receiver, and getting to know it: addresses, the channel, who it is, pairing.
+//!
+//! Must not tell it anything of what is to be sent.
+
+use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::model::error::{Error, Result};
+use crate::model::outcome::Role;
+use crate::model::progress::{Event, Peer, Progress};
+use crate::model::prompt::Prompt;
+use crate::net::{Channel, Fingerprint, Known, Peers, Tls};
+use crate::net::{FIRST_WORDS, Greeted, Ours, greet, say_last};
+use crate::wire::Message;
+
+use super::super::cancel::{Cancel, OnCancel};
+use super::super::options::{Address, Device};
+
+/// How long connecting to one address may take.
+const CONNECT: Duration = Duration::from_secs(10);
+
+/// Makes this machine and a receiver know each other, so that this one may send to it from then
+/// on. Says who it is.
+pub fn pair(
+    device: &Device,
+    to: &Address,
+    name: &str,
+    prompt: &Arc<dyn Prompt>,
+    progress: &Arc<dyn Progress>,
+    cancel: &Cancel,
+) -> Result<Peer> {
+    let dialer = Dialer {
+        tls: Tls::new(&device.identity)?,
+        peers: &device.peers,
+        prompt,
+        progress,
+        cancel,
+    };
+    let dialed = dialer.pair(to, name);
+    match dialed {
+        Err(_) if cancel.is_cancelled() => Err(Error::Cancelled),
+        other => other,
+    }
+}
+
+/// What it takes to get to know a receiver.
+pub(super) struct Dialer<'a> {
+    pub(super) tls: Tls,
+    pub(super) peers: &'a Peers,
+    pub(super) prompt: &'a Arc<dyn Prompt>,
+    pub(super) progress: &'a Arc<dyn Progress>,
+    pub(super) cancel: &'a Cancel,
+}
+
+/// A receiver that is trusted, and waits for an offer.
+pub(super) struct Dialed {
+    pub(super) channel: Channel,
+    /// Where its lanes are to go.
+    pub(super) addr: SocketAddr,
+    pub(super) greeted: Greeted,
+    /// Ends the channel when the user wants to stop.
+    pub(super) cancel: OnCancel,
+}
+
+impl Dialer<'_> {
+    /// Connects to a receiver, and pairs with it where that is needed.
+    pub(super) fn dial(&self, to: &Address, name: &str, open: bool) -> Result<Dialed> {
+        self.greet(to, name, open, true)
+    }
+
+    fn pair(&self, to: &Address, name: &str) -> Result<Peer> {
+        // With a code to prove who is there, it does not matter who was there before.
+        let mut dialed = self.greet(to, name, false, false)?;
+        let _ = say_last(&mut dialed.channel, &Message::Leave(()));
+        Ok(dialed.greeted.peer)
+    }
+
+    fn greet(&self, to: &Address, name: &str, open: bool, alarm: bool) -> Result<Dialed> {
+        let (mut channel, addr) = self.connect(to)?;
+        let closer = channel.closer.clone();
+        let cancel = self.cancel.on_cancel(move || closer.close());
+        self.check(to, &channel, alarm)?;
+        let ours = Ours {
+            fingerprint: self.tls.fingerprint(),
+            name,
+            open,
+            asks: false,
+            peers: self.peers,
+        };
+        let greeted = greet(&mut channel, ours, self.prompt)?;
+        if greeted.peer.is_new {
+            self.progress.event(&Event::Paired {
+                caller: &greeted.peer.caller(),
+                role: Role::Sender,
+            });
+        }
+        Ok(Dialed {
+            channel,
+            addr,
+            greeted,
+            cancel,
+        })
+    }
+
+    /// The machine must be the one that was meant, and, with `alarm`, the one that was there
+    /// before, if any was.
+    fn check(&self, to: &Address, channel: &Channel, alarm: bool) -> Result<()> {
+        let seen = channel.fingerprint;
+        let all = self.peers.list()?;
+        let impostor = |name: String, known: Fingerprint| {
+            Err(Error::Impostor {
+                peer: channel.peer,
+                name,
+                known: known.to_string(),
+                seen: seen.to_string(),
+            })
+        };
+        if let Some(meant) = to.fingerprint.filter(|meant| *meant != seen) {
+            let known = all.iter().find(|k| k.fingerprint == meant);
+            let name = known.map_or_else(|| "machine".to_owned(), |k| k.name.clone());
+            return impostor(name, meant);
+        }
+        let here = |k: &&Known| k.address == Some(channel.peer);
+        match all.iter().find(here) {
+            Some(k) if alarm && k.fingerprint != seen && seen != self.tls.fingerprint() => {
+                impostor(k.name.clone(), k.fingerprint)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Connects to the first of the host's addresses that answers.
+    fn connect(&self, to: &Address) -> Result<(Channel, SocketAddr)> {
+        let (host, port) = (to.host.as_str(), to.port);
+        let resolve = |source| Error::Resolve {
+            host: host.to_owned(),
+            source,
+        };
+        let name = (host.to_owned(), port);
+        let addrs = self.cancel.unless(move || Ok(name.to_socket_addrs()))?;
+        let mut error = None;
+        for addr in addrs.map_err(resolve)? {
+            self.progress.event(&Event::Connecting { addr });
+            let tls = self.tls.clone();
+            match self.cancel.unless(move || dial(&tls, addr)) {
+                Ok(channel) => return Ok((channel, addr)),
+                Err(Error::Cancelled) => return Err(Error::Cancelled),
+                // The first error is about the address that the system prefers.
+                Err(e) => error = error.or(Some(e)),
+            }
+        }
+        Err(error.unwrap_or_else(|| resolve(std::io::ErrorKind::NotFound.into())))
+    }
+}
+
+/// Connects to an address.
+pub(super) fn dial(tls: &Tls, addr: SocketAddr) -> Result<Channel> {
+    let stream = TcpStream::connect_timeout(&addr, CONNECT)
+        .map_err(|source| Error::Connect { addr, source })?;
+    tls.connect(stream, FIRST_WORDS)
+}

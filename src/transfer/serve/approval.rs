@@ -1,0 +1,151 @@
+//! What a sender proposes, and whether it is let in with it: by what is known of it, and by the
+//! user where they want to be asked.
+//!
+//! Must not wait for an answer that cannot come.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, PoisonError};
+
+use crate::model::error::{Error, Result};
+use crate::model::outcome::{Decline, Role};
+use crate::model::progress::{Event, Peer, Progress, Trust};
+use crate::model::prompt::{Answer, Caller, Proposal};
+use crate::model::text::Text;
+use crate::net::{Channel, Fingerprint, Guest, Known, LetIn, Ours, hear_offer, let_in, turn_away};
+use crate::store::Store;
+use crate::wire::{Contents, Hello, Offer};
+
+use super::super::receive::NAME;
+use super::{Shared, Terms};
+
+/// How many offers can wait for the user at once.
+const MAX_ASKING: usize = 8;
+
+/// An offer that waits for the user, until it is dropped.
+struct Asking<'a>(&'a AtomicUsize);
+
+impl<'a> Asking<'a> {
+    /// None where too many wait.
+    fn new(count: &'a AtomicUsize) -> Option<Self> {
+        let more = |n: usize| (n < MAX_ASKING).then_some(n + 1);
+        let added = count.fetch_update(Ordering::AcqRel, Ordering::Acquire, more);
+        added.ok().map(|_| Self(count))
+    }
+}
+
+impl Drop for Asking<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+impl Shared {
+    /// Lets the sender in, and hears what it offers. None where it came to be let in, and no more.
+    pub(super) fn proposal(
+        &self,
+        channel: &mut Channel,
+        guest: &Guest,
+        hello: &Hello,
+        progress: &Arc<dyn Progress>,
+    ) -> Result<Option<(Peer, Offer, Terms<'_>)>> {
+        let asks = self.options.ask && !self.is_unasked(channel.fingerprint);
+        let ours = Ours {
+            fingerprint: self.fingerprint,
+            name: &self.options.name,
+            open: self.options.open,
+            asks,
+            peers: &self.peers,
+        };
+        let desk = (&self.desk, &self.prompt);
+        // Few can wait for a person, and those need not hurry.
+        let LetIn { peer, unasked } = let_in(channel, hello, ours, desk, || guest.let_in())?;
+        if peer.is_new {
+            progress.event(&Event::Paired {
+                caller: &peer.caller(),
+                role: Role::Receiver,
+            });
+        }
+        let asks = asks && !unasked;
+        let caller = peer.caller();
+        if asks && !self.prompt.can_decide() {
+            return turn_away(channel, &caller, Decline::Unattended);
+        }
+        let terms = match self.terms(peer.trust, channel.fingerprint) {
+            Ok(terms) => terms,
+            Err(error) => {
+                let what = Text::new(error.to_string());
+                return turn_away(channel, &caller, Decline::Store(what));
+            }
+        };
+        let Some(offer) = hear_offer(channel, asks)? else {
+            return Ok(None);
+        };
+        if asks {
+            guest.let_in();
+            self.ask(channel, caller, peer.trust, &offer, terms.store)?;
+        }
+        Ok(Some((peer, offer, terms)))
+    }
+
+    /// Asks the user about an offer.
+    fn ask(
+        &self,
+        channel: &mut Channel,
+        caller: Caller,
+        trust: Trust,
+        offer: &Offer,
+        store: Option<&Arc<Store>>,
+    ) -> Result<()> {
+        let Some(contents) = &offer.contents else {
+            return Err(Error::protocol(caller.addr, "an offer that says nothing"));
+        };
+        let proposal = Proposal {
+            caller,
+            files: contents.files,
+            bytes: Some(contents.bytes).filter(|&bytes| bytes != Contents::UNKNOWN),
+            first: contents.first.to_string(),
+            named: contents.named,
+            wish: offer.wish,
+            dir: store.map_or_else(|| NAME.into(), |store| store.path().to_path_buf()),
+            free: store.and_then(|store| store.free()),
+        };
+        let Some(_place) = Asking::new(&self.asking) else {
+            return turn_away(channel, &proposal.caller, Decline::Crowded);
+        };
+        // Until it is answered it has nothing to say.
+        let closer = channel.closer.clone();
+        match self.prompt.decide(&proposal, &|| closer.has_news()) {
+            Some(Answer::Yes) => {}
+            Some(Answer::Always) => {
+                let fingerprint = channel.fingerprint;
+                let keep = |all: &mut Vec<Known>| {
+                    if let Some(known) = all.iter_mut().find(|k| k.fingerprint == fingerprint) {
+                        known.unasked = true;
+                    }
+                    Ok(())
+                };
+                // Where it cannot be kept, it holds for as long as this runs.
+                if trust != Trust::Paired || self.peers.update(keep).is_err() {
+                    let mut unasked = self.unasked.lock().unwrap_or_else(PoisonError::into_inner);
+                    unasked.insert(fingerprint);
+                }
+            }
+            Some(Answer::No) => {
+                return turn_away(channel, &proposal.caller, Decline::Refused);
+            }
+            None if closer.has_news() => {
+                return Err(Error::Lost {
+                    peer: channel.peer,
+                    source: std::io::ErrorKind::UnexpectedEof.into(),
+                });
+            }
+            None => return turn_away(channel, &proposal.caller, Decline::Unattended),
+        }
+        Ok(())
+    }
+
+    fn is_unasked(&self, fingerprint: Fingerprint) -> bool {
+        let unasked = self.unasked.lock().unwrap_or_else(PoisonError::into_inner);
+        unasked.contains(&fingerprint)
+    }
+}

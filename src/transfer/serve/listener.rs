@@ -1,0 +1,277 @@
+//! The listener: accepts connections, gives each a thread of its own, and counts them.
+//!
+//! Must not know what is said on a connection.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Condvar, Mutex};
+use std::thread;
+use std::time::Duration;
+
+use rustix::event::PollFlags;
+
+use crate::model::error::{Error, Result};
+use crate::model::outcome::Summary;
+use crate::model::progress::{Event, Progress};
+use crate::model::prompt::Prompt;
+use crate::net::{Door, Tls, plain};
+use crate::store::Store;
+
+use super::super::cancel::Cancel;
+use super::super::options::{Device, ReceiveOptions};
+use super::super::receive::Sums;
+use super::{Shared, State};
+use crate::sys::wake::Bell;
+
+/// How many threads connections can have: those that were let in, those that wait for that, and
+/// those that have been turned away and are about to end.
+const MAX_THREADS: usize = 2048;
+/// How long the listener waits where it cannot accept anything.
+const PAUSE: Duration = Duration::from_millis(50);
+
+/// A receiver that listens.
+pub struct Receiver {
+    listener: TcpListener,
+    shared: Arc<Shared>,
+}
+
+impl fmt::Debug for Receiver {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Receiver").field(&self.listener).finish()
+    }
+}
+
+impl Receiver {
+    /// Opens the receive directory, and listens.
+    /// What only a person can do, `prompt` does.
+    pub fn bind(device: &Device, options: ReceiveOptions, prompt: Arc<dyn Prompt>) -> Result<Self> {
+        let identity = &device.identity;
+        // Said now, and not to the first sender.
+        device.peers.list()?;
+        // Where the receive directory is the user's home, a sender must not make the list.
+        device.peers.create()?;
+        let store = match options.output {
+            Some(_) => None,
+            None => Some(Store::open(&options.dir)?),
+        };
+        let mut stores = HashMap::new();
+        let grants = store.as_ref().map(|_| options.grants.values());
+        for grant in grants.into_iter().flatten() {
+            let Some(dir) = &grant.dir else {
+                continue;
+            };
+            let own = Store::open(dir)?;
+            // A folder that several have has one store.
+            let mut all = store.iter().chain(stores.values());
+            let same = all.find(|other| other.path() == own.path()).cloned();
+            if let Some(other) = &same
+                && (grant.quota.is_some() || other.has_quota())
+            {
+                let why = io::Error::other("what others send goes into it, too");
+                return Err(Error::file("keep a quota of", dir, why));
+            }
+            if let Some(quota) = grant.quota {
+                own.limit(quota);
+            }
+            stores.insert(dir.clone(), same.unwrap_or(own));
+        }
+        let sums = match (&options.sums, &store) {
+            (Some(sums), Some(store)) => Some(Sums::open(sums, store.path())?),
+            _ => None,
+        };
+        let listener = listen(options.listen)?;
+        let bell = Bell::new().map_err(|source| Error::Listen {
+            addr: options.listen,
+            source,
+        })?;
+        let places = if options.once {
+            1
+        } else {
+            options.max_sessions
+        };
+        Ok(Self {
+            listener,
+            shared: Arc::new(Shared {
+                tls: Tls::new(identity)?,
+                fingerprint: identity.fingerprint(),
+                peers: device.peers.clone(),
+                desk: Arc::default(),
+                prompt,
+                asking: AtomicUsize::new(0),
+                unasked: Mutex::default(),
+                store,
+                stores,
+                sums: sums.map(Arc::new),
+                options,
+                connections: AtomicUsize::new(0),
+                door: Door::new(),
+                state: Mutex::new(State::new(places)),
+                changed: Condvar::new(),
+                bell,
+            }),
+        })
+    }
+
+    /// Where it listens; the port is a real one.
+    #[must_use]
+    pub fn local_addr(&self) -> SocketAddr {
+        self.listener
+            .local_addr()
+            .unwrap_or(self.shared.options.listen)
+    }
+
+    /// Receives until it is cancelled, or with `once` until the first session has ended, and
+    /// then says how. Cancelled while it only waits, it ends well, without a summary; but with
+    /// `once` something was to come.
+    pub fn run(self, progress: &Arc<dyn Progress>, cancel: &Cancel) -> Result<Option<Summary>> {
+        progress.event(&Event::Listening {
+            addr: self.local_addr(),
+            dir: self
+                .shared
+                .store
+                .as_ref()
+                .map_or(Path::new(super::super::receive::NAME), |store| store.path()),
+        });
+        let shared = self.shared.clone();
+        let _cancel = cancel.on_cancel(move || shared.bell.ring());
+        let ended = self.accept(progress, cancel);
+        drop(self.listener);
+        let was_busy = self.shared.stop();
+        match ended? {
+            Some(first) => first.map(Some),
+            None if self.shared.options.once => {
+                let first = self.shared.state().first.take();
+                first.unwrap_or(Err(Error::Cancelled)).map(Some)
+            }
+            None if was_busy => Err(Error::Cancelled),
+            None => Ok(None),
+        }
+    }
+
+    /// Accepts connections. Gives how the first session ended, or none when it was cancelled.
+    fn accept(
+        &self,
+        progress: &Arc<dyn Progress>,
+        cancel: &Cancel,
+    ) -> Result<Option<Result<Summary>>> {
+        let failed = |source: io::Error| Error::Listen {
+            addr: self.local_addr(),
+            source,
+        };
+        // Another thread may have taken the connection that woke this one.
+        self.listener.set_nonblocking(true).map_err(failed)?;
+        let mut told = false;
+        let mut pause = false;
+        loop {
+            if pause && cancel.wait(PAUSE) || cancel.is_cancelled() {
+                return Ok(None);
+            }
+            pause = self.shared.connections.load(Ordering::Acquire) >= MAX_THREADS;
+            let timeout = match self.shared.first_ended() {
+                Ok(ended) => return Ok(Some(ended)),
+                Err(timeout) => timeout,
+            };
+            if pause {
+                continue;
+            }
+            let bell = &self.shared.bell;
+            let waited = bell.wait(&self.listener, PollFlags::IN, timeout.as_ref());
+            bell.clear();
+            match waited.and_then(|_| self.listener.accept()) {
+                Ok((stream, peer)) => self.serve(stream, plain(peer), progress, cancel),
+                Err(e) if is_passing(&e) => {}
+                // It passes when others end, or not: those who have been let in go on.
+                Err(e) => {
+                    if is_full(&e) {
+                        self.shared.door.make_room();
+                    }
+                    if !told {
+                        told = true;
+                        progress.event(&Event::NotAccepting { error: &failed(e) });
+                    }
+                    pause = true;
+                }
+            }
+        }
+    }
+
+    fn serve(
+        &self,
+        stream: TcpStream,
+        peer: SocketAddr,
+        progress: &Arc<dyn Progress>,
+        cancel: &Cancel,
+    ) {
+        let shared = self.shared.clone();
+        shared.connections.fetch_add(1, Ordering::AcqRel);
+        let counted = Counted(shared.clone());
+        let stream = Arc::new(stream);
+        let guest = shared.door.knock(peer.ip(), stream.clone());
+        let (progress, cancel) = (progress.clone(), cancel.clone());
+        let thread = thread::Builder::new().name("connection".into());
+        // Where no thread can be had the connection is closed, and the peer may come again.
+        let _ = thread.spawn(move || {
+            let _counted = counted;
+            let served = stream
+                .set_nonblocking(false)
+                .map_err(|source| Error::Lost { peer, source })
+                .and_then(|()| shared.connection(stream, &guest, &progress, &cancel));
+            if let Err(mut error) = served {
+                if guest.was_turned_away() {
+                    error = Error::Displaced { peer };
+                }
+                progress.event(&Event::Refused {
+                    peer,
+                    error: &error,
+                });
+            }
+        });
+    }
+}
+
+/// A connection that counts, until it is dropped.
+struct Counted(Arc<Shared>);
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.connections.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+fn is_passing(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted | io::ErrorKind::ConnectionAborted
+    )
+}
+
+fn is_full(error: &io::Error) -> bool {
+    use rustix::io::Errno;
+    matches!(
+        error.raw_os_error().map(Errno::from_raw_os_error),
+        Some(Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM)
+    )
+}
+
+fn listen(addr: SocketAddr) -> Result<TcpListener> {
+    match TcpListener::bind(addr) {
+        Ok(listener) => Ok(listener),
+        // A machine without IPv6 has all its addresses in IPv4.
+        Err(e) if addr.is_ipv6() && addr.ip().is_unspecified() && !in_use(&e) => {
+            let addr = SocketAddr::from((Ipv4Addr::UNSPECIFIED, addr.port()));
+            TcpListener::bind(addr).map_err(|source| Error::Listen { addr, source })
+        }
+        Err(source) => Err(Error::Listen { addr, source }),
+    }
+}
+
+fn in_use(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::AddrInUse | io::ErrorKind::PermissionDenied
+    )
+}
