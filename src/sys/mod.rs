@@ -5,5 +5,6 @@
 pub(crate) mod advise;
 pub mod confine;
 pub mod descriptors;
+pub mod fs;
 pub mod vectored;
 pub(crate) mod wake;

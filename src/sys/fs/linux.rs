@@ -1,0 +1,108 @@
+//! What of files and folders only Linux can do, or does in its own way.
+
+use std::fs::{File, Permissions};
+use std::io::{self, Write};
+use std::num::NonZeroU64;
+use std::os::fd::{AsFd, AsRawFd};
+use std::os::unix::fs::PermissionsExt;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use rustix::fs::{Advice, AtFlags, CWD, Mode, OFlags};
+use rustix::io::Errno;
+
+use super::unix::{Dir, stat_of};
+
+/// Whether [`Dir::sync_file_system`] waits until everything is on disk, and tells of errors.
+#[must_use]
+pub fn syncs_whole_file_systems() -> bool {
+    true
+}
+
+pub(super) fn sync_file_system(dir: &Dir) -> io::Result<()> {
+    Ok(rustix::fs::syncfs(dir)?)
+}
+
+pub(super) fn create_unnamed(dir: &Dir, mode: Mode) -> io::Result<File> {
+    let flags = OFlags::WRONLY | OFlags::TMPFILE | OFlags::CLOEXEC;
+    Ok(rustix::fs::openat(dir, c".", flags, mode)?.into())
+}
+
+pub(super) fn name_unnamed(dir: &Dir, file: &File, name: &[u8]) -> io::Result<()> {
+    /// Whether this process may name files by their handles. Linux allows it since 6.10.
+    static BY_HANDLE: AtomicBool = AtomicBool::new(true);
+    if BY_HANDLE.load(Ordering::Relaxed) {
+        match rustix::fs::linkat(file, c"", dir, name, AtFlags::EMPTY_PATH) {
+            // What an older system says to those who lack a privilege.
+            Err(Errno::NOENT) => BY_HANDLE.store(false, Ordering::Relaxed),
+            linked => return Ok(linked?),
+        }
+    }
+    // By its name in /proc, which takes more than twice as long.
+    let mut of = ProcName::default();
+    let of = of.of(file.as_raw_fd());
+    Ok(rustix::fs::linkat(
+        CWD,
+        of,
+        dir,
+        name,
+        AtFlags::SYMLINK_FOLLOW,
+    )?)
+}
+
+pub(super) fn add_mode_at(dir: &Dir, name: &[u8], more: u32) -> io::Result<u32> {
+    let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let handle = rustix::fs::openat(dir, name, flags, Mode::empty())?;
+    let before = stat_of(&rustix::fs::fstat(&handle)?).mode;
+    // chmod on a handle without read permission: by its name in /proc, which is no link to
+    // anywhere else.
+    std::fs::set_permissions(
+        ProcName::default().of(handle.as_fd().as_raw_fd()),
+        Permissions::from_mode(before | more),
+    )?;
+    Ok(before)
+}
+
+pub(super) fn folds_case(dir: &Dir) -> bool {
+    const CASEFOLD: u32 = 0x4000_0000;
+    rustix::fs::ioctl_getflags(dir).is_ok_and(|flags| flags.bits() & CASEFOLD != 0)
+}
+
+/// Begins to bring to disk what was written of a file from `offset` on for `length` bytes, and
+/// does not wait for it. What was written stays in memory to be read.
+pub fn start_writeback(file: &File, offset: u64, length: u64) {
+    let (Ok(offset), Ok(length)) = (i64::try_from(offset), i64::try_from(length)) else {
+        return;
+    };
+    // SAFETY: it takes a descriptor, which is open for as long as it is borrowed, and numbers.
+    #[allow(unsafe_code)]
+    let _ = unsafe {
+        libc::sync_file_range(
+            file.as_raw_fd(),
+            offset,
+            length,
+            libc::SYNC_FILE_RANGE_WRITE,
+        )
+    };
+}
+
+/// Has what memory holds of a file forgotten, as far as it is on disk, or is believed to be: what
+/// is read next is what the disk has.
+pub fn drop_cached(file: &File) {
+    let _ = rustix::fs::fadvise(file, 0, None::<NonZeroU64>, Advice::DontNeed);
+}
+
+/// Room for the name of a handle in /proc, without an allocation for each file.
+#[derive(Default)]
+struct ProcName([u8; 32]);
+
+impl ProcName {
+    fn of(&mut self, fd: i32) -> &str {
+        let mut cursor = io::Cursor::new(&mut self.0[..]);
+        let written = write!(cursor, "/proc/self/fd/{fd}").is_ok();
+        let end = usize::try_from(cursor.position()).unwrap_or(0);
+        match std::str::from_utf8(&self.0[..end]) {
+            Ok(name) if written => name,
+            _ => "",
+        }
+    }
+}

@@ -1,0 +1,233 @@
+//! Files and folders, each reached by an open handle and one name at a time.
+//!
+//! Must not follow a link that was not asked for, must not wait for a fifo, and must not know what
+//! is stored or read. Names are bytes; a name is one component, never a path.
+//!
+//! A port to another system implements what `unix.rs` exports: [`Dir`], [`List`], the functions on
+//! files, and the predicates on errors. Errors are `io::Error`s with the system's own code in them,
+//! which nobody above this folder looks at.
+
+#[cfg(target_os = "linux")]
+mod linux;
+#[cfg(not(target_os = "linux"))]
+mod other;
+mod unix;
+
+pub use std::fs::File;
+
+pub use unix::*;
+
+/// What something is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// A regular file.
+    File,
+    /// A folder.
+    Dir,
+    /// A symbolic link.
+    Link,
+    /// A fifo, a socket, a device.
+    Special,
+}
+
+/// What makes a thing the same one, whatever it is called.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Identity {
+    /// The file system that it lies on.
+    pub device: u64,
+    /// Its number there.
+    pub inode: u64,
+}
+
+/// A moment, in seconds since 1970 and nanoseconds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Timestamp {
+    /// Seconds; negative before 1970.
+    pub seconds: i64,
+    /// Nanoseconds, below a second.
+    pub nanos: u32,
+}
+
+/// What the system says of something.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Stat {
+    /// What it is.
+    pub kind: Kind,
+    /// Which one it is.
+    pub identity: Identity,
+    /// Its size, in bytes.
+    pub size: u64,
+    /// How many bytes it takes up on its disk.
+    pub allocated: u64,
+    /// How many names it has; none of what was removed.
+    pub links: u64,
+    /// Its permissions, with setuid, setgid and sticky.
+    pub mode: u32,
+    /// The user that it belongs to.
+    pub user: u32,
+    /// The group that it belongs to.
+    pub group: u32,
+    /// When its content was last changed, or what was set.
+    pub mtime: Timestamp,
+    /// When anything about it was last changed.
+    pub ctime: Timestamp,
+}
+
+impl Stat {
+    /// Whether it is a regular file.
+    #[must_use]
+    pub fn is_file(&self) -> bool {
+        self.kind == Kind::File
+    }
+
+    /// Whether it is a folder.
+    #[must_use]
+    pub fn is_dir(&self) -> bool {
+        self.kind == Kind::Dir
+    }
+
+    /// Whether it is a symbolic link.
+    #[must_use]
+    pub fn is_link(&self) -> bool {
+        self.kind == Kind::Link
+    }
+}
+
+/// What a folder's list says of one name in it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listed {
+    /// The name.
+    pub name: Vec<u8>,
+    /// The number of what has it. Not on every file system the one that [`Stat`] has.
+    pub inode: u64,
+    /// What it is, where the list says.
+    pub kind: Option<Kind>,
+}
+
+/// How much a file system has left.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Space {
+    /// How many bytes this user can still write.
+    pub bytes: u64,
+    /// Whether it has no room for one more file, whatever room it has for bytes.
+    pub no_files: bool,
+}
+
+/// Who a lock keeps out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Lock {
+    /// Everybody else.
+    Exclusive,
+    /// Those who want it exclusively.
+    Shared,
+}
+
+/// What came of trying to lock a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Locked {
+    /// It is this handle's until it is closed.
+    Ours,
+    /// Another handle has it.
+    Theirs,
+    /// This file system has no locks: nobody can tell.
+    Unknown,
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    fn folder() -> (tempfile::TempDir, Dir) {
+        let temp = tempfile::tempdir().unwrap();
+        let dir = Dir::open(temp.path()).unwrap();
+        (temp, dir)
+    }
+
+    #[test]
+    fn nothing_is_reached_through_a_link() {
+        let (temp, dir) = folder();
+        dir.make_dir(b"real", 0o700).unwrap();
+        std::fs::write(temp.path().join("real/file"), "x").unwrap();
+        symlink("real", temp.path().join("to dir")).unwrap();
+        symlink("real/file", temp.path().join("to file")).unwrap();
+        for name in [&b"to dir"[..], b"to file"] {
+            let failed = dir.open_dir(name).unwrap_err();
+            assert!(is_not_a_dir(&failed), "{failed}");
+            assert!(is_no_file(&dir.open_file(name).unwrap_err()));
+            assert!(is_no_file(&dir.open_file_rw(name).unwrap_err()));
+            assert!(dir.stat_at(name).unwrap().unwrap().is_link());
+        }
+        assert_eq!(dir.read_link(b"to dir").unwrap(), b"real");
+        let real = dir.open_dir(b"real").unwrap();
+        assert_eq!(real.stat().unwrap(), dir.stat_at(b"real").unwrap().unwrap());
+        assert_eq!(real.stat_at(b"file").unwrap().unwrap().size, 1);
+        assert_eq!(dir.stat_at(b"none").unwrap(), None);
+    }
+
+    #[test]
+    fn a_taken_name_stays_with_who_has_it() {
+        let (temp, dir) = folder();
+        for name in [&b"a"[..], b"b"] {
+            let mut file = dir.create_file(name, 0o600).unwrap();
+            file.write_all(name).unwrap();
+        }
+        let read = |name| std::fs::read(temp.path().join(name)).unwrap();
+        let taken = std::io::ErrorKind::AlreadyExists;
+        assert_eq!(dir.create_file(b"a", 0o600).unwrap_err().kind(), taken);
+        assert_eq!(dir.rename_new(b"a", b"b").unwrap_err().kind(), taken);
+        assert_eq!(read("b"), b"b");
+        dir.rename_over(b"a", b"b").unwrap();
+        assert_eq!(read("b"), b"a");
+        dir.rename_new(b"b", b"c").unwrap();
+        let names: Vec<_> = dir.list().unwrap().map(|l| l.unwrap().name).collect();
+        assert_eq!(names, [b"c"]);
+    }
+
+    #[test]
+    fn a_file_without_a_name_gets_one_that_is_free() {
+        let (temp, dir) = folder();
+        let Ok(mut file) = dir.create_unnamed(0o600) else {
+            return;
+        };
+        file.write_all(b"new").unwrap();
+        std::fs::write(temp.path().join("taken"), "old").unwrap();
+        let failed = dir.name_unnamed(&file, b"taken").unwrap_err();
+        assert_eq!(failed.kind(), std::io::ErrorKind::AlreadyExists);
+        dir.name_unnamed(&file, b"free").unwrap();
+        assert_eq!(std::fs::read(temp.path().join("free")).unwrap(), b"new");
+        assert_eq!(std::fs::read(temp.path().join("taken")).unwrap(), b"old");
+    }
+
+    #[test]
+    fn times_and_modes_are_set_as_they_are_told() {
+        let (_temp, dir) = folder();
+        let file = dir.create_file(b"f", 0o600).unwrap();
+        let before = stat(&file).unwrap();
+        let mtime = Timestamp {
+            seconds: -5,
+            nanos: 500,
+        };
+        set_mode(&file, 0o640).unwrap();
+        set_mtime(&file, mtime).unwrap();
+        let after = stat(&file).unwrap();
+        assert_eq!((after.mode, after.mtime), (0o640, mtime));
+        assert_eq!(after.identity, before.identity);
+        dir.make_link(b"nowhere", b"l").unwrap();
+        dir.set_mtime_at(b"l", mtime).unwrap();
+        assert_eq!(dir.stat_at(b"l").unwrap().unwrap().mtime, mtime);
+    }
+
+    #[test]
+    fn a_lock_keeps_other_handles_out() {
+        let (_temp, dir) = folder();
+        let first = dir.create_file(b"f", 0o600).unwrap();
+        let second = dir.open_file(b"f").unwrap();
+        assert_eq!(try_lock(&first, Lock::Exclusive).unwrap(), Locked::Ours);
+        assert_eq!(try_lock(&second, Lock::Shared).unwrap(), Locked::Theirs);
+        drop(first);
+        assert_eq!(try_lock(&second, Lock::Shared).unwrap(), Locked::Ours);
+    }
+}

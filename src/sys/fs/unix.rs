@@ -1,0 +1,450 @@
+//! Files and folders as every Unix has them.
+//!
+//! Must not do what only one of them can: that is in `linux.rs`, and what the others do instead in
+//! `other.rs`.
+
+use std::ffi::CStr;
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::Path;
+
+use rustix::fs::{
+    Access, AtFlags, FileType, FlockOperation, Mode, OFlags, RawMode, RenameFlags, SeekFrom,
+    Timespec, Timestamps, UTIME_OMIT,
+};
+use rustix::io::Errno;
+
+use super::{Identity, Kind, Listed, Lock, Locked, Space, Stat, Timestamp};
+
+#[cfg(target_os = "linux")]
+use super::linux as system;
+#[cfg(not(target_os = "linux"))]
+use super::other as system;
+
+pub use system::{drop_cached, start_writeback, syncs_whole_file_systems};
+
+/// The bits of a mode that are permissions, setuid, setgid and sticky.
+const MODE_BITS: u32 = 0o7777;
+
+/// A folder that is held open.
+#[derive(Debug)]
+pub struct Dir(OwnedFd);
+
+impl AsFd for Dir {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
+
+impl Dir {
+    /// Opens the folder that a path leads to, links and all.
+    pub fn open(path: &Path) -> io::Result<Self> {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        Ok(Self(rustix::fs::open(path, flags, Mode::empty())?))
+    }
+
+    /// Opens the folder `name` in this one, never through a link.
+    pub fn open_dir(&self, name: &[u8]) -> io::Result<Self> {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        Ok(Self(rustix::fs::openat(self, name, flags, Mode::empty())?))
+    }
+
+    /// Another handle to the same folder, with a memory of its own for errors of writing.
+    pub fn open_again(&self) -> io::Result<Self> {
+        self.open_dir(b".")
+    }
+
+    /// The same handle once more.
+    pub fn try_clone(&self) -> io::Result<Self> {
+        self.0.try_clone().map(Self)
+    }
+
+    /// Opens what has `name` for reading, never through a link, and without waiting for anybody.
+    /// It need not be a file: [`stat`] tells.
+    pub fn open_file(&self, name: &[u8]) -> io::Result<File> {
+        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        Ok(rustix::fs::openat(self, name, flags, Mode::empty())?.into())
+    }
+
+    /// Like [`Self::open_file`], for reading and writing.
+    pub fn open_file_rw(&self, name: &[u8]) -> io::Result<File> {
+        let flags = OFlags::RDWR | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        Ok(rustix::fs::openat(self, name, flags, Mode::empty())?.into())
+    }
+
+    /// Makes a file, for reading and writing; fails where the name is taken. The system's mask
+    /// takes from `mode`.
+    pub fn create_file(&self, name: &[u8], mode: u32) -> io::Result<File> {
+        let flags =
+            OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        Ok(rustix::fs::openat(self, name, flags, mode_of(mode))?.into())
+    }
+
+    /// Makes a file for writing, or empties the one that has the name.
+    pub fn create_or_empty_file(&self, name: &[u8], mode: u32) -> io::Result<File> {
+        let flags =
+            OFlags::WRONLY | OFlags::CREATE | OFlags::TRUNC | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        Ok(rustix::fs::openat(self, name, flags, mode_of(mode))?.into())
+    }
+
+    /// Makes a file for writing that has no name yet, where the system has such files:
+    /// [`cannot_be_unnamed`] tells where not.
+    pub fn create_unnamed(&self, mode: u32) -> io::Result<File> {
+        system::create_unnamed(self, mode_of(mode))
+    }
+
+    /// Gives a file that has no name one in this folder; fails where it is taken.
+    pub fn name_unnamed(&self, file: &File, name: &[u8]) -> io::Result<()> {
+        system::name_unnamed(self, file, name)
+    }
+
+    /// What the system says of the folder itself.
+    pub fn stat(&self) -> io::Result<Stat> {
+        Ok(stat_of(&rustix::fs::fstat(self)?))
+    }
+
+    /// What has `name`; none where nothing has. Of a link, the link.
+    pub fn stat_at(&self, name: &[u8]) -> io::Result<Option<Stat>> {
+        match rustix::fs::statat(self, name, AtFlags::SYMLINK_NOFOLLOW) {
+            Ok(stat) => Ok(Some(stat_of(&stat))),
+            Err(Errno::NOENT) => Ok(None),
+            Err(e) => Err(e.into()),
+        }
+    }
+
+    /// The names in it, but for `.` and `..`, in no order.
+    pub fn list(&self) -> io::Result<List> {
+        Ok(List(rustix::fs::Dir::read_from(self)?))
+    }
+
+    /// Makes a folder; fails where the name is taken. The system's mask takes from `mode`.
+    pub fn make_dir(&self, name: &[u8], mode: u32) -> io::Result<()> {
+        Ok(rustix::fs::mkdirat(self, name, mode_of(mode))?)
+    }
+
+    /// Makes a symbolic link to `target`; fails where the name is taken.
+    pub fn make_link(&self, target: &[u8], name: &[u8]) -> io::Result<()> {
+        Ok(rustix::fs::symlinkat(target, self, name)?)
+    }
+
+    /// Where a symbolic link leads.
+    pub fn read_link(&self, name: &[u8]) -> io::Result<Vec<u8>> {
+        Ok(rustix::fs::readlinkat(self, name, Vec::new())?.into_bytes())
+    }
+
+    /// Removes what has `name` and is no folder.
+    pub fn remove_file(&self, name: &[u8]) -> io::Result<()> {
+        Ok(rustix::fs::unlinkat(self, name, AtFlags::empty())?)
+    }
+
+    /// Removes an empty folder.
+    pub fn remove_dir(&self, name: &[u8]) -> io::Result<()> {
+        Ok(rustix::fs::unlinkat(self, name, AtFlags::REMOVEDIR)?)
+    }
+
+    /// Renames within this folder; fails where `to` is taken.
+    pub fn rename_new(&self, from: &[u8], to: &[u8]) -> io::Result<()> {
+        match rustix::fs::renameat_with(self, from, self, to, RenameFlags::NOREPLACE) {
+            Err(Errno::INVAL | Errno::NOSYS | Errno::NOTSUP) => {}
+            other => return Ok(other?),
+        }
+        // A file system that cannot do it in one step, NFS for one, has links.
+        match rustix::fs::linkat(self, from, self, to, AtFlags::empty()) {
+            Ok(()) => self.remove_file(from),
+            Err(Errno::EXIST) => Err(Errno::EXIST.into()),
+            // One that has not, FAT for one, gets as close as it can.
+            Err(_) if self.stat_at(to)?.is_some() => Err(Errno::EXIST.into()),
+            Err(_) => self.rename_over(from, to),
+        }
+    }
+
+    /// Renames within this folder, over what has the name `to`.
+    pub fn rename_over(&self, from: &[u8], to: &[u8]) -> io::Result<()> {
+        Ok(rustix::fs::renameat(self, from, self, to)?)
+    }
+
+    /// Sets the permissions of the folder itself.
+    pub fn set_mode(&self, mode: u32) -> io::Result<()> {
+        Ok(rustix::fs::fchmod(self, mode_of(mode))?)
+    }
+
+    /// Gives a folder in this one, which may not be opened as it is, more permissions. Gives those
+    /// that it had.
+    pub fn add_mode_at(&self, name: &[u8], more: u32) -> io::Result<u32> {
+        system::add_mode_at(self, name, more)
+    }
+
+    /// Sets the time of the folder itself.
+    pub fn set_mtime(&self, mtime: Timestamp) -> io::Result<()> {
+        Ok(rustix::fs::futimens(self, &only_mtime(mtime))?)
+    }
+
+    /// Sets the time of what has `name`; of a link, the link's.
+    pub fn set_mtime_at(&self, name: &[u8], mtime: Timestamp) -> io::Result<()> {
+        let flags = AtFlags::SYMLINK_NOFOLLOW;
+        Ok(rustix::fs::utimensat(
+            self,
+            name,
+            &only_mtime(mtime),
+            flags,
+        )?)
+    }
+
+    /// Whether this user may make and remove names in it: fails where not.
+    pub fn may_write(&self) -> io::Result<()> {
+        let needed = Access::WRITE_OK | Access::EXEC_OK;
+        Ok(rustix::fs::accessat(self, c".", needed, AtFlags::EACCESS)?)
+    }
+
+    /// Whether it was told to take upper and lower case for the same, where others are not.
+    #[must_use]
+    pub fn folds_case(&self) -> bool {
+        system::folds_case(self)
+    }
+
+    /// How much its file system has left.
+    pub fn space(&self) -> io::Result<Space> {
+        let stat = rustix::fs::fstatvfs(self)?;
+        Ok(Space {
+            bytes: stat.f_bavail.saturating_mul(stat.f_frsize),
+            no_files: stat.f_files > 0 && stat.f_favail == 0,
+        })
+    }
+
+    /// Brings the names in it to disk.
+    pub fn sync(&self) -> io::Result<()> {
+        Ok(rustix::fs::fsync(self)?)
+    }
+
+    /// Brings everything in its file system to disk; fails where something written since this
+    /// handle was opened could not be. Where [`syncs_whole_file_systems`] says no, it only asks for
+    /// that to begin.
+    pub fn sync_file_system(&self) -> io::Result<()> {
+        system::sync_file_system(self)
+    }
+}
+
+/// The names in a folder.
+#[derive(Debug)]
+pub struct List(rustix::fs::Dir);
+
+impl Iterator for List {
+    type Item = io::Result<Listed>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        loop {
+            let entry = match self.0.next()? {
+                Ok(entry) => entry,
+                Err(e) => return Some(Err(e.into())),
+            };
+            let name = CStr::to_bytes(entry.file_name());
+            if !matches!(name, b"." | b"..") {
+                return Some(Ok(Listed {
+                    name: name.to_vec(),
+                    #[allow(clippy::unnecessary_cast)]
+                    inode: entry.ino() as u64,
+                    kind: match entry.file_type() {
+                        FileType::Unknown => None,
+                        file_type => Some(kind_of(file_type)),
+                    },
+                }));
+            }
+        }
+    }
+}
+
+/// What the system says of an open file.
+pub fn stat(file: &File) -> io::Result<Stat> {
+    Ok(stat_of(&rustix::fs::fstat(file)?))
+}
+
+/// Sets the permissions of an open file.
+pub fn set_mode(file: &File, mode: u32) -> io::Result<()> {
+    Ok(rustix::fs::fchmod(file, mode_of(mode))?)
+}
+
+/// Sets the time of an open file; that of its last access stays.
+pub fn set_mtime(file: &File, mtime: Timestamp) -> io::Result<()> {
+    Ok(rustix::fs::futimens(file, &only_mtime(mtime))?)
+}
+
+/// Whether nothing was ever written to a file from `offset` on for `length` bytes. Where the file
+/// system cannot say, something was.
+#[must_use]
+pub fn is_hole(file: &File, offset: u64, length: u64) -> bool {
+    match rustix::fs::seek(file, SeekFrom::Data(offset)) {
+        Ok(data) => data >= offset.saturating_add(length),
+        // No data from here to the end.
+        Err(e) => e == Errno::NXIO,
+    }
+}
+
+/// Tries to lock an open file, without waiting.
+pub fn try_lock(file: &File, lock: Lock) -> io::Result<Locked> {
+    const NO_LOCKS: [Errno; 5] = [
+        Errno::NOTSUP,
+        Errno::OPNOTSUPP,
+        Errno::NOLCK,
+        Errno::NOSYS,
+        Errno::INVAL,
+    ];
+    let operation = match lock {
+        Lock::Exclusive => FlockOperation::NonBlockingLockExclusive,
+        Lock::Shared => FlockOperation::NonBlockingLockShared,
+    };
+    match rustix::fs::flock(file, operation) {
+        Ok(()) => Ok(Locked::Ours),
+        Err(Errno::WOULDBLOCK) => Ok(Locked::Theirs),
+        Err(e) if NO_LOCKS.contains(&e) => Ok(Locked::Unknown),
+        Err(e) => Err(e.into()),
+    }
+}
+
+/// The permissions that this process's new files do not get. It is to be asked before there are
+/// threads that make files: it can only be read by setting it.
+#[must_use]
+pub fn umask() -> u32 {
+    let mask = rustix::process::umask(mode_of(0o077));
+    rustix::process::umask(mask);
+    // Narrower than 32 bits on some systems.
+    #[allow(clippy::useless_conversion)]
+    u32::from(mask.bits())
+}
+
+/// Whether the file system is out of space, or out of what this user may use of it.
+#[must_use]
+pub fn is_full(error: &io::Error) -> bool {
+    matches!(code(error), Some(Errno::NOSPC | Errno::DQUOT))
+}
+
+/// Whether the system cannot do at all what it was asked to.
+#[must_use]
+pub fn is_unsupported(error: &io::Error) -> bool {
+    let codes = [
+        Errno::NOTSUP,
+        Errno::OPNOTSUPP,
+        Errno::NOSYS,
+        Errno::INVAL,
+        Errno::NOTTY,
+    ];
+    code(error).is_some_and(|code| codes.contains(&code))
+        || error.kind() == io::ErrorKind::Unsupported
+}
+
+/// Whether files cannot be made without a name, or not be named afterwards, where that was tried.
+#[must_use]
+pub fn cannot_be_unnamed(error: &io::Error) -> bool {
+    let codes = [Errno::ISDIR, Errno::NOENT, Errno::XDEV];
+    is_unsupported(error) || code(error).is_some_and(|code| codes.contains(&code))
+}
+
+/// Whether opening a folder failed because it is a link or a file.
+#[must_use]
+pub fn is_not_a_dir(error: &io::Error) -> bool {
+    // Some of the BSDs say EMLINK, and others EFTYPE, of a link that is not followed.
+    matches!(
+        code(error),
+        Some(Errno::NOTDIR | Errno::LOOP | Errno::MLINK)
+    )
+}
+
+/// Whether opening a file failed because it is a link, or a fifo or socket that nobody is at.
+#[must_use]
+pub fn is_no_file(error: &io::Error) -> bool {
+    matches!(
+        code(error),
+        Some(Errno::LOOP | Errno::MLINK | Errno::NXIO | Errno::OPNOTSUPP)
+    )
+}
+
+/// Whether a folder could not be removed because something is in it, or mounted on it.
+#[must_use]
+pub fn is_not_empty(error: &io::Error) -> bool {
+    matches!(
+        code(error),
+        Some(Errno::NOTEMPTY | Errno::EXIST | Errno::BUSY)
+    )
+}
+
+/// Whether a name is too long for its file system.
+#[must_use]
+pub fn is_name_too_long(error: &io::Error) -> bool {
+    code(error) == Some(Errno::NAMETOOLONG)
+}
+
+/// Whether a file system cannot hold a name, whatever its length.
+#[must_use]
+pub fn is_name_impossible(error: &io::Error) -> bool {
+    code(error) == Some(Errno::ILSEQ)
+}
+
+/// Whether permissions are what something failed for, rather than whose it is.
+#[must_use]
+pub fn is_denied(error: &io::Error) -> bool {
+    code(error) == Some(Errno::ACCESS)
+}
+
+fn code(error: &io::Error) -> Option<Errno> {
+    Errno::from_io_error(error)
+}
+
+pub(super) fn mode_of(mode: u32) -> Mode {
+    // Narrower than 32 bits on some systems; the bits are the same on all of them.
+    #[allow(clippy::unnecessary_cast, clippy::cast_possible_truncation)]
+    Mode::from_raw_mode((mode & MODE_BITS) as RawMode)
+}
+
+/// The types of its fields are not the same everywhere.
+#[allow(
+    clippy::unnecessary_cast,
+    clippy::cast_possible_wrap,
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss
+)]
+pub(super) fn stat_of(stat: &rustix::fs::Stat) -> Stat {
+    let time = |seconds: i64, nanos: i64| Timestamp {
+        seconds,
+        nanos: u32::try_from(nanos).unwrap_or(0),
+    };
+    Stat {
+        kind: kind_of(FileType::from_raw_mode(stat.st_mode)),
+        identity: Identity {
+            device: stat.st_dev as u64,
+            inode: stat.st_ino as u64,
+        },
+        size: u64::try_from(stat.st_size).unwrap_or(0),
+        allocated: u64::try_from(stat.st_blocks)
+            .unwrap_or(0)
+            .saturating_mul(512),
+        links: stat.st_nlink as u64,
+        mode: stat.st_mode as u32 & MODE_BITS,
+        user: stat.st_uid,
+        group: stat.st_gid,
+        mtime: time(stat.st_mtime as i64, stat.st_mtime_nsec as i64),
+        ctime: time(stat.st_ctime as i64, stat.st_ctime_nsec as i64),
+    }
+}
+
+fn kind_of(file_type: FileType) -> Kind {
+    match file_type {
+        FileType::RegularFile => Kind::File,
+        FileType::Directory => Kind::Dir,
+        FileType::Symlink => Kind::Link,
+        _ => Kind::Special,
+    }
+}
+
+/// Leaves the time of access as it is.
+fn only_mtime(mtime: Timestamp) -> Timestamps {
+    Timestamps {
+        last_access: Timespec {
+            tv_sec: 0,
+            tv_nsec: UTIME_OMIT as _,
+        },
+        last_modification: Timespec {
+            tv_sec: mtime.seconds,
+            tv_nsec: mtime.nanos.into(),
+        },
+    }
+}
