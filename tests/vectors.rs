@@ -18,7 +18,7 @@ use xfer::model::digest::{Algorithm, CHUNK_SIZE, Digest};
 use xfer::model::entry::{Entry, Extra, FileSize, Kind, Mode, Target, Time};
 use xfer::model::outcome::{Decline, OnConflict, Outcome, Role, Shares, Summary, Why, Wish};
 use xfer::model::relpath::RelPath;
-use xfer::model::surplus::{Fate, Surplus, SurplusKind};
+use xfer::model::surplus::{Decision, Surplus, SurplusKind};
 use xfer::model::text::Text;
 use xfer::wire::*;
 
@@ -473,7 +473,11 @@ fn messages() -> Vec<(&'static str, Message)> {
         ),
         (
             "fates",
-            Message::Fates(Fates(vec![Fate::Stays, Fate::Goes, Fate::Look])),
+            Message::Decisions(Decisions(vec![
+                Decision::Keep,
+                Decision::Remove,
+                Decision::AskInside,
+            ])),
         ),
         ("lane-end", Message::LaneEnd(())),
     ];

@@ -28,11 +28,11 @@ pub enum SurplusKind {
 
 /// What is to become of something that was not announced. Variants are appended, never reordered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Fate {
+pub enum Decision {
     /// It stays: the sender has it, or it is of what the sender's user does not want sent.
-    Stays,
+    Keep,
     /// It goes, with all that is in it.
-    Goes,
+    Remove,
     /// It goes where nothing stays of what is in it, which is to be asked about.
-    Look,
+    AskInside,
 }

@@ -7,5 +7,5 @@ mod surplus;
 mod walk;
 
 pub use filter::{Filter, IGNORE_FILE, Links};
-pub use surplus::Fates;
+pub use surplus::SurplusDecider;
 pub use walk::{Roots, Step, Walk, mtime_of};

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::model::relpath::RelPath;
-use crate::model::surplus::{Fate, Surplus, SurplusKind};
+use crate::model::surplus::{Decision, Surplus, SurplusKind};
 
 use super::filter::{Ignores, Links, Rules, is_ignored};
 use super::walk::Roots;
@@ -21,13 +21,13 @@ const MAX_KNOWN: usize = 1024;
 
 /// Says what is to become of what was not announced.
 #[derive(Debug)]
-pub struct Fates<'a> {
+pub struct SurplusDecider<'a> {
     roots: &'a Roots,
     /// What the ignore files in folders say.
     known: HashMap<PathBuf, Option<Arc<Ignores>>>,
 }
 
-impl<'a> Fates<'a> {
+impl<'a> SurplusDecider<'a> {
     /// For what is below `roots`.
     #[must_use]
     pub fn new(roots: &'a Roots) -> Self {
@@ -39,15 +39,15 @@ impl<'a> Fates<'a> {
 
     /// What is to become of one. It goes only where it is certain that this machine does not have
     /// it, and would send it if it had.
-    pub fn of(&mut self, surplus: &Surplus) -> Fate {
+    pub fn of(&mut self, surplus: &Surplus) -> Decision {
         match self.stays(&surplus.path, surplus.kind) {
-            Ok(Some(fate)) => fate,
-            Ok(None) | Err(_) => Fate::Stays,
+            Ok(Some(decision)) => decision,
+            Ok(None) | Err(_) => Decision::Keep,
         }
     }
 
     /// None for what is below no root, or cannot be known.
-    fn stays(&mut self, path: &RelPath, kind: SurplusKind) -> io::Result<Option<Fate>> {
+    fn stays(&mut self, path: &RelPath, kind: SurplusKind) -> io::Result<Option<Decision>> {
         let Some((name, root)) = self.roots.root_of(path) else {
             return Ok(None);
         };
@@ -59,7 +59,7 @@ impl<'a> Fates<'a> {
             SurplusKind::File(size) => rules.is_too_large(size),
         };
         if hidden {
-            return Ok(Some(Fate::Stays));
+            return Ok(Some(Decision::Keep));
         }
         // From the root down: what is in a folder that is left out is left out.
         let mut chain: Vec<Arc<Ignores>> = Vec::new();
@@ -69,7 +69,7 @@ impl<'a> Fates<'a> {
         let mut is_here = true;
         let mut components = path.components().skip(1).peekable();
         if components.peek().is_none() {
-            return Ok(Some(Fate::Stays));
+            return Ok(Some(Decision::Keep));
         }
         while let Some(component) = components.next() {
             if is_here {
@@ -88,7 +88,7 @@ impl<'a> Fates<'a> {
                 &here,
                 !last || is_dir,
             ) {
-                return Ok(Some(Fate::Stays));
+                return Ok(Some(Decision::Keep));
             }
             if is_here {
                 match (look(&here, rules.links)?, last) {
@@ -98,15 +98,19 @@ impl<'a> Fates<'a> {
                     (Some(meta), true) if is_dir && is_sent(rules, &meta) => {
                         is_here = false;
                         if is_ignored(rules, nearest_first, name, &below, &here, false) {
-                            return Ok(Some(Fate::Stays));
+                            return Ok(Some(Decision::Keep));
                         }
                     }
-                    (Some(_), true) => return Ok(Some(Fate::Stays)),
+                    (Some(_), true) => return Ok(Some(Decision::Keep)),
                 }
             }
         }
         let looks = is_dir && (rules.may_hide() || !chain.is_empty());
-        Ok(Some(if looks { Fate::Look } else { Fate::Goes }))
+        Ok(Some(if looks {
+            Decision::AskInside
+        } else {
+            Decision::Remove
+        }))
     }
 
     fn ignores(&mut self, rules: &Rules, folder: &Path) -> io::Result<Option<Arc<Ignores>>> {
@@ -156,13 +160,13 @@ mod tests {
     const FILE: SurplusKind = SurplusKind::File(5);
     const LINK: SurplusKind = SurplusKind::Symlink;
 
-    fn check(root: &Path, filter: &Filter, expected: &[(&str, SurplusKind, Fate)]) {
+    fn check(root: &Path, filter: &Filter, expected: &[(&str, SurplusKind, Decision)]) {
         let roots = Roots::new(&[root.to_path_buf()], filter).unwrap();
-        let mut fates = Fates::new(&roots);
+        let mut decider = SurplusDecider::new(&roots);
         for &(path, kind, expected) in expected {
             let path = RelPath::new(path).unwrap();
             let surplus = Surplus { path, kind };
-            assert_eq!(fates.of(&surplus), expected, "{surplus:?}");
+            assert_eq!(decider.of(&surplus), expected, "{surplus:?}");
         }
     }
 
@@ -179,22 +183,22 @@ mod tests {
             &root,
             &Filter::default(),
             &[
-                ("t", DIR, Fate::Stays),
-                ("other/x", FILE, Fate::Stays),
-                ("t/here", FILE, Fate::Stays),
+                ("t", DIR, Decision::Keep),
+                ("other/x", FILE, Decision::Keep),
+                ("t/here", FILE, Decision::Keep),
                 // It is in the way of that.
-                ("t/here", DIR, Fate::Goes),
-                ("t/here/deep", DIR, Fate::Goes),
-                ("t/dangling", DIR, Fate::Goes),
-                ("t/dangling", LINK, Fate::Stays),
-                ("t/a/b", DIR, Fate::Stays),
-                ("t/gone", FILE, Fate::Goes),
-                ("t/gone", DIR, Fate::Goes),
-                ("t/a/gone/deep", LINK, Fate::Goes),
-                ("t/here/in a file", FILE, Fate::Goes),
+                ("t/here", DIR, Decision::Remove),
+                ("t/here/deep", DIR, Decision::Remove),
+                ("t/dangling", DIR, Decision::Remove),
+                ("t/dangling", LINK, Decision::Keep),
+                ("t/a/b", DIR, Decision::Keep),
+                ("t/gone", FILE, Decision::Remove),
+                ("t/gone", DIR, Decision::Remove),
+                ("t/a/gone/deep", LINK, Decision::Remove),
+                ("t/here/in a file", FILE, Decision::Remove),
                 // What a link leads to is none of the receiver's business.
-                ("t/link", LINK, Fate::Stays),
-                ("t/link/secret", DIR, Fate::Goes),
+                ("t/link", LINK, Decision::Keep),
+                ("t/link/secret", DIR, Decision::Remove),
             ],
         );
         fs::write(root.join("a/.xferignore"), "*.o\n!keep.o\n/b/\n").unwrap();
@@ -208,36 +212,39 @@ mod tests {
             &root,
             &filter,
             &[
-                ("t/x.log", FILE, Fate::Stays),
-                ("t/gone/x.log", FILE, Fate::Stays),
-                ("t/x.log/in it", FILE, Fate::Stays),
-                ("t/cache", DIR, Fate::Stays),
-                ("t/cache", FILE, Fate::Goes),
-                ("t/cache/x", FILE, Fate::Stays),
-                ("t/x", FILE, Fate::Goes),
-                ("t/x", SurplusKind::File(11), Fate::Stays),
-                ("t/x", LINK, Fate::Stays),
-                ("t/x", DIR, Fate::Look),
-                ("t/x.o", FILE, Fate::Goes),
-                ("t/a/x.o", FILE, Fate::Stays),
-                ("t/a/gone/x.o", FILE, Fate::Stays),
-                ("t/a/gone/keep.o", FILE, Fate::Goes),
-                ("t/a/b/x", FILE, Fate::Stays),
+                ("t/x.log", FILE, Decision::Keep),
+                ("t/gone/x.log", FILE, Decision::Keep),
+                ("t/x.log/in it", FILE, Decision::Keep),
+                ("t/cache", DIR, Decision::Keep),
+                ("t/cache", FILE, Decision::Remove),
+                ("t/cache/x", FILE, Decision::Keep),
+                ("t/x", FILE, Decision::Remove),
+                ("t/x", SurplusKind::File(11), Decision::Keep),
+                ("t/x", LINK, Decision::Keep),
+                ("t/x", DIR, Decision::AskInside),
+                ("t/x.o", FILE, Decision::Remove),
+                ("t/a/x.o", FILE, Decision::Keep),
+                ("t/a/gone/x.o", FILE, Decision::Keep),
+                ("t/a/gone/keep.o", FILE, Decision::Remove),
+                ("t/a/b/x", FILE, Decision::Keep),
             ],
         );
         let ignores_only = Filter::default();
         check(
             &root,
             &ignores_only,
-            &[("t/gone", DIR, Fate::Goes), ("t/a/gone", DIR, Fate::Look)],
+            &[
+                ("t/gone", DIR, Decision::Remove),
+                ("t/a/gone", DIR, Decision::AskInside),
+            ],
         );
         let follow = Filter {
             links: Links::Follow,
             ..Filter::default()
         };
-        check(&root, &follow, &[("t/link/secret", DIR, Fate::Stays)]);
+        check(&root, &follow, &[("t/link/secret", DIR, Decision::Keep)]);
         // What the patterns are cannot be known.
         fs::write(root.join("a/.xferignore"), "[z-a]\n").unwrap();
-        check(&root, &ignores_only, &[("t/a/gone", FILE, Fate::Stays)]);
+        check(&root, &ignores_only, &[("t/a/gone", FILE, Decision::Keep)]);
     }
 }

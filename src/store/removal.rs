@@ -18,7 +18,7 @@ use rustix::io::Errno;
 use crate::model::error::reason;
 use crate::model::outcome::Why;
 use crate::model::relpath::{RelPath, is_reserved};
-use crate::model::surplus::{Fate, Surplus, SurplusKind};
+use crate::model::surplus::{Decision, Surplus, SurplusKind};
 use crate::model::text::Text;
 
 use super::folder::{Folder, file_type, open_dir, stat, unlock_by_name, unlock_open};
@@ -140,7 +140,7 @@ impl StoreSession {
     /// of which not everything could be removed are among those that failed.
     pub fn remove_surplus(
         &self,
-        ask: impl FnMut(Vec<Surplus>) -> Vec<Fate>,
+        ask: impl FnMut(Vec<Surplus>) -> Vec<Decision>,
         give_up: impl Fn() -> bool,
         tell: impl FnMut(RelPath),
     ) -> io::Result<u64> {
@@ -266,29 +266,31 @@ struct Remover<'a, A, G, T> {
 
 impl<A, G, T> Remover<'_, A, G, T>
 where
-    A: FnMut(Vec<Surplus>) -> Vec<Fate>,
+    A: FnMut(Vec<Surplus>) -> Vec<Decision>,
     G: Fn() -> bool,
     T: FnMut(RelPath),
 {
     /// What is to become of things, in their order.
-    fn fates<'t>(&mut self, there: impl Iterator<Item = &'t There> + Clone) -> Vec<Fate> {
+    fn decisions<'t>(&mut self, there: impl Iterator<Item = &'t There> + Clone) -> Vec<Decision> {
         let asked: Vec<_> = there.clone().filter_map(|t| t.surplus.clone()).collect();
         let answers = match asked.is_empty() || (self.give_up)() {
             true => Vec::new(),
             false => (self.ask)(asked),
         };
         let mut answers = answers.into_iter();
-        let fates = there.map(|there| there.surplus.as_ref().and_then(|_| answers.next()));
-        fates.map(|fate| fate.unwrap_or(Fate::Stays)).collect()
+        let decisions = there.map(|there| there.surplus.as_ref().and_then(|_| answers.next()));
+        decisions
+            .map(|decision| decision.unwrap_or(Decision::Keep))
+            .collect()
     }
 
     /// Removes from folders what may go.
     fn clean(&mut self, folders: &[(Arc<Folder>, Vec<There>)]) {
-        let fates = self.fates(folders.iter().flat_map(|(_, there)| there));
-        let mut fates = fates.into_iter();
+        let decisions = self.decisions(folders.iter().flat_map(|(_, there)| there));
+        let mut decisions = decisions.into_iter();
         for (folder, there) in folders {
-            let fates: Vec<_> = fates.by_ref().take(there.len()).collect();
-            if let Err(e) = folder.with(|dir| self.remove_all(dir, there, &fates, 0)) {
+            let decisions: Vec<_> = decisions.by_ref().take(there.len()).collect();
+            if let Err(e) = folder.with(|dir| self.remove_all(dir, there, &decisions, 0)) {
                 folder.fail(not_removed(&e));
             }
         }
@@ -299,21 +301,21 @@ where
         &mut self,
         dir: &Dir,
         all: &[There],
-        fates: &[Fate],
+        decisions: &[Decision],
         depth: usize,
     ) -> io::Result<bool> {
         let this = identity(&rustix::fs::fstat(dir)?);
         let files = &self.session.store.busy.files;
         let (mut gone, mut error) = (true, None);
-        for (there, fate) in all.iter().zip(fates) {
-            let stays = *fate == Fate::Stays
+        for (there, decision) in all.iter().zip(decisions) {
+            let stays = *decision == Decision::Keep
                 || identity(&there.stat).0 != this.0
                 || files.has(&(this, there.name.clone()));
             if stays {
                 gone = false;
                 continue;
             }
-            match self.remove(dir, there, *fate, depth) {
+            match self.remove(dir, there, *decision, depth) {
                 Ok(is_gone) => gone &= is_gone,
                 Err(e) => error = Some(e),
             }
@@ -322,7 +324,13 @@ where
     }
 
     /// Removes one thing, with all that is in it. Says whether it is gone.
-    fn remove(&mut self, dir: &Dir, there: &There, fate: Fate, depth: usize) -> io::Result<bool> {
+    fn remove(
+        &mut self,
+        dir: &Dir,
+        there: &There,
+        decision: Decision,
+        depth: usize,
+    ) -> io::Result<bool> {
         let is_received = |path| self.received.contains(path);
         if (self.give_up)() || there.path().is_some_and(is_received) {
             return Ok(false);
@@ -334,7 +342,7 @@ where
             return Ok(false);
         }
         let is_dir = file_type(&now) == FileType::Directory;
-        if is_dir && !self.empty(dir, there, fate, depth)? {
+        if is_dir && !self.empty(dir, there, decision, depth)? {
             return Ok(false);
         }
         if !self.dry {
@@ -358,7 +366,13 @@ where
     }
 
     /// Removes what is in a folder. Says whether all of it is gone.
-    fn empty(&mut self, dir: &Dir, folder: &There, fate: Fate, depth: usize) -> io::Result<bool> {
+    fn empty(
+        &mut self,
+        dir: &Dir,
+        folder: &There,
+        decision: Decision,
+        depth: usize,
+    ) -> io::Result<bool> {
         let name = &folder.name;
         let mut unlocked = None;
         let opened = match open_dir(dir, name) {
@@ -371,7 +385,7 @@ where
         if !self.dry {
             unlocked = unlocked.or(unlock_open(&opened)?);
         }
-        let emptied = self.empty_open(&opened, folder, fate, depth);
+        let emptied = self.empty_open(&opened, folder, decision, depth);
         if let (Some(bits), false) = (unlocked, matches!(emptied, Ok(true))) {
             // It stays, as it was.
             rustix::fs::fchmod(&opened, bits.into())?;
@@ -383,7 +397,7 @@ where
         &mut self,
         opened: &Dir,
         folder: &There,
-        fate: Fate,
+        decision: Decision,
         depth: usize,
     ) -> io::Result<bool> {
         let this = identity(&rustix::fs::fstat(opened)?);
@@ -394,10 +408,10 @@ where
             return Err(io::Error::other("it is too deep to be removed"));
         }
         let all = describe(opened, list(opened)?, folder.path())?;
-        let fates = match fate {
-            Fate::Look => self.fates(all.iter()),
-            Fate::Stays | Fate::Goes => vec![fate; all.len()],
+        let decisions = match decision {
+            Decision::AskInside => self.decisions(all.iter()),
+            Decision::Keep | Decision::Remove => vec![decision; all.len()],
         };
-        self.remove_all(opened, &all, &fates, depth + 1)
+        self.remove_all(opened, &all, &decisions, depth + 1)
     }
 }

@@ -80,7 +80,7 @@ impl SenderRules {
             Message::Done(_)
             | Message::Skipped(_)
             | Message::Changed(_)
-            | Message::Fates(_)
+            | Message::Decisions(_)
             | Message::Ping(()) => {}
             _ => return out_of_turn,
         }

@@ -14,7 +14,7 @@ use crate::model::digest::{Algorithm, Digest};
 use crate::model::entry::{Entry, EntryId, FileSize, Mode, Time, bounded_list};
 use crate::model::outcome::{Decline, OnConflict, Outcome, Role, Summary, Why, Wish};
 use crate::model::relpath::RelPath;
-use crate::model::surplus::{Fate, Surplus};
+use crate::model::surplus::{Decision, Surplus};
 use crate::model::text::Text;
 
 /// The length of a [`Share`], in bytes.
@@ -114,7 +114,7 @@ messages! {
     /// The sender has nothing more to say, but for answers.
     0x26 End(End),
     /// What is to become of what the receiver has asked about.
-    0x27 Fates(Fates),
+    0x27 Decisions(Decisions),
     /// The receiver asks for files.
     0x30 Wants(Wants),
     /// What the receiver has of a file already.
@@ -368,7 +368,7 @@ pub struct FolderFailed {
     pub why: Why,
 }
 
-/// What a mirror would remove. The sender answers each with [`Fates`].
+/// What a mirror would remove. The sender answers each with [`Decisions`].
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct MayRemove(
     #[serde(deserialize_with = "bounded_list::<_, _, MAX_LIST>")] pub Vec<Surplus>,
@@ -376,7 +376,9 @@ pub struct MayRemove(
 
 /// What is to become of these, in the same order.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-pub struct Fates(#[serde(deserialize_with = "bounded_list::<_, _, MAX_LIST>")] pub Vec<Fate>);
+pub struct Decisions(
+    #[serde(deserialize_with = "bounded_list::<_, _, MAX_LIST>")] pub Vec<Decision>,
+);
 
 /// How far the receiver is.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]

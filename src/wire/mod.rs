@@ -15,8 +15,8 @@ pub use frame::{
     write_chunk_header, write_message,
 };
 pub use message::{
-    Accept, CHUNK_FRAME, CHUNK_HEADER_BYTES, Changed, ChunkHeader, Contents, DirEnd, Done,
-    Encoding, End, Entries, EntryOutcome, FIRST_SKIPPABLE, Fates, FileVerified, FolderFailed, Held,
+    Accept, CHUNK_FRAME, CHUNK_HEADER_BYTES, Changed, ChunkHeader, Contents, Decisions, DirEnd,
+    Done, Encoding, End, Entries, EntryOutcome, FIRST_SKIPPABLE, FileVerified, FolderFailed, Held,
     Hello, Join, LaneSecret, MayRemove, Message, Offer, Outcomes, PROOF_BYTES, Preambles, Proof,
     Removed, SHARE_BYTES, Scanned, Share, Skipped, Verified, Want, Wants,
 };

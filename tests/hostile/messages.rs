@@ -78,7 +78,7 @@ fn one_of_each(line: &Line, who: &Who) -> Vec<Message> {
             path,
             why: Why::Damaged,
         }),
-        Message::Fates(Fates(vec![])),
+        Message::Decisions(Decisions(vec![])),
         Message::LaneEnd(()),
     ]
 }

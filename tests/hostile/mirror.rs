@@ -4,7 +4,7 @@
 use std::fs;
 
 use xfer::model::outcome::Wish;
-use xfer::model::surplus::{Fate, Surplus, SurplusKind};
+use xfer::model::surplus::{Decision, Surplus, SurplusKind};
 use xfer::wire::*;
 
 use crate::client::*;
@@ -29,8 +29,8 @@ fn asked(session: &mut Session<'_>) -> Vec<Surplus> {
     }
 }
 
-fn fates(list: &[Fate]) -> Message {
-    Message::Fates(Fates(list.to_vec()))
+fn decisions(list: &[Decision]) -> Message {
+    Message::Decisions(Decisions(list.to_vec()))
 }
 
 #[test]
@@ -49,20 +49,22 @@ fn nothing_goes_without_an_answer() {
     }
     let before = Tree::read(&folder);
     let mut attacks = Attacks::new(&who, &recv);
-    for answer in [&[][..], &[Fate::Goes], &[Fate::Goes; 3]] {
+    for answer in [&[][..], &[Decision::Remove], &[Decision::Remove; 3]] {
         attacks.end_with("an answer to something else", |session| {
             assert_eq!(asked(session).len(), 2);
-            session.control.say(&fates(answer));
+            session.control.say(&decisions(answer));
             vec![]
         });
     }
     // One that was not asked for.
     attacks.end_with("a message behind the end", |session| {
         asked(session);
-        session.control.say(&fates(&[Fate::Stays, Fate::Look]));
+        session
+            .control
+            .say(&decisions(&[Decision::Keep, Decision::AskInside]));
         // It is asked about what is in the folder, once.
-        session.control.say(&fates(&[Fate::Stays; 2]));
-        session.control.say(&fates(&[Fate::Goes; 2]));
+        session.control.say(&decisions(&[Decision::Keep; 2]));
+        session.control.say(&decisions(&[Decision::Remove; 2]));
         vec![]
     });
     // None at all.
@@ -82,14 +84,18 @@ fn nothing_goes_without_an_answer() {
     let file = SurplusKind::File(10);
     let all = [about("folder/a", file), about("folder/b", SurplusKind::Dir)];
     assert_eq!(told(&question), all);
-    session.control.say(&fates(&[Fate::Stays, Fate::Look]));
+    session
+        .control
+        .say(&decisions(&[Decision::Keep, Decision::AskInside]));
     let question = match session.control.hear() {
         Message::MayRemove(list) => list.0,
         other => panic!("{other:?}"),
     };
     let all = [about("folder/b/c", file), about("folder/b/d", file)];
     assert_eq!(told(&question), all);
-    session.control.say(&fates(&[Fate::Goes, Fate::Stays]));
+    session
+        .control
+        .say(&decisions(&[Decision::Remove, Decision::Keep]));
     loop {
         match session.control.hear() {
             Message::Summary(summary) => break assert_eq!(summary.removed, 1),

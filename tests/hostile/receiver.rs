@@ -263,7 +263,7 @@ fn a_receiver_has_messages_of_its_own() {
         // That was not asked for.
         Message::Removed(Removed::default()),
         Message::MayRemove(MayRemove::default()),
-        Message::Fates(Fates::default()),
+        Message::Decisions(Decisions::default()),
         Message::LaneEnd(()),
         Message::Declined(xfer::model::outcome::Decline::Busy),
     ];

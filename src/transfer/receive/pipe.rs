@@ -217,7 +217,7 @@ impl Receiving {
                     Some(Outcome::Failed(skipped.why.clone()))
                 })?,
                 Task::Changed(changed) => self.change_output(output, &changed)?,
-                Task::DirEnd { .. } | Task::Fates(_) | Task::Rest => {}
+                Task::DirEnd { .. } | Task::Decisions(_) | Task::Rest => {}
                 Task::End => return Ok(true),
             }
         }

@@ -11,7 +11,7 @@ use crate::model::entry::{Entry, EntryId, FileSize, Kind, Mode, Time};
 use crate::model::error::{Error, Result};
 use crate::model::outcome::{Outcome, Why};
 use crate::model::relpath::RelPath;
-use crate::model::surplus::Fate;
+use crate::model::surplus::Decision;
 use crate::store::{Folder, Planned, STREAM, StoreSession};
 use crate::wire::{Changed, Done, EntryOutcome, Message, Skipped, Want, limits};
 
@@ -37,7 +37,7 @@ pub(super) enum Task {
     Announced,
     End,
     /// What is to become of what the sender was asked about.
-    Fates(Vec<Fate>),
+    Decisions(Vec<Decision>),
     /// Every entry has its outcome, but for those that wait for removals.
     Rest,
 }
@@ -121,7 +121,7 @@ impl Receiving {
                     self.rest(store, &mut behind, &mut wanted)?;
                     self.want(&mut wanted);
                 }
-                Task::Fates(_) => {}
+                Task::Decisions(_) => {}
                 Task::End => return Ok(true),
             }
         }

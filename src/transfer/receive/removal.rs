@@ -9,7 +9,7 @@ use std::sync::atomic::Ordering;
 use crate::model::error::{Error, Result};
 use crate::model::progress::Event;
 use crate::model::relpath::RelPath;
-use crate::model::surplus::{Fate, Surplus};
+use crate::model::surplus::{Decision, Surplus};
 use crate::store::StoreSession;
 use crate::wire::{MayRemove, Message, Removed, limits};
 
@@ -68,7 +68,11 @@ impl Receiving {
             }
         };
         let removed = store
-            .remove_surplus(|surplus| self.fates(surplus), || self.link.is_over(), tell)
+            .remove_surplus(
+                |surplus| self.decisions(surplus),
+                || self.link.is_over(),
+                tell,
+            )
             .map_err(|e| Error::file("write into", &self.dir, e))?;
         if !list.is_empty() {
             send(&mut list);
@@ -79,8 +83,8 @@ impl Receiving {
     }
 
     /// Asks the sender what is to become of things. Once the session is over everything stays.
-    fn fates(&self, surplus: Vec<Surplus>) -> Vec<Fate> {
-        let mut fates = Vec::with_capacity(surplus.len());
+    fn decisions(&self, surplus: Vec<Surplus>) -> Vec<Decision> {
+        let mut decisions = Vec::with_capacity(surplus.len());
         let (mut question, mut bytes) = (Vec::new(), 0);
         let mut left = surplus.into_iter().peekable();
         while let Some(one) = left.next() {
@@ -88,24 +92,24 @@ impl Receiving {
             question.push(one);
             let full = question.len() == limits::MAX_LIST || bytes > MAX_PATHS_BYTES;
             if full || left.peek().is_none() {
-                fates.extend(self.ask_for_fates(std::mem::take(&mut question)));
+                decisions.extend(self.ask_sender(std::mem::take(&mut question)));
                 bytes = 0;
             }
         }
-        fates
+        decisions
     }
 
-    fn ask_for_fates(&self, question: Vec<Surplus>) -> Vec<Fate> {
+    fn ask_sender(&self, question: Vec<Surplus>) -> Vec<Decision> {
         let count = question.len();
-        let stay = vec![Fate::Stays; count];
+        let stay = vec![Decision::Keep; count];
         self.asked.store(true, Ordering::Release);
         self.link
             .outbox
             .push(Message::MayRemove(MayRemove(question)));
         while let Some(task) = self.tasks.pop() {
             match task {
-                Task::Fates(fates) if fates.len() == count => return fates,
-                Task::Fates(_) => {
+                Task::Decisions(decisions) if decisions.len() == count => return decisions,
+                Task::Decisions(_) => {
                     self.link.fail(self.broken("an answer to something else"));
                     return stay;
                 }

@@ -398,11 +398,11 @@ impl Receiving {
             reader.set_deadline(Some(last.unwrap_or(deadline)));
             match read_frame(reader, buffer) {
                 Ok(Frame::Message(Message::Ping(()))) => self.link.heard(),
-                Ok(Frame::Message(Message::Fates(fates)))
+                Ok(Frame::Message(Message::Decisions(decisions)))
                     if self.asked.swap(false, Ordering::AcqRel) =>
                 {
                     self.link.heard();
-                    self.tasks.push(Task::Fates(fates.0), TASK_BYTES);
+                    self.tasks.push(Task::Decisions(decisions.0), TASK_BYTES);
                 }
                 Ok(Frame::Message(Message::Abort(why))) => {
                     return Err(Error::Aborted {
@@ -455,10 +455,10 @@ impl Receiving {
             Message::Done(done) => Task::Done(done),
             Message::Skipped(skipped) => Task::Skipped(skipped),
             Message::Changed(changed) => Task::Changed(changed),
-            Message::Fates(fates) if self.asked.swap(false, Ordering::AcqRel) => {
-                Task::Fates(fates.0)
+            Message::Decisions(decisions) if self.asked.swap(false, Ordering::AcqRel) => {
+                Task::Decisions(decisions.0)
             }
-            Message::Fates(_) => return Err(self.broken("a message Fates out of turn")),
+            Message::Decisions(_) => return Err(self.broken("a message Decisions out of turn")),
             Message::End(end) => {
                 unannounced.store(end.unannounced, Ordering::Release);
                 Task::End

@@ -19,7 +19,7 @@ use crate::model::error::{Error, Result};
 use crate::model::outcome::{Summary, Wish};
 use crate::model::progress::{Event, Progress};
 use crate::net::{Channel, Pace, Reader, Tls};
-use crate::source::{Fates, Roots};
+use crate::source::{Roots, SurplusDecider};
 use crate::wire::{self, Accept, End, Frame, Message, read_frame};
 
 use super::super::options::{Compress, Stream};
@@ -160,13 +160,13 @@ impl Sending<'_> {
     /// Handles what the receiver says, to its end.
     fn listen(&self, reader: &mut Reader) -> Option<Summary> {
         let mut buffer = Vec::new();
-        let mut fates = Fates::new(self.roots);
+        let mut decider = SurplusDecider::new(self.roots);
         let mut summary = None;
         let ended = loop {
             // Only a whole message is a sign of life.
             reader.set_deadline(Some(Instant::now() + SILENCE));
             match read_frame(reader, &mut buffer) {
-                Ok(Frame::Message(message)) => match self.hear(message, &mut fates) {
+                Ok(Frame::Message(message)) => match self.hear(message, &mut decider) {
                     Ok(None) => {}
                     Ok(Some(end)) => {
                         summary = Some(end);
@@ -195,7 +195,7 @@ impl Sending<'_> {
     }
 
     /// Handles a message; gives the summary when it was that.
-    fn hear(&self, message: Message, fates: &mut Fates<'_>) -> Result<Option<Summary>> {
+    fn hear(&self, message: Message, decider: &mut SurplusDecider<'_>) -> Result<Option<Summary>> {
         match message {
             Message::Wants(wants) => self.wants(wants.0)?,
             Message::Held(held) => self.held(held)?,
@@ -210,8 +210,14 @@ impl Sending<'_> {
             Message::FolderFailed(failed) => self.folder_failed(failed),
             Message::MayRemove(surplus) if self.may_be_asked() => {
                 // Nothing else is to be heard while the receiver waits for it.
-                let answers = surplus.0.iter().map(|surplus| fates.of(surplus)).collect();
-                self.link.outbox.push(Message::Fates(wire::Fates(answers)));
+                let answers = surplus
+                    .0
+                    .iter()
+                    .map(|surplus| decider.of(surplus))
+                    .collect();
+                self.link
+                    .outbox
+                    .push(Message::Decisions(wire::Decisions(answers)));
             }
             Message::Ping(()) => {}
             Message::Summary(summary) => return self.summary(summary).map(Some),
