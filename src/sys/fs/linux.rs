@@ -38,7 +38,7 @@ pub(super) fn name_unnamed(dir: &Dir, file: &File, name: &[u8]) -> io::Result<()
         }
     }
     // By its name in /proc, which takes more than twice as long.
-    let mut of = ProcName::default();
+    let mut of = HandleName::default();
     let of = of.of(file.as_raw_fd());
     Ok(rustix::fs::linkat(
         CWD,
@@ -56,7 +56,7 @@ pub(super) fn add_mode_at(dir: &Dir, name: &[u8], more: u32) -> io::Result<u32> 
     // chmod on a handle without read permission: by its name in /proc, which is no link to
     // anywhere else.
     std::fs::set_permissions(
-        ProcName::default().of(handle.as_fd().as_raw_fd()),
+        HandleName::default().of(handle.as_fd().as_raw_fd()),
         Permissions::from_mode(before | more),
     )?;
     Ok(before)
@@ -93,9 +93,9 @@ pub fn drop_cached(file: &File) {
 
 /// Room for the name of a handle in /proc, without an allocation for each file.
 #[derive(Default)]
-struct ProcName([u8; 32]);
+struct HandleName([u8; 32]);
 
-impl ProcName {
+impl HandleName {
     fn of(&mut self, fd: i32) -> &str {
         let mut cursor = io::Cursor::new(&mut self.0[..]);
         let written = write!(cursor, "/proc/self/fd/{fd}").is_ok();

@@ -19,7 +19,7 @@ pub use unix::*;
 
 /// What something is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
+pub enum FileKind {
     /// A regular file.
     File,
     /// A folder.
@@ -32,7 +32,7 @@ pub enum Kind {
 
 /// What makes a thing the same one, whatever it is called.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Identity {
+pub struct FileId {
     /// The file system that it lies on.
     pub device: u64,
     /// Its number there.
@@ -52,9 +52,9 @@ pub struct Timestamp {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Stat {
     /// What it is.
-    pub kind: Kind,
+    pub kind: FileKind,
     /// Which one it is.
-    pub identity: Identity,
+    pub id: FileId,
     /// Its size, in bytes.
     pub size: u64,
     /// How many bytes it takes up on its disk.
@@ -77,36 +77,36 @@ impl Stat {
     /// Whether it is a regular file.
     #[must_use]
     pub fn is_file(&self) -> bool {
-        self.kind == Kind::File
+        self.kind == FileKind::File
     }
 
     /// Whether it is a folder.
     #[must_use]
     pub fn is_dir(&self) -> bool {
-        self.kind == Kind::Dir
+        self.kind == FileKind::Dir
     }
 
     /// Whether it is a symbolic link.
     #[must_use]
     pub fn is_link(&self) -> bool {
-        self.kind == Kind::Link
+        self.kind == FileKind::Link
     }
 }
 
 /// What a folder's list says of one name in it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Listed {
+pub struct ListedName {
     /// The name.
     pub name: Vec<u8>,
     /// The number of what has it. Not on every file system the one that [`Stat`] has.
     pub inode: u64,
     /// What it is, where the list says.
-    pub kind: Option<Kind>,
+    pub kind: Option<FileKind>,
 }
 
 /// How much a file system has left.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Space {
+pub struct FreeSpace {
     /// How many bytes this user can still write.
     pub bytes: u64,
     /// Whether it has no room for one more file, whatever room it has for bytes.
@@ -124,7 +124,7 @@ pub enum Lock {
 
 /// What came of trying to lock a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Locked {
+pub enum LockState {
     /// It is this handle's until it is closed.
     Ours,
     /// Another handle has it.
@@ -214,7 +214,7 @@ mod tests {
         set_mtime(&file, mtime).unwrap();
         let after = stat(&file).unwrap();
         assert_eq!((after.mode, after.mtime), (0o640, mtime));
-        assert_eq!(after.identity, before.identity);
+        assert_eq!(after.id, before.id);
         dir.make_link(b"nowhere", b"l").unwrap();
         dir.set_mtime_at(b"l", mtime).unwrap();
         assert_eq!(dir.stat_at(b"l").unwrap().unwrap().mtime, mtime);
@@ -225,9 +225,9 @@ mod tests {
         let (_temp, dir) = folder();
         let first = dir.create_file(b"f", 0o600).unwrap();
         let second = dir.open_file(b"f").unwrap();
-        assert_eq!(try_lock(&first, Lock::Exclusive).unwrap(), Locked::Ours);
-        assert_eq!(try_lock(&second, Lock::Shared).unwrap(), Locked::Theirs);
+        assert_eq!(try_lock(&first, Lock::Exclusive).unwrap(), LockState::Ours);
+        assert_eq!(try_lock(&second, Lock::Shared).unwrap(), LockState::Theirs);
         drop(first);
-        assert_eq!(try_lock(&second, Lock::Shared).unwrap(), Locked::Ours);
+        assert_eq!(try_lock(&second, Lock::Shared).unwrap(), LockState::Ours);
     }
 }

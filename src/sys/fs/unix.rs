@@ -15,7 +15,7 @@ use rustix::fs::{
 };
 use rustix::io::Errno;
 
-use super::{Identity, Kind, Listed, Lock, Locked, Space, Stat, Timestamp};
+use super::{FileId, FileKind, FreeSpace, ListedName, Lock, LockState, Stat, Timestamp};
 
 #[cfg(target_os = "linux")]
 use super::linux as system;
@@ -204,9 +204,9 @@ impl Dir {
     }
 
     /// How much its file system has left.
-    pub fn space(&self) -> io::Result<Space> {
+    pub fn space(&self) -> io::Result<FreeSpace> {
         let stat = rustix::fs::fstatvfs(self)?;
-        Ok(Space {
+        Ok(FreeSpace {
             bytes: stat.f_bavail.saturating_mul(stat.f_frsize),
             no_files: stat.f_files > 0 && stat.f_favail == 0,
         })
@@ -230,7 +230,7 @@ impl Dir {
 pub struct List(rustix::fs::Dir);
 
 impl Iterator for List {
-    type Item = io::Result<Listed>;
+    type Item = io::Result<ListedName>;
 
     fn next(&mut self) -> Option<Self::Item> {
         loop {
@@ -240,7 +240,7 @@ impl Iterator for List {
             };
             let name = CStr::to_bytes(entry.file_name());
             if !matches!(name, b"." | b"..") {
-                return Some(Ok(Listed {
+                return Some(Ok(ListedName {
                     name: name.to_vec(),
                     #[allow(clippy::unnecessary_cast)]
                     inode: entry.ino() as u64,
@@ -281,7 +281,7 @@ pub fn is_hole(file: &File, offset: u64, length: u64) -> bool {
 }
 
 /// Tries to lock an open file, without waiting.
-pub fn try_lock(file: &File, lock: Lock) -> io::Result<Locked> {
+pub fn try_lock(file: &File, lock: Lock) -> io::Result<LockState> {
     const NO_LOCKS: [Errno; 5] = [
         Errno::NOTSUP,
         Errno::OPNOTSUPP,
@@ -294,9 +294,9 @@ pub fn try_lock(file: &File, lock: Lock) -> io::Result<Locked> {
         Lock::Shared => FlockOperation::NonBlockingLockShared,
     };
     match rustix::fs::flock(file, operation) {
-        Ok(()) => Ok(Locked::Ours),
-        Err(Errno::WOULDBLOCK) => Ok(Locked::Theirs),
-        Err(e) if NO_LOCKS.contains(&e) => Ok(Locked::Unknown),
+        Ok(()) => Ok(LockState::Ours),
+        Err(Errno::WOULDBLOCK) => Ok(LockState::Theirs),
+        Err(e) if NO_LOCKS.contains(&e) => Ok(LockState::Unknown),
         Err(e) => Err(e.into()),
     }
 }
@@ -409,7 +409,7 @@ pub(super) fn stat_of(stat: &rustix::fs::Stat) -> Stat {
     };
     Stat {
         kind: kind_of(FileType::from_raw_mode(stat.st_mode)),
-        identity: Identity {
+        id: FileId {
             device: stat.st_dev as u64,
             inode: stat.st_ino as u64,
         },
@@ -426,12 +426,12 @@ pub(super) fn stat_of(stat: &rustix::fs::Stat) -> Stat {
     }
 }
 
-fn kind_of(file_type: FileType) -> Kind {
+fn kind_of(file_type: FileType) -> FileKind {
     match file_type {
-        FileType::RegularFile => Kind::File,
-        FileType::Directory => Kind::Dir,
-        FileType::Symlink => Kind::Link,
-        _ => Kind::Special,
+        FileType::RegularFile => FileKind::File,
+        FileType::Directory => FileKind::Dir,
+        FileType::Symlink => FileKind::Link,
+        _ => FileKind::Special,
     }
 }
 
