@@ -9,6 +9,6 @@ mod ui;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    xfer::sys::descriptors::raise_limit();
+    xfer::sys::host::raise_limit_of_open();
     cli::run().into()
 }

@@ -3,7 +3,6 @@
 //! Must not change anything but where its state is kept, which is made on first use.
 
 use std::net::{IpAddr, SocketAddr};
-use std::os::fd::AsFd;
 use std::path::PathBuf;
 
 use directories::{BaseDirs, ProjectDirs};
@@ -21,23 +20,12 @@ const INNER: [&str; 9] = [
 
 /// The host name.
 pub(crate) fn name() -> String {
-    let uname = rustix::system::uname();
-    let name = uname.nodename().to_string_lossy();
+    let name = xfer::sys::host::name();
     if name.is_empty() {
         "unnamed".to_owned()
     } else {
-        name.into_owned()
+        name
     }
-}
-
-/// Whether a standard stream was closed when this program began. Its place is taken then, by
-/// /dev/null for reading and writing, which nobody has a use for.
-pub(crate) fn is_closed(stream: impl AsFd) -> bool {
-    use rustix::fs::{OFlags, fcntl_getfl, fstat, stat};
-    let is_both = fcntl_getfl(&stream).is_ok_and(|flags| flags.contains(OFlags::RDWR));
-    let null = stat("/dev/null").map(|null| null.st_rdev);
-    let is_null = |null| fstat(&stream).is_ok_and(|stream| stream.st_rdev == null);
-    is_both && null.is_ok_and(is_null)
 }
 
 /// This machine: its identity, made on first use, and whom it knows.

@@ -4,12 +4,12 @@
 
 use std::io::ErrorKind;
 use std::net::SocketAddr;
-use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use xfer::Error;
 use xfer::model::outcome::{Decline, Role};
 use xfer::model::relpath::is_reserved;
+use xfer::sys::name::from_system;
 
 use crate::ui::quoted;
 
@@ -89,7 +89,7 @@ pub(crate) fn for_error(error: &Error, task: Task) -> Option<String> {
         } => return file(doing, path, source.kind(), role),
         Error::SameName { .. } => "Send them one after the other, or rename one.",
         Error::NoName { path } => match path.file_name() {
-            Some(name) if is_reserved(name.as_bytes()) => "It is what xfer keeps for itself.",
+            Some(name) if is_reserved(from_system(name)) => "It is what xfer keeps for itself.",
             _ => "Name the folder itself, or what is in it.",
         },
         Error::State { path, .. } => match path.file_name()?.to_str()? {

@@ -6,7 +6,6 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::IsTerminal;
 use std::net::SocketAddr;
-use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -16,6 +15,7 @@ use xfer::model::outcome::OnConflict;
 use xfer::model::progress::Progress;
 use xfer::net::Known;
 use xfer::sys::confine::{Confined, confine};
+use xfer::sys::stream;
 use xfer::transfer::{Cancel, Grant, ReceiveOptions, Receiver};
 
 use super::exit::{Code, conclude};
@@ -197,9 +197,7 @@ fn check_stdout() -> Result<(), Wrong> {
 }
 
 fn stdout() -> xfer::Result<File> {
-    let fd = std::io::stdout().as_fd().try_clone_to_owned();
-    let fd = fd.map_err(|e| Error::file("write to", "standard output", e))?;
-    Ok(fd.into())
+    stream::stdout().map_err(|e| Error::file("write to", "standard output", e))
 }
 
 // A receiver that listens and has given up what it does not need, and what is to be said then.

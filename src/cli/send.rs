@@ -5,8 +5,6 @@
 use std::ffi::{OsStr, OsString};
 use std::fmt::Display;
 use std::io::IsTerminal;
-use std::os::fd::AsFd;
-use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,6 +14,8 @@ use xfer::model::digest::Algorithm;
 use xfer::model::outcome::Wish;
 use xfer::model::relpath::RelPath;
 use xfer::net::Known;
+use xfer::sys::name::from_system;
+use xfer::sys::stream;
 use xfer::transfer::{Address, Compress, SendOptions, Stream};
 use xfer::wire::limits::MAX_LANES;
 
@@ -234,27 +234,26 @@ fn stream(paths: &mut Vec<OsString>, name: Option<&OsStr>) -> Result<Option<Stre
         )
     })?;
     let wrong = |why: &dyn Display| Wrong(format!("--as '{}': {why}", safe(name)));
-    let path = RelPath::new(name.as_bytes()).map_err(|why| wrong(&why))?;
+    let path = RelPath::new(from_system(name)).map_err(|why| wrong(&why))?;
     if path.depth() != 1 {
         return Err(wrong(&"it is to be one name, without '/'"));
     }
-    let stdin = std::io::stdin();
-    if stdin.is_terminal() {
+    if std::io::stdin().is_terminal() {
         return Err(Wrong(
             "standard input is a terminal: - sends what another program writes to it".to_owned(),
         ));
     }
-    if here::is_closed(&stdin) {
+    let from = stream::stdin();
+    let from = from.map_err(|why| Wrong(format!("standard input cannot be read: {why}")))?;
+    if stream::is_closed(&from) {
         return Err(Wrong(
             "standard input is closed: - sends what another program writes to it".to_owned(),
         ));
     }
-    let from = stdin.as_fd().try_clone_to_owned();
-    let from = from.map_err(|why| Wrong(format!("standard input cannot be read: {why}")))?;
     paths.clear();
     Ok(Some(Stream {
         name: path,
-        from: Arc::new(from.into()),
+        from: Arc::new(from),
     }))
 }
 

@@ -4,8 +4,7 @@
 
 use std::sync::Arc;
 
-use signal_hook::consts::{SIGINT, SIGTERM};
-use signal_hook::iterator::Signals;
+use xfer::sys::signals::{Signal, Signals, exit_now};
 use xfer::transfer::Cancel;
 
 use super::exit::Code;
@@ -14,21 +13,21 @@ use crate::ui::{Line, Ui};
 /// Begins to listen to signals. Without it, the system ends the program at the first one, which
 /// harms no file either; so a failure here is only said.
 pub(crate) fn watch(ui: &Arc<Ui>, cancel: &Cancel) {
-    let signals = Signals::new([SIGINT, SIGTERM]);
+    let signals = Signals::new();
     let (on_signal, cancel) = (Arc::clone(ui), cancel.clone());
-    let watching = signals.and_then(|mut signals| {
+    let watching = signals.and_then(|signals| {
         let thread = std::thread::Builder::new().name("signals".to_owned());
         thread.spawn(move || {
-            for signal in &mut signals {
+            for signal in signals {
                 if cancel.is_cancelled() {
                     // Nothing may get in the way of this: no lock, no destructor.
-                    signal_hook::low_level::exit(Code::Interrupted as i32);
+                    exit_now(Code::Interrupted as u8);
                 }
                 // Only noted: a terminal that blocks must not keep anything from stopping, nor
                 // the next signal from being heard.
                 on_signal.stopping(match signal {
-                    SIGINT => "Stopping; press Ctrl-C again to stop at once.",
-                    _ => "Stopping.",
+                    Signal::Interrupt => "Stopping; press Ctrl-C again to stop at once.",
+                    Signal::Terminate => "Stopping.",
                 });
                 cancel.cancel();
             }

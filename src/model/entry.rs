@@ -4,7 +4,6 @@
 //! whether it may stand where it stands is for [`crate::model::order::Order`] to say.
 
 use std::fmt;
-use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use serde::de::{Deserializer, Error as _, Visitor};
@@ -214,7 +213,7 @@ impl Target {
     /// As a path. It can lead anywhere.
     #[must_use]
     pub fn as_path(&self) -> &Path {
-        Path::new(std::ffi::OsStr::from_bytes(&self.0))
+        crate::sys::name::to_system(&self.0)
     }
 
     /// Whether a link at `link` that points here stays below the folder that `link` is relative

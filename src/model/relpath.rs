@@ -5,9 +5,7 @@
 
 use std::borrow::Cow;
 use std::cmp::Ordering;
-use std::ffi::OsStr;
 use std::fmt;
-use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -176,14 +174,14 @@ impl RelPath {
     /// opens it must not follow them.
     #[must_use]
     pub fn as_path(&self) -> &Path {
-        Path::new(OsStr::from_bytes(&self.0))
+        crate::sys::name::to_system(&self.0)
     }
 
     /// The path of this below `root`, which takes the place of the first component.
     #[must_use]
     pub fn below(&self, root: &Path) -> PathBuf {
         match self.0.iter().position(|&b| b == b'/') {
-            Some(at) => root.join(OsStr::from_bytes(&self.0[at + 1..])),
+            Some(at) => root.join(crate::sys::name::to_system(&self.0[at + 1..])),
             None => root.to_path_buf(),
         }
     }

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::net::Fingerprint;
-use crate::sys::descriptors;
+use crate::sys::host;
 
 /// How many connections can wait at each step to being let in.
 const MAX_WAITING: usize = 192;
@@ -75,7 +75,7 @@ impl fmt::Debug for Guest {
 
 impl Door {
     pub(crate) fn new() -> Arc<Self> {
-        let most = MAX_WAITING.min(descriptors::limit() / PART_OF_DESCRIPTORS);
+        let most = MAX_WAITING.min(host::limit_of_open() / PART_OF_DESCRIPTORS);
         Self::with(most, MAX_WAITING_PER_ADDR.min(most.div_ceil(2)))
     }
 
@@ -210,7 +210,7 @@ impl Places {
     pub(crate) fn new(max_sessions: usize) -> Self {
         Self {
             max_sessions,
-            max_connections: MAX_CONNECTIONS.min(descriptors::limit() / PART_OF_DESCRIPTORS),
+            max_connections: MAX_CONNECTIONS.min(host::limit_of_open() / PART_OF_DESCRIPTORS),
             next: 0,
             taken: HashMap::new(),
         }

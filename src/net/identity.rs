@@ -3,9 +3,8 @@
 //! Must not replace a key file, ever: peers know the device by it.
 
 use std::fmt;
-use std::fs::{self, DirBuilder, File, OpenOptions};
-use std::io::{self, Read as _, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
+use std::fs::{self, File};
+use std::io::{self, Read as _};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -17,6 +16,7 @@ use rustls::sign::CertifiedKey;
 
 use super::Fingerprint;
 use crate::model::error::{Error, Result};
+use crate::sys::private;
 
 /// The name of the key file in its directory.
 const FILE_NAME: &str = "identity";
@@ -105,7 +105,7 @@ fn load(path: &Path) -> Result<Option<Identity>> {
     if !meta.is_file() {
         return Err(refused("is not a file"));
     }
-    if meta.permissions().mode() & 0o077 != 0 {
+    if private::is_exposed(&meta) {
         return Err(refused(
             "is this device's secret key, and others on this machine may read or change it; \
              `chmod 600` keeps it to you",
@@ -139,42 +139,20 @@ fn usable(new_key: &[u8]) -> Result<Identity> {
 
 /// Makes a key at `path`, unless there is one by then.
 fn create(dir: &Path, path: &Path) -> Result<()> {
-    DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(dir)
-        .map_err(|e| Error::file("create", dir, e))?;
+    private::create_dir_all(dir).map_err(|e| Error::file("create", dir, e))?;
     let bytes = new_key()?;
     // No other process makes the same key, and so none takes this name.
     let temp = dir.join(format!(".{FILE_NAME}.{}", usable(&bytes)?.fingerprint()));
-    let made = write_new(&temp, &bytes).and_then(|()| publish(&temp, path));
+    let made = private::write_new(&temp, &bytes).and_then(|()| publish(&temp, path));
     // Gone already where it was renamed.
     let _ = fs::remove_file(&temp);
-    made.and_then(|()| File::open(dir)?.sync_all())
+    made.and_then(|()| private::sync_dir(dir))
         .map_err(|e| Error::file("create", path, e))
-}
-
-fn write_new(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let mut file = OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(path)?;
-    file.write_all(bytes)?;
-    file.sync_all()
 }
 
 /// Gives the finished file its name, unless another one has it.
 fn publish(temp: &Path, path: &Path) -> io::Result<()> {
-    let linked = match fs::hard_link(temp, path) {
-        // Not every file system has links.
-        Err(e) if e.kind() != io::ErrorKind::AlreadyExists => {
-            use rustix::fs::{CWD, RenameFlags, renameat_with};
-            renameat_with(CWD, temp, CWD, path, RenameFlags::NOREPLACE).map_err(io::Error::from)
-        }
-        linked => linked,
-    };
-    match linked {
+    match private::name_new(temp, path) {
         Err(e) if e.kind() == io::ErrorKind::AlreadyExists => Ok(()),
         other => other,
     }
@@ -183,6 +161,7 @@ fn publish(temp: &Path, path: &Path) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::os::unix::fs::PermissionsExt as _;
 
     fn mode(path: &Path) -> u32 {
         fs::metadata(path).unwrap().permissions().mode() & 0o7777

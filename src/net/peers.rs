@@ -4,19 +4,18 @@
 //! could take its place.
 
 use std::fmt::Write as _;
-use std::fs::{self, DirBuilder, File, OpenOptions};
-use std::io::{self, Read as _, Write as _};
+use std::fs::{self, File};
+use std::io::{self, Read as _};
 use std::net::SocketAddr;
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use rustix::fs::{FlockOperation, flock};
 use serde::{Deserialize, Serialize};
 
 use super::Fingerprint;
 use crate::model::error::{Error, Result};
 use crate::model::text::Text;
+use crate::sys::private;
 
 /// The longest name of a device, in bytes; longer ones are cut.
 pub const MAX_NAME_BYTES: usize = 64;
@@ -124,7 +123,7 @@ impl Peers {
         if !meta.is_file() {
             return Err(refused("is not a file".to_owned()));
         }
-        if meta.permissions().mode() & 0o077 != 0 {
+        if private::is_exposed(&meta) {
             return Err(refused(
                 "says who is let in, and others on this machine may read or change it".to_owned(),
             ));
@@ -150,14 +149,7 @@ impl Peers {
     pub fn update<R>(&self, change: impl FnOnce(&mut Vec<Known>) -> Result<R>) -> Result<R> {
         let failed = |e| Error::file("write", self.path(), e);
         self.make_dir()?;
-        let lock = OpenOptions::new()
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .mode(0o600)
-            .open(self.dir.join(LOCK_NAME))
-            .map_err(failed)?;
-        flock(&lock, FlockOperation::LockExclusive).map_err(|e| failed(e.into()))?;
+        let _lock = private::lock(&self.dir.join(LOCK_NAME)).map_err(failed)?;
         let before = self.list()?;
         let mut after = before.clone();
         let result = change(&mut after)?;
@@ -180,11 +172,7 @@ impl Peers {
 
     /// Makes the folder that the file is in.
     pub fn make_dir(&self) -> Result<()> {
-        DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(&self.dir)
-            .map_err(|e| Error::file("create", &self.dir, e))
+        private::create_dir_all(&self.dir).map_err(|e| Error::file("create", &self.dir, e))
     }
 
     /// Puts the file in its place, whole. The lock is held.
@@ -198,15 +186,9 @@ impl Peers {
             Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e),
             _ => {}
         }
-        let mut file = OpenOptions::new()
-            .write(true)
-            .create_new(true)
-            .mode(0o600)
-            .open(&temp)?;
-        file.write_all(text.as_bytes())?;
-        file.sync_all()?;
+        private::write_new(&temp, text.as_bytes())?;
         fs::rename(&temp, self.path())?;
-        File::open(&self.dir)?.sync_all()
+        private::sync_dir(&self.dir)
     }
 }
 
@@ -314,6 +296,7 @@ pub(crate) fn now() -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::os::unix::fs::PermissionsExt as _;
 
     fn known(n: u8) -> Known {
         Known {

@@ -17,7 +17,7 @@ use crate::model::entry::{Mode, Time};
 use crate::model::outcome::Why;
 use crate::model::relpath::RelPath;
 use crate::model::text::Text;
-use crate::sys::descriptors;
+use crate::sys::host;
 
 use super::clash::{self, Folding};
 use super::in_use::{Busy, Identity, identity};
@@ -80,7 +80,7 @@ impl Held {
         if !count(&self.open, MAX_OPEN_FOLDERS) {
             return false;
         }
-        let kept = count(&ALL_OPEN, descriptors::limit() / PART_OF_DESCRIPTORS);
+        let kept = count(&ALL_OPEN, host::limit_of_open() / PART_OF_DESCRIPTORS);
         if !kept {
             self.open.fetch_sub(1, Ordering::Relaxed);
         }

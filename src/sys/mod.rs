@@ -1,10 +1,18 @@
-//! The operating system: what the layers above need of it that the standard library does not give.
+//! The operating system: what the layers above need of it that the standard library does not
+//! give. Nothing outside of here knows which system it is.
 //!
-//! Must not know what xfer does with it.
+//! Must not know what xfer does with it, nor any layer above: what it tells of has types of its
+//! own, of which `model` makes errors and reasons. A port to another system writes these files
+//! anew, and changes no call to them.
 
 pub(crate) mod advise;
 pub mod confine;
-pub mod descriptors;
 pub mod fs;
+pub mod host;
+pub mod name;
+pub(crate) mod private;
+pub mod signals;
+pub mod stream;
+pub mod terminal;
 pub mod vectored;
 pub(crate) mod wake;

@@ -1,59 +1,100 @@
-//! Wakes a thread that waits for a descriptor.
+//! Waking a thread that waits for a socket or a stream.
 //!
 //! Must not be waited for by more than one thread where it is cleared: one would miss it.
 
+use std::fs::File;
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::net::{TcpListener, TcpStream};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
-use rustix::pipe::{PipeFlags, pipe_with};
 
-/// A bell that is heard while something else is waited for. It goes on ringing until it is
-/// cleared.
-#[derive(Debug)]
-pub(crate) struct Bell {
-    hears: OwnedFd,
-    rings: OwnedFd,
+/// What can be waited for: a listener for a connection, a stream for bytes or for room.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Awaited<'a> {
+    /// That a connection can be accepted.
+    Connection(&'a TcpListener),
+    /// That something can be read, be it the end.
+    Input(&'a File),
+    /// That something can be written, or nobody reads it any more.
+    Room(&'a File),
 }
 
-impl Bell {
+/// Wakes whoever waits for something else. Once it is raised it stays so until it is cleared.
+#[derive(Debug)]
+pub(crate) struct WakeUp {
+    raised: OwnedFd,
+    raise: OwnedFd,
+}
+
+impl WakeUp {
     pub(crate) fn new() -> io::Result<Self> {
-        let (hears, rings) = pipe_with(PipeFlags::CLOEXEC)?;
-        // A full pipe rings already.
-        for end in [&hears, &rings] {
+        let (raised, raise) = pipe()?;
+        // A full pipe wakes already.
+        for end in [&raised, &raise] {
             rustix::io::ioctl_fionbio(end, true)?;
         }
-        Ok(Self { hears, rings })
+        Ok(Self { raised, raise })
     }
 
-    pub(crate) fn ring(&self) {
-        let _ = rustix::io::write(&self.rings, &[0]);
+    pub(crate) fn raise(&self) {
+        let _ = rustix::io::write(&self.raise, &[0]);
     }
 
     pub(crate) fn clear(&self) {
         let mut bytes = [0; 64];
-        while rustix::io::read(&self.hears, &mut bytes).is_ok_and(|n| n == bytes.len()) {}
+        while rustix::io::read(&self.raised, &mut bytes).is_ok_and(|n| n == bytes.len()) {}
     }
 
-    /// Waits until a descriptor is ready for what `flags` say, or it rings, or the time is over.
-    /// Says whether it rings.
-    pub(crate) fn wait(
-        &self,
-        other: impl AsFd,
-        flags: PollFlags,
-        timeout: Option<&Timespec>,
-    ) -> io::Result<bool> {
+    /// Waits for something, or until this is raised, or the time is over. Says whether it is
+    /// raised.
+    pub(crate) fn wait(&self, other: Awaited<'_>, time: Option<Duration>) -> io::Result<bool> {
+        let (other, flags): (BorrowedFd<'_>, _) = match other {
+            Awaited::Connection(listener) => (listener.as_fd(), PollFlags::IN),
+            Awaited::Input(file) => (file.as_fd(), PollFlags::IN),
+            Awaited::Room(file) => (file.as_fd(), PollFlags::OUT),
+        };
         let mut fds = [
-            PollFd::new(&self.hears, PollFlags::IN),
-            PollFd::from_borrowed_fd(other.as_fd(), flags),
+            PollFd::new(&self.raised, PollFlags::IN),
+            PollFd::from_borrowed_fd(other, flags),
         ];
+        // A time beyond what the system can count is for ever.
+        let time = time.and_then(|time| Timespec::try_from(time).ok());
         loop {
-            match poll(&mut fds, timeout) {
+            match poll(&mut fds, time.as_ref()) {
                 Ok(_) => return Ok(!fds[0].revents().is_empty()),
                 Err(Errno::INTR) => {}
                 Err(e) => return Err(e.into()),
             }
         }
     }
+}
+
+/// Whether something has come on a connection that nobody has read, be it the end.
+pub(crate) fn has_input(stream: &TcpStream) -> bool {
+    let mut fds = [PollFd::new(stream, PollFlags::IN)];
+    let at_once = Timespec {
+        tv_sec: 0,
+        tv_nsec: 0,
+    };
+    matches!(poll(&mut fds, Some(&at_once)), Ok(n) if n > 0)
+}
+
+#[cfg(not(target_vendor = "apple"))]
+fn pipe() -> io::Result<(OwnedFd, OwnedFd)> {
+    use rustix::pipe::{PipeFlags, pipe_with};
+    Ok(pipe_with(PipeFlags::CLOEXEC)?)
+}
+
+/// There a program that is started in between keeps both ends open, which harms nobody.
+#[cfg(target_vendor = "apple")]
+fn pipe() -> io::Result<(OwnedFd, OwnedFd)> {
+    use rustix::io::{FdFlags, fcntl_setfd};
+    let (raised, raise) = rustix::pipe::pipe()?;
+    for end in [&raised, &raise] {
+        fcntl_setfd(end, FdFlags::CLOEXEC)?;
+    }
+    Ok((raised, raise))
 }

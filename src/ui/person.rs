@@ -12,19 +12,14 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::process::getpgrp;
-use rustix::termios::{QueueSelector, tcflush, tcgetpgrp};
 use xfer::model::prompt::{Answer, Caller, Code, Prompt, Proposal};
+use xfer::sys::terminal;
 use xfer::transfer::Cancel;
 
 use super::{Line, Ui, lock, words};
 
 /// How often it is looked whether the user wants to stop.
-const LOOK: Timespec = Timespec {
-    tv_sec: 0,
-    tv_nsec: 100_000_000,
-};
+const LOOK: Duration = Duration::from_millis(100);
 /// How often it is looked whether pairing is to go on.
 const LOOK_AGAIN: Duration = Duration::from_millis(200);
 /// The longest answer, in bytes.
@@ -89,7 +84,7 @@ impl Person {
             return None;
         }
         // What was typed before the question is no answer to it.
-        let _ = tcflush(io::stdin(), QueueSelector::IFlush);
+        terminal::forget_typed();
         let pause = self.ui.pause(lines, question);
         let line = self.read_line(gone);
         if line.is_none() {
@@ -105,16 +100,14 @@ impl Person {
             if self.cancel.is_cancelled() || !can_answer() || gone() {
                 return None;
             }
-            if !is_ready() {
+            if !terminal::was_typed_within(LOOK) {
                 continue;
             }
-            let mut byte = [0; 1];
-            match rustix::io::read(io::stdin(), &mut byte) {
-                Ok(0) => return None,
-                Ok(_) if byte == *b"\n" => return String::from_utf8(line).ok(),
-                Ok(_) if line.len() < MAX_ANSWER_BYTES => line.extend(byte),
-                Ok(_) | Err(rustix::io::Errno::INTR) => {}
-                Err(_) => return None,
+            match terminal::read_byte() {
+                Ok(Some(b'\n')) => return String::from_utf8(line).ok(),
+                Ok(Some(byte)) if line.len() < MAX_ANSWER_BYTES => line.push(byte),
+                Ok(Some(_)) => {}
+                Ok(None) | Err(_) => return None,
             }
         }
     }
@@ -220,7 +213,7 @@ impl Prompt for Person {
     fn resume_pairing(&self) -> bool {
         let can = can_answer();
         // What was typed before this was said does not mean it.
-        let _ = tcflush(io::stdin(), QueueSelector::IFlush);
+        terminal::forget_typed();
         let how = if can {
             "press Enter to go on"
         } else {
@@ -233,9 +226,9 @@ impl Prompt for Person {
         while can && !self.cancel.wait(LOOK_AGAIN) {
             // Looked at again once nobody else can have read it.
             if can_answer()
-                && is_ready()
+                && terminal::was_typed_within(LOOK)
                 && let Ok(_alone) = self.asking.try_lock()
-                && is_ready()
+                && terminal::was_typed_within(LOOK)
             {
                 let typed = self.read_line(&|| false).is_some();
                 if typed {
@@ -287,16 +280,5 @@ fn offered(proposal: &Proposal) -> Vec<String> {
 
 /// Whether somebody sees a question and can answer it.
 fn can_answer() -> bool {
-    let (stdin, stderr) = (io::stdin(), io::stderr());
-    // Whoever reads from a terminal in its background is stopped by the system.
-    stdin.is_terminal()
-        && stderr.is_terminal()
-        && tcgetpgrp(&stdin).is_ok_and(|group| group == getpgrp())
-}
-
-/// Whether something was typed, or the terminal is gone. Waits a moment for it.
-fn is_ready() -> bool {
-    let stdin = io::stdin();
-    let mut fds = [PollFd::new(&stdin, PollFlags::IN)];
-    matches!(poll(&mut fds, Some(&LOOK)), Ok(n) if n > 0)
+    io::stdin().is_terminal() && io::stderr().is_terminal() && terminal::is_in_foreground()
 }

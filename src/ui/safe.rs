@@ -5,9 +5,9 @@
 
 use std::ffi::OsStr;
 use std::fmt;
-use std::os::unix::ffi::OsStrExt;
 
 use xfer::model::text::is_ignorable;
+use xfer::sys::name::from_system;
 
 /// Prints a text with everything escaped that could move the cursor, change the terminal, turn
 /// the direction of writing, or hide: controls, bidirectional marks, invisible characters and
@@ -95,7 +95,7 @@ pub(super) fn is_unsafe(c: char) -> bool {
 impl fmt::Display for Safe<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         use fmt::Write as _;
-        for chunk in self.0.as_bytes().utf8_chunks() {
+        for chunk in from_system(self.0).utf8_chunks() {
             for c in chunk.valid().chars() {
                 match c {
                     '\n' => f.write_str("\\n")?,
@@ -122,6 +122,8 @@ impl fmt::Debug for Safe<'_> {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::ffi::OsStrExt as _;
+
     use super::*;
     use proptest::prelude::*;
 

@@ -6,7 +6,6 @@
 use std::borrow::Cow;
 use std::fmt::Write as _;
 use std::net::SocketAddr;
-use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::time::Duration;
 
@@ -15,6 +14,7 @@ use xfer::Error;
 use xfer::model::outcome::{LeftOut, Outcome, Role, Summary, Why};
 use xfer::model::progress::{Peer, Trust};
 use xfer::model::relpath::RelPath;
+use xfer::sys::name::from_system;
 
 use super::clock;
 use super::safe::is_unsafe;
@@ -293,7 +293,7 @@ pub(super) fn odd_bytes(path: &Path) -> Option<String> {
     if path.to_str().is_some() {
         return None;
     }
-    let bytes = path.as_os_str().as_bytes();
+    let bytes = from_system(path);
     let mut digits = String::with_capacity(bytes.len() * 2);
     for byte in bytes {
         let _ = write!(digits, "{byte:02x}");
@@ -385,6 +385,8 @@ fn error_name(error: &Error) -> &'static str {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::ffi::OsStrExt as _;
+
     use super::*;
     use serde_json::Value;
     use std::ffi::OsStr;

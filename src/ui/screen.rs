@@ -5,6 +5,8 @@
 use std::io::{self, IsTerminal, Write};
 use std::time::{Duration, Instant};
 
+use xfer::sys::stream::stderr_has_times;
+
 use super::Settings;
 use super::bars::Bars;
 use super::board::{Board, Session};
@@ -52,15 +54,6 @@ pub(crate) fn can_do_bars() -> bool {
     smart && io::stderr().is_terminal()
 }
 
-/// Whether standard error goes to systemd's journal, which says in the environment what that is.
-fn is_journal() -> bool {
-    let Some(journal) = std::env::var_os("JOURNAL_STREAM") else {
-        return false;
-    };
-    let stat = rustix::fs::fstat(io::stderr());
-    stat.is_ok_and(|stat| *journal == *format!("{}:{}", stat.st_dev, stat.st_ino))
-}
-
 impl Screen {
     /// One with nothing on it.
     pub(crate) fn new(settings: &Settings) -> Self {
@@ -83,7 +76,7 @@ impl Screen {
     /// From now on each line begins with the time, unless somebody sees it at once, or whoever
     /// keeps it adds the time anyway.
     pub(crate) fn tell_times(&mut self) {
-        self.times = !io::stderr().is_terminal() && !is_journal();
+        self.times = !io::stderr().is_terminal() && !stderr_has_times();
     }
 
     /// Prints lines.

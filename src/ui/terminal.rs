@@ -22,10 +22,7 @@ pub(crate) struct Terminal {
 
 /// How many columns and rows standard error has.
 pub(crate) fn size() -> (u16, u16) {
-    match rustix::termios::tcgetwinsize(io::stderr()) {
-        Ok(size) if size.ws_col > 0 && size.ws_row > 0 => (size.ws_col, size.ws_row),
-        _ => DEFAULT_SIZE,
-    }
+    xfer::sys::terminal::size().unwrap_or(DEFAULT_SIZE)
 }
 
 impl Terminal {

@@ -8,7 +8,6 @@ use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustls::ConnectionTrafficSecrets;
 use rustls::kernel::KernelConnection;
 
@@ -16,6 +15,7 @@ use super::super::Fingerprint;
 use super::pace::Pace;
 use super::{Reader, Writer};
 use crate::model::progress::Counters;
+use crate::sys::wake;
 use crate::wire::Preambles;
 
 /// A stream to a peer that has proven who it is. Its halves are independent: either may block,
@@ -69,8 +69,7 @@ impl Closer {
     /// Whether something has come that nobody has read, be it the end. Of a peer that has nothing
     /// to say that is the end.
     pub(crate) fn has_news(&self) -> bool {
-        let mut fds = [PollFd::new(&self.0, PollFlags::IN)];
-        matches!(poll(&mut fds, Some(&Timespec::default())), Ok(n) if n > 0)
+        wake::has_input(&self.0)
     }
 }
 

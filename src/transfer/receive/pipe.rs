@@ -9,9 +9,6 @@ use std::io::{self, IoSlice, Write};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use rustix::event::PollFlags;
-use rustix::io::Errno;
-
 use crate::model::digest::{CHUNK_SIZE, Digest, FileDigest, chunk_count, chunk_len};
 use crate::model::entry::{Entry, EntryId, Kind};
 use crate::model::error::{Error, Result, reason};
@@ -26,12 +23,9 @@ use super::file::Broken;
 use super::lane::Hands;
 use super::planner::Task;
 use super::session::Receiving;
-use crate::sys::wake::Bell;
+use crate::sys::stream;
+use crate::sys::wake::{Awaited, WakeUp};
 
-/// What a pipe that is ready takes without making its writer wait, in bytes, on any Unix.
-const READY_BYTES: usize = 512;
-/// The same on Linux, where it is a page.
-const READY_BYTES_LINUX: usize = 4096;
 /// What it is called where folders have a path.
 pub(crate) const NAME: &str = "standard output";
 
@@ -46,8 +40,8 @@ pub(crate) struct Output {
     verified: AtomicU64,
     /// How much of that the sender has been told.
     told: AtomicU64,
-    /// Rings once nobody is to wait for the reader any more.
-    stopped: Bell,
+    /// Raised once nobody is to wait for the reader any more.
+    stopped: WakeUp,
     state: Mutex<Option<OneFile>>,
 }
 
@@ -68,19 +62,13 @@ struct OneFile {
 
 impl Output {
     pub(crate) fn new(to: Arc<File>) -> io::Result<Self> {
-        let stat = rustix::fs::fstat(&to)?;
-        let is_file = rustix::fs::FileType::from_raw_mode(stat.st_mode).is_file();
         Ok(Self {
+            at_once: stream::ready_bytes(&to)?.unwrap_or(CHUNK_SIZE as usize),
             to,
-            at_once: match is_file {
-                true => CHUNK_SIZE as usize,
-                false if cfg!(target_os = "linux") => READY_BYTES_LINUX,
-                false => READY_BYTES,
-            },
             used: AtomicBool::new(false),
             verified: AtomicU64::new(0),
             told: AtomicU64::new(0),
-            stopped: Bell::new()?,
+            stopped: WakeUp::new()?,
             state: Mutex::new(None),
         })
     }
@@ -92,7 +80,7 @@ impl Output {
 
     /// Frees whoever waits for the reader, for good.
     pub(super) fn stop(&self) {
-        self.stopped.ring();
+        self.stopped.raise();
     }
 
     fn state(&self) -> MutexGuard<'_, Option<OneFile>> {
@@ -102,7 +90,7 @@ impl Output {
     fn write(&self, pieces: &[IoSlice<'_>]) -> io::Result<()> {
         for mut rest in pieces.iter().flat_map(|piece| piece.chunks(self.at_once)) {
             while !rest.is_empty() {
-                if self.stopped.wait(&*self.to, PollFlags::OUT, None)? {
+                if self.stopped.wait(Awaited::Room(&self.to), None)? {
                     return Err(io::Error::other("the session is over"));
                 }
                 self.used.store(true, Ordering::Release);
@@ -130,14 +118,10 @@ impl Output {
         if !self.was_used() {
             return Ok(());
         }
-        match rustix::fs::fsync(&self.to) {
-            // No file.
-            Ok(()) | Err(Errno::INVAL | Errno::ROFS | Errno::NOTSUP) => Ok(()),
-            Err(e) => Err(Error::Sync {
-                path: NAME.into(),
-                source: e.into(),
-            }),
-        }
+        stream::sync(&self.to).map_err(|source| Error::Sync {
+            path: NAME.into(),
+            source,
+        })
     }
 }
 

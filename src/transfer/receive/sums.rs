@@ -8,9 +8,7 @@
 use std::collections::HashMap;
 use std::fs::{File, OpenOptions};
 use std::hash::{BuildHasher, RandomState};
-use std::io::{self, BufRead, BufReader, Seek, Write};
-use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::FileExt;
+use std::io::{self, BufRead, BufReader, IoSlice, Seek, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -20,6 +18,7 @@ use crate::model::error::{Error, Result};
 use crate::model::outcome::Outcome;
 use crate::model::progress::Event;
 use crate::model::relpath::RelPath;
+use crate::sys::{name as system_name, vectored};
 
 use super::session::{Receiving, Target};
 
@@ -63,7 +62,7 @@ impl Sums {
         let dir = dir.strip_prefix(&self.base).unwrap_or(dir);
         let path = dir.join(path.as_path());
         // In one piece: several threads, or programs, may add to it.
-        (&self.end).write_all(&line(path.as_os_str().as_bytes(), digest))
+        (&self.end).write_all(&line(system_name::from_system(&path), digest))
     }
 
     /// Makes comments of the lines whose name a later one has. What was added before this ends,
@@ -91,7 +90,7 @@ impl Sums {
             if let Some(name) = name(&line) {
                 let key = (hashes.0.hash_one(name), hashes.1.hash_one(name));
                 if let Some(earlier) = last.insert(key, at) {
-                    file.write_all_at(COMMENT, earlier)?;
+                    vectored::write_all_at(file, &mut [IoSlice::new(COMMENT)], earlier)?;
                 }
             }
             at += bytes as u64;

@@ -3,14 +3,11 @@
 //! Must not read more of the input than it sends: what was read and not stored is lost.
 
 use std::fs::File;
-use std::io::{self, IoSliceMut, Write};
+use std::io::{self, IoSliceMut, Read, Write};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::SyncSender;
 use std::time::SystemTime;
-
-use rustix::event::PollFlags;
-use rustix::io::Errno;
 
 use crate::model::digest::{CHUNK_SIZE, ChunkHasher, FileDigest};
 use crate::model::entry::{Kind, Mode, Time};
@@ -25,7 +22,7 @@ use super::super::options::Stream;
 use super::file::{SendFile, Trouble};
 use super::lane::{Data, Hands};
 use super::session::Sending;
-use crate::sys::wake::Bell;
+use crate::sys::wake::{Awaited, WakeUp};
 
 /// What a session reads a stream from.
 #[derive(Debug)]
@@ -33,8 +30,8 @@ pub(super) struct Input {
     from: Arc<File>,
     /// Whether something has been read, which nobody can read again.
     used: AtomicBool,
-    /// Rings once nothing more is to be read.
-    stopped: Bell,
+    /// Raised once nothing more is to be read.
+    stopped: WakeUp,
 }
 
 impl Input {
@@ -42,13 +39,13 @@ impl Input {
         Ok(Self {
             from: stream.from.clone(),
             used: AtomicBool::new(false),
-            stopped: Bell::new().map_err(|e| Error::file("make", "a pipe", e))?,
+            stopped: WakeUp::new().map_err(|e| Error::file("make", "a pipe", e))?,
         })
     }
 
     /// Nothing more is to be read.
     pub(super) fn stop(&self) {
-        self.stopped.ring();
+        self.stopped.raise();
     }
 
     pub(super) fn was_used(&self) -> bool {
@@ -60,18 +57,19 @@ impl Input {
     fn fill(&self, mut pieces: &mut [IoSliceMut<'_>]) -> io::Result<Option<usize>> {
         let mut filled = 0;
         while !pieces.is_empty() {
-            if self.stopped.wait(&*self.from, PollFlags::IN, None)? {
+            if self.stopped.wait(Awaited::Input(&self.from), None)? {
                 return Ok(None);
             }
             self.used.store(true, Ordering::Release);
-            match rustix::io::readv(&self.from, pieces) {
+            match (&*self.from).read_vectored(pieces) {
                 Ok(0) => break,
                 Ok(n) => {
                     filled += n;
                     IoSliceMut::advance_slices(&mut pieces, n);
                 }
-                Err(Errno::INTR | Errno::AGAIN) => {}
-                Err(e) => return Err(e.into()),
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock => {}
+                Err(e) => return Err(e),
             }
         }
         Ok(Some(filled))

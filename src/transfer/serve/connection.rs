@@ -250,7 +250,7 @@ impl Drop for Running<'_> {
     fn drop(&mut self) {
         self.0.state().running.give_back(self.1);
         self.0.changed.notify_all();
-        self.0.bell.ring();
+        self.0.wake_up.raise();
     }
 }
 

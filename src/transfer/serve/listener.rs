@@ -12,8 +12,6 @@ use std::sync::{Arc, Condvar, Mutex};
 use std::thread;
 use std::time::Duration;
 
-use rustix::event::PollFlags;
-
 use crate::model::error::{Error, Result};
 use crate::model::outcome::Summary;
 use crate::model::progress::{Event, Progress};
@@ -25,7 +23,8 @@ use super::super::cancel::Cancel;
 use super::super::options::{Device, ReceiveOptions};
 use super::super::receive::Sums;
 use super::{Shared, State};
-use crate::sys::wake::Bell;
+use crate::sys::host;
+use crate::sys::wake::{Awaited, WakeUp};
 
 /// How many threads connections can have: those that were let in, those that wait for that, and
 /// those that have been turned away and are about to end.
@@ -84,7 +83,7 @@ impl Receiver {
             _ => None,
         };
         let listener = listen(options.listen)?;
-        let bell = Bell::new().map_err(|source| Error::Listen {
+        let wake_up = WakeUp::new().map_err(|source| Error::Listen {
             addr: options.listen,
             source,
         })?;
@@ -111,7 +110,7 @@ impl Receiver {
                 door: Door::new(),
                 state: Mutex::new(State::new(places)),
                 changed: Condvar::new(),
-                bell,
+                wake_up,
             }),
         })
     }
@@ -137,7 +136,7 @@ impl Receiver {
                 .map_or(Path::new(super::super::receive::NAME), |store| store.path()),
         });
         let shared = self.shared.clone();
-        let _cancel = cancel.on_cancel(move || shared.bell.ring());
+        let _cancel = cancel.on_cancel(move || shared.wake_up.raise());
         let ended = self.accept(progress, cancel);
         drop(self.listener);
         let was_busy = self.shared.stop();
@@ -178,15 +177,15 @@ impl Receiver {
             if pause {
                 continue;
             }
-            let bell = &self.shared.bell;
-            let waited = bell.wait(&self.listener, PollFlags::IN, timeout.as_ref());
-            bell.clear();
+            let wake_up = &self.shared.wake_up;
+            let waited = wake_up.wait(Awaited::Connection(&self.listener), timeout);
+            wake_up.clear();
             match waited.and_then(|_| self.listener.accept()) {
                 Ok((stream, peer)) => self.serve(stream, plain(peer), progress, cancel),
                 Err(e) if is_passing(&e) => {}
                 // It passes when others end, or not: those who have been let in go on.
                 Err(e) => {
-                    if is_full(&e) {
+                    if host::has_too_much_open(&e) {
                         self.shared.door.make_room();
                     }
                     if !told {
@@ -246,14 +245,6 @@ fn is_passing(error: &io::Error) -> bool {
     matches!(
         error.kind(),
         io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted | io::ErrorKind::ConnectionAborted
-    )
-}
-
-fn is_full(error: &io::Error) -> bool {
-    use rustix::io::Errno;
-    matches!(
-        error.raw_os_error().map(Errno::from_raw_os_error),
-        Some(Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM)
     )
 }
 

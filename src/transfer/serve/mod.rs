@@ -13,8 +13,6 @@ use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use rustix::event::Timespec;
-
 use crate::model::error::{Error, Result};
 use crate::model::outcome::Summary;
 use crate::model::progress::Trust;
@@ -26,7 +24,7 @@ use crate::wire::LaneSecret;
 use super::options::{Grant, ReceiveOptions};
 use super::outbox::PING_INTERVAL;
 use super::receive::{Receiving, Sums};
-use crate::sys::wake::Bell;
+use crate::sys::wake::WakeUp;
 
 pub use listener::Receiver;
 
@@ -55,7 +53,7 @@ struct Shared {
     state: Mutex<State>,
     changed: Condvar,
     /// Wakes the listening thread.
-    bell: Bell,
+    wake_up: WakeUp,
 }
 
 /// On what terms a sender was let in.
@@ -110,7 +108,7 @@ impl Shared {
     }
 
     /// How the first session ended, if that is what is waited for; else how long to wait.
-    fn first_ended(&self) -> Result<Result<Summary>, Option<Timespec>> {
+    fn first_ended(&self) -> Result<Result<Summary>, Option<Duration>> {
         if !self.options.once {
             return Err(None);
         }
@@ -129,7 +127,7 @@ impl Shared {
             return Ok(Err(error));
         }
         state.lost = Some((until, error));
-        Err(Timespec::try_from(left).ok())
+        Err(Some(left))
     }
 
     /// Ends every session, and waits for that. Says whether one was not done.

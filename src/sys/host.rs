@@ -1,0 +1,53 @@
+//! This machine, and what this process may have of it.
+//!
+//! Must not open anything.
+
+use std::io;
+
+use rustix::io::Errno;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
+/// How many descriptors are counted on where there is no limit, or none that would be of use.
+const MANY: u64 = 65_536;
+
+/// The host name; empty where there is none.
+#[must_use]
+pub fn name() -> String {
+    let uname = rustix::system::uname();
+    uname.nodename().to_string_lossy().into_owned()
+}
+
+/// Has the limit on open files and connections raised as far as the user may. What is open is
+/// kept few in any case; but many systems begin with a limit that is lower than a few busy
+/// sessions need.
+pub fn raise_limit_of_open() {
+    let limit = getrlimit(Resource::Nofile);
+    // Some systems have a lower limit of their own than the one they tell.
+    for wanted in [MANY, 10_240] {
+        let wanted = limit.maximum.map_or(wanted, |most| most.min(wanted));
+        let raised = Rlimit {
+            current: Some(wanted),
+            ..limit
+        };
+        let enough = limit.current.is_none_or(|now| now >= wanted);
+        if enough || setrlimit(Resource::Nofile, raised).is_ok() {
+            return;
+        }
+    }
+}
+
+/// How many files, folders and connections this process may have open at once.
+#[must_use]
+pub fn limit_of_open() -> usize {
+    let limit = getrlimit(Resource::Nofile).current.unwrap_or(MANY);
+    usize::try_from(limit.min(MANY)).unwrap_or(usize::MAX)
+}
+
+/// Whether something failed because this process, or this machine, has too much open.
+#[must_use]
+pub(crate) fn has_too_much_open(error: &io::Error) -> bool {
+    matches!(
+        error.raw_os_error().map(Errno::from_raw_os_error),
+        Some(Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM)
+    )
+}

@@ -1,0 +1,44 @@
+//! What the user or the system asks a running program to do.
+//!
+//! Must not decide what becomes of it.
+
+use std::io;
+
+use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::iterator;
+
+/// What was asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Signal {
+    /// To stop, by somebody at the terminal: Ctrl-C.
+    Interrupt,
+    /// To stop, by another program.
+    Terminate,
+}
+
+/// All that is asked from now on, one after the other, waited for.
+#[derive(Debug)]
+pub struct Signals(iterator::Signals);
+
+impl Signals {
+    /// From now on these end the program no more.
+    pub fn new() -> io::Result<Self> {
+        iterator::Signals::new([SIGINT, SIGTERM]).map(Self)
+    }
+}
+
+impl Iterator for Signals {
+    type Item = Signal;
+
+    fn next(&mut self) -> Option<Signal> {
+        Some(match self.0.forever().next()? {
+            SIGINT => Signal::Interrupt,
+            _ => Signal::Terminate,
+        })
+    }
+}
+
+/// Ends the process at once. Nothing gets in the way of it: no lock, no destructor.
+pub fn exit_now(code: u8) -> ! {
+    signal_hook::low_level::exit(code.into())
+}
