@@ -5,6 +5,7 @@
 use std::sync::Arc;
 
 use xfer::sys::signals::{Signal, Signals, exit_now};
+use xfer::sys::worker::{self, Worker};
 use xfer::transfer::Cancel;
 
 use super::exit::Code;
@@ -16,8 +17,7 @@ pub(crate) fn watch(ui: &Arc<Ui>, cancel: &Cancel) {
     let signals = Signals::new();
     let (on_signal, cancel) = (Arc::clone(ui), cancel.clone());
     let watching = signals.and_then(|signals| {
-        let thread = std::thread::Builder::new().name("signals".to_owned());
-        thread.spawn(move || {
+        let watch = move || {
             for signal in signals {
                 if cancel.is_cancelled() {
                     // Nothing may get in the way of this: no lock, no destructor.
@@ -31,7 +31,8 @@ pub(crate) fn watch(ui: &Arc<Ui>, cancel: &Cancel) {
                 });
                 cancel.cancel();
             }
-        })
+        };
+        worker::spawn_detached(Worker::Signals, watch, drop)
     });
     if let Err(error) = watching {
         ui.say([Line::Talk(format!("Cannot listen to signals: {error}"))]);

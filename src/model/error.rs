@@ -205,6 +205,11 @@ pub enum Error {
         /// What it said.
         source: io::Error,
     },
+    /// A thread of this program panicked: a fault of xfer's.
+    Panicked {
+        /// Which one.
+        worker: &'static str,
+    },
     /// What was stored could not be brought to disk.
     Sync {
         /// The receive directory.
@@ -361,6 +366,9 @@ impl fmt::Display for Error {
                 )
             }
             Self::Thread { source } => write!(f, "cannot start a thread: {}", reason(source)),
+            Self::Panicked { worker } => {
+                write!(f, "xfer has a fault: its {worker} thread panicked")
+            }
             Self::Sync { path, source } => write!(
                 f,
                 "what was received into {} could not be brought to disk: {}",

@@ -12,6 +12,7 @@ use super::pairing::new_code;
 use crate::model::error::Result;
 use crate::model::outcome::Decline;
 use crate::model::prompt::{Caller, Code, Prompt};
+use crate::sys::worker::{self, Worker};
 
 /// How many can wait at once, to type the code or to prove it.
 const MAX_WAITING: usize = 8;
@@ -227,15 +228,15 @@ impl Drop for Turn<'_> {
         desk.changed.notify_all();
         if locked {
             let (desk, prompt) = (Arc::downgrade(desk), self.prompt.clone());
-            let thread = std::thread::Builder::new().name("pairing".into());
-            // Where no thread can be had, it takes a restart.
-            let _ = thread.spawn(move || {
+            let ask = move || {
                 if prompt.resume_pairing()
                     && let Some(desk) = desk.upgrade()
                 {
                     desk.state().wrong = 0;
                 }
-            });
+            };
+            // Where no thread can be had, or it fails, it takes a restart.
+            let _ = worker::spawn_detached(Worker::Pairing, ask, drop);
         }
     }
 }

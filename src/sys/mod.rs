@@ -16,3 +16,4 @@ pub mod stream;
 pub mod terminal;
 pub mod vectored;
 pub(crate) mod wake;
+pub mod worker;

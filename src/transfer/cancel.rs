@@ -4,13 +4,11 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::io;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex, PoisonError, mpsc};
-use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::model::error::{Error, Result};
+use crate::sys::worker::{self, Worker};
 
 type Hook = Box<dyn FnOnce() + Send>;
 
@@ -97,13 +95,17 @@ impl Cancel {
             // Nobody listens any more where it is done.
             let _ = raised.send(Err(Error::Cancelled));
         });
-        let thread = thread::Builder::new().name("connect".into());
-        let spawned = thread.spawn(move || {
-            let done = catch_unwind(AssertUnwindSafe(run));
-            let failed = || io::Error::other("it has failed inside");
-            let _ = tell.send(done.unwrap_or_else(|_| Err(Error::Thread { source: failed() })));
-        });
-        spawned.map_err(|source| Error::Thread { source })?;
+        let panicked = tell.clone();
+        worker::spawn_detached(
+            Worker::Connect,
+            move || {
+                let _ = tell.send(run());
+            },
+            move |failed| {
+                let _ = panicked.send(Err(failed.into()));
+            },
+        )
+        .map_err(|source| Error::Thread { source })?;
         told.recv().unwrap_or(Err(Error::Cancelled))
     }
 

@@ -3,12 +3,15 @@
 //!
 //! Must not know what the session is about.
 
+use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
+use std::thread::Scope;
 use std::time::{Duration, Instant};
 
 use crate::model::error::{Error, Result};
-use crate::net::{Closer, LAST_WORDS, Writer, wire_error};
+use crate::net::{Closer, LAST_WORDS, Reader, Writer, wire_error};
+use crate::sys::worker::{self, Panicked, Worker};
 use crate::wire::{Message, WireError};
 
 use super::outbox::Outbox;
@@ -29,6 +32,31 @@ struct State {
     over: bool,
     heard_end: bool,
     written: bool,
+}
+
+/// A writer that knows whether something was left half-written.
+struct WholeWrites<'a> {
+    writer: &'a mut Writer,
+    partly: bool,
+}
+
+impl WholeWrites<'_> {
+    fn whole<T>(&mut self, write: impl FnOnce(&mut Writer) -> io::Result<T>) -> io::Result<T> {
+        self.partly = true;
+        let written = write(self.writer)?;
+        self.partly = false;
+        Ok(written)
+    }
+}
+
+impl Write for WholeWrites<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.whole(|writer| writer.write_all(bytes).map(|()| bytes.len()))
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.whole(|writer| writer.flush())
+    }
 }
 
 /// What all threads of a session share to talk on, and to end it.
@@ -57,6 +85,24 @@ impl Link {
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Starts a thread of the session. When it panics, that is the session's end.
+    pub(crate) fn spawn<'scope>(
+        self: &Arc<Self>,
+        scope: &'scope Scope<'scope, '_>,
+        worker: Worker,
+        run: impl FnOnce() + Send + 'scope,
+    ) -> Result<()> {
+        let link = self.clone();
+        let on_panic = move |panicked: Panicked| link.fail(panicked.into());
+        worker::spawn_scoped(scope, worker, run, on_panic)
+            .map_err(|source| Error::Thread { source })
+    }
+
+    /// Does a worker's work in the thread that calls. When it panics, that is the session's end.
+    pub(crate) fn guarded(self: &Arc<Self>, worker: Worker, run: impl FnOnce()) {
+        worker::guarded(worker, run, |panicked| self.fail(panicked.into()));
     }
 
     /// Notes that the peer has said something.
@@ -126,13 +172,13 @@ impl Link {
     /// peer has not read, which is why the session ended. Whoever is stuck reading or writing gets
     /// free.
     pub(crate) fn close_soon(self: &Arc<Self>) {
-        let link = self.clone();
-        let waiter = std::thread::Builder::new().name("last words".into());
-        let spawned = waiter.spawn(move || {
+        let (link, panicked) = (self.clone(), self.clone());
+        let wait = move || {
             link.wait_briefly(|state| state.heard_end);
             link.close();
-        });
-        if spawned.is_err() {
+        };
+        let closed = worker::spawn_detached(Worker::LastWords, wait, move |_| panicked.close());
+        if closed.is_err() {
             self.close();
         }
     }
@@ -190,16 +236,47 @@ impl Link {
         wire_error(self.peer, error, SILENCE)
     }
 
+    /// Reads the control connection by `listen`, to its end. None where that panics, which is the
+    /// session's end.
+    pub(crate) fn listen<T>(
+        self: &Arc<Self>,
+        reader: &mut Reader,
+        listen: impl FnOnce(&mut Reader) -> T,
+    ) -> Option<T> {
+        match worker::caught(Worker::Control, || listen(&mut *reader)) {
+            Ok(heard) => Some(heard),
+            Err(panicked) => {
+                self.fail(panicked.into());
+                reader.set_deadline(Some(Instant::now() + LAST_WORDS));
+                let _ = reader.drain();
+                self.heard_end();
+                None
+            }
+        }
+    }
+
     /// Writes what is put into the outbox, until the session ends, and then ends this direction
     /// of the connection.
     pub(crate) fn write(
         self: &Arc<Self>,
         writer: &mut Writer,
         tick: Duration,
-        report: impl FnMut() -> Option<Message>,
+        mut report: impl FnMut() -> Option<Message>,
     ) {
-        let written = self.outbox.run(writer, tick, report);
-        if let Err(source) = written.and_then(|()| writer.finish()) {
+        let mut writer = WholeWrites {
+            writer,
+            partly: false,
+        };
+        let run = || self.outbox.run(&mut writer, tick, &mut report);
+        let written = worker::caught(Worker::Writer, run).unwrap_or_else(|panicked| {
+            self.fail(panicked.into());
+            match writer.partly {
+                true => Ok(()),
+                // Only the last words are left.
+                false => self.outbox.run(&mut writer, tick, || None),
+            }
+        });
+        if let Err(source) = written.and_then(|()| writer.writer.finish()) {
             self.fail(Error::Lost {
                 peer: self.peer,
                 source,

@@ -12,9 +12,9 @@ mod send;
 mod serve;
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::thread::{self, Scope};
 
-use crate::model::error::{Error, Result};
+use crate::model::error::Error;
+use crate::sys::worker::Panicked;
 
 pub use cancel::{Cancel, OnCancel};
 pub use options::{
@@ -24,15 +24,11 @@ pub use options::{
 pub use send::{pair, send};
 pub use serve::Receiver;
 
-/// Starts a thread of a session.
-fn spawn<'scope, F>(scope: &'scope Scope<'scope, '_>, name: &str, run: F) -> Result<()>
-where
-    F: FnOnce() + Send + 'scope,
-{
-    let thread = thread::Builder::new().name(name.into());
-    match thread.spawn_scoped(scope, run) {
-        Ok(_) => Ok(()),
-        Err(source) => Err(Error::Thread { source }),
+impl From<Panicked> for Error {
+    fn from(panicked: Panicked) -> Self {
+        Self::Panicked {
+            worker: panicked.worker.name(),
+        }
     }
 }
 

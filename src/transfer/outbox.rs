@@ -15,6 +15,7 @@ use crate::model::entry::Entry;
 use crate::model::outcome::Outcome;
 use crate::model::relpath::RelPath;
 use crate::model::text::Text;
+use crate::sys::worker::{Worker, checkpoint};
 use crate::wire::{Entries, EntryOutcome, Message, Outcomes, Want, Wants, limits, write_message};
 
 /// How long an outbox stays silent at most.
@@ -245,6 +246,7 @@ impl Outbox {
         let mut reported = Instant::now();
         loop {
             let batch = self.take((reported + tick).min(written + PING_INTERVAL));
+            checkpoint(Worker::Writer);
             bytes.clear();
             match &batch.end {
                 Some(End::Drop) => return Ok(()),

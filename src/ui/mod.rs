@@ -29,6 +29,7 @@ use std::time::{Duration, Instant};
 use xfer::Error;
 use xfer::model::outcome::Summary;
 use xfer::model::progress::{Event, Progress};
+use xfer::sys::worker::{self, Worker};
 
 use board::Board;
 use json::Json;
@@ -144,13 +145,13 @@ impl Ui {
     pub(crate) fn start(&self) {
         let (stop, stopped) = mpsc::channel();
         let ticking = Arc::clone(&self.shared);
-        let thread = std::thread::Builder::new().name("ui".to_owned());
-        let thread = thread.spawn(move || {
+        let tick = move || {
             while stopped.recv_timeout(TICK) == Err(RecvTimeoutError::Timeout) {
                 ticking.tick(Instant::now());
             }
-        });
+        };
         // Without its thread it shows no progress, and the rest when it is said.
+        let thread = worker::spawn_detached(Worker::Ui, tick, drop);
         *lock(&self.ticker) = thread.ok().map(|thread| (stop, thread));
     }
 

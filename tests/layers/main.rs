@@ -344,6 +344,13 @@ fn one_file_names_the_matcher_of_patterns() {
 }
 
 #[test]
+fn one_file_starts_threads() {
+    only(&["thread::Builder"], |source| {
+        source.path == "sys/worker.rs"
+    });
+}
+
+#[test]
 fn only_the_command_line_knows_its_parser() {
     only(&["clap"], |source| source.module() == "cli");
 }

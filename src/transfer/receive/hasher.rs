@@ -7,6 +7,7 @@ use std::sync::Arc;
 use crate::model::digest::{chunk_count, chunk_digest};
 use crate::model::outcome::Why;
 use crate::store::HeldFile;
+use crate::sys::worker::{Worker, checkpoint};
 use crate::wire::{Held, Message};
 
 use super::file::{HeldChunk, Slot};
@@ -22,6 +23,7 @@ impl Receiving {
     pub(super) fn hold_files(&self) {
         let mut buffer = Vec::new();
         while let Some((slot, attempt)) = self.to_hash.pop() {
+            checkpoint(Worker::Hasher);
             let _hashing = self.hashing.lock();
             if let Err(why) = self.hold(&slot, attempt, &mut buffer) {
                 // What befell an attempt that is over says nothing of the one that goes on.

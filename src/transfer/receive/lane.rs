@@ -13,6 +13,7 @@ use crate::model::outcome::{Outcome, Why};
 use crate::model::progress::Clock;
 use crate::model::text::Text;
 use crate::net::{Channel, Reader};
+use crate::sys::worker::{Worker, checkpoint};
 use crate::wire::{ChunkHeader, Encoding, Frame, Message, read_frame_head};
 
 use super::decompress::Unpacker;
@@ -29,7 +30,6 @@ impl Receiving {
     /// Receives chunks from a lane, to its end.
     pub(crate) fn lane(self: &Arc<Self>, mut channel: Channel) {
         let _at_work = self.at_work();
-        self.link.add_lane(channel.closer.clone());
         let mut buffer = Vec::new();
         let mut hands = Hands {
             unpacker: Unpacker::default(),
@@ -40,6 +40,7 @@ impl Receiving {
         let ended = loop {
             match read_frame_head(&mut channel.reader, &mut buffer) {
                 Ok(Frame::Chunk(chunk)) => {
+                    checkpoint(Worker::Lane);
                     hands.clock.lap(|times| &times.network);
                     if let Err(error) = self.chunk(&chunk, &mut channel.reader, &mut hands) {
                         break Err(error);

@@ -13,6 +13,7 @@ use crate::model::outcome::{Outcome, Why};
 use crate::model::relpath::RelPath;
 use crate::model::surplus::Decision;
 use crate::store::{Folder, Planned, STREAM, StoreSession};
+use crate::sys::worker::{Worker, checkpoint};
 use crate::wire::{Changed, Done, EntryOutcome, Message, Skipped, Want, limits};
 
 use super::accounts::Ended;
@@ -69,6 +70,7 @@ impl Receiving {
         let mut open: Vec<OpenFolder> = Vec::new();
         let (mut wanted, mut behind) = (Vec::new(), Vec::new());
         while let Some(task) = self.tasks.pop() {
+            checkpoint(Worker::Planner);
             match task {
                 Task::Entries(entries) => {
                     for entry in entries {

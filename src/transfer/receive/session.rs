@@ -22,9 +22,9 @@ use crate::model::text::Text;
 use crate::net::LAST_WORDS;
 use crate::net::{Channel, Fingerprint, Reader};
 use crate::store::StoreSession;
+use crate::sys::worker::{Worker, checkpoint};
 use crate::wire::{ChunkHeader, DirEnd, Frame, Message, read_frame};
 
-use super::super::spawn;
 use super::accounts::Whole;
 use super::file::Slot;
 use super::pipe::Output;
@@ -287,13 +287,14 @@ impl Receiving {
                 }
             };
             let write = || self.link.write(&mut writer, REPORT, || self.report());
-            let spawned = spawn(scope, "writer", write)
-                .and_then(|()| spawn(scope, "hasher", || self.hold_files()))
-                .and_then(|()| spawn(scope, "planner", plan));
+            let spawned = (self.link.spawn(scope, Worker::Writer, write))
+                .and_then(|()| self.link.spawn(scope, Worker::Hasher, || self.hold_files()))
+                .and_then(|()| self.link.spawn(scope, Worker::Planner, plan));
             if let Err(error) = spawned {
                 self.link.fail(error);
             }
-            self.listen(&mut reader, &unannounced);
+            let listen = |reader: &mut _| self.listen(reader, &unannounced);
+            self.link.listen(&mut reader, listen);
             self.link.close_all();
         });
         // Whoever hears that the session has ended finds nothing of it at work, and nothing that
@@ -420,6 +421,7 @@ impl Receiving {
     }
 
     fn hear(&self, message: Message, unannounced: &AtomicU64) -> Result<()> {
+        checkpoint(Worker::Control);
         let task = match message {
             Message::Entries(entries) => {
                 let mut entries = entries.0;

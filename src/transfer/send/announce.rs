@@ -11,6 +11,7 @@ use crate::model::entry::{Entry, Kind};
 use crate::model::outcome::{LeftOut, Outcome};
 use crate::model::progress::{Counters, Event};
 use crate::source::{Roots, Step, Walk};
+use crate::sys::worker::{Worker, checkpoint};
 use crate::wire::{DirEnd, Message, Scanned};
 
 use super::answers::Item;
@@ -80,6 +81,7 @@ pub(super) fn walk(roots: &Roots, counters: &Counters, steps: &SyncSender<Vec<St
     let mut batch = Vec::new();
     let mut patience = Instant::now();
     for step in Walk::new(roots) {
+        checkpoint(Worker::Walk);
         match &step {
             Step::Found { kind, .. } => {
                 Counters::add(&counters.entries_total, 1);
@@ -115,6 +117,7 @@ impl Sending<'_> {
         let mut entries = Vec::new();
         for batch in steps {
             for step in batch {
+                checkpoint(Worker::Announcer);
                 match step {
                     Step::Found {
                         path,

@@ -15,6 +15,7 @@ use crate::model::error::{Error, Result};
 use crate::model::outcome::Why;
 use crate::model::progress::{Clock, Times};
 use crate::net::{Channel, Writer};
+use crate::sys::worker::{Worker, checkpoint};
 use crate::wire::{
     Changed, ChunkHeader, Done, Encoding, Message, Skipped, limits::MAX_ATTEMPTS,
     write_chunk_header, write_message,
@@ -57,6 +58,7 @@ impl Sending<'_> {
                 break;
             }
             for work in works.drain(..) {
+                checkpoint(Worker::Lane);
                 match work {
                     Work::Small(file, held) => self.send_small(&file, held, &mut hands)?,
                     Work::Chunk { file, index, held } => {

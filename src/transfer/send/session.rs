@@ -20,10 +20,10 @@ use crate::model::outcome::{Summary, Wish};
 use crate::model::progress::{Event, Progress};
 use crate::net::{Channel, Pace, Reader, Tls};
 use crate::source::{Roots, SurplusDecider};
+use crate::sys::worker::{Worker, checkpoint};
 use crate::wire::{self, Accept, End, Frame, Message, read_frame};
 
 use super::super::options::{Compress, Stream};
-use super::super::spawn;
 use super::announce::{Credits, SharedCounters};
 use super::answers::Item;
 use super::queue::Queue;
@@ -142,16 +142,18 @@ impl Sending<'_> {
                 }),
                 Err(error) => self.link.fail(error),
             };
-            let spawned = spawn(scope, "writer", write)
-                .and_then(|()| spawn(scope, "walk", walk))
-                .and_then(|()| spawn(scope, "announcer", move || self.announce(&steps)))
-                .and_then(|()| (0..lanes).try_for_each(|_| spawn(scope, "lane", lane)));
+            let announce = move || self.announce(&steps);
+            let spawn_lane = |_| self.link.spawn(scope, Worker::Lane, lane);
+            let spawned = (self.link.spawn(scope, Worker::Writer, write))
+                .and_then(|()| self.link.spawn(scope, Worker::Walk, walk))
+                .and_then(|()| self.link.spawn(scope, Worker::Announcer, announce))
+                .and_then(|()| (0..lanes).try_for_each(spawn_lane));
             if let Err(error) = spawned {
                 self.link.fail(error);
             }
-            let summary = self.listen(&mut reader);
+            let summary = self.link.listen(&mut reader, |reader| self.listen(reader));
             self.link.close_all();
-            summary
+            summary.flatten()
         });
         self.link.result()?;
         summary.ok_or_else(|| Error::protocol(self.link.peer, "an end without a summary"))
@@ -196,6 +198,7 @@ impl Sending<'_> {
 
     /// Handles a message; gives the summary when it was that.
     fn hear(&self, message: Message, decider: &mut SurplusDecider<'_>) -> Result<Option<Summary>> {
+        checkpoint(Worker::Control);
         match message {
             Message::Wants(wants) => self.wants(wants.0)?,
             Message::Held(held) => self.held(held)?,

@@ -13,6 +13,7 @@ use crate::model::outcome::{Decline, OnConflict, Role};
 use crate::model::progress::{Counters, Event, Peer, Progress};
 use crate::model::text::Text;
 use crate::net::{Channel, FIRST_WORDS, Guest, Opening, Step, opening, say, say_last, turn_away};
+use crate::sys::worker::{Worker, caught, checkpoint};
 use crate::wire::{Accept, Hello, Join, LaneSecret, Message, Offer, limits};
 
 use super::super::cancel::Cancel;
@@ -71,7 +72,10 @@ impl Shared {
             session.link.fail(error);
             return Ok(());
         }
-        session.lane(channel);
+        // It stays open until the session ends, so that the sender hears why before it hears that
+        // a lane is gone.
+        session.link.add_lane(channel.closer.clone());
+        session.link.guarded(Worker::Lane, || session.lane(channel));
         Ok(())
     }
 
@@ -188,7 +192,12 @@ impl Shared {
         if cancel.is_cancelled() {
             session.link.fail(Error::Cancelled);
         }
-        let ended = say(&mut channel, &Message::Accept(accept)).and_then(|()| session.run(channel));
+        let run = || {
+            checkpoint(Worker::Connection);
+            say(&mut channel, &Message::Accept(accept))?;
+            session.run(channel)
+        };
+        let ended = caught(Worker::Connection, run).unwrap_or_else(|panicked| Err(panicked.into()));
         session.settle_sums();
         match &ended {
             Ok(summary) => progress.event(&Event::Finished {

@@ -9,7 +9,6 @@ use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
-use std::thread;
 use std::time::Duration;
 
 use crate::model::error::{Error, Result};
@@ -25,6 +24,7 @@ use super::super::receive::Sums;
 use super::{Shared, State};
 use crate::sys::host;
 use crate::sys::wake::{Awaited, WakeUp};
+use crate::sys::worker::{Panicked, Worker, checkpoint, spawn_detached};
 
 /// How many threads connections can have: those that were let in, those that wait for that, and
 /// those that have been turned away and are about to end.
@@ -211,10 +211,18 @@ impl Receiver {
         let stream = Arc::new(stream);
         let guest = shared.door.knock(peer.ip(), stream.clone());
         let (progress, cancel) = (progress.clone(), cancel.clone());
-        let thread = thread::Builder::new().name("connection".into());
-        // Where no thread can be had the connection is closed, and the peer may come again.
-        let _ = thread.spawn(move || {
+        let on_panic = {
+            let progress = progress.clone();
+            move |panicked: Panicked| {
+                progress.event(&Event::Refused {
+                    peer,
+                    error: &panicked.into(),
+                });
+            }
+        };
+        let serve = move || {
             let _counted = counted;
+            checkpoint(Worker::Connection);
             let served = stream
                 .set_nonblocking(false)
                 .map_err(|source| Error::Lost { peer, source })
@@ -228,7 +236,9 @@ impl Receiver {
                     error: &error,
                 });
             }
-        });
+        };
+        // Where no thread can be had the connection is closed, and the peer may come again.
+        let _ = spawn_detached(Worker::Connection, serve, on_panic);
     }
 }
 

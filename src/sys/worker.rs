@@ -1,0 +1,195 @@
+//! Threads: the one place that starts them, and that turns a panic of one into an error.
+//!
+//! Must not start one that nobody hears of when it panics. A thread that stops without a word
+//! leaves others waiting for it, while the connection goes on pinging: so each one is given what
+//! to do then. A thread of a session ends its session, that of a connection the connection.
+//!
+//! # Threads
+//!
+//! | [`Worker`] | owns | may wait for |
+//! |---|---|---|
+//! | `Connection` | a connection of a receiver, from its first byte; of a session its control connection, or a lane | its peer, within deadlines; the user, who decides; as control: that the planner and the writer get on, so that the peer waits too |
+//! | `Control` | the sender's control connection; the thread that called for the session | its peer, within deadlines; no thread of the session, until that is over |
+//! | `Writer` | the writing half of a control connection | the outbox; its peer, within a deadline |
+//! | `Walk` | the walk over what is sent | the disk; the announcer, when it is far ahead of it |
+//! | `Announcer` | the manifest | the walk; credit, which outcomes give back |
+//! | `Lane` | a sender's lane | the queue; the disk; its peer |
+//! | `Planner` | what is decided about entries, in the manifest's order | the control connection's thread; the disk; removals |
+//! | `Hasher` | what is told of held chunks | the planner; the disk; the outbox, when that is full; the sender's answers |
+//! | `Finisher` | giving files their names | lanes; the disk |
+//! | `LastWords` | closing a session's connections | the peer's end, for as long as last words take |
+//! | `Connect` | one call to the system that nobody can interrupt | the network |
+//! | `Pairing` | asking the user to go on with pairing | the user |
+//! | `Ui`, `Signals` | the screen; signals | time; signals |
+//!
+//! A lane waits for nothing that only a control connection can bring. A thread that reads a
+//! control connection decodes and hands on, and neither reads nor writes a file.
+//!
+//! # Locks
+//!
+//! A thread that has one of these may take one further down, and none further up. Locks in one
+//! row are never held together. What is not here is held alone.
+//!
+//! | lock | what is behind it |
+//! |---|---|
+//! | a receiver's sessions | who runs, who may join, how the first one ended |
+//! | a session's entries: the sender's, or the receiver's table of files | what has no outcome |
+//! | a file's state, on either side | its attempt, chunks, digests |
+//! | the store: a file's, a folder's, then what all sessions share | partials, names, claims |
+//! | the sender's queue of work, the receiver's queues of tasks | what waits for a worker |
+//! | a session's link | its error, its connections |
+//! | an outbox; credit | what waits to be written; how much may be announced |
+//! | counts of a session | its summary so far |
+//! | the user interface | what is shown |
+
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::thread::{self, JoinHandle, Scope};
+
+/// The kinds of threads. See the table above.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Worker {
+    /// Serves a connection of a receiver, whatever it turns out to be.
+    Connection,
+    /// Reads a sender's control connection.
+    Control,
+    /// Writes a control connection.
+    Writer,
+    /// Walks over what is sent.
+    Walk,
+    /// Announces what the walk finds.
+    Announcer,
+    /// Sends or receives the data of files.
+    Lane,
+    /// Decides about entries.
+    Planner,
+    /// Hashes what the receiver holds.
+    Hasher,
+    /// Gives files their names.
+    Finisher,
+    /// Closes connections when the last words have been heard.
+    LastWords,
+    /// Does something that nobody can interrupt.
+    Connect,
+    /// Asks whether pairing is to go on.
+    Pairing,
+    /// Shows what happens.
+    Ui,
+    /// Hears signals.
+    Signals,
+}
+
+impl Worker {
+    /// Its name, as a debugger shows it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Connection => "connection",
+            Self::Control => "control",
+            Self::Writer => "writer",
+            Self::Walk => "walk",
+            Self::Announcer => "announcer",
+            Self::Lane => "lane",
+            Self::Planner => "planner",
+            Self::Hasher => "hasher",
+            Self::Finisher => "finisher",
+            Self::LastWords => "last words",
+            Self::Connect => "connect",
+            Self::Pairing => "pairing",
+            Self::Ui => "ui",
+            Self::Signals => "signals",
+        }
+    }
+}
+
+/// A worker panicked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Panicked {
+    /// Which one.
+    pub worker: Worker,
+}
+
+/// Starts a thread that ends before `scope` does. When it panics, `on_panic` is told.
+pub fn spawn_scoped<'scope>(
+    scope: &'scope Scope<'scope, '_>,
+    worker: Worker,
+    run: impl FnOnce() + Send + 'scope,
+    on_panic: impl FnOnce(Panicked) + Send + 'scope,
+) -> io::Result<()> {
+    let thread = thread::Builder::new().name(worker.name().to_owned());
+    let spawned = thread.spawn_scoped(scope, move || guarded(worker, run, on_panic));
+    spawned.map(drop)
+}
+
+/// Starts a thread that goes on for as long as it likes. When it panics, `on_panic` is told.
+pub fn spawn_detached(
+    worker: Worker,
+    run: impl FnOnce() + Send + 'static,
+    on_panic: impl FnOnce(Panicked) + Send + 'static,
+) -> io::Result<JoinHandle<()>> {
+    let thread = thread::Builder::new().name(worker.name().to_owned());
+    thread.spawn(move || guarded(worker, run, on_panic))
+}
+
+/// Does a worker's work in the thread that calls. When it panics, `on_panic` is told.
+pub fn guarded(worker: Worker, run: impl FnOnce(), on_panic: impl FnOnce(Panicked)) {
+    caught(worker, run).unwrap_or_else(on_panic);
+}
+
+/// Does a worker's work in the thread that calls, and says if it panics.
+pub fn caught<T>(worker: Worker, run: impl FnOnce() -> T) -> Result<T, Panicked> {
+    // What a panic leaves behind is a session that is over, or a connection: nothing that goes on
+    // looks at that again, but for locks, which each are whole between two statements.
+    catch_unwind(AssertUnwindSafe(run)).map_err(|_| Panicked { worker })
+}
+
+/// Where a test can have a worker panic: at each piece of its work.
+#[cfg(not(feature = "testing"))]
+#[inline(always)]
+pub fn checkpoint(_: Worker) {}
+
+/// Panics where `XFER_TEST_PANIC` names this worker; with `@N` behind it, only the Nth time.
+#[cfg(feature = "testing")]
+#[allow(clippy::panic)]
+pub fn checkpoint(worker: Worker) {
+    use std::sync::LazyLock;
+    use std::sync::atomic::{AtomicU64, Ordering};
+
+    static WANTED: LazyLock<Option<(String, u64)>> = LazyLock::new(|| {
+        let wanted = std::env::var("XFER_TEST_PANIC").ok()?;
+        match wanted.split_once('@') {
+            Some((name, nth)) => Some((name.to_owned(), nth.parse().ok()?)),
+            None => Some((wanted, 1)),
+        }
+    });
+    static PASSED: AtomicU64 = AtomicU64::new(0);
+
+    if let Some((name, nth)) = &*WANTED
+        && name == worker.name()
+        && PASSED.fetch_add(1, Ordering::Relaxed) + 1 == *nth
+    {
+        panic!("a test wants it");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::mpsc;
+
+    #[test]
+    fn a_panic_becomes_an_error_of_whoever_asked() {
+        let (tell, told) = mpsc::channel();
+        let fail = |tell: &mpsc::Sender<Panicked>| {
+            let tell = tell.clone();
+            move |error| tell.send(error).unwrap()
+        };
+        thread::scope(|scope| {
+            spawn_scoped(scope, Worker::Lane, || panic!("one"), fail(&tell)).unwrap();
+        });
+        let detached = spawn_detached(Worker::Planner, || panic!("two"), fail(&tell)).unwrap();
+        detached.join().unwrap();
+        let failed: Vec<_> = told.try_iter().map(|failed| failed.worker).collect();
+        assert_eq!(failed, [Worker::Lane, Worker::Planner]);
+    }
+}
