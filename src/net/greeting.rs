@@ -16,11 +16,11 @@ use crate::model::text::Text;
 use crate::net::{Channel, Fingerprint, Known, Peers, device_name, now};
 use crate::wire::{Accept, Hello, Join, Message, Offer, Preambles, limits};
 
-use super::attempts::Desk;
-use super::introduction::{as_receiver, as_sender, be_alone_at, namesake, turn_away};
 use super::messages::{
-    FIRST_WORDS, broken, declined_or, hear, hear_within, say, say_last, unexpected,
+    FIRST_WORDS, broken, declined_or, hear, hear_within, say, say_last, turn_away, unexpected,
 };
+use super::pairing::{PairingAttempts, as_receiver, as_sender};
+use super::peers::{be_alone_at, namesake};
 use super::trust::Ours;
 
 /// How long a sender that was let in may take to offer something, where it has to say what is in
@@ -220,7 +220,7 @@ pub(crate) fn let_in(
     channel: &mut Channel,
     theirs: &Hello,
     ours: Ours<'_>,
-    desk: (&Arc<Desk>, &Arc<dyn Prompt>),
+    pairing: (&Arc<PairingAttempts>, &Arc<dyn Prompt>),
     stays: impl FnOnce(),
 ) -> Result<LetIn> {
     let all = match ours.peers.list() {
@@ -258,7 +258,7 @@ pub(crate) fn let_in(
     let trust = match trust {
         Some(trust) => trust,
         None => {
-            as_receiver(channel, ours, &mut caller, desk, stays)?;
+            as_receiver(channel, ours, &mut caller, pairing, stays)?;
             is_new = true;
             Trust::Paired
         }

@@ -7,6 +7,8 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use crate::model::error::{Error, Result};
+use crate::model::outcome::Decline;
+use crate::model::prompt::Caller;
 use crate::model::text::Text;
 use crate::wire::{Message, WireError, read_first_message, write_message};
 
@@ -85,6 +87,16 @@ pub(super) fn declined_or(channel: &mut Channel, message: Message) -> Error {
         },
         other => unexpected(channel, &other),
     }
+}
+
+/// Tells the sender why it is not let in.
+pub(crate) fn turn_away<T>(channel: &mut Channel, caller: &Caller, reason: Decline) -> Result<T> {
+    say_last(channel, &Message::Declined(reason.clone()))?;
+    Err(Error::TurnedAway {
+        peer: channel.peer,
+        name: caller.name.clone(),
+        reason,
+    })
 }
 
 /// The error of a frame from `peer` that could not be read, or not in `time`.

@@ -4,26 +4,23 @@
 //! Must not know sessions or the receive directory, nor messages but the first ones.
 
 mod admission;
-mod attempts;
 mod fingerprint;
 mod greeting;
 mod identity;
-mod introduction;
 mod messages;
 mod pairing;
 mod peers;
 mod tls;
 mod trust;
 
-pub(crate) use admission::{Door, Guest, Places, Step};
-pub(crate) use attempts::Desk;
+pub(crate) use admission::{Admission, Candidate, SessionSlots, Stage};
 pub use fingerprint::Fingerprint;
 pub(crate) use greeting::{
     Greeted, LetIn, Opening, greet, hear_offer, join, let_in, offer, opening,
 };
 pub use identity::Identity;
-pub(crate) use introduction::turn_away;
-pub(crate) use messages::{FIRST_WORDS, LAST_WORDS, say, say_last, wire_error};
+pub(crate) use messages::{FIRST_WORDS, LAST_WORDS, say, say_last, turn_away, wire_error};
+pub(crate) use pairing::PairingAttempts;
 pub use peers::{Known, MAX_NAME_BYTES, Peers, device_name};
 pub(crate) use peers::{format, now, parse};
 pub(crate) use tls::plain;

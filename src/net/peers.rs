@@ -293,6 +293,28 @@ pub(crate) fn now() -> u64 {
         .map_or(0, |since| since.as_secs())
 }
 
+/// Where one machine is, another one that was there is not any more: its key has proven it.
+pub(super) fn be_alone_at(all: &mut [Known], at: usize) {
+    let address = all[at].address;
+    for (n, other) in all.iter_mut().enumerate() {
+        if n != at && address.is_some() && other.address == address {
+            other.address = None;
+        }
+    }
+}
+
+/// Whom this side knows by the name that the other side gives itself, if it is another one. Names
+/// that differ in case alone look the same to whoever is asked.
+pub(super) fn namesake<'a>(
+    all: &'a [Known],
+    fingerprint: Fingerprint,
+    name: &str,
+) -> Option<&'a Known> {
+    let name = name.to_lowercase();
+    all.iter()
+        .find(|known| known.name.to_lowercase() == name && known.fingerprint != fingerprint)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

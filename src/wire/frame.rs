@@ -10,10 +10,10 @@ use std::fmt;
 use std::io::{self, Read};
 
 use super::codec::{self, CodecError};
-use super::limits::{MAX_CHUNK_FRAME_BYTES, MAX_FIRST_MESSAGE_BYTES, MAX_MESSAGE_BYTES};
-use super::message::{
-    CHUNK_FRAME, CHUNK_HEADER_BYTES, ChunkHeader, Encoding, FIRST_SKIPPABLE, Message,
+use super::limits::{
+    CHUNK_HEADER_BYTES, MAX_CHUNK_FRAME_BYTES, MAX_FIRST_MESSAGE_BYTES, MAX_MESSAGE_BYTES,
 };
+use super::message::{CHUNK_FRAME, ChunkHeader, Encoding, FIRST_SKIPPABLE, Message};
 use crate::model::digest::CHUNK_SIZE;
 
 /// The size of a frame's header, in bytes.

@@ -7,9 +7,11 @@
 pub const MAX_MESSAGE_BYTES: usize = 256 * 1024;
 /// The longest payload of a message before the session has begun, in bytes.
 pub const MAX_FIRST_MESSAGE_BYTES: usize = 4 * 1024;
+/// The size of an encoded [`super::ChunkHeader`], in bytes.
+pub const CHUNK_HEADER_BYTES: usize = 8 + 4 + 8 + 4 + 4 + 1 + 4 + 32;
 /// The longest payload of a chunk's frame, in bytes: its header and a whole chunk.
 pub const MAX_CHUNK_FRAME_BYTES: usize =
-    super::CHUNK_HEADER_BYTES + crate::model::digest::CHUNK_SIZE as usize;
+    CHUNK_HEADER_BYTES + crate::model::digest::CHUNK_SIZE as usize;
 /// The most elements in a list of entries, wants or outcomes.
 pub const MAX_LIST: usize = 4096;
 /// The most digests in one [`super::Held`].

@@ -430,6 +430,3 @@ pub struct ChunkHeader {
     /// Its digest.
     pub digest: Digest,
 }
-
-/// The size of an encoded [`ChunkHeader`], in bytes.
-pub const CHUNK_HEADER_BYTES: usize = 8 + 4 + 8 + 4 + 4 + 1 + 4 + 32;

@@ -14,10 +14,11 @@ pub use frame::{
     FRAME_HEADER_BYTES, Frame, WireError, read_first_message, read_frame, read_frame_head,
     write_chunk_header, write_message,
 };
+pub use limits::CHUNK_HEADER_BYTES;
 pub use message::{
-    Accept, CHUNK_FRAME, CHUNK_HEADER_BYTES, Changed, ChunkHeader, Contents, Decisions, DirEnd,
-    Done, Encoding, End, Entries, EntryOutcome, FIRST_SKIPPABLE, FileVerified, FolderFailed, Held,
-    Hello, Join, LaneSecret, MayRemove, Message, Offer, Outcomes, PROOF_BYTES, Preambles, Proof,
-    Removed, SHARE_BYTES, Scanned, Share, Skipped, Verified, Want, Wants,
+    Accept, CHUNK_FRAME, Changed, ChunkHeader, Contents, Decisions, DirEnd, Done, Encoding, End,
+    Entries, EntryOutcome, FIRST_SKIPPABLE, FileVerified, FolderFailed, Held, Hello, Join,
+    LaneSecret, MayRemove, Message, Offer, Outcomes, PROOF_BYTES, Preambles, Proof, Removed,
+    SHARE_BYTES, Scanned, Share, Skipped, Verified, Want, Wants,
 };
 pub use preamble::{MAGIC, PREAMBLE_BYTES, Preamble, VERSION};

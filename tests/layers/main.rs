@@ -38,7 +38,7 @@ const LAYERS: [(&str, &[&str]); 8] = [
 const MAX_LINES: usize = 500;
 
 /// Words that would have to be explained, and the plain one for each.
-const METAPHORS: [(&str, &str); 10] = [
+const METAPHORS: [(&str, &str); 11] = [
     ("bell", "wake-up"),
     ("board", "what is shown"),
     ("books", "accounts"),
@@ -48,6 +48,7 @@ const METAPHORS: [(&str, &str); 10] = [
     ("fate", "outcome"),
     ("guest", "connection, peer"),
     ("hands", "what is handed on"),
+    ("knock", "connect"),
     ("twin", "what was there before"),
 ];
 

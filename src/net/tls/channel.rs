@@ -3,16 +3,11 @@
 //! Must not know what is said on it.
 
 use std::fmt;
-use std::io;
 use std::net::{Shutdown, SocketAddr, TcpStream};
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
-
-use rustls::ConnectionTrafficSecrets;
-use rustls::kernel::KernelConnection;
+use std::sync::Arc;
 
 use super::super::Fingerprint;
-use super::pace::Pace;
+use super::timing::Pace;
 use super::{Reader, Writer};
 use crate::model::progress::Counters;
 use crate::sys::wake;
@@ -76,59 +71,5 @@ impl Closer {
 impl fmt::Debug for Closer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Closer").finish_non_exhaustive()
-    }
-}
-
-/// What makes the next keys of either direction.
-pub(super) trait Rekey: Send {
-    /// The next keys to seal with.
-    fn next_tx(&mut self) -> Result<(u64, ConnectionTrafficSecrets), rustls::Error>;
-    /// The next keys to open with.
-    fn next_rx(&mut self) -> Result<(u64, ConnectionTrafficSecrets), rustls::Error>;
-}
-
-impl<Side: Send> Rekey for KernelConnection<Side> {
-    fn next_tx(&mut self) -> Result<(u64, ConnectionTrafficSecrets), rustls::Error> {
-        self.update_tx_secret()
-    }
-
-    fn next_rx(&mut self) -> Result<(u64, ConnectionTrafficSecrets), rustls::Error> {
-        self.update_rx_secret()
-    }
-}
-
-/// What the two halves share. The lock is taken when keys change, every 2^23 records, and at no
-/// other time.
-pub(super) struct Shared {
-    rekey: Mutex<Box<dyn Rekey>>,
-    asked: AtomicBool,
-}
-
-impl Shared {
-    pub(super) fn new(rekey: Box<dyn Rekey>) -> Self {
-        Self {
-            rekey: Mutex::new(rekey),
-            asked: AtomicBool::new(false),
-        }
-    }
-
-    /// What comes of asking for the next keys of one direction.
-    pub(super) fn rekey(
-        &self,
-        next: impl FnOnce(&mut dyn Rekey) -> Result<(u64, ConnectionTrafficSecrets), rustls::Error>,
-    ) -> io::Result<(u64, ConnectionTrafficSecrets)> {
-        let mut rekey = self.rekey.lock().unwrap_or_else(PoisonError::into_inner);
-        next(&mut **rekey).map_err(io::Error::other)
-    }
-
-    /// The peer asks that the keys to it be changed.
-    pub(super) fn ask(&self) {
-        self.asked.store(true, Ordering::Release);
-    }
-
-    /// Whether the peer has asked; what is found so is not found again.
-    pub(super) fn take_asked(&self) -> bool {
-        // Read first: a swap for each record would make both halves fight for the cache line.
-        self.asked.load(Ordering::Relaxed) && self.asked.swap(false, Ordering::Acquire)
     }
 }

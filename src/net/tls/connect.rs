@@ -3,6 +3,7 @@
 //! Must not decide whom to trust: any peer that proves its key is let through to there.
 
 use std::fmt;
+use std::io::{self, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -29,13 +30,14 @@ use rustls::{
 };
 
 use super::super::{Fingerprint, Identity};
-use super::handshake::{self, End, Failure};
-use super::timed::Timed;
-use super::{Channel, preamble};
+use super::Channel;
+use super::handshake::{self, ALPN, Endpoint, HandshakeFailure};
+use super::timing::Timed;
 use crate::model::error::{Error, Result};
+use crate::wire::{PREAMBLE_BYTES, Preamble, Preambles, VERSION};
 
-/// What is spoken inside, as TLS calls it.
-pub(super) const ALPN: &[u8] = b"xfer/1";
+/// How long a peer has for its preamble, which it sends without waiting for anything.
+const PREAMBLE_TIME: Duration = Duration::from_secs(2);
 /// rustls wants a name for every server. It is neither sent nor looked at.
 const SERVER_NAME: &str = "xfer";
 /// What every Ed25519 public key begins with, as a SubjectPublicKeyInfo (RFC 8410, section 4);
@@ -112,7 +114,7 @@ pub(crate) fn plain(addr: SocketAddr) -> SocketAddr {
     }
 }
 
-fn establish<E: End>(
+fn establish<E: Endpoint>(
     stream: Arc<TcpStream>,
     deadline: Duration,
     has_greeted: impl FnOnce(),
@@ -128,24 +130,67 @@ fn establish<E: End>(
             source,
         })?;
     let failed = |failure| match failure {
-        Failure::Io(e) if e.kind() == std::io::ErrorKind::TimedOut => Error::Silent {
+        HandshakeFailure::Io(e) if e.kind() == io::ErrorKind::TimedOut => Error::Silent {
             peer,
             seconds: deadline.as_secs(),
         },
-        Failure::Io(source) => Error::Lost { peer, source },
-        Failure::Tls(what) => Error::Handshake { peer, what },
+        HandshakeFailure::Io(source) => Error::Lost { peer, source },
+        HandshakeFailure::Tls(what) => Error::Handshake { peer, what },
     };
-    let io_failed = |e| failed(Failure::Io(e));
+    let io_failed = |e| failed(HandshakeFailure::Io(e));
     let local = stream.local_addr().map(plain).map_err(io_failed)?;
     // Some systems hand down what the listening socket was set to.
     stream.set_nonblocking(false).map_err(io_failed)?;
     // What is flushed is complete; waiting to fill a packet would only delay its end.
     stream.set_nodelay(true).map_err(io_failed)?;
     let timed = Timed::new(&stream, until);
-    let preambles = preamble::exchange(timed, peer)?;
+    let preambles = exchange_preambles(timed, peer)?;
     has_greeted();
     let end = end().map_err(|e| failed(e.into()))?;
     handshake::run(end, stream.clone(), timed, preambles, [local, peer]).map_err(failed)
+}
+
+/// Sends this side's preamble and takes the peer's. One that is no xfer is named at its first
+/// wrong byte, or when the rest does not come. Of one that says nothing nobody knows what it is.
+fn exchange_preambles(stream: Timed<'_>, peer: SocketAddr) -> Result<Preambles> {
+    let mut stream = stream.within(PREAMBLE_TIME);
+    let sent = Preamble::OURS.encode();
+    // Not looked at yet: where the peer said something before it went, that tells more.
+    let wrote = stream.write_all(&sent);
+    let seen = read_preamble(stream, peer)?;
+    let theirs = Preamble::decode(&seen).ok_or(Error::NotXfer { peer })?;
+    if theirs.version != VERSION {
+        return Err(Error::Version {
+            peer,
+            theirs: theirs.version,
+            ours: VERSION,
+        });
+    }
+    wrote.map_err(|source| Error::Lost { peer, source })?;
+    Ok(Preambles { sent, seen })
+}
+
+fn read_preamble(mut stream: Timed<'_>, peer: SocketAddr) -> Result<[u8; PREAMBLE_BYTES]> {
+    let mut seen = [0; PREAMBLE_BYTES];
+    let mut len = 0;
+    while len < PREAMBLE_BYTES {
+        let ended = || match len {
+            0 => Error::Mute { peer },
+            _ => Error::NotXfer { peer },
+        };
+        match stream.read(&mut seen[len..]) {
+            Ok(0) => return Err(ended()),
+            Ok(got) => len += got,
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+            Err(e) if e.kind() == io::ErrorKind::TimedOut => return Err(ended()),
+            // A network that fails says nothing about who is there.
+            Err(source) => return Err(Error::Lost { peer, source }),
+        }
+        if !Preamble::may_begin_with(&seen[..len]) {
+            return Err(Error::NotXfer { peer });
+        }
+    }
+    Ok(seen)
 }
 
 pub(super) fn client_config(

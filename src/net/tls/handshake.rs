@@ -13,28 +13,28 @@ use rustls::unbuffered::{ConnectionState, EncodeError, EncodeTlsData, Unbuffered
 use rustls::{CommonState, ConnectionTrafficSecrets, ExtractedSecrets};
 
 use super::super::Fingerprint;
-use super::channel::{Rekey, Shared};
-use super::connect::ALPN;
-use super::record::{Keys, MAX_RECORD_BYTES, record_len};
-use super::timed::Timed;
+use super::record::{KeySchedule, Keys, MAX_RECORD_BYTES, Rekey, record_len};
+use super::timing::Timed;
 use super::{Channel, Closer, Reader, Writer};
 use crate::model::digest::sha256;
 use crate::wire::Preambles;
 
+/// What is spoken inside, as TLS calls it.
+pub(super) const ALPN: &[u8] = b"xfer/1";
 /// The most bytes that a peer may send before it has proven who it is. A handshake takes two or
 /// three thousand.
 const MAX_HANDSHAKE_BYTES: usize = 1 << 15;
 
 /// Why there is no channel.
 #[derive(Debug)]
-pub(super) enum Failure {
+pub(super) enum HandshakeFailure {
     /// The connection failed.
     Io(io::Error),
     /// The peer, or what it is, did.
     Tls(String),
 }
 
-impl From<io::Error> for Failure {
+impl From<io::Error> for HandshakeFailure {
     fn from(error: io::Error) -> Self {
         match error.kind() {
             io::ErrorKind::InvalidData => Self::Tls(error.to_string()),
@@ -43,14 +43,14 @@ impl From<io::Error> for Failure {
     }
 }
 
-impl From<rustls::Error> for Failure {
+impl From<rustls::Error> for HandshakeFailure {
     fn from(error: rustls::Error) -> Self {
         Self::Tls(error.to_string())
     }
 }
 
 /// One end's unbuffered connection.
-pub(super) trait End: Sized {
+pub(super) trait Endpoint: Sized {
     /// What rustls keeps for that end.
     type Data;
     /// Whether it is the one that opened the connection.
@@ -66,7 +66,7 @@ pub(super) trait End: Sized {
     fn split(self) -> Result<(ExtractedSecrets, Box<dyn Rekey>), rustls::Error>;
 }
 
-impl End for UnbufferedClientConnection {
+impl Endpoint for UnbufferedClientConnection {
     type Data = ClientConnectionData;
     const DIALS: bool = true;
 
@@ -84,7 +84,7 @@ impl End for UnbufferedClientConnection {
     }
 }
 
-impl End for UnbufferedServerConnection {
+impl Endpoint for UnbufferedServerConnection {
     type Data = ServerConnectionData;
     const DIALS: bool = false;
 
@@ -103,43 +103,51 @@ impl End for UnbufferedServerConnection {
 }
 
 /// Makes a channel of a connection whose preambles are exchanged.
-pub(super) fn run<E: End>(
+pub(super) fn run<E: Endpoint>(
     mut end: E,
     stream: Arc<TcpStream>,
     deadline: Timed<'_>,
     preambles: Preambles,
     [local, peer]: [SocketAddr; 2],
-) -> Result<Channel, Failure> {
-    let mut input = Input::new();
+) -> Result<Channel, HandshakeFailure> {
+    let mut input = HandshakeInput::new();
     if let Err(failure) = drive(&mut end, deadline, &mut input) {
-        if let Failure::Tls(_) = failure {
+        if let HandshakeFailure::Tls(_) = failure {
             send_alert(&mut end, deadline, &mut input);
         }
         return Err(failure);
     }
     if input.start != input.given {
-        return Err(Failure::Tls("something is left of the handshake".into()));
+        return Err(HandshakeFailure::Tls(
+            "something is left of the handshake".into(),
+        ));
     }
     let common = end.common();
     if common.alpn_protocol() != Some(ALPN) {
-        return Err(Failure::Tls("the other side speaks something else".into()));
+        return Err(HandshakeFailure::Tls(
+            "the other side speaks something else".into(),
+        ));
     }
     let fingerprint = match common.peer_certificates() {
         Some([public_key]) => Fingerprint::of(public_key),
-        _ => return Err(Failure::Tls("the other side has shown no key".into())),
+        _ => {
+            return Err(HandshakeFailure::Tls(
+                "the other side has shown no key".into(),
+            ));
+        }
     };
     let (secrets, rekey) = end.split()?;
     let binding = binding(&secrets, E::DIALS);
 
     stream.set_read_timeout(None)?;
     stream.set_write_timeout(None)?;
-    let shared = Arc::new(Shared::new(rekey));
+    let schedule = Arc::new(KeySchedule::new(rekey));
     let (rx, tx) = (Keys::new(secrets.rx)?, Keys::new(secrets.tx)?);
     Ok(Channel {
-        writer: Writer::new(stream.clone(), shared.clone(), tx),
+        writer: Writer::new(stream.clone(), schedule.clone(), tx),
         reader: Reader::new(
             stream.clone(),
-            shared,
+            schedule,
             rx,
             input.buf,
             input.given..input.end,
@@ -173,14 +181,14 @@ fn binding(secrets: &ExtractedSecrets, dials: bool) -> [u8; 32] {
 
 /// What has come: `start..given` is what rustls has before it and is not done with, `given..end`
 /// what it has not seen.
-struct Input {
+struct HandshakeInput {
     buf: Box<[u8]>,
     start: usize,
     given: usize,
     end: usize,
 }
 
-impl Input {
+impl HandshakeInput {
     fn new() -> Self {
         Self {
             buf: vec![0; MAX_HANDSHAKE_BYTES + MAX_RECORD_BYTES].into(),
@@ -192,14 +200,14 @@ impl Input {
 
     /// Gives one more record to rustls, when it has come. There is always room for it behind
     /// [`MAX_HANDSHAKE_BYTES`].
-    fn give_record(&mut self, stream: &mut Timed<'_>) -> Result<(), Failure> {
+    fn give_record(&mut self, stream: &mut Timed<'_>) -> Result<(), HandshakeFailure> {
         let len = loop {
             match record_len(&self.buf[self.given..self.end])? {
                 Some(len) if len <= self.end - self.given => break len,
                 _ => {}
             }
             match stream.read(&mut self.buf[self.end..]) {
-                Ok(0) => return Err(Failure::Io(io::ErrorKind::UnexpectedEof.into())),
+                Ok(0) => return Err(HandshakeFailure::Io(io::ErrorKind::UnexpectedEof.into())),
                 Ok(got) => self.end += got,
                 Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
                 Err(e) => return Err(e.into()),
@@ -207,21 +215,25 @@ impl Input {
         };
         self.given += len;
         if self.given > MAX_HANDSHAKE_BYTES {
-            return Err(Failure::Tls("the handshake is too long".into()));
+            return Err(HandshakeFailure::Tls("the handshake is too long".into()));
         }
         Ok(())
     }
 }
 
 /// What is to be done next.
-enum Step {
+enum HandshakeStep {
     Again,
     More,
     Send,
 }
 
 /// Drives the handshake to its end.
-fn drive<E: End>(end: &mut E, mut stream: Timed<'_>, input: &mut Input) -> Result<(), Failure> {
+fn drive<E: Endpoint>(
+    end: &mut E,
+    mut stream: Timed<'_>,
+    input: &mut HandshakeInput,
+) -> Result<(), HandshakeFailure> {
     let mut output = Vec::new();
     loop {
         let UnbufferedStatus { discard, state, .. } =
@@ -231,30 +243,32 @@ fn drive<E: End>(end: &mut E, mut stream: Timed<'_>, input: &mut Input) -> Resul
         let step = match state? {
             ConnectionState::EncodeTlsData(data) => {
                 encode(data, &mut output)?;
-                Step::Again
+                HandshakeStep::Again
             }
             ConnectionState::TransmitTlsData(data) => {
                 data.done();
-                Step::Send
+                HandshakeStep::Send
             }
-            ConnectionState::BlockedHandshake | ConnectionState::WriteTraffic(_) => Step::More,
+            ConnectionState::BlockedHandshake | ConnectionState::WriteTraffic(_) => {
+                HandshakeStep::More
+            }
             // Data cannot come: rustls gets no record that is behind the handshake.
-            _ => return Err(Failure::Tls("the handshake was broken off".into())),
+            _ => return Err(HandshakeFailure::Tls("the handshake was broken off".into())),
         };
         match step {
-            Step::Again => {}
-            Step::Send => {
+            HandshakeStep::Again => {}
+            HandshakeStep::Send => {
                 stream.write_all(&output)?;
                 output.clear();
             }
-            Step::More if !end.common().is_handshaking() => return Ok(()),
-            Step::More => input.give_record(&mut stream)?,
+            HandshakeStep::More if !end.common().is_handshaking() => return Ok(()),
+            HandshakeStep::More => input.give_record(&mut stream)?,
         }
     }
 }
 
 /// Appends to `output` what rustls has to send.
-fn encode<D>(mut data: EncodeTlsData<'_, D>, output: &mut Vec<u8>) -> Result<(), Failure> {
+fn encode<D>(mut data: EncodeTlsData<'_, D>, output: &mut Vec<u8>) -> Result<(), HandshakeFailure> {
     let start = output.len();
     loop {
         match data.encode(&mut output[start..]) {
@@ -263,13 +277,13 @@ fn encode<D>(mut data: EncodeTlsData<'_, D>, output: &mut Vec<u8>) -> Result<(),
                 return Ok(());
             }
             Err(EncodeError::InsufficientSize(e)) => output.resize(start + e.required_size, 0),
-            Err(e) => return Err(Failure::Tls(e.to_string())),
+            Err(e) => return Err(HandshakeFailure::Tls(e.to_string())),
         }
     }
 }
 
 /// Tells the peer what was wrong with it, if it still listens.
-fn send_alert<E: End>(end: &mut E, mut stream: Timed<'_>, input: &mut Input) {
+fn send_alert<E: Endpoint>(end: &mut E, mut stream: Timed<'_>, input: &mut HandshakeInput) {
     let status = end.process(&mut input.buf[input.start..input.given]);
     if let Ok(ConnectionState::EncodeTlsData(data)) = status.state {
         let mut output = Vec::new();

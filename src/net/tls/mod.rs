@@ -7,18 +7,16 @@
 mod channel;
 mod connect;
 mod handshake;
-mod pace;
-mod preamble;
 mod reader;
 mod record;
 #[cfg(test)]
 mod tests;
-mod timed;
+mod timing;
 mod writer;
 
 pub use channel::{Channel, Closer};
 pub use connect::Tls;
 pub(crate) use connect::plain;
-pub use pace::Pace;
 pub use reader::{MAX_GATHER_BYTES, Reader};
+pub use timing::Pace;
 pub use writer::{PIECE_BYTES, Writer};

@@ -10,12 +10,11 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::channel::Shared;
 use super::record::{
-    Content, HEADER_BYTES, Keys, MAX_PLAIN_BYTES, MAX_RECORD_BYTES, OVERHEAD_BYTES, broken,
-    sealed_record_len,
+    Content, HEADER_BYTES, KeySchedule, Keys, MAX_PLAIN_BYTES, MAX_RECORD_BYTES, OVERHEAD_BYTES,
+    broken, sealed_record_len,
 };
-use super::timed::timed_out;
+use super::timing::timed_out;
 use crate::model::progress::Counters;
 
 /// What one call to the system may bring, in bytes: little enough to be in the cache still when
@@ -40,7 +39,7 @@ const CLOSE_NOTIFY: u8 = 0;
 /// rules of TLS an `InvalidData`. After either, every call fails.
 pub struct Reader {
     stream: Arc<TcpStream>,
-    shared: Arc<Shared>,
+    schedule: Arc<KeySchedule>,
     keys: Keys,
     buf: Box<[u8]>,
     /// What is opened and not yet read.
@@ -50,7 +49,7 @@ pub struct Reader {
     /// What [`Reader::gather`] has brought, in order.
     pieces: Vec<Range<usize>>,
     idle: u32,
-    state: State,
+    state: ReaderState,
     deadline: Option<Instant>,
     /// Whether the socket has a timeout because of a deadline.
     timed: bool,
@@ -58,7 +57,7 @@ pub struct Reader {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum State {
+enum ReaderState {
     Open,
     Ended,
     Broken,
@@ -68,21 +67,21 @@ impl Reader {
     /// `buf` has room for two records at least, and in `sealed` what came behind the handshake.
     pub(super) fn new(
         stream: Arc<TcpStream>,
-        shared: Arc<Shared>,
+        schedule: Arc<KeySchedule>,
         keys: Keys,
         buf: Box<[u8]>,
         sealed: Range<usize>,
     ) -> Self {
         Self {
             stream,
-            shared,
+            schedule,
             keys,
             buf,
             plain: 0..0,
             sealed,
             pieces: Vec::new(),
             idle: 0,
-            state: State::Open,
+            state: ReaderState::Open,
             deadline: None,
             timed: false,
             counters: None,
@@ -133,7 +132,7 @@ impl Reader {
                 Ok(false) => return Err(io::ErrorKind::UnexpectedEof.into()),
                 Err(e) => {
                     // What was gathered is not given back.
-                    self.state = State::Broken;
+                    self.state = ReaderState::Broken;
                     return Err(e);
                 }
             }
@@ -178,13 +177,13 @@ impl Reader {
     fn next_plain_for(&mut self, left: usize) -> io::Result<bool> {
         while self.plain.is_empty() {
             match self.state {
-                State::Open => {}
-                State::Ended => return Ok(false),
-                State::Broken => return Err(io::Error::other("the channel is broken")),
+                ReaderState::Open => {}
+                ReaderState::Ended => return Ok(false),
+                ReaderState::Broken => return Err(io::Error::other("the channel is broken")),
             }
             if let Err(e) = self.next_record(left) {
                 if e.kind() != io::ErrorKind::TimedOut {
-                    self.state = State::Broken;
+                    self.state = ReaderState::Broken;
                 }
                 return Err(e);
             }
@@ -212,7 +211,7 @@ impl Reader {
             Content::Data => {}
             Content::Handshake => self.key_update(plain)?,
             Content::Alert => match self.buf[plain] {
-                [_, CLOSE_NOTIFY] => self.state = State::Ended,
+                [_, CLOSE_NOTIFY] => self.state = ReaderState::Ended,
                 _ => return Err(broken("the other side reports a broken channel")),
             },
         }
@@ -230,9 +229,9 @@ impl Reader {
             Some((head, [1])) if head == KEY_UPDATE => true,
             _ => return Err(broken("a handshake message after the handshake")),
         };
-        self.keys = Keys::new(self.shared.rekey(|r| r.next_rx())?)?;
+        self.keys = Keys::new(self.schedule.rekey(|r| r.next_rx())?)?;
         if asked {
-            self.shared.ask();
+            self.schedule.ask();
         }
         Ok(())
     }
@@ -324,8 +323,8 @@ impl fmt::Debug for Reader {
 
 #[cfg(test)]
 mod tests {
-    use super::super::channel::Rekey;
     use super::super::record::OVERHEAD_BYTES;
+    use super::super::record::Rekey;
     use super::*;
     use rustls::ConnectionTrafficSecrets;
     use rustls::crypto::cipher::{AeadKey, Iv};
@@ -363,13 +362,13 @@ mod tests {
             let listener = TcpListener::bind("127.0.0.1:0").unwrap();
             let stream = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
             let ours = Arc::new(listener.accept().unwrap().0);
-            let shared = Arc::new(Shared::new(Box::new(Counting(0))));
+            let schedule = Arc::new(KeySchedule::new(Box::new(Counting(0))));
             let keys = || Keys::new(secrets(0)).unwrap();
             let buf = vec![0; BUFFER_BYTES].into();
             Self {
                 stream,
                 keys: keys(),
-                reader: Reader::new(ours, shared, keys(), buf, 0..0),
+                reader: Reader::new(ours, schedule, keys(), buf, 0..0),
             }
         }
 
@@ -472,8 +471,8 @@ mod tests {
         peer.send(Content::Data, b"new");
         peer.send(Content::Alert, &[1, 0]);
         assert_eq!(peer.end().unwrap(), b"old old old old old new");
-        assert!(peer.reader.shared.take_asked());
-        assert!(!peer.reader.shared.take_asked());
+        assert!(peer.reader.schedule.take_asked());
+        assert!(!peer.reader.schedule.take_asked());
     }
 
     #[test]

@@ -5,11 +5,14 @@
 
 use std::fmt;
 use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 use aws_lc_rs::aead::{
     AES_128_GCM, Aad, CHACHA20_POLY1305, LessSafeKey, NONCE_LEN, Nonce, UnboundKey,
 };
 use rustls::ConnectionTrafficSecrets;
+use rustls::kernel::KernelConnection;
 
 /// The length of what stands before a record's body, in bytes: type, version, length.
 pub(super) const HEADER_BYTES: usize = 5;
@@ -196,6 +199,60 @@ pub(super) fn sealed_record_len(bytes: &[u8]) -> io::Result<Option<usize>> {
 /// The peer, or somebody between, broke the rules of TLS.
 pub(super) fn broken(what: &'static str) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, what)
+}
+
+/// What makes the next keys of either direction.
+pub(super) trait Rekey: Send {
+    /// The next keys to seal with.
+    fn next_tx(&mut self) -> Result<(u64, ConnectionTrafficSecrets), rustls::Error>;
+    /// The next keys to open with.
+    fn next_rx(&mut self) -> Result<(u64, ConnectionTrafficSecrets), rustls::Error>;
+}
+
+impl<Side: Send> Rekey for KernelConnection<Side> {
+    fn next_tx(&mut self) -> Result<(u64, ConnectionTrafficSecrets), rustls::Error> {
+        self.update_tx_secret()
+    }
+
+    fn next_rx(&mut self) -> Result<(u64, ConnectionTrafficSecrets), rustls::Error> {
+        self.update_rx_secret()
+    }
+}
+
+/// What the two halves share. The lock is taken when keys change, every 2^23 records, and at no
+/// other time.
+pub(super) struct KeySchedule {
+    rekey: Mutex<Box<dyn Rekey>>,
+    asked: AtomicBool,
+}
+
+impl KeySchedule {
+    pub(super) fn new(rekey: Box<dyn Rekey>) -> Self {
+        Self {
+            rekey: Mutex::new(rekey),
+            asked: AtomicBool::new(false),
+        }
+    }
+
+    /// What comes of asking for the next keys of one direction.
+    pub(super) fn rekey(
+        &self,
+        next: impl FnOnce(&mut dyn Rekey) -> Result<(u64, ConnectionTrafficSecrets), rustls::Error>,
+    ) -> io::Result<(u64, ConnectionTrafficSecrets)> {
+        let mut rekey = self.rekey.lock().unwrap_or_else(PoisonError::into_inner);
+        next(&mut **rekey).map_err(io::Error::other)
+    }
+
+    /// The peer asks that the keys to it be changed.
+    pub(super) fn ask(&self) {
+        self.asked.store(true, Ordering::Release);
+    }
+
+    /// Whether the peer has asked; what is found so is not found again.
+    pub(super) fn take_asked(&self) -> bool {
+        // Read first: a swap for each record would make both halves fight for the cache line.
+        self.asked.load(Ordering::Relaxed) && self.asked.swap(false, Ordering::Acquire)
+    }
 }
 
 #[cfg(test)]

@@ -8,10 +8,8 @@ use std::net::{Shutdown, TcpStream};
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::channel::Shared;
-use super::pace::Pace;
-use super::record::{Content, HEADER_BYTES, Keys, MAX_PLAIN_BYTES, OVERHEAD_BYTES};
-use super::timed::timed_out;
+use super::record::{Content, HEADER_BYTES, KeySchedule, Keys, MAX_PLAIN_BYTES, OVERHEAD_BYTES};
+use super::timing::{Pace, timed_out};
 use crate::model::progress::Counters;
 
 /// The size of the pieces that [`Writer::room`] consists of, in bytes.
@@ -40,7 +38,7 @@ const REKEY_RECORDS: u64 = 1 << 23;
 /// certainty that something is missing.
 pub struct Writer {
     stream: Arc<TcpStream>,
-    shared: Arc<Shared>,
+    schedule: Arc<KeySchedule>,
     keys: Keys,
     /// Sealed records; behind them one that is still being filled.
     buf: Box<[u8]>,
@@ -49,30 +47,30 @@ pub struct Writer {
     plain: usize,
     /// Room for much data at once: records that are filled by others and sealed where they lie.
     room: Vec<u8>,
-    state: State,
+    state: WriterState,
     pub(super) rekey_records: u64,
     pub(super) counters: Option<Arc<Counters>>,
     pub(super) pace: Option<Arc<Pace>>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum State {
+enum WriterState {
     Open,
     Finished,
     Broken,
 }
 
 impl Writer {
-    pub(super) fn new(stream: Arc<TcpStream>, shared: Arc<Shared>, keys: Keys) -> Self {
+    pub(super) fn new(stream: Arc<TcpStream>, schedule: Arc<KeySchedule>, keys: Keys) -> Self {
         Self {
             stream,
-            shared,
+            schedule,
             keys,
             buf: vec![0; FIRST_BYTES].into(),
             sealed: 0,
             plain: 0,
             room: Vec::new(),
-            state: State::Open,
+            state: WriterState::Open,
             rekey_records: REKEY_RECORDS,
             counters: None,
             pace: None,
@@ -146,7 +144,7 @@ impl Writer {
     /// Sends what is left, and that this is the end. To be sure that it arrives, read the other
     /// half to its end before both are dropped.
     pub fn finish(&mut self) -> io::Result<()> {
-        if self.state == State::Finished {
+        if self.state == WriterState::Finished {
             return Ok(());
         }
         self.attempt(|w| {
@@ -160,21 +158,21 @@ impl Writer {
                 done => done,
             }
         })?;
-        self.state = State::Finished;
+        self.state = WriterState::Finished;
         Ok(())
     }
 
     /// Does something that leaves the stream in no known state where it fails.
     fn attempt(&mut self, what: impl FnOnce(&mut Self) -> io::Result<()>) -> io::Result<()> {
         match self.state {
-            State::Open => {}
-            State::Finished => return Err(io::ErrorKind::BrokenPipe.into()),
-            State::Broken => return Err(io::Error::other("the channel is broken")),
+            WriterState::Open => {}
+            WriterState::Finished => return Err(io::ErrorKind::BrokenPipe.into()),
+            WriterState::Broken => return Err(io::Error::other("the channel is broken")),
         }
         // Assumed until it has worked, so that not even a panic leaves half a record open.
-        self.state = State::Broken;
+        self.state = WriterState::Broken;
         what(self)?;
-        self.state = State::Open;
+        self.state = WriterState::Open;
         Ok(())
     }
 
@@ -188,7 +186,7 @@ impl Writer {
     }
 
     fn must_rekey(&self) -> bool {
-        self.shared.take_asked() || self.keys.records() >= self.rekey_records
+        self.schedule.take_asked() || self.keys.records() >= self.rekey_records
     }
 
     /// Closes the record that is being filled.
@@ -215,7 +213,7 @@ impl Writer {
             KEY_UPDATE.len(),
             Content::Handshake,
         )?;
-        self.keys = Keys::new(self.shared.rekey(|r| r.next_tx())?)?;
+        self.keys = Keys::new(self.schedule.rekey(|r| r.next_tx())?)?;
         Ok(())
     }
 
@@ -290,7 +288,7 @@ impl Write for Writer {
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        if self.state == State::Finished {
+        if self.state == WriterState::Finished {
             return Ok(());
         }
         self.attempt(Self::flush_plain)

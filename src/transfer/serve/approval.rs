@@ -11,7 +11,9 @@ use crate::model::outcome::{Decline, Role};
 use crate::model::progress::{Event, Peer, Progress, Trust};
 use crate::model::prompt::{Answer, Caller, Proposal};
 use crate::model::text::Text;
-use crate::net::{Channel, Fingerprint, Guest, Known, LetIn, Ours, hear_offer, let_in, turn_away};
+use crate::net::{
+    Candidate, Channel, Fingerprint, Known, LetIn, Ours, hear_offer, let_in, turn_away,
+};
 use crate::store::Store;
 use crate::wire::{Contents, Hello, Offer};
 
@@ -44,7 +46,7 @@ impl Shared {
     pub(super) fn proposal(
         &self,
         channel: &mut Channel,
-        guest: &Guest,
+        candidate: &Candidate,
         hello: &Hello,
         progress: &Arc<dyn Progress>,
     ) -> Result<Option<(Peer, Offer, Terms<'_>)>> {
@@ -56,9 +58,9 @@ impl Shared {
             asks,
             peers: &self.peers,
         };
-        let desk = (&self.desk, &self.prompt);
+        let pairing = (&self.pairing, &self.prompt);
         // Few can wait for a person, and those need not hurry.
-        let LetIn { peer, unasked } = let_in(channel, hello, ours, desk, || guest.let_in())?;
+        let LetIn { peer, unasked } = let_in(channel, hello, ours, pairing, || candidate.let_in())?;
         if peer.is_new {
             progress.event(&Event::Paired {
                 caller: &peer.caller(),
@@ -81,7 +83,7 @@ impl Shared {
             return Ok(None);
         };
         if asks {
-            guest.let_in();
+            candidate.let_in();
             self.ask(channel, caller, peer.trust, &offer, terms.store)?;
         }
         Ok(Some((peer, offer, terms)))

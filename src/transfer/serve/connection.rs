@@ -12,7 +12,9 @@ use crate::model::error::{Error, Result};
 use crate::model::outcome::{Decline, OnConflict, Role};
 use crate::model::progress::{Counters, Event, Peer, Progress};
 use crate::model::text::Text;
-use crate::net::{Channel, FIRST_WORDS, Guest, Opening, Step, opening, say, say_last, turn_away};
+use crate::net::{
+    Candidate, Channel, FIRST_WORDS, Opening, Stage, opening, say, say_last, turn_away,
+};
 use crate::sys::worker::{Worker, caught, checkpoint};
 use crate::wire::{Accept, Hello, Join, LaneSecret, Message, Offer, limits};
 
@@ -31,13 +33,13 @@ impl Shared {
     pub(super) fn connection(
         self: &Arc<Self>,
         stream: Arc<TcpStream>,
-        guest: &Guest,
+        candidate: &Candidate,
         progress: &Arc<dyn Progress>,
         cancel: &Cancel,
     ) -> Result<()> {
-        let greeted = || guest.has(Step::Greeted);
+        let greeted = || candidate.reached(Stage::Greeted);
         let mut channel = self.tls.accept_noting(stream, FIRST_WORDS, greeted)?;
-        guest.has(Step::Proven);
+        candidate.reached(Stage::Proven);
         let peer = channel.peer;
         let lost = |source| Error::Lost { peer, source };
         channel
@@ -45,12 +47,12 @@ impl Shared {
             .set_timeout(Some(FIRST_WORDS))
             .map_err(lost)?;
         match opening(&mut channel)? {
-            Opening::Control(hello) => self.control(channel, guest, &hello, progress, cancel),
-            Opening::Lane(join) => self.lane(channel, guest, &join),
+            Opening::Control(hello) => self.control(channel, candidate, &hello, progress, cancel),
+            Opening::Lane(join) => self.lane(channel, candidate, &join),
         }
     }
 
-    fn lane(&self, mut channel: Channel, guest: &Guest, join: &Join) -> Result<()> {
+    fn lane(&self, mut channel: Channel, candidate: &Candidate, join: &Join) -> Result<()> {
         let peer = channel.peer;
         let session = self.state().sessions.get(&join.secret).cloned();
         let session = session.filter(|session| {
@@ -65,7 +67,7 @@ impl Shared {
             say_last(&mut channel, &words)?;
             return Err(Error::protocol(peer, "a lane of no session"));
         };
-        guest.let_in();
+        candidate.let_in();
         channel.carry(session.counters.clone());
         let joined = Message::Joined(channel.preambles);
         if let Err(error) = say(&mut channel, &joined) {
@@ -82,12 +84,12 @@ impl Shared {
     fn control(
         self: &Arc<Self>,
         mut channel: Channel,
-        guest: &Guest,
+        candidate: &Candidate,
         hello: &Hello,
         progress: &Arc<dyn Progress>,
         cancel: &Cancel,
     ) -> Result<()> {
-        let proposed = self.proposal(&mut channel, guest, hello, progress)?;
+        let proposed = self.proposal(&mut channel, candidate, hello, progress)?;
         let Some((peer, mut offer, terms)) = proposed else {
             return Ok(());
         };
@@ -117,7 +119,7 @@ impl Shared {
             (self.end_dead_twins(channel.fingerprint))();
             return turn_away(&mut channel, &peer.caller(), Decline::Busy);
         };
-        guest.let_in();
+        candidate.let_in();
         let target = match (&self.options.output, terms.store) {
             (None, Some(store)) => store.session(access, self.options.sync).map(Target::Folder),
             (Some(to), _) => Output::new(to.clone()).map(|to| Target::Output(Arc::new(to))),
@@ -240,8 +242,8 @@ fn secret() -> Result<LaneSecret> {
 struct Running<'a>(&'a Shared, u64);
 
 impl<'a> Running<'a> {
-    /// Takes a place for a session, and leaves of the lanes that are offered those that it may
-    /// have. None where there is no place.
+    /// Takes a slot for a session, and leaves of the lanes that are offered those that it may
+    /// have. None where there is no slot.
     fn new(shared: &'a Shared, channel: &Channel, offer: &mut Offer) -> Option<Self> {
         let lanes = offer.lanes.min(shared.options.lanes).min(limits::MAX_LANES);
         let mut state = shared.state();
@@ -249,15 +251,15 @@ impl<'a> Running<'a> {
             return None;
         }
         let (owner, addr) = (channel.fingerprint, channel.peer.ip());
-        let (place, lanes) = state.running.take(owner, addr, lanes)?;
+        let (slot, lanes) = state.running.take(owner, addr, lanes)?;
         offer.lanes = lanes;
-        Some(Self(shared, place))
+        Some(Self(shared, slot))
     }
 }
 
 impl Drop for Running<'_> {
     fn drop(&mut self) {
-        self.0.state().running.give_back(self.1);
+        self.0.state().running.release(self.1);
         self.0.changed.notify_all();
         self.0.wake_up.raise();
     }

@@ -15,7 +15,7 @@ use crate::model::error::{Error, Result};
 use crate::model::outcome::Summary;
 use crate::model::progress::{Event, Progress};
 use crate::model::prompt::Prompt;
-use crate::net::{Door, Tls, plain};
+use crate::net::{Admission, Tls, plain};
 use crate::store::Store;
 
 use super::super::cancel::Cancel;
@@ -98,7 +98,7 @@ impl Receiver {
                 tls: Tls::new(identity)?,
                 fingerprint: identity.fingerprint(),
                 peers: device.peers.clone(),
-                desk: Arc::default(),
+                pairing: Arc::default(),
                 prompt,
                 asking: AtomicUsize::new(0),
                 unasked: Mutex::default(),
@@ -107,7 +107,7 @@ impl Receiver {
                 sums: sums.map(Arc::new),
                 options,
                 connections: AtomicUsize::new(0),
-                door: Door::new(),
+                admission: Admission::new(),
                 state: Mutex::new(State::new(places)),
                 changed: Condvar::new(),
                 wake_up,
@@ -139,14 +139,14 @@ impl Receiver {
         let _cancel = cancel.on_cancel(move || shared.wake_up.raise());
         let ended = self.accept(progress, cancel);
         drop(self.listener);
-        let was_busy = self.shared.stop();
+        let was_running = self.shared.stop();
         match ended? {
             Some(first) => first.map(Some),
             None if self.shared.options.once => {
                 let first = self.shared.state().first.take();
                 first.unwrap_or(Err(Error::Cancelled)).map(Some)
             }
-            None if was_busy => Err(Error::Cancelled),
+            None if was_running => Err(Error::Cancelled),
             None => Ok(None),
         }
     }
@@ -186,7 +186,7 @@ impl Receiver {
                 // It passes when others end, or not: those who have been let in go on.
                 Err(e) => {
                     if host::has_too_much_open(&e) {
-                        self.shared.door.make_room();
+                        self.shared.admission.make_room();
                     }
                     if !told {
                         told = true;
@@ -209,7 +209,7 @@ impl Receiver {
         shared.connections.fetch_add(1, Ordering::AcqRel);
         let counted = Counted(shared.clone());
         let stream = Arc::new(stream);
-        let guest = shared.door.knock(peer.ip(), stream.clone());
+        let candidate = shared.admission.enter(peer.ip(), stream.clone());
         let (progress, cancel) = (progress.clone(), cancel.clone());
         let on_panic = {
             let progress = progress.clone();
@@ -226,9 +226,9 @@ impl Receiver {
             let served = stream
                 .set_nonblocking(false)
                 .map_err(|source| Error::Lost { peer, source })
-                .and_then(|()| shared.connection(stream, &guest, &progress, &cancel));
+                .and_then(|()| shared.connection(stream, &candidate, &progress, &cancel));
             if let Err(mut error) = served {
-                if guest.was_turned_away() {
+                if candidate.was_displaced() {
                     error = Error::Displaced { peer };
                 }
                 progress.event(&Event::Refused {

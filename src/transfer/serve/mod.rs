@@ -17,7 +17,7 @@ use crate::model::error::{Error, Result};
 use crate::model::outcome::Summary;
 use crate::model::progress::Trust;
 use crate::model::prompt::Prompt;
-use crate::net::{Desk, Door, Fingerprint, Peers, Places, Tls};
+use crate::net::{Admission, Fingerprint, PairingAttempts, Peers, SessionSlots, Tls};
 use crate::store::Store;
 use crate::wire::LaneSecret;
 
@@ -36,7 +36,7 @@ struct Shared {
     tls: Tls,
     fingerprint: Fingerprint,
     peers: Peers,
-    desk: Arc<Desk>,
+    pairing: Arc<PairingAttempts>,
     prompt: Arc<dyn Prompt>,
     /// How many offers wait for the user.
     asking: AtomicUsize,
@@ -49,7 +49,7 @@ struct Shared {
     sums: Option<Arc<Sums>>,
     options: ReceiveOptions,
     connections: AtomicUsize,
-    door: Arc<Door>,
+    admission: Arc<Admission>,
     state: Mutex<State>,
     changed: Condvar,
     /// Wakes the listening thread.
@@ -68,7 +68,7 @@ struct Terms<'a> {
 struct State {
     /// Sessions by what their lanes show.
     sessions: HashMap<LaneSecret, Arc<Receiving>>,
-    running: Places,
+    running: SessionSlots,
     /// How the first session ended, where that is what is waited for.
     first: Option<Result<Summary>>,
     /// A session that was lost, and until when it may come back.
@@ -79,7 +79,7 @@ impl State {
     fn new(max_sessions: usize) -> Self {
         Self {
             sessions: HashMap::new(),
-            running: Places::new(max_sessions),
+            running: SessionSlots::new(max_sessions),
             first: None,
             lost: None,
         }
@@ -133,13 +133,13 @@ impl Shared {
     /// Ends every session, and waits for that. Says whether one was not done.
     fn stop(&self) -> bool {
         let mut state = self.state();
-        let mut was_busy = false;
+        let mut was_running = false;
         for session in state.sessions.values() {
             // One that has said its summary only waits for its peer to close.
             if session.link.is_over() {
                 session.link.close_soon();
             } else {
-                was_busy = true;
+                was_running = true;
                 session.link.fail(Error::Cancelled);
             }
         }
@@ -149,7 +149,7 @@ impl Shared {
                 .wait(state)
                 .unwrap_or_else(PoisonError::into_inner);
         }
-        was_busy
+        was_running
     }
 
     /// Something that ends the sessions of `owner` whose peer has been silent for longer than a

@@ -9,7 +9,7 @@
 use aws_lc_rs::{constant_time, hmac, rand};
 use spake2::{Ed25519Group, Identity, Password, Spake2};
 
-use super::{Channel, Fingerprint};
+use super::super::{Channel, Fingerprint};
 use crate::model::error::{Error, Result};
 use crate::model::outcome::Role;
 use crate::model::prompt::Code;

@@ -1,11 +1,11 @@
 //! Pairing, in line: how a sender and a receiver that do not know each other get to.
 //!
-//! Must not decide who may try when: the desk does. The code itself is never sent.
+//! Must not decide who may try when: `PairingAttempts` does. The code itself is never sent.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::pairing::Attempt;
+use super::proof::Attempt;
 use crate::model::error::{Error, Result};
 use crate::model::outcome::{Decline, Role};
 use crate::model::prompt::{Caller, Prompt};
@@ -13,9 +13,12 @@ use crate::model::text::Text;
 use crate::net::{Channel, Fingerprint, Known, Peers};
 use crate::wire::{Message, Proof, Share};
 
-use super::attempts::{Desk, TYPING};
-use super::messages::{FIRST_WORDS, declined_or, hear_within, say, say_last, unexpected};
-use super::trust::Ours;
+use super::super::messages::{
+    FIRST_WORDS, declined_or, hear_within, say, say_last, turn_away, unexpected,
+};
+use super::super::peers::{be_alone_at, namesake};
+use super::super::trust::Ours;
+use super::attempts::{PairingAttempts, TYPING};
 
 /// How long the sender waits for its attempt to be taken: others may be before it, and wrong.
 const TURN: Duration = Duration::from_secs(180);
@@ -26,7 +29,7 @@ const TRIES: usize = 3;
 
 /// The sender's side: gets the code from its user, and proves it. Returns once both sides know
 /// each other.
-pub(super) fn as_sender(
+pub(in super::super) fn as_sender(
     channel: &mut Channel,
     ours: Ours<'_>,
     caller: &mut Caller,
@@ -77,20 +80,20 @@ pub(super) fn as_sender(
 
 /// The receiver's side: shows the code, and lets the sender prove it. Returns once both sides
 /// know each other.
-pub(super) fn as_receiver(
+pub(in super::super) fn as_receiver(
     channel: &mut Channel,
     ours: Ours<'_>,
     caller: &mut Caller,
-    (desk, prompt): (&Arc<Desk>, &Arc<dyn Prompt>),
+    (attempts, prompt): (&Arc<PairingAttempts>, &Arc<dyn Prompt>),
     stays: impl FnOnce(),
 ) -> Result<()> {
-    let mut place = match desk.enter(caller.clone()) {
-        Ok(place) => place,
+    let mut waiter = match attempts.wait_in_line(caller.clone()) {
+        Ok(waiter) => waiter,
         Err(reason) => return turn_away(channel, caller, reason),
     };
     stays();
     for n in 0..TRIES {
-        if let Err(reason) = place.show(prompt)? {
+        if let Err(reason) = waiter.show(prompt)? {
             let reason = match reason {
                 Decline::Unknown if ours.open => Decline::NotOpen,
                 reason => reason,
@@ -111,10 +114,11 @@ pub(super) fn as_receiver(
             }
             Err(error) => return Err(error),
         };
-        let Some(turn) = place.turn(prompt)? else {
+        let Some(current) = waiter.begin(prompt)? else {
             return turn_away(channel, caller, Decline::Locked);
         };
-        let (attempt, share) = Attempt::new(&turn.code, Role::Receiver, ours.fingerprint, channel);
+        let (attempt, share) =
+            Attempt::new(&current.code, Role::Receiver, ours.fingerprint, channel);
         say(channel, &Message::PairAnswer(Share(share)))?;
         let proof = match hear_within(channel, ATTEMPT)? {
             Message::PairProof(Proof(proof)) => proof,
@@ -123,12 +127,12 @@ pub(super) fn as_receiver(
         // The sender, who typed the code, proves it first: a guess is found wrong here, and
         // counted, before anything was proven to whoever made it.
         match attempt.finish(&theirs) {
-            Some(proofs) if !turn.is_stale && proofs.accept(&proof) => {
+            Some(proofs) if !current.is_stale && proofs.accept(&proof) => {
                 let fingerprint = channel.fingerprint;
                 let kept = remember(ours.peers, caller, fingerprint, |known| {
                     known.may_send = true;
                 });
-                turn.right();
+                current.right();
                 if let Err(error) = kept {
                     let reason = match &error {
                         Error::TurnedAway { reason, .. } => reason.clone(),
@@ -139,7 +143,7 @@ pub(super) fn as_receiver(
                 }
                 return say(channel, &Message::PairProof(Proof(proofs.ours)));
             }
-            _ => drop(turn),
+            _ => drop(current),
         }
         if n + 1 < TRIES {
             say(channel, &Message::PairWrong(()))?;
@@ -150,16 +154,6 @@ pub(super) fn as_receiver(
     Err(Error::WrongCode {
         peer: channel.peer,
         name: caller.name.clone(),
-    })
-}
-
-/// Tells the sender why it is not let in.
-pub(crate) fn turn_away<T>(channel: &mut Channel, caller: &Caller, reason: Decline) -> Result<T> {
-    say_last(channel, &Message::Declined(reason.clone()))?;
-    Err(Error::TurnedAway {
-        peer: channel.peer,
-        name: caller.name.clone(),
-        reason,
     })
 }
 
@@ -199,26 +193,4 @@ fn remember(
         be_alone_at(all, at);
         Ok(())
     })
-}
-
-/// Where one machine is, another one that was there is not any more: its key has proven it.
-pub(super) fn be_alone_at(all: &mut [Known], at: usize) {
-    let address = all[at].address;
-    for (n, other) in all.iter_mut().enumerate() {
-        if n != at && address.is_some() && other.address == address {
-            other.address = None;
-        }
-    }
-}
-
-/// Whom this side knows by the name that the other side gives itself, if it is another one. Names
-/// that differ in case alone look the same to whoever is asked.
-pub(super) fn namesake<'a>(
-    all: &'a [Known],
-    fingerprint: Fingerprint,
-    name: &str,
-) -> Option<&'a Known> {
-    let name = name.to_lowercase();
-    all.iter()
-        .find(|known| known.name.to_lowercase() == name && known.fingerprint != fingerprint)
 }

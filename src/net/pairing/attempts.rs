@@ -1,5 +1,5 @@
-//! `Desk`: where strangers wait to be let in. One code for the whole receiver, one attempt at a
-//! time, however many there are.
+//! `PairingAttempts`: who may try to pair, and when. One code for the whole receiver, one attempt
+//! at a time, however many wait for theirs.
 //!
 //! Must not talk to anyone: it counts.
 
@@ -8,7 +8,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::pairing::new_code;
+use super::proof::new_code;
 use crate::model::error::Result;
 use crate::model::outcome::Decline;
 use crate::model::prompt::{Caller, Code, Prompt};
@@ -32,18 +32,18 @@ const FIRST_DELAY: Duration = Duration::from_secs(1);
 const MAX_DELAY: Duration = Duration::from_secs(16);
 
 #[derive(Debug, Default)]
-struct State {
-    code: Option<Live>,
+struct AttemptsState {
+    code: Option<ActiveCode>,
     /// Wrong attempts since one was right, or the user asked to go on.
     wrong: u32,
     last_wrong: Option<Instant>,
     waiting: HashMap<IpAddr, usize>,
     /// Whether an attempt is being made.
-    busy: bool,
+    in_progress: bool,
 }
 
 #[derive(Debug)]
-struct Live {
+struct ActiveCode {
     code: Code,
     made: Instant,
     wrong: u32,
@@ -51,15 +51,15 @@ struct Live {
 
 /// Counts those who wait, and what they try.
 #[derive(Debug, Default)]
-pub(crate) struct Desk {
-    state: Mutex<State>,
+pub(crate) struct PairingAttempts {
+    state: Mutex<AttemptsState>,
     changed: Condvar,
 }
 
-/// A place among those who wait, until it is dropped.
+/// A caller among those who wait, until this is dropped.
 #[derive(Debug)]
-pub(super) struct Place {
-    desk: Arc<Desk>,
+pub(super) struct Waiter {
+    attempts: Arc<PairingAttempts>,
     caller: Caller,
     /// The code that was shown for it.
     shown: Option<Code>,
@@ -68,8 +68,8 @@ pub(super) struct Place {
 /// The one attempt that is being made, until it is dropped. It counts as wrong unless it is said
 /// to be right.
 #[derive(Debug)]
-pub(super) struct Turn<'a> {
-    place: &'a Place,
+pub(super) struct CurrentAttempt<'a> {
+    waiter: &'a Waiter,
     prompt: &'a Arc<dyn Prompt>,
     /// What is to be proven.
     pub(super) code: Code,
@@ -79,13 +79,13 @@ pub(super) struct Turn<'a> {
     right: bool,
 }
 
-impl Desk {
-    fn state(&self) -> MutexGuard<'_, State> {
+impl PairingAttempts {
+    fn state(&self) -> MutexGuard<'_, AttemptsState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A place for `caller`, if there is one.
-    pub(super) fn enter(self: &Arc<Self>, caller: Caller) -> Result<Place, Decline> {
+    /// Has `caller` wait, if not too many do.
+    pub(super) fn wait_in_line(self: &Arc<Self>, caller: Caller) -> Result<Waiter, Decline> {
         let mut state = self.state();
         if state.wrong >= MAX_WRONG {
             return Err(Decline::Locked);
@@ -97,24 +97,25 @@ impl Desk {
             return Err(Decline::Crowded);
         }
         state.waiting.insert(caller.addr.ip(), here + 1);
-        Ok(Place {
-            desk: self.clone(),
+        Ok(Waiter {
+            attempts: self.clone(),
             caller,
             shown: None,
         })
     }
 }
 
-impl State {
+impl AttemptsState {
     /// The code of the moment, a new one where there is none that still lives.
     fn code(&mut self) -> Result<Code> {
-        let lives =
-            |live: &Live| live.wrong < WRONG_PER_CODE && live.made.elapsed() + TYPING < CODE_LIFE;
-        if let Some(live) = self.code.as_ref().filter(|live| lives(live)) {
-            return Ok(live.code.clone());
+        let lives = |active: &ActiveCode| {
+            active.wrong < WRONG_PER_CODE && active.made.elapsed() + TYPING < CODE_LIFE
+        };
+        if let Some(active) = self.code.as_ref().filter(|active| lives(active)) {
+            return Ok(active.code.clone());
         }
         let code = new_code()?;
-        self.code = Some(Live {
+        self.code = Some(ActiveCode {
             code: code.clone(),
             made: Instant::now(),
             wrong: 0,
@@ -130,11 +131,11 @@ impl State {
     }
 }
 
-impl Place {
+impl Waiter {
     /// Makes sure that the code is shown that the caller needs.
     pub(super) fn show(&mut self, prompt: &Arc<dyn Prompt>) -> Result<Result<(), Decline>> {
         let code = {
-            let mut state = self.desk.state();
+            let mut state = self.attempts.state();
             if state.wrong >= MAX_WRONG {
                 return Ok(Err(Decline::Locked));
             }
@@ -150,9 +151,12 @@ impl Place {
     }
 
     /// Waits for the time of the next attempt. None where there are no more.
-    pub(super) fn turn<'a>(&'a self, prompt: &'a Arc<dyn Prompt>) -> Result<Option<Turn<'a>>> {
-        let desk = &self.desk;
-        let mut state = desk.state();
+    pub(super) fn begin<'a>(
+        &'a self,
+        prompt: &'a Arc<dyn Prompt>,
+    ) -> Result<Option<CurrentAttempt<'a>>> {
+        let attempts = &self.attempts;
+        let mut state = attempts.state();
         loop {
             if state.wrong >= MAX_WRONG {
                 return Ok(None);
@@ -160,34 +164,34 @@ impl Place {
             let wait = state.next().map_or(Duration::ZERO, |next| {
                 next.saturating_duration_since(Instant::now())
             });
-            if !state.busy && wait.is_zero() {
+            if !state.in_progress && wait.is_zero() {
                 break;
             }
             // The one before says when it is done; a minute is longer than it can take.
-            let wait = if state.busy {
+            let wait = if state.in_progress {
                 Duration::from_secs(60)
             } else {
                 wait
             };
-            state = desk
+            state = attempts
                 .changed
                 .wait_timeout(state, wait)
                 .unwrap_or_else(PoisonError::into_inner)
                 .0;
         }
-        let live = state
+        let active = state
             .code
             .as_ref()
-            .filter(|live| live.wrong < WRONG_PER_CODE);
-        let live = live.map(|live| live.code.clone());
-        let is_stale = live.is_none() || live != self.shown;
-        let code = match live {
+            .filter(|active| active.wrong < WRONG_PER_CODE);
+        let active = active.map(|active| active.code.clone());
+        let is_stale = active.is_none() || active != self.shown;
+        let code = match active {
             Some(code) if !is_stale => code,
             _ => new_code()?,
         };
-        state.busy = true;
-        Ok(Some(Turn {
-            place: self,
+        state.in_progress = true;
+        Ok(Some(CurrentAttempt {
+            waiter: self,
             prompt,
             code,
             is_stale,
@@ -196,19 +200,19 @@ impl Place {
     }
 }
 
-impl Turn<'_> {
+impl CurrentAttempt<'_> {
     /// The caller has proven that it has the code, which nobody needs any more.
     pub(super) fn right(mut self) {
         self.right = true;
     }
 }
 
-impl Drop for Turn<'_> {
+impl Drop for CurrentAttempt<'_> {
     fn drop(&mut self) {
-        let desk = &self.place.desk;
+        let attempts = &self.waiter.attempts;
         let locked = {
-            let mut state = desk.state();
-            state.busy = false;
+            let mut state = attempts.state();
+            state.in_progress = false;
             if self.is_stale {
                 false
             } else if self.right {
@@ -219,20 +223,20 @@ impl Drop for Turn<'_> {
             } else {
                 state.wrong += 1;
                 state.last_wrong = Some(Instant::now());
-                if let Some(live) = &mut state.code {
-                    live.wrong += 1;
+                if let Some(active) = &mut state.code {
+                    active.wrong += 1;
                 }
                 state.wrong == MAX_WRONG
             }
         };
-        desk.changed.notify_all();
+        attempts.changed.notify_all();
         if locked {
-            let (desk, prompt) = (Arc::downgrade(desk), self.prompt.clone());
+            let (attempts, prompt) = (Arc::downgrade(attempts), self.prompt.clone());
             let ask = move || {
                 if prompt.resume_pairing()
-                    && let Some(desk) = desk.upgrade()
+                    && let Some(attempts) = attempts.upgrade()
                 {
-                    desk.state().wrong = 0;
+                    attempts.state().wrong = 0;
                 }
             };
             // Where no thread can be had, or it fails, it takes a restart.
@@ -241,9 +245,9 @@ impl Drop for Turn<'_> {
     }
 }
 
-impl Drop for Place {
+impl Drop for Waiter {
     fn drop(&mut self) {
-        let mut state = self.desk.state();
+        let mut state = self.attempts.state();
         let addr: SocketAddr = self.caller.addr;
         if let Some(here) = state.waiting.get_mut(&addr.ip()) {
             *here -= 1;
@@ -277,11 +281,11 @@ mod tests {
     }
 
     /// No test waits for the delays: the last wrong attempt was long ago.
-    fn try_once(place: &Place, prompt: &Arc<dyn Prompt>, right: bool) -> bool {
-        place.desk.state().last_wrong = None;
-        match place.turn(prompt).unwrap() {
-            Some(turn) if right => turn.right(),
-            Some(turn) => drop(turn),
+    fn try_once(waiter: &Waiter, prompt: &Arc<dyn Prompt>, right: bool) -> bool {
+        waiter.attempts.state().last_wrong = None;
+        match waiter.begin(prompt).unwrap() {
+            Some(attempt) if right => attempt.right(),
+            Some(attempt) => drop(attempt),
             None => return false,
         }
         true
@@ -289,40 +293,43 @@ mod tests {
 
     #[test]
     fn a_code_lives_through_three_wrong_ones_and_pairing_through_ten() {
-        let desk = Arc::new(Desk::default());
+        let attempts = Arc::new(PairingAttempts::default());
         let shown = Arc::new(Shown::default());
         let prompt: Arc<dyn Prompt> = shown.clone();
-        let mut place = desk.enter(caller(1)).unwrap();
+        let mut waiter = attempts.wait_in_line(caller(1)).unwrap();
         for n in 0..10 {
-            place.show(&prompt).unwrap().unwrap();
+            waiter.show(&prompt).unwrap().unwrap();
             assert_eq!(shown.0.lock().unwrap().len(), 1 + n / 3);
-            assert!(try_once(&place, &prompt, false));
+            assert!(try_once(&waiter, &prompt, false));
         }
-        assert_eq!(place.show(&prompt).unwrap(), Err(Decline::Locked));
-        assert!(!try_once(&place, &prompt, true));
-        assert_eq!(desk.enter(caller(2)).unwrap_err(), Decline::Locked);
+        assert_eq!(waiter.show(&prompt).unwrap(), Err(Decline::Locked));
+        assert!(!try_once(&waiter, &prompt, true));
+        assert_eq!(
+            attempts.wait_in_line(caller(2)).unwrap_err(),
+            Decline::Locked
+        );
         let codes = shown.0.lock().unwrap();
         assert!(codes.windows(2).all(|pair| pair[0] != pair[1]));
     }
 
     #[test]
     fn a_right_one_takes_the_code_with_it() {
-        let desk = Arc::new(Desk::default());
+        let attempts = Arc::new(PairingAttempts::default());
         let shown = Arc::new(Shown::default());
         let prompt: Arc<dyn Prompt> = shown.clone();
-        let mut place = desk.enter(caller(1)).unwrap();
+        let mut waiter = attempts.wait_in_line(caller(1)).unwrap();
         for _ in 0..5 {
-            place.show(&prompt).unwrap().unwrap();
-            assert!(try_once(&place, &prompt, false));
-            assert!(try_once(&place, &prompt, false));
-            assert!(try_once(&place, &prompt, true));
+            waiter.show(&prompt).unwrap().unwrap();
+            assert!(try_once(&waiter, &prompt, false));
+            assert!(try_once(&waiter, &prompt, false));
+            assert!(try_once(&waiter, &prompt, true));
         }
         assert_eq!(shown.0.lock().unwrap().len(), 5);
     }
 
     #[test]
     fn each_wrong_one_makes_the_next_one_slower() {
-        let mut state = State::default();
+        let mut state = AttemptsState::default();
         assert_eq!(state.next(), None);
         let now = Instant::now();
         state.last_wrong = Some(now);
@@ -336,16 +343,22 @@ mod tests {
 
     #[test]
     fn few_can_wait_and_fewer_from_one_address() {
-        let desk = Arc::new(Desk::default());
-        let mut places = Vec::new();
+        let attempts = Arc::new(PairingAttempts::default());
+        let mut waiters = Vec::new();
         for n in 0..4 {
             for _ in 0..2 {
-                places.push(desk.enter(caller(n)).unwrap());
+                waiters.push(attempts.wait_in_line(caller(n)).unwrap());
             }
-            assert_eq!(desk.enter(caller(n)).unwrap_err(), Decline::Crowded);
+            assert_eq!(
+                attempts.wait_in_line(caller(n)).unwrap_err(),
+                Decline::Crowded
+            );
         }
-        assert_eq!(desk.enter(caller(9)).unwrap_err(), Decline::Crowded);
-        places.pop();
-        desk.enter(caller(9)).unwrap();
+        assert_eq!(
+            attempts.wait_in_line(caller(9)).unwrap_err(),
+            Decline::Crowded
+        );
+        waiters.pop();
+        attempts.wait_in_line(caller(9)).unwrap();
     }
 }
