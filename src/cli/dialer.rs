@@ -12,7 +12,7 @@ use xfer::transfer::{Cancel, Device};
 
 use super::exit::{Code, conclude};
 use super::hints::Task;
-use super::{CodeFrom, Events, Loudness, here, signals};
+use super::{CodeFrom, Events, Loudness, debug, here, signals};
 use crate::ui::{Person, Ui};
 
 /// All that is needed to dial.
@@ -38,6 +38,9 @@ impl Dialer {
             Some(events) => events.with(settings),
             None => settings,
         });
+        if loudness.is_very_verbose() {
+            debug::show(&ui);
+        }
         ui.start();
         let cancel = Cancel::new();
         let person = Person::at(&ui, &cancel, code.given());

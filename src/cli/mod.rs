@@ -3,6 +3,7 @@
 //! Must not do what the library does; clap's types stay here.
 
 mod config;
+mod debug;
 mod dialer;
 mod exit;
 mod filter;
@@ -22,7 +23,7 @@ use std::path::PathBuf;
 
 use anyhow::{Result, ensure};
 use clap::error::ErrorKind;
-use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
+use clap::{ArgAction, Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 use xfer::Error;
 use xfer::net::MAX_NAME_BYTES;
 
@@ -90,16 +91,26 @@ struct Loudness {
         conflicts_with = "verbose"
     )]
     quiet: bool,
-    /// Say what happens to every file
-    #[arg(short, long, global = true, display_order = 100)]
-    verbose: bool,
+    /// Say what happens to every file; given twice, also what xfer does inside: for reports of faults
+    #[arg(short, long, global = true, display_order = 100, action = ArgAction::Count)]
+    verbose: u8,
 }
 
 impl Loudness {
+    /// Whether every file is told of.
+    fn is_verbose(&self) -> bool {
+        self.verbose > 0
+    }
+
+    /// Whether the library's own events are told.
+    fn is_very_verbose(&self) -> bool {
+        self.verbose > 1
+    }
+
     fn settings(&self, hint: fn(&Error) -> Option<String>) -> ui::Settings {
         ui::Settings {
             quiet: self.quiet,
-            verbose: self.verbose,
+            verbose: self.is_verbose(),
             hint,
             ..ui::Settings::default()
         }

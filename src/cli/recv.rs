@@ -21,7 +21,7 @@ use xfer::transfer::{Cancel, Grant, ReceiveOptions, Receiver};
 use super::exit::{Code, conclude};
 use super::hints::{RECEIVE_INTO, Task};
 use super::settings::Settings;
-use super::{Events, Loudness, Wrong, here, parse_name, signals, target, wrong};
+use super::{Events, Loudness, Wrong, debug, here, parse_name, signals, target, wrong};
 use crate::ui::{self, Line, Person, Ui};
 
 const EXAMPLES: &str = "\
@@ -167,11 +167,14 @@ pub(crate) fn run(args: Recv, loudness: &Loudness, settings: &Settings) -> Code 
         ..loudness.settings(task.hints())
     };
     let ui = Ui::new(args.events.with(words));
+    if loudness.is_very_verbose() {
+        debug::show(&ui);
+    }
     let cancel = Cancel::new();
     let output = args.stdout.then(stdout).transpose();
     let ready = output.and_then(|output| {
         let options = args.into_options(settings.grants(), output);
-        prepare(options, loudness.verbose, &ui, &cancel)
+        prepare(options, loudness.is_verbose(), &ui, &cancel)
     });
     // Threads that were there before would not be confined.
     ui.start();

@@ -9,6 +9,8 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::thread::Scope;
 use std::time::{Duration, Instant};
 
+use tracing::debug;
+
 use crate::model::error::{Error, Result};
 use crate::net::{Closer, LAST_WORDS, Reader, Writer, wire_error};
 use crate::sys::worker::{self, Panicked, Worker};
@@ -139,6 +141,7 @@ impl Link {
             return;
         }
         state.over = true;
+        debug!(peer = %self.peer, "session ends: {error}");
         let lanes = match &error {
             Error::Lost { .. } | Error::Silent { .. } => {
                 self.outbox.drop_all();
@@ -217,6 +220,7 @@ impl Link {
     /// Ends the session well.
     pub(crate) fn complete(&self) {
         self.state().over = true;
+        debug!(peer = %self.peer, "session ends well");
         self.wake();
     }
 

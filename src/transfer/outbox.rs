@@ -10,6 +10,8 @@ use std::io::{self, Write};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use tracing::debug;
+
 use crate::model::digest::Digest;
 use crate::model::entry::Entry;
 use crate::model::outcome::Outcome;
@@ -159,6 +161,12 @@ impl Outbox {
     /// Waits while more than `most` bytes wait to be written; not for one that has ended.
     pub(crate) fn wait_below(&self, most: usize) {
         let mut state = self.state();
+        if state.bytes > most {
+            debug!(
+                bytes = state.bytes,
+                "the peer does not read what is to be written: waiting"
+            );
+        }
         while state.bytes > most && state.end.is_none() {
             state = self
                 .drained

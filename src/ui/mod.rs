@@ -216,6 +216,15 @@ impl Ui {
         Pause(self)
     }
 
+    /// Prints soon what only a developer understands. Never waits for the terminal: where that does
+    /// not keep up, lines are left out.
+    pub(crate) fn debug(&self, line: &str) {
+        let mut state = lock(&self.shared.state);
+        if state.waiting.len() < MAX_WAITING {
+            state.waiting.push(Line::Trouble(line.to_owned()));
+        }
+    }
+
     /// Prints these words soon and shows no more bars, as all is about to end. Never waits for
     /// the terminal.
     pub(crate) fn stopping(&self, words: &str) {

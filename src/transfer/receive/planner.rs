@@ -5,6 +5,9 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Instant;
+
+use tracing::debug;
 
 use crate::model::digest::chunk_count;
 use crate::model::entry::{Entry, EntryId, FileSize, Kind, Mode, Time};
@@ -327,7 +330,9 @@ impl Receiving {
             Target::Folder(store) => {
                 self.remove_surplus(store)?;
                 self.fail_folders(store);
+                let began = Instant::now();
                 store.finish()?;
+                debug!(session = self.session, took = ?began.elapsed(), "all is on disk");
             }
             Target::Output(output) if self.sync => output.sync()?,
             Target::Output(_) => {}

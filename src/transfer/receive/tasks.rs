@@ -5,6 +5,8 @@
 use std::collections::VecDeque;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
+use tracing::debug;
+
 /// Things that wait, in order; closed when the session is over.
 pub(super) struct Waiting<T> {
     state: Mutex<State<T>>,
@@ -68,6 +70,12 @@ impl<T> Waiting<T> {
     /// Waits while more than `most` bytes wait.
     pub(super) fn wait_below(&self, most: usize) {
         let mut state = self.state();
+        if state.bytes > most {
+            debug!(
+                bytes = state.bytes,
+                "the planner is behind: no more is read from the sender"
+            );
+        }
         while state.bytes > most {
             state = self.sleep(state);
         }

@@ -7,6 +7,8 @@ use std::sync::mpsc::{Receiver, SyncSender};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use tracing::debug;
+
 use crate::model::entry::{Entry, Kind};
 use crate::model::outcome::{LeftOut, Outcome};
 use crate::model::progress::{Counters, Event};
@@ -68,6 +70,7 @@ impl Credits {
                 state.0 -= taken;
                 return Some(taken);
             }
+            debug!("as many entries as may be are without an outcome: announcing waits");
             state = self
                 .changed
                 .wait(state)
@@ -183,6 +186,7 @@ impl Sending<'_> {
         if self.link.is_over() {
             return;
         }
+        debug!(session = self.session, entries = id, "all is announced");
         self.walked.store(true, Ordering::Release);
         self.tell_totals(true);
         self.announced(id);

@@ -7,6 +7,8 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use tracing::debug;
+
 use crate::model::digest::chunk_count;
 use crate::model::entry::{Entry, EntryId, Kind};
 use crate::model::error::Result;
@@ -96,6 +98,14 @@ impl Sending<'_> {
         }
         drop(items);
         for file in large {
+            debug!(
+                session = self.session,
+                entry = file.entry,
+                attempt = file.attempt,
+                size = file.announced.size,
+                path = ?file.path,
+                "wanted"
+            );
             self.progress.event(&Event::FileStarted {
                 session: self.session,
                 entry: file.entry,

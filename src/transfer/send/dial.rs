@@ -6,6 +6,8 @@ use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
 use std::sync::Arc;
 use std::time::Duration;
 
+use tracing::debug;
+
 use crate::model::error::{Error, Result};
 use crate::model::outcome::Role;
 use crate::model::progress::{Event, Peer, Progress};
@@ -89,6 +91,14 @@ impl Dialer<'_> {
             peers: self.peers,
         };
         let greeted = greet(&mut channel, ours, self.prompt)?;
+        debug!(
+            peer = %channel.peer,
+            name = greeted.peer.name,
+            fingerprint = %channel.fingerprint,
+            trust = ?greeted.peer.trust,
+            paired_now = greeted.peer.is_new,
+            "connected"
+        );
         if greeted.peer.is_new {
             self.progress.event(&Event::Paired {
                 caller: &greeted.peer.caller(),
@@ -142,6 +152,7 @@ impl Dialer<'_> {
         let mut error = None;
         for addr in addrs.map_err(resolve)? {
             self.progress.event(&Event::Connecting { addr });
+            debug!(%addr, "connecting");
             let tls = self.tls.clone();
             match self.cancel.unless(move || dial(&tls, addr)) {
                 Ok(channel) => return Ok((channel, addr)),

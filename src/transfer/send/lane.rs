@@ -9,6 +9,8 @@ use std::iter::once;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
+use tracing::debug;
+
 use super::super::link::SILENCE;
 use crate::model::digest::{ChunkHasher, Digest, chunk_digest, chunk_len, hole_digest};
 use crate::model::error::{Error, Result};
@@ -38,7 +40,10 @@ impl Sending<'_> {
             channel.reader.drain()
         });
         match sent {
-            Ok(()) => self.lane_ended(),
+            Ok(()) => {
+                debug!(session = self.session, "lane ended");
+                self.lane_ended();
+            }
             Err(source) => self.link.fail(Error::Lost { peer, source }),
         }
     }
@@ -172,6 +177,13 @@ impl Sending<'_> {
             return;
         }
         let entry = file.entry;
+        debug!(
+            session = self.session,
+            entry,
+            attempt = file.attempt,
+            ?trouble,
+            "attempt failed"
+        );
         let next = match trouble {
             Trouble::Skip(why) => Err(why),
             Trouble::Changed if file.attempt + 1 >= MAX_ATTEMPTS => Err(Why::Changed),

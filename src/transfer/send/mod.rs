@@ -18,6 +18,8 @@ use std::sync::atomic::{AtomicBool, AtomicU16, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use tracing::debug;
+
 use super::link::{Link, Stop};
 use crate::model::digest::CHUNK_SIZE;
 use crate::model::error::{Error, Result};
@@ -100,6 +102,13 @@ pub fn send(
         // Only what worked once is tried again: a wrong address is said at once.
         worked |= tally.began;
         let again = error.is_lost_connection() || is_unreachable(&error);
+        debug!(
+            session,
+            worked,
+            again,
+            moved = tally.moved,
+            "session failed: {error}"
+        );
         let since = *lost.get_or_insert_with(Instant::now);
         if !worked || !again || since.elapsed() + wait > options.retry {
             return Err(error);
@@ -196,6 +205,16 @@ impl Sender<'_> {
             contents,
         })?;
         tally.began = true;
+        debug!(
+            session,
+            peer = %channel.peer,
+            lanes = accept.lanes,
+            window = accept.window,
+            algorithm = ?offer.algorithm,
+            wish = ?offer.wish,
+            conflict = ?accept.conflict,
+            "session begins, as sender"
+        );
         let sending = Sending {
             session,
             link: Arc::new(Link::new(channel.peer, channel.closer.clone())),

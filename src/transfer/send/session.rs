@@ -11,6 +11,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Instant;
 
+use tracing::debug;
+
 use super::super::link::{Link, SILENCE, Stop};
 use super::super::outbox::PING_INTERVAL;
 use crate::model::digest::Algorithm;
@@ -132,6 +134,7 @@ impl Sending<'_> {
                     channel.carry(self.counters.clone());
                     channel.keep_to(self.pace.clone());
                     self.link.add_lane(channel.closer.clone());
+                    debug!(session = self.session, "lane joined");
                     self.lane(channel);
                 }
                 // The session that it would join is gone, or about to be: a lost connection like

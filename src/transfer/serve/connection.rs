@@ -7,6 +7,8 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
+use tracing::debug;
+
 use crate::model::digest::CHUNK_SIZE;
 use crate::model::error::{Error, Result};
 use crate::model::outcome::{Decline, OnConflict, Role};
@@ -76,6 +78,7 @@ impl Shared {
         }
         // It stays open until the session ends, so that the sender hears why before it hears that
         // a lane is gone.
+        debug!(session = session.session, %peer, "lane joined");
         session.link.add_lane(channel.closer.clone());
         session.link.guarded(Worker::Lane, || session.lane(channel));
         Ok(())
@@ -179,6 +182,18 @@ impl Shared {
             lanes: accept.lanes,
         });
         let number = session.session;
+        debug!(
+            session = number,
+            peer = %channel.peer,
+            name = peer.name,
+            trust = ?peer.trust,
+            lanes = accept.lanes,
+            window = accept.window,
+            algorithm = ?offer.algorithm,
+            wish = ?offer.wish,
+            conflict = ?accept.conflict,
+            "session begins, as receiver"
+        );
         self.state().sessions.insert(accept.secret, session.clone());
         let _registered = Registered(self, accept.secret);
         progress.event(&Event::Started {

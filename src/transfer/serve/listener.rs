@@ -11,6 +11,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
+use tracing::debug;
+
 use crate::model::error::{Error, Result};
 use crate::model::outcome::Summary;
 use crate::model::progress::{Event, Progress};
@@ -170,6 +172,9 @@ impl Receiver {
                 return Ok(None);
             }
             pause = self.shared.connections.load(Ordering::Acquire) >= MAX_THREADS;
+            if pause {
+                debug!("as many connections as may be: no more are accepted");
+            }
             let timeout = match self.shared.first_ended() {
                 Ok(ended) => return Ok(Some(ended)),
                 Err(timeout) => timeout,
@@ -181,7 +186,10 @@ impl Receiver {
             let waited = wake_up.wait(Awaited::Connection(&self.listener), timeout);
             wake_up.clear();
             match waited.and_then(|_| self.listener.accept()) {
-                Ok((stream, peer)) => self.serve(stream, plain(peer), progress, cancel),
+                Ok((stream, peer)) => {
+                    debug!(%peer, "connection accepted");
+                    self.serve(stream, plain(peer), progress, cancel);
+                }
                 Err(e) if is_passing(&e) => {}
                 // It passes when others end, or not: those who have been let in go on.
                 Err(e) => {
@@ -231,6 +239,7 @@ impl Receiver {
                 if candidate.was_displaced() {
                     error = Error::Displaced { peer };
                 }
+                debug!(%peer, "connection refused: {error}");
                 progress.event(&Event::Refused {
                     peer,
                     error: &error,
