@@ -35,8 +35,6 @@ use super::{STREAM, StoreSession};
 
 /// Writeback is started each time so many chunks have been written.
 const WRITEBACK_CHUNKS: u64 = 8;
-/// How many partials one session can have open: many times as many as it has lanes.
-const MAX_PARTIALS: usize = 256;
 /// With how many open no further one is resumed, but waited for.
 const MAX_RESUMED: usize = 64;
 
@@ -357,9 +355,6 @@ impl Incoming {
         let _opening = self.lock();
         if let Some(partial) = self.partial.get() {
             return Ok(partial);
-        }
-        if self.session.open_partials() >= MAX_PARTIALS {
-            return Err(Why::System(Text::new("too many files at once")));
         }
         self.ask_for_space()?;
         // A small file whose content had to be compared has not needed an id so far.

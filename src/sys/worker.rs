@@ -16,7 +16,7 @@
 //! | `Lane` | a sender's lane | the queue; the disk; its peer |
 //! | `Planner` | what is decided about entries, in the manifest's order | the control connection's thread; the disk; removals |
 //! | `Hasher` | what is told of held chunks | the planner; the disk; the outbox, when that is full; the sender's answers |
-//! | `Finisher` | giving files their names | lanes; the disk |
+//! | `Finisher` | giving files their names | the disk, and nothing else: lanes may wait for it |
 //! | `LastWords` | closing a session's connections | the peer's end, for as long as last words take |
 //! | `Connect` | one call to the system that nobody can interrupt | the network |
 //! | `Pairing` | asking the user to go on with pairing | the user |

@@ -20,7 +20,7 @@ use std::time::{Duration, Instant};
 use xfer::net::{Identity, Known, Peers};
 
 pub use process::{Output, Process, Recv, run_by, wait_for_addr, without_privileges};
-pub use proxy::Proxy;
+pub use proxy::{Proxy, Way};
 pub use terminal::Terminal;
 pub use tree::{
     Kind, Node, Random, Tree, assert_same_tree, bytes, digest_of, make_fifo, make_file,
@@ -167,7 +167,9 @@ impl Drop for Sandbox {
 impl User {
     /// The program with these arguments; nothing of the real user reaches it.
     pub fn command<A: AsRef<OsStr>>(&self, args: &[A]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_xfer"));
+        // Another build of it can be tried by the same tests.
+        let program = std::env::var_os("XFER_UNDER_TEST");
+        let mut command = Command::new(program.unwrap_or(env!("CARGO_BIN_EXE_xfer").into()));
         command
             .args(args)
             .current_dir(&self.cwd)

@@ -1,18 +1,47 @@
-//! `Proxy`: a network between sender and receiver that counts, stops and breaks when told to.
+//! `Proxy`: a network between sender and receiver that counts, stops and breaks when told to, and
+//! that is late, slow or silent on some connections and not on others, so that things arrive in
+//! another order than they were sent in.
 //!
 //! "Up" is from the sender to the receiver. Connections count from 0 in the order in which they
 //! are opened: the control connection of the first session, then its lanes, and so on.
 
-use std::io::{Read, Write};
+use std::collections::HashMap;
+use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
+use std::sync::mpsc::{Receiver, sync_channel};
 use std::thread;
+use std::time::{Duration, Instant};
 
 use super::Watched;
+
+/// How many pieces can be on their way where a connection is late: 64 KiB each at most.
+const ON_THE_WAY: usize = 128;
+
+/// A direction of a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Way {
+    /// From the sender to the receiver.
+    Up,
+    Down,
+}
+
+/// What is the matter with one direction of a connection.
+#[derive(Debug, Clone, Copy, Default)]
+struct Shape {
+    /// How much later everything arrives.
+    late: Duration,
+    /// How many bytes arrive in a second.
+    rate: Option<u64>,
+    /// Nothing arrives for now.
+    held: bool,
+}
 
 #[derive(Default)]
 struct State {
     connections: Vec<Connection>,
+    /// By the number of a connection, which there need not be yet.
+    shapes: HashMap<(usize, Way), Shape>,
     /// Where new connections go.
     target: Option<SocketAddr>,
     /// No more than so many bytes go up, over all connections.
@@ -28,6 +57,10 @@ impl State {
     /// Whether the end of this connection is not to be passed on.
     fn is_silent(&self, number: usize) -> bool {
         self.stalled || self.connections[number].abandoned
+    }
+
+    fn shape(&self, number: usize, way: Way) -> Shape {
+        self.shapes.get(&(number, way)).copied().unwrap_or_default()
     }
 }
 
@@ -134,6 +167,42 @@ impl Proxy {
         self.state.update(|state| state.stalled = true);
     }
 
+    fn shape(&self, connection: usize, way: Way, change: impl FnOnce(&mut Shape)) {
+        let key = (connection, way);
+        self.state
+            .update(|state| change(state.shapes.entry(key).or_default()));
+    }
+
+    /// Has everything arrive later by so much, on a connection that there is not yet.
+    pub fn delay(&self, connection: usize, way: Way, late: Duration) {
+        assert!(connection >= self.connections(), "it is there already");
+        self.shape(connection, way, |shape| shape.late = late);
+    }
+
+    /// Has no more than so many bytes arrive in a second.
+    pub fn slow(&self, connection: usize, way: Way, rate: u64) {
+        self.shape(connection, way, |shape| shape.rate = Some(rate));
+    }
+
+    /// Has nothing arrive on one connection, which there need not be yet, until it is let go.
+    pub fn hold_one(&self, connection: usize, way: Way) {
+        self.shape(connection, way, |shape| shape.held = true);
+    }
+
+    pub fn let_go(&self, connection: usize, way: Way) {
+        self.shape(connection, way, |shape| shape.held = false);
+    }
+
+    /// Waits until so many bytes have gone up on one connection.
+    #[track_caller]
+    pub fn wait_for_up_on(&self, connection: usize, bytes: u64) {
+        let reached = self.state.wait(|state| {
+            let up = state.connections.get(connection).map_or(0, |c| c.up);
+            (up >= bytes).then_some(())
+        });
+        assert!(reached.is_some(), "connection {connection} is stuck");
+    }
+
     /// Waits until so many bytes have gone up.
     #[track_caller]
     pub fn wait_for_up(&self, bytes: u64) {
@@ -193,13 +262,16 @@ impl Drop for Proxy {
     }
 }
 
+fn clone(stream: &TcpStream) -> TcpStream {
+    stream.try_clone().unwrap()
+}
+
 fn connect(client: TcpStream, state: &Arc<Watched<State>>) {
     let target = state.lock().target;
     // A receiver that is gone shows as a connection that ends at once.
     let Some(Ok(server)) = target.map(TcpStream::connect) else {
         return;
     };
-    let clone = |stream: &TcpStream| stream.try_clone().unwrap();
     let connection = Connection {
         client: clone(&client),
         server: clone(&server),
@@ -211,27 +283,37 @@ fn connect(client: TcpStream, state: &Arc<Watched<State>>) {
         s.connections.push(connection);
         s.connections.len() - 1
     });
-    let (from, to, shared) = (clone(&client), clone(&server), state.clone());
-    thread::spawn(move || {
-        let is_over = || shared.lock().is_silent(number);
-        pump(from, to, |n| go_up(&shared, number, n), is_over);
-    });
-    let shared = state.clone();
-    thread::spawn(move || {
-        let is_over = || shared.lock().is_silent(number);
-        pump(server, client, |n| go_down(&shared, number, n), is_over);
-    });
+    for (way, from, to) in [
+        (Way::Up, clone(&client), clone(&server)),
+        (Way::Down, server, client),
+    ] {
+        let shared = state.clone();
+        thread::spawn(move || {
+            let is_over = || shared.lock().is_silent(number);
+            let leave = |n| go(&shared, number, way, n);
+            let late = shared.lock().shape(number, way).late;
+            match late.is_zero() {
+                true => pump(clone(&from), &from, to, leave, is_over),
+                false => pump(Late::new(clone(&from), late), &from, to, leave, is_over),
+            }
+        });
+    }
 }
 
-/// Asks for leave to send `n` bytes up, and waits for it. Says how many may go; none at all on a
+/// Asks for leave to pass `n` bytes on, and waits for it. Says how many may go; none at all on a
 /// connection that is cut.
-fn go_up(state: &Watched<State>, number: usize, n: usize) -> Option<usize> {
+fn go(state: &Watched<State>, number: usize, way: Way, n: usize) -> Option<usize> {
     let allowed = state.wait_forever(|s| {
-        if s.connections[number].cut || s.closed {
-            return Some(None);
+        if s.closed || s.connections[number].cut {
+            // What was on its way down when a connection was cut arrives or not.
+            return Some((way == Way::Down && !s.closed).then_some(n));
         }
-        if s.stalled {
+        if s.stalled || s.shape(number, way).held {
             return None;
+        }
+        if way == Way::Down {
+            s.down += n as u64;
+            return Some(Some(n));
         }
         let room = s.limit.map_or(u64::MAX, |limit| limit.saturating_sub(s.up));
         let n = usize::try_from(room).unwrap_or(n).min(n);
@@ -243,32 +325,67 @@ fn go_up(state: &Watched<State>, number: usize, n: usize) -> Option<usize> {
         Some(Some(n))
     });
     state.update(|_| ());
+    if let (Some(n), Some(rate)) = (allowed, state.lock().shape(number, way).rate) {
+        thread::sleep(Duration::from_secs_f64(n as f64 / rate as f64));
+    }
     allowed
 }
 
-/// The same for the way down, where only a network that stalls stops anything.
-fn go_down(state: &Watched<State>, number: usize, n: usize) -> Option<usize> {
-    let allowed = state.wait_forever(|s| {
-        if s.stalled && !s.connections[number].cut && !s.closed {
-            return None;
+/// What is read, but later. It is taken from where it comes from at once: it is on its way.
+struct Late {
+    pieces: Receiver<(Instant, io::Result<Vec<u8>>)>,
+    piece: Vec<u8>,
+    at: usize,
+}
+
+impl Late {
+    fn new(mut from: TcpStream, late: Duration) -> Self {
+        let (send, pieces) = sync_channel(ON_THE_WAY);
+        thread::spawn(move || {
+            let mut buffer = vec![0; 64 * 1024];
+            loop {
+                let read = from.read(&mut buffer).map(|n| buffer[..n].to_vec());
+                let ends = !matches!(&read, Ok(piece) if !piece.is_empty());
+                // Nobody waits for it any more where the other side is gone.
+                if send.send((Instant::now() + late, read)).is_err() || ends {
+                    return;
+                }
+            }
+        });
+        Self {
+            pieces,
+            piece: Vec::new(),
+            at: 0,
         }
-        s.down += n as u64;
-        Some(Some(n))
-    });
-    state.update(|_| ());
-    allowed
+    }
+}
+
+impl Read for Late {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if self.at == self.piece.len() {
+            let Ok((due, piece)) = self.pieces.recv() else {
+                return Ok(0);
+            };
+            thread::sleep(due.saturating_duration_since(Instant::now()));
+            (self.piece, self.at) = (piece?, 0);
+        }
+        let n = (&self.piece[self.at..]).read(buffer)?;
+        self.at += n;
+        Ok(n)
+    }
 }
 
 /// Passes on what comes, and how it ends, unless that `is_over`.
 fn pump(
-    mut from: TcpStream,
+    mut read: impl Read,
+    from: &TcpStream,
     mut to: TcpStream,
     mut leave: impl FnMut(usize) -> Option<usize>,
     is_over: impl Fn() -> bool,
 ) {
     let mut buffer = vec![0; 64 * 1024];
     let end = loop {
-        let n = match from.read(&mut buffer) {
+        let n = match read.read(&mut buffer) {
             Ok(0) => break Shutdown::Write,
             Ok(n) => n,
             Err(_) => break Shutdown::Both,

@@ -5,7 +5,7 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::model::digest::{
@@ -17,10 +17,21 @@ use crate::model::relpath::RelPath;
 use crate::store::{HeldIn, Incoming, Planned};
 use crate::wire::{ChunkHeader, Encoding};
 
+use super::open_files::{OpenFiles, OpenTurn};
+
 /// How far ahead of the first missing chunk others are taken, in chunks.
 const CHUNKS_AHEAD: u64 = MAX_WAITING_DIGESTS as u64;
 /// How long a chunk that is needed first may be late.
 const LATE_CHUNK: Duration = Duration::from_secs(120);
+
+/// What is received in one attempt at a file.
+#[derive(Debug)]
+pub(super) struct FileContent {
+    pub(super) incoming: Arc<Incoming>,
+    /// Its turn to be open, behind what it is to be open for: it lasts until that is closed. None
+    /// before chunks can come, and of a file that comes as one.
+    turn: OnceLock<OpenTurn>,
+}
 
 /// A wanted file that has no outcome.
 #[derive(Debug)]
@@ -44,7 +55,7 @@ struct State {
     size: u64,
     digest: FileDigest,
     /// None once it has ended.
-    incoming: Option<Arc<Incoming>>,
+    content: Option<Arc<FileContent>>,
     /// Chunks that are being written.
     writing: Vec<u64>,
     /// Held chunks that the sender has been told and has not answered.
@@ -75,10 +86,21 @@ pub(super) enum HeldChunkIs {
     ToKeep,
 }
 
+/// What a chunk is expected to be.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Expected {
+    /// The size of the file that it is hashed as a part of, in bytes.
+    pub(super) size: u64,
+    /// Its index there.
+    pub(super) index: u64,
+    /// Whether its file is among those that may be open.
+    pub(super) is_open: bool,
+}
+
 /// A chunk that may be written.
 #[derive(Debug)]
 pub(super) struct Claim {
-    pub(super) incoming: Arc<Incoming>,
+    pub(super) content: Arc<FileContent>,
     /// Of a chunk that is held: where.
     pub(super) held: Option<HeldChunkIs>,
     attempt: u32,
@@ -103,7 +125,7 @@ pub(super) type Broken = &'static str;
 /// A file of which everything is there.
 #[derive(Debug)]
 pub(super) struct Finished {
-    pub(super) incoming: Arc<Incoming>,
+    pub(super) content: Arc<FileContent>,
     /// Whether its digest is what the sender said.
     pub(super) intact: bool,
     /// The size of a stream.
@@ -142,7 +164,30 @@ impl Slot {
     /// What is being received in `attempt`; none where that is over.
     pub(super) fn incoming(&self, attempt: u32) -> Option<Arc<Incoming>> {
         let state = self.state();
-        state.incoming.clone().filter(|_| state.attempt == attempt)
+        let content = state.content.as_ref();
+        let content = content.filter(|_| state.attempt == attempt);
+        content.map(|content| content.incoming.clone())
+    }
+
+    /// Gives an attempt its turn to be open, behind all that were asked for before. From here on
+    /// chunks can come.
+    pub(super) fn begin(&self, attempt: u32, files: &Arc<OpenFiles>) {
+        let state = self.state();
+        let is_large = state.stream || chunk_count(state.size) > 1;
+        if let Some(content) = state.content.as_ref()
+            && is_large
+            && state.attempt == attempt
+        {
+            content.turn.get_or_init(|| files.turn());
+        }
+    }
+
+    /// Has an attempt among those that may be open, if there is room for it. None where it is over.
+    pub(super) fn try_open(&self, attempt: u32, files: &Arc<OpenFiles>) -> Option<bool> {
+        let state = self.state();
+        let content = state.content.as_ref()?;
+        let turn = || content.turn.get_or_init(|| files.turn());
+        (state.attempt == attempt).then(|| turn().try_open())
     }
 
     /// Begins another attempt, at a file of `size` bytes, with what `make` makes of the one before.
@@ -152,19 +197,20 @@ impl Slot {
         &self,
         (attempt, size): (u32, u64),
         algorithm: Algorithm,
+        is_over: impl Fn() -> bool,
         uncount: impl FnOnce(u64),
         make: impl FnOnce(&Incoming) -> Result<Planned, Why>,
     ) -> Anew {
         let mut state = self.state();
         // From here on no chunk of the attempt before is claimed.
         state.attempt = attempt;
-        while !state.writing.is_empty() {
+        while !state.writing.is_empty() && !is_over() {
             state = self
                 .changed
                 .wait(state)
                 .unwrap_or_else(PoisonError::into_inner);
         }
-        let Some(before) = state.incoming.take() else {
+        let Some(content) = state.content.take().filter(|_| !is_over()) else {
             return Anew::Ended;
         };
         uncount(self.verified.swap(0, Ordering::Relaxed));
@@ -172,6 +218,8 @@ impl Slot {
         state.held.clear();
         self.changed.notify_all();
         drop(state);
+        let before = content.incoming.clone();
+        drop(content);
         before.give_back_space();
         let made = make(&before);
         if let Ok(Planned::Settled(_)) = &made {
@@ -188,13 +236,22 @@ impl Slot {
         }
     }
 
-    /// The size of the file that `chunk` belongs to and its index there, as it is hashed, if that
-    /// is still being received; then it is a chunk that the file can have.
-    pub(super) fn expects(&self, chunk: &ChunkHeader) -> Result<Option<(u64, u64)>, Broken> {
+    /// How a chunk is expected, if its file is still being received; then it is one that the file
+    /// can have.
+    pub(super) fn expects(&self, chunk: &ChunkHeader) -> Result<Option<Expected>, Broken> {
         let state = self.state();
-        Ok(state.expects(chunk)?.then_some(match state.stream {
+        if !state.expects(chunk)? {
+            return Ok(None);
+        }
+        let (size, index) = match state.stream {
             true => (chunk.length.into(), 0),
             false => (state.size, chunk.index),
+        };
+        let turn = state.content.as_ref().and_then(|c| c.turn.get());
+        Ok(Some(Expected {
+            size,
+            index,
+            is_open: turn.is_some_and(OpenTurn::is_open),
         }))
     }
 
@@ -203,7 +260,7 @@ impl Slot {
     pub(super) fn take_whole(&self, chunk: &ChunkHeader) -> Result<Option<Arc<Incoming>>, Broken> {
         let mut state = self.state();
         Ok(match state.expects(chunk)? {
-            true => state.incoming.take(),
+            true => state.content.take().map(|c| c.incoming.clone()),
             false => None,
         })
     }
@@ -231,7 +288,7 @@ impl Slot {
                 .unwrap_or_else(PoisonError::into_inner)
                 .0;
         }
-        let (true, Some(incoming)) = (state.expects(chunk)?, state.incoming.clone()) else {
+        let (true, Some(content)) = (state.expects(chunk)?, state.content.clone()) else {
             return Ok(None);
         };
         if state.digest.has(chunk.index) || state.writing.contains(&chunk.index) {
@@ -255,7 +312,7 @@ impl Slot {
         state.differs |= held != Some(HeldChunkIs::ToKeep);
         state.writing.push(chunk.index);
         Ok(Some(Claim {
-            incoming,
+            content,
             held,
             attempt: state.attempt,
             index: chunk.index,
@@ -272,14 +329,14 @@ impl Slot {
         count: impl FnOnce(u64),
     ) -> Result<Option<Finished>, Broken> {
         let Claim {
-            incoming,
+            content,
             held,
             attempt,
             index,
             length,
             ..
         } = claim;
-        drop(incoming);
+        drop(content);
         let mut state = self.state();
         state.release(index);
         self.changed.notify_all();
@@ -330,7 +387,7 @@ impl Slot {
 
     /// Ends the file without more ado; says whether it had not ended before.
     pub(super) fn end(&self) -> bool {
-        let ended = self.state().incoming.take();
+        let ended = self.state().content.take();
         self.changed.notify_all();
         ended.is_some()
     }
@@ -348,7 +405,7 @@ impl Slot {
     ) -> bool {
         let mut state = self.state();
         loop {
-            if state.attempt != attempt || state.incoming.is_none() || is_over() {
+            if state.attempt != attempt || state.content.is_none() || is_over() {
                 return false;
             }
             if state.held.len() + chunks.len() <= most {
@@ -389,7 +446,10 @@ impl State {
             size,
             digest,
             differs: !incoming.may_be_here(),
-            incoming: Some(Arc::new(incoming)),
+            content: Some(Arc::new(FileContent {
+                incoming: Arc::new(incoming),
+                turn: OnceLock::new(),
+            })),
             writing: Vec::new(),
             held: HashMap::new(),
             keep: Vec::new(),
@@ -404,7 +464,7 @@ impl State {
         if chunk.attempt > self.attempt {
             return Err("a chunk of an attempt that has not begun");
         }
-        if chunk.attempt < self.attempt || self.incoming.is_none() {
+        if chunk.attempt < self.attempt || self.content.is_none() {
             return Ok(false);
         }
         if self.stream {
@@ -442,7 +502,7 @@ impl State {
             return None;
         }
         Some(Finished {
-            incoming: self.incoming.take()?,
+            content: self.content.take()?,
             intact: digest == said,
             stream: self.stream.then_some(self.size),
             keep: std::mem::take(&mut self.keep),

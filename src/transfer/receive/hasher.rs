@@ -45,6 +45,7 @@ impl Receiving {
         })?;
         let size = incoming.size();
         drop(incoming);
+        slot.begin(attempt, &self.open_files);
         let count = chunk_count(size);
         let mut first = 0;
         while first < count {

@@ -7,17 +7,16 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::super::link::SILENCE;
-use crate::model::digest::{ChunkHasher, ZEROS, chunk_count, hole_digest};
+use crate::model::digest::{ChunkHasher, ZEROS, hole_digest};
 use crate::model::error::Result;
 use crate::model::outcome::{Outcome, Why};
 use crate::model::progress::Clock;
-use crate::model::text::Text;
 use crate::net::{Channel, Reader};
 use crate::sys::worker::{Worker, checkpoint};
 use crate::wire::{ChunkHeader, Encoding, Frame, Message, read_frame_head};
 
 use super::decompress::Unpacker;
-use super::file::{Claim, Finished, HeldChunkIs, Slot};
+use super::file::{Claim, Expected, HeldChunkIs, Slot};
 use super::session::{Receiving, Target};
 
 /// What a lane works with, kept from chunk to chunk.
@@ -77,11 +76,21 @@ impl Receiving {
             self.not_wanted(chunk.entry)?;
             return self.take(chunk, reader, |_| ()).map(drop);
         };
-        let place = slot.expects(chunk).map_err(|what| self.broken(what))?;
-        let Some(place) = place else {
+        let expected = slot.expects(chunk).map_err(|what| self.broken(what))?;
+        let Some(Expected {
+            size,
+            index,
+            is_open,
+        }) = expected
+        else {
             return self.take(chunk, reader, |_| ()).map(drop);
         };
-        let data = self.content(chunk, place, reader, hands)?;
+        let data = self.content(chunk, (size, index), reader, hands)?;
+        // Before it is claimed: whoever starts the file anew waits for what is.
+        if !is_open && chunk.encoding != Encoding::Held && !self.wait_to_open(&slot, chunk.attempt)
+        {
+            return Ok(());
+        }
         let claim = slot.claim(chunk, || self.link.is_over());
         let Some(claim) = claim.map_err(|what| self.broken(what))? else {
             return Ok(());
@@ -89,12 +98,16 @@ impl Receiving {
         let written = match (data, chunk.encoding) {
             (Err(why), _) => Err(why),
             (Ok(_), Encoding::Held) => return self.held_chunk(&slot, claim, chunk),
-            (Ok(_), Encoding::Hole) => claim.incoming.write_hole(chunk.index),
-            (Ok(mut data), _) => claim.incoming.write(chunk.index, &mut data),
+            (Ok(_), Encoding::Hole) => claim.content.incoming.write_hole(chunk.index),
+            (Ok(mut data), _) => claim.content.incoming.write(chunk.index, &mut data),
         };
         hands.clock.lap(|times| &times.disk);
         match written {
-            Ok(()) => self.done_chunk(&slot, claim, chunk),
+            Ok(()) => {
+                self.done_chunk(&slot, claim, chunk)?;
+                self.finisher.wait_for_room();
+                Ok(())
+            }
             Err(why) => {
                 slot.give_up(claim);
                 self.fail_slot(&slot, why);
@@ -172,72 +185,49 @@ impl Receiving {
         let outcome = data.and_then(|mut data| whole.incoming.store_whole(&mut data));
         hands.clock.lap(|times| &times.disk);
         let outcome = outcome.unwrap_or_else(Outcome::Failed);
-        self.add_sum(whole.incoming.path(), Some(chunk.digest), &outcome);
-        self.whole_outcome(whole, outcome);
+        if self.sums.is_some() {
+            self.finisher.sum(whole, chunk.digest, outcome);
+        } else {
+            self.whole_outcome(whole, outcome);
+        }
         Ok(())
     }
 
-    /// Takes a chunk that is here already, copied to where it is to be where that is known to be
-    /// needed.
+    /// Waits until a file may be open. False where it is over, or the session is.
+    fn wait_to_open(&self, slot: &Slot, attempt: u32) -> bool {
+        let files = &self.open_files;
+        loop {
+            let seen = files.version();
+            match slot.try_open(attempt, files) {
+                Some(true) => return true,
+                Some(false) if !self.link.is_over() => files.wait_for_change(seen),
+                _ => return false,
+            }
+        }
+    }
+
+    /// Takes a chunk that is here already, which is copied to where it is to be where that is
+    /// known to be needed.
     fn held_chunk(&self, slot: &Arc<Slot>, claim: Claim, chunk: &ChunkHeader) -> Result<()> {
         if claim.held == Some(HeldChunkIs::ToCopy) {
-            let (algorithm, mut buffer) = (self.algorithm, Vec::new());
-            let incoming = &claim.incoming;
-            let copied = incoming.copy_held(algorithm, chunk.index, chunk.digest, &mut buffer);
-            if let Err(why) = copied {
-                slot.give_up(claim);
-                self.fail_slot(slot, why);
-                return Ok(());
-            }
+            self.finisher.copy(slot.clone(), claim, *chunk);
+            return Ok(());
         }
         self.done_chunk(slot, claim, chunk)
     }
 
-    fn done_chunk(&self, slot: &Arc<Slot>, claim: Claim, chunk: &ChunkHeader) -> Result<()> {
+    pub(super) fn done_chunk(
+        &self,
+        slot: &Arc<Slot>,
+        claim: Claim,
+        chunk: &ChunkHeader,
+    ) -> Result<()> {
         let held = claim.held.is_some();
         let count = |bytes| self.count_verified(bytes, held);
         let finished = slot.done_chunk(claim, chunk.digest, count);
         if let Some(finished) = finished.map_err(|what| self.broken(what))? {
-            self.finish_slot(slot, finished);
+            self.finisher.end(slot.clone(), finished);
         }
         Ok(())
-    }
-
-    /// Gives a file its end, once everything of it is there.
-    pub(super) fn finish_slot(&self, slot: &Arc<Slot>, finished: Finished) {
-        let held_bytes = finished.held_bytes;
-        let outcome = self.commit(finished).unwrap_or_else(Outcome::Failed);
-        self.outcome(slot, outcome, held_bytes);
-    }
-
-    fn commit(&self, finished: Finished) -> Result<Outcome, Why> {
-        let Finished {
-            incoming,
-            intact,
-            stream,
-            keep,
-            ..
-        } = finished;
-        if !intact {
-            incoming.discard();
-            return Err(Why::Damaged);
-        }
-        if let Some(size) = stream {
-            incoming.end_stream(size)?;
-        }
-        if chunk_count(incoming.size()) == keep.len() as u64
-            && let Some(outcome) = incoming.keep_existing()?
-        {
-            return Ok(outcome);
-        }
-        let mut buffer = Vec::new();
-        for (index, digest) in keep {
-            // It may be the rest of a very large file.
-            if self.link.is_over() {
-                return Err(Why::System(Text::new("the session is over")));
-            }
-            incoming.copy_held(self.algorithm, index, digest, &mut buffer)?;
-        }
-        incoming.commit()
     }
 }

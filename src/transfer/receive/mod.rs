@@ -5,8 +5,10 @@
 mod accounts;
 mod decompress;
 mod file;
+mod finish;
 mod hasher;
 mod lane;
+mod open_files;
 mod pipe;
 mod planner;
 mod removal;

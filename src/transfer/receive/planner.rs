@@ -106,7 +106,7 @@ impl Receiving {
                 Task::Done(done) => match self.slot(done.entry) {
                     Some(slot) => {
                         if let Some(finished) = slot.done(done.attempt, done.digest) {
-                            self.finish_slot(&slot, finished);
+                            self.finisher.end(slot, finished);
                         }
                     }
                     None if self.was_announced(done.entry) => {}
@@ -258,6 +258,9 @@ impl Receiving {
             }
         };
         let wants: Vec<_> = slots.iter().map(want).collect();
+        for (slot, want) in slots.iter().zip(&wants).filter(|(_, want)| !want.held) {
+            slot.begin(want.attempt, &self.open_files);
+        }
         self.link.outbox.push_wants(&wants);
         // What is held of a file is told after it has been asked for.
         for (slot, want) in slots.iter().zip(&wants).filter(|(_, want)| want.held) {
@@ -293,7 +296,8 @@ impl Receiving {
             (changed.size, changed.mtime, changed.mode);
         let now = (changed.attempt, size.get());
         let uncount = |verified| self.uncount(verified);
-        let made = slot.start_anew(now, self.algorithm, uncount, |before| {
+        let is_over = || self.link.is_over();
+        let made = slot.start_anew(now, self.algorithm, is_over, uncount, |before| {
             if chunk_count(size.get()) == 1 {
                 // It comes whole now: nothing would ever use its partial again.
                 before.discard();

@@ -27,6 +27,8 @@ use crate::wire::{ChunkHeader, DirEnd, Frame, Message, read_frame};
 
 use super::accounts::Whole;
 use super::file::Slot;
+use super::finish::Finisher;
+use super::open_files::OpenFiles;
 use super::pipe::Output;
 use super::planner::Task;
 use super::sums::Sums;
@@ -85,6 +87,8 @@ pub(crate) struct Receiving {
     lane_ended: Condvar,
     pub(super) tasks: Waiting<Task>,
     pub(super) to_hash: Waiting<(Arc<Slot>, u32)>,
+    pub(super) open_files: Arc<OpenFiles>,
+    pub(super) finisher: Finisher,
     /// Locked while what is held of a file is being hashed.
     pub(super) hashing: Mutex<()>,
     pub(super) slots: Mutex<HashMap<EntryId, Arc<Slot>>>,
@@ -122,6 +126,8 @@ impl Stop for Receiving {
     fn stop(&self) {
         self.tasks.close();
         self.to_hash.close();
+        self.finisher.close();
+        self.open_files.wake();
         if let Target::Output(output) = &self.target {
             output.stop();
         }
@@ -146,6 +152,8 @@ impl Receiving {
     pub(crate) fn new(setup: Setup) -> Arc<Self> {
         let receiving = Arc::new(Self {
             lanes_left: AtomicU16::new(setup.lanes),
+            open_files: OpenFiles::new(setup.lanes),
+            finisher: Finisher::new(setup.lanes),
             setup,
             at_work: Mutex::default(),
             lane_ended: Condvar::new(),
@@ -287,9 +295,14 @@ impl Receiving {
                 }
             };
             let write = || self.link.write(&mut writer, REPORT, || self.report());
+            let finish = || self.finish_files();
+            let mut workers = 0..self.finisher.workers();
             let spawned = (self.link.spawn(scope, Worker::Writer, write))
                 .and_then(|()| self.link.spawn(scope, Worker::Hasher, || self.hold_files()))
-                .and_then(|()| self.link.spawn(scope, Worker::Planner, plan));
+                .and_then(|()| self.link.spawn(scope, Worker::Planner, plan))
+                .and_then(|()| {
+                    workers.try_for_each(|_| self.link.spawn(scope, Worker::Finisher, finish))
+                });
             if let Err(error) = spawned {
                 self.link.fail(error);
             }
