@@ -16,11 +16,12 @@
 //!   sys                                the operating system
 //! ```
 //!
-//! Beside it stands `fuzz`, which nobody uses but fuzzers and tests.
+//! With the feature `testing`, which no release has, `fuzz` stands beside it, for fuzzers and
+//! tests.
 #![warn(missing_docs)]
 #![warn(clippy::print_stdout, clippy::print_stderr)]
 
-#[doc(hidden)]
+#[cfg(feature = "testing")]
 pub mod fuzz;
 pub mod model;
 pub mod net;

@@ -21,8 +21,10 @@ pub(crate) use greeting::{
 pub use identity::Identity;
 pub(crate) use messages::{FIRST_WORDS, LAST_WORDS, say, say_last, turn_away, wire_error};
 pub(crate) use pairing::PairingAttempts;
+pub(crate) use peers::now;
 pub use peers::{Known, MAX_NAME_BYTES, Peers, device_name};
-pub(crate) use peers::{format, now, parse};
+#[cfg(feature = "testing")]
+pub(crate) use peers::{format, parse};
 pub(crate) use tls::plain;
 pub use tls::{Channel, Closer, MAX_GATHER_BYTES, PIECE_BYTES, Pace, Reader, Tls, Writer};
 pub(crate) use trust::Ours;

@@ -57,7 +57,6 @@ pub(crate) const SILENT: &[&str] = &[];
 
 /// Files outside `sys` that know the system.
 pub(crate) const SYSTEM: &[&str] = &[
-    "fuzz.rs: std::os::unix",
     "source/filter.rs: rustix",
     "source/filter.rs: std::os::unix",
     "source/surplus.rs: std::os::unix",

@@ -18,7 +18,7 @@ use source::Source;
 use tokens::{Token, after_group, starts};
 
 /// The folders of the library, bottom up, and which of those before it each may use.
-const LAYERS: [(&str, &[&str]); 8] = [
+const LAYERS: [(&str, &[&str]); 7] = [
     ("sys", &[]),
     // The bytes of a name, which only the system knows.
     ("model", &["sys"]),
@@ -31,7 +31,6 @@ const LAYERS: [(&str, &[&str]); 8] = [
         "transfer",
         &["model", "sys", "wire", "store", "source", "net"],
     ),
-    ("fuzz", &["model", "wire", "store", "net"]),
 ];
 
 /// More lines than this before its tests, and a file is about two things.
