@@ -23,7 +23,7 @@ use xfer::model::outcome::{OnConflict, Outcome};
 use xfer::model::progress::Counters;
 use xfer::model::relpath::RelPath;
 use xfer::net::{Channel, Identity, PIECE_BYTES, Tls};
-use xfer::source::{Filter, Roots, Step, Walk};
+use xfer::source::{Filter, Roots, Walk, WalkStep};
 use xfer::store::{Access, Planned, Store};
 use xfer::wire::{
     ChunkHeader, Encoding, Entries, Message, read_frame, read_frame_head, write_chunk_header,
@@ -284,8 +284,8 @@ fn walk(criterion: &mut Criterion) {
     group.throughput(Throughput::Elements(files as u64));
     group.bench_function("a tree", |b| {
         b.iter(|| {
-            let is_file = |step: &Step| {
-                let Step::Found { kind, .. } = step else {
+            let is_file = |step: &WalkStep| {
+                let WalkStep::Found { kind, .. } = step else {
                     return false;
                 };
                 matches!(kind, Kind::File { .. })

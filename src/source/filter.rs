@@ -3,17 +3,15 @@
 //! Must not walk. Must not match names either: the `ignore` crate reads patterns as git does.
 
 use std::borrow::Cow;
-use std::fs::{self, OpenOptions};
 use std::io::{self, Read};
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use ignore::Match;
 use ignore::gitignore::{Gitignore, GitignoreBuilder};
-use rustix::fs::OFlags;
 
 use crate::model::error::{Error, Result};
 use crate::model::relpath::RelPath;
+use crate::sys::fs::{self, Dir};
 
 /// The file that says what is not to be sent of the folder it is in. It is always heeded, and
 /// sent as any other file.
@@ -62,7 +60,7 @@ pub enum Links {
 
 /// A [`Filter`] that is ready to be used.
 #[derive(Debug)]
-pub(super) struct Rules {
+pub(super) struct CompiledFilter {
     patterns: Gitignore,
     gitignore: bool,
     max_size: u64,
@@ -70,13 +68,13 @@ pub(super) struct Rules {
     pub(super) one_file_system: bool,
 }
 
-impl Rules {
+impl CompiledFilter {
     /// Fails where a pattern means nothing, or a file of them cannot be read.
     pub(super) fn new(filter: &Filter) -> Result<Self> {
         // Of several that match, the last one decides.
         let mut patterns = GitignoreBuilder::new("");
         for path in &filter.exclude_from {
-            fs::read(path)
+            std::fs::read(path)
                 .and_then(|bytes| add_lines(&mut patterns, &bytes))
                 .map_err(|e| Error::file("take patterns from", path, e))?;
         }
@@ -115,33 +113,44 @@ impl Rules {
         self.patterns.num_ignores() > 0 || self.max_size < u64::MAX || self.links == Links::Skip
     }
 
-    /// What the ignore files in a folder say; nothing where they have no patterns. One that cannot be
-    /// read is an error, of the file or of the folder: what it would keep from being sent must
-    /// not be.
-    pub(super) fn ignores(&self, folder: &Path) -> Result<Option<Ignores>, (PathBuf, io::Error)> {
-        let mut patterns = GitignoreBuilder::new(folder);
+    /// Whether patterns of the user's may leave something out, or take it back in.
+    pub(super) fn has_patterns(&self) -> bool {
+        !self.patterns.is_empty()
+    }
+
+    /// What the ignore files say that are in a folder, which is at `path` on this machine; nothing
+    /// where they have no patterns. One that cannot be read is an error, of the file or of the
+    /// folder: what it would keep from being sent must not be.
+    pub(super) fn ignores(
+        &self,
+        folder: &Dir,
+        path: &Path,
+    ) -> Result<Option<IgnorePatterns>, (PathBuf, io::Error)> {
+        let mut patterns = GitignoreBuilder::new(path);
         let names = self.gitignore.then_some(GITIGNORE);
         for name in names.into_iter().chain([IGNORE_FILE]) {
-            let path = folder.join(name);
-            let bytes = read_regular(&path).map(Option::unwrap_or_default);
-            let added = bytes.and_then(|bytes| add_lines(&mut patterns, &bytes));
-            added.map_err(|e| match path.symlink_metadata() {
-                Ok(_) => (path, e),
-                Err(_) => (folder.to_path_buf(), e),
+            let bytes = read_regular(folder, name.as_bytes(), self.links);
+            let added = bytes.and_then(|bytes| match bytes {
+                Some(bytes) => add_lines(&mut patterns, &bytes),
+                None => Ok(()),
+            });
+            added.map_err(|e| match folder.stat_at(name.as_bytes()) {
+                Ok(Some(_)) => (path.join(name), e),
+                Ok(None) | Err(_) => (path.to_path_buf(), e),
             })?;
         }
         match patterns.build() {
-            Ok(patterns) => Ok((!patterns.is_empty()).then_some(Ignores(patterns))),
-            Err(e) => Err((folder.join(IGNORE_FILE), io::Error::other(what(e)))),
+            Ok(patterns) => Ok((!patterns.is_empty()).then_some(IgnorePatterns(patterns))),
+            Err(e) => Err((path.join(IGNORE_FILE), io::Error::other(what(e)))),
         }
     }
 }
 
 /// What the ignore files in one folder say.
 #[derive(Debug)]
-pub(super) struct Ignores(Gitignore);
+pub(super) struct IgnorePatterns(Gitignore);
 
-impl Ignores {
+impl IgnorePatterns {
     /// Whether they leave something out that is below their folder; nothing where they do not
     /// speak of it.
     fn leave_out(&self, path: &Path, is_dir: bool) -> Option<bool> {
@@ -152,8 +161,8 @@ impl Ignores {
 /// Whether patterns leave something out: what is at `path` on this machine, and at `below` in the
 /// root called `root`. `ignores` are those of the folders that it is in, the nearest first.
 pub(super) fn is_ignored<'a>(
-    rules: &Rules,
-    mut ignores: impl Iterator<Item = &'a Ignores>,
+    filter: &CompiledFilter,
+    mut ignores: impl Iterator<Item = &'a IgnorePatterns>,
     root: &RelPath,
     below: &Path,
     path: &Path,
@@ -164,7 +173,7 @@ pub(super) fn is_ignored<'a>(
         false => below,
     };
     let nearest = || ignores.find_map(|ignores| ignores.leave_out(path, is_dir));
-    let said = rules.leave_out(below, is_dir).or_else(nearest);
+    let said = filter.leave_out(below, is_dir).or_else(nearest);
     said.unwrap_or(false)
 }
 
@@ -259,25 +268,33 @@ fn what(error: ignore::Error) -> String {
     }
 }
 
-/// What is in a regular file; nothing where there is no such file.
-fn read_regular(path: &Path) -> io::Result<Option<Vec<u8>>> {
-    let nonblock = OFlags::NONBLOCK.bits().cast_signed();
-    // A fifo of that name would be waited for otherwise.
-    let opened = OpenOptions::new()
-        .read(true)
-        .custom_flags(nonblock)
-        .open(path);
-    let mut file = match opened {
-        Ok(file) if file.metadata()?.is_file() => file,
-        Ok(_) => return Ok(None),
+/// What is in a regular file; nothing where there is no such file. A link to one is an error, where
+/// links are not followed: it may lead to what is no business of whoever can make links here.
+fn read_regular(dir: &Dir, name: &[u8], links: Links) -> io::Result<Option<Vec<u8>>> {
+    // A fifo of that name is not waited for.
+    let mut file = match open_file(dir, name, links) {
+        Ok(file) => file,
         Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
-        // A socket.
-        Err(e) if e.raw_os_error() == Some(rustix::io::Errno::NXIO.raw_os_error()) => {
-            return Ok(None);
-        }
+        Err(e) if fs::is_no_file(&e) => match dir.stat_at(name)? {
+            Some(found) if found.is_link() => {
+                return Err(io::Error::other("it is a link, which is not followed"));
+            }
+            _ => return Ok(None),
+        },
         Err(e) => return Err(e),
     };
+    if !fs::stat(&file)?.is_file() {
+        return Ok(None);
+    }
     let mut bytes = Vec::new();
     file.read_to_end(&mut bytes)?;
     Ok(Some(bytes))
+}
+
+/// Opens a file, or whatever has its name, for reading.
+pub(super) fn open_file(dir: &Dir, name: &[u8], links: Links) -> io::Result<fs::File> {
+    match links {
+        Links::Follow => dir.open_file_following(name),
+        Links::Keep | Links::Skip => dir.open_file(name),
+    }
 }

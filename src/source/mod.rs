@@ -1,11 +1,14 @@
-//! What is sent: walking a tree into entries, and leaving out what a filter names.
+//! What is sent: reaching it by open handles, walking it into entries, and leaving out what a
+//! filter names.
 //!
 //! Must not know the wire or the receive directory.
 
 mod filter;
 mod surplus;
+mod tree;
 mod walk;
 
 pub use filter::{Filter, IGNORE_FILE, Links};
 pub use surplus::SurplusDecider;
-pub use walk::{Roots, Step, Walk, mtime_of};
+pub use tree::{Roots, TreeReader, mtime_of};
+pub use walk::{Walk, WalkStep, count};

@@ -4,147 +4,163 @@
 //! receiver what is elsewhere on this machine.
 
 use std::collections::HashMap;
-use std::fs::Metadata;
-use std::io;
-use std::os::unix::ffi::OsStrExt;
+use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::model::relpath::RelPath;
 use crate::model::surplus::{Decision, Surplus, SurplusKind};
+use crate::sys::fs::{Dir, Stat};
 
-use super::filter::{Ignores, Links, Rules, is_ignored};
-use super::walk::Roots;
+use super::filter::{CompiledFilter, IgnorePatterns, Links, is_ignored};
+use super::tree::{Roots, TreeReader, stat_at};
 
 /// How many folders' ignore files are remembered.
 const MAX_KNOWN: usize = 1024;
 
 /// Says what is to become of what was not announced.
 #[derive(Debug)]
-pub struct SurplusDecider<'a> {
-    roots: &'a Roots,
+pub struct SurplusDecider {
+    roots: Roots,
+    reader: TreeReader,
     /// What the ignore files in folders say.
-    known: HashMap<PathBuf, Option<Arc<Ignores>>>,
+    known: HashMap<PathBuf, Option<Arc<IgnorePatterns>>>,
 }
 
-impl<'a> SurplusDecider<'a> {
+impl SurplusDecider {
     /// For what is below `roots`.
     #[must_use]
-    pub fn new(roots: &'a Roots) -> Self {
+    pub fn new(roots: &Roots) -> Self {
         Self {
-            roots,
+            roots: roots.clone(),
+            reader: roots.reader(),
             known: HashMap::new(),
         }
     }
 
-    /// What is to become of one. It goes only where it is certain that this machine does not have
-    /// it, and would send it if it had.
-    pub fn of(&mut self, surplus: &Surplus) -> Decision {
-        match self.stays(&surplus.path, surplus.kind) {
+    /// What is to become of each, in their order. One goes only where it is certain that this
+    /// machine does not have it, and would send it if it had.
+    pub fn decide(&mut self, surplus: &[Surplus]) -> Vec<Decision> {
+        // What counts is what is here now.
+        self.reader.close();
+        let decide = |one: &Surplus| match self.decide_one(&one.path, one.kind) {
             Ok(Some(decision)) => decision,
             Ok(None) | Err(_) => Decision::Keep,
-        }
+        };
+        surplus.iter().map(decide).collect()
     }
 
-    /// None for what is below no root, or cannot be known.
-    fn stays(&mut self, path: &RelPath, kind: SurplusKind) -> io::Result<Option<Decision>> {
-        let Some((name, root)) = self.roots.root_of(path) else {
+    /// None for what is below no root.
+    fn decide_one(&mut self, path: &RelPath, kind: SurplusKind) -> io::Result<Option<Decision>> {
+        let Some(root) = self.roots.of(path.as_bytes()) else {
             return Ok(None);
         };
-        let rules = self.roots.rules();
+        let filter = self.roots.filter();
         let is_dir = kind == SurplusKind::Dir;
         let hidden = match kind {
             SurplusKind::Dir => false,
-            SurplusKind::Symlink => rules.links == Links::Skip,
-            SurplusKind::File(size) => rules.is_too_large(size),
+            SurplusKind::Symlink => filter.links == Links::Skip,
+            SurplusKind::File(size) => filter.is_too_large(size),
         };
         if hidden {
             return Ok(Some(Decision::Keep));
         }
         // From the root down: what is in a folder that is left out is left out.
-        let mut chain: Vec<Arc<Ignores>> = Vec::new();
-        let mut here = root.to_path_buf();
+        let mut chain: Vec<Arc<IgnorePatterns>> = Vec::new();
+        let mut here = root.path.clone();
         let mut below = PathBuf::new();
-        // Whether the folder that is looked at is on this machine.
+        // Where the path of the folder ends that is looked at, and whether it is on this machine.
+        let mut end = root.name.as_bytes().len();
         let mut is_here = true;
-        let mut components = path.components().skip(1).peekable();
+        let mut components = path.as_path().iter().skip(1).peekable();
         if components.peek().is_none() {
             return Ok(Some(Decision::Keep));
         }
         while let Some(component) = components.next() {
-            if is_here {
-                chain.extend(self.ignores(rules, &here)?);
+            let dir = match is_here.then(|| self.reader.folder(&path.as_bytes()[..end])) {
+                Some(Ok((dir, _))) => Some(dir),
+                // It was just now, and is gone or something else.
+                Some(Err(e))
+                    if e.kind() == ErrorKind::NotFound && !below.as_os_str().is_empty() =>
+                {
+                    None
+                }
+                Some(Err(e)) => return Err(e),
+                None => None,
+            };
+            is_here = dir.is_some();
+            if let Some(dir) = dir {
+                chain.extend(ignores(&mut self.known, filter, dir, &here)?);
             }
-            let component = Path::new(std::ffi::OsStr::from_bytes(component));
             below.push(component);
             here.push(component);
+            let name = component.as_encoded_bytes();
+            end += 1 + name.len();
             let last = components.peek().is_none();
-            let nearest_first = chain.iter().rev().map(|ignores| &**ignores);
-            if is_ignored(
-                rules,
-                nearest_first.clone(),
-                name,
-                &below,
-                &here,
-                !last || is_dir,
-            ) {
+            let is_left_out = |is_dir| {
+                let nearest_first = chain.iter().rev().map(|ignores| &**ignores);
+                is_ignored(filter, nearest_first, &root.name, &below, &here, is_dir)
+            };
+            if is_left_out(!last || is_dir) {
                 return Ok(Some(Decision::Keep));
             }
-            if is_here {
-                match (look(&here, rules.links)?, last) {
-                    (None, _) => is_here = false,
-                    (Some(meta), false) => is_here = meta.is_dir(),
-                    // A folder makes way for the file or link that is announced by its name.
-                    (Some(meta), true) if is_dir && is_sent(rules, &meta) => {
-                        is_here = false;
-                        if is_ignored(rules, nearest_first, name, &below, &here, false) {
-                            return Ok(Some(Decision::Keep));
-                        }
+            let Some(dir) = dir else {
+                continue;
+            };
+            match (look(dir, name, filter.links)?, last) {
+                (None, _) => is_here = false,
+                (Some(stat), false) => is_here = stat.is_dir(),
+                // A folder makes way for the file or link that is announced by its name.
+                (Some(stat), true) if is_dir && is_sent(filter, &stat) => {
+                    is_here = false;
+                    if is_left_out(false) {
+                        return Ok(Some(Decision::Keep));
                     }
-                    (Some(_), true) => return Ok(Some(Decision::Keep)),
                 }
+                (Some(_), true) => return Ok(Some(Decision::Keep)),
             }
         }
-        let looks = is_dir && (rules.may_hide() || !chain.is_empty());
-        Ok(Some(if looks {
-            Decision::AskInside
-        } else {
-            Decision::Remove
+        let ask_inside = is_dir && (filter.may_hide() || !chain.is_empty());
+        Ok(Some(match ask_inside {
+            true => Decision::AskInside,
+            false => Decision::Remove,
         }))
     }
+}
 
-    fn ignores(&mut self, rules: &Rules, folder: &Path) -> io::Result<Option<Arc<Ignores>>> {
-        if let Some(known) = self.known.get(folder) {
-            return Ok(known.clone());
-        }
-        let ignores = rules.ignores(folder).map_err(|(_, error)| error)?;
-        let ignores = ignores.map(Arc::new);
-        if self.known.len() == MAX_KNOWN {
-            self.known.clear();
-        }
-        self.known.insert(folder.to_path_buf(), ignores.clone());
-        Ok(ignores)
+/// What the ignore files in a folder say.
+fn ignores(
+    known: &mut HashMap<PathBuf, Option<Arc<IgnorePatterns>>>,
+    filter: &CompiledFilter,
+    folder: &Dir,
+    path: &Path,
+) -> io::Result<Option<Arc<IgnorePatterns>>> {
+    if let Some(known) = known.get(path) {
+        return Ok(known.clone());
     }
+    let ignores = filter.ignores(folder, path).map_err(|(_, error)| error)?;
+    let ignores = ignores.map(Arc::new);
+    if known.len() == MAX_KNOWN {
+        known.clear();
+    }
+    known.insert(path.to_path_buf(), ignores.clone());
+    Ok(ignores)
 }
 
 /// Whether something is a file or link that is announced, patterns aside.
-fn is_sent(rules: &Rules, meta: &Metadata) -> bool {
-    match meta.is_symlink() {
-        true => rules.links != Links::Skip,
-        false => meta.is_file() && !rules.is_too_large(meta.len()),
+fn is_sent(filter: &CompiledFilter, stat: &Stat) -> bool {
+    match stat.is_link() {
+        true => filter.links != Links::Skip,
+        false => stat.is_file() && !filter.is_too_large(stat.size),
     }
 }
 
-/// What has a name on this machine; none where nothing has.
-fn look(path: &Path, links: Links) -> io::Result<Option<Metadata>> {
-    let found = match links {
-        Links::Follow => path.metadata().or_else(|_| path.symlink_metadata()),
-        Links::Keep | Links::Skip => path.symlink_metadata(),
-    };
-    match found {
-        Ok(meta) => Ok(Some(meta)),
-        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(e) => Err(e),
+/// What has a name in a folder; none where nothing has.
+fn look(dir: &Dir, name: &[u8], links: Links) -> io::Result<Option<Stat>> {
+    match stat_at(dir, name, links) {
+        Ok(Some(stat)) => Ok(Some(stat)),
+        // A link that leads nowhere is something all the same.
+        Ok(None) | Err(_) => dir.stat_at(name),
     }
 }
 
@@ -166,7 +182,8 @@ mod tests {
         for &(path, kind, expected) in expected {
             let path = RelPath::new(path).unwrap();
             let surplus = Surplus { path, kind };
-            assert_eq!(decider.of(&surplus), expected, "{surplus:?}");
+            let decisions = decider.decide(std::slice::from_ref(&surplus));
+            assert_eq!(decisions, [expected], "{surplus:?}");
         }
     }
 

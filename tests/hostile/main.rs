@@ -21,4 +21,5 @@ mod names;
 mod raw;
 mod receiver;
 mod streams;
+mod swapped;
 mod terminal;

@@ -24,6 +24,7 @@ pub(crate) const CIRCLES: &[&str] = &[
     "store/session.rs",
     "store/why.rs",
     "sys/fs/linux.rs",
+    "sys/fs/mod.rs",
     "sys/fs/unix.rs",
     "transfer/receive/accounts.rs",
     "transfer/receive/finish.rs",
@@ -57,10 +58,6 @@ pub(crate) const SILENT: &[&str] = &[];
 
 /// Files outside `sys` that know the system.
 pub(crate) const SYSTEM: &[&str] = &[
-    "source/filter.rs: rustix",
-    "source/filter.rs: std::os::unix",
-    "source/surplus.rs: std::os::unix",
-    "source/walk.rs: std::os::unix",
     "store/clash.rs: cfg(target_os)",
     "store/clash.rs: rustix",
     "store/file.rs: rustix",
@@ -88,8 +85,6 @@ pub(crate) const SYSTEM: &[&str] = &[
     "store/space.rs: rustix",
     "store/space.rs: std::os::unix",
     "store/why.rs: rustix",
-    "transfer/send/file.rs: rustix",
-    "transfer/send/file.rs: std::os::unix",
 ];
 
 /// Types with the name of another.
@@ -114,8 +109,6 @@ pub(crate) const SHARED_TYPES: &[&str] = &[
     "Ended in transfer/receive/accounts.rs",
     "Entry in cli/settings/file.rs",
     "Entry in model/entry.rs",
-    "Folder in source/walk.rs",
-    "Folder in store/folder.rs",
     "Hands in transfer/receive/lane.rs",
     "Hands in transfer/send/lane.rs",
     "Held in store/folder.rs",
@@ -130,8 +123,6 @@ pub(crate) const SHARED_TYPES: &[&str] = &[
     "Reader in net/tls/reader.rs",
     "Record in store/mark.rs",
     "Record in store/partial.rs",
-    "Rules in source/filter.rs",
-    "Rules in store/plan.rs",
     "Session in ui/board.rs",
     "Session in ui/json.rs",
     "Session in ui/report.rs",
@@ -142,8 +133,6 @@ pub(crate) const SHARED_TYPES: &[&str] = &[
     "Shared in ui/mod.rs",
     "Slot in transfer/receive/file.rs",
     "Slot in ui/bars.rs",
-    "Stamp in store/file.rs",
-    "Stamp in transfer/send/file.rs",
     "State in model/digest.rs",
     "State in transfer/cancel.rs",
     "State in transfer/link.rs",

@@ -3,8 +3,10 @@
 use std::fs::{File, Permissions};
 use std::io::{self, Write};
 use std::num::NonZeroU64;
-use std::os::fd::{AsFd, AsRawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use rustix::fs::{Advice, AtFlags, CWD, Mode, OFlags};
@@ -16,6 +18,16 @@ use super::unix::{Dir, stat_of};
 #[must_use]
 pub fn syncs_whole_file_systems() -> bool {
     true
+}
+
+/// Opens a folder for nothing but to reach what is in it.
+pub(super) const TO_PASS: OFlags = OFlags::PATH;
+
+pub(super) fn path_of_handle(dir: BorrowedFd<'_>) -> Option<PathBuf> {
+    /// Whether /proc is there.
+    static HAS_PROC: OnceLock<bool> = OnceLock::new();
+    let has_proc = HAS_PROC.get_or_init(|| Path::new("/proc/self/fd").exists());
+    has_proc.then(|| HandleName::default().of(dir.as_raw_fd()).into())
 }
 
 pub(super) fn sync_file_system(dir: &Dir) -> io::Result<()> {

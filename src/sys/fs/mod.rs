@@ -15,7 +15,11 @@ mod unix;
 
 pub use std::fs::File;
 
-pub use unix::*;
+pub use unix::{
+    Dir, List, cannot_be_unnamed, drop_cached, is_denied, is_full, is_hole, is_name_impossible,
+    is_name_too_long, is_no_file, is_not_a_dir, is_not_empty, is_unsupported, set_mode, set_mtime,
+    start_writeback, stat, syncs_whole_file_systems, try_lock, umask,
+};
 
 /// What something is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -2,8 +2,10 @@
 
 use std::fs::File;
 use std::io;
+use std::os::fd::BorrowedFd;
+use std::path::PathBuf;
 
-use rustix::fs::{AtFlags, Mode};
+use rustix::fs::{AtFlags, Mode, OFlags};
 
 use super::unix::{Dir, mode_of};
 
@@ -12,6 +14,19 @@ use super::unix::{Dir, mode_of};
 #[must_use]
 pub fn syncs_whole_file_systems() -> bool {
     false
+}
+
+/// Opens a folder for nothing but to reach what is in it: `O_SEARCH`, where the system has it.
+pub(super) const TO_PASS: OFlags = OFlags::from_bits_retain(if cfg!(target_vendor = "apple") {
+    0x4010_0000
+} else if cfg!(target_os = "freebsd") {
+    0x0004_0000
+} else {
+    0
+});
+
+pub(super) fn path_of_handle(_: BorrowedFd<'_>) -> Option<PathBuf> {
+    None
 }
 
 pub(super) fn sync_file_system(_: &Dir) -> io::Result<()> {

@@ -7,7 +7,7 @@ use std::ffi::CStr;
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use rustix::fs::{
     Access, AtFlags, FileType, FlockOperation, Mode, OFlags, RawMode, RenameFlags, SeekFrom,
@@ -50,6 +50,26 @@ impl Dir {
         Ok(Self(rustix::fs::openat(self, name, flags, Mode::empty())?))
     }
 
+    /// Opens the folder that a path leads to, links and all, for nothing but to reach what is in
+    /// it: that takes no permission to list it.
+    pub fn open_to_pass(path: &Path) -> io::Result<Self> {
+        let flags = system::TO_PASS | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        Ok(Self(rustix::fs::open(path, flags, Mode::empty())?))
+    }
+
+    /// Opens the folder that `name` in this one leads to, links and all.
+    pub fn open_dir_following(&self, name: &[u8]) -> io::Result<Self> {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        Ok(Self(rustix::fs::openat(self, name, flags, Mode::empty())?))
+    }
+
+    /// A path that leads to the very folder that is open, whatever it is called by now, for those
+    /// who need a path to list it; none where the system has no such paths.
+    #[must_use]
+    pub fn path_of_handle(&self) -> Option<PathBuf> {
+        system::path_of_handle(self.as_fd())
+    }
+
     /// Another handle to the same folder, with a memory of its own for errors of writing.
     pub fn open_again(&self) -> io::Result<Self> {
         self.open_dir(b".")
@@ -64,6 +84,12 @@ impl Dir {
     /// It need not be a file: [`stat`] tells.
     pub fn open_file(&self, name: &[u8]) -> io::Result<File> {
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        Ok(rustix::fs::openat(self, name, flags, Mode::empty())?.into())
+    }
+
+    /// Like [`Self::open_file`], of what `name` leads to, links and all.
+    pub fn open_file_following(&self, name: &[u8]) -> io::Result<File> {
+        let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
         Ok(rustix::fs::openat(self, name, flags, Mode::empty())?.into())
     }
 
@@ -107,6 +133,15 @@ impl Dir {
     /// What has `name`; none where nothing has. Of a link, the link.
     pub fn stat_at(&self, name: &[u8]) -> io::Result<Option<Stat>> {
         match rustix::fs::statat(self, name, AtFlags::SYMLINK_NOFOLLOW) {
+            Ok(stat) => Ok(Some(stat_of(&stat))),
+            Err(Errno::NOENT) => Ok(None),
+            Err(e) => Err(e.into()),
+        }
+    }
+
+    /// What `name` leads to, links and all; none where that is nothing.
+    pub fn stat_at_following(&self, name: &[u8]) -> io::Result<Option<Stat>> {
+        match rustix::fs::statat(self, name, AtFlags::empty()) {
             Ok(stat) => Ok(Some(stat_of(&stat))),
             Err(Errno::NOENT) => Ok(None),
             Err(e) => Err(e.into()),

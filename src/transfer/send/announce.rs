@@ -12,7 +12,7 @@ use tracing::debug;
 use crate::model::entry::{Entry, Kind};
 use crate::model::outcome::{LeftOut, Outcome};
 use crate::model::progress::{Counters, Event};
-use crate::source::{Roots, Step, Walk};
+use crate::source::{Roots, Walk, WalkStep};
 use crate::sys::worker::{Worker, checkpoint};
 use crate::wire::{DirEnd, Message, Scanned};
 
@@ -80,21 +80,21 @@ impl Credits {
 }
 
 /// Walks, and hands over what it finds, until it is at its end or nobody listens any more.
-pub(super) fn walk(roots: &Roots, counters: &Counters, steps: &SyncSender<Vec<Step>>) {
+pub(super) fn walk(roots: &Roots, counters: &Counters, steps: &SyncSender<Vec<WalkStep>>) {
     let mut batch = Vec::new();
     let mut patience = Instant::now();
     for step in Walk::new(roots) {
         checkpoint(Worker::Walk);
         match &step {
-            Step::Found { kind, .. } => {
+            WalkStep::Found { kind, .. } => {
                 Counters::add(&counters.entries_total, 1);
                 if let Kind::File { size } = kind {
                     Counters::add(&counters.bytes_total, size.get());
                 }
             }
             // Nobody has asked for that, nor will miss it.
-            Step::LeftOut { why, .. } if *why == LeftOut::Own => {}
-            Step::LeftOut { .. } => Counters::add(&counters.left_out, 1),
+            WalkStep::LeftOut { why, .. } if *why == LeftOut::Own => {}
+            WalkStep::LeftOut { .. } => Counters::add(&counters.left_out, 1),
             _ => {}
         }
         batch.push(step);
@@ -113,7 +113,7 @@ pub(super) fn walk(roots: &Roots, counters: &Counters, steps: &SyncSender<Vec<St
 
 impl Sending<'_> {
     /// Announces what the walk finds, within the window.
-    pub(super) fn announce(&self, steps: &Receiver<Vec<Step>>) {
+    pub(super) fn announce(&self, steps: &Receiver<Vec<WalkStep>>) {
         let mut open = Vec::new();
         let mut told = Instant::now();
         let (mut id, mut credit) = (0, 0);
@@ -122,7 +122,7 @@ impl Sending<'_> {
             for step in batch {
                 checkpoint(Worker::Announcer);
                 match step {
-                    Step::Found {
+                    WalkStep::Found {
                         path,
                         kind,
                         mtime,
@@ -150,14 +150,14 @@ impl Sending<'_> {
                         });
                         id += 1;
                     }
-                    Step::DirEnd { complete } => {
+                    WalkStep::DirEnd { complete } => {
                         if let Some(entry) = open.pop() {
                             self.announce_entries(&mut entries);
                             let end = DirEnd { entry, complete };
                             self.link.outbox.push(Message::DirEnd(end));
                         }
                     }
-                    Step::Skipped { path, why } => {
+                    WalkStep::Skipped { path, why } => {
                         self.unannounced.fetch_add(1, Ordering::Relaxed);
                         let outcome = Outcome::Failed(why);
                         self.progress.event(&Event::Entry {
@@ -166,7 +166,7 @@ impl Sending<'_> {
                             outcome: &outcome,
                         });
                     }
-                    Step::LeftOut { path, why } => {
+                    WalkStep::LeftOut { path, why } => {
                         if self.progress.wants_every_entry() {
                             self.progress.event(&Event::LeftOut {
                                 session: self.session,
@@ -211,7 +211,7 @@ impl Sending<'_> {
 }
 
 /// Steps on their way from the walk to the announcements.
-pub(super) fn steps() -> (SyncSender<Vec<Step>>, Receiver<Vec<Step>>) {
+pub(super) fn steps() -> (SyncSender<Vec<WalkStep>>, Receiver<Vec<WalkStep>>) {
     std::sync::mpsc::sync_channel(BATCHES_AHEAD)
 }
 

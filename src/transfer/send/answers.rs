@@ -141,20 +141,15 @@ impl Sending<'_> {
         {
             return Err(self.broken("a second want for a file"));
         }
-        let source = match item.is_stream {
-            true if want.held => return Err(self.broken("a want for what is held of a stream")),
-            true => None,
-            false => {
-                let source = self.roots.source(&item.path);
-                Some(source.ok_or_else(|| self.broken("a want for nothing"))?)
-            }
-        };
+        if item.is_stream && want.held {
+            return Err(self.broken("a want for what is held of a stream"));
+        }
         let file = Arc::new(SendFile::new(
             want.entry,
             want.attempt,
             item.path.clone(),
             item.announced,
-            source,
+            item.is_stream,
             self.algorithm,
         ));
         item.file = Some(file.clone());

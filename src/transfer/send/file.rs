@@ -2,14 +2,9 @@
 //!
 //! Must not know sockets or messages.
 
-use std::fs::{File, Metadata, OpenOptions};
-use std::io::{self, IoSliceMut};
-use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
-use std::path::PathBuf;
+use std::io::{self, IoSliceMut, Read};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-
-use rustix::fs::{OFlags, SeekFrom};
 
 use crate::model::digest::{
     Algorithm, CHUNK_SIZE, Digest, FileDigest, chunk_count, chunk_len, chunk_offset,
@@ -19,8 +14,9 @@ use crate::model::error::reason;
 use crate::model::outcome::Why;
 use crate::model::relpath::RelPath;
 use crate::model::text::Text;
-use crate::source::mtime_of;
+use crate::source::{TreeReader, mtime_of};
 use crate::sys::advise;
+use crate::sys::fs::{self, File, Stat, Timestamp};
 use crate::sys::vectored;
 
 /// How far ahead of the first chunk that is not sent others may be, in chunks: well below what
@@ -41,12 +37,11 @@ pub(super) struct SendFile {
     pub(super) attempt: u32,
     pub(super) path: RelPath,
     pub(super) announced: Announced,
-    /// None for a stream.
-    source: Option<PathBuf>,
+    is_stream: bool,
     /// Open while its chunks are being sent: of the thousands that wait for the receiver's word,
     /// none is.
-    opened: Mutex<Option<Arc<Opened>>>,
-    progress: Mutex<Sent>,
+    opened: Mutex<Option<Arc<OpenSource>>>,
+    progress: Mutex<SentChunks>,
     /// Whether nothing more of this attempt is to be sent.
     over: AtomicBool,
     /// How many of its bytes the receiver has verified.
@@ -54,46 +49,46 @@ pub(super) struct SendFile {
 }
 
 #[derive(Debug)]
-struct Opened {
+struct OpenSource {
     file: File,
-    stamp: Stamp,
+    version: SourceVersion,
     sparse: bool,
 }
 
 #[derive(Debug)]
-struct Sent {
+struct SentChunks {
     digest: FileDigest,
     left: u64,
 }
 
 /// What tells whether a file was changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Stamp {
+struct SourceVersion {
     size: u64,
-    mtime: (i64, i64),
-    ctime: (i64, i64),
+    mtime: Timestamp,
+    ctime: Timestamp,
 }
 
-impl Stamp {
-    fn of(meta: &Metadata) -> Self {
+impl SourceVersion {
+    fn of(stat: &Stat) -> Self {
         Self {
-            size: meta.len(),
-            mtime: (meta.mtime(), meta.mtime_nsec()),
-            ctime: (meta.ctime(), meta.ctime_nsec()),
+            size: stat.size,
+            mtime: stat.mtime,
+            ctime: stat.ctime,
         }
     }
 }
 
 /// Why an attempt comes to nothing.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Trouble {
+pub(super) enum ReadFailure {
     /// The file is not what was announced, or changed while it was read.
     Changed,
     /// It cannot be sent.
     Skip(Why),
 }
 
-impl From<io::Error> for Trouble {
+impl From<io::Error> for ReadFailure {
     fn from(error: io::Error) -> Self {
         match error.kind() {
             // It was longer when it was announced.
@@ -114,7 +109,7 @@ pub(super) struct Now {
 
 /// What was read of a chunk.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Read {
+pub(super) enum ChunkSource {
     /// It is where it was to be read to.
     Data,
     /// It is a hole.
@@ -127,7 +122,7 @@ impl SendFile {
         attempt: u32,
         path: RelPath,
         announced: Announced,
-        source: Option<PathBuf>,
+        is_stream: bool,
         algorithm: Algorithm,
     ) -> Self {
         Self {
@@ -135,9 +130,9 @@ impl SendFile {
             attempt,
             path,
             announced,
-            source,
+            is_stream,
             opened: Mutex::default(),
-            progress: Mutex::new(Sent {
+            progress: Mutex::new(SentChunks {
                 digest: FileDigest::new(algorithm, announced.size),
                 left: chunk_count(announced.size),
             }),
@@ -147,7 +142,7 @@ impl SendFile {
     }
 
     pub(super) fn is_stream(&self) -> bool {
-        self.source.is_none()
+        self.is_stream
     }
 
     pub(super) fn is_small(&self) -> bool {
@@ -165,81 +160,78 @@ impl SendFile {
         ends
     }
 
-    fn lock_opened(&self) -> MutexGuard<'_, Option<Arc<Opened>>> {
+    fn lock_opened(&self) -> MutexGuard<'_, Option<Arc<OpenSource>>> {
         self.opened.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn open(&self) -> Result<File, Trouble> {
-        let source = self.source.as_ref().ok_or(Trouble::Skip(Why::Special))?;
-        OpenOptions::new()
-            .read(true)
+    fn open(&self, tree: &mut TreeReader) -> Result<File, ReadFailure> {
+        tree.open(&self.path).map_err(|e| match fs::is_no_file(&e) {
             // What was a file when the walk came by may be a fifo or a link now.
-            .custom_flags(flags(OFlags::NOFOLLOW | OFlags::NONBLOCK))
-            .open(source)
-            .map_err(
-                |e| match e.raw_os_error().map(rustix::io::Errno::from_raw_os_error) {
-                    Some(rustix::io::Errno::LOOP | rustix::io::Errno::NXIO) => no_file(),
-                    _ => Trouble::from(e),
-                },
-            )
+            true => no_file(),
+            false => ReadFailure::from(e),
+        })
     }
 
-    fn open_file(&self) -> Result<(File, Metadata), Trouble> {
-        let file = self.open()?;
-        let meta = file.metadata()?;
-        if !meta.is_file() {
-            return Err(no_file());
+    fn open_file(&self, tree: &mut TreeReader) -> Result<(File, Stat), ReadFailure> {
+        let file = self.open(tree)?;
+        let stat = fs::stat(&file)?;
+        match stat.is_file() {
+            true => Ok((file, stat)),
+            false => Err(no_file()),
         }
-        Ok((file, meta))
     }
 
-    fn is_as_announced(&self, meta: &Metadata) -> bool {
-        meta.len() == self.announced.size && mtime_of(meta) == self.announced.mtime
+    fn is_as_announced(&self, stat: &Stat) -> bool {
+        stat.size == self.announced.size && mtime_of(stat) == self.announced.mtime
     }
 
     /// Reads a whole small file into `buffer`.
-    pub(super) fn read_small(&self, buffer: &mut Vec<u8>) -> Result<(), Trouble> {
-        let file = self.open()?;
-        let size = usize::try_from(self.announced.size).map_err(|_| Trouble::Changed)?;
+    pub(super) fn read_small(
+        &self,
+        tree: &mut TreeReader,
+        buffer: &mut Vec<u8>,
+    ) -> Result<(), ReadFailure> {
+        let mut file = self.open(tree)?;
+        let size = usize::try_from(self.announced.size).map_err(|_| ReadFailure::Changed)?;
         buffer.resize(size, 0);
-        let read = file.read_exact_at(buffer, 0);
+        let read = file.read_exact(buffer);
         // Looked at after reading: what it is now, when nothing can change any more what was
         // read, must be what it was when it was announced.
-        let meta = file.metadata()?;
-        if !meta.is_file() {
+        let stat = fs::stat(&file)?;
+        if !stat.is_file() {
             return Err(no_file());
         }
-        if !self.is_as_announced(&meta) {
+        if !self.is_as_announced(&stat) {
             read?;
-            return Err(Trouble::Changed);
+            return Err(ReadFailure::Changed);
         }
         // As long as it says, but not as much to read, or more: it would be so each time. Files in
         // /proc say that they are empty.
         let wrong = match &read {
             Err(e) => e.kind() == io::ErrorKind::UnexpectedEof,
-            Ok(()) => size == 0 && file.read_at(&mut [0], 0)? > 0,
+            Ok(()) => size == 0 && file.read(&mut [0])? > 0,
         };
         if wrong {
             let what = Text::new("it is not as long as the system says");
-            return Err(Trouble::Skip(Why::Unreadable(what)));
+            return Err(ReadFailure::Skip(Why::Unreadable(what)));
         }
         Ok(read?)
     }
 
-    fn opened(&self) -> Result<Arc<Opened>, Trouble> {
+    fn opened(&self, tree: &mut TreeReader) -> Result<Arc<OpenSource>, ReadFailure> {
         let mut opened = self.lock_opened();
         if let Some(opened) = &*opened {
             return Ok(opened.clone());
         }
-        let (file, meta) = self.open_file()?;
-        if !self.is_as_announced(&meta) {
-            return Err(Trouble::Changed);
+        let (file, stat) = self.open_file(tree)?;
+        if !self.is_as_announced(&stat) {
+            return Err(ReadFailure::Changed);
         }
         advise::read_through(&file);
-        let new = Arc::new(Opened {
+        let new = Arc::new(OpenSource {
             file,
-            stamp: Stamp::of(&meta),
-            sparse: meta.blocks().saturating_mul(512) < meta.len(),
+            version: SourceVersion::of(&stat),
+            sparse: stat.allocated < stat.size,
         });
         // One that is over has been closed, and nobody would close it again.
         if !self.is_over() {
@@ -251,16 +243,17 @@ impl SendFile {
     /// Reads chunk `index` into `pieces`, which have its length.
     pub(super) fn read_chunk(
         &self,
+        tree: &mut TreeReader,
         index: u64,
         pieces: &mut [IoSliceMut<'_>],
-    ) -> Result<Read, Trouble> {
-        let opened = self.opened()?;
+    ) -> Result<ChunkSource, ReadFailure> {
+        let opened = self.opened(tree)?;
         let (offset, length) = (chunk_offset(index), chunk_len(self.announced.size, index));
-        if opened.sparse && is_hole(&opened.file, offset, length) {
-            return Ok(Read::Hole);
+        if opened.sparse && fs::is_hole(&opened.file, offset, length.into()) {
+            return Ok(ChunkSource::Hole);
         }
         vectored::read_exact_at(&opened.file, pieces, offset)?;
-        Ok(Read::Data)
+        Ok(ChunkSource::Data)
     }
 
     /// Whether chunk `index` may be sent now: not so far ahead of one that another lane is still
@@ -272,7 +265,12 @@ impl SendFile {
 
     /// Takes the digest of a chunk that was sent. After the last one it looks whether the file
     /// was left alone all the while, and gives its digest.
-    pub(super) fn sent(&self, index: u64, digest: Digest) -> Result<Option<Digest>, Trouble> {
+    pub(super) fn sent(
+        &self,
+        tree: &mut TreeReader,
+        index: u64,
+        digest: Digest,
+    ) -> Result<Option<Digest>, ReadFailure> {
         let mut sent = self.progress.lock().unwrap_or_else(PoisonError::into_inner);
         // None is handed out that is too far ahead: see `may_send`.
         let pushed = sent.digest.push(index, digest);
@@ -282,46 +280,35 @@ impl SendFile {
         }
         let digest = sent.digest.finish();
         drop(sent);
-        let opened = self.opened()?;
-        if Stamp::of(&opened.file.metadata()?) != opened.stamp {
-            return Err(Trouble::Changed);
+        let opened = self.opened(tree)?;
+        if SourceVersion::of(&fs::stat(&opened.file)?) != opened.version {
+            return Err(ReadFailure::Changed);
         }
-        digest.map(Some).ok_or(Trouble::Changed)
+        digest.map(Some).ok_or(ReadFailure::Changed)
     }
 
     /// What the file is now.
-    pub(super) fn look_again(&self) -> Result<Now, Why> {
-        let look = || -> Result<Now, Trouble> {
-            let (_, meta) = self.open_file()?;
-            let size = FileSize::try_from(meta.len())
-                .map_err(|e| Trouble::Skip(Why::Unreadable(Text::new(e))))?;
+    pub(super) fn look_again(&self, tree: &mut TreeReader) -> Result<Now, Why> {
+        // Its folder may be another one as well.
+        tree.close();
+        let look = |tree| -> Result<Now, ReadFailure> {
+            let (_, stat) = self.open_file(tree)?;
+            let size = FileSize::try_from(stat.size)
+                .map_err(|e| ReadFailure::Skip(Why::Unreadable(Text::new(e))))?;
             Ok(Now {
                 size,
-                mtime: mtime_of(&meta),
-                mode: Mode::from_stat(meta.mode()),
+                mtime: mtime_of(&stat),
+                mode: Mode::from_stat(stat.mode),
             })
         };
-        look().map_err(|trouble| match trouble {
-            Trouble::Skip(why) => why,
-            Trouble::Changed => Why::Changed,
+        look(tree).map_err(|failure| match failure {
+            ReadFailure::Skip(why) => why,
+            ReadFailure::Changed => Why::Changed,
         })
     }
 }
 
 /// What was a file when the walk came by is something else.
-fn no_file() -> Trouble {
-    Trouble::Skip(Why::Unreadable(Text::new("it is no file any more")))
-}
-
-fn flags(flags: OFlags) -> i32 {
-    // The bits are those of open(2), whose type is a C int.
-    flags.bits().cast_signed()
-}
-
-fn is_hole(file: &File, offset: u64, length: u32) -> bool {
-    match rustix::fs::seek(file, SeekFrom::Data(offset)) {
-        Ok(data) => data >= offset + u64::from(length),
-        // No data from here to the end.
-        Err(e) => e == rustix::io::Errno::NXIO,
-    }
+fn no_file() -> ReadFailure {
+    ReadFailure::Skip(Why::Unreadable(Text::new("it is no file any more")))
 }

@@ -17,6 +17,7 @@ use crate::model::error::{Error, Result};
 use crate::model::outcome::Why;
 use crate::model::progress::{Clock, Times};
 use crate::net::{Channel, Writer};
+use crate::source::TreeReader;
 use crate::sys::worker::{Worker, checkpoint};
 use crate::wire::{
     Changed, ChunkHeader, Done, Encoding, Message, Skipped, limits::MAX_ATTEMPTS,
@@ -25,7 +26,7 @@ use crate::wire::{
 
 use super::super::options::Compress;
 use super::compress::Packer;
-use super::file::{Announced, Read, SendFile, Trouble};
+use super::file::{Announced, ChunkSource, ReadFailure, SendFile};
 use super::queue::Work;
 use super::session::Sending;
 
@@ -50,7 +51,12 @@ impl Sending<'_> {
 
     fn pump(&self, writer: &mut Writer) -> std::io::Result<()> {
         let mut works = VecDeque::new();
-        let mut hands = Hands::new(self.compress, writer, &self.counters.times);
+        let mut hands = Hands::new(
+            self.compress,
+            writer,
+            &self.counters.times,
+            self.roots.reader(),
+        );
         loop {
             self.queue.try_next(&mut works);
             if works.is_empty() {
@@ -86,7 +92,7 @@ impl Sending<'_> {
         hands: &mut Hands<'_>,
     ) -> std::io::Result<()> {
         let mut buffer = std::mem::take(&mut hands.small);
-        let read = file.read_small(&mut buffer);
+        let read = file.read_small(&mut hands.tree, &mut buffer);
         hands.clock.lap(|times| &times.disk);
         let sent = match read {
             Ok(()) => {
@@ -101,7 +107,7 @@ impl Sending<'_> {
                 }
             }
             Err(trouble) => {
-                self.trouble(file, trouble);
+                self.trouble(file, trouble, &mut hands.tree);
                 Ok(())
             }
         };
@@ -120,16 +126,17 @@ impl Sending<'_> {
         let size = file.announced.size;
         let length = chunk_len(size, index) as usize;
         let mut pieces: Vec<_> = hands.writer.room(length).map(IoSliceMut::new).collect();
-        let read = file.read_chunk(index, &mut pieces);
+        let read = file.read_chunk(&mut hands.tree, index, &mut pieces);
         hands.clock.lap(|times| &times.disk);
         let read = match read {
             Ok(read) => read,
             Err(trouble) => {
-                self.trouble(file, trouble);
+                self.trouble(file, trouble, &mut hands.tree);
                 return Ok(());
             }
         };
-        let is_hole = read == Read::Hole || hands.writer.room(length).all(|piece| is_zero(piece));
+        let is_hole =
+            read == ChunkSource::Hole || hands.writer.room(length).all(|piece| is_zero(piece));
         let digest = if is_hole {
             hole_digest(self.algorithm, size, index)
         } else {
@@ -147,12 +154,12 @@ impl Sending<'_> {
             self.count_moved(length);
             hands.send_data(file, index, digest, Data::InRoom(length))?;
         }
-        let sent = file.sent(index, digest);
+        let sent = file.sent(&mut hands.tree, index, digest);
         self.queue.moved_on();
         match sent {
             Ok(None) => {}
             Ok(Some(digest)) => self.done(file, digest),
-            Err(trouble) => self.trouble(file, trouble),
+            Err(trouble) => self.trouble(file, trouble, &mut hands.tree),
         }
         Ok(())
     }
@@ -172,7 +179,7 @@ impl Sending<'_> {
     }
 
     /// An attempt came to nothing: starts another, or gives the file up.
-    pub(super) fn trouble(&self, file: &SendFile, trouble: Trouble) {
+    pub(super) fn trouble(&self, file: &SendFile, trouble: ReadFailure, tree: &mut TreeReader) {
         if !file.end() {
             return;
         }
@@ -185,9 +192,9 @@ impl Sending<'_> {
             "attempt failed"
         );
         let next = match trouble {
-            Trouble::Skip(why) => Err(why),
-            Trouble::Changed if file.attempt + 1 >= MAX_ATTEMPTS => Err(Why::Changed),
-            Trouble::Changed => file.look_again(),
+            ReadFailure::Skip(why) => Err(why),
+            ReadFailure::Changed if file.attempt + 1 >= MAX_ATTEMPTS => Err(Why::Changed),
+            ReadFailure::Changed => file.look_again(tree),
         };
         let message = match next {
             Err(why) => Message::Skipped(Skipped { entry, why }),
@@ -226,16 +233,19 @@ pub(super) struct Hands<'a> {
     packer: Packer,
     head: Vec<u8>,
     small: Vec<u8>,
+    /// The way to the files.
+    pub(super) tree: TreeReader,
 }
 
 impl<'a> Hands<'a> {
-    fn new(compress: Compress, writer: &'a mut Writer, times: &'a Times) -> Self {
+    fn new(compress: Compress, writer: &'a mut Writer, times: &'a Times, tree: TreeReader) -> Self {
         Self {
             writer,
             clock: Clock::new(times),
             packer: Packer::new(compress),
             head: Vec::new(),
             small: Vec::new(),
+            tree,
         }
     }
 

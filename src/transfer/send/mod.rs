@@ -29,7 +29,7 @@ use crate::model::prompt::Prompt;
 use crate::model::text::Text;
 use crate::net::{FIRST_WORDS, offer};
 use crate::net::{Pace, Tls};
-use crate::source::Roots;
+use crate::source::{self, Roots};
 use crate::wire::{Contents, Offer};
 
 use super::cancel::Cancel;
@@ -285,7 +285,7 @@ impl Sender<'_> {
                 first: Text::new(stream.name.as_path().to_string_lossy()),
             };
         }
-        let (files, bytes) = self.roots.count();
+        let (files, bytes) = source::count(&self.roots);
         let (named, first) = self.roots.names();
         Contents {
             files,

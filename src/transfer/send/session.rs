@@ -200,7 +200,7 @@ impl Sending<'_> {
     }
 
     /// Handles a message; gives the summary when it was that.
-    fn hear(&self, message: Message, decider: &mut SurplusDecider<'_>) -> Result<Option<Summary>> {
+    fn hear(&self, message: Message, decider: &mut SurplusDecider) -> Result<Option<Summary>> {
         checkpoint(Worker::Control);
         match message {
             Message::Wants(wants) => self.wants(wants.0)?,
@@ -216,11 +216,7 @@ impl Sending<'_> {
             Message::FolderFailed(failed) => self.folder_failed(failed),
             Message::MayRemove(surplus) if self.may_be_asked() => {
                 // Nothing else is to be heard while the receiver waits for it.
-                let answers = surplus
-                    .0
-                    .iter()
-                    .map(|surplus| decider.of(surplus))
-                    .collect();
+                let answers = decider.decide(&surplus.0);
                 self.link
                     .outbox
                     .push(Message::Decisions(wire::Decisions(answers)));

@@ -16,10 +16,10 @@ use crate::model::outcome::Why;
 use crate::model::progress::Counters;
 use crate::model::relpath::RelPath;
 use crate::model::text::Text;
-use crate::source::Step;
+use crate::source::WalkStep;
 
 use super::super::options::Stream;
-use super::file::{SendFile, Trouble};
+use super::file::{ReadFailure, SendFile};
 use super::lane::{Data, Hands};
 use super::session::Sending;
 use crate::sys::wake::{Awaited, WakeUp};
@@ -77,12 +77,12 @@ impl Input {
 }
 
 /// Hands over the one entry that a stream is.
-pub(super) fn announce(name: &RelPath, counters: &Counters, steps: &SyncSender<Vec<Step>>) {
+pub(super) fn announce(name: &RelPath, counters: &Counters, steps: &SyncSender<Vec<WalkStep>>) {
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
     let seconds = now.map_or(0, |now| now.as_secs());
     Counters::add(&counters.entries_total, 1);
     // Nobody listens any more where the session is over.
-    let _ = steps.send(vec![Step::Found {
+    let _ = steps.send(vec![WalkStep::Found {
         path: name.clone(),
         kind: Kind::Stream,
         mtime: Time::from_seconds(i64::try_from(seconds).unwrap_or(0)),
@@ -108,7 +108,7 @@ impl Sending<'_> {
                 Ok(None) => return Ok(()),
                 Err(error) => {
                     let why = Why::Unreadable(Text::new(reason(&error)));
-                    self.trouble(file, Trouble::Skip(why));
+                    self.trouble(file, ReadFailure::Skip(why), &mut hands.tree);
                     return Ok(());
                 }
             };

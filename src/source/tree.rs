@@ -1,0 +1,429 @@
+//! What the user named to be sent, and the way to what is below it: by open handles, one name at
+//! a time.
+//!
+//! Must not follow a link, unless the filter says that links are followed: whoever can swap a
+//! folder for a link must not have something else read for it. What the user named is followed,
+//! links and all, once: when it is named.
+
+use std::collections::HashMap;
+use std::io::{self, ErrorKind};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use crate::model::entry::Time;
+use crate::model::error::{Error, Result};
+use crate::model::relpath::RelPath;
+use crate::model::text::Text;
+use crate::sys::fs::{self, Dir, File, FileId, Stat};
+use crate::sys::host;
+
+use super::filter::{CompiledFilter, Filter, Links, open_file};
+
+/// How many folders that roots are in are kept open at most.
+const MAX_PARENTS: usize = 256;
+/// What part of the descriptors that this process may have they can take.
+const PARTS_FOR_PARENTS: usize = 8;
+/// How many folders on its way a reader keeps open at most.
+const MAX_ON_THE_WAY: usize = 8;
+/// What part of the descriptors that this process may have they can take. There is a reader for
+/// each lane.
+const PARTS_FOR_READER: usize = 64;
+
+/// The paths that are to be sent, with the names that they get, and what of them is left out.
+#[derive(Debug, Clone)]
+pub struct Roots(Arc<Named>);
+
+#[derive(Debug)]
+struct Named {
+    /// By name.
+    roots: Vec<Root>,
+    filter: CompiledFilter,
+}
+
+/// One of the paths that are to be sent.
+#[derive(Debug)]
+pub(super) struct Root {
+    /// The name that it gets.
+    pub(super) name: RelPath,
+    /// Where it was when it was named; for people, and for patterns.
+    pub(super) path: PathBuf,
+    /// What it is called here.
+    own_name: Vec<u8>,
+    parent: Arc<Parent>,
+}
+
+/// The folder that roots are in. It is what is held, and not the roots themselves: a root that a
+/// new version of it replaces is sent as that.
+#[derive(Debug)]
+struct Parent {
+    path: PathBuf,
+    id: FileId,
+    /// None where too many others are kept open.
+    dir: Option<Dir>,
+}
+
+impl Parent {
+    fn open(path: &Path, keep: bool) -> io::Result<Self> {
+        let dir = Dir::open_to_pass(path)?;
+        Ok(Self {
+            path: path.to_path_buf(),
+            id: dir.stat()?.id,
+            dir: keep.then_some(dir),
+        })
+    }
+
+    fn with<T>(&self, f: impl FnOnce(&Dir) -> io::Result<T>) -> io::Result<T> {
+        if let Some(dir) = &self.dir {
+            return f(dir);
+        }
+        let dir = Dir::open_to_pass(&self.path)?;
+        // Whatever has its path now, it is that folder or none.
+        match dir.stat()?.id == self.id {
+            true => f(&dir),
+            false => Err(ErrorKind::NotFound.into()),
+        }
+    }
+}
+
+impl Root {
+    /// What it is now; none where it is gone.
+    pub(super) fn stat(&self, links: Links) -> io::Result<Option<Stat>> {
+        self.parent.with(|dir| stat_at(dir, &self.own_name, links))
+    }
+
+    /// Where it leads, if it is a link now.
+    pub(super) fn read_link(&self) -> io::Result<Vec<u8>> {
+        self.parent.with(|dir| dir.read_link(&self.own_name))
+    }
+}
+
+impl Roots {
+    /// Takes paths as a user gives them. Each gets its last name; one that ends in `.` or `..`
+    /// gets that of the folder it means. A path that is itself a link stands for what it points
+    /// to. Fails where a path does not exist, has no name, or two have the same, and where a
+    /// pattern of the filter means nothing.
+    pub fn new(paths: &[PathBuf], filter: &Filter) -> Result<Self> {
+        let filter = CompiledFilter::new(filter)?;
+        let most = MAX_PARENTS.min(host::limit_of_open() / PARTS_FOR_PARENTS);
+        let mut parents: HashMap<PathBuf, Arc<Parent>> = HashMap::new();
+        let mut roots = Vec::with_capacity(paths.len());
+        for given in paths {
+            let failed = |e| Error::file("send", given, e);
+            let path = std::fs::canonicalize(given).map_err(failed)?;
+            let no_name = || Error::NoName {
+                path: given.clone(),
+            };
+            let own_name = path.file_name().ok_or_else(no_name)?;
+            let name = given.file_name().unwrap_or(own_name);
+            let name = RelPath::new(name.as_encoded_bytes()).map_err(|_| no_name())?;
+            let above = path.parent().ok_or_else(no_name)?;
+            let parent = match parents.get(above) {
+                Some(parent) => parent.clone(),
+                None => {
+                    let parent = Parent::open(above, parents.len() < most).map_err(failed)?;
+                    let parent = Arc::new(parent);
+                    parents.insert(above.to_path_buf(), parent.clone());
+                    parent
+                }
+            };
+            let root = Root {
+                name,
+                own_name: own_name.as_encoded_bytes().to_vec(),
+                parent,
+                path,
+            };
+            roots.push((root, given));
+        }
+        roots.sort_by(|(a, _), (b, _)| a.name.cmp(&b.name));
+        for pair in roots.windows(2) {
+            if let [(a, first), (b, second)] = pair
+                && a.name == b.name
+            {
+                return Err(Error::SameName {
+                    first: (*first).clone(),
+                    second: (*second).clone(),
+                });
+            }
+        }
+        let roots = roots.into_iter().map(|(root, _)| root).collect();
+        Ok(Self(Arc::new(Named { roots, filter })))
+    }
+
+    /// How many there are, and the name of the first one.
+    #[must_use]
+    pub fn names(&self) -> (u64, Text) {
+        let roots = &self.0.roots;
+        let first = roots.first().map(|root| root.name.as_path());
+        let first = first.unwrap_or(Path::new("")).to_string_lossy();
+        (roots.len() as u64, Text::new(first))
+    }
+
+    /// One that reads what is below them, for one thread.
+    #[must_use]
+    pub fn reader(&self) -> TreeReader {
+        let most = host::limit_of_open() / PARTS_FOR_READER;
+        TreeReader {
+            roots: self.clone(),
+            most: most.clamp(2, MAX_ON_THE_WAY),
+            path: Vec::new(),
+            open: Vec::new(),
+        }
+    }
+
+    pub(super) fn filter(&self) -> &CompiledFilter {
+        &self.0.filter
+    }
+
+    /// The one of this number, by name.
+    pub(super) fn nth(&self, number: usize) -> Option<&Root> {
+        self.0.roots.get(number)
+    }
+
+    /// The one that a path is below, or is.
+    pub(super) fn of(&self, path: &[u8]) -> Option<&Root> {
+        let first = path.split(|&b| b == b'/').next()?;
+        let by_name = |root: &Root| root.name.as_bytes().cmp(first);
+        let at = self.0.roots.binary_search_by(by_name).ok()?;
+        self.0.roots.get(at)
+    }
+}
+
+/// Reaches what is below the roots, and keeps some of the folders on its way open: what one thread
+/// reads lies close together.
+#[derive(Debug)]
+pub struct TreeReader {
+    roots: Roots,
+    /// How many folders it keeps open.
+    most: usize,
+    /// The path of the innermost folder that is open.
+    path: Vec<u8>,
+    /// Folders on that path, the innermost last.
+    open: Vec<OnTheWay>,
+}
+
+#[derive(Debug)]
+struct OnTheWay {
+    dir: Dir,
+    /// Where its path ends in that of the innermost one.
+    end: usize,
+}
+
+impl TreeReader {
+    /// Opens what an entry is of for reading, without waiting for anybody. It need not be a file.
+    pub fn open(&mut self, path: &RelPath) -> io::Result<File> {
+        let held = !self.open.is_empty();
+        match self.try_open(path) {
+            // Where the folder that is held was replaced, there is another one.
+            Err(e) if held && is_gone(&e) => {
+                self.close();
+                self.try_open(path)
+            }
+            opened => opened,
+        }
+    }
+
+    /// Forgets the folders that it has been to: what is reached next is what has its name then.
+    pub fn close(&mut self) {
+        self.open.clear();
+    }
+
+    fn try_open(&mut self, path: &RelPath) -> io::Result<File> {
+        let links = self.roots.filter().links;
+        let Some(folder) = path.parent_bytes() else {
+            let root = self.roots.of(path.as_bytes());
+            let root = root.ok_or(ErrorKind::NotFound)?;
+            return root
+                .parent
+                .with(|dir| open_file(dir, &root.own_name, links));
+        };
+        let (dir, _) = self.folder(folder)?;
+        open_file(dir, path.file_name(), links)
+    }
+
+    /// The folder at a path, and whether it was opened just now. One that is none any more is as
+    /// good as gone.
+    pub(super) fn folder(&mut self, path: &[u8]) -> io::Result<(&Dir, bool)> {
+        let is_on_the_way = |end: usize, here: &[u8]| {
+            here.get(..end) == path.get(..end) && matches!(path.get(end), None | Some(b'/'))
+        };
+        while let Some(last) = self.open.last()
+            && !is_on_the_way(last.end, &self.path)
+        {
+            self.open.pop();
+        }
+        let mut end = self.open.last().map_or(0, |last| last.end);
+        let is_new = end < path.len();
+        self.path.truncate(end);
+        self.path.extend_from_slice(&path[end..]);
+        while end < path.len() {
+            let start = end + usize::from(end > 0);
+            let name = path[start..].split(|&b| b == b'/').next();
+            let name = name.unwrap_or_default();
+            let links = self.roots.filter().links;
+            let opened = match (self.open.last(), self.roots.of(path)) {
+                (Some(last), _) => open_dir(&last.dir, name, links),
+                (None, Some(root)) => root.parent.with(|dir| open_dir(dir, &root.own_name, links)),
+                (None, None) => Err(ErrorKind::NotFound.into()),
+            };
+            let dir = opened.map_err(|e| match fs::is_not_a_dir(&e) {
+                true => ErrorKind::NotFound.into(),
+                false => e,
+            })?;
+            if self.open.len() == self.most {
+                // The outermost one: what is read next is nearly always close by.
+                self.open.remove(0);
+            }
+            end = start + name.len();
+            self.open.push(OnTheWay { dir, end });
+        }
+        let last = self.open.last().ok_or(ErrorKind::NotFound)?;
+        Ok((&last.dir, is_new))
+    }
+}
+
+/// What has a name in a folder, or what it leads to where links are followed.
+pub(super) fn stat_at(dir: &Dir, name: &[u8], links: Links) -> io::Result<Option<Stat>> {
+    match links {
+        Links::Follow => dir.stat_at_following(name),
+        Links::Keep | Links::Skip => dir.stat_at(name),
+    }
+}
+
+fn open_dir(dir: &Dir, name: &[u8], links: Links) -> io::Result<Dir> {
+    match links {
+        Links::Follow => dir.open_dir_following(name),
+        Links::Keep | Links::Skip => dir.open_dir(name),
+    }
+}
+
+fn is_gone(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        ErrorKind::NotFound | ErrorKind::StaleNetworkFileHandle
+    )
+}
+
+/// A file's time of modification. File systems keep nanoseconds below a second; should one not,
+/// the second stands alone.
+#[must_use]
+pub fn mtime_of(stat: &Stat) -> Time {
+    let (seconds, nanos) = (stat.mtime.seconds, stat.mtime.nanos);
+    Time::try_from((seconds, nanos)).unwrap_or_else(|_| Time::from_seconds(seconds))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Read;
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    fn roots(paths: &[PathBuf]) -> Result<Roots> {
+        Roots::new(paths, &Filter::default())
+    }
+
+    fn read(reader: &mut TreeReader, path: &str) -> io::Result<String> {
+        let mut text = String::new();
+        let mut file = reader.open(&RelPath::new(path).unwrap())?;
+        file.read_to_string(&mut text)?;
+        Ok(text)
+    }
+
+    fn write(path: impl AsRef<Path>, text: &str) {
+        std::fs::create_dir_all(path.as_ref().parent().unwrap()).unwrap();
+        std::fs::write(path, text).unwrap();
+    }
+
+    #[test]
+    fn paths_that_would_land_on_each_other_are_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        write(dir.path().join("a/x"), "a");
+        write(dir.path().join("b/x"), "b");
+        let paths = [dir.path().join("a/x"), dir.path().join("b/x")];
+        assert!(matches!(roots(&paths), Err(Error::SameName { .. })));
+        assert!(matches!(roots(&["/".into()]), Err(Error::NoName { .. })));
+        let roots = roots(&[dir.path().join("a/../a")]).unwrap();
+        let mut reader = roots.reader();
+        assert_eq!(read(&mut reader, "a/x").unwrap(), "a");
+        assert_eq!(
+            read(&mut reader, "b/x").unwrap_err().kind(),
+            ErrorKind::NotFound
+        );
+    }
+
+    #[test]
+    fn no_link_leads_out_whenever_it_comes() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = dir.path().join("t");
+        write(root.join("a/b/x"), "honest");
+        write(root.join("top"), "honest");
+        write(dir.path().join("hidden/b/x"), "secret");
+        write(dir.path().join("hidden/x"), "secret");
+        let roots = roots(std::slice::from_ref(&root)).unwrap();
+        let mut been = roots.reader();
+        assert_eq!(read(&mut been, "t/a/b/x").unwrap(), "honest");
+
+        std::fs::rename(root.join("a"), dir.path().join("moved")).unwrap();
+        symlink("../hidden", root.join("a")).unwrap();
+        // Whoever was there is still where it was.
+        assert_eq!(read(&mut been, "t/a/b/x").unwrap(), "honest");
+        for mut reader in [roots.reader(), been] {
+            reader.close();
+            let gone = read(&mut reader, "t/a/b/x").unwrap_err();
+            assert_eq!(gone.kind(), ErrorKind::NotFound);
+            assert_eq!(read(&mut reader, "t/top").unwrap(), "honest");
+        }
+
+        // The same above what was named, and of that itself.
+        let mut reader = roots.reader();
+        std::fs::rename(&root, dir.path().join("t2")).unwrap();
+        symlink("hidden", &root).unwrap();
+        assert!(read(&mut reader, "t/x").is_err());
+        std::fs::remove_file(&root).unwrap();
+        write(root.join("x"), "another");
+        assert_eq!(read(&mut reader, "t/x").unwrap(), "another");
+    }
+
+    #[test]
+    fn a_folder_that_is_replaced_is_found_anew() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = dir.path().join("t");
+        write(root.join("a/x"), "old");
+        let mut reader = roots(std::slice::from_ref(&root)).unwrap().reader();
+        assert_eq!(read(&mut reader, "t/a/x").unwrap(), "old");
+        std::fs::remove_dir_all(root.join("a")).unwrap();
+        write(root.join("a/x"), "new");
+        assert_eq!(read(&mut reader, "t/a/x").unwrap(), "new");
+    }
+
+    #[test]
+    fn few_folders_are_open_however_deep_it_is() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut path = "t".to_owned();
+        for level in 0..200 {
+            write(dir.path().join(&path).join("x"), &level.to_string());
+            path.push_str("/d");
+        }
+        let mut reader = roots(&[dir.path().join("t")]).unwrap().reader();
+        let levels = (0..200).chain((0..200).rev()).chain([3, 150, 3, 199, 0]);
+        for level in levels {
+            let path = format!("t/{}x", "d/".repeat(level));
+            assert_eq!(read(&mut reader, &path).unwrap(), level.to_string());
+            assert!(reader.open.len() <= MAX_ON_THE_WAY);
+        }
+    }
+
+    #[test]
+    fn a_parent_that_is_not_kept_open_is_itself_or_none() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("p");
+        write(path.join("x"), "honest");
+        write(dir.path().join("hidden/x"), "secret");
+        let parent = Parent::open(&path, false).unwrap();
+        let look = || parent.with(|dir| dir.stat_at(b"x"));
+        assert_eq!(look().unwrap().unwrap().size, 6);
+        std::fs::rename(&path, dir.path().join("moved")).unwrap();
+        symlink("hidden", &path).unwrap();
+        assert_eq!(look().unwrap_err().kind(), ErrorKind::NotFound);
+    }
+}
