@@ -67,6 +67,15 @@ impl Scene {
         sender
     }
 
+    /// Sends so many bytes, and no more: what lies in sockets' buffers is lost with the sender. It
+    /// can be several MiB, and the rest of a file.
+    fn send_just(&self, bytes: u64) {
+        let sender = self.send_until(bytes);
+        sender.kill();
+        self.proxy.cut_all();
+        self.proxy.release();
+    }
+
     /// How many bytes go up on the connections that are made while `f` runs: what comes on older
     /// ones was sent before.
     fn count_up<R>(&self, f: impl FnOnce() -> R) -> (u64, R) {
@@ -327,8 +336,7 @@ fn a_partial_of_another_version() {
     let scene = Scene::new();
     // So much that the small files, wherever they come, cannot be all of it.
     let point = TOTAL * 9 / 10;
-    scene.send_until(point).kill();
-    scene.proxy.release();
+    scene.send_just(point);
     // One chunk in the beginning is another, and there is a new end.
     let file = OpenOptions::new().write(true).open(scene.large()).unwrap();
     file.write_all_at(&bytes(99, 1000), 3 * CHUNK + 500)
@@ -345,8 +353,7 @@ fn a_partial_of_another_version() {
 #[test]
 fn a_partial_of_a_larger_version() {
     let scene = Scene::new();
-    scene.send_until(TOTAL * 9 / 10).kill();
-    scene.proxy.release();
+    scene.send_just(TOTAL * 9 / 10);
     let file = OpenOptions::new().write(true).open(scene.large()).unwrap();
     file.set_len(5 * CHUNK + 1).unwrap();
     drop(file);
@@ -357,8 +364,7 @@ fn a_partial_of_a_larger_version() {
 #[test]
 fn a_partial_of_a_file_that_is_small_now() {
     let scene = Scene::new();
-    scene.send_until(TOTAL * 9 / 10).kill();
-    scene.proxy.release();
+    scene.send_just(TOTAL * 9 / 10);
     let file = OpenOptions::new().write(true).open(scene.large()).unwrap();
     file.set_len(10).unwrap();
     drop(file);
