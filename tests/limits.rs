@@ -308,6 +308,36 @@ fn many_files_at_once_need_few_descriptors() {
 }
 
 #[test]
+fn deep_trees_and_many_paths_need_few_descriptors() {
+    const LEVELS: u64 = 300;
+    let sandbox = Sandbox::in_memory();
+    let deep = sandbox.src().join("deep");
+    let mut path = deep.clone();
+    for level in 0..LEVELS {
+        // On the way in, and on the way back.
+        make_file(path.join("a"), level, 20);
+        make_file(path.join("z"), level, CHUNK / 100 + level);
+        path.push("d");
+    }
+    let mut paths = vec![deep.clone()];
+    for n in 0..LEVELS {
+        let path = sandbox.path(&format!("many/{n}/file {n}"));
+        make_file(&path, n, 30);
+        paths.push(path);
+    }
+    let recv = sandbox.recv();
+    let mut command = sandbox.me().command(&["send"]);
+    command.args(&paths).arg(recv.target());
+    let sent = Process::spawn(with_descriptors(80, &command)).wait();
+    sent.assert_code(0);
+    assert_same_tree(&deep, sandbox.dst().join("deep"));
+    for path in &paths[1..] {
+        let stored = sandbox.dst().join(path.file_name().unwrap());
+        assert_eq!(digest_of(&stored), digest_of(path));
+    }
+}
+
+#[test]
 fn few_descriptors_are_enough_to_go_on() {
     let sandbox = Sandbox::new();
     let recv = Recv::start(with_descriptors(

@@ -185,6 +185,24 @@ fn permissions() {
 }
 
 #[test]
+fn what_is_in_a_folder_that_may_not_be_listed() {
+    let sandbox = Sandbox::new();
+    let hidden = sandbox.src().join("hidden");
+    make_file(hidden.join("dir/file"), 1, 3000);
+    make_file(hidden.join("large"), 2, 2 * CHUNK);
+    let recv = sandbox.recv();
+    let mut command = sandbox.me().command(&["send"]);
+    command.args(["dir", "large"].map(|name| hidden.join(name)));
+    command.arg(recv.target());
+    // Who knows a name in it may use it.
+    set_mode(&hidden, 0o311);
+    let sent = Process::spawn(without_privileges(&command)).wait();
+    sent.assert_code(0);
+    set_mode(&hidden, 0o700);
+    assert_same_tree(hidden, sandbox.dst());
+}
+
+#[test]
 fn special_bits_are_dropped() {
     let sandbox = Sandbox::new();
     make_file(sandbox.src().join("tool"), 1, 10);
