@@ -163,7 +163,8 @@ fn a_receive_directory_that_is_removed_later() {
     let sent = sandbox.send(&[], &recv.target());
     sent.assert_code(NOT_LET_IN)
         .assert_says("its folder was removed");
-    recv.interrupt().assert_says("its folder was removed");
+    recv.interrupt()
+        .assert_says("the receive folder was removed");
 }
 
 #[test]

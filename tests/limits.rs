@@ -18,6 +18,7 @@ use support::*;
 use xfer::model::digest::Algorithm;
 use xfer::model::entry::{Entry, Extra, FileSize, Kind, Mode, Time};
 use xfer::model::outcome::{Outcome, Role, Why};
+use xfer::model::reason::Limit;
 use xfer::model::relpath::RelPath;
 use xfer::model::text::Text;
 use xfer::net::{Channel, Identity, Tls};
@@ -556,7 +557,7 @@ fn long_names_fail_before_they_fill_the_memory() {
         match peer.hear().unwrap() {
             Message::Wants(wants) => wanted += wants.0.len(),
             Message::Outcomes(outcomes) => {
-                let full = Outcome::Failed(Why::System(Text::new("too many long names at once")));
+                let full = Outcome::Failed(Why::Limit(Limit::Names));
                 failed += outcomes.0.iter().filter(|o| o.outcome == full).count();
             }
             _ => {}
@@ -578,7 +579,7 @@ fn skip(peer: &mut Peer, ids: std::ops::Range<u64>) -> std::io::Result<()> {
     for id in ids {
         let mut entry = entry(id, &format!("{id:09}"), Kind::File { size });
         entry.extras.clear();
-        let why = Why::Unreadable(Text::new("x".repeat(1024)));
+        let why = Why::UnreadableText(Text::new("x".repeat(1024)));
         write_message(&Message::Entries(Entries(vec![entry])), &mut bytes).unwrap();
         write_message(&Message::Skipped(Skipped { entry: id, why }), &mut bytes).unwrap();
     }

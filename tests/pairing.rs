@@ -187,7 +187,7 @@ fn pairing_works_without_sending_and_from_a_file() {
     two.laptop
         .run(&back)
         .assert_code(4)
-        .assert_says("do not know each other");
+        .assert_says("does not know this machine");
 }
 
 #[test]

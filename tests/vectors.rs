@@ -17,7 +17,10 @@ use serde::de::DeserializeOwned;
 use xfer::model::digest::{Algorithm, CHUNK_SIZE, Digest};
 use xfer::model::entry::{Entry, Extra, FileSize, Kind, Mode, Target, Time};
 use xfer::model::outcome::{Decline, OnConflict, Outcome, Role, Shares, Summary, Why, Wish};
-use xfer::model::relpath::RelPath;
+use xfer::model::reason::{
+    AbortReason, Limit, Obstacle, ReadError, StoreFault, SystemError, Unsupported,
+};
+use xfer::model::relpath::{PathError, RelPath};
 use xfer::model::surplus::{Decision, Surplus, SurplusKind};
 use xfer::model::text::Text;
 use xfer::wire::*;
@@ -118,9 +121,15 @@ fn counting(first: u8) -> [u8; 32] {
     })
 }
 
+/// The preamble of a peer without any feature.
+const PLAIN: Preamble = Preamble {
+    version: VERSION,
+    features: 0,
+};
+
 fn preambles() -> Preambles {
     Preambles {
-        sent: Preamble::OURS.encode(),
+        sent: PLAIN.encode(),
         seen: Preamble {
             version: 1,
             features: 0x8000_0001,
@@ -181,29 +190,114 @@ fn outcomes() -> Vec<Outcome> {
         Outcome::Have(None),
         Outcome::Have(Some(path(b"c (2)"))),
     ];
-    all.extend(whys().into_iter().map(Outcome::Failed));
+    all.extend(whys_in_words().into_iter().map(Outcome::Failed));
     all.extend([Outcome::Replaced, Outcome::Kept]);
     all
 }
 
-fn whys() -> Vec<Why> {
+fn whys_in_words() -> Vec<Why> {
     vec![
-        Why::Unreadable("permission denied".into()),
+        Why::UnreadableText("permission denied".into()),
         Why::Vanished,
         Why::Changed,
         Why::Special,
-        Why::Name("a name that is too long".into()),
+        Why::NameText("a name that is too long".into()),
         Why::Parent,
-        Why::InTheWay("a folder".into()),
+        Why::InTheWayText("a folder".into()),
         Why::Space {
             needed: 1 << 40,
             free: 4096,
         },
-        Why::Busy,
-        Why::System("read-only file system".into()),
+        Why::InUse,
+        Why::SystemText("read-only file system".into()),
         Why::Damaged,
         Why::Outside,
-        Why::NotRemoved("permission denied".into()),
+        Why::NotRemovedText("permission denied".into()),
+    ]
+}
+
+fn whys() -> Vec<Why> {
+    let mut all = vec![
+        Why::Name(PathError::Deep),
+        Why::NotRemoved(SystemError::PermissionDenied),
+        Why::ChangedThere,
+        Why::Ended,
+    ];
+    all.extend(read_errors().into_iter().map(Why::Unreadable));
+    all.extend(obstacles().into_iter().map(Why::InTheWay));
+    all.extend(system_errors().into_iter().map(Why::System));
+    all.extend(limits_reached().map(Why::Limit));
+    all
+}
+
+fn system_errors() -> Vec<SystemError> {
+    vec![
+        SystemError::PermissionDenied,
+        SystemError::NoSpace,
+        SystemError::QuotaExceeded,
+        SystemError::ReadOnly,
+        SystemError::NameTooLong,
+        SystemError::InvalidName,
+        SystemError::Io,
+        SystemError::TooManyOpenFiles,
+        SystemError::Unsupported,
+        SystemError::NotFound,
+        SystemError::AlreadyExists,
+        SystemError::NotADirectory,
+        SystemError::IsADirectory,
+        SystemError::DirectoryNotEmpty,
+        SystemError::FileTooLarge,
+        SystemError::InUse,
+        SystemError::LinkLoop,
+        SystemError::OutOfMemory,
+        SystemError::TimedOut,
+        SystemError::NobodyReads,
+        SystemError::NoFilesLeft,
+        SystemError::Other("stale file handle".into()),
+    ]
+}
+
+fn read_errors() -> Vec<ReadError> {
+    vec![
+        ReadError::System(SystemError::Io),
+        ReadError::DanglingLink,
+        ReadError::LinkLoop,
+        ReadError::NotAFile,
+        ReadError::WrongSize,
+        ReadError::TooLarge,
+        ReadError::LinkTarget,
+    ]
+}
+
+fn obstacles() -> Vec<Obstacle> {
+    vec![
+        Obstacle::File,
+        Obstacle::Folder,
+        Obstacle::Link,
+        Obstacle::Special,
+        Obstacle::Gone,
+        Obstacle::SameName("README".into()),
+        Obstacle::AllNames(999),
+    ]
+}
+
+fn limits_reached() -> [Limit; 2] {
+    [Limit::Names, Limit::MirroredNames]
+}
+
+fn aborts() -> Vec<(&'static str, AbortReason)> {
+    let full = || SystemError::NoSpace;
+    vec![
+        ("abort-stopped", AbortReason::Stopped),
+        ("abort-protocol", AbortReason::Protocol("a chunk".into())),
+        ("abort-not-one-file", AbortReason::NotOneFile),
+        ("abort-name-taken", AbortReason::NameTaken),
+        ("abort-code-timeout", AbortReason::CodeTimeout),
+        ("abort-no-session", AbortReason::NoSession),
+        ("abort-file", AbortReason::File(full())),
+        ("abort-sync", AbortReason::Sync(full())),
+        ("abort-thread", AbortReason::Thread(full())),
+        ("abort-other", AbortReason::Other("enough".into())),
     ]
 }
 
@@ -211,18 +305,46 @@ fn declines() -> Vec<(&'static str, Decline)> {
     vec![
         ("declined-unknown", Decline::Unknown),
         ("declined-not-open", Decline::NotOpen),
-        ("declined-busy", Decline::Busy),
+        ("declined-busy", Decline::TooManySessions),
         (
             "declined-unsupported",
-            Decline::Unsupported("chunks of 3 bytes".into()),
+            Decline::UnsupportedText("chunks of 3 bytes".into()),
         ),
-        ("declined-store", Decline::Store("no space left".into())),
+        ("declined-store", Decline::StoreText("no space left".into())),
         ("declined-locked", Decline::Locked),
         ("declined-crowded", Decline::Crowded),
         ("declined-name-taken", Decline::NameTaken),
         ("declined-refused", Decline::Refused),
         ("declined-unattended", Decline::Unattended),
         ("declined-no-mirror", Decline::NoMirror),
+        (
+            "declined-chunk-size",
+            Decline::Unsupported(Unsupported::ChunkSize(3)),
+        ),
+        (
+            "declined-no-lanes",
+            Decline::Unsupported(Unsupported::NoLanes),
+        ),
+        (
+            "declined-dry-run",
+            Decline::Unsupported(Unsupported::DryRunToOutput),
+        ),
+        (
+            "declined-system",
+            Decline::Store(StoreFault::System(SystemError::NoSpace)),
+        ),
+        (
+            "declined-peers-unreadable",
+            Decline::Store(StoreFault::PeersUnreadable),
+        ),
+        (
+            "declined-peers-unwritable",
+            Decline::Store(StoreFault::PeersUnwritable),
+        ),
+        (
+            "declined-folder-removed",
+            Decline::Store(StoreFault::FolderRemoved),
+        ),
     ]
 }
 
@@ -269,7 +391,7 @@ fn messages() -> Vec<(&'static str, Message)> {
             }),
         ),
         ("joined", Message::Joined(preambles())),
-        ("abort", Message::Abort(Text::from("interrupted"))),
+        ("abort", Message::AbortText(Text::from("interrupted"))),
         ("ping", Message::Ping(())),
         ("leave", Message::Leave(())),
         ("pairing", Message::Pairing(())),
@@ -344,7 +466,7 @@ fn messages() -> Vec<(&'static str, Message)> {
             "skipped",
             Message::Skipped(Skipped {
                 entry: 1,
-                why: Why::Unreadable("I/O error".into()),
+                why: Why::UnreadableText("I/O error".into()),
             }),
         ),
         (
@@ -468,7 +590,7 @@ fn messages() -> Vec<(&'static str, Message)> {
             "folder-failed",
             Message::FolderFailed(FolderFailed {
                 path: path(b"a/b"),
-                why: Why::NotRemoved("permission denied".into()),
+                why: Why::NotRemovedText("permission denied".into()),
             }),
         ),
         (
@@ -484,11 +606,25 @@ fn messages() -> Vec<(&'static str, Message)> {
     for (name, reason) in declines() {
         all.push((name, Message::Declined(reason)));
     }
+    for (name, reason) in aborts() {
+        all.push((name, Message::Abort(reason)));
+    }
+    let failed = (0..).zip(whys()).map(|(entry, why)| EntryOutcome {
+        entry,
+        outcome: Outcome::Failed(why),
+    });
+    all.push((
+        "outcomes-reasons",
+        Message::Outcomes(Outcomes(failed.collect())),
+    ));
     all
 }
 
 fn vectors() -> Vec<(&'static str, Vector)> {
-    let mut all = vec![("preamble", Vector::Preamble(Preamble::OURS))];
+    let mut all = vec![
+        ("preamble", Vector::Preamble(PLAIN)),
+        ("preamble-reasons", Vector::Preamble(Preamble::OURS)),
+    ];
     all.extend(
         messages()
             .into_iter()
@@ -618,7 +754,19 @@ fn distinct<T>(values: impl IntoIterator<Item = T>) -> usize {
 
 #[test]
 fn every_variant_is_in_a_vector() {
-    assert_eq!(variants::<Why>(), distinct(whys()));
+    let all = [whys_in_words(), whys()].concat();
+    assert_eq!(variants::<Why>(), distinct(all));
+    assert_eq!(variants::<SystemError>(), distinct(system_errors()));
+    assert_eq!(variants::<ReadError>(), distinct(read_errors()));
+    assert_eq!(variants::<Obstacle>(), distinct(obstacles()));
+    assert_eq!(variants::<Limit>(), distinct(limits_reached()));
+    assert_eq!(variants::<PathError>(), 7);
+    assert_eq!(variants::<Unsupported>(), 3);
+    assert_eq!(variants::<StoreFault>(), 4);
+    assert_eq!(
+        variants::<AbortReason>(),
+        distinct(aborts().into_iter().map(|a| a.1))
+    );
     assert_eq!(variants::<Outcome>(), distinct(outcomes()));
     assert_eq!(
         variants::<Decline>(),

@@ -5,11 +5,12 @@
 use std::process::ExitCode;
 
 use xfer::Error;
+use xfer::model::error::Action;
 use xfer::model::outcome::Summary;
 use xfer::transfer::Cancel;
 
 use super::hints::{self, Task};
-use crate::ui::{Line, Ui};
+use crate::ui::{Line, Ui, sentence};
 
 /// The exit codes. Scripts rely on them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -60,8 +61,8 @@ pub(crate) fn written(ui: &Ui, code: Code) -> Code {
     let Some(error) = ui.take_broken() else {
         return code;
     };
-    let error = Error::file("write to", "standard output", error);
-    ui.say([Line::Trouble(format!("xfer: {error}"))]);
+    let error = Error::file(Action::WriteOutput, "standard output", error);
+    ui.say([Line::Trouble(format!("xfer: {}", sentence(&error)))]);
     match code {
         Code::Done => Code::Failed,
         code => code,
@@ -78,7 +79,7 @@ fn say(ui: &Ui, task: Task, error: &Error) {
         ui.say([Line::Talk(words)]);
     } else if !ui.has_said(error) {
         ui.error_event(error);
-        ui.say([Line::Trouble(format!("xfer: {error}"))]);
+        ui.say([Line::Trouble(format!("xfer: {}", sentence(error)))]);
         let hint = hints::for_error(error, task).into_iter();
         // It had worked before, and did not again.
         let is_gone = matches!(

@@ -11,10 +11,11 @@ use clap_complete::Shell;
 use clap_mangen::Man;
 use clap_mangen::roff::{Roff, roman};
 use xfer::Error;
+use xfer::model::error::Action;
 
 use super::exit::Code;
 use super::{Loudness, program};
-use crate::ui::{Line, Ui};
+use crate::ui::{Line, Ui, sentence};
 
 #[derive(Debug, Args)]
 pub(crate) struct Completions {
@@ -57,7 +58,7 @@ fn write_all(program: &Command, dir: &Path) -> xfer::Result<()> {
         let path = dir.join(format!("{name}.1"));
         page(command)
             .and_then(|page| fs::write(&path, page))
-            .map_err(|e| Error::file("write", &path, e))?;
+            .map_err(|e| Error::file(Action::Write, &path, e))?;
     }
     Ok(())
 }
@@ -98,14 +99,14 @@ fn print(text: &[u8]) -> xfer::Result<()> {
 }
 
 fn print_error(error: io::Error) -> Error {
-    Error::file("write", "standard output", error)
+    Error::file(Action::WriteOutput, "standard output", error)
 }
 
 fn ended(done: xfer::Result<()>, loudness: &Loudness) -> Code {
     match done {
         Ok(()) => Code::Done,
         Err(error) => {
-            let text = format!("xfer: {error}");
+            let text = format!("xfer: {}", sentence(&error));
             Ui::new(loudness.settings(|_| None)).say([Line::Trouble(text)]);
             Code::Failed
         }

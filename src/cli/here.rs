@@ -42,10 +42,7 @@ pub(crate) fn peers() -> xfer::Result<Peers> {
 }
 
 fn dirs() -> xfer::Result<ProjectDirs> {
-    ProjectDirs::from("", "", "xfer").ok_or_else(|| Error::State {
-        path: PathBuf::from("~/.config/xfer"),
-        what: "cannot be found, because there is no home directory".to_owned(),
-    })
+    ProjectDirs::from("", "", "xfer").ok_or(Error::NoHome)
 }
 
 /// Where the settings are, if there are any.

@@ -7,7 +7,9 @@ use std::net::SocketAddr;
 use std::path::Path;
 
 use xfer::Error;
+use xfer::model::error::{Action, StateFile};
 use xfer::model::outcome::{Decline, Role};
+use xfer::model::reason::AbortReason;
 use xfer::model::relpath::is_reserved;
 use xfer::sys::name::from_system;
 
@@ -15,13 +17,6 @@ use crate::ui::quoted;
 
 const NETWORK: &str = "Are both machines on the same network, and does the receiver's firewall \
                        let this port in?";
-/// What is being done where the receive directory is at fault, and where the list of sums is.
-pub(super) const RECEIVE_INTO: &str = "receive into";
-const WRITE_INTO: &str = "write into";
-const ADD_SUMS: &str = "add sums to";
-/// What is being done where this machine keeps what it knows.
-const CREATE: &str = "create";
-const WRITE: &str = "write";
 const ONE_FILE: &str =
     "Send what several files or a folder hold as one: tar c FILES | xfer send - --as NAME.";
 const LATER: &str = "Try again when its other sessions are done.";
@@ -83,22 +78,23 @@ pub(crate) fn for_error(error: &Error, task: Task) -> Option<String> {
     let role = task.role();
     let hint = match error {
         Error::File {
-            doing,
+            action,
             path,
             source,
-        } => return file(doing, path, source.kind(), role),
+        } => return file(*action, path, source.kind(), role),
         Error::SameName { .. } => "Send them one after the other, or rename one.",
         Error::NoName { path } => match path.file_name() {
             Some(name) if is_reserved(from_system(name)) => "It is what xfer keeps for itself.",
             _ => "Name the folder itself, or what is in it.",
         },
-        Error::State { path, .. } => match path.file_name()?.to_str()? {
-            "identity" => "Mend or remove it; without it, this machine gets a new identity.",
-            "peers" => {
+        Error::State { file, .. } => match file {
+            StateFile::Identity => {
+                "Mend or remove it; without it, this machine gets a new identity."
+            }
+            StateFile::Peers => {
                 "Mend or remove it; without it, nobody is known here, and each machine has to be \
                  paired with again."
             }
-            _ => return None,
         },
         Error::Resolve { .. } => {
             "Is the name right? The receiver shows its address when it starts."
@@ -146,9 +142,13 @@ pub(crate) fn for_error(error: &Error, task: Task) -> Option<String> {
                  once, and the two know each other from then on."
             }
             Decline::NotOpen => "Add --open here too, if you trust this network.",
-            Decline::Busy | Decline::Crowded => LATER,
-            Decline::Unsupported(_) => "Ask for less, or update xfer on the other machine.",
-            Decline::Store(_) => "Look at the receiver: its folder, its permissions, its space.",
+            Decline::TooManySessions | Decline::Crowded => LATER,
+            Decline::Unsupported(_) | Decline::UnsupportedText(_) => {
+                "Ask for less, or update xfer on the other machine."
+            }
+            Decline::Store(_) | Decline::StoreText(_) => {
+                "Look at the receiver: its folder, its permissions, its space."
+            }
             Decline::Locked => {
                 "Somebody has tried to guess its code. Press Enter there, or start it again."
             }
@@ -205,9 +205,11 @@ pub(crate) fn for_error(error: &Error, task: Task) -> Option<String> {
                 "If it was typed right, somebody in this network is between the two machines."
             }
         },
-        Error::NotOneFile => ONE_FILE,
-        // The receiver has said it.
-        Error::Aborted { why, .. } if *why == Error::NotOneFile.to_string() => ONE_FILE,
+        Error::NotOneFile
+        | Error::Aborted {
+            reason: AbortReason::NotOneFile,
+            ..
+        } => ONE_FILE,
         Error::Lost { .. } | Error::Silent { .. } | Error::Aborted { .. } => task.again(),
         Error::Spent { .. } => Task::SendStream.again(),
         Error::Protocol { .. } => {
@@ -224,30 +226,33 @@ pub(crate) fn for_error(error: &Error, task: Task) -> Option<String> {
     Some(hint.to_owned())
 }
 
-fn file(doing: &str, path: &Path, kind: ErrorKind, role: Role) -> Option<String> {
+fn file(action: Action, path: &Path, kind: ErrorKind, role: Role) -> Option<String> {
     let make = |dir: &Path| format!("mkdir -p {}", quoted(&dir.display().to_string()));
-    let hint = match (kind, doing) {
+    let hint = match (kind, action) {
         (ErrorKind::StorageFull | ErrorKind::QuotaExceeded, _) => {
             "Make space, then run the same command again: it goes on where it stopped."
         }
-        (ErrorKind::NotFound, "send") => "Check its name; the last argument is the receiver.",
-        (ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem, CREATE | WRITE) => {
+        (ErrorKind::NotFound, Action::Send) => "Check its name; the last argument is the receiver.",
+        (
+            ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem,
+            Action::Create | Action::Write,
+        ) => {
             "This machine's key, and whom it knows, are kept there: xfer has to write it. HOME, \
              XDG_CONFIG_HOME and XDG_DATA_HOME say where it is."
         }
         (ErrorKind::PermissionDenied, _) if role == Role::Sender => "Are you allowed to read it?",
-        (ErrorKind::NotFound, RECEIVE_INTO) => {
+        (ErrorKind::NotFound, Action::ReceiveInto) => {
             return Some(format!("Make it first: {}", make(path)));
         }
-        (ErrorKind::NotFound, ADD_SUMS) => {
+        (ErrorKind::NotFound, Action::AddSums) => {
             let folder = path.parent()?;
             return Some(format!("Make its folder first: {}", make(folder)));
         }
-        (ErrorKind::PermissionDenied, RECEIVE_INTO | WRITE_INTO) => {
+        (ErrorKind::PermissionDenied, Action::ReceiveInto | Action::WriteInto) => {
             "Choose a folder that you may write to: --dir DIR."
         }
-        (ErrorKind::NotADirectory, RECEIVE_INTO) => "Choose a folder: --dir DIR.",
-        (ErrorKind::ReadOnlyFilesystem, RECEIVE_INTO | WRITE_INTO) => {
+        (ErrorKind::NotADirectory, Action::ReceiveInto) => "Choose a folder: --dir DIR.",
+        (ErrorKind::ReadOnlyFilesystem, Action::ReceiveInto | Action::WriteInto) => {
             "Choose a folder that can be written to: --dir DIR."
         }
         _ => return None,
@@ -328,14 +333,14 @@ mod tests {
 
     #[test]
     fn a_missing_folder_shows_how_to_make_it() {
-        let missing = |doing, path: &str| Error::file(doing, path, ErrorKind::NotFound.into());
-        let told = hint(&missing(RECEIVE_INTO, "in/new"), Task::Receive);
+        let missing = |action, path: &str| Error::file(action, path, ErrorKind::NotFound.into());
+        let told = hint(&missing(Action::ReceiveInto, "in/new"), Task::Receive);
         assert_eq!(told, "Make it first: mkdir -p in/new");
-        let told = hint(&missing(RECEIVE_INTO, "it's new"), Task::Receive);
+        let told = hint(&missing(Action::ReceiveInto, "it's new"), Task::Receive);
         assert_eq!(told, r"Make it first: mkdir -p 'it'\''s new'");
-        let told = hint(&missing(ADD_SUMS, "no/list"), Task::Receive);
+        let told = hint(&missing(Action::AddSums, "no/list"), Task::Receive);
         assert_eq!(told, "Make its folder first: mkdir -p no");
-        assert!(hint(&missing("send", "a"), Task::Send).contains("name"));
+        assert!(hint(&missing(Action::Send, "a"), Task::Send).contains("name"));
     }
 
     #[test]

@@ -11,6 +11,7 @@ use std::sync::Arc;
 
 use clap::{Args, ValueEnum, ValueHint};
 use xfer::Error;
+use xfer::model::error::Action;
 use xfer::model::outcome::OnConflict;
 use xfer::model::progress::Progress;
 use xfer::net::Known;
@@ -19,7 +20,7 @@ use xfer::sys::stream;
 use xfer::transfer::{Cancel, Grant, ReceiveOptions, Receiver};
 
 use super::exit::{Code, conclude};
-use super::hints::{RECEIVE_INTO, Task};
+use super::hints::Task;
 use super::settings::Settings;
 use super::{Events, Loudness, Wrong, debug, here, parse_name, signals, target, wrong};
 use crate::ui::{self, Line, Person, Ui};
@@ -200,7 +201,7 @@ fn check_stdout() -> Result<(), Wrong> {
 }
 
 fn stdout() -> xfer::Result<File> {
-    stream::stdout().map_err(|e| Error::file("write to", "standard output", e))
+    stream::stdout().map_err(|e| Error::file(Action::WriteOutput, "standard output", e))
 }
 
 // A receiver that listens and has given up what it does not need, and what is to be said then.
@@ -284,7 +285,7 @@ fn describe(confined: &Confined, folders: &[&Path]) -> String {
 // The whole path of a folder to receive into. Before anything is made or bound, so that a mistake
 // leaves nothing behind.
 fn check(dir: &Path) -> xfer::Result<PathBuf> {
-    let error = |source| Error::file(RECEIVE_INTO, dir, source);
+    let error = |source| Error::file(Action::ReceiveInto, dir, source);
     if dir.metadata().map_err(error)?.is_dir() {
         dir.canonicalize().map_err(error)
     } else {

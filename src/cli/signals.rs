@@ -9,7 +9,7 @@ use xfer::sys::worker::{self, Worker};
 use xfer::transfer::Cancel;
 
 use super::exit::Code;
-use crate::ui::{Line, Ui};
+use crate::ui::{Line, Ui, io_error};
 
 /// Begins to listen to signals. Without it, the system ends the program at the first one, which
 /// harms no file either; so a failure here is only said.
@@ -35,6 +35,9 @@ pub(crate) fn watch(ui: &Arc<Ui>, cancel: &Cancel) {
         worker::spawn_detached(Worker::Signals, watch, drop)
     });
     if let Err(error) = watching {
-        ui.say([Line::Talk(format!("Cannot listen to signals: {error}"))]);
+        ui.say([Line::Talk(format!(
+            "Cannot listen to signals: {}",
+            io_error(&error)
+        ))]);
     }
 }

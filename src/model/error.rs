@@ -1,7 +1,7 @@
 //! The library's one error type: what happened, to which file or peer, and its source.
 //!
-//! Must not know a terminal: the words here are plain facts, and whatever a person should do
-//! about them is added where messages are printed.
+//! Must not make sentences for people: its `Display` is short, for logs, and whoever prints an
+//! error matches on it.
 
 use std::fmt;
 use std::io;
@@ -9,25 +9,178 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use crate::model::outcome::{Decline, Role};
+use crate::model::reason::AbortReason;
 
 /// Shorthand for a result with this library's error.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
+/// What was done to a file or folder when it failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Action {
+    /// To open it.
+    #[error("open")]
+    Open,
+    /// To make it.
+    #[error("create")]
+    Create,
+    /// To read it.
+    #[error("read")]
+    Read,
+    /// To write it.
+    #[error("write")]
+    Write,
+    /// To find what is to be sent.
+    #[error("send")]
+    Send,
+    /// To read patterns of what is not to be sent.
+    #[error("read patterns from")]
+    ReadPatterns,
+    /// To look at the folder that is to be received into.
+    #[error("receive into")]
+    ReceiveInto,
+    /// To write into the folder that is received into.
+    #[error("write into")]
+    WriteInto,
+    /// To add to the list of sums.
+    #[error("add sums to")]
+    AddSums,
+    /// To sum a file that was received.
+    #[error("sum")]
+    Sum,
+    /// To put the list of sums in order.
+    #[error("sort")]
+    SortSums,
+    /// To write to standard output.
+    #[error("write to")]
+    WriteOutput,
+    /// To make a pipe for it.
+    #[error("make a pipe for")]
+    Pipe,
+}
+
+/// A file of this program's own state.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum StateFile {
+    /// This machine's secret key.
+    #[error("identity")]
+    Identity,
+    /// The list of known machines.
+    #[error("peers")]
+    Peers,
+}
+
+/// What is wrong with a file of this program's own state.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum StateFault {
+    /// It is a folder, or something else that is no file.
+    #[error("not a file")]
+    NotAFile,
+    /// Others on this machine may read or change it.
+    #[error("open to others")]
+    Exposed,
+    /// It does not hold what it should.
+    #[error("damaged")]
+    Damaged,
+    /// A line of it means nothing.
+    #[error("line {line}: {message}")]
+    Syntax {
+        /// The number of the line, from 1.
+        line: usize,
+        /// What the parser says.
+        message: String,
+    },
+    /// It is of another version than this program knows.
+    #[error("version {found}, not {known}")]
+    Version {
+        /// The version that it has.
+        found: u32,
+        /// The version that this program knows.
+        known: u32,
+    },
+    /// A name in it is none.
+    #[error("{0:?} is no name")]
+    Name(String),
+    /// The fingerprint of this one in it is none.
+    #[error("the fingerprint of {0} is none")]
+    Fingerprint(String),
+    /// This one is in it twice, by its name or its fingerprint.
+    #[error("{0} is there twice")]
+    Twice(String),
+}
+
+/// What is wrong with a pattern of what is to be sent.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum PatternFault {
+    /// It is empty.
+    #[error("empty")]
+    Empty,
+    /// It begins with a '#' that is not escaped.
+    #[error("begins with '#'")]
+    Comment,
+    /// It begins with a '!' that is not escaped.
+    #[error("begins with '!'")]
+    Negated,
+    /// It has a '[' that is not closed.
+    #[error("unclosed '['")]
+    OpenBracket,
+    /// Something else, in the words of what compiles it.
+    #[error("{0}")]
+    Syntax(String),
+}
+
+/// Why the encrypted channel could not be set up.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum HandshakeFault {
+    /// Bytes are left over behind its end.
+    #[error("something is left of the handshake")]
+    LeftOver,
+    /// The peer speaks another protocol inside of TLS.
+    #[error("the other side speaks something else")]
+    OtherProtocol,
+    /// The peer has shown no key.
+    #[error("the other side has shown no key")]
+    NoKey,
+    /// The peer goes on and on.
+    #[error("the handshake is too long")]
+    TooLong,
+    /// The peer has ended it.
+    #[error("the handshake was broken off")]
+    BrokenOff,
+    /// Something else, in the TLS library's words.
+    #[error("{0}")]
+    Tls(String),
+}
+
+/// What the cryptographic library could not do.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum CryptoFault {
+    /// Make random numbers.
+    #[error("no random numbers")]
+    Random,
+    /// Make a key.
+    #[error("no new key")]
+    NewKey,
+    /// Set up TLS, in its words.
+    #[error("{0}")]
+    Tls(String),
+}
+
 /// Everything that can end a session or keep it from starting. What befalls a single entry is
 /// not an error but an outcome ([`crate::model::outcome::Why`]): it never stops the rest.
-#[derive(Debug)]
-#[non_exhaustive]
+#[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// Something about a local file or folder failed.
+    #[error("{action} {}: {source}", path.display())]
     File {
-        /// What was being done, as a verb phrase: "open", "create".
-        doing: &'static str,
+        /// What was to be done.
+        action: Action,
         /// The file.
         path: PathBuf,
         /// What the system said.
         source: io::Error,
     },
     /// Two of the paths to send have the same last name, so they would land on each other.
+    #[error("{} and {} have the same name", first.display(), second.display())]
     SameName {
         /// The first.
         first: PathBuf,
@@ -35,25 +188,31 @@ pub enum Error {
         second: PathBuf,
     },
     /// A path to send has no last name that it could get on the other side.
+    #[error("{} has no name", path.display())]
     NoName {
         /// The path.
         path: PathBuf,
     },
     /// A pattern of what is to be sent means nothing.
+    #[error("pattern {pattern:?}: {fault}")]
     Pattern {
-        /// The pattern.
-        pattern: String,
+        /// The pattern; none where it is all of them together.
+        pattern: Option<String>,
         /// What is wrong with it.
-        what: String,
+        fault: PatternFault,
     },
     /// A file of this program's own state cannot be used.
+    #[error("{}: {fault}", path.display())]
     State {
-        /// The file.
+        /// Which.
+        file: StateFile,
+        /// Where it is.
         path: PathBuf,
         /// What is wrong with it.
-        what: String,
+        fault: StateFault,
     },
     /// A host name has no address.
+    #[error("resolve {host}: {source}")]
     Resolve {
         /// The name as it was given.
         host: String,
@@ -61,6 +220,7 @@ pub enum Error {
         source: io::Error,
     },
     /// No connection could be made.
+    #[error("connect to {addr}: {source}")]
     Connect {
         /// The address.
         addr: SocketAddr,
@@ -68,6 +228,7 @@ pub enum Error {
         source: io::Error,
     },
     /// The port could not be listened on.
+    #[error("listen on {addr}: {source}")]
     Listen {
         /// The address.
         addr: SocketAddr,
@@ -75,16 +236,19 @@ pub enum Error {
         source: io::Error,
     },
     /// What answers there does not speak this protocol.
+    #[error("{peer} is not xfer")]
     NotXfer {
         /// Where.
         peer: SocketAddr,
     },
     /// Somebody took the connection, and said nothing at all.
+    #[error("{peer} does not answer")]
     Mute {
         /// Where.
         peer: SocketAddr,
     },
     /// The peer speaks another version of the protocol.
+    #[error("{peer} speaks version {theirs}, not {ours}")]
     Version {
         /// Where.
         peer: SocketAddr,
@@ -94,18 +258,30 @@ pub enum Error {
         ours: u16,
     },
     /// The encrypted channel could not be set up.
+    #[error("handshake with {peer}: {fault}")]
     Handshake {
         /// Where.
         peer: SocketAddr,
-        /// What the TLS library said.
-        what: String,
+        /// Why not.
+        fault: HandshakeFault,
     },
-    /// The cryptographic library refused to work, before any peer was asked.
+    /// The cryptographic library refused to work.
+    #[error("cryptography: {fault}")]
     Crypto {
-        /// What it said.
-        what: String,
+        /// What it could not do.
+        fault: CryptoFault,
+    },
+    /// The user has no home directory, where this program's own state would be.
+    #[error("no home directory")]
+    NoHome,
+    /// A folder is to have a quota, and what others send goes into it, too.
+    #[error("quota of {}: shared with others", path.display())]
+    SharedQuota {
+        /// The folder.
+        path: PathBuf,
     },
     /// The peer has the same role, so nobody would receive, or nobody send.
+    #[error("{peer} is a {role:?} too")]
     SameRole {
         /// Where.
         peer: SocketAddr,
@@ -113,6 +289,7 @@ pub enum Error {
         role: Role,
     },
     /// The peer did not let this side in.
+    #[error("{peer} declined: {reason}")]
     Declined {
         /// Where.
         peer: SocketAddr,
@@ -120,6 +297,7 @@ pub enum Error {
         reason: Decline,
     },
     /// This side did not let the peer in.
+    #[error("{peer} ({name}) was told: {reason}")]
     TurnedAway {
         /// Where.
         peer: SocketAddr,
@@ -129,6 +307,7 @@ pub enum Error {
         reason: Decline,
     },
     /// A machine that is known here, or is where a known one was, has another key.
+    #[error("{peer} has key {seen}, not that of {name}, {known}")]
     Impostor {
         /// Where.
         peer: SocketAddr,
@@ -140,6 +319,7 @@ pub enum Error {
         seen: String,
     },
     /// The peer shows a code, and nobody is there to type it.
+    #[error("{peer} ({name}) shows a code")]
     CodeNeeded {
         /// Where.
         peer: SocketAddr,
@@ -147,6 +327,7 @@ pub enum Error {
         name: String,
     },
     /// The peer was shown a code, and went without it.
+    #[error("{peer} ({name}) typed no code")]
     NoCode {
         /// Where.
         peer: SocketAddr,
@@ -154,6 +335,7 @@ pub enum Error {
         name: String,
     },
     /// The two sides do not have the same code, or not the same channel.
+    #[error("{peer} ({name}) has another code")]
     WrongCode {
         /// Where.
         peer: SocketAddr,
@@ -161,11 +343,13 @@ pub enum Error {
         name: String,
     },
     /// A connection that had not begun anything was closed, because there were too many.
+    #[error("{peer} made room for newer connections")]
     Displaced {
         /// From where.
         peer: SocketAddr,
     },
     /// The connection broke.
+    #[error("lost {peer}: {source}")]
     Lost {
         /// Where.
         peer: SocketAddr,
@@ -173,6 +357,7 @@ pub enum Error {
         source: io::Error,
     },
     /// The peer has not said anything for so long that it must be gone.
+    #[error("{peer} is silent for {seconds} s")]
     Silent {
         /// Where.
         peer: SocketAddr,
@@ -180,6 +365,7 @@ pub enum Error {
         seconds: u64,
     },
     /// The peer broke the protocol.
+    #[error("{peer} broke the protocol: {what}")]
     Protocol {
         /// Where.
         peer: SocketAddr,
@@ -187,30 +373,36 @@ pub enum Error {
         what: String,
     },
     /// The peer ended the session.
+    #[error("{peer} ended it: {reason}")]
     Aborted {
         /// Where.
         peer: SocketAddr,
-        /// Its words.
-        why: String,
+        /// Its reason.
+        reason: AbortReason,
     },
     /// More was offered than one file, where there is only one place for it.
+    #[error("more than one file")]
     NotOneFile,
     /// A stream could not be sent to its end, and what was read of it cannot be read again.
+    #[error("stream used up: {source}")]
     Spent {
         /// Why not.
         source: Box<Error>,
     },
     /// The system would not start a thread.
+    #[error("start a thread: {source}")]
     Thread {
         /// What it said.
         source: io::Error,
     },
     /// A thread of this program panicked: a fault of xfer's.
+    #[error("the {worker} thread panicked")]
     Panicked {
         /// Which one.
         worker: &'static str,
     },
     /// What was stored could not be brought to disk.
+    #[error("sync {}: {source}", path.display())]
     Sync {
         /// The receive directory.
         path: PathBuf,
@@ -218,19 +410,21 @@ pub enum Error {
         source: io::Error,
     },
     /// All is well, but not all files that were received are in the list of sums.
+    #[error("sums missing in {}", path.display())]
     Unsummed {
         /// The list.
         path: PathBuf,
     },
     /// The user ended it.
+    #[error("interrupted")]
     Cancelled,
 }
 
 impl Error {
     /// An error of a local file.
-    pub fn file(doing: &'static str, path: impl AsRef<Path>, source: io::Error) -> Self {
+    pub fn file(action: Action, path: impl AsRef<Path>, source: io::Error) -> Self {
         Self::File {
-            doing,
+            action,
             path: path.as_ref().to_path_buf(),
             source,
         }
@@ -251,188 +445,5 @@ impl Error {
             self,
             Self::Lost { .. } | Self::Silent { .. } | Self::Mute { .. }
         )
-    }
-}
-
-impl fmt::Display for Error {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::File {
-                doing,
-                path,
-                source,
-            } => write!(f, "cannot {doing} {}: {}", path.display(), reason(source)),
-            Self::SameName { first, second } => write!(
-                f,
-                "{} and {} have the same name and would land on each other",
-                first.display(),
-                second.display()
-            ),
-            Self::NoName { path } => {
-                write!(f, "{} has no name to give it there", path.display())
-            }
-            Self::Pattern { pattern, what } => write!(f, "'{pattern}' is no pattern: {what}"),
-            Self::State { path, what } => write!(f, "{} {what}", path.display()),
-            Self::Resolve { host, source } => {
-                write!(f, "cannot find the address of {host}: {}", reason(source))
-            }
-            Self::Connect { addr, source } => {
-                write!(f, "cannot connect to {addr}: {}", reason(source))
-            }
-            Self::Listen { addr, source } => {
-                write!(f, "cannot listen on {addr}: {}", reason(source))
-            }
-            Self::NotXfer { peer } => write!(f, "what answers at {peer} is not xfer"),
-            Self::Mute { peer } => write!(f, "{peer} does not answer"),
-            Self::Version { peer, theirs, ours } => write!(
-                f,
-                "{peer} speaks version {theirs} of the xfer protocol, this side version {ours}"
-            ),
-            Self::Handshake { peer, what } => {
-                write!(f, "no secure channel with {peer}: {what}")
-            }
-            Self::Crypto { what } => write!(f, "cryptography failed: {what}"),
-            Self::SameRole { peer, role } => match role {
-                Role::Sender => write!(f, "{peer} is sending too"),
-                Role::Receiver => write!(f, "{peer} is receiving too"),
-            },
-            Self::Declined { peer, reason } => write!(f, "{peer} declined: {reason}"),
-            Self::TurnedAway { name, reason, .. } => {
-                write!(f, "{name} was not let in: ")?;
-                match reason {
-                    Decline::Unknown => f.write_str(
-                        "the two do not know each other, and there is no terminal to show a code on",
-                    ),
-                    Decline::NotOpen => f.write_str("it is not known here, and not --open"),
-                    Decline::Busy => f.write_str("there are too many sessions"),
-                    Decline::Unsupported(what) => write!(f, "it asks for {what}"),
-                    Decline::Store(what) => write!(f, "nothing can be stored: {what}"),
-                    Decline::Locked => f.write_str("there were too many wrong codes"),
-                    Decline::Crowded => f.write_str("too many are waiting to be let in"),
-                    Decline::NameTaken => f.write_str("another machine is known here by this name"),
-                    Decline::Refused => f.write_str("you said no"),
-                    Decline::NoMirror => f.write_str(
-                        "it wants to have removed what it does not have, which it may not",
-                    ),
-                    Decline::Unattended => {
-                        f.write_str("there is no terminal to ask about its offer")
-                    }
-                }
-            }
-            Self::Impostor {
-                peer,
-                name,
-                known,
-                seen,
-            } => write!(
-                f,
-                "the machine at {peer} is not the {name} that is known here: its key is {seen}, \
-                 that of {name} is {known}"
-            ),
-            Self::CodeNeeded { name, .. } => write!(
-                f,
-                "{name} and this machine do not know each other yet; it shows a code, and nobody \
-                 has typed it here"
-            ),
-            Self::NoCode { name, .. } => {
-                write!(
-                    f,
-                    "{name} has gone without typing the code that is shown here"
-                )
-            }
-            Self::WrongCode { name, .. } => write!(
-                f,
-                "the code does not fit: it was mistyped, or another machine stands between this \
-                 one and {name}"
-            ),
-            Self::Displaced { peer } => {
-                write!(f, "{peer} had to make room for newer connections")
-            }
-            Self::Lost { peer, source } => {
-                write!(f, "lost the connection to {peer}: {}", reason(source))
-            }
-            Self::Silent { peer, seconds } => {
-                write!(f, "{peer} has been silent for {seconds} s")
-            }
-            Self::Protocol { peer, what } => write!(f, "{peer} broke the protocol: {what}"),
-            Self::Aborted { peer, why } => write!(f, "{peer} ended it: {why}"),
-            Self::NotOneFile => {
-                f.write_str("only a single file, and no folder, goes to standard output")
-            }
-            Self::Spent { source } => {
-                write!(
-                    f,
-                    "{source}; what was read of the stream cannot be read again"
-                )
-            }
-            Self::Thread { source } => write!(f, "cannot start a thread: {}", reason(source)),
-            Self::Panicked { worker } => {
-                write!(f, "xfer has a fault: its {worker} thread panicked")
-            }
-            Self::Sync { path, source } => write!(
-                f,
-                "what was received into {} could not be brought to disk: {}",
-                path.display(),
-                reason(source)
-            ),
-            Self::Unsummed { path } => write!(
-                f,
-                "not all files that were received have their line in {}",
-                path.display()
-            ),
-            Self::Cancelled => write!(f, "interrupted"),
-        }
-    }
-}
-
-impl std::error::Error for Error {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        match self {
-            Self::File { source, .. }
-            | Self::Resolve { source, .. }
-            | Self::Connect { source, .. }
-            | Self::Listen { source, .. }
-            | Self::Lost { source, .. }
-            | Self::Thread { source }
-            | Self::Sync { source, .. } => Some(source),
-            Self::Spent { source } => Some(source),
-            _ => None,
-        }
-    }
-}
-
-/// The words of an I/O error without the "(os error 13)" that only a programmer reads.
-pub(crate) fn reason(error: &io::Error) -> String {
-    let text = error.to_string();
-    let words = match text.find(" (os error ") {
-        Some(at) => &text[..at],
-        None => &text,
-    };
-    match error.kind() {
-        io::ErrorKind::UnexpectedEof => "the other side closed it".to_owned(),
-        _ => {
-            let mut chars = words.chars();
-            match (chars.next(), chars.next()) {
-                // "Permission denied" reads better in the middle of a sentence in lower case;
-                // "I/O error" does not.
-                (Some(first), Some(second)) if second.is_lowercase() => {
-                    first.to_lowercase().chain(words.chars().skip(1)).collect()
-                }
-                _ => words.to_owned(),
-            }
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn system_words_have_no_error_number() {
-        let e = Error::file("open", "/x", io::Error::from_raw_os_error(13));
-        assert_eq!(e.to_string(), "cannot open /x: permission denied");
-        let e = Error::file("read", "/x", io::Error::from_raw_os_error(5));
-        assert!(!e.to_string().contains("os error"), "{e}");
     }
 }

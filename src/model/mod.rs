@@ -10,6 +10,7 @@ pub mod order;
 pub mod outcome;
 pub mod progress;
 pub mod prompt;
+pub mod reason;
 pub mod relpath;
 pub mod surplus;
 pub mod text;

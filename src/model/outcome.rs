@@ -3,11 +3,12 @@
 //!
 //! Must not decide anything: the engines and the store do.
 
-use std::fmt;
+use std::io;
 
 use serde::{Deserialize, Serialize};
 
-use crate::model::relpath::RelPath;
+use crate::model::reason::{Limit, Obstacle, ReadError, StoreFault, SystemError, Unsupported};
+use crate::model::relpath::{PathError, RelPath};
 use crate::model::text::Text;
 
 /// What a side does in a session, whoever opened the connection.
@@ -20,57 +21,48 @@ pub enum Role {
 }
 
 /// Why a receiver does not take part. Variants are appended, never reordered.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[non_exhaustive]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 pub enum Decline {
     /// It does not know the sender, and nobody is there to whom it could show a code.
+    #[error("the two do not know each other, and it has no terminal to show a code on")]
     Unknown,
     /// It takes from anyone, but this sender has not agreed to send to anyone.
+    #[error("it was started with --open, this side was not")]
     NotOpen,
     /// It has too many sessions at the moment.
-    Busy,
-    /// It cannot do what the offer asks for.
-    Unsupported(Text),
-    /// It cannot store anything at the moment.
-    Store(Text),
+    #[error("it has too many sessions at the moment")]
+    TooManySessions,
+    /// In words, to and from peers without [`crate::wire::Features::REASONS`]: it cannot do what
+    /// the offer asks for.
+    #[error("it cannot do what is asked for: {0}")]
+    UnsupportedText(Text),
+    /// In words, to and from such peers: it cannot store anything at the moment.
+    #[error("it cannot store anything: {0}")]
+    StoreText(Text),
     /// It shows no code any more after too many wrong ones, until its user asks for it.
+    #[error("it lets nobody new in, after too many wrong codes in a row")]
     Locked,
     /// Too many are waiting to be let in.
+    #[error("too many are waiting to be let in at the moment")]
     Crowded,
     /// It knows another machine by the name that this one gives itself.
+    #[error("it knows another machine by the same name, with another key")]
     NameTaken,
     /// Its user said no.
+    #[error("its user said no")]
     Refused,
     /// Its user is to be asked about each offer, and nobody is there.
+    #[error("it asks its user about each offer, and nobody is there")]
     Unattended,
     /// It removes nothing, and the sender would like it to.
+    #[error("it does not let this sender remove anything")]
     NoMirror,
-}
-
-impl fmt::Display for Decline {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Unknown => f.write_str(
-                "the two do not know each other, and it has no terminal to show a code on",
-            ),
-            Self::NotOpen => f.write_str("it was started with --open, this side was not"),
-            Self::Busy => f.write_str("it has too many sessions at the moment"),
-            Self::Unsupported(what) => write!(f, "it cannot do what is asked for: {what}"),
-            Self::Store(what) => write!(f, "it cannot store anything: {what}"),
-            Self::Locked => {
-                f.write_str("it lets nobody new in, after too many wrong codes in a row")
-            }
-            Self::Crowded => f.write_str("too many are waiting to be let in at the moment"),
-            Self::NameTaken => {
-                f.write_str("it knows another machine by the same name, with another key")
-            }
-            Self::Refused => f.write_str("its user said no"),
-            Self::Unattended => {
-                f.write_str("it asks its user about each offer, and nobody is there")
-            }
-            Self::NoMirror => f.write_str("it does not let this sender remove anything"),
-        }
-    }
+    /// It cannot do what the offer asks for.
+    #[error("it cannot do what is asked for: {0}")]
+    Unsupported(Unsupported),
+    /// It cannot store anything at the moment.
+    #[error("it cannot store anything: {0}")]
+    Store(StoreFault),
 }
 
 /// What a sender would like done with what is there already.
@@ -102,25 +94,33 @@ pub enum OnConflict {
     Fail,
 }
 
-/// Why an entry was not stored. Variants are appended, never reordered.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[non_exhaustive]
+/// Why an entry was not stored. Variants are appended, never reordered. Those with words are what
+/// peers without [`crate::wire::Features::REASONS`] say and are told.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 pub enum Why {
-    /// The sender could not read it.
-    Unreadable(Text),
+    /// In words: the sender could not read it.
+    #[error("cannot be read: {0}")]
+    UnreadableText(Text),
     /// It was gone when it was to be read.
+    #[error("was gone when it was to be read")]
     Vanished,
     /// It changed each time it was read.
+    #[error("changed each time it was read")]
     Changed,
     /// It is a socket, fifo or device.
+    #[error("is a socket, fifo or device")]
     Special,
-    /// Its name is one that xfer keeps for itself, or too long or deep for the protocol.
-    Name(Text),
+    /// In words: its name breaks a rule.
+    #[error("has a name that cannot be sent: {0}")]
+    NameText(Text),
     /// The folder it belongs into could not be made.
+    #[error("its folder could not be made")]
     Parent,
-    /// Something else is in its way: a file where a folder is to be, a link, a device.
-    InTheWay(Text),
+    /// In words: something else is in its way.
+    #[error("{0} is in its way")]
+    InTheWayText(Text),
     /// There is too little space: so many bytes are needed, so many free.
+    #[error("needs {needed} bytes of space, {free} are free")]
     Space {
         /// Bytes that are still to be stored for this file.
         needed: u64,
@@ -128,15 +128,45 @@ pub enum Why {
         free: u64,
     },
     /// Another session is writing the same file at the moment.
-    Busy,
-    /// The receiver's system refused.
-    System(Text),
+    #[error("is being received in another session")]
+    InUse,
+    /// In words: the receiver could not store it.
+    #[error("could not be stored: {0}")]
+    SystemText(Text),
     /// What arrived is not what was sent.
+    #[error("arrived damaged")]
     Damaged,
     /// It is a link that leads out of the receive directory.
+    #[error("is a link that leads out of the receiver's folder")]
     Outside,
+    /// In words: it is a folder of which not everything could be removed that a mirror is to
+    /// remove.
+    #[error("not all that was to go could be removed: {0}")]
+    NotRemovedText(Text),
+    /// The sender could not read it.
+    #[error("cannot be read: {0}")]
+    Unreadable(ReadError),
+    /// Its name breaks this rule of the protocol.
+    #[error("has a name that cannot be sent: {0}")]
+    Name(PathError),
+    /// Something else is in its way: a file where a folder is to be, a link, a device.
+    #[error("{0} is in its way")]
+    InTheWay(Obstacle),
+    /// The receiver's system refused.
+    #[error("could not be stored: {0}")]
+    System(SystemError),
     /// It is a folder of which not everything could be removed that a mirror is to remove.
-    NotRemoved(Text),
+    #[error("not all that was to go could be removed: {0}")]
+    NotRemoved(SystemError),
+    /// The receiver keeps no more in mind at once.
+    #[error("could not be stored: {0}")]
+    Limit(Limit),
+    /// A file that the receiver has was changed by somebody else while it was compared.
+    #[error("could not be stored: a file here changed meanwhile")]
+    ChangedThere,
+    /// The session was over before it could be stored.
+    #[error("could not be stored: the session is over")]
+    Ended,
 }
 
 impl Why {
@@ -144,41 +174,39 @@ impl Why {
     #[must_use]
     pub fn variable_bytes(&self) -> usize {
         match self {
-            Self::Unreadable(text)
-            | Self::Name(text)
-            | Self::InTheWay(text)
-            | Self::NotRemoved(text)
-            | Self::System(text) => text.as_str().len(),
+            Self::UnreadableText(text)
+            | Self::NameText(text)
+            | Self::InTheWayText(text)
+            | Self::NotRemovedText(text)
+            | Self::SystemText(text) => text.as_str().len(),
+            Self::Unreadable(error) => error.text_bytes(),
+            Self::InTheWay(obstacle) => obstacle.text_bytes(),
+            Self::System(error) | Self::NotRemoved(error) => error.text_bytes(),
             _ => 0,
         }
     }
-}
 
-impl fmt::Display for Why {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Unreadable(what) => write!(f, "cannot be read: {what}"),
-            Self::Vanished => f.write_str("was gone when it was to be read"),
-            Self::Changed => f.write_str("changed each time it was read"),
-            Self::Special => f.write_str("is a socket, fifo or device"),
-            Self::Name(what) => write!(f, "has a name that cannot be sent: {what}"),
-            Self::Parent => f.write_str("its folder could not be made"),
-            Self::InTheWay(what) => write!(f, "{what} is in its way"),
-            Self::Space { needed, free } => {
-                write!(f, "needs {needed} bytes of space, {free} are free")
-            }
-            Self::Busy => f.write_str("is being received in another session"),
-            Self::System(what) => write!(f, "could not be stored: {what}"),
-            Self::Damaged => f.write_str("arrived damaged"),
-            Self::Outside => f.write_str("is a link that leads out of the receiver's folder"),
-            Self::NotRemoved(what) => write!(f, "not all that was to go could be removed: {what}"),
-        }
+    /// The receiver's system refused.
+    #[must_use]
+    pub fn system(error: &io::Error) -> Self {
+        Self::System(error.into())
+    }
+
+    /// The sender's system refused.
+    #[must_use]
+    pub fn unreadable(error: &io::Error) -> Self {
+        Self::Unreadable(error.into())
+    }
+
+    /// Whether something else has its name.
+    #[must_use]
+    pub fn is_in_the_way(&self) -> bool {
+        matches!(self, Self::InTheWay(_) | Self::InTheWayText(_))
     }
 }
 
 /// Why something is not sent that the user did not want to be sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
 pub enum LeftOut {
     /// A pattern names it.
     Pattern,
@@ -192,21 +220,8 @@ pub enum LeftOut {
     Own,
 }
 
-impl fmt::Display for LeftOut {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Pattern => "by a pattern",
-            Self::Size => "too large",
-            Self::Link => "a link",
-            Self::Mounted => "what is in it, on another file system",
-            Self::Own => "what xfer keeps for itself",
-        })
-    }
-}
-
 /// How one entry ended.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[non_exhaustive]
 pub enum Outcome {
     /// It was stored; under this path where it is not its own.
     Stored(Option<RelPath>),

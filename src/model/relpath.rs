@@ -9,8 +9,8 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use serde::de::{Deserialize, Deserializer, Error as _, Visitor};
-use serde::{Serialize, Serializer};
+use serde::de::{Deserializer, Error as _, Visitor};
+use serde::{Deserialize, Serialize, Serializer};
 
 use crate::model::text::is_ignorable;
 
@@ -38,41 +38,31 @@ pub const PARTIAL_SUFFIX: &str = ".partial";
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct RelPath(Arc<[u8]>);
 
-/// Why some bytes are no [`RelPath`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
+/// Why some bytes are no [`RelPath`]. It travels: variants are appended, never reordered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 pub enum PathError {
     /// It has no component, or an empty one (so also: it begins or ends with '/').
+    #[error("a path with an empty component")]
     Empty,
     /// It has a component `.` or `..`.
+    #[error("a path with a component '.' or '..'")]
     Dots,
     /// It has a NUL byte.
+    #[error("a path with a NUL byte")]
     Nul,
     /// It is longer than [`MAX_PATH_BYTES`].
+    #[error("a path that is too long")]
     Long,
     /// A component is longer than [`MAX_NAME_BYTES`].
+    #[error("a name that is too long")]
     LongName,
     /// It has more than [`MAX_DEPTH`] components.
+    #[error("a path that is too deep")]
     Deep,
     /// A component is a name that xfer keeps for itself.
+    #[error("a name that xfer keeps for itself")]
     Reserved,
 }
-
-impl fmt::Display for PathError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Empty => "a path with an empty component",
-            Self::Dots => "a path with a component '.' or '..'",
-            Self::Nul => "a path with a NUL byte",
-            Self::Long => "a path that is too long",
-            Self::LongName => "a name that is too long",
-            Self::Deep => "a path that is too deep",
-            Self::Reserved => "a name that xfer keeps for itself",
-        })
-    }
-}
-
-impl std::error::Error for PathError {}
 
 /// How many hexadecimal digits the name of a partial has in its middle.
 pub const PARTIAL_DIGITS: usize = 32;

@@ -12,6 +12,7 @@ use crate::model::error::{Error, Result};
 use crate::model::outcome::{Decline, Role};
 use crate::model::progress::{Peer, Trust};
 use crate::model::prompt::{Caller, Prompt};
+use crate::model::reason::{AbortReason, StoreFault};
 use crate::model::text::Text;
 use crate::net::{Channel, Fingerprint, Known, Peers, device_name, now};
 use crate::wire::{Accept, Hello, Join, Message, Offer, Preambles, limits};
@@ -153,8 +154,7 @@ fn namesake_is_alarm(channel: &mut Channel, all: &[Known], caller: Caller) -> Re
         seen: channel.fingerprint.to_string(),
     };
     // It has been greeted, so it is told that nothing comes; what it answers changes nothing.
-    let words = "this sender knows another machine by the same name";
-    let _ = say_last(channel, &Message::Abort(Text::new(words)));
+    let _ = say_last(channel, &Message::Abort(AbortReason::NameTaken));
     Err(error)
 }
 
@@ -226,8 +226,8 @@ pub(crate) fn let_in(
     let all = match ours.peers.list() {
         Ok(all) => all,
         Err(error) => {
-            let what = Text::new("its list of known machines cannot be read");
-            say_last(channel, &Message::Declined(Decline::Store(what)))?;
+            let reason = Decline::Store(StoreFault::PeersUnreadable);
+            say_last(channel, &Message::Declined(reason))?;
             return Err(error);
         }
     };

@@ -15,7 +15,7 @@ use rustls::pki_types::{CertificateDer, PrivatePkcs8KeyDer};
 use rustls::sign::CertifiedKey;
 
 use super::Fingerprint;
-use crate::model::error::{Error, Result};
+use crate::model::error::{Action, CryptoFault, Error, Result, StateFault, StateFile};
 use crate::sys::private;
 
 /// The name of the key file in its directory.
@@ -40,7 +40,7 @@ impl Identity {
             return Ok(identity);
         }
         create(dir, &path)?;
-        load(&path)?.ok_or_else(|| Error::file("open", &path, io::ErrorKind::NotFound.into()))
+        load(&path)?.ok_or_else(|| Error::file(Action::Open, &path, io::ErrorKind::NotFound.into()))
     }
 
     /// Makes a key that is kept nowhere.
@@ -91,10 +91,11 @@ impl fmt::Debug for Identity {
 
 /// The key in the file at `path`; none where there is no such file.
 fn load(path: &Path) -> Result<Option<Identity>> {
-    let failed = |source| Error::file("read", path, source);
-    let refused = |what: &str| Error::State {
+    let failed = |source| Error::file(Action::Read, path, source);
+    let refused = |fault| Error::State {
+        file: StateFile::Identity,
         path: path.to_path_buf(),
-        what: what.to_owned(),
+        fault,
     };
     // Looked at before it is opened, because opening a fifo would wait for ever.
     let meta = match fs::metadata(path) {
@@ -103,13 +104,10 @@ fn load(path: &Path) -> Result<Option<Identity>> {
         Err(e) => return Err(failed(e)),
     };
     if !meta.is_file() {
-        return Err(refused("is not a file"));
+        return Err(refused(StateFault::NotAFile));
     }
     if private::is_exposed(&meta) {
-        return Err(refused(
-            "is this device's secret key, and others on this machine may read or change it; \
-             `chmod 600` keeps it to you",
-        ));
+        return Err(refused(StateFault::Exposed));
     }
     let mut bytes = Vec::new();
     File::open(path)
@@ -117,14 +115,14 @@ fn load(path: &Path) -> Result<Option<Identity>> {
         .map_err(failed)?;
     Identity::from_pkcs8(&bytes)
         .map(Some)
-        .map_err(|_| refused("is damaged: it should hold this device's secret key"))
+        .map_err(|_| refused(StateFault::Damaged))
 }
 
 /// A new key as PKCS#8 (RFC 5958). Its public half is in there too, so that damage to either
 /// shows.
 fn new_key() -> Result<Vec<u8>> {
     let failed = |_| Error::Crypto {
-        what: "no key could be made".to_owned(),
+        fault: CryptoFault::NewKey,
     };
     let pair = Ed25519KeyPair::generate().map_err(failed)?;
     let der: Pkcs8V2Der<'_> = pair.as_der().map_err(failed)?;
@@ -133,13 +131,13 @@ fn new_key() -> Result<Vec<u8>> {
 
 fn usable(new_key: &[u8]) -> Result<Identity> {
     Identity::from_pkcs8(new_key).map_err(|_| Error::Crypto {
-        what: "a new key cannot be used".to_owned(),
+        fault: CryptoFault::NewKey,
     })
 }
 
 /// Makes a key at `path`, unless there is one by then.
 fn create(dir: &Path, path: &Path) -> Result<()> {
-    private::create_dir_all(dir).map_err(|e| Error::file("create", dir, e))?;
+    private::create_dir_all(dir).map_err(|e| Error::file(Action::Create, dir, e))?;
     let bytes = new_key()?;
     // No other process makes the same key, and so none takes this name.
     let temp = dir.join(format!(".{FILE_NAME}.{}", usable(&bytes)?.fingerprint()));
@@ -147,7 +145,7 @@ fn create(dir: &Path, path: &Path) -> Result<()> {
     // Gone already where it was renamed.
     let _ = fs::remove_file(&temp);
     made.and_then(|()| private::sync_dir(dir))
-        .map_err(|e| Error::file("create", path, e))
+        .map_err(|e| Error::file(Action::Create, path, e))
 }
 
 /// Gives the finished file its name, unless another one has it.
@@ -203,7 +201,11 @@ mod tests {
         for bad in damages {
             fs::write(&path, &bad).unwrap();
             let e = Identity::load_or_create(dir.path()).unwrap_err();
-            assert!(e.to_string().contains("is damaged"), "{e}");
+            let fault = StateFault::Damaged;
+            assert!(
+                matches!(&e, Error::State { fault: f, .. } if *f == fault),
+                "{e}"
+            );
             assert_eq!(fs::read(&path).unwrap(), bad);
         }
         fs::remove_file(&path).unwrap();
@@ -220,7 +222,11 @@ mod tests {
         for loose in [0o640, 0o604, 0o620] {
             fs::set_permissions(&path, fs::Permissions::from_mode(loose)).unwrap();
             let e = Identity::load_or_create(dir.path()).unwrap_err();
-            assert!(e.to_string().contains("others on this machine"), "{e}");
+            let fault = StateFault::Exposed;
+            assert!(
+                matches!(&e, Error::State { fault: f, .. } if *f == fault),
+                "{e}"
+            );
         }
     }
 

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use crate::model::error::{Error, Result};
 use crate::model::outcome::Decline;
 use crate::model::prompt::Caller;
+use crate::model::reason::AbortReason;
 use crate::model::text::Text;
 use crate::wire::{Message, WireError, read_first_message, write_message};
 
@@ -24,7 +25,8 @@ pub(crate) fn say(channel: &mut Channel, message: &Message) -> Result<()> {
     use std::io::Write;
     let mut bytes = Vec::new();
     let peer = channel.peer;
-    write_message(message, &mut bytes).map_err(|e| Error::protocol(peer, e))?;
+    let message = message.for_peer(channel.preambles.features());
+    write_message(&message, &mut bytes).map_err(|e| Error::protocol(peer, e))?;
     let writer = &mut channel.writer;
     writer
         .write_all(&bytes)
@@ -55,10 +57,9 @@ pub(super) fn hear_within(channel: &mut Channel, time: Duration) -> Result<Messa
     let peer = channel.peer;
     channel.reader.set_deadline(Some(Instant::now() + time));
     match read_first_message(&mut channel.reader) {
-        Ok(Message::Abort(why)) => Err(Error::Aborted {
-            peer,
-            why: why.to_string(),
-        }),
+        Ok(message @ (Message::Abort(_) | Message::AbortText(_))) => {
+            Err(aborted(peer, message).unwrap_or_else(|other| unexpected(channel, &other)))
+        }
         Ok(message) => Ok(message),
         Err(error) => match wire_error(peer, error, time) {
             Error::Protocol { what, .. } => Err(broken(channel, what)),
@@ -69,10 +70,11 @@ pub(super) fn hear_within(channel: &mut Channel, time: Duration) -> Result<Messa
 
 /// The error of a peer that broke the rules, once that has been told how.
 pub(super) fn broken(channel: &mut Channel, what: impl fmt::Display) -> Error {
-    let error = Error::protocol(channel.peer, what);
+    let what = what.to_string();
+    let reason = AbortReason::Protocol(Text::new(what.as_str()));
     // Whether it hears it changes nothing.
-    let _ = say_last(channel, &Message::Abort(Text::new(error.to_string())));
-    error
+    let _ = say_last(channel, &Message::Abort(reason));
+    Error::protocol(channel.peer, what)
 }
 
 pub(super) fn unexpected(channel: &mut Channel, message: &Message) -> Error {
@@ -112,5 +114,17 @@ pub(crate) fn wire_error(peer: SocketAddr, error: WireError, time: Duration) -> 
             _ => Error::Lost { peer, source: e },
         },
         other => Error::protocol(peer, other),
+    }
+}
+
+/// The error of a peer that ends the session, if that is what it says; else the message.
+pub(crate) fn aborted(peer: SocketAddr, message: Message) -> Result<Error, Message> {
+    match message {
+        Message::Abort(reason) => Ok(Error::Aborted { peer, reason }),
+        Message::AbortText(text) => Ok(Error::Aborted {
+            peer,
+            reason: AbortReason::from_text(text),
+        }),
+        other => Err(other),
     }
 }

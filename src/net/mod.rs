@@ -19,7 +19,7 @@ pub(crate) use greeting::{
     Greeted, LetIn, Opening, greet, hear_offer, join, let_in, offer, opening,
 };
 pub use identity::Identity;
-pub(crate) use messages::{FIRST_WORDS, LAST_WORDS, say, say_last, turn_away, wire_error};
+pub(crate) use messages::{FIRST_WORDS, LAST_WORDS, aborted, say, say_last, turn_away, wire_error};
 pub(crate) use pairing::PairingAttempts;
 pub(crate) use peers::now;
 pub use peers::{Known, MAX_NAME_BYTES, Peers, device_name};

@@ -13,7 +13,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use serde::{Deserialize, Serialize};
 
 use super::Fingerprint;
-use crate::model::error::{Error, Result};
+use crate::model::error::{Action, Error, Result, StateFault, StateFile};
 use crate::model::text::Text;
 use crate::sys::private;
 
@@ -110,32 +110,31 @@ impl Peers {
     /// All of them. A file that is damaged, or that others could have changed, is an error.
     pub fn list(&self) -> Result<Vec<Known>> {
         let path = self.path();
-        let refused = |what: String| Error::State {
+        let refused = |fault| Error::State {
+            file: StateFile::Peers,
             path: path.clone(),
-            what,
+            fault,
         };
         // Looked at before it is opened, because opening a fifo would wait for ever.
         let meta = match fs::metadata(&path) {
             Ok(meta) => meta,
             Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-            Err(e) => return Err(Error::file("read", &path, e)),
+            Err(e) => return Err(Error::file(Action::Read, &path, e)),
         };
         if !meta.is_file() {
-            return Err(refused("is not a file".to_owned()));
+            return Err(refused(StateFault::NotAFile));
         }
         if private::is_exposed(&meta) {
-            return Err(refused(
-                "says who is let in, and others on this machine may read or change it".to_owned(),
-            ));
+            return Err(refused(StateFault::Exposed));
         }
         let mut text = String::new();
         File::open(&path)
             .and_then(|file| file.take(MAX_FILE_BYTES).read_to_string(&mut text))
             .map_err(|e| match e.kind() {
-                io::ErrorKind::InvalidData => refused("is damaged: it is no text".to_owned()),
-                _ => Error::file("read", &path, e),
+                io::ErrorKind::InvalidData => refused(StateFault::Damaged),
+                _ => Error::file(Action::Read, &path, e),
             })?;
-        parse(&text).map_err(|what| refused(format!("is damaged: {what}")))
+        parse(&text).map_err(refused)
     }
 
     /// The one with this fingerprint.
@@ -147,7 +146,7 @@ impl Peers {
     /// Changes the list, and brings it to disk. Of several processes that do so at once, one
     /// comes after the other. What `change` refuses changes nothing.
     pub fn update<R>(&self, change: impl FnOnce(&mut Vec<Known>) -> Result<R>) -> Result<R> {
-        let failed = |e| Error::file("write", self.path(), e);
+        let failed = |e| Error::file(Action::Write, self.path(), e);
         self.make_dir()?;
         let _lock = private::lock(&self.dir.join(LOCK_NAME)).map_err(failed)?;
         let before = self.list()?;
@@ -164,7 +163,7 @@ impl Peers {
         self.update(|all| {
             if all.is_empty() && !self.path().exists() {
                 self.write(all)
-                    .map_err(|e| Error::file("write", self.path(), e))?;
+                    .map_err(|e| Error::file(Action::Write, self.path(), e))?;
             }
             Ok(())
         })
@@ -172,7 +171,7 @@ impl Peers {
 
     /// Makes the folder that the file is in.
     pub fn make_dir(&self) -> Result<()> {
-        private::create_dir_all(&self.dir).map_err(|e| Error::file("create", &self.dir, e))
+        private::create_dir_all(&self.dir).map_err(|e| Error::file(Action::Create, &self.dir, e))
     }
 
     /// Puts the file in its place, whole. The lock is held.
@@ -223,7 +222,7 @@ fn is_plain(c: char) -> bool {
 }
 
 /// Reads the list. What is wrong with it is said in words.
-pub(crate) fn parse(text: &str) -> Result<Vec<Known>, String> {
+pub(crate) fn parse(text: &str) -> Result<Vec<Known>, StateFault> {
     let listed: Listed = toml::from_str(text).map_err(|e| {
         let line = e.span().map_or(0, |span| {
             text.as_bytes()[..span.start.min(text.len())]
@@ -231,13 +230,16 @@ pub(crate) fn parse(text: &str) -> Result<Vec<Known>, String> {
                 .filter(|&&b| b == b'\n')
                 .count()
         });
-        format!("line {}: {}", line + 1, e.message())
+        StateFault::Syntax {
+            line: line + 1,
+            message: e.message().to_owned(),
+        }
     })?;
     if listed.version != VERSION {
-        return Err(format!(
-            "it has version {}, and this program knows version {VERSION}",
-            listed.version
-        ));
+        return Err(StateFault::Version {
+            found: listed.version,
+            known: VERSION,
+        });
     }
     let mut all: Vec<Known> = Vec::with_capacity(listed.peer.len());
     let mut names = std::collections::HashSet::new();
@@ -245,12 +247,12 @@ pub(crate) fn parse(text: &str) -> Result<Vec<Known>, String> {
     for peer in listed.peer {
         let name = peer.name;
         if device_name(&Text::new(name.as_str())) != name {
-            return Err(format!("{name:?} is no name"));
+            return Err(StateFault::Name(name));
         }
         let fingerprint = Fingerprint::from_hex(&peer.fingerprint)
-            .ok_or_else(|| format!("the fingerprint of {name} is none"))?;
+            .ok_or_else(|| StateFault::Fingerprint(name.clone()))?;
         if !names.insert(name.clone()) || !fingerprints.insert(fingerprint) {
-            return Err(format!("{name} is there twice"));
+            return Err(StateFault::Twice(name));
         }
         all.push(Known {
             name,
@@ -386,17 +388,20 @@ mod tests {
             assert_ne!(bad, good);
             fs::write(peers.path(), &bad).unwrap();
             fs::set_permissions(peers.path(), fs::Permissions::from_mode(0o600)).unwrap();
-            let error = peers.list().unwrap_err().to_string();
-            assert!(error.contains("is damaged"), "{error}");
+            let error = peers.list().unwrap_err();
+            assert!(matches!(error, Error::State { .. }), "{error}");
             assert!(clear().is_err());
             assert_eq!(fs::read_to_string(peers.path()).unwrap(), bad);
         }
         fs::write(peers.path(), [0xff, 0xfe]).unwrap();
-        assert!(peers.list().unwrap_err().to_string().contains("is damaged"));
+        let error = peers.list().unwrap_err();
+        let is_damaged = |fault: &StateFault| *fault == StateFault::Damaged;
+        assert!(matches!(&error, Error::State { fault, .. } if is_damaged(fault)));
         fs::write(peers.path(), good).unwrap();
         fs::set_permissions(peers.path(), fs::Permissions::from_mode(0o644)).unwrap();
-        let error = peers.list().unwrap_err().to_string();
-        assert!(error.contains("others on this machine"), "{error}");
+        let error = peers.list().unwrap_err();
+        let is_exposed = |fault: &StateFault| *fault == StateFault::Exposed;
+        assert!(matches!(&error, Error::State { fault, .. } if is_exposed(fault)));
     }
 
     #[test]

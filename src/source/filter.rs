@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use ignore::Match;
 use ignore::gitignore::{Gitignore, GitignoreBuilder};
 
-use crate::model::error::{Error, Result};
+use crate::model::error::{Action, Error, PatternFault, Result};
 use crate::model::relpath::RelPath;
 use crate::sys::fs::{self, Dir};
 
@@ -76,7 +76,7 @@ impl CompiledFilter {
         for path in &filter.exclude_from {
             std::fs::read(path)
                 .and_then(|bytes| add_lines(&mut patterns, &bytes))
-                .map_err(|e| Error::file("take patterns from", path, e))?;
+                .map_err(|e| Error::file(Action::ReadPatterns, path, e))?;
         }
         for pattern in &filter.exclude {
             add(&mut patterns, pattern, pattern)?;
@@ -85,8 +85,8 @@ impl CompiledFilter {
             add(&mut patterns, pattern, &format!("!{pattern}"))?;
         }
         let patterns = patterns.build().map_err(|e| Error::Pattern {
-            pattern: "all of them".to_owned(),
-            what: what(e),
+            pattern: None,
+            fault: PatternFault::Syntax(what(e)),
         })?;
         Ok(Self {
             patterns,
@@ -186,32 +186,29 @@ fn leaves_out(patterns: &Gitignore, path: &Path, is_dir: bool) -> Option<bool> {
 }
 
 fn add(patterns: &mut GitignoreBuilder, given: &str, line: &str) -> Result<()> {
-    let wrong = |what: String| Error::Pattern {
-        pattern: given.to_owned(),
-        what,
+    let wrong = |fault| Error::Pattern {
+        pattern: Some(given.to_owned()),
+        fault,
     };
     // In a file these would be an empty line and a comment; here they were meant to match.
     if given.trim().is_empty() {
-        return Err(wrong("it is empty".to_owned()));
+        return Err(wrong(PatternFault::Empty));
     }
     if given.starts_with('#') {
-        return Err(wrong(
-            "a '#' at its beginning must be written '\\#'".to_owned(),
-        ));
+        return Err(wrong(PatternFault::Comment));
     }
     // In a file it would take back others.
     if given.starts_with('!') {
-        let what = "a '!' at its beginning must be written '\\!'; what is sent after all, --include \
-                    says";
-        return Err(wrong(what.to_owned()));
+        return Err(wrong(PatternFault::Negated));
     }
     // Git's never match then, and here the bracket would be taken for itself.
     if has_open_bracket(given) {
-        let what = "a '[' that is not closed must be written '\\['";
-        return Err(wrong(what.to_owned()));
+        return Err(wrong(PatternFault::OpenBracket));
     }
     let added = patterns.add_line(None, line);
-    added.map(|_| ()).map_err(|e| wrong(what(e)))
+    added
+        .map(|_| ())
+        .map_err(|e| wrong(PatternFault::Syntax(what(e))))
 }
 
 /// Whether a class of characters begins in a pattern that does not end.

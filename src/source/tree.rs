@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::model::entry::Time;
-use crate::model::error::{Error, Result};
+use crate::model::error::{Action, Error, Result};
 use crate::model::relpath::RelPath;
 use crate::model::text::Text;
 use crate::sys::fs::{self, Dir, File, FileId, Stat};
@@ -108,7 +108,7 @@ impl Roots {
         let mut parents: HashMap<PathBuf, Arc<Parent>> = HashMap::new();
         let mut roots = Vec::with_capacity(paths.len());
         for given in paths {
-            let failed = |e| Error::file("send", given, e);
+            let failed = |e| Error::file(Action::Send, given, e);
             let path = std::fs::canonicalize(given).map_err(failed)?;
             let no_name = || Error::NoName {
                 path: given.clone(),

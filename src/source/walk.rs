@@ -10,10 +10,9 @@ use std::path::{Path, PathBuf};
 use walkdir::{DirEntry, WalkDir};
 
 use crate::model::entry::{FileSize, Kind, Mode, Target, Time};
-use crate::model::error::reason;
 use crate::model::outcome::{LeftOut, Why};
+use crate::model::reason::ReadError;
 use crate::model::relpath::{PathError, RelPath, is_reserved};
-use crate::model::text::Text;
 use crate::sys::fs::{Dir, FileId, FileKind, Stat};
 
 use super::filter::{CompiledFilter, IgnorePatterns, Links, is_ignored};
@@ -244,7 +243,7 @@ impl WalkBelow {
             return Err(LeftOut::Own.into());
         }
         if let Err(e) = path {
-            return Err(Why::Name(Text::new(e.to_string())).into());
+            return Err(Why::Name(*e).into());
         }
         let stat = match followed {
             Some(followed) => followed?,
@@ -352,13 +351,12 @@ impl WalkBelow {
         };
         match self.stat(name, Links::Follow) {
             Ok(stat) if stat.is_dir() && self.open.iter().any(|folder| folder.id == stat.id) => {
-                failed(true, Why::Unreadable(Text::new("a loop of links")))
+                failed(true, Why::Unreadable(ReadError::LinkLoop))
             }
             Ok(stat) => (NameKind::of(&stat), Ok(stat)),
-            Err(Why::Vanished) if self.stat(name, Links::Keep).is_ok() => failed(
-                false,
-                Why::Unreadable(Text::new("a link that leads nowhere")),
-            ),
+            Err(Why::Vanished) if self.stat(name, Links::Keep).is_ok() => {
+                failed(false, Why::Unreadable(ReadError::DanglingLink))
+            }
             Err(why) => failed(false, why),
         }
     }
@@ -424,7 +422,7 @@ impl WalkBelow {
 fn unreadable(error: &io::Error) -> Why {
     match error.kind() {
         ErrorKind::NotFound => Why::Vanished,
-        _ => Why::Unreadable(Text::new(reason(error))),
+        _ => Why::unreadable(error),
     }
 }
 
@@ -434,17 +432,17 @@ fn describe(
     filter: &CompiledFilter,
     read_link: impl FnOnce() -> io::Result<Vec<u8>>,
 ) -> Result<Kind, NotAnnounced> {
-    let wrong = |what: &str| Why::Unreadable(Text::new(what));
     match stat.kind {
         FileKind::Dir => Ok(Kind::Dir),
         FileKind::File if filter.is_too_large(stat.size) => Err(LeftOut::Size.into()),
         FileKind::File => {
-            let size = FileSize::try_from(stat.size).map_err(wrong)?;
+            let size =
+                FileSize::try_from(stat.size).map_err(|_| Why::Unreadable(ReadError::TooLarge))?;
             Ok(Kind::File { size })
         }
         FileKind::Link => {
             let target = read_link().map_err(|e| unreadable(&e))?;
-            let target = Target::new(target).map_err(wrong)?;
+            let target = Target::new(target).map_err(|_| Why::Unreadable(ReadError::LinkTarget))?;
             Ok(Kind::Symlink { target })
         }
         FileKind::Special => Err(Why::Special.into()),

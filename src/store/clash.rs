@@ -14,6 +14,7 @@ use rustix::fs::Stat;
 use super::folder::stat;
 use super::in_use::identity;
 use crate::model::outcome::Why;
+use crate::model::reason::Obstacle;
 use crate::model::relpath::STATE_DIR;
 use crate::model::text::Text;
 
@@ -85,8 +86,7 @@ impl Names {
         let other = names.get(&identity(found).1);
         if let Some(other) = other.filter(|other| is_clash(name, other, found)) {
             let other = String::from_utf8_lossy(other);
-            let what = format!("{other}, which is the same name here,");
-            return Err(Why::InTheWay(Text::new(what)));
+            return Err(Why::InTheWay(Obstacle::SameName(Text::new(other))));
         }
         drop(names);
         self.note(name, found);
@@ -117,7 +117,7 @@ mod tests {
         names.claim(b"A", &only).unwrap();
         names.claim(b"A", &only).unwrap();
         let why = names.claim(b"a", &only).unwrap_err();
-        assert!(why.to_string().starts_with("A, which is the same name"));
+        assert_eq!(why, Why::InTheWay(Obstacle::SameName("A".into())));
         // One with two names may be there under both of them.
         for name in ["a", "b"] {
             std::fs::hard_link(at("A"), at(name)).unwrap();

@@ -19,7 +19,6 @@ use crate::model::digest::{
 use crate::model::entry::{Mode, Time};
 use crate::model::outcome::Why;
 use crate::model::relpath::RelPath;
-use crate::model::text::Text;
 use crate::sys::advise;
 use crate::sys::vectored;
 
@@ -160,7 +159,7 @@ fn busy_key(folder: &Folder, path: &RelPath) -> Option<(Identity, Vec<u8>)> {
 }
 
 fn changed() -> Why {
-    Why::System(Text::new("a file here changed meanwhile"))
+    Why::ChangedThere
 }
 
 /// Whether nothing was ever written to `file` from `offset` on for `len` bytes. Where the file
@@ -307,7 +306,7 @@ impl Incoming {
             }
             let end = Instant::now() + LOCK_WAIT;
             while let Err(why) = self.partial() {
-                if why != Why::Busy || give_up() || Instant::now() >= end {
+                if why != Why::InUse || give_up() || Instant::now() >= end {
                     return Err(why);
                 }
                 self.session.store.wait_for_release(LOCK_LOOK);
@@ -372,7 +371,7 @@ impl Incoming {
                 self.session.partials_open.fetch_add(1, Ordering::Relaxed);
                 Ok(self.partial.get_or_init(|| partial))
             }
-            Err(OpenError::Busy) => Err(Why::Busy),
+            Err(OpenError::Busy) => Err(Why::InUse),
             Err(OpenError::Io(e)) => Err(self.why(&e)),
         }
     }

@@ -15,8 +15,8 @@ use rustix::io::Errno;
 
 use crate::model::entry::{Mode, Time};
 use crate::model::outcome::Why;
+use crate::model::reason::Obstacle;
 use crate::model::relpath::RelPath;
-use crate::model::text::Text;
 use crate::sys::host;
 
 use super::clash::{self, Folding};
@@ -524,13 +524,13 @@ pub(super) fn timestamps(mtime: Time) -> Timestamps {
     }
 }
 
-/// A text for [`Why`] of what was found in the way.
-pub(super) fn describe(found: Option<&Stat>) -> Text {
-    Text::new(match found.map(file_type) {
-        None => "something that is gone now",
-        Some(FileType::RegularFile) => "a file",
-        Some(FileType::Directory) => "a folder",
-        Some(FileType::Symlink) => "a link",
-        Some(_) => "a special file",
-    })
+/// What was found in the way, for [`Why`].
+pub(super) fn describe(found: Option<&Stat>) -> Obstacle {
+    match found.map(file_type) {
+        None => Obstacle::Gone,
+        Some(FileType::RegularFile) => Obstacle::File,
+        Some(FileType::Directory) => Obstacle::Folder,
+        Some(FileType::Symlink) => Obstacle::Link,
+        Some(_) => Obstacle::Special,
+    }
 }

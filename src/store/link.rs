@@ -146,7 +146,7 @@ impl StoreSession {
         let hidden = partial_name(&id);
         // What was left of a file of this path: a partial that is being written to stays.
         if !partial::remove(folder, &id).map_err(|e| why(&e))? {
-            return Err(Why::Busy);
+            return Err(Why::InUse);
         }
         let recorded = self.store.with_state(partial::PARTIALS, |records| {
             partial::write_record(records, &id, &self.owner, path, 0, mtime)

@@ -32,7 +32,7 @@ use cap_std::fs::Dir;
 use rustix::fs::AtFlags;
 use rustix::io::Errno;
 
-use crate::model::error::{Error, Result};
+use crate::model::error::{Action, Error, Result};
 use crate::model::relpath::STATE_DIR;
 
 pub use file::{HeldFile, HeldIn, Incoming};
@@ -76,14 +76,14 @@ impl Store {
     /// Opens a receive directory, which must exist and be writable. Removes partials that nobody
     /// has come back for in a long time.
     pub fn open(path: &Path) -> Result<Arc<Self>> {
-        let path = std::fs::canonicalize(path).map_err(|e| Error::file("open", path, e))?;
+        let path = std::fs::canonicalize(path).map_err(|e| Error::file(Action::Open, path, e))?;
         let dir = std::fs::File::open(&path)
             .and_then(|dir| match dir.metadata()?.is_dir() {
                 true => Ok(Dir::from_std_file(dir)),
                 false => Err(Errno::NOTDIR.into()),
             })
-            .map_err(|e| Error::file("open", &path, e))?;
-        let failed = |e| Error::file("write into", &path, e);
+            .map_err(|e| Error::file(Action::Open, &path, e))?;
+        let failed = |e| Error::file(Action::WriteInto, &path, e);
         let folding = with_state(&dir, partial::PARTIALS, |records| {
             partial::remove_stale(&dir, records)?;
             clash::Folding::of(&dir)

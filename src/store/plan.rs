@@ -14,7 +14,7 @@ use super::name::nth_name;
 use crate::model::digest::CHUNK_SIZE;
 use crate::model::entry::Time;
 use crate::model::outcome::{OnConflict, Why};
-use crate::model::text::Text;
+use crate::model::reason::Obstacle;
 
 use super::why::{in_the_way, why};
 
@@ -128,9 +128,7 @@ pub(super) fn plan(
             same_size = Some(candidate);
         }
     }
-    Err(Why::InTheWay(Text::new(format!(
-        "each of {MAX_BESIDE} files of that name"
-    ))))
+    Err(Why::InTheWay(Obstacle::AllNames(MAX_BESIDE)))
 }
 
 /// Plans a file of `size` bytes in the place of what was found. Folders, and what is neither a

@@ -110,7 +110,7 @@ impl Incoming {
         });
         let outcome = outcome.inspect_err(|why| match why {
             // Coming again would not help.
-            Why::InTheWay(_) => self.discard(),
+            why if why.is_in_the_way() => self.discard(),
             // It stays a partial, which may have to be written to.
             _ => drop(rustix::fs::fchmod(&partial.file, partial::MODE)),
         })?;
@@ -189,7 +189,7 @@ impl Incoming {
                 self.session.rules(),
             )?;
         }
-        Err(Why::Busy)
+        Err(Why::InUse)
     }
 }
 

@@ -15,11 +15,10 @@ use cap_std::fs::Dir;
 use rustix::fs::{AtFlags, FileType, Stat};
 use rustix::io::Errno;
 
-use crate::model::error::reason;
 use crate::model::outcome::Why;
+use crate::model::reason::{Limit, SystemError};
 use crate::model::relpath::{RelPath, is_reserved};
 use crate::model::surplus::{Decision, Surplus, SurplusKind};
-use crate::model::text::Text;
 
 use super::folder::{Folder, file_type, open_dir, stat, unlock_by_name, unlock_open};
 use super::in_use::identity;
@@ -77,8 +76,7 @@ impl Mirror {
         let before = self.names.fetch_add(all.len(), Ordering::Relaxed);
         if before + all.len() > MAX_NAMES {
             self.names.fetch_sub(all.len(), Ordering::Relaxed);
-            let what = "too many names to mirror it";
-            return Err(Why::System(Text::new(what)));
+            return Err(Why::Limit(Limit::MirroredNames));
         }
         let names = all.iter().map(|(name, ino)| (self.hash(name), *ino));
         *folder.listed() = Some(names.collect());
@@ -197,7 +195,7 @@ impl StoreSession {
 }
 
 fn not_removed(error: &io::Error) -> Why {
-    Why::NotRemoved(Text::new(reason(error)))
+    Why::NotRemoved(SystemError::from(error))
 }
 
 /// Something that may go.

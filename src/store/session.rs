@@ -234,7 +234,7 @@ impl StoreSession {
                 Err(Taken::BySame) if !give_up() && Instant::now() < end => {
                     self.store.wait_for_release(LOCK_LOOK);
                 }
-                Err(_) => return Err(Why::Busy),
+                Err(_) => return Err(Why::InUse),
             }
         };
         self.claims().push(claim);

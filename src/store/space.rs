@@ -15,7 +15,7 @@ use cap_std::fs::Dir;
 use walkdir::WalkDir;
 
 use crate::model::outcome::Why;
-use crate::model::text::Text;
+use crate::model::reason::SystemError;
 
 /// How many bytes may be promised before the file system is asked again.
 const UNCHECKED: u64 = 64 << 20;
@@ -124,8 +124,7 @@ pub(super) fn why_full(dir: &Dir, needed: u64) -> Option<Why> {
     if free < needed {
         Some(Why::Space { needed, free })
     } else if stat.f_files > 0 && stat.f_favail == 0 {
-        let what = "the disk has room for bytes, but for no more files";
-        Some(Why::System(Text::new(what)))
+        Some(Why::System(SystemError::NoFilesLeft))
     } else {
         None
     }

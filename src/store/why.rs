@@ -7,19 +7,13 @@ use std::io;
 use rustix::fs::Stat;
 use rustix::io::Errno;
 
-use crate::model::error::reason;
 use crate::model::outcome::Why;
-use crate::model::text::Text;
 
 use super::folder::describe;
 
 /// Why an entry failed, from the system's error.
 pub(super) fn why(error: &io::Error) -> Why {
-    match error.raw_os_error().map(Errno::from_raw_os_error) {
-        Some(Errno::NAMETOOLONG) => Why::System(Text::new("its name is too long here")),
-        Some(Errno::ILSEQ) => Why::System(Text::new("this file system cannot hold its name")),
-        _ => Why::System(Text::new(reason(error))),
-    }
+    Why::system(error)
 }
 
 /// Why an entry failed that something else is in the way of.

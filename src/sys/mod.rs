@@ -7,6 +7,7 @@
 
 pub(crate) mod advise;
 pub mod confine;
+pub mod error;
 pub mod fs;
 pub mod host;
 pub mod name;

@@ -12,7 +12,9 @@ use std::time::{Duration, Instant};
 use tracing::debug;
 
 use crate::model::error::{Error, Result};
-use crate::net::{Closer, LAST_WORDS, Reader, Writer, wire_error};
+use crate::model::reason::{AbortReason, SystemError};
+use crate::model::text::Text;
+use crate::net::{Channel, Closer, LAST_WORDS, Reader, Writer, wire_error};
 use crate::sys::worker::{self, Panicked, Worker};
 use crate::wire::{Message, WireError};
 
@@ -73,11 +75,12 @@ pub(crate) struct Link {
 }
 
 impl Link {
-    pub(crate) fn new(peer: SocketAddr, control: Closer) -> Self {
+    /// For a session whose control connection is `channel`.
+    pub(crate) fn new(channel: &Channel) -> Self {
         Self {
-            peer,
-            outbox: Outbox::default(),
-            control,
+            peer: channel.peer,
+            outbox: Outbox::new(channel.preambles.features()),
+            control: channel.closer.clone(),
             state: Mutex::default(),
             changed: Condvar::new(),
             stop: OnceLock::new(),
@@ -154,12 +157,8 @@ impl Link {
             }
             // A lane that closes would be heard before the words, and taken for a lost
             // connection.
-            Error::Cancelled => {
-                self.outbox.abort("its user stopped it");
-                Vec::new()
-            }
             other => {
-                self.outbox.abort(&other.to_string());
+                self.outbox.abort(abort_reason(other));
                 Vec::new()
             }
         };
@@ -302,5 +301,18 @@ impl Link {
             Some(error) => Err(error),
             None => Ok(()),
         }
+    }
+}
+
+/// What a peer is told of the error that ends a session. It is told no path.
+fn abort_reason(error: &Error) -> AbortReason {
+    match error {
+        Error::Cancelled => AbortReason::Stopped,
+        Error::Protocol { what, .. } => AbortReason::Protocol(Text::new(what.as_str())),
+        Error::NotOneFile => AbortReason::NotOneFile,
+        Error::File { source, .. } => AbortReason::File(SystemError::from(source)),
+        Error::Sync { source, .. } => AbortReason::Sync(SystemError::from(source)),
+        Error::Thread { source } => AbortReason::Thread(SystemError::from(source)),
+        other => AbortReason::Other(Text::new(other.to_string())),
     }
 }

@@ -15,10 +15,12 @@ use tracing::debug;
 use crate::model::digest::Digest;
 use crate::model::entry::Entry;
 use crate::model::outcome::Outcome;
+use crate::model::reason::AbortReason;
 use crate::model::relpath::RelPath;
-use crate::model::text::Text;
 use crate::sys::worker::{Worker, checkpoint};
-use crate::wire::{Entries, EntryOutcome, Message, Outcomes, Want, Wants, limits, write_message};
+use crate::wire::{
+    Entries, EntryOutcome, Features, Message, Outcomes, Want, Wants, limits, write_message,
+};
 
 /// How long an outbox stays silent at most.
 pub(crate) const PING_INTERVAL: Duration = Duration::from_secs(5);
@@ -48,7 +50,7 @@ enum End {
     /// After everything that waits.
     Close,
     /// At once, with these words.
-    Abort(Text),
+    Abort(AbortReason),
     /// At once, without a word.
     Drop,
 }
@@ -80,6 +82,8 @@ impl State {
 /// Messages that wait to be written.
 #[derive(Debug, Default)]
 pub(crate) struct Outbox {
+    /// What the peer understands.
+    features: Features,
     state: Mutex<State>,
     changed: Condvar,
     /// Signals that something was written.
@@ -96,6 +100,14 @@ struct Batch {
 }
 
 impl Outbox {
+    /// To a peer that has `features` in common with this side.
+    pub(crate) fn new(features: Features) -> Self {
+        Self {
+            features,
+            ..Self::default()
+        }
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -181,8 +193,8 @@ impl Outbox {
     }
 
     /// Ends it at once. What waits is thrown away, and the peer is told why.
-    pub(crate) fn abort(&self, why: &str) {
-        self.end(End::Abort(Text::new(why)));
+    pub(crate) fn abort(&self, why: AbortReason) {
+        self.end(End::Abort(why));
     }
 
     /// Ends it at once.
@@ -198,6 +210,10 @@ impl Outbox {
         drop(state);
         self.changed.notify_all();
         self.drained.notify_all();
+    }
+
+    fn frame(&self, message: &Message, bytes: &mut Vec<u8>) -> io::Result<()> {
+        write_message(&message.for_peer(self.features), bytes).map_err(io::Error::other)
     }
 
     /// Notes that so many bytes that were taken out have been written.
@@ -259,17 +275,17 @@ impl Outbox {
             match &batch.end {
                 Some(End::Drop) => return Ok(()),
                 Some(End::Abort(why)) => {
-                    frame(&Message::Abort(why.clone()), &mut bytes)?;
+                    self.frame(&Message::Abort(why.clone()), &mut bytes)?;
                     writer.write_all(&bytes)?;
                     return writer.flush();
                 }
                 _ => {}
             }
             for wants in batch.wants.chunks(limits::MAX_LIST) {
-                frame(&Message::Wants(Wants(wants.to_vec())), &mut bytes)?;
+                self.frame(&Message::Wants(Wants(wants.to_vec())), &mut bytes)?;
             }
             for message in &batch.messages {
-                frame(message, &mut bytes)?;
+                self.frame(message, &mut bytes)?;
                 // No more memory than a few messages, however many wait.
                 if bytes.len() > LIST_BYTES {
                     writer.write_all(&bytes)?;
@@ -277,17 +293,17 @@ impl Outbox {
                 }
             }
             for list in split_outcomes(batch.outcomes) {
-                frame(&Message::Outcomes(Outcomes(list)), &mut bytes)?;
+                self.frame(&Message::Outcomes(Outcomes(list)), &mut bytes)?;
             }
             // Nothing comes behind the last message.
             if reported.elapsed() >= tick && batch.end.is_none() {
                 reported = Instant::now();
                 if let Some(message) = report() {
-                    frame(&message, &mut bytes)?;
+                    self.frame(&message, &mut bytes)?;
                 }
             }
             if bytes.is_empty() && written.elapsed() >= PING_INTERVAL {
-                frame(&Message::Ping(()), &mut bytes)?;
+                self.frame(&Message::Ping(()), &mut bytes)?;
             }
             if !bytes.is_empty() || !batch.messages.is_empty() {
                 writer.write_all(&bytes)?;
@@ -302,10 +318,6 @@ impl Outbox {
             }
         }
     }
-}
-
-fn frame(message: &Message, bytes: &mut Vec<u8>) -> io::Result<()> {
-    write_message(message, bytes).map_err(io::Error::other)
 }
 
 fn split_outcomes(outcomes: Vec<EntryOutcome>) -> Vec<Vec<EntryOutcome>> {
@@ -415,8 +427,11 @@ mod tests {
     fn an_abort_overtakes_everything() {
         let outbox = Outbox::default();
         outbox.push(Message::Ping(()));
-        outbox.abort("enough");
+        outbox.abort(AbortReason::Stopped);
         outbox.close();
-        assert_eq!(written(&outbox), [Message::Abort(Text::new("enough"))]);
+        assert_eq!(
+            written(&outbox),
+            [Message::AbortText("its user stopped it".into())]
+        );
     }
 }

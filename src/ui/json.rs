@@ -287,7 +287,6 @@ impl Session {
             Outcome::Kept => self.tally.kept += 1,
             Outcome::Have(_) => self.tally.have += 1,
             Outcome::Failed(_) => self.tally.failed += 1,
-            _ => {}
         }
     }
 

@@ -15,6 +15,7 @@ mod report;
 mod safe;
 mod said;
 mod screen;
+mod sentences;
 mod summary;
 mod tally;
 mod terminal;
@@ -39,6 +40,7 @@ use screen::Screen;
 pub(crate) use person::{Given, Person};
 pub(crate) use report::Line;
 pub(crate) use safe::{quoted, safe};
+pub(crate) use sentences::{error as sentence, io_error};
 pub(crate) use words::ago;
 
 /// How often the counters are read and what is new is shown.

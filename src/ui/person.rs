@@ -16,6 +16,7 @@ use xfer::model::prompt::{Answer, Caller, Code, Prompt, Proposal};
 use xfer::sys::terminal;
 use xfer::transfer::Cancel;
 
+use super::sentences::io_error;
 use super::{Line, Ui, lock, words};
 
 /// How often it is looked whether the user wants to stop.
@@ -122,7 +123,7 @@ impl Person {
                 Some(code) => return Some(code),
                 None => "it is not six digits".to_owned(),
             },
-            Err(error) => error.to_string(),
+            Err(error) => io_error(&error),
         };
         let text = format!("xfer: cannot take the code from {from}: {what}");
         self.ui.warn(&text);

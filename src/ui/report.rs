@@ -16,8 +16,9 @@ use super::Settings;
 use super::bottleneck;
 use super::refusals::{Refusals, Tell};
 use super::safe::{quoted, safe};
+use super::sentences;
 use super::summary::{self, Terms};
-use super::tally::{Tally, reason};
+use super::tally::Tally;
 use super::words;
 
 /// The most lines of a plan that are shown without being asked for all.
@@ -122,7 +123,10 @@ impl Report {
                 "Waiting for the user of {} to say yes",
                 peer.name
             ))),
-            Event::NotAccepting { error } => lines.push(Trouble(format!("For now: {error}"))),
+            Event::NotAccepting { error } => {
+                let words = sentences::error(error);
+                lines.push(Trouble(format!("For now: {words}")));
+            }
             Event::Refused { peer, error } => lines.extend(self.refused(peer.ip(), error, now)),
             Event::Started {
                 session,
@@ -189,12 +193,16 @@ impl Report {
                 }
             }
             Event::LeftOut { path, why, .. } if self.settings.verbose => {
-                lines.push(Talk(format!("Left out: {}: {why}", safe(path))));
+                lines.push(Talk(format!(
+                    "Left out: {}: {}",
+                    safe(path),
+                    sentences::left_out(*why)
+                )));
             }
             Event::Warning { session, error } => {
                 let state = self.sessions.get_mut(session);
                 if state.is_some_and(|state| state.tally.warning() || self.settings.verbose) {
-                    lines.push(Trouble(format!("Warning: {error}")));
+                    lines.push(Trouble(format!("Warning: {}", sentences::error(error))));
                 }
             }
             Event::Retrying {
@@ -204,7 +212,7 @@ impl Report {
             } => {
                 self.sessions.remove(session);
                 // One word for many attempts that all end the same way.
-                let error = error.to_string();
+                let error = sentences::error(error);
                 if self.retried.as_ref() != Some(&error) {
                     let wait = words::wait(*wait);
                     lines.push(Talk(format!("Retrying in {wait}: {error}")));
@@ -241,7 +249,8 @@ impl Report {
                     // A sender has one session, and its error ends the program, which says so.
                     if state.role == Role::Receiver && !matches!(error, Error::Cancelled) {
                         self.said = Some(error.to_string());
-                        lines.push(Trouble(format!("Failed: from {}: {error}", state.peer)));
+                        let words = sentences::error(error);
+                        lines.push(Trouble(format!("Failed: from {}: {words}", state.peer)));
                         lines.extend(self.hint(error));
                     }
                 }
@@ -264,7 +273,7 @@ impl Report {
     fn refused(&mut self, peer: std::net::IpAddr, error: &Error, now: Instant) -> Vec<Line> {
         let what = match error {
             Error::NotXfer { .. } | Error::Mute { .. } => "it does not speak to xfer".to_owned(),
-            error => error.to_string(),
+            error => sentences::error(error),
         };
         let tell = self.refusals.tell(peer, error, now);
         if tell == Tell::No {
@@ -298,7 +307,7 @@ impl Report {
                 if !state.tally.failure(path, why) && !verbose {
                     return;
                 }
-                let why_words = reason(why);
+                let why_words = sentences::why(why);
                 let text = match state.role {
                     Role::Sender => format!("Failed: {shown}: {why_words}"),
                     Role::Receiver => format!("Failed: {shown} from {}: {why_words}", state.peer),
@@ -362,7 +371,7 @@ fn planned(path: &Path, outcome: &Outcome) -> (&'static str, String) {
         Outcome::Stored(Some(other)) => ("beside", format!("{shown} as {}", safe(other.as_path()))),
         Outcome::Replaced => ("changed", shown.to_string()),
         Outcome::Kept => ("left out", format!("{shown}: something has its name")),
-        Outcome::Failed(why) => ("refused", format!("{shown}: {}", reason(why))),
+        Outcome::Failed(why) => ("refused", format!("{shown}: {}", sentences::why(why))),
         _ => (HAVE, shown.to_string()),
     }
 }

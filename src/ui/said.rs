@@ -11,13 +11,15 @@ use std::time::Duration;
 
 use serde::Serialize;
 use xfer::Error;
-use xfer::model::outcome::{LeftOut, Outcome, Role, Summary, Why};
+use xfer::model::outcome::{Decline, LeftOut, Outcome, Role, Summary, Why};
 use xfer::model::progress::{Peer, Trust};
+use xfer::model::reason::{AbortReason, ReadError, StoreFault, SystemError};
 use xfer::model::relpath::RelPath;
 use xfer::sys::name::from_system;
 
 use super::clock;
 use super::safe::is_unsafe;
+use super::sentences;
 
 /// What every line says it is.
 const VERSION: u8 = 1;
@@ -93,6 +95,8 @@ pub(super) enum Said<'a> {
         #[serde(skip_serializing_if = "Option::is_none")]
         reason: Option<&'static str>,
         #[serde(skip_serializing_if = "Option::is_none")]
+        cause: Option<&'static str>,
+        #[serde(skip_serializing_if = "Option::is_none")]
         message: Option<String>,
     },
     Removed {
@@ -163,6 +167,8 @@ impl<'a> From<&'a Peer> for Who<'a> {
 #[derive(Debug, Serialize)]
 pub(super) struct Failure {
     kind: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cause: Option<&'static str>,
     message: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     hint: Option<String>,
@@ -196,7 +202,8 @@ impl Failure {
     pub(super) fn new(error: &Error, hint: fn(&Error) -> Option<String>) -> Self {
         Self {
             kind: error_name(error),
-            message: error.to_string(),
+            cause: error_cause(error),
+            message: sentences::error(error),
             hint: hint(error),
         }
     }
@@ -205,6 +212,7 @@ impl Failure {
     pub(super) fn other(message: &str) -> Self {
         Self {
             kind: "other",
+            cause: None,
             message: message.to_owned(),
             hint: None,
         }
@@ -248,7 +256,6 @@ pub(super) fn entry<'a>(session: u64, path: &'a Path, outcome: &'a Outcome) -> S
         Outcome::Failed(why) => ("failed", None, Some(why)),
         Outcome::Replaced => ("replaced", None, None),
         Outcome::Kept => ("kept", None, None),
-        _ => ("other", None, None),
     };
     let at = at.map(RelPath::as_path);
     Said::Entry {
@@ -259,7 +266,8 @@ pub(super) fn entry<'a>(session: u64, path: &'a Path, outcome: &'a Outcome) -> S
         stored_as: at.map(Path::to_string_lossy),
         stored_as_bytes: at.and_then(odd_bytes),
         reason: why.map(reason_name),
-        message: why.map(Why::to_string),
+        cause: why.and_then(reason_cause),
+        message: why.map(sentences::why),
     }
 }
 
@@ -326,20 +334,21 @@ pub(super) fn trust_name(trust: Trust) -> &'static str {
 
 fn reason_name(why: &Why) -> &'static str {
     match why {
-        Why::Unreadable(_) => "unreadable",
+        Why::Unreadable(_) | Why::UnreadableText(_) => "unreadable",
         Why::Vanished => "vanished",
         Why::Changed => "changed",
         Why::Special => "special",
-        Why::Name(_) => "name",
+        Why::Name(_) | Why::NameText(_) => "name",
         Why::Parent => "parent",
-        Why::InTheWay(_) => "in_the_way",
+        Why::InTheWay(_) | Why::InTheWayText(_) => "in_the_way",
         Why::Space { .. } => "space",
-        Why::Busy => "busy",
-        Why::System(_) => "system",
+        Why::InUse => "busy",
+        Why::System(_) | Why::SystemText(_) | Why::ChangedThere | Why::Ended | Why::Limit(_) => {
+            "system"
+        }
         Why::Damaged => "damaged",
         Why::Outside => "outside",
-        Why::NotRemoved(_) => "not_removed",
-        _ => "other",
+        Why::NotRemoved(_) | Why::NotRemovedText(_) => "not_removed",
     }
 }
 
@@ -351,15 +360,46 @@ pub(super) fn left_out_name(why: LeftOut) -> &'static str {
         LeftOut::Link => "link",
         LeftOut::Mounted => "mounted",
         LeftOut::Own => "own",
-        _ => "other",
+    }
+}
+
+/// What the system said, where it was the system that refused.
+fn reason_cause(why: &Why) -> Option<&'static str> {
+    match why {
+        Why::System(error) | Why::NotRemoved(error) | Why::Unreadable(ReadError::System(error)) => {
+            Some(sentences::system_code(error))
+        }
+        _ => None,
+    }
+}
+
+fn error_cause(error: &Error) -> Option<&'static str> {
+    match error {
+        Error::File { source, .. }
+        | Error::Resolve { source, .. }
+        | Error::Connect { source, .. }
+        | Error::Listen { source, .. }
+        | Error::Lost { source, .. }
+        | Error::Thread { source }
+        | Error::Sync { source, .. } => Some(sentences::system_code(&SystemError::from(source))),
+        Error::Aborted {
+            reason: AbortReason::File(error) | AbortReason::Sync(error) | AbortReason::Thread(error),
+            ..
+        }
+        | Error::Declined {
+            reason: Decline::Store(StoreFault::System(error)),
+            ..
+        } => Some(sentences::system_code(error)),
+        Error::Spent { source } => error_cause(source),
+        _ => None,
     }
 }
 
 fn error_name(error: &Error) -> &'static str {
     match error {
-        Error::File { .. } | Error::Unsummed { .. } => "file",
+        Error::File { .. } | Error::Unsummed { .. } | Error::SharedQuota { .. } => "file",
         Error::SameName { .. } | Error::NoName { .. } => "name",
-        Error::State { .. } => "state",
+        Error::State { .. } | Error::NoHome => "state",
         Error::Resolve { .. } => "resolve",
         Error::Connect { .. } => "connect",
         Error::Listen { .. } => "listen",
@@ -379,7 +419,10 @@ fn error_name(error: &Error) -> &'static str {
         Error::Sync { .. } => "sync",
         Error::Spent { source } => error_name(source),
         Error::Cancelled => "interrupted",
-        _ => "other",
+        Error::Pattern { .. }
+        | Error::NotOneFile
+        | Error::Thread { .. }
+        | Error::Panicked { .. } => "other",
     }
 }
 

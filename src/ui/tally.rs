@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use xfer::model::outcome::Why;
 
 use super::safe::safe;
+use super::sentences::why_many;
 use super::words;
 
 /// How many failures are told in full, and how many other things that went wrong.
@@ -44,7 +45,7 @@ impl Tally {
         self.failed += 1;
         let tell = self.failed <= IN_FULL;
         if !tell {
-            let untold = self.untold.entry(kind(why)).or_default();
+            let untold = self.untold.entry(why_many(why)).or_default();
             untold.count += 1;
             if untold.names.len() < NAMES {
                 untold.names.push(path.to_owned());
@@ -101,40 +102,10 @@ impl Tally {
     }
 }
 
-/// A reason in words for people.
-pub(crate) fn reason(why: &Why) -> String {
-    match why {
-        Why::Space { needed, free } => format!(
-            "needs {} of space, {} are free",
-            words::bytes(*needed),
-            words::bytes(*free)
-        ),
-        why => why.to_string(),
-    }
-}
-
-fn kind(why: &Why) -> &'static str {
-    match why {
-        Why::Unreadable(_) => "cannot be read",
-        Why::Vanished => "were gone when they were to be read",
-        Why::Changed => "changed each time they were read",
-        Why::Special => "are sockets, fifos or devices",
-        Why::Name(_) => "have a name that cannot be sent",
-        Why::Parent => "belong into a folder that could not be made",
-        Why::InTheWay(_) => "have something in their way",
-        Why::Space { .. } => "need more space than is free",
-        Why::Busy => "are being received in another session",
-        Why::System(_) => "could not be stored",
-        Why::Damaged => "arrived damaged",
-        Why::Outside => "are links that lead out of the receiver's folder",
-        Why::NotRemoved(_) => "still have something that was to go",
-        _ => "for another reason",
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use xfer::model::reason::SystemError;
 
     #[test]
     fn ten_are_told_and_the_rest_counted_by_reason() {
@@ -147,7 +118,10 @@ mod tests {
         assert!(!tally.failure(Path::new("b\x1b"), &Why::Changed));
         for n in 0..2000 {
             let path = PathBuf::from(format!("c/{n}"));
-            assert!(!tally.failure(&path, &Why::Unreadable("permission denied".into())));
+            assert!(!tally.failure(
+                &path,
+                &Why::Unreadable(SystemError::PermissionDenied.into())
+            ));
             assert!(!tally.warning());
         }
         assert_eq!(
@@ -158,14 +132,5 @@ mod tests {
                 "Warning: 2,000 more like these",
             ]
         );
-    }
-
-    #[test]
-    fn space_is_told_in_sizes() {
-        let why = Why::Space {
-            needed: 12_300_000_000,
-            free: 4_500_000,
-        };
-        assert_eq!(reason(&why), "needs 12.3 GB of space, 4.50 MB are free");
     }
 }

@@ -9,10 +9,11 @@ use serde::{Deserialize, Serialize};
 
 use super::codec::{self, CodecError};
 use super::limits::{MAX_HELD, MAX_LIST, MAX_VERIFIED};
-use super::preamble::PREAMBLE_BYTES;
+use super::preamble::{Features, PREAMBLE_BYTES, Preamble};
 use crate::model::digest::{Algorithm, Digest};
 use crate::model::entry::{Entry, EntryId, FileSize, Mode, Time, bounded_list};
 use crate::model::outcome::{Decline, OnConflict, Outcome, Role, Summary, Why, Wish};
+use crate::model::reason::AbortReason;
 use crate::model::relpath::RelPath;
 use crate::model::surplus::{Decision, Surplus};
 use crate::model::text::Text;
@@ -77,12 +78,15 @@ messages! {
     0x02 Join(Join),
     /// The answer to a join.
     0x03 Joined(Preambles),
-    /// Ends the session at once, from either side; partials stay.
-    0x04 Abort(Text),
+    /// Ends the session at once, from either side; partials stay. In words, to and from peers
+    /// without [`super::Features::REASONS`].
+    0x04 AbortText(Text),
     /// The peer is alive.
     0x05 Ping(()),
     /// The sender has nothing to send after all, and ends the connection well.
     0x06 Leave(()),
+    /// Ends the session at once, from either side; partials stay.
+    0x07 Abort(AbortReason),
     /// What the sender proposes.
     0x10 Offer(Offer),
     /// The receiver takes part.
@@ -145,6 +149,18 @@ pub struct Preambles {
     pub sent: [u8; PREAMBLE_BYTES],
     /// What it has seen.
     pub seen: [u8; PREAMBLE_BYTES],
+}
+
+impl Preambles {
+    /// The features that both sides have.
+    #[must_use]
+    pub fn features(&self) -> Features {
+        let [sent, seen] = [&self.sent, &self.seen].map(Preamble::decode);
+        match (sent, seen) {
+            (Some(sent), Some(seen)) => Features(sent.features & seen.features),
+            _ => Features::NONE,
+        }
+    }
 }
 
 /// Who is there.

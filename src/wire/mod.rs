@@ -7,6 +7,7 @@ mod codec;
 mod frame;
 pub mod limits;
 mod message;
+mod older;
 mod preamble;
 
 pub use codec::{CodecError, decode, encode};
@@ -21,4 +22,4 @@ pub use message::{
     LaneSecret, MayRemove, Message, Offer, Outcomes, PROOF_BYTES, Preambles, Proof, Removed,
     SHARE_BYTES, Scanned, Share, Skipped, Verified, Want, Wants,
 };
-pub use preamble::{MAGIC, PREAMBLE_BYTES, Preamble, VERSION};
+pub use preamble::{Features, MAGIC, PREAMBLE_BYTES, Preamble, VERSION};

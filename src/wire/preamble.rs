@@ -21,11 +21,31 @@ pub struct Preamble {
     pub features: u32,
 }
 
+/// Abilities beyond the version, one bit each. A peer may set bits that mean nothing here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Features(pub u32);
+
+impl Features {
+    /// None.
+    pub const NONE: Self = Self(0);
+    /// Reasons are typed: [`super::Message::Abort`], and the reasons of declines and failed
+    /// entries that are no words.
+    pub const REASONS: Self = Self(1);
+    /// All that this program has.
+    pub const OURS: Self = Self::REASONS;
+
+    /// Whether all of `wanted` are among these.
+    #[must_use]
+    pub fn has(self, wanted: Self) -> bool {
+        self.0 & wanted.0 == wanted.0
+    }
+}
+
 impl Preamble {
     /// This program's own.
     pub const OURS: Self = Self {
         version: VERSION,
-        features: 0,
+        features: Features::OURS.0,
     };
 
     /// As bytes.

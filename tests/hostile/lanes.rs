@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 
 use xfer::model::outcome::Role;
+use xfer::model::reason::AbortReason;
 use xfer::wire::*;
 
 use crate::client::*;
@@ -55,7 +56,7 @@ fn nobody_joins_without_the_secret_and_the_key() {
         loop {
             match late.try_hear() {
                 Ok(Frame::Message(Message::Joined(_))) => {}
-                Ok(Frame::Message(Message::Abort(why))) => return why.as_str() == NO_SESSION,
+                Ok(Frame::Message(Message::Abort(why))) => return why == AbortReason::NoSession,
                 Err(WireError::Io(e)) if e.kind() == ErrorKind::UnexpectedEof => return false,
                 other => panic!("{other:?}"),
             }
@@ -111,7 +112,8 @@ fn each_connection_has_messages_of_its_own() {
             entries: 0,
             unannounced: 0,
         })),
-        bytes_of(&Message::Abort("enough".into())),
+        bytes_of(&Message::AbortText("enough".into())),
+        bytes_of(&Message::Abort(AbortReason::Other("enough".into()))),
     ] {
         attacks.end_with("on a lane", |session| {
             let mut lane = session.lane();

@@ -2,6 +2,7 @@
 
 use xfer::model::digest::Digest;
 use xfer::model::outcome::{Decline, Outcome, Role, Summary, Why};
+use xfer::model::reason::AbortReason;
 use xfer::wire::*;
 
 use crate::client::*;
@@ -23,7 +24,8 @@ fn one_of_each(line: &Line, who: &Who) -> Vec<Message> {
         who.hello(line, Role::Sender),
         join(line, LaneSecret([7; 32])),
         Message::Joined(line.channel.preambles),
-        Message::Abort("enough".into()),
+        Message::AbortText("enough".into()),
+        Message::Abort(AbortReason::Other("enough".into())),
         Message::Ping(()),
         Message::Leave(()),
         Message::Pairing(()),
@@ -38,14 +40,14 @@ fn one_of_each(line: &Line, who: &Who) -> Vec<Message> {
             window: 16,
             conflict: xfer::model::outcome::OnConflict::Beside,
         }),
-        Message::Declined(Decline::Store("full".into())),
+        Message::Declined(Decline::StoreText("full".into())),
         entries.unwrap().unwrap(),
         dir_end(0),
         scanned(),
         done(0, digest),
         Message::Skipped(Skipped {
             entry: 0,
-            why: Why::System("no".into()),
+            why: Why::SystemText("no".into()),
         }),
         Message::Changed(Changed {
             entry: 0,
@@ -68,7 +70,7 @@ fn one_of_each(line: &Line, who: &Who) -> Vec<Message> {
         }),
         Message::Outcomes(Outcomes(vec![
             outcome(Outcome::Stored(Some(path.clone()))),
-            outcome(Outcome::Failed(Why::System("no".into()))),
+            outcome(Outcome::Failed(Why::SystemText("no".into()))),
         ])),
         Message::Verified(Verified(vec![FileVerified { entry: 0, bytes: 1 }])),
         Message::Summary(Summary::default()),
@@ -106,12 +108,13 @@ enum State {
 fn may_be_said(state: State, message: &Message) -> bool {
     use Message::*;
     match state {
-        State::Connected => matches!(message, Hello(_) | Join(_) | Abort(_)),
-        State::Greeted => matches!(message, Offer(_) | Abort(_) | Leave(_)),
+        State::Connected => matches!(message, Hello(_) | Join(_) | Abort(_) | AbortText(_)),
+        State::Greeted => matches!(message, Offer(_) | Abort(_) | AbortText(_) | Leave(_)),
         State::Begun => matches!(
             message,
             Ping(_)
                 | Abort(_)
+                | AbortText(_)
                 | Entries(_)
                 | DirEnd(_)
                 | Scanned(_)
@@ -122,7 +125,7 @@ fn may_be_said(state: State, message: &Message) -> bool {
         ),
         State::Scanned => matches!(
             message,
-            Ping(_) | Abort(_) | Done(_) | Skipped(_) | Changed(_) | End(_)
+            Ping(_) | Abort(_) | AbortText(_) | Done(_) | Skipped(_) | Changed(_) | End(_)
         ),
     }
 }

@@ -223,7 +223,7 @@ fn a_link_is_no_folder() {
     session.announce(&[dir(0, "x"), file(1, "x/new", 3), dir(2, "x/sub")]);
     session.control.say(&dir_end(2));
     session.control.say(&dir_end(0));
-    let in_the_way = Outcome::Failed(Why::InTheWay("a link".into()));
+    let in_the_way = Outcome::Failed(Why::InTheWay(xfer::model::reason::Obstacle::Link));
     assert_eq!(session.outcome(0), in_the_way);
     assert_eq!(session.outcome(1), Outcome::Failed(Why::Parent));
     assert_eq!(session.outcome(2), Outcome::Failed(Why::Parent));

@@ -265,7 +265,7 @@ fn a_receiver_has_messages_of_its_own() {
         Message::MayRemove(MayRemove::default()),
         Message::Decisions(Decisions::default()),
         Message::LaneEnd(()),
-        Message::Declined(xfer::model::outcome::Decline::Busy),
+        Message::Declined(xfer::model::outcome::Decline::TooManySessions),
     ];
     for message in wrong {
         ends_with(&words(message.name()), &[message], &[]);

@@ -6,6 +6,7 @@ use std::net::TcpListener;
 use std::os::unix::ffi::OsStrExt;
 
 use xfer::model::outcome::{Decline, Outcome, Role, Shares, Summary, Why};
+use xfer::model::reason::{AbortReason, Obstacle, StoreFault, SystemError};
 use xfer::model::text::Text;
 use xfer::wire::*;
 
@@ -53,16 +54,21 @@ fn what_a_sender_says_is_shown_and_does_nothing() {
         session.wanted(3);
         session.control.say(&Message::Skipped(Skipped {
             entry: 3,
-            why: Why::Unreadable(NASTY.into()),
+            why: Why::UnreadableText(NASTY.into()),
         }));
         let mut lane = session.lane();
         session.wanted(4);
         lane.raw(&chunk_bytes(&whole(4, b"abd"), b"abc"));
         session.end(vec![lane]);
         // Its last words, and words at the wrong time.
-        let mut line = begin();
-        line.say(&Message::Abort(NASTY.into()));
-        line.close();
+        for abort in [
+            Message::AbortText(NASTY.into()),
+            Message::Abort(AbortReason::Other(NASTY.into())),
+        ] {
+            let mut line = begin();
+            line.say(&abort);
+            line.close();
+        }
         let mut line = begin();
         line.say_as(ENTRIES, &vec![file(0, b"../".repeat(3), 3)]);
         line.hear_abort();
@@ -90,11 +96,16 @@ fn what_a_receiver_says_is_shown_and_does_nothing() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let target = listener.local_addr().unwrap().to_string();
     let text = || Text::new(NASTY);
+    let system = || SystemError::Other(text());
     // In the place of an answer.
     for answer in [
-        Message::Declined(Decline::Unsupported(text())),
-        Message::Declined(Decline::Store(text())),
-        Message::Abort(text()),
+        Message::Declined(Decline::UnsupportedText(text())),
+        Message::Declined(Decline::StoreText(text())),
+        Message::Declined(Decline::Store(StoreFault::System(system()))),
+        Message::AbortText(text()),
+        Message::Abort(AbortReason::Protocol(text())),
+        Message::Abort(AbortReason::File(system())),
+        Message::Abort(AbortReason::Other(text())),
     ] {
         for before_hello in [false, true] {
             let args = ["send".into(), "-v".into(), sandbox.src().into_os_string()];
@@ -114,7 +125,7 @@ fn what_a_receiver_says_is_shown_and_does_nothing() {
         }
     }
     // In what became of each entry, and at the end.
-    for abort in [false, true] {
+    for (abort, typed) in [(false, false), (false, true), (true, false), (true, true)] {
         let args = ["send", "-v", "--lanes", "1"].map(OsString::from);
         let paths = (0..4).map(|n| {
             let name = nasty_name(n);
@@ -148,9 +159,16 @@ fn what_a_receiver_says_is_shown_and_does_nothing() {
             Message::Scanned(Scanned { complete: true, .. })
         ) {}
         let path = |n| xfer::model::relpath::RelPath::new(nasty_name(n)).unwrap();
+        let [stored, in_the_way] = match typed {
+            false => [Why::SystemText(text()), Why::InTheWayText(text())],
+            true => [
+                Why::System(system()),
+                Why::InTheWay(Obstacle::SameName(text())),
+            ],
+        };
         let list = [
-            Outcome::Failed(Why::System(text())),
-            Outcome::Failed(Why::InTheWay(text())),
+            Outcome::Failed(stored),
+            Outcome::Failed(in_the_way),
             Outcome::Stored(Some(path(8))),
             Outcome::Have(Some(path(9))),
         ];
@@ -159,7 +177,10 @@ fn what_a_receiver_says_is_shown_and_does_nothing() {
             .map(|(entry, outcome)| EntryOutcome { entry, outcome });
         control.say(&Message::Outcomes(Outcomes(outcomes.collect())));
         if abort {
-            control.say(&Message::Abort(text()));
+            control.say(&match typed {
+                false => Message::AbortText(text()),
+                true => Message::Abort(AbortReason::Other(text())),
+            });
         } else {
             while lane.try_hear().is_ok() {}
             lane.close();

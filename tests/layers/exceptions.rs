@@ -156,16 +156,11 @@ pub(crate) const SHARED_TYPES: &[&str] = &[
 
 /// Names that say something else than they mean.
 pub(crate) const METAPHORS: &[&str] = &[
-    "cli/hints.rs: busy (in use?)",
-    "model/error.rs: busy (in use?)",
-    "model/outcome.rs: busy (in use?)",
     "store/file.rs: busy (in use?)",
     "store/folder.rs: busy (in use?)",
     "store/in_use.rs: busy (in use?)",
-    "store/link.rs: busy (in use?)",
     "store/mod.rs: busy (in use?)",
     "store/partial.rs: busy (in use?)",
-    "store/publish.rs: busy (in use?)",
     "store/removal.rs: busy (in use?)",
     "store/session.rs: busy (in use?)",
     "transfer/receive/hasher.rs: twin (what was there before?)",
@@ -174,16 +169,12 @@ pub(crate) const METAPHORS: &[&str] = &[
     "transfer/receive/planner.rs: twin (what was there before?)",
     "transfer/receive/session.rs: twin (what was there before?)",
     "transfer/send/lane.rs: hands (what is handed on?)",
-    "transfer/send/mod.rs: busy (in use?)",
     "transfer/send/stream.rs: hands (what is handed on?)",
-    "transfer/serve/connection.rs: busy (in use?)",
     "transfer/serve/connection.rs: twin (what was there before?)",
     "transfer/serve/mod.rs: twin (what was there before?)",
     "ui/board.rs: board (what is shown?)",
     "ui/json.rs: board (what is shown?)",
     "ui/layout.rs: board (what is shown?)",
     "ui/mod.rs: board (what is shown?)",
-    "ui/said.rs: busy (in use?)",
     "ui/screen.rs: board (what is shown?)",
-    "ui/tally.rs: busy (in use?)",
 ];

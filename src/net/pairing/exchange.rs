@@ -9,7 +9,7 @@ use super::proof::Attempt;
 use crate::model::error::{Error, Result};
 use crate::model::outcome::{Decline, Role};
 use crate::model::prompt::{Caller, Prompt};
-use crate::model::text::Text;
+use crate::model::reason::{AbortReason, StoreFault};
 use crate::net::{Channel, Fingerprint, Known, Peers};
 use crate::wire::{Message, Proof, Share};
 
@@ -108,8 +108,7 @@ pub(in super::super) fn as_receiver(
             Ok(Message::Leave(())) => return Err(left(channel, caller)),
             Ok(other) => return Err(unexpected(channel, &other)),
             Err(error @ Error::Silent { .. }) => {
-                let words = Text::new("the code was not typed in time");
-                let _ = say_last(channel, &Message::Abort(words));
+                let _ = say_last(channel, &Message::Abort(AbortReason::CodeTimeout));
                 return Err(error);
             }
             Err(error) => return Err(error),
@@ -136,7 +135,7 @@ pub(in super::super) fn as_receiver(
                 if let Err(error) = kept {
                     let reason = match &error {
                         Error::TurnedAway { reason, .. } => reason.clone(),
-                        _ => Decline::Store(Text::new("it cannot write down whom it knows")),
+                        _ => Decline::Store(StoreFault::PeersUnwritable),
                     };
                     say_last(channel, &Message::Declined(reason))?;
                     return Err(error);

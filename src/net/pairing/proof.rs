@@ -10,7 +10,7 @@ use aws_lc_rs::{constant_time, hmac, rand};
 use spake2::{Ed25519Group, Identity, Password, Spake2};
 
 use super::super::{Channel, Fingerprint};
-use crate::model::error::{Error, Result};
+use crate::model::error::{CryptoFault, Error, Result};
 use crate::model::outcome::Role;
 use crate::model::prompt::Code;
 use crate::wire::{PROOF_BYTES, SHARE_BYTES};
@@ -45,7 +45,7 @@ pub(crate) fn new_code() -> Result<Code> {
     loop {
         let mut bytes = [0; 4];
         rand::fill(&mut bytes).map_err(|_| Error::Crypto {
-            what: "there are no random numbers".to_owned(),
+            fault: CryptoFault::Random,
         })?;
         let number = u32::from_le_bytes(bytes);
         if number < EVEN {

@@ -33,7 +33,7 @@ use super::super::{Fingerprint, Identity};
 use super::Channel;
 use super::handshake::{self, ALPN, Endpoint, HandshakeFailure};
 use super::timing::Timed;
-use crate::model::error::{Error, Result};
+use crate::model::error::{CryptoFault, Error, Result};
 use crate::wire::{PREAMBLE_BYTES, Preamble, Preambles, VERSION};
 
 /// How long a peer has for its preamble, which it sends without waiting for anything.
@@ -57,13 +57,13 @@ impl Tls {
     /// For a device with this identity.
     pub fn new(identity: &Identity) -> Result<Self> {
         let failed = |e: rustls::Error| Error::Crypto {
-            what: e.to_string(),
+            fault: CryptoFault::Tls(e.to_string()),
         };
         Ok(Self {
             client: Arc::new(client_config(identity, provider()).map_err(failed)?),
             server: Arc::new(server_config(identity, provider()).map_err(failed)?),
             name: ServerName::try_from(SERVER_NAME).map_err(|e| Error::Crypto {
-                what: e.to_string(),
+                fault: CryptoFault::Tls(e.to_string()),
             })?,
             fingerprint: identity.fingerprint(),
         })
@@ -135,7 +135,7 @@ fn establish<E: Endpoint>(
             seconds: deadline.as_secs(),
         },
         HandshakeFailure::Io(source) => Error::Lost { peer, source },
-        HandshakeFailure::Tls(what) => Error::Handshake { peer, what },
+        HandshakeFailure::Tls(fault) => Error::Handshake { peer, fault },
     };
     let io_failed = |e| failed(HandshakeFailure::Io(e));
     let local = stream.local_addr().map(plain).map_err(io_failed)?;

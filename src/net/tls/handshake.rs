@@ -17,6 +17,7 @@ use super::record::{KeySchedule, Keys, MAX_RECORD_BYTES, Rekey, record_len};
 use super::timing::Timed;
 use super::{Channel, Closer, Reader, Writer};
 use crate::model::digest::sha256;
+use crate::model::error::HandshakeFault;
 use crate::wire::Preambles;
 
 /// What is spoken inside, as TLS calls it.
@@ -31,13 +32,13 @@ pub(super) enum HandshakeFailure {
     /// The connection failed.
     Io(io::Error),
     /// The peer, or what it is, did.
-    Tls(String),
+    Tls(HandshakeFault),
 }
 
 impl From<io::Error> for HandshakeFailure {
     fn from(error: io::Error) -> Self {
         match error.kind() {
-            io::ErrorKind::InvalidData => Self::Tls(error.to_string()),
+            io::ErrorKind::InvalidData => Self::Tls(HandshakeFault::Tls(error.to_string())),
             _ => Self::Io(error),
         }
     }
@@ -45,7 +46,7 @@ impl From<io::Error> for HandshakeFailure {
 
 impl From<rustls::Error> for HandshakeFailure {
     fn from(error: rustls::Error) -> Self {
-        Self::Tls(error.to_string())
+        Self::Tls(HandshakeFault::Tls(error.to_string()))
     }
 }
 
@@ -118,22 +119,16 @@ pub(super) fn run<E: Endpoint>(
         return Err(failure);
     }
     if input.start != input.given {
-        return Err(HandshakeFailure::Tls(
-            "something is left of the handshake".into(),
-        ));
+        return Err(HandshakeFailure::Tls(HandshakeFault::LeftOver));
     }
     let common = end.common();
     if common.alpn_protocol() != Some(ALPN) {
-        return Err(HandshakeFailure::Tls(
-            "the other side speaks something else".into(),
-        ));
+        return Err(HandshakeFailure::Tls(HandshakeFault::OtherProtocol));
     }
     let fingerprint = match common.peer_certificates() {
         Some([public_key]) => Fingerprint::of(public_key),
         _ => {
-            return Err(HandshakeFailure::Tls(
-                "the other side has shown no key".into(),
-            ));
+            return Err(HandshakeFailure::Tls(HandshakeFault::NoKey));
         }
     };
     let (secrets, rekey) = end.split()?;
@@ -215,7 +210,7 @@ impl HandshakeInput {
         };
         self.given += len;
         if self.given > MAX_HANDSHAKE_BYTES {
-            return Err(HandshakeFailure::Tls("the handshake is too long".into()));
+            return Err(HandshakeFailure::Tls(HandshakeFault::TooLong));
         }
         Ok(())
     }
@@ -253,7 +248,7 @@ fn drive<E: Endpoint>(
                 HandshakeStep::More
             }
             // Data cannot come: rustls gets no record that is behind the handshake.
-            _ => return Err(HandshakeFailure::Tls("the handshake was broken off".into())),
+            _ => return Err(HandshakeFailure::Tls(HandshakeFault::BrokenOff)),
         };
         match step {
             HandshakeStep::Again => {}
@@ -277,7 +272,7 @@ fn encode<D>(mut data: EncodeTlsData<'_, D>, output: &mut Vec<u8>) -> Result<(),
                 return Ok(());
             }
             Err(EncodeError::InsufficientSize(e)) => output.resize(start + e.required_size, 0),
-            Err(e) => return Err(HandshakeFailure::Tls(e.to_string())),
+            Err(e) => return Err(HandshakeFailure::Tls(HandshakeFault::Tls(e.to_string()))),
         }
     }
 }

@@ -5,7 +5,6 @@
 use zstd::bulk::Decompressor;
 
 use crate::model::outcome::Why;
-use crate::model::text::Text;
 
 /// What a lane unpacks with.
 #[derive(Default)]
@@ -26,7 +25,7 @@ impl Unpacker {
             Some(zstd) => zstd,
             empty => {
                 let made = Decompressor::new();
-                empty.insert(made.map_err(|e| Why::System(Text::new(e.to_string())))?)
+                empty.insert(made.map_err(|e| Why::system(&e))?)
             }
         };
         self.packed.clear();

@@ -8,7 +8,6 @@ use std::sync::Arc;
 
 use crate::model::digest::{Digest, chunk_count};
 use crate::model::outcome::{Outcome, Why};
-use crate::model::text::Text;
 use crate::sys::worker::{Worker, checkpoint};
 use crate::wire::ChunkHeader;
 
@@ -149,7 +148,7 @@ impl Receiving {
         for (index, digest) in keep {
             // It may be the rest of a very large file.
             if self.link.is_over() {
-                return Err(Why::System(Text::new("the session is over")));
+                return Err(Why::Ended);
             }
             incoming.copy_held(self.algorithm, index, digest, buffer)?;
         }

@@ -11,10 +11,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::model::digest::{CHUNK_SIZE, Digest, FileDigest, chunk_count, chunk_len};
 use crate::model::entry::{Entry, EntryId, Kind};
-use crate::model::error::{Error, Result, reason};
+use crate::model::error::{Error, Result};
 use crate::model::outcome::{Outcome, Why};
 use crate::model::relpath::RelPath;
-use crate::model::text::Text;
 use crate::net::Reader;
 use crate::wire::{Changed, ChunkHeader, Encoding, EntryOutcome, FileVerified, Want};
 
@@ -316,11 +315,7 @@ impl Receiving {
                 Err(why) => return Some(Outcome::Failed(why)),
             };
             if let Err(error) = output.write(&data) {
-                let why = match error.kind() {
-                    io::ErrorKind::BrokenPipe => "nobody reads it any more".to_owned(),
-                    _ => reason(&error),
-                };
-                return Some(Outcome::Failed(Why::System(Text::new(why))));
+                return Some(Outcome::Failed(Why::system(&error)));
             }
             file.take(chunk);
             output.verified.store(file.written, Ordering::Relaxed);

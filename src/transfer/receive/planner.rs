@@ -11,7 +11,7 @@ use tracing::debug;
 
 use crate::model::digest::chunk_count;
 use crate::model::entry::{Entry, EntryId, FileSize, Kind, Mode, Time};
-use crate::model::error::{Error, Result};
+use crate::model::error::{Action, Error, Result};
 use crate::model::outcome::{Outcome, Why};
 use crate::model::relpath::RelPath;
 use crate::model::surplus::Decision;
@@ -69,7 +69,7 @@ impl Receiving {
         let root = store
             .begin()
             .and_then(|()| store.root())
-            .map_err(|e| Error::file("open", &self.dir, e))?;
+            .map_err(|e| Error::file(Action::Open, &self.dir, e))?;
         let mut open: Vec<OpenFolder> = Vec::new();
         let (mut wanted, mut behind) = (Vec::new(), Vec::new());
         while let Some(task) = self.tasks.pop() {
@@ -179,7 +179,8 @@ impl Receiving {
             }
             Err(why) => (false, Err(why.clone())),
         };
-        if let (true, Err(Why::InTheWay(_)), Ok(parent)) = (is_other, &planned, &parent)
+        if let (true, Err(why), Ok(parent)) = (is_other, &planned, &parent)
+            && why.is_in_the_way()
             && behind.len() < self.window as usize / 2
             && store.waits_for_removal(parent, &entry.path)
         {

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use crate::model::error::{Error, Result};
+use crate::model::error::{Action, Error, Result};
 use crate::model::progress::Event;
 use crate::model::relpath::RelPath;
 use crate::model::surplus::{Decision, Surplus};
@@ -73,7 +73,7 @@ impl Receiving {
                 || self.link.is_over(),
                 tell,
             )
-            .map_err(|e| Error::file("write into", &self.dir, e))?;
+            .map_err(|e| Error::file(Action::WriteInto, &self.dir, e))?;
         if !list.is_empty() {
             send(&mut list);
         }

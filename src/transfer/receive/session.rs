@@ -18,9 +18,9 @@ use crate::model::entry::{Entry, EntryId, Kind};
 use crate::model::error::{Error, Result};
 use crate::model::outcome::{Summary, Why};
 use crate::model::progress::{Counters, Event, Progress};
-use crate::model::text::Text;
-use crate::net::LAST_WORDS;
+use crate::model::reason::Limit;
 use crate::net::{Channel, Fingerprint, Reader};
+use crate::net::{LAST_WORDS, aborted};
 use crate::store::StoreSession;
 use crate::sys::worker::{Worker, checkpoint};
 use crate::wire::{ChunkHeader, DirEnd, Frame, Message, read_frame};
@@ -217,7 +217,7 @@ impl Receiving {
         if self.path_bytes.load(Ordering::Acquire) < MAX_PATH_BYTES {
             Ok(())
         } else {
-            Err(Why::System(Text::new("too many long names at once")))
+            Err(Why::Limit(Limit::Names))
         }
     }
 
@@ -361,13 +361,11 @@ impl Receiving {
             // Only a whole message is a sign of life.
             reader.set_deadline(Some(Instant::now() + SILENCE));
             match read_frame(reader, &mut buffer) {
-                Ok(Frame::Message(Message::Abort(why))) => {
-                    break Err(Error::Aborted {
-                        peer: self.link.peer,
-                        why: why.to_string(),
-                    });
-                }
                 Ok(Frame::Message(message)) => {
+                    let message = match aborted(self.link.peer, message) {
+                        Ok(error) => break Err(error),
+                        Err(message) => message,
+                    };
                     self.link.heard();
                     let outcomes = self.outcomes.load(Ordering::Acquire);
                     if let Err(error) = rules.check(&message, outcomes) {
@@ -418,11 +416,9 @@ impl Receiving {
                     self.link.heard();
                     self.tasks.push(Task::Decisions(decisions.0), TASK_BYTES);
                 }
-                Ok(Frame::Message(Message::Abort(why))) => {
-                    return Err(Error::Aborted {
-                        peer: self.link.peer,
-                        why: why.to_string(),
-                    });
+                Ok(Frame::Message(message)) => {
+                    return Err(aborted(self.link.peer, message)
+                        .unwrap_or_else(|_| self.broken("a message behind the end")));
                 }
                 Ok(_) => return Err(self.broken("a message behind the end")),
                 // All is stored and on disk once the summary is out: how the sender goes does

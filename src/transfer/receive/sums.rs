@@ -14,7 +14,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use crate::model::digest::{Algorithm, ChunkHasher, Digest};
-use crate::model::error::{Error, Result};
+use crate::model::error::{Action, Error, Result};
 use crate::model::outcome::Outcome;
 use crate::model::progress::Event;
 use crate::model::relpath::RelPath;
@@ -44,7 +44,7 @@ impl Sums {
     /// Opens a list that is to be checked in `base`, or makes a new one.
     pub(crate) fn open(path: &Path, base: &Path) -> Result<Self> {
         let end = OpenOptions::new().append(true).create(true).open(path);
-        let end = end.map_err(|e| Error::file("add sums to", path, e))?;
+        let end = end.map_err(|e| Error::file(Action::AddSums, path, e))?;
         let is_file = end.metadata().is_ok_and(|meta| meta.is_file());
         let whole = || OpenOptions::new().read(true).write(true).open(path).ok();
         Ok(Self {
@@ -116,7 +116,7 @@ impl Receiving {
             sums.incomplete.store(true, Ordering::Relaxed);
             self.progress.event(&Event::Warning {
                 session: self.session,
-                error: &Error::file("write down the SHA-256 of", path.as_path(), source),
+                error: &Error::file(Action::Sum, path.as_path(), source),
             });
         }
     }
@@ -130,7 +130,7 @@ impl Receiving {
             sums.incomplete.store(true, Ordering::Relaxed);
             self.progress.event(&Event::Warning {
                 session: self.session,
-                error: &Error::file("put in order", &sums.path, source),
+                error: &Error::file(Action::SortSums, &sums.path, source),
             });
         }
     }

@@ -10,10 +10,9 @@ use crate::model::digest::{
     Algorithm, CHUNK_SIZE, Digest, FileDigest, chunk_count, chunk_len, chunk_offset,
 };
 use crate::model::entry::{EntryId, FileSize, Mode, Time};
-use crate::model::error::reason;
 use crate::model::outcome::Why;
+use crate::model::reason::ReadError;
 use crate::model::relpath::RelPath;
-use crate::model::text::Text;
 use crate::source::{TreeReader, mtime_of};
 use crate::sys::advise;
 use crate::sys::fs::{self, File, Stat, Timestamp};
@@ -94,7 +93,7 @@ impl From<io::Error> for ReadFailure {
             // It was longer when it was announced.
             io::ErrorKind::UnexpectedEof => Self::Changed,
             io::ErrorKind::NotFound => Self::Skip(Why::Vanished),
-            _ => Self::Skip(Why::Unreadable(Text::new(reason(&error)))),
+            _ => Self::Skip(Why::unreadable(&error)),
         }
     }
 }
@@ -212,7 +211,7 @@ impl SendFile {
             Ok(()) => size == 0 && file.read(&mut [0])? > 0,
         };
         if wrong {
-            let what = Text::new("it is not as long as the system says");
+            let what = ReadError::WrongSize;
             return Err(ReadFailure::Skip(Why::Unreadable(what)));
         }
         Ok(read?)
@@ -294,7 +293,7 @@ impl SendFile {
         let look = |tree| -> Result<Now, ReadFailure> {
             let (_, stat) = self.open_file(tree)?;
             let size = FileSize::try_from(stat.size)
-                .map_err(|e| ReadFailure::Skip(Why::Unreadable(Text::new(e))))?;
+                .map_err(|_| ReadFailure::Skip(Why::Unreadable(ReadError::TooLarge)))?;
             Ok(Now {
                 size,
                 mtime: mtime_of(&stat),
@@ -310,5 +309,5 @@ impl SendFile {
 
 /// What was a file when the walk came by is something else.
 fn no_file() -> ReadFailure {
-    ReadFailure::Skip(Why::Unreadable(Text::new("it is no file any more")))
+    ReadFailure::Skip(Why::Unreadable(ReadError::NotAFile))
 }

@@ -133,7 +133,7 @@ fn is_unreachable(error: &Error) -> bool {
             | Error::Resolve { .. }
             | Error::NotXfer { .. }
             | Error::Declined {
-                reason: Decline::Busy,
+                reason: Decline::TooManySessions,
                 ..
             }
     )
@@ -217,7 +217,7 @@ impl Sender<'_> {
         );
         let sending = Sending {
             session,
-            link: Arc::new(Link::new(channel.peer, channel.closer.clone())),
+            link: Arc::new(Link::new(&channel)),
             compress: self.options.compress,
             algorithm: offer.algorithm,
             wish: offer.wish,

@@ -20,7 +20,7 @@ use crate::model::entry::EntryId;
 use crate::model::error::{Error, Result};
 use crate::model::outcome::{Summary, Wish};
 use crate::model::progress::{Event, Progress};
-use crate::net::{Channel, Pace, Reader, Tls};
+use crate::net::{Channel, Pace, Reader, Tls, aborted};
 use crate::source::{Roots, SurplusDecider};
 use crate::sys::worker::{Worker, checkpoint};
 use crate::wire::{self, Accept, End, Frame, Message, read_frame};
@@ -223,13 +223,11 @@ impl Sending<'_> {
             }
             Message::Ping(()) => {}
             Message::Summary(summary) => return self.summary(summary).map(Some),
-            Message::Abort(why) => {
-                return Err(Error::Aborted {
-                    peer: self.link.peer,
-                    why: why.to_string(),
-                });
+            other => {
+                return Err(aborted(self.link.peer, other).unwrap_or_else(|other| {
+                    self.broken(format!("a message {} out of turn", other.name()))
+                }));
             }
-            other => return Err(self.broken(format!("a message {} out of turn", other.name()))),
         }
         Ok(None)
     }

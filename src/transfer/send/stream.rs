@@ -11,11 +11,10 @@ use std::time::SystemTime;
 
 use crate::model::digest::{CHUNK_SIZE, ChunkHasher, FileDigest};
 use crate::model::entry::{Kind, Mode, Time};
-use crate::model::error::{Error, Result, reason};
+use crate::model::error::{Action, Error, Result};
 use crate::model::outcome::Why;
 use crate::model::progress::Counters;
 use crate::model::relpath::RelPath;
-use crate::model::text::Text;
 use crate::source::WalkStep;
 
 use super::super::options::Stream;
@@ -39,7 +38,7 @@ impl Input {
         Ok(Self {
             from: stream.from.clone(),
             used: AtomicBool::new(false),
-            stopped: WakeUp::new().map_err(|e| Error::file("make", "a pipe", e))?,
+            stopped: WakeUp::new().map_err(|e| Error::file(Action::Pipe, "standard input", e))?,
         })
     }
 
@@ -107,7 +106,7 @@ impl Sending<'_> {
                 Ok(Some(length)) => length,
                 Ok(None) => return Ok(()),
                 Err(error) => {
-                    let why = Why::Unreadable(Text::new(reason(&error)));
+                    let why = Why::unreadable(&error);
                     self.trouble(file, ReadFailure::Skip(why), &mut hands.tree);
                     return Ok(());
                 }

@@ -10,7 +10,7 @@ use crate::model::error::{Error, Result};
 use crate::model::outcome::{Decline, Role};
 use crate::model::progress::{Event, Peer, Progress, Trust};
 use crate::model::prompt::{Answer, Caller, Proposal};
-use crate::model::text::Text;
+use crate::model::reason::StoreFault;
 use crate::net::{
     Candidate, Channel, Fingerprint, Known, LetIn, Ours, hear_offer, let_in, turn_away,
 };
@@ -72,12 +72,10 @@ impl Shared {
         if asks && !self.prompt.can_decide() {
             return turn_away(channel, &caller, Decline::Unattended);
         }
-        let terms = match self.terms(peer.trust, channel.fingerprint) {
-            Ok(terms) => terms,
-            Err(error) => {
-                let what = Text::new(error.to_string());
-                return turn_away(channel, &caller, Decline::Store(what));
-            }
+        // They fail where the list of known machines does.
+        let Ok(terms) = self.terms(peer.trust, channel.fingerprint) else {
+            let reason = Decline::Store(StoreFault::PeersUnreadable);
+            return turn_away(channel, &caller, reason);
         };
         let Some(offer) = hear_offer(channel, asks)? else {
             return Ok(None);

@@ -10,10 +10,10 @@ use std::time::{Duration, Instant};
 use tracing::debug;
 
 use crate::model::digest::CHUNK_SIZE;
-use crate::model::error::{Error, Result};
+use crate::model::error::{CryptoFault, Error, Result};
 use crate::model::outcome::{Decline, OnConflict, Role};
 use crate::model::progress::{Counters, Event, Peer, Progress};
-use crate::model::text::Text;
+use crate::model::reason::{AbortReason, StoreFault, SystemError, Unsupported};
 use crate::net::{
     Candidate, Channel, FIRST_WORDS, Opening, Stage, opening, say, say_last, turn_away,
 };
@@ -65,8 +65,7 @@ impl Shared {
                     .is_ok()
         });
         let Some(session) = session else {
-            let words = Message::Abort(Text::new("there is no such session"));
-            say_last(&mut channel, &words)?;
+            say_last(&mut channel, &Message::Abort(AbortReason::NoSession))?;
             return Err(Error::protocol(peer, "a lane of no session"));
         };
         candidate.let_in();
@@ -97,11 +96,11 @@ impl Shared {
             return Ok(());
         };
         if offer.chunk_size != CHUNK_SIZE {
-            let what = Text::new(format!("chunks of {} bytes", offer.chunk_size));
+            let what = Unsupported::ChunkSize(offer.chunk_size);
             return turn_away(&mut channel, &peer.caller(), Decline::Unsupported(what));
         }
         if offer.lanes == 0 {
-            let what = Text::new("an offer without a lane");
+            let what = Unsupported::NoLanes;
             return turn_away(&mut channel, &peer.caller(), Decline::Unsupported(what));
         }
         let (owner, wish) = (channel.fingerprint, offer.wish);
@@ -111,7 +110,7 @@ impl Shared {
         };
         if self.options.output.is_some() {
             if wish.dry_run {
-                let what = Text::new("a dry run, of what goes to standard output");
+                let what = Unsupported::DryRunToOutput;
                 return turn_away(&mut channel, &peer.caller(), Decline::Unsupported(what));
             }
             // Chunks come in order over one.
@@ -120,7 +119,7 @@ impl Shared {
         let Some(running) = Running::new(self, &channel, &mut offer) else {
             // It may be this sender's last session that is in its own way.
             (self.end_dead_twins(channel.fingerprint))();
-            return turn_away(&mut channel, &peer.caller(), Decline::Busy);
+            return turn_away(&mut channel, &peer.caller(), Decline::TooManySessions);
         };
         candidate.let_in();
         let target = match (&self.options.output, terms.store) {
@@ -131,7 +130,10 @@ impl Shared {
         let target = match target {
             Ok(target) => target,
             Err(e) => {
-                let what = Text::new(crate::model::error::reason(&e));
+                let what = match e.kind() {
+                    std::io::ErrorKind::NotFound => StoreFault::FolderRemoved,
+                    _ => SystemError::from(&e).into(),
+                };
                 // Nobody waits for a peer that is only told that.
                 drop(running);
                 return turn_away(&mut channel, &peer.caller(), Decline::Store(what));
@@ -165,7 +167,7 @@ impl Shared {
         channel.carry(counters.clone());
         let session = Receiving::new(Setup {
             session: next_session(),
-            link: Arc::new(Link::new(channel.peer, channel.closer.clone())),
+            link: Arc::new(Link::new(&channel)),
             owner: channel.fingerprint,
             algorithm: offer.algorithm,
             dir: match &target {
@@ -246,9 +248,8 @@ impl Shared {
 
 fn secret() -> Result<LaneSecret> {
     let mut secret = [0; 32];
-    aws_lc_rs::rand::fill(&mut secret).map_err(|_| Error::State {
-        path: "/dev/urandom".into(),
-        what: "gives no random numbers".into(),
+    aws_lc_rs::rand::fill(&mut secret).map_err(|_| Error::Crypto {
+        fault: CryptoFault::Random,
     })?;
     Ok(LaneSecret(secret))
 }

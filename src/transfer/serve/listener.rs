@@ -72,8 +72,7 @@ impl Receiver {
             if let Some(other) = &same
                 && (grant.quota.is_some() || other.has_quota())
             {
-                let why = io::Error::other("what others send goes into it, too");
-                return Err(Error::file("keep a quota of", dir, why));
+                return Err(Error::SharedQuota { path: dir.clone() });
             }
             if let Some(quota) = grant.quota {
                 own.limit(quota);

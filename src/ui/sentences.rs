@@ -1,0 +1,488 @@
+//! Reasons and errors in words for people: the only place that makes sentences of them.
+//!
+//! Must not say what can be done about them (`cli/hints.rs` does), nor make what peers say fit for a
+//! terminal (whoever prints does).
+
+use std::io;
+
+use xfer::Error;
+use xfer::model::error::{
+    Action, CryptoFault, HandshakeFault, PatternFault, StateFault, StateFile,
+};
+use xfer::model::outcome::{Decline, LeftOut, Role, Why};
+use xfer::model::reason::{
+    AbortReason, Limit, Obstacle, ReadError, StoreFault, SystemError, Unsupported,
+};
+use xfer::model::relpath::PathError;
+
+use super::words;
+
+/// What went wrong, without what can be done about it.
+pub(crate) fn error(error: &Error) -> String {
+    match error {
+        Error::File {
+            action,
+            path,
+            source,
+        } => format!(
+            "cannot {} {}: {}",
+            verb(*action),
+            path.display(),
+            io_error(source)
+        ),
+        Error::SameName { first, second } => format!(
+            "{} and {} have the same name, and the receiver can store only one of them",
+            first.display(),
+            second.display()
+        ),
+        Error::NoName { path } => format!("{} has no name to send it under", path.display()),
+        Error::Pattern { pattern, fault } => {
+            let fault = pattern_fault(fault);
+            match pattern {
+                Some(pattern) => format!("'{pattern}' is no pattern: {fault}"),
+                None => format!("the patterns cannot be used: {fault}"),
+            }
+        }
+        Error::State { file, path, fault } => {
+            format!("{} {}", path.display(), state_fault(*file, fault))
+        }
+        Error::NoHome => "there is no home directory to keep this machine's key in".to_owned(),
+        Error::SharedQuota { path } => format!(
+            "cannot keep a quota of {}: what others send goes into it, too",
+            path.display()
+        ),
+        Error::Resolve { host, source } => {
+            format!("cannot find the address of {host}: {}", io_error(source))
+        }
+        Error::Connect { addr, source } => {
+            format!("cannot connect to {addr}: {}", io_error(source))
+        }
+        Error::Listen { addr, source } => {
+            format!("cannot listen on {addr}: {}", io_error(source))
+        }
+        Error::NotXfer { peer } => format!("what answers at {peer} is not xfer"),
+        Error::Mute { peer } => format!("{peer} does not answer"),
+        Error::Version { peer, theirs, ours } => {
+            format!("{peer} speaks version {theirs} of the xfer protocol, this side version {ours}")
+        }
+        Error::Handshake { peer, fault } => {
+            format!("no secure channel with {peer}: {}", handshake_fault(fault))
+        }
+        Error::Crypto { fault } => match fault {
+            CryptoFault::Random => "the system gives no random numbers".to_owned(),
+            CryptoFault::NewKey => "cannot make a key for this machine".to_owned(),
+            CryptoFault::Tls(what) => format!("cannot set up encryption: {what}"),
+        },
+        Error::SameRole { peer, role } => match role {
+            Role::Sender => format!("{peer} is sending too"),
+            Role::Receiver => format!("{peer} is receiving too"),
+        },
+        Error::Declined { peer, reason } => format!("{peer} declined: {}", declined(reason)),
+        Error::TurnedAway { name, reason, .. } => {
+            format!("{name} was not let in: {}", turned_away(reason))
+        }
+        Error::Impostor {
+            peer,
+            name,
+            known,
+            seen,
+        } => format!(
+            "the machine at {peer} is not the {name} that is known here: its key is {seen}, that \
+             of {name} is {known}"
+        ),
+        Error::CodeNeeded { name, .. } => format!(
+            "{name} does not know this machine yet. It shows a code, and nobody has typed it here"
+        ),
+        Error::NoCode { name, .. } => {
+            format!("{name} has gone without typing the code that is shown here")
+        }
+        Error::WrongCode { name, .. } => format!(
+            "the code does not fit: it was mistyped, or another machine stands between this one \
+             and {name}"
+        ),
+        Error::Displaced { peer } => format!("{peer} had to make room for newer connections"),
+        Error::Lost { peer, source } if source.kind() == io::ErrorKind::UnexpectedEof => {
+            format!("lost the connection to {peer}: the other side closed it")
+        }
+        Error::Lost { peer, source } => {
+            format!("lost the connection to {peer}: {}", io_error(source))
+        }
+        Error::Silent { peer, seconds } => format!("{peer} has been silent for {seconds} s"),
+        Error::Protocol { peer, what } => format!("{peer} broke the protocol: {what}"),
+        Error::Aborted { peer, reason } => format!("{peer} ended it: {}", aborted(reason)),
+        Error::NotOneFile => ONE_FILE.to_owned(),
+        Error::Spent { source } => format!(
+            "{}; what was read of the stream cannot be read again",
+            self::error(source)
+        ),
+        Error::Thread { source } => format!("cannot start a thread: {}", io_error(source)),
+        Error::Panicked { worker } => {
+            format!("xfer has a fault: its {worker} thread panicked")
+        }
+        Error::Sync { path, source } => format!(
+            "cannot bring to disk what was received into {}: {}",
+            path.display(),
+            io_error(source)
+        ),
+        Error::Unsummed { path } => format!(
+            "some of the files that were received have no line in {}",
+            path.display()
+        ),
+        Error::Cancelled => "interrupted".to_owned(),
+    }
+}
+
+const ONE_FILE: &str = "only a single file, and no folder, goes to standard output";
+
+fn verb(action: Action) -> &'static str {
+    match action {
+        Action::Open => "open",
+        Action::Create => "create",
+        Action::Read => "read",
+        Action::Write => "write",
+        Action::Send => "send",
+        Action::ReadPatterns => "take patterns from",
+        Action::ReceiveInto => "receive into",
+        Action::WriteInto => "write into",
+        Action::AddSums => "add sums to",
+        Action::Sum => "write down the SHA-256 of",
+        Action::SortSums => "put in order",
+        Action::WriteOutput => "write to",
+        Action::Pipe => "wait for",
+    }
+}
+
+fn pattern_fault(fault: &PatternFault) -> String {
+    match fault {
+        PatternFault::Empty => "it is empty".to_owned(),
+        PatternFault::Comment => "a '#' at its beginning must be written '\\#'".to_owned(),
+        PatternFault::Negated => "a '!' at its beginning must be written '\\!'; what to send all \
+                                  the same, --include says"
+            .to_owned(),
+        PatternFault::OpenBracket => "a '[' that is not closed must be written '\\['".to_owned(),
+        PatternFault::Syntax(what) => what.clone(),
+    }
+}
+
+/// What is wrong with a file of this program's own state, as what follows its path.
+fn state_fault(file: StateFile, fault: &StateFault) -> String {
+    match (fault, file) {
+        (StateFault::NotAFile, _) => "is not a file".to_owned(),
+        (StateFault::Exposed, StateFile::Identity) => {
+            "is this device's secret key, and others on this machine may read or change it; \
+             `chmod 600` keeps it to you"
+                .to_owned()
+        }
+        (StateFault::Exposed, StateFile::Peers) => {
+            "says who is let in, and others on this machine may read or change it".to_owned()
+        }
+        (StateFault::Damaged, StateFile::Identity) => {
+            "is damaged: it should hold this device's secret key".to_owned()
+        }
+        (StateFault::Damaged, StateFile::Peers) => "is damaged: it is no text".to_owned(),
+        (StateFault::Syntax { line, message }, _) => {
+            format!("is damaged: line {line}: {message}")
+        }
+        (StateFault::Version { found, known }, _) => {
+            format!("is damaged: it has version {found}, and this program knows version {known}")
+        }
+        (StateFault::Name(name), _) => format!("is damaged: {name:?} is no name"),
+        (StateFault::Fingerprint(name), _) => {
+            format!("is damaged: the fingerprint of {name} is none")
+        }
+        (StateFault::Twice(name), _) => format!("is damaged: {name} is there twice"),
+    }
+}
+
+fn handshake_fault(fault: &HandshakeFault) -> &str {
+    match fault {
+        HandshakeFault::LeftOver => "something is left of the handshake",
+        HandshakeFault::OtherProtocol => "the other side speaks something else",
+        HandshakeFault::NoKey => "the other side has shown no key",
+        HandshakeFault::TooLong => "the handshake is too long",
+        HandshakeFault::BrokenOff => "the other side broke off the handshake",
+        HandshakeFault::Tls(what) => what,
+    }
+}
+
+/// Why the other side does not take part.
+fn declined(reason: &Decline) -> String {
+    match reason {
+        Decline::Unknown => {
+            "it does not know this machine, and has no terminal to show a code on".to_owned()
+        }
+        Decline::NotOpen => "it was started with --open, and this side was not".to_owned(),
+        Decline::TooManySessions => "it has too many sessions at the moment".to_owned(),
+        Decline::Unsupported(what) => format!("it cannot do {}", unsupported(*what)),
+        Decline::UnsupportedText(what) => format!("it cannot do {what}"),
+        Decline::Store(fault) => format!("it cannot store anything: {}", store_fault(fault)),
+        Decline::StoreText(what) => format!("it cannot store anything: {what}"),
+        Decline::Locked => "it lets in nobody new, after too many wrong codes in a row".to_owned(),
+        Decline::Crowded => "too many are waiting to be let in at the moment".to_owned(),
+        Decline::NameTaken => {
+            "it knows another machine by the same name, with another key".to_owned()
+        }
+        Decline::Refused => "its user said no".to_owned(),
+        Decline::Unattended => "it asks its user about each offer, and nobody is there".to_owned(),
+        Decline::NoMirror => "it does not let this machine remove anything there".to_owned(),
+    }
+}
+
+/// Why this side does not let the other side in.
+fn turned_away(reason: &Decline) -> String {
+    match reason {
+        Decline::Unknown => {
+            "this machine does not know it, and has no terminal to show a code on".to_owned()
+        }
+        Decline::NotOpen => "it is not known here, and does not send with --open".to_owned(),
+        Decline::TooManySessions => "too many sessions are running".to_owned(),
+        Decline::Unsupported(what) => format!("it asks for {}", unsupported(*what)),
+        Decline::UnsupportedText(what) => format!("it asks for {what}"),
+        Decline::Store(fault) => match fault {
+            StoreFault::System(error) => format!("nothing can be stored: {}", system(error)),
+            StoreFault::FolderRemoved => {
+                "the receive folder was removed: start xfer recv again".to_owned()
+            }
+            StoreFault::PeersUnreadable => "the list of known machines cannot be read".to_owned(),
+            StoreFault::PeersUnwritable => {
+                "the list of known machines cannot be written".to_owned()
+            }
+        },
+        Decline::StoreText(what) => format!("nothing can be stored: {what}"),
+        Decline::Locked => "there were too many wrong codes".to_owned(),
+        Decline::Crowded => "too many are waiting to be let in".to_owned(),
+        Decline::NameTaken => "another machine is known here by this name".to_owned(),
+        Decline::Refused => "you said no".to_owned(),
+        Decline::Unattended => "there is no terminal to ask about its offer on".to_owned(),
+        Decline::NoMirror => "it asked to remove files here, which it may not".to_owned(),
+    }
+}
+
+fn unsupported(what: Unsupported) -> String {
+    match what {
+        Unsupported::ChunkSize(bytes) => format!("chunks of {bytes} bytes"),
+        Unsupported::NoLanes => "an offer without a lane".to_owned(),
+        Unsupported::DryRunToOutput => "a dry run of what goes to standard output".to_owned(),
+    }
+}
+
+fn store_fault(fault: &StoreFault) -> String {
+    match fault {
+        StoreFault::System(error) => system(error),
+        StoreFault::FolderRemoved => {
+            "its folder was removed, and it must be started again".to_owned()
+        }
+        StoreFault::PeersUnreadable => "it cannot read its list of known machines".to_owned(),
+        StoreFault::PeersUnwritable => "it cannot write its list of known machines".to_owned(),
+    }
+}
+
+/// Why the other side ended the session.
+fn aborted(reason: &AbortReason) -> String {
+    match reason {
+        AbortReason::Stopped => "its user stopped it".to_owned(),
+        AbortReason::Protocol(what) => format!("this side broke the protocol: {what}"),
+        AbortReason::NotOneFile => ONE_FILE.to_owned(),
+        AbortReason::NameTaken => "it knows another machine by this machine's name".to_owned(),
+        AbortReason::CodeTimeout => "nobody typed the code in time".to_owned(),
+        AbortReason::NoSession => "there is no such session".to_owned(),
+        AbortReason::File(error) => format!("a file or folder failed there: {}", system(error)),
+        AbortReason::Sync(error) => {
+            format!(
+                "it cannot bring to disk what it received: {}",
+                system(error)
+            )
+        }
+        AbortReason::Thread(error) => format!("it cannot start a thread: {}", system(error)),
+        AbortReason::Other(words) => words.to_string(),
+    }
+}
+
+/// Why an entry was not stored, as what follows its name.
+pub(super) fn why(why: &Why) -> String {
+    match why {
+        Why::Unreadable(error) => format!("cannot be read: {}", read_error(error)),
+        Why::UnreadableText(what) => format!("cannot be read: {what}"),
+        Why::Vanished => "was gone when it was to be read".to_owned(),
+        Why::Changed => "changed each time it was read".to_owned(),
+        Why::Special => "is a socket, fifo or device".to_owned(),
+        Why::Name(error) => format!("has {}", path_error(*error)),
+        Why::NameText(what) => format!("has a name that cannot be sent: {what}"),
+        Why::Parent => "its folder could not be made".to_owned(),
+        Why::InTheWay(obstacle) => in_the_way(obstacle),
+        Why::InTheWayText(what) => format!("{what} is in its way"),
+        Why::Space { needed, free } => format!(
+            "needs {} of space, {} are free",
+            words::bytes(*needed),
+            words::bytes(*free)
+        ),
+        Why::InUse => "is being received in another session".to_owned(),
+        Why::System(error) => format!("could not be stored: {}", system(error)),
+        Why::SystemText(what) => format!("could not be stored: {what}"),
+        Why::Limit(limit) => match limit {
+            Limit::Names => "could not be stored: too many long names at once".to_owned(),
+            Limit::MirroredNames => "has too many names in it to be mirrored".to_owned(),
+        },
+        Why::ChangedThere => {
+            "could not be stored: the receiver's file changed while it was compared".to_owned()
+        }
+        Why::Ended => "could not be stored: the session is over".to_owned(),
+        Why::Damaged => "arrived damaged".to_owned(),
+        Why::Outside => "is a link that leads out of the receiver's folder".to_owned(),
+        Why::NotRemoved(error) => {
+            format!("not all that was to go could be removed: {}", system(error))
+        }
+        Why::NotRemovedText(what) => format!("not all that was to go could be removed: {what}"),
+    }
+}
+
+/// The same of many entries: what follows their number.
+pub(super) fn why_many(why: &Why) -> &'static str {
+    match why {
+        Why::Unreadable(_) | Why::UnreadableText(_) => "cannot be read",
+        Why::Vanished => "were gone when they were to be read",
+        Why::Changed => "changed each time they were read",
+        Why::Special => "are sockets, fifos or devices",
+        Why::Name(_) | Why::NameText(_) => "have a name that cannot be sent",
+        Why::Parent => "belong into a folder that could not be made",
+        Why::InTheWay(_) | Why::InTheWayText(_) => "have something in their way",
+        Why::Space { .. } => "need more space than is free",
+        Why::InUse => "are being received in another session",
+        Why::System(_) | Why::SystemText(_) | Why::ChangedThere | Why::Ended | Why::Limit(_) => {
+            "could not be stored"
+        }
+        Why::Damaged => "arrived damaged",
+        Why::Outside => "are links that lead out of the receiver's folder",
+        Why::NotRemoved(_) | Why::NotRemovedText(_) => "still have something that was to go",
+    }
+}
+
+fn read_error(error: &ReadError) -> String {
+    match error {
+        ReadError::System(error) => system(error),
+        ReadError::DanglingLink => "a link that leads nowhere".to_owned(),
+        ReadError::LinkLoop => "a loop of links".to_owned(),
+        ReadError::NotAFile => "it is no file any more".to_owned(),
+        ReadError::WrongSize => "it is not as long as the system says".to_owned(),
+        ReadError::TooLarge => "it is larger than a file can be".to_owned(),
+        ReadError::LinkTarget => "its target is empty or too long".to_owned(),
+    }
+}
+
+fn path_error(error: PathError) -> &'static str {
+    match error {
+        PathError::Empty | PathError::Dots | PathError::Nul => "a name that cannot be sent",
+        PathError::Long => "a path that is too long to be sent",
+        PathError::LongName => "a name that is too long to be sent",
+        PathError::Deep => "too many folders above it to be sent",
+        PathError::Reserved => "a name that xfer keeps for itself",
+    }
+}
+
+fn in_the_way(obstacle: &Obstacle) -> String {
+    match obstacle {
+        Obstacle::File => "a file is in its way".to_owned(),
+        Obstacle::Folder => "a folder is in its way".to_owned(),
+        Obstacle::Link => "a link is in its way".to_owned(),
+        Obstacle::Special => "a special file is in its way".to_owned(),
+        Obstacle::Gone => "something was in its way that is gone now".to_owned(),
+        Obstacle::SameName(other) => {
+            format!("{other}, which is the same name here, is in its way")
+        }
+        Obstacle::AllNames(n) => format!("each of {n} files of that name is in its way"),
+    }
+}
+
+/// Why something was not sent that was not to be.
+pub(super) fn left_out(why: LeftOut) -> &'static str {
+    match why {
+        LeftOut::Pattern => "by a pattern",
+        LeftOut::Size => "too large",
+        LeftOut::Link => "a link",
+        LeftOut::Mounted => "what is in it, on another file system",
+        LeftOut::Own => "what xfer keeps for itself",
+    }
+}
+
+/// What the system said.
+pub(crate) fn io_error(error: &io::Error) -> String {
+    system(&SystemError::from(error))
+}
+
+fn system(error: &SystemError) -> String {
+    match error {
+        SystemError::PermissionDenied => "permission denied",
+        SystemError::NoSpace => "no space left on the disk",
+        SystemError::QuotaExceeded => "your disk quota is used up",
+        SystemError::ReadOnly => "the file system is read-only",
+        SystemError::NameTooLong => "its name is too long here",
+        SystemError::InvalidName => "this file system cannot hold its name",
+        SystemError::Io => "I/O error",
+        SystemError::TooManyOpenFiles => "too many open files",
+        SystemError::Unsupported => "the system cannot do that here",
+        SystemError::NotFound => "no such file or directory",
+        SystemError::AlreadyExists => "it exists already",
+        SystemError::NotADirectory => "not a directory",
+        SystemError::IsADirectory => "it is a directory",
+        SystemError::DirectoryNotEmpty => "the directory is not empty",
+        SystemError::FileTooLarge => "the file is too large for this file system",
+        SystemError::InUse => "it is in use",
+        SystemError::LinkLoop => "too many levels of symbolic links",
+        SystemError::OutOfMemory => "out of memory",
+        SystemError::TimedOut => "timed out",
+        SystemError::NobodyReads => "nobody reads it any more",
+        SystemError::NoFilesLeft => "the disk has room for bytes, but for no more files",
+        SystemError::Other(words) => words.as_str(),
+    }
+    .to_owned()
+}
+
+/// What the system said, for programs.
+pub(super) fn system_code(error: &SystemError) -> &'static str {
+    match error {
+        SystemError::PermissionDenied => "permission_denied",
+        SystemError::NoSpace => "no_space",
+        SystemError::QuotaExceeded => "quota_exceeded",
+        SystemError::ReadOnly => "read_only",
+        SystemError::NameTooLong => "name_too_long",
+        SystemError::InvalidName => "invalid_name",
+        SystemError::Io => "io",
+        SystemError::TooManyOpenFiles => "too_many_open_files",
+        SystemError::Unsupported => "unsupported",
+        SystemError::NotFound => "not_found",
+        SystemError::AlreadyExists => "already_exists",
+        SystemError::NotADirectory => "not_a_directory",
+        SystemError::IsADirectory => "is_a_directory",
+        SystemError::DirectoryNotEmpty => "directory_not_empty",
+        SystemError::FileTooLarge => "file_too_large",
+        SystemError::InUse => "in_use",
+        SystemError::LinkLoop => "link_loop",
+        SystemError::OutOfMemory => "out_of_memory",
+        SystemError::TimedOut => "timed_out",
+        SystemError::NobodyReads => "nobody_reads",
+        SystemError::NoFilesLeft => "no_files_left",
+        SystemError::Other(_) => "other",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn system_words_have_no_error_number() {
+        let e = Error::file(Action::Open, "/x", io::Error::from_raw_os_error(13));
+        assert_eq!(error(&e), "cannot open /x: permission denied");
+        let e = Error::file(Action::Read, "/x", io::Error::from_raw_os_error(5));
+        assert_eq!(error(&e), "cannot read /x: I/O error");
+    }
+
+    #[test]
+    fn space_is_told_in_sizes() {
+        let no_space = Why::Space {
+            needed: 12_300_000_000,
+            free: 4_500_000,
+        };
+        assert_eq!(why(&no_space), "needs 12.3 GB of space, 4.50 MB are free");
+    }
+}
