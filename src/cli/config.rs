@@ -4,12 +4,13 @@
 
 use std::ffi::OsString;
 
-use clap::Args;
+use clap::{Args, Command};
 use toml::Value;
 
+use super::arguments::Loudness;
 use super::exit::{Code, written};
+use super::here;
 use super::settings::{KEYS, Settings, default};
-use super::{Loudness, here, program};
 use crate::ui::{Line, Ui};
 
 /// How many columns what is set gets at least, before where that is.
@@ -38,20 +39,19 @@ environment, then the file. What only the command line can say does not show her
 pub(crate) struct Config {}
 
 /// Shows all settings.
-pub(crate) fn show(loudness: &Loudness, settings: &Settings) -> Code {
+pub(crate) fn show(loudness: &Loudness, settings: &Settings, program: &Command) -> Code {
     let ui = Ui::new(loudness.settings(|_| None));
-    ui.say(lines(settings).into_iter().map(Line::Answer));
+    ui.say(lines(settings, program).into_iter().map(Line::Answer));
     ui.finish();
     written(&ui, Code::Done)
 }
 
-fn lines(settings: &Settings) -> Vec<String> {
+fn lines(settings: &Settings, program: &Command) -> Vec<String> {
     let head = match (&settings.path, settings.is_there) {
         (Some(path), true) => format!("# {path}, and the environment"),
         (Some(path), false) => format!("# The environment; there is no {path}"),
         (None, _) => "# The environment; there is no home directory".to_owned(),
     };
-    let program = program();
     let mut rows = vec![(head, String::new())];
     rows.extend(KEYS.iter().map(|key| match settings.get(key) {
         Some(value) => (
@@ -61,7 +61,7 @@ fn lines(settings: &Settings) -> Vec<String> {
         None => {
             let value = match *key {
                 "name" => here::name(),
-                key => default(&program, key),
+                key => default(program, key),
             };
             (format!("# {key}: {value}"), "default".to_owned())
         }

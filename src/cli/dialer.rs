@@ -10,9 +10,10 @@ use xfer::model::prompt::Prompt;
 use xfer::net::Known;
 use xfer::transfer::{Cancel, Device};
 
+use super::arguments::{CodeFrom, Events, Loudness};
 use super::exit::{Code, conclude};
 use super::hints::Task;
-use super::{CodeFrom, Events, Loudness, debug, here, signals};
+use super::{debug, here, signals};
 use crate::ui::{Person, Ui};
 
 /// All that is needed to dial.

@@ -13,8 +13,8 @@ use clap_mangen::roff::{Roff, roman};
 use xfer::Error;
 use xfer::model::error::Action;
 
+use super::arguments::Loudness;
 use super::exit::Code;
-use super::{Loudness, program};
 use crate::ui::{Line, Ui, sentence};
 
 #[derive(Debug, Args)]
@@ -32,15 +32,15 @@ pub(crate) struct Manual {
 }
 
 /// Prints what a shell needs to complete arguments.
-pub(crate) fn completions(args: &Completions, loudness: &Loudness) -> Code {
+pub(crate) fn completions(args: &Completions, mut program: Command, loudness: &Loudness) -> Code {
     let mut script = Vec::new();
-    clap_complete::generate(args.shell, &mut program(), "xfer", &mut script);
+    clap_complete::generate(args.shell, &mut program, "xfer", &mut script);
     ended(print(&script), loudness)
 }
 
 /// Writes the manual's pages.
-pub(crate) fn manual(args: &Manual, loudness: &Loudness) -> Code {
-    let mut program = program().disable_help_subcommand(true);
+pub(crate) fn manual(args: &Manual, program: Command, loudness: &Loudness) -> Code {
+    let mut program = program.disable_help_subcommand(true);
     program.build();
     let done = match &args.dir {
         Some(dir) => write_all(&program, dir),

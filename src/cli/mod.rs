@@ -2,6 +2,7 @@
 //!
 //! Must not do what the library does; clap's types stay here.
 
+mod arguments;
 mod config;
 mod debug;
 mod dialer;
@@ -19,19 +20,15 @@ mod signals;
 mod size;
 mod target;
 
-use std::path::PathBuf;
-
-use anyhow::{Result, ensure};
 use clap::error::ErrorKind;
-use clap::{ArgAction, Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
-use xfer::Error;
-use xfer::net::MAX_NAME_BYTES;
+use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
 pub(crate) use exit::Code;
 
+use arguments::{Loudness, Wrong};
 use settings::Settings;
 
-use crate::ui::{self, Given, Line, Ui};
+use crate::ui::{self, Line, Ui};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -79,91 +76,13 @@ enum Command {
     Man(generate::Manual),
 }
 
-/// How much is said.
-#[derive(Debug, Args)]
-struct Loudness {
-    /// Say only what went wrong
-    #[arg(
-        short,
-        long,
-        global = true,
-        display_order = 100,
-        conflicts_with = "verbose"
-    )]
-    quiet: bool,
-    /// Say what happens to every file; given twice, also what xfer does inside: for reports of faults
-    #[arg(short, long, global = true, display_order = 100, action = ArgAction::Count)]
-    verbose: u8,
-}
-
-impl Loudness {
-    /// Whether every file is told of.
-    fn is_verbose(&self) -> bool {
-        self.verbose > 0
-    }
-
-    /// Whether the library's own events are told.
-    fn is_very_verbose(&self) -> bool {
-        self.verbose > 1
-    }
-
-    fn settings(&self, hint: fn(&Error) -> Option<String>) -> ui::Settings {
-        ui::Settings {
-            quiet: self.quiet,
-            verbose: self.is_verbose(),
-            hint,
-            ..ui::Settings::default()
-        }
-    }
-}
-
-/// How programs are told what happens.
-#[derive(Debug, Args)]
-struct Events {
-    /// Print what happens to standard output for programs: a line of JSON for each event, the last
-    /// one, "summary", with the exit code. People are told only what went wrong
-    #[arg(long)]
-    json: bool,
-}
-
-impl Events {
-    fn with(&self, settings: ui::Settings) -> ui::Settings {
-        ui::Settings {
-            json: self.json,
-            ..settings
-        }
-    }
-}
-
-/// Where the code for pairing comes from. It is never an argument: everybody on a machine can read
-/// those.
-#[derive(Debug, Args)]
-struct CodeFrom {
-    /// Read the code for pairing from the first line of a file, instead of asking for it; or set
-    /// XFER_CODE
-    #[arg(long, value_name = "FILE")]
-    code_file: Option<PathBuf>,
-}
-
-impl CodeFrom {
-    fn given(&self) -> Option<Given> {
-        let set = || std::env::var("XFER_CODE").ok();
-        let text = || set().filter(|text| !text.is_empty()).map(Given::Text);
-        self.code_file.clone().map(Given::File).or_else(text)
-    }
-}
-
-/// Why the arguments make no sense together.
-#[derive(Debug)]
-struct Wrong(String);
-
 /// Runs the program.
 pub(crate) fn run() -> Code {
     let program = program();
     let settings = Settings::load(&program);
     let matches = match &settings {
-        Ok(settings) => settings.apply(program).try_get_matches(),
-        Err(_) => program.try_get_matches(),
+        Ok(settings) => settings.apply(program.clone()).try_get_matches(),
+        Err(_) => program.clone().try_get_matches(),
     };
     let parsed = matches.and_then(|matches| Arguments::from_arg_matches(&matches));
     let arguments = match parsed {
@@ -174,15 +93,17 @@ pub(crate) fn run() -> Code {
     match (arguments.command, settings) {
         (Command::Peers, _) => peers::list(loudness),
         (Command::Unpair(args), _) => peers::unpair(&args, loudness),
-        (Command::Completions(args), _) => generate::completions(&args, loudness),
-        (Command::Man(args), _) => generate::manual(&args, loudness),
+        (Command::Completions(args), _) => generate::completions(&args, program, loudness),
+        (Command::Man(args), _) => generate::manual(&args, program, loudness),
         (_, Err(why)) => {
             let text = format!("xfer: {why}");
             Ui::new(loudness.settings(|_| None)).say([Line::Trouble(text)]);
             tell_programs();
             Code::Usage
         }
-        (Command::Recv(args), Ok(settings)) => recv::run(args, loudness, &settings),
+        (Command::Recv(args), Ok(settings)) => {
+            recv::run(args, loudness, &settings).unwrap_or_else(|why| wrong("recv", why))
+        }
         (Command::Send(args), Ok(_)) => {
             send::run(args, loudness).unwrap_or_else(|why| wrong("send", why))
         }
@@ -190,7 +111,7 @@ pub(crate) fn run() -> Code {
             pair::run(args, loudness).unwrap_or_else(|why| wrong("pair", why))
         }
         (Command::Id, Ok(settings)) => peers::id(loudness, &settings),
-        (Command::Config(_), Ok(settings)) => config::show(loudness, &settings),
+        (Command::Config(_), Ok(settings)) => config::show(loudness, &settings, &program),
     }
 }
 
@@ -229,19 +150,6 @@ fn tell_programs() {
     }
 }
 
-fn parse_name(name: &str) -> Result<String> {
-    ensure!(!name.trim().is_empty(), "a name has at least a letter");
-    ensure!(
-        name.len() <= MAX_NAME_BYTES,
-        "a name has at most {MAX_NAME_BYTES} bytes"
-    );
-    ensure!(
-        !name.chars().any(char::is_control),
-        "a name has no control characters"
-    );
-    Ok(name.to_owned())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -249,13 +157,5 @@ mod tests {
     #[test]
     fn the_arguments_are_sound() {
         program().debug_assert();
-    }
-
-    #[test]
-    fn names_are_short_and_printable() {
-        assert!(parse_name("Anna's laptop").is_ok());
-        for name in ["", " ", "a\x1bb", &"a".repeat(65)] {
-            assert!(parse_name(name).is_err(), "{name:?}");
-        }
     }
 }

@@ -6,11 +6,12 @@ use std::sync::Arc;
 
 use clap::Args;
 
+use super::arguments::{CodeFrom, Loudness, Wrong, parse_name};
 use super::dialer::Dialer;
 use super::exit::Code;
+use super::here;
 use super::hints::Task;
 use super::target::address;
-use super::{CodeFrom, Loudness, Wrong, here, parse_name};
 use crate::ui::{Line, safe};
 
 const EXAMPLES: &str = "\

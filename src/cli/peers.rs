@@ -7,10 +7,11 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use clap::Args;
 use xfer::net::Known;
 
+use super::arguments::Loudness;
 use super::exit::{Code, conclude, written};
+use super::here;
 use super::hints::Task;
 use super::settings::Settings;
-use super::{Loudness, here};
 use crate::ui::{Line, Ui, ago};
 
 #[derive(Debug, Args)]

@@ -19,10 +19,11 @@ use xfer::sys::confine::{Confined, confine};
 use xfer::sys::stream;
 use xfer::transfer::{Cancel, Grant, ReceiveOptions, Receiver};
 
+use super::arguments::{Events, Loudness, Wrong, parse_name};
 use super::exit::{Code, conclude};
 use super::hints::Task;
 use super::settings::Settings;
-use super::{Events, Loudness, Wrong, debug, here, parse_name, signals, target, wrong};
+use super::{debug, here, signals, target};
 use crate::ui::{self, Line, Person, Ui};
 
 const EXAMPLES: &str = "\
@@ -153,11 +154,9 @@ impl Recv {
 }
 
 /// Receives, until Ctrl-C or the end of the only session.
-pub(crate) fn run(args: Recv, loudness: &Loudness, settings: &Settings) -> Code {
-    if args.stdout
-        && let Err(why) = check_stdout()
-    {
-        return wrong("recv", why);
+pub(crate) fn run(args: Recv, loudness: &Loudness, settings: &Settings) -> Result<Code, Wrong> {
+    if args.stdout {
+        check_stdout()?;
     }
     let task = match args.stdout {
         true => Task::ReceiveStream,
@@ -187,7 +186,7 @@ pub(crate) fn run(args: Recv, loudness: &Loudness, settings: &Settings) -> Code 
         let progress: Arc<dyn Progress> = Arc::clone(&ui) as _;
         receiver.run(&progress, &cancel)
     });
-    conclude(&ui, task, result, &cancel)
+    Ok(conclude(&ui, task, result, &cancel))
 }
 
 // What is in files does things to a terminal, and helps nobody there.

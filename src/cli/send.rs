@@ -19,11 +19,12 @@ use xfer::sys::stream;
 use xfer::transfer::{Address, Compress, SendOptions, Stream};
 use xfer::wire::limits::MAX_LANES;
 
+use super::arguments::{CodeFrom, Events, Loudness, Wrong, parse_name};
 use super::dialer::Dialer;
 use super::exit::Code;
 use super::hints::Task;
 use super::target::{address, looks_like_target};
-use super::{CodeFrom, Events, Loudness, Wrong, filter, here, parse_name, size};
+use super::{filter, here, size};
 use crate::ui::safe;
 
 const EXAMPLES: &str = "\

@@ -15,9 +15,28 @@ use xfer::model::text::Text;
 use xfer::net::device_name;
 use xfer::transfer::Grant;
 
-use super::super::size;
-use super::{KEYS, here};
+use super::super::{here, size};
 
+/// What can be set: the long names of options, of whichever commands have them. In the
+/// environment it is `XFER_` and the name in capitals.
+///
+/// `open` is missing on purpose: to let anyone in is to be said each time.
+pub(crate) const KEYS: [&str; 14] = [
+    "name",
+    "dir",
+    "listen",
+    "ask",
+    "on-conflict",
+    "allow-mirror",
+    "allow-links-outside",
+    "no-sync",
+    "max-sessions",
+    "hash",
+    "compress",
+    "lanes",
+    "retry",
+    "limit",
+];
 /// The most bytes that the file may have.
 const MAX_FILE_BYTES: u64 = 1 << 20;
 /// The table that has a table for each machine.
@@ -29,15 +48,15 @@ const LIKENESS: f64 = 0.5;
 
 /// What is in the file.
 #[derive(Debug, Default)]
-pub(super) struct Contents {
-    pub(super) entries: Vec<Entry>,
+pub(super) struct FileContents {
+    pub(super) entries: Vec<SettingEntry>,
     /// In the order of their lines.
     pub(super) peers: Vec<PeerTable>,
 }
 
 /// A key and what it is set to.
 #[derive(Debug)]
-pub(crate) struct Entry {
+pub(crate) struct SettingEntry {
     pub(crate) key: &'static str,
     /// One, but where it is set to a list.
     pub(crate) words: Vec<OsString>,
@@ -52,7 +71,7 @@ pub(crate) struct PeerTable {
     pub(crate) line: usize,
     pub(crate) grant: Grant,
     /// What the grant was made of.
-    pub(crate) entries: Vec<Entry>,
+    pub(crate) entries: Vec<SettingEntry>,
 }
 
 /// The text of the file; none where there is no such file.
@@ -77,13 +96,13 @@ pub(super) fn read(path: &Path) -> io::Result<Option<String>> {
 }
 
 /// What `text` says, which is that of `file`. What is wrong with it is said in words.
-pub(super) fn parse(text: &str, file: &str) -> Result<Contents, String> {
-    let reader = Reader { text, file };
+pub(super) fn parse(text: &str, file: &str) -> Result<FileContents, String> {
+    let reader = FileReader { text, file };
     let table = DeTable::parse(text).map_err(|e| {
         let line = reader.line(e.span().map_or(0, |span| span.start));
         reader.wrong(line, e.message())
     })?;
-    let mut contents = Contents::default();
+    let mut contents = FileContents::default();
     for (key, value) in table.get_ref() {
         match value.get_ref() {
             DeValue::Table(peers) if key.get_ref() == PEER => {
@@ -112,14 +131,14 @@ pub(super) fn path(word: &OsStr) -> Result<OsString, String> {
     }
 }
 
-struct Reader<'a> {
+struct FileReader<'a> {
     text: &'a str,
     file: &'a str,
 }
 
 type Key<'a> = Spanned<Cow<'a, str>>;
 
-impl Reader<'_> {
+impl FileReader<'_> {
     fn line(&self, at: usize) -> usize {
         let before = self.text.bytes().take(at);
         before.filter(|&b| b == b'\n').count() + 1
@@ -167,7 +186,7 @@ impl Reader<'_> {
         name: &Key<'_>,
         value: &DeValue<'_>,
         keys: &[&'static str],
-    ) -> Result<Entry, String> {
+    ) -> Result<SettingEntry, String> {
         let line = self.line(name.span().start);
         let name = name.get_ref();
         let Some(key) = keys.iter().find(|key| *key == name) else {
@@ -191,12 +210,16 @@ impl Reader<'_> {
             };
             self.wrong(line, format!("{within}{key}: it cannot be a {kind}"))
         })?;
-        Ok(Entry { key, words, line })
+        Ok(SettingEntry { key, words, line })
     }
 }
 
 /// Makes an entry part of a grant.
-fn grant(grant: &mut Grant, entry: &mut Entry, value: &DeValue<'_>) -> Result<(), &'static str> {
+fn grant(
+    grant: &mut Grant,
+    entry: &mut SettingEntry,
+    value: &DeValue<'_>,
+) -> Result<(), &'static str> {
     let flag = || value.as_bool().ok_or("it is true or false");
     match entry.key {
         "may-update" => grant.may_update = Some(flag()?),

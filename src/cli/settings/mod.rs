@@ -15,29 +15,8 @@ use clap::{Arg, ArgAction, Command, ValueHint};
 use xfer::transfer::Grant;
 
 use super::here;
-use file::Entry;
-pub(super) use file::PeerTable;
-
-/// What can be set: the long names of options, of whichever commands have them. In the
-/// environment it is `XFER_` and the name in capitals.
-///
-/// `open` is missing on purpose: to let anyone in is to be said each time.
-pub(super) const KEYS: [&str; 14] = [
-    "name",
-    "dir",
-    "listen",
-    "ask",
-    "on-conflict",
-    "allow-mirror",
-    "allow-links-outside",
-    "no-sync",
-    "max-sessions",
-    "hash",
-    "compress",
-    "lanes",
-    "retry",
-    "limit",
-];
+use file::SettingEntry;
+pub(super) use file::{KEYS, PeerTable};
 
 /// What is set.
 #[derive(Debug, Default)]
@@ -90,7 +69,7 @@ impl Settings {
             settings.is_there = true;
             let file = file::parse(&text, &shown)?;
             for entry in file.entries {
-                let Entry {
+                let SettingEntry {
                     key,
                     mut words,
                     line,
