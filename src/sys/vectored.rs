@@ -51,6 +51,7 @@ pub fn write_all_at(
 
 /// How many pieces the system takes at once, at least (POSIX's `_XOPEN_IOV_MAX` is 16, Linux and
 /// the BSDs take this many).
+#[cfg(not(target_vendor = "apple"))]
 const MAX_PIECES: usize = 1024;
 
 #[cfg(not(target_vendor = "apple"))]
