@@ -4,10 +4,10 @@
 
 mod cancel;
 mod link;
+mod message_order;
 mod options;
 mod outbox;
 mod receive;
-mod rules;
 mod send;
 mod serve;
 

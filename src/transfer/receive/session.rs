@@ -12,7 +12,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::super::link::{Link, SILENCE, Stop};
-use super::super::rules::SenderRules;
+use super::super::message_order::ReceivingOrder;
 use crate::model::digest::{Algorithm, CHUNK_SIZE};
 use crate::model::entry::{Entry, EntryId, Kind};
 use crate::model::error::{Error, Result};
@@ -355,7 +355,7 @@ impl Receiving {
 
     /// Handles what the sender says, to its end.
     fn listen(&self, reader: &mut Reader, unannounced: &AtomicU64) {
-        let mut rules = SenderRules::new(self.window);
+        let mut order = ReceivingOrder::new(self.window);
         let mut buffer = Vec::new();
         let ended = loop {
             // Only a whole message is a sign of life.
@@ -368,7 +368,7 @@ impl Receiving {
                     };
                     self.link.heard();
                     let outcomes = self.outcomes.load(Ordering::Acquire);
-                    if let Err(error) = rules.check(&message, outcomes) {
+                    if let Err(error) = order.check(&message, outcomes) {
                         break Err(self.broken(error));
                     }
                     let ends = matches!(message, Message::End(_));

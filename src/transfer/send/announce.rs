@@ -4,85 +4,49 @@
 
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, SyncSender};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use tracing::debug;
 
-use crate::model::entry::{Entry, Kind};
+use crate::model::entry::{Entry, EntryId, Kind, Mode, Time};
 use crate::model::outcome::{LeftOut, Outcome};
 use crate::model::progress::{Counters, Event};
+use crate::model::relpath::RelPath;
 use crate::source::{Roots, Walk, WalkStep};
 use crate::sys::worker::{Worker, checkpoint};
 use crate::wire::{DirEnd, Message, Scanned};
 
-use super::answers::Item;
-use super::session::Sending;
+use super::super::link::Link;
+use super::super::message_order::SendingEvent;
+use super::entries::{Credits, UnsettledEntries};
+use super::order::SharedOrder;
+use super::report::SessionReport;
 
 /// How many steps the walk hands over at once.
 const BATCH: usize = 256;
 /// How many batches the walk may be ahead of the announcements, so that totals are known early.
-pub(super) const BATCHES_AHEAD: usize = 256;
+const BATCHES_AHEAD: usize = 256;
+/// How long what the walk has found waits for more, at most.
+const BATCH_TIME: Duration = Duration::from_millis(20);
 /// How often totals are told while the walk goes on.
 const TELL_TOTALS: Duration = Duration::from_millis(200);
 
-/// How many more entries may be announced.
-#[derive(Debug)]
-pub(super) struct Credits {
-    state: Mutex<(u64, bool)>,
-    changed: Condvar,
+/// What the walk hands over at once.
+pub(super) struct WalkBatch {
+    steps: Vec<WalkStep>,
+    /// Whether the walk is at its end. One that stops without saying so has found only a part.
+    is_last: bool,
 }
 
-impl Credits {
-    pub(super) fn new(window: u32) -> Self {
-        Self {
-            state: Mutex::new((window.into(), false)),
-            changed: Condvar::new(),
-        }
-    }
-
-    fn state(&self) -> MutexGuard<'_, (u64, bool)> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    pub(super) fn give(&self, n: u64) {
-        let mut state = self.state();
-        state.0 += n;
-        drop(state);
-        self.changed.notify_all();
-    }
-
-    /// Nobody waits any more.
-    pub(super) fn stop(&self) {
-        self.state().1 = true;
-        self.changed.notify_all();
-    }
-
-    /// Takes up to `wanted`, and waits while there is none; none once it is stopped.
-    fn take(&self, wanted: u64) -> Option<u64> {
-        let mut state = self.state();
-        loop {
-            if state.1 {
-                return None;
-            }
-            let taken = state.0.min(wanted);
-            if taken > 0 {
-                state.0 -= taken;
-                return Some(taken);
-            }
-            debug!("as many entries as may be are without an outcome: announcing waits");
-            state = self
-                .changed
-                .wait(state)
-                .unwrap_or_else(PoisonError::into_inner);
-        }
-    }
+/// Steps on their way from the walk to the announcements.
+pub(super) fn steps() -> (SyncSender<WalkBatch>, Receiver<WalkBatch>) {
+    std::sync::mpsc::sync_channel(BATCHES_AHEAD)
 }
 
 /// Walks, and hands over what it finds, until it is at its end or nobody listens any more.
-pub(super) fn walk(roots: &Roots, counters: &Counters, steps: &SyncSender<Vec<WalkStep>>) {
-    let mut batch = Vec::new();
-    let mut patience = Instant::now();
+pub(super) fn walk(roots: &Roots, counters: &Counters, to: &SyncSender<WalkBatch>) {
+    let mut steps = Vec::new();
+    let mut handed = Instant::now();
     for step in Walk::new(roots) {
         checkpoint(Worker::Walk);
         match &step {
@@ -97,123 +61,166 @@ pub(super) fn walk(roots: &Roots, counters: &Counters, steps: &SyncSender<Vec<Wa
             WalkStep::LeftOut { .. } => Counters::add(&counters.left_out, 1),
             _ => {}
         }
-        batch.push(step);
+        steps.push(step);
         // A slow disk does not keep what it has found to itself.
-        if batch.len() == BATCH || patience.elapsed() > Duration::from_millis(20) {
-            if steps.send(std::mem::take(&mut batch)).is_err() {
+        if steps.len() == BATCH || handed.elapsed() > BATCH_TIME {
+            let batch = WalkBatch {
+                steps: std::mem::take(&mut steps),
+                is_last: false,
+            };
+            if to.send(batch).is_err() {
                 return;
             }
-            patience = Instant::now();
+            handed = Instant::now();
         }
     }
+    let is_last = true;
     // Nobody listens any more where the session is over.
-    let _ = steps.send(batch);
+    let _ = to.send(WalkBatch { steps, is_last });
     counters.scanned.store(true, Ordering::Release);
 }
 
-impl Sending<'_> {
-    /// Announces what the walk finds, within the window.
-    pub(super) fn announce(&self, steps: &Receiver<Vec<WalkStep>>) {
-        let mut open = Vec::new();
+/// Hands over the one entry that a stream is.
+pub(super) fn walk_stream(name: &RelPath, counters: &Counters, to: &SyncSender<WalkBatch>) {
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+    let seconds = now.map_or(0, |now| now.as_secs());
+    Counters::add(&counters.entries_total, 1);
+    let step = WalkStep::Found {
+        path: name.clone(),
+        kind: Kind::Stream,
+        mtime: Time::from_seconds(i64::try_from(seconds).unwrap_or(0)),
+        mode: Mode::from_stat(0o644),
+    };
+    // Nobody listens any more where the session is over.
+    let _ = to.send(WalkBatch {
+        steps: vec![step],
+        is_last: true,
+    });
+}
+
+/// Announces what the walk finds, within the window.
+pub(super) struct Announcer<'a> {
+    pub(super) link: &'a Link,
+    pub(super) entries: &'a UnsettledEntries,
+    pub(super) credits: &'a Credits,
+    pub(super) order: &'a SharedOrder<'a>,
+    pub(super) report: SessionReport<'a>,
+}
+
+/// What the announcer keeps from step to step.
+#[derive(Default)]
+struct Manifest {
+    /// The number of the next entry.
+    next: EntryId,
+    /// The folders that have not ended, outermost first.
+    open: Vec<EntryId>,
+    /// UnsettledEntries that have credit and are not announced yet.
+    waiting: Vec<Entry>,
+    /// How many more have credit.
+    credit: u64,
+}
+
+impl Announcer<'_> {
+    /// Announces until the walk is at its end, or the session over.
+    pub(super) fn run(&self, batches: &Receiver<WalkBatch>) {
+        let mut manifest = Manifest::default();
         let mut told = Instant::now();
-        let (mut id, mut credit) = (0, 0);
-        let mut entries = Vec::new();
-        for batch in steps {
-            for step in batch {
+        let mut is_last = false;
+        for batch in batches {
+            is_last = batch.is_last;
+            for step in batch.steps {
                 checkpoint(Worker::Announcer);
-                match step {
-                    WalkStep::Found {
-                        path,
-                        kind,
-                        mtime,
-                        mode,
-                    } => {
-                        if credit == 0 {
-                            // What credit is waited for may be what is still here.
-                            self.announce_entries(&mut entries);
-                            match self.credits.take(BATCH as u64) {
-                                Some(taken) => credit = taken,
-                                None => return,
-                            }
-                        }
-                        credit -= 1;
-                        if matches!(kind, Kind::Dir) {
-                            open.push(id);
-                        }
-                        entries.push(Entry {
-                            id,
-                            path,
-                            kind,
-                            mtime,
-                            mode,
-                            extras: Vec::new(),
-                        });
-                        id += 1;
-                    }
-                    WalkStep::DirEnd { complete } => {
-                        if let Some(entry) = open.pop() {
-                            self.announce_entries(&mut entries);
-                            let end = DirEnd { entry, complete };
-                            self.link.outbox.push(Message::DirEnd(end));
-                        }
-                    }
-                    WalkStep::Skipped { path, why } => {
-                        self.unannounced.fetch_add(1, Ordering::Relaxed);
-                        let outcome = Outcome::Failed(why);
-                        self.progress.event(&Event::Entry {
-                            session: self.session,
-                            path: &path,
-                            outcome: &outcome,
-                        });
-                    }
-                    WalkStep::LeftOut { path, why } => {
-                        if self.progress.wants_every_entry() {
-                            self.progress.event(&Event::LeftOut {
-                                session: self.session,
-                                path: &path,
-                                why,
-                            });
-                        }
-                    }
+                if !self.step(step, &mut manifest) {
+                    return;
                 }
             }
-            self.announce_entries(&mut entries);
+            self.announce(&mut manifest.waiting);
             if told.elapsed() > TELL_TOTALS {
                 self.tell_totals(false);
                 told = Instant::now();
             }
         }
-        if self.link.is_over() {
+        // Where the walk failed, what is left out must not count as all.
+        if !is_last || self.link.is_over() {
             return;
         }
-        debug!(session = self.session, entries = id, "all is announced");
-        self.walked.store(true, Ordering::Release);
+        let entries = manifest.next;
+        debug!(session = self.report.session, entries, "all is announced");
+        self.order.on(SendingEvent::Walked { entries });
         self.tell_totals(true);
-        self.announced(id);
+        self.order.on(SendingEvent::Announced);
+    }
+
+    /// Takes a step of the walk. False where nobody gives credit any more.
+    fn step(&self, step: WalkStep, manifest: &mut Manifest) -> bool {
+        match step {
+            WalkStep::Found {
+                path,
+                kind,
+                mtime,
+                mode,
+            } => {
+                if manifest.credit == 0 {
+                    // What credit is waited for may be what is still here.
+                    self.announce(&mut manifest.waiting);
+                    match self.credits.take(BATCH as u64) {
+                        Some(taken) => manifest.credit = taken,
+                        None => return false,
+                    }
+                }
+                manifest.credit -= 1;
+                let id = manifest.next;
+                manifest.next += 1;
+                if matches!(kind, Kind::Dir) {
+                    manifest.open.push(id);
+                }
+                manifest.waiting.push(Entry {
+                    id,
+                    path,
+                    kind,
+                    mtime,
+                    mode,
+                    extras: Vec::new(),
+                });
+            }
+            WalkStep::DirEnd { complete } => {
+                if let Some(entry) = manifest.open.pop() {
+                    self.announce(&mut manifest.waiting);
+                    let end = DirEnd { entry, complete };
+                    self.link.outbox.push(Message::DirEnd(end));
+                }
+            }
+            WalkStep::Skipped { path, why } => {
+                self.order.on(SendingEvent::Unannounced);
+                self.report.outcome(&path, &Outcome::Failed(why));
+            }
+            WalkStep::LeftOut { path, why } => {
+                if self.report.progress.wants_every_entry() {
+                    self.report.progress.event(&Event::LeftOut {
+                        session: self.report.session,
+                        path: &path,
+                        why,
+                    });
+                }
+            }
+        }
+        true
     }
 
     /// Announces entries, which have credit, and forgets them.
-    fn announce_entries(&self, entries: &mut Vec<Entry>) {
+    fn announce(&self, entries: &mut Vec<Entry>) {
         if !entries.is_empty() {
-            let items = entries.iter().map(|entry| (entry.id, Item::of(entry)));
-            self.items().extend(items);
+            self.entries.add(entries);
             self.link.outbox.push_entries(entries.drain(..));
         }
     }
 
     fn tell_totals(&self, complete: bool) {
+        let counters = self.report.counters;
         self.link.outbox.push(Message::Scanned(Scanned {
-            entries: Counters::get(&self.counters.entries_total),
-            bytes: Counters::get(&self.counters.bytes_total),
+            entries: Counters::get(&counters.entries_total),
+            bytes: Counters::get(&counters.bytes_total),
             complete,
         }));
     }
 }
-
-/// Steps on their way from the walk to the announcements.
-pub(super) fn steps() -> (SyncSender<Vec<WalkStep>>, Receiver<Vec<WalkStep>>) {
-    std::sync::mpsc::sync_channel(BATCHES_AHEAD)
-}
-
-/// The counters as both threads share them.
-pub(super) type SharedCounters = Arc<Counters>;

@@ -32,14 +32,14 @@ pub fn pair(
     progress: &Arc<dyn Progress>,
     cancel: &Cancel,
 ) -> Result<Peer> {
-    let dialer = Dialer {
+    let connector = Connector {
         tls: Tls::new(&device.identity)?,
         peers: &device.peers,
         prompt,
         progress,
         cancel,
     };
-    let dialed = dialer.pair(to, name);
+    let dialed = connector.pair(to, name);
     match dialed {
         Err(_) if cancel.is_cancelled() => Err(Error::Cancelled),
         other => other,
@@ -47,7 +47,7 @@ pub fn pair(
 }
 
 /// What it takes to get to know a receiver.
-pub(super) struct Dialer<'a> {
+pub(super) struct Connector<'a> {
     pub(super) tls: Tls,
     pub(super) peers: &'a Peers,
     pub(super) prompt: &'a Arc<dyn Prompt>,
@@ -65,7 +65,7 @@ pub(super) struct Dialed {
     pub(super) cancel: OnCancel,
 }
 
-impl Dialer<'_> {
+impl Connector<'_> {
     /// Connects to a receiver, and pairs with it where that is needed.
     pub(super) fn dial(&self, to: &Address, name: &str, open: bool) -> Result<Dialed> {
         self.greet(to, name, open, true)

@@ -42,10 +42,10 @@ struct Range {
 
 /// What is to be sent of a file.
 #[derive(Debug)]
-pub(super) struct Job(Kind);
+pub(super) struct Job(JobKind);
 
 #[derive(Debug)]
-enum Kind {
+enum JobKind {
     Small(Arc<SendFile>, Option<Digest>),
     Range(Range),
     Stream(Arc<SendFile>),
@@ -64,11 +64,11 @@ impl Job {
             return None;
         }
         Some(Self(if file.is_stream() {
-            Kind::Stream(file)
+            JobKind::Stream(file)
         } else if file.is_small() {
-            Kind::Small(file, held.pop().flatten())
+            JobKind::Small(file, held.pop().flatten())
         } else {
-            Kind::Range(Range {
+            JobKind::Range(Range {
                 file,
                 next: first,
                 end,
@@ -80,7 +80,7 @@ impl Job {
 }
 
 #[derive(Debug, Default)]
-struct State {
+struct QueueState {
     jobs: VecDeque<Job>,
     closed: bool,
     /// How many lanes wait for work.
@@ -90,12 +90,12 @@ struct State {
 /// Work that waits for a lane.
 #[derive(Debug, Default)]
 pub(super) struct Queue {
-    state: Mutex<State>,
+    state: Mutex<QueueState>,
     changed: Condvar,
 }
 
 impl Queue {
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, QueueState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -145,11 +145,11 @@ impl Queue {
 }
 
 /// Takes out a chunk, or as many small files as are worth a lane's while.
-fn take(state: &mut State, works: &mut VecDeque<Work>) {
+fn take(state: &mut QueueState, works: &mut VecDeque<Work>) {
     let mut bytes = 0;
     while let Some(work) = take_one(state) {
         let next = match (&work, state.jobs.front()) {
-            (Work::Small(file, _), Some(Job(Kind::Small(next, _)))) => {
+            (Work::Small(file, _), Some(Job(JobKind::Small(next, _)))) => {
                 bytes += file.announced.size;
                 bytes + next.announced.size <= AT_ONCE
             }
@@ -162,21 +162,21 @@ fn take(state: &mut State, works: &mut VecDeque<Work>) {
     }
 }
 
-fn take_one(state: &mut State) -> Option<Work> {
+fn take_one(state: &mut QueueState) -> Option<Work> {
     if state.closed {
         return None;
     }
     // Of a larger file that has started anew, or failed, nothing more is sent.
-    let is_over = |job: &Job| matches!(job, Job(Kind::Range(range)) if range.file.is_over());
+    let is_over = |job: &Job| matches!(job, Job(JobKind::Range(range)) if range.file.is_over());
     while state.jobs.front().is_some_and(is_over) {
         state.jobs.pop_front();
     }
     // Nearly always the first; behind it only while another lane is late with a chunk of it.
     let at = state.jobs.iter().position(|Job(job)| match job {
-        Kind::Small(..) | Kind::Stream(_) => true,
-        Kind::Range(range) => !range.file.is_over() && range.file.may_send(range.next),
+        JobKind::Small(..) | JobKind::Stream(_) => true,
+        JobKind::Range(range) => !range.file.is_over() && range.file.may_send(range.next),
     })?;
-    if let Some(Job(Kind::Range(range))) = state.jobs.get_mut(at) {
+    if let Some(Job(JobKind::Range(range))) = state.jobs.get_mut(at) {
         let index = range.next;
         range.next += 1;
         let file = range.file.clone();
@@ -189,8 +189,8 @@ fn take_one(state: &mut State) -> Option<Work> {
         return Some(Work::Chunk { file, index, held });
     }
     match state.jobs.remove(at) {
-        Some(Job(Kind::Small(file, held))) => Some(Work::Small(file, held)),
-        Some(Job(Kind::Stream(file))) => Some(Work::Stream(file)),
+        Some(Job(JobKind::Small(file, held))) => Some(Work::Small(file, held)),
+        Some(Job(JobKind::Stream(file))) => Some(Work::Stream(file)),
         _ => None,
     }
 }

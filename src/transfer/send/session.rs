@@ -1,45 +1,76 @@
-//! A sending session: its control connection, and what its threads share.
+//! A sending session, from connecting to its summary: its offer, its workers, its end.
 //!
-//! Must not read files in the thread that reads the control connection: that one only decodes,
-//! keeps count and hands on.
+//! Must not know of sessions before it but what they have done: trying again is `retry`'s.
 
-use std::collections::HashMap;
-use std::fmt;
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicBool, AtomicU16, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
-use std::time::Instant;
+use std::time::Duration;
 
 use tracing::debug;
 
-use super::super::link::{Link, SILENCE, Stop};
-use super::super::outbox::PING_INTERVAL;
-use crate::model::digest::Algorithm;
-use crate::model::entry::EntryId;
+use crate::model::digest::CHUNK_SIZE;
 use crate::model::error::{Error, Result};
-use crate::model::outcome::{Summary, Wish};
-use crate::model::progress::{Event, Progress};
-use crate::net::{Channel, Pace, Reader, Tls, aborted};
-use crate::source::{Roots, SurplusDecider};
-use crate::sys::worker::{Worker, checkpoint};
-use crate::wire::{self, Accept, End, Frame, Message, read_frame};
+use crate::model::outcome::{Role, Summary};
+use crate::model::progress::{Counters, Event, Progress};
+use crate::model::text::Text;
+use crate::net::{Channel, FIRST_WORDS, Pace, offer};
+use crate::source::{self, Roots};
+use crate::sys::worker::Worker;
+use crate::wire::{Accept, Contents, Offer};
 
-use super::super::options::{Compress, Stream};
-use super::announce::{Credits, SharedCounters};
-use super::answers::Item;
+use super::super::cancel::Cancel;
+use super::super::link::{Link, SILENCE, Stop};
+use super::super::message_order::SendingEvent;
+use super::super::next_session;
+use super::super::options::SendOptions;
+use super::super::outbox::PING_INTERVAL;
+use super::announce::{self, Announcer};
+use super::attempt::Attempts;
+use super::control::Control;
+use super::dial::{Connector, Dialed};
+use super::entries::{Credits, UnsettledEntries};
+use super::lane::{self, Lanes};
+use super::order::SharedOrder;
 use super::queue::Queue;
-use super::stream::Input;
-use super::{announce, lane, stream};
+use super::report::SessionReport;
+use super::stream::StreamInput;
 
-/// What others wait on in a sending session.
-pub(super) struct Stopper {
-    pub(super) queue: Queue,
-    pub(super) credits: Credits,
-    pub(super) input: Option<Input>,
+/// How long the receiver's user has to decide about an offer.
+const DECIDING: Duration = Duration::from_secs(900);
+
+/// What all sessions of one `send` have in common.
+pub(super) struct Sessions<'a> {
+    pub(super) connector: Connector<'a>,
+    pub(super) roots: Roots,
+    pub(super) options: &'a SendOptions,
+    pub(super) pace: Option<Arc<Pace>>,
+    pub(super) progress: &'a Arc<dyn Progress>,
+    pub(super) cancel: &'a Cancel,
 }
 
-impl Stop for Stopper {
+/// How a session ended.
+pub(super) struct Ending {
+    pub(super) session: u64,
+    /// Whether the receiver took its offer.
+    pub(super) began: bool,
+    /// How many bytes of files were sent.
+    pub(super) moved: u64,
+    /// What was stored, and what failed, by the outcomes that arrived.
+    pub(super) stored: Summary,
+    /// The summary of this and all sessions before it.
+    pub(super) result: Result<Summary>,
+}
+
+/// What workers of a session wait on. They are woken when it is over.
+struct WaitPoints {
+    queue: Queue,
+    credits: Credits,
+    input: Option<StreamInput>,
+}
+
+impl Stop for WaitPoints {
     fn stop(&self) {
         self.queue.close();
         self.credits.stop();
@@ -49,245 +80,267 @@ impl Stop for Stopper {
     }
 }
 
-/// A sending session.
-pub(super) struct Sending<'a> {
-    pub(super) session: u64,
-    pub(super) link: Arc<Link>,
-    pub(super) compress: Compress,
-    pub(super) algorithm: Algorithm,
-    pub(super) wish: Wish,
-    pub(super) roots: &'a Roots,
-    /// What is sent instead of what is below the roots.
-    pub(super) stream: Option<&'a Stream>,
-    pub(super) pace: Option<Arc<Pace>>,
-    pub(super) progress: &'a Arc<dyn Progress>,
-    pub(super) counters: &'a SharedCounters,
-    pub(super) stopper: Arc<Stopper>,
-    /// The entries that have been announced and have no outcome.
-    pub(super) items: Mutex<HashMap<EntryId, Item>>,
-    /// Whether the walk is at its end, which the receiver is told next.
-    pub(super) walked: AtomicBool,
-    pub(super) all_announced: AtomicBool,
-    pub(super) announced: AtomicU64,
-    pub(super) unannounced: AtomicU64,
-    /// Bytes of files that were sent.
-    pub(super) moved: AtomicU64,
-    /// Whether the last message has been said.
-    pub(super) end_said: AtomicBool,
-    /// How many lanes were asked for.
-    pub(super) wanted_lanes: u16,
-    /// How many lanes are at work.
-    pub(super) lanes: AtomicU16,
-    /// What has been stored, and what has failed, by the outcomes that arrived.
-    pub(super) stored: Mutex<Summary>,
+/// What was agreed on.
+struct Agreed {
+    session: u64,
+    channel: Channel,
+    /// Where lanes are to go.
+    addr: SocketAddr,
+    offer: Offer,
+    accept: Accept,
 }
 
-impl fmt::Debug for Sending<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Sending").field(&self.session).finish()
-    }
-}
-
-impl std::ops::Deref for Sending<'_> {
-    type Target = Stopper;
-    fn deref(&self) -> &Stopper {
-        &self.stopper
-    }
-}
-
-impl Sending<'_> {
-    pub(super) fn items(&self) -> MutexGuard<'_, HashMap<EntryId, Item>> {
-        self.items.lock().unwrap_or_else(PoisonError::into_inner)
+impl Sessions<'_> {
+    /// One session, to its end. Its summary is given with what was done `before` it.
+    pub(super) fn run(&self, before: &Summary) -> Ending {
+        let mut ending = Ending {
+            session: next_session(),
+            began: false,
+            moved: 0,
+            stored: Summary::default(),
+            result: Ok(Summary::default()),
+        };
+        ending.result = self.offer_and_transfer(before, &mut ending);
+        ending
     }
 
-    pub(super) fn stored(&self) -> MutexGuard<'_, Summary> {
-        self.stored.lock().unwrap_or_else(PoisonError::into_inner)
+    fn offer_and_transfer(&self, before: &Summary, ending: &mut Ending) -> Result<Summary> {
+        let session = ending.session;
+        let SendOptions { to, name, open, .. } = self.options;
+        let Dialed {
+            mut channel,
+            addr,
+            greeted,
+            cancel: until_it_runs,
+        } = self.connector.dial(to, name, *open)?;
+        let peer = &greeted.peer;
+        let counters = Arc::new(Counters::default());
+        channel.carry(counters.clone());
+        let mut time = FIRST_WORDS;
+        let mut contents = None;
+        if greeted.asks {
+            contents = Some(self.contents());
+            time = DECIDING;
+            self.progress.event(&Event::Waiting { peer });
+        }
+        let stream = self.options.stream.as_ref();
+        let (offer, accept) = offer(&mut channel, &greeted, time, |suiting| Offer {
+            algorithm: self.options.algorithm.unwrap_or(suiting),
+            chunk_size: CHUNK_SIZE,
+            // The chunks of a stream travel in order.
+            lanes: stream.map_or(self.options.lanes, |_| 1),
+            wish: self.options.wish,
+            contents,
+        })?;
+        ending.began = true;
+        debug!(
+            session,
+            peer = %channel.peer,
+            lanes = accept.lanes,
+            window = accept.window,
+            algorithm = ?offer.algorithm,
+            wish = ?offer.wish,
+            conflict = ?accept.conflict,
+            "session begins, as sender"
+        );
+        let wait_points = Arc::new(WaitPoints {
+            queue: Queue::default(),
+            credits: Credits::new(accept.window),
+            input: stream.map(StreamInput::new).transpose()?,
+        });
+        let link = Arc::new(Link::new(&channel));
+        let stop: Arc<dyn Stop> = wait_points.clone();
+        link.stop_with(Arc::downgrade(&stop));
+        let cancelled = link.clone();
+        let _cancel = (self.cancel).on_cancel(move || cancelled.fail(Error::Cancelled));
+        drop(until_it_runs);
+        self.progress.event(&Event::Started {
+            session,
+            role: Role::Sender,
+            peer,
+            wish: offer.wish,
+            conflict: accept.conflict,
+            counters: &counters,
+        });
+        let agreed = Agreed {
+            session,
+            channel,
+            addr,
+            offer,
+            accept,
+        };
+        let result = self.transfer(agreed, &link, &wait_points, &counters, ending);
+        let result = result.map_err(|error| match &wait_points.input {
+            Some(input) if input.was_used() && !matches!(error, Error::Cancelled) => Error::Spent {
+                source: Box::new(error),
+            },
+            _ => error,
+        });
+        match &result {
+            Ok(summary) => self.progress.event(&Event::Finished {
+                session,
+                summary,
+                all: &all_sessions(before, summary),
+            }),
+            Err(error) => self.progress.event(&Event::Failed { session, error }),
+        }
+        result.map(|summary| all_sessions(before, &summary))
     }
 
-    pub(super) fn run(
+    /// Starts the workers, and waits for their end.
+    fn transfer(
         &self,
-        channel: Channel,
-        addr: SocketAddr,
-        accept: &Accept,
-        tls: &Tls,
+        agreed: Agreed,
+        link: &Arc<Link>,
+        wait_points: &WaitPoints,
+        counters: &Arc<Counters>,
+        ending: &mut Ending,
     ) -> Result<Summary> {
+        let Agreed {
+            session,
+            channel,
+            addr,
+            offer,
+            accept,
+        } = agreed;
         let Channel {
             mut reader,
             mut writer,
             fingerprint,
             ..
         } = channel;
+        let WaitPoints {
+            queue,
+            credits,
+            input,
+        } = wait_points;
+        let (roots, input) = (&self.roots, input.as_ref());
         // How many it would like is this side's decision; the receiver may only allow fewer.
-        let lanes = accept.lanes.min(self.wanted_lanes);
-        self.lanes.store(lanes, Ordering::Release);
+        let lane_count = accept.lanes.min(offer.lanes);
+        let entries = &UnsettledEntries::default();
+        let moved = &AtomicU64::new(0);
+        let order = &SharedOrder::new(offer.wish, lane_count, queue, link);
+        let report = SessionReport::new(session, offer.wish, &**self.progress, counters);
         // A peer that stops reading must not hold its session up for ever.
         let _ = writer.set_timeout(Some(SILENCE));
-        let summary = thread::scope(|scope| {
-            let (to_announce, steps) = announce::steps();
-            let write = || self.link.write(&mut writer, PING_INTERVAL, || None);
-            let walk = move || match self.stream {
-                Some(stream) => stream::announce(&stream.name, self.counters, &to_announce),
-                None => announce::walk(self.roots, self.counters, &to_announce),
-            };
-            let lane = move || match lane::connect(tls, addr, fingerprint, accept.secret) {
-                Ok(mut channel) => {
-                    channel.carry(self.counters.clone());
-                    channel.keep_to(self.pace.clone());
-                    self.link.add_lane(channel.closer.clone());
-                    debug!(session = self.session, "lane joined");
-                    self.lane(channel);
+        let (to_announce, steps) = announce::steps();
+        let announcer = Announcer {
+            link,
+            entries,
+            credits,
+            order,
+            report,
+        };
+        let lanes = Lanes {
+            roots,
+            queue,
+            attempts: Attempts {
+                entries,
+                outbox: &link.outbox,
+            },
+            input,
+            moved,
+            counters,
+            algorithm: offer.algorithm,
+            compress: self.options.compress,
+        };
+        let control = Control {
+            link,
+            order,
+            entries,
+            credits,
+            queue,
+            input,
+            moved,
+            roots,
+            algorithm: offer.algorithm,
+            report,
+        };
+        let write = || link.write(&mut writer, PING_INTERVAL, || None);
+        let walk = move || match &self.options.stream {
+            Some(stream) => announce::walk_stream(&stream.name, counters, &to_announce),
+            None => announce::walk(roots, counters, &to_announce),
+        };
+        let announce = move || announcer.run(&steps);
+        let run_lane = move || {
+            let connected = lane::connect(&self.connector.tls, addr, fingerprint, accept.secret);
+            let ended = connected.map_err(gone).and_then(|mut channel| {
+                channel.carry(counters.clone());
+                channel.keep_to(self.pace.clone());
+                link.add_lane(channel.closer.clone());
+                debug!(session, "lane joined");
+                lanes.run(channel)
+            });
+            match ended {
+                Ok(()) => {
+                    debug!(session, "lane ended");
+                    order.on(SendingEvent::LaneEnded);
                 }
-                // The session that it would join is gone, or about to be: a lost connection like
-                // any other.
-                Err(Error::Aborted { peer, .. }) => self.link.fail(Error::Lost {
-                    peer,
-                    source: std::io::ErrorKind::ConnectionReset.into(),
-                }),
-                Err(error) => self.link.fail(error),
-            };
-            let announce = move || self.announce(&steps);
-            let spawn_lane = |_| self.link.spawn(scope, Worker::Lane, lane);
-            let spawned = (self.link.spawn(scope, Worker::Writer, write))
-                .and_then(|()| self.link.spawn(scope, Worker::Walk, walk))
-                .and_then(|()| self.link.spawn(scope, Worker::Announcer, announce))
-                .and_then(|()| (0..lanes).try_for_each(spawn_lane));
-            if let Err(error) = spawned {
-                self.link.fail(error);
-            }
-            let summary = self.link.listen(&mut reader, |reader| self.listen(reader));
-            self.link.close_all();
-            summary.flatten()
-        });
-        self.link.result()?;
-        summary.ok_or_else(|| Error::protocol(self.link.peer, "an end without a summary"))
-    }
-
-    /// Handles what the receiver says, to its end.
-    fn listen(&self, reader: &mut Reader) -> Option<Summary> {
-        let mut buffer = Vec::new();
-        let mut decider = SurplusDecider::new(self.roots);
-        let mut summary = None;
-        let ended = loop {
-            // Only a whole message is a sign of life.
-            reader.set_deadline(Some(Instant::now() + SILENCE));
-            match read_frame(reader, &mut buffer) {
-                Ok(Frame::Message(message)) => match self.hear(message, &mut decider) {
-                    Ok(None) => {}
-                    Ok(Some(end)) => {
-                        summary = Some(end);
-                        break Ok(());
-                    }
-                    Err(error) => break Err(error),
-                },
-                Ok(Frame::Chunk(_)) => {
-                    break Err(self.broken("a chunk from the receiver"));
-                }
-                Err(error) => break Err(self.link.wire_error(error)),
+                Err(error) => link.fail(error),
             }
         };
-        match ended {
-            Ok(()) => {
-                self.link.outbox.close();
-                self.link.complete();
+        let summary = thread::scope(|scope| {
+            let spawned = (link.spawn(scope, Worker::Writer, write))
+                .and_then(|()| link.spawn(scope, Worker::Walk, walk))
+                .and_then(|()| link.spawn(scope, Worker::Announcer, announce))
+                .and_then(|()| {
+                    (0..lane_count).try_for_each(|_| link.spawn(scope, Worker::Lane, run_lane))
+                });
+            if let Err(error) = spawned {
+                link.fail(error);
             }
-            Err(error) => self.link.fail(error),
+            let summary = link.listen(&mut reader, |reader| control.listen(reader));
+            link.close_all();
+            summary.flatten()
+        });
+        ending.moved = moved.load(Ordering::Relaxed);
+        ending.stored = entries.stored();
+        link.result()?;
+        summary.ok_or_else(|| Error::protocol(link.peer, "an end without a summary"))
+    }
+
+    /// What a receiver's user is told before they decide.
+    fn contents(&self) -> Contents {
+        if let Some(stream) = &self.options.stream {
+            return Contents {
+                files: 1,
+                bytes: Contents::UNKNOWN,
+                named: 1,
+                first: Text::new(stream.name.as_path().to_string_lossy()),
+            };
         }
-        // What still comes says nothing any more; the peer's end says that it has heard ours.
-        reader.set_deadline(Some(Instant::now() + SILENCE));
-        let _ = reader.drain();
-        self.link.heard_end();
-        summary
-    }
-
-    /// Handles a message; gives the summary when it was that.
-    fn hear(&self, message: Message, decider: &mut SurplusDecider) -> Result<Option<Summary>> {
-        checkpoint(Worker::Control);
-        match message {
-            Message::Wants(wants) => self.wants(wants.0)?,
-            Message::Held(held) => self.held(held)?,
-            Message::Outcomes(outcomes) => self.outcomes(outcomes.0)?,
-            Message::Verified(verified) => self.verified(&verified),
-            Message::Removed(removed) if self.wish.mirror => {
-                for path in &removed.0 {
-                    let session = self.session;
-                    self.progress.event(&Event::Removed { session, path });
-                }
-            }
-            Message::FolderFailed(failed) => self.folder_failed(failed),
-            Message::MayRemove(surplus) if self.may_be_asked() => {
-                // Nothing else is to be heard while the receiver waits for it.
-                let answers = decider.decide(&surplus.0);
-                self.link
-                    .outbox
-                    .push(Message::Decisions(wire::Decisions(answers)));
-            }
-            Message::Ping(()) => {}
-            Message::Summary(summary) => return self.summary(summary).map(Some),
-            other => {
-                return Err(aborted(self.link.peer, other).unwrap_or_else(|other| {
-                    self.broken(format!("a message {} out of turn", other.name()))
-                }));
-            }
-        }
-        Ok(None)
-    }
-
-    /// Whether the receiver may be about to remove what is not here.
-    fn may_be_asked(&self) -> bool {
-        self.wish.mirror && self.walked.load(Ordering::Acquire)
-    }
-
-    /// Takes the summary, which must come at the end, and count every entry. What has failed may
-    /// only become more: a folder that was there, and whose time or mode could not be set.
-    fn summary(&self, summary: Summary) -> Result<Summary> {
-        let entries = self.announced.load(Ordering::Acquire);
-        let unannounced = self.unannounced.load(Ordering::Acquire);
-        let all = entries + unannounced;
-        let failed = unannounced + self.stored().failed;
-        let counted = [summary.stored, summary.have, summary.failed, summary.kept];
-        let counted = counted.iter().try_fold(0u64, |sum, &n| sum.checked_add(n));
-        let parts = [
-            summary.files,
-            summary.have_files,
-            summary.renamed,
-            summary.replaced,
-        ];
-        let adds_up = counted == Some(all)
-            && summary.failed >= failed
-            && parts.iter().all(|&part| part <= all);
-        if self.end_said.load(Ordering::Acquire) && adds_up {
-            Ok(summary)
-        } else {
-            Err(self.broken("a summary that does not add up"))
+        let (files, bytes) = source::count(&self.roots);
+        let (named, first) = self.roots.names();
+        Contents {
+            files,
+            bytes,
+            named,
+            first,
         }
     }
+}
 
-    pub(super) fn broken(&self, what: impl fmt::Display) -> Error {
-        Error::protocol(self.link.peer, what)
+/// Why a lane could not join: the session that it would join is gone, or about to be, which is a
+/// lost connection like any other.
+fn gone(error: Error) -> Error {
+    match error {
+        Error::Aborted { peer, .. } => Error::Lost {
+            peer,
+            source: std::io::ErrorKind::ConnectionReset.into(),
+        },
+        error => error,
     }
+}
 
-    /// Everything has been announced: `count` entries.
-    pub(super) fn announced(&self, count: u64) {
-        self.announced.store(count, Ordering::Release);
-        self.all_announced.store(true, Ordering::Release);
-        self.end_if_done();
-    }
-
-    /// Lets the lanes end once every entry has its outcome.
-    pub(super) fn end_if_done(&self) {
-        if self.all_announced.load(Ordering::Acquire) && self.items().is_empty() {
-            self.queue.close();
-        }
-    }
-
-    /// A lane has ended in order. After the last one there is nothing more to say.
-    pub(super) fn lane_ended(&self) {
-        if self.lanes.fetch_sub(1, Ordering::AcqRel) == 1 {
-            self.end_said.store(true, Ordering::Release);
-            self.link.outbox.push(Message::End(End {
-                entries: self.announced.load(Ordering::Acquire),
-                unannounced: self.unannounced.load(Ordering::Acquire),
-            }));
-        }
+/// The last session's summary, with what earlier ones stored counted as stored: the last one
+/// found it there.
+fn all_sessions(before: &Summary, last: &Summary) -> Summary {
+    Summary {
+        // What failed before was tried again.
+        failed: last.failed,
+        have: last.have.saturating_sub(before.stored),
+        have_files: last.have_files.saturating_sub(before.files),
+        have_bytes: last.have_bytes.saturating_sub(before.bytes),
+        ..last.plus(before)
     }
 }

@@ -3,29 +3,22 @@
 //! Must not read more of the input than it sends: what was read and not stored is lost.
 
 use std::fs::File;
-use std::io::{self, IoSliceMut, Read, Write};
+use std::io::{self, IoSliceMut, Read as _, Write as _};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::SyncSender;
-use std::time::SystemTime;
 
-use crate::model::digest::{CHUNK_SIZE, ChunkHasher, FileDigest};
-use crate::model::entry::{Kind, Mode, Time};
+use crate::model::digest::{Algorithm, CHUNK_SIZE, ChunkHasher, Digest, FileDigest};
 use crate::model::error::{Action, Error, Result};
 use crate::model::outcome::Why;
-use crate::model::progress::Counters;
-use crate::model::relpath::RelPath;
-use crate::source::WalkStep;
+use crate::sys::wake::{Awaited, WakeUp};
 
 use super::super::options::Stream;
-use super::file::{ReadFailure, SendFile};
-use super::lane::{Data, Hands};
-use super::session::Sending;
-use crate::sys::wake::{Awaited, WakeUp};
+use super::chunk_writer::{ChunkBytes, ChunkWriter};
+use super::file::SendFile;
 
 /// What a session reads a stream from.
 #[derive(Debug)]
-pub(super) struct Input {
+pub(super) struct StreamInput {
     from: Arc<File>,
     /// Whether something has been read, which nobody can read again.
     used: AtomicBool,
@@ -33,7 +26,7 @@ pub(super) struct Input {
     stopped: WakeUp,
 }
 
-impl Input {
+impl StreamInput {
     pub(super) fn new(stream: &Stream) -> Result<Self> {
         Ok(Self {
             from: stream.from.clone(),
@@ -75,70 +68,65 @@ impl Input {
     }
 }
 
-/// Hands over the one entry that a stream is.
-pub(super) fn announce(name: &RelPath, counters: &Counters, steps: &SyncSender<Vec<WalkStep>>) {
-    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
-    let seconds = now.map_or(0, |now| now.as_secs());
-    Counters::add(&counters.entries_total, 1);
-    // Nobody listens any more where the session is over.
-    let _ = steps.send(vec![WalkStep::Found {
-        path: name.clone(),
-        kind: Kind::Stream,
-        mtime: Time::from_seconds(i64::try_from(seconds).unwrap_or(0)),
-        mode: Mode::from_stat(0o644),
-    }]);
+/// How the sending of a stream ended.
+pub(super) enum StreamEnd {
+    /// With all of it sent.
+    Whole {
+        /// How many bytes it had.
+        size: u64,
+        /// Their digest.
+        digest: Digest,
+    },
+    /// It could not be read on.
+    Failed(Why),
+    /// Nobody wants the rest.
+    Stopped,
 }
 
-impl Sending<'_> {
-    /// Sends a stream to its end, chunk by chunk, on one lane: that keeps them in order.
-    pub(super) fn send_stream(&self, file: &SendFile, hands: &mut Hands<'_>) -> io::Result<()> {
-        let Some(input) = &self.input else {
-            return Ok(());
-        };
-        let mut all = FileDigest::of_stream(self.algorithm);
-        let mut size = 0;
-        for index in 0.. {
-            let room = hands.writer.room(CHUNK_SIZE as usize);
-            let mut pieces: Vec<_> = room.map(IoSliceMut::new).collect();
-            let filled = input.fill(&mut pieces);
-            hands.clock.lap(|times| &times.waiting);
-            let length = match filled {
-                Ok(Some(length)) => length,
-                Ok(None) => return Ok(()),
-                Err(error) => {
-                    let why = Why::unreadable(&error);
-                    self.trouble(file, ReadFailure::Skip(why), &mut hands.tree);
-                    return Ok(());
-                }
-            };
-            // At most a chunk's.
-            let bytes = u32::try_from(length).unwrap_or(CHUNK_SIZE);
-            let mut hasher = ChunkHasher::of_stream(self.algorithm, bytes);
-            hands
-                .writer
-                .room(length)
-                .for_each(|piece| hasher.update(piece));
-            let digest = hasher.finish();
-            hands.send_data(file, index, digest, Data::InRoom(length))?;
-            // What was packed may wait for more, and more may be long in coming.
-            hands.writer.flush()?;
-            self.count_moved(length);
-            size += length as u64;
-            Counters::add(&self.counters.bytes_total, length as u64);
-            // In order, none is ever too far ahead.
-            let _ = all.push(index, digest);
-            if bytes < CHUNK_SIZE {
-                break;
+/// Sends a stream to its end, chunk by chunk, on one lane: that keeps them in order. Each chunk's
+/// length is told to `sent`.
+pub(super) fn send_stream(
+    input: &StreamInput,
+    file: &SendFile,
+    algorithm: Algorithm,
+    chunks: &mut ChunkWriter<'_>,
+    sent: impl Fn(usize),
+) -> io::Result<StreamEnd> {
+    let mut all = FileDigest::of_stream(algorithm);
+    let mut size = 0;
+    for index in 0.. {
+        let room = chunks.writer.room(CHUNK_SIZE as usize);
+        let mut pieces: Vec<_> = room.map(IoSliceMut::new).collect();
+        let filled = input.fill(&mut pieces);
+        chunks.clock.lap(|times| &times.waiting);
+        let length = match filled {
+            Ok(Some(length)) => length,
+            Ok(None) => return Ok(StreamEnd::Stopped),
+            Err(error) => {
+                let why = Why::unreadable(&error);
+                return Ok(StreamEnd::Failed(why));
             }
+        };
+        // At most a chunk's.
+        let bytes = u32::try_from(length).unwrap_or(CHUNK_SIZE);
+        let mut hasher = ChunkHasher::of_stream(algorithm, bytes);
+        let pieces = chunks.writer.room(length);
+        pieces.for_each(|piece| hasher.update(piece));
+        let digest = hasher.finish();
+        chunks.send_data(file, index, digest, ChunkBytes::InRoom(length))?;
+        // What was packed may wait for more, and more may be long in coming.
+        chunks.writer.flush()?;
+        sent(length);
+        size += length as u64;
+        // In order, none is ever too far ahead.
+        let _ = all.push(index, digest);
+        if bytes < CHUNK_SIZE {
+            break;
         }
-        if let Some(item) = self.items().get_mut(&file.entry) {
-            item.end_stream(size);
-        }
-        self.counters.scanned.store(true, Ordering::Release);
-        all.end_stream(size);
-        if let Some(digest) = all.finish() {
-            self.done(file, digest);
-        }
-        Ok(())
     }
+    all.end_stream(size);
+    Ok(match all.finish() {
+        Some(digest) => StreamEnd::Whole { size, digest },
+        None => StreamEnd::Stopped,
+    })
 }

@@ -1,0 +1,140 @@
+//! A sender's control connection: what the receiver says, and what follows.
+//!
+//! Must not read what is sent: this thread only decodes, keeps count and hands on.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
+
+use crate::model::digest::Algorithm;
+use crate::model::error::{Error, Result};
+use crate::model::outcome::Summary;
+use crate::net::{Reader, aborted};
+use crate::source::{Roots, SurplusDecider};
+use crate::sys::worker::{Worker, checkpoint};
+use crate::wire::{Decisions, Frame, Message, read_frame};
+
+use super::super::link::{Link, SILENCE};
+use super::super::message_order::SendingEvent;
+use super::entries::{Credits, UnsettledEntries};
+use super::order::SharedOrder;
+use super::queue::Queue;
+use super::report::SessionReport;
+use super::stream::StreamInput;
+
+/// What the thread that reads the control connection hands on to.
+pub(super) struct Control<'a> {
+    pub(super) link: &'a Arc<Link>,
+    pub(super) order: &'a SharedOrder<'a>,
+    pub(super) entries: &'a UnsettledEntries,
+    pub(super) credits: &'a Credits,
+    pub(super) queue: &'a Queue,
+    /// Where a stream comes from.
+    pub(super) input: Option<&'a StreamInput>,
+    /// How many bytes of files were sent.
+    pub(super) moved: &'a AtomicU64,
+    pub(super) roots: &'a Roots,
+    pub(super) algorithm: Algorithm,
+    pub(super) report: SessionReport<'a>,
+}
+
+impl Control<'_> {
+    /// Handles what the receiver says, to its end. Gives the summary, if it came to that.
+    pub(super) fn listen(&self, reader: &mut Reader) -> Option<Summary> {
+        let ended = self.read(reader);
+        let summary = match ended {
+            Ok(summary) => {
+                self.link.outbox.close();
+                self.link.complete();
+                Some(summary)
+            }
+            Err(error) => {
+                self.link.fail(error);
+                None
+            }
+        };
+        // What still comes says nothing any more; the peer's end says that it has heard ours.
+        reader.set_deadline(Some(Instant::now() + SILENCE));
+        let _ = reader.drain();
+        self.link.heard_end();
+        summary
+    }
+
+    fn read(&self, reader: &mut Reader) -> Result<Summary> {
+        let mut buffer = Vec::new();
+        let mut decider = SurplusDecider::new(self.roots);
+        loop {
+            // Only a whole message is a sign of life.
+            reader.set_deadline(Some(Instant::now() + SILENCE));
+            match read_frame(reader, &mut buffer) {
+                Ok(Frame::Message(message)) => {
+                    checkpoint(Worker::Control);
+                    if let Some(summary) = self.hear(message, &mut decider)? {
+                        return Ok(summary);
+                    }
+                }
+                Ok(Frame::Chunk(_)) => return Err(self.broken("a chunk from the receiver")),
+                Err(error) => return Err(self.link.wire_error(error)),
+            }
+        }
+    }
+
+    /// Handles a message; gives the summary when it was that.
+    fn hear(&self, message: Message, decider: &mut SurplusDecider) -> Result<Option<Summary>> {
+        let failed = match &message {
+            Message::Summary(_) => self.entries.stored().failed,
+            _ => 0,
+        };
+        self.order
+            .check(&message, failed)
+            .map_err(|violation| self.broken(violation))?;
+        match message {
+            Message::Wants(wants) => {
+                let jobs = self.entries.want(&wants.0, self.algorithm, &self.report);
+                self.queue.push(jobs.map_err(|what| self.broken(what))?);
+            }
+            Message::Held(held) => {
+                let job = self.entries.held(held);
+                self.queue.push(job.map_err(|what| self.broken(what))?);
+            }
+            Message::Outcomes(outcomes) => {
+                let entries = outcomes.0.len() as u64;
+                let settled = self.entries.settle(outcomes.0, &self.report);
+                let has_stream = settled.map_err(|what| self.broken(what))?;
+                if let Some(input) = self.input.filter(|_| has_stream) {
+                    // It may wait for more of what nobody wants any more.
+                    input.stop();
+                }
+                self.credits.give(entries);
+                self.order.on(SendingEvent::Settled { entries });
+            }
+            Message::Verified(verified) => {
+                let moved = self.moved.load(Ordering::Relaxed);
+                self.entries
+                    .verified(&verified, moved, self.report.counters);
+            }
+            Message::Removed(removed) => {
+                removed.0.iter().for_each(|path| self.report.removed(path));
+            }
+            Message::FolderFailed(failed) => self.entries.folder_failed(failed, &self.report),
+            Message::MayRemove(surplus) => {
+                // Nothing else is to be heard while the receiver waits for it.
+                let answers = Decisions(decider.decide(&surplus.0));
+                self.link.outbox.push(Message::Decisions(answers));
+            }
+            Message::Summary(summary) => return Ok(Some(summary)),
+            // The order lets nothing else pass but these.
+            other => {
+                if let Ok(error) = aborted(self.link.peer, other) {
+                    return Err(error);
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    fn broken(&self, what: impl fmt::Display) -> Error {
+        Error::protocol(self.link.peer, what)
+    }
+}

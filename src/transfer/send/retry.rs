@@ -1,0 +1,114 @@
+//! Sending: session after session, until one has come to its end or no other is worth it.
+//!
+//! Must not know what goes on in a session.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tracing::debug;
+
+use crate::model::error::{Error, Result};
+use crate::model::outcome::{Decline, Summary};
+use crate::model::progress::{Event, Progress};
+use crate::model::prompt::Prompt;
+use crate::net::{Pace, Tls};
+use crate::source::Roots;
+
+use super::super::cancel::Cancel;
+use super::super::options::{Device, SendOptions};
+use super::dial::Connector;
+use super::session::{Ending, Sessions};
+
+/// How many bytes of files a session must have sent to count as one that got on: more than can
+/// be on the way.
+const MOVED: u64 = 16 << 20;
+/// How long the sender waits before it tries again, at first and at most.
+const BACKOFF: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(5));
+
+/// Sends files and folders, and returns when all of them are there, or it is known which are
+/// not. A lost connection is made anew for as long as [`SendOptions::retry`] says; what is there
+/// already does not travel again.
+///
+/// A receiver that does not know this machine is paired with first: `prompt` is asked for its
+/// code. One that is not who it was is never told anything.
+pub fn send(
+    device: &Device,
+    options: &SendOptions,
+    prompt: &Arc<dyn Prompt>,
+    progress: &Arc<dyn Progress>,
+    cancel: &Cancel,
+) -> Result<Summary> {
+    let roots = Roots::new(&options.paths, &options.filter)?;
+    let sessions = Sessions {
+        connector: Connector {
+            tls: Tls::new(&device.identity)?,
+            peers: &device.peers,
+            prompt,
+            progress,
+            cancel,
+        },
+        roots,
+        options,
+        pace: options.limit.map(|limit| Arc::new(Pace::new(limit))),
+        progress,
+        cancel,
+    };
+    let mut before = Summary::default();
+    let mut lost: Option<Instant> = None;
+    let mut wait = BACKOFF.0;
+    let mut worked = false;
+    loop {
+        let Ending {
+            session,
+            began,
+            moved,
+            stored,
+            result,
+        } = sessions.run(&before);
+        let error = match result {
+            Ok(all) => return Ok(all),
+            Err(error) => error,
+        };
+        if cancel.is_cancelled() {
+            return Err(Error::Cancelled);
+        }
+        if stored.stored > 0 || moved > MOVED {
+            lost = None;
+            wait = BACKOFF.0;
+        }
+        if !options.wish.dry_run {
+            before = before.plus(&stored);
+        }
+        // Only what worked once is tried again: a wrong address is said at once.
+        worked |= began;
+        let again = error.is_lost_connection() || is_unreachable(&error);
+        debug!(session, worked, again, moved, "session failed: {error}");
+        let since = *lost.get_or_insert_with(Instant::now);
+        if !worked || !again || since.elapsed() + wait > options.retry {
+            return Err(error);
+        }
+        progress.event(&Event::Retrying {
+            session,
+            error: &error,
+            wait,
+        });
+        if cancel.wait(wait) {
+            return Err(Error::Cancelled);
+        }
+        wait = (wait * 2).min(BACKOFF.1);
+    }
+}
+
+/// Whether the receiver may just be about to come back.
+fn is_unreachable(error: &Error) -> bool {
+    matches!(
+        error,
+        Error::Connect { .. }
+            | Error::Resolve { .. }
+            | Error::NotXfer { .. }
+            | Error::Declined {
+                reason: Decline::TooManySessions,
+                ..
+            }
+    )
+}
