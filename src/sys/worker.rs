@@ -13,7 +13,8 @@
 //! | `Writer` | the writing half of a control connection | the outbox; its peer, within a deadline |
 //! | `Walk` | the walk over what is sent | the disk; the announcer, when it is far ahead of it |
 //! | `Announcer` | the manifest | the walk; credit, which outcomes give back |
-//! | `Lane` | a sender's lane | the queue; the disk; its peer |
+//! | `Lane` of a sender | a connection, and what it reads | the queue; the disk; its peer |
+//! | `Lane` of a receiver | a connection, and what came on it | its peer; the disk; a finisher, when much waits for those; the turn of a file to be open |
 //! | `Planner` | what is decided about entries, in the manifest's order | the control connection's thread; the disk; removals |
 //! | `Hasher` | what is told of held chunks | the planner; the disk; the outbox, when that is full; the sender's answers |
 //! | `Finisher` | giving files their names | the disk, and nothing else: lanes may wait for it |
@@ -27,20 +28,21 @@
 //!
 //! # Locks
 //!
-//! A thread that has one of these may take one further down, and none further up. Locks in one
-//! row are never held together. What is not here is held alone.
+//! A thread that has one of these may take one further down, and none further up nor in the same
+//! row. What is not here is held alone, and taken by nobody who has one of these.
 //!
 //! | lock | what is behind it |
 //! |---|---|
-//! | a receiver's sessions | who runs, who may join, how the first one ended |
-//! | a session's entries: the sender's, or the receiver's table of files | what has no outcome |
-//! | a file's state, on either side | its attempt, chunks, digests |
-//! | the store: a file's, a folder's, then what all sessions share | partials, names, claims |
-//! | the sender's queue of work, the receiver's queues of tasks | what waits for a worker |
-//! | a session's link | its error, its connections |
-//! | an outbox; credit | what waits to be written; how much may be announced |
-//! | counts of a session | its summary so far |
-//! | the user interface | what is shown |
+//! | `serve`: the sessions | who runs, who may join, how the first one ended |
+//! | `receive`: what is being hashed | held while a file is |
+//! | `send`: `EntryTable`; `receive`: the tables of wanted and of large files | entries without an outcome |
+//! | `send`: `QueueState` | what waits for a lane |
+//! | a file: `send`: what is open of it, what was sent of it; `receive`: its state | an attempt and its chunks |
+//! | `receive`: `OpenCounts` | which files may be open |
+//! | the store's own | partials, names, claims |
+//! | `LinkState` | a session's error and connections |
+//! | `OutboxState`, `CreditState`, `receive`: tasks | what waits to be written, to be announced, to be done |
+//! | the user interface | what is shown; events are told to it with no lock of the sender's held |
 
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};

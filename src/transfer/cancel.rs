@@ -13,21 +13,21 @@ use crate::sys::worker::{self, Worker};
 type Hook = Box<dyn FnOnce() + Send>;
 
 #[derive(Default)]
-struct State {
+struct CancelState {
     cancelled: bool,
     next: u64,
     hooks: HashMap<u64, Hook>,
 }
 
 #[derive(Default)]
-struct Shared {
-    state: Mutex<State>,
+struct CancelFlag {
+    state: Mutex<CancelState>,
     changed: Condvar,
 }
 
 /// A flag that is raised once, and what is to happen then. Clones are the same flag.
 #[derive(Clone, Default)]
-pub struct Cancel(Arc<Shared>);
+pub struct Cancel(Arc<CancelFlag>);
 
 /// While this lives, its hook runs when the flag is raised.
 #[must_use]
@@ -43,7 +43,7 @@ impl Cancel {
         Self::default()
     }
 
-    fn state(&self) -> std::sync::MutexGuard<'_, State> {
+    fn state(&self) -> std::sync::MutexGuard<'_, CancelState> {
         self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

@@ -30,7 +30,7 @@ pub(crate) trait Stop: Send + Sync {
 }
 
 #[derive(Debug, Default)]
-struct State {
+struct LinkState {
     error: Option<Error>,
     lanes: Vec<Closer>,
     over: bool,
@@ -68,7 +68,7 @@ pub(crate) struct Link {
     pub(crate) peer: SocketAddr,
     pub(crate) outbox: Outbox,
     control: Closer,
-    state: Mutex<State>,
+    state: Mutex<LinkState>,
     changed: Condvar,
     stop: OnceLock<Weak<dyn Stop>>,
     heard: Mutex<Instant>,
@@ -88,7 +88,7 @@ impl Link {
         }
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, LinkState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -192,7 +192,7 @@ impl Link {
     }
 
     /// Waits for something, but not longer than last words take.
-    fn wait_briefly(&self, what: impl Fn(&State) -> bool) {
+    fn wait_briefly(&self, what: impl Fn(&LinkState) -> bool) {
         let end = Instant::now() + LAST_WORDS;
         let mut state = self.state();
         loop {

@@ -34,7 +34,7 @@ const LIST_BYTES: usize = limits::MAX_MESSAGE_BYTES / 2;
 const ELEMENT_BYTES: usize = 128;
 
 #[derive(Debug, Default)]
-struct State {
+struct OutboxState {
     wants: Vec<Want>,
     messages: VecDeque<Message>,
     /// About how many bytes the last message has, if it is a list of entries.
@@ -42,11 +42,11 @@ struct State {
     outcomes: Vec<EntryOutcome>,
     /// About how many bytes have been put in and not been written.
     bytes: usize,
-    end: Option<End>,
+    end: Option<OutboxEnd>,
 }
 
 #[derive(Debug, Clone)]
-enum End {
+enum OutboxEnd {
     /// After everything that waits.
     Close,
     /// At once, with these words.
@@ -55,7 +55,7 @@ enum End {
     Drop,
 }
 
-impl State {
+impl OutboxState {
     fn push_entry(&mut self, entry: Entry) {
         let bytes = ELEMENT_BYTES + entry.variable_bytes();
         self.bytes += bytes;
@@ -75,7 +75,7 @@ impl State {
 
     /// Whether what is put in would never be written.
     fn is_dead(&self) -> bool {
-        matches!(self.end, Some(End::Abort(_) | End::Drop))
+        matches!(self.end, Some(OutboxEnd::Abort(_) | OutboxEnd::Drop))
     }
 }
 
@@ -84,7 +84,7 @@ impl State {
 pub(crate) struct Outbox {
     /// What the peer understands.
     features: Features,
-    state: Mutex<State>,
+    state: Mutex<OutboxState>,
     changed: Condvar,
     /// Signals that something was written.
     drained: Condvar,
@@ -96,7 +96,7 @@ struct Batch {
     messages: VecDeque<Message>,
     outcomes: Vec<EntryOutcome>,
     bytes: usize,
-    end: Option<End>,
+    end: Option<OutboxEnd>,
 }
 
 impl Outbox {
@@ -108,7 +108,7 @@ impl Outbox {
         }
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, OutboxState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -189,20 +189,20 @@ impl Outbox {
 
     /// Ends it after what has been put in.
     pub(crate) fn close(&self) {
-        self.end(End::Close);
+        self.end(OutboxEnd::Close);
     }
 
     /// Ends it at once. What waits is thrown away, and the peer is told why.
     pub(crate) fn abort(&self, why: AbortReason) {
-        self.end(End::Abort(why));
+        self.end(OutboxEnd::Abort(why));
     }
 
     /// Ends it at once.
     pub(crate) fn drop_all(&self) {
-        self.end(End::Drop);
+        self.end(OutboxEnd::Drop);
     }
 
-    fn end(&self, end: End) {
+    fn end(&self, end: OutboxEnd) {
         let mut state = self.state();
         if !state.is_dead() {
             state.end = Some(end);
@@ -273,8 +273,8 @@ impl Outbox {
             checkpoint(Worker::Writer);
             bytes.clear();
             match &batch.end {
-                Some(End::Drop) => return Ok(()),
-                Some(End::Abort(why)) => {
+                Some(OutboxEnd::Drop) => return Ok(()),
+                Some(OutboxEnd::Abort(why)) => {
                     self.frame(&Message::Abort(why.clone()), &mut bytes)?;
                     writer.write_all(&bytes)?;
                     return writer.flush();
