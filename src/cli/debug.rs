@@ -1,16 +1,20 @@
-//! `-vv`: what the library tells developers, as lines of standard error.
+//! What only developers understand, as lines of standard error: what the library tells them with
+//! `-vv`, and panics.
 //!
-//! Must not print by itself: lines go where all others do, above bars and questions, and are made
-//! safe there.
+//! Must not print what may be of a peer's but made safe. What the library tells goes where all other
+//! lines do, above bars and questions.
 
+use std::backtrace::{Backtrace, BacktraceStatus};
 use std::io::{self, Write};
+use std::panic;
 use std::sync::Arc;
+use std::thread;
 
 use tracing::Level;
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::fmt::time::uptime;
 
-use crate::ui::Ui;
+use crate::ui::{Ui, safe};
 
 /// Begins to show the library's events, from its sessions down to what makes somebody wait.
 pub(crate) fn show(ui: &Arc<Ui>) {
@@ -23,6 +27,36 @@ pub(crate) fn show(ui: &Arc<Ui>) {
     if let Err(error) = shown {
         ui.debug(&error.to_string());
     }
+}
+
+/// Has a panic told in one harmless line: what it says may have come from a peer.
+pub(crate) fn tell_panics() {
+    panic::set_hook(Box::new(|info| {
+        let payload = info.payload();
+        let words = (payload.downcast_ref::<&str>().copied())
+            .or_else(|| payload.downcast_ref::<String>().map(String::as_str));
+        let place = info.location().map(ToString::to_string);
+        let thread = thread::current();
+        let line = panic_line(
+            thread.name().unwrap_or("unnamed"),
+            place.as_deref().unwrap_or("an unknown place"),
+            words.unwrap_or("no words"),
+        );
+        let mut stderr = io::stderr().lock();
+        // Nobody can be told that this fails.
+        let _ = writeln!(stderr, "{line}");
+        let trace = Backtrace::capture();
+        if trace.status() == BacktraceStatus::Captured {
+            let _ = writeln!(stderr, "{trace}");
+        }
+    }));
+}
+
+fn panic_line(thread: &str, place: &str, words: &str) -> String {
+    format!(
+        "xfer: thread '{thread}' panicked at {place}: {}",
+        safe(words)
+    )
 }
 
 /// Where lines go.
@@ -48,5 +82,19 @@ impl Write for OneLine<'_> {
 
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_panic_does_nothing_to_the_terminal() {
+        let line = panic_line("lane", "src/x.rs:1:2", "no \u{1b}[2J\n\u{202e}");
+        assert_eq!(
+            line,
+            "xfer: thread 'lane' panicked at src/x.rs:1:2: no \\x1b[2J\\n\\u{202e}"
+        );
     }
 }

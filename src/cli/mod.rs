@@ -78,6 +78,7 @@ enum Command {
 
 /// Runs the program.
 pub(crate) fn run() -> Code {
+    debug::tell_panics();
     let program = program();
     let settings = Settings::load(&program);
     let matches = match &settings {
