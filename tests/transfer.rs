@@ -11,6 +11,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileExt, MetadataExt, symlink};
 use std::os::unix::net::UnixListener;
 use std::path::Path;
+use std::process::Command;
 
 use support::*;
 
@@ -200,6 +201,30 @@ fn what_is_in_a_folder_that_may_not_be_listed() {
     sent.assert_code(0);
     set_mode(&hidden, 0o700);
     assert_same_tree(hidden, sandbox.dst());
+}
+
+#[test]
+fn a_sender_without_proc() {
+    let sandbox = Sandbox::new();
+    for n in 0..30 {
+        make_file(sandbox.src().join(format!("dir/{}/{n}", n % 3)), n, 100);
+    }
+    let recv = sandbox.recv();
+    let hidden = |command: &Command| {
+        let script = r#"mount -t tmpfs tmpfs /proc && exec "$@""#;
+        run_by(
+            "unshare",
+            &["-m", "sh", "-c", script, "sh"].map(AsRef::as_ref),
+            command,
+        )
+    };
+    if !can_run(hidden, "no file system can be mounted") {
+        return;
+    }
+    let mut command = sandbox.me().command(&["send"]);
+    command.arg(sandbox.src().join("dir")).arg(recv.target());
+    Process::spawn(hidden(&command)).wait().assert_code(0);
+    assert_same_tree(sandbox.src(), sandbox.dst());
 }
 
 #[test]
