@@ -118,6 +118,12 @@ impl CompiledFilter {
         !self.patterns.is_empty()
     }
 
+    /// The names of the files that say what is left out of their folder.
+    pub(super) fn ignore_files(&self) -> impl Iterator<Item = &'static str> {
+        let more = self.gitignore.then_some(GITIGNORE);
+        more.into_iter().chain([IGNORE_FILE])
+    }
+
     /// What the ignore files say that are in a folder, which is at `path` on this machine; nothing
     /// where they have no patterns. One that cannot be read is an error, of the file or of the
     /// folder: what it would keep from being sent must not be.
@@ -127,8 +133,7 @@ impl CompiledFilter {
         path: &Path,
     ) -> Result<Option<IgnorePatterns>, (PathBuf, io::Error)> {
         let mut patterns = GitignoreBuilder::new(path);
-        let names = self.gitignore.then_some(GITIGNORE);
-        for name in names.into_iter().chain([IGNORE_FILE]) {
+        for name in self.ignore_files() {
             let bytes = read_regular(folder, name.as_bytes(), self.links);
             let added = bytes.and_then(|bytes| match bytes {
                 Some(bytes) => add_lines(&mut patterns, &bytes),

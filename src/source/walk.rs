@@ -89,11 +89,31 @@ struct WalkBelow {
 struct WalkedFolder {
     path: RelPath,
     id: FileId,
+    /// Whether what is in it is known: then it must be the same one whenever it is opened again.
+    is_listed: bool,
     /// The names in it that are still to be looked at, the last one first.
     names: Vec<DirEntry>,
     /// See [`WalkStep::DirEnd`]; so far.
     complete: bool,
     ignores: Option<IgnorePatterns>,
+}
+
+/// What walkdir says of a folder.
+struct ListedFolder {
+    /// The path by which it was listed.
+    at: PathBuf,
+    /// The names in it, the last one first.
+    names: Vec<DirEntry>,
+    /// Why they are not all.
+    error: Option<io::Error>,
+}
+
+impl ListedFolder {
+    fn has(&self, name: &str) -> bool {
+        let path = self.at.join(name);
+        let order = |entry: &DirEntry| path.as_os_str().cmp(entry.path().as_os_str());
+        self.names.binary_search_by(order).is_ok()
+    }
 }
 
 /// What something is, as far as filters ask before it is known whether it is sent.
@@ -283,6 +303,7 @@ impl WalkBelow {
         self.open.push(WalkedFolder {
             path,
             id: stat.id,
+            is_listed: false,
             names: Vec::new(),
             complete: !mounted,
             ignores: None,
@@ -298,41 +319,51 @@ impl WalkBelow {
     /// Takes what is in the innermost open folder, which is at `here` on this machine.
     fn enter(&mut self, filter: &CompiledFilter, here: &Path) -> Result<(), (PathBuf, io::Error)> {
         let failed = |error| (here.to_path_buf(), error);
-        let dir = self.innermost().map_err(failed)?;
-        let ignores = filter.ignores(dir, here)?;
-        let (names, error) = self.list(here).map_err(failed)?;
-        if let Some(folder) = self.open.last_mut() {
-            (folder.names, folder.ignores) = (names, ignores);
+        let listed = self.list(here).map_err(failed)?;
+        let has_ignores = filter.ignore_files().any(|name| listed.has(name));
+        let mut ignores = None;
+        if has_ignores {
+            let dir = self.innermost().map_err(failed)?;
+            ignores = filter.ignores(dir, here)?;
         }
-        error.map_or(Ok(()), |error| Err(failed(error)))
+        if let Some(folder) = self.open.last_mut() {
+            folder.ignores = ignores;
+            folder.names = listed.names;
+        }
+        listed.error.map_or(Ok(()), |error| Err(failed(error)))
     }
 
-    /// The names in the innermost open folder, the last one first, and why they are not all.
-    fn list(&mut self, here: &Path) -> io::Result<(Vec<DirEntry>, Option<io::Error>)> {
+    /// The names in the innermost open folder.
+    fn list(&mut self, here: &Path) -> io::Result<ListedFolder> {
         let by_handle = self.innermost()?.path_of_handle();
+        let is_by_handle = by_handle.is_some();
+        // With the dot, it is no link any more that walkdir would have to look behind.
+        let at = by_handle.map_or_else(|| here.to_path_buf(), |path| path.join("."));
         let (mut names, mut error) = (Vec::new(), None);
-        let listed = WalkDir::new(by_handle.as_deref().unwrap_or(here));
-        for entry in listed.min_depth(1).max_depth(1) {
+        for entry in WalkDir::new(&at).min_depth(1).max_depth(1) {
             match entry {
                 Ok(entry) => names.push(entry),
                 Err(e) => error = e.into_io_error(),
             }
         }
-        if by_handle.is_none() {
+        if let Some(folder) = self.open.last_mut() {
+            folder.is_listed = true;
+        }
+        if !is_by_handle {
             // Its path must have led to it, or what was listed is not in it.
             self.reader.close();
             self.innermost()?;
         }
         // They differ in their last names alone.
         names.sort_unstable_by(|a, b| b.path().as_os_str().cmp(a.path().as_os_str()));
-        Ok((names, error))
+        Ok(ListedFolder { at, names, error })
     }
 
     /// The innermost open folder: the one that was announced, or none.
     fn innermost(&mut self) -> io::Result<&Dir> {
         let folder = self.open.last().ok_or(ErrorKind::NotFound)?;
         let (dir, is_new) = self.reader.folder(folder.path.as_bytes())?;
-        if is_new && dir.stat()?.id != folder.id {
+        if is_new && folder.is_listed && dir.stat()?.id != folder.id {
             return Err(ErrorKind::NotFound.into());
         }
         Ok(dir)
