@@ -597,3 +597,45 @@ fn what_is_compressed_on_the_way_is_the_same_in_the_end() {
         fs::remove_dir_all(sandbox.dst().join("src")).unwrap();
     }
 }
+
+/// A default ACL that gives the group less than the sender's files do, and others nothing.
+#[cfg(target_os = "linux")]
+const DEFAULT_ACL: [u8; 28] = {
+    const OWNER: [u8; 8] = [1, 0, 7, 0, 0xff, 0xff, 0xff, 0xff];
+    const GROUP: [u8; 8] = [4, 0, 1, 0, 0xff, 0xff, 0xff, 0xff];
+    const OTHERS: [u8; 8] = [0x20, 0, 0, 0, 0xff, 0xff, 0xff, 0xff];
+    let mut acl = [0; 28];
+    acl[0] = 2;
+    let mut at = 0;
+    while at < 8 {
+        acl[4 + at] = OWNER[at];
+        acl[12 + at] = GROUP[at];
+        acl[20 + at] = OTHERS[at];
+        at += 1;
+    }
+    acl
+};
+
+#[test]
+#[cfg(target_os = "linux")]
+fn permissions_arrive_whatever_a_folder_gives_to_new_files() {
+    let sandbox = Sandbox::new();
+    for (name, size) in [("small", 100), ("large", 2 * CHUNK), ("dir/sub/small", 7)] {
+        let path = sandbox.src().join(name);
+        make_file(&path, 1, size);
+        set_mode(&path, 0o644);
+    }
+    let set = rustix::fs::setxattr(
+        sandbox.dst(),
+        "system.posix_acl_default",
+        &DEFAULT_ACL,
+        rustix::fs::XattrFlags::empty(),
+    );
+    if set.is_err() {
+        skip("this file system has no access control lists");
+        return;
+    }
+    let recv = sandbox.recv();
+    sandbox.send(&[], &recv.target()).assert_code(0);
+    assert_same_tree(sandbox.src(), sandbox.dst());
+}

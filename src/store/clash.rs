@@ -8,15 +8,11 @@ use std::collections::HashMap;
 use std::io;
 use std::sync::{Mutex, PoisonError};
 
-use cap_std::fs::Dir;
-use rustix::fs::Stat;
-
-use super::folder::stat;
-use super::in_use::identity;
 use crate::model::outcome::Why;
 use crate::model::reason::Obstacle;
 use crate::model::relpath::STATE_DIR;
 use crate::model::text::Text;
+use crate::sys::fs::{Dir, Stat};
 
 /// How many names of one folder are remembered. Whatever has more is not guarded beyond that.
 const MAX_NAMES: usize = 1 << 20;
@@ -32,58 +28,45 @@ pub(super) struct Folding {
 impl Folding {
     /// As it is in a receive directory, where the state directory is at the moment.
     pub(super) fn of(root: &Dir) -> io::Result<Self> {
-        let known = stat(root, STATE_DIR.as_bytes())?;
-        let other = stat(root, STATE_DIR.to_uppercase().as_bytes())?;
+        let known = root.stat_at(STATE_DIR.as_bytes())?;
+        let other = root.stat_at(STATE_DIR.to_uppercase().as_bytes())?;
+        let id = |found: Option<Stat>| found.map(|found| found.id);
         Ok(Self {
-            here: known.is_some() && known.as_ref().map(identity) == other.as_ref().map(identity),
-            device: identity(&rustix::fs::fstat(root)?).0,
+            here: known.is_some() && id(known) == id(other),
+            device: root.stat()?.id.device,
         })
     }
 
     /// Keeps account of the names in a folder, if they can clash.
-    pub(super) fn names(&self, dir: &Dir, found: &Stat) -> Option<Names> {
+    pub(super) fn names(&self, dir: &Dir, found: &Stat) -> Option<EntryNames> {
         // Of another file system nothing is known.
-        let can_clash = self.here || identity(found).0 != self.device || is_folding(dir);
-        can_clash.then(Names::default)
+        let can_clash = self.here || found.id.device != self.device || dir.folds_case();
+        can_clash.then(EntryNames::default)
     }
 
     /// Keeps account of the names in the receive directory itself, if they can clash.
-    pub(super) fn root_names(&self, dir: &Dir) -> Option<Names> {
-        (self.here || is_folding(dir)).then(Names::default)
-    }
-}
-
-/// Whether a folder was told to take upper and lower case for the same, where others are not.
-fn is_folding(dir: &Dir) -> bool {
-    #[cfg(target_os = "linux")]
-    {
-        const CASEFOLD: u32 = 0x4000_0000;
-        rustix::fs::ioctl_getflags(dir).is_ok_and(|flags| flags.bits() & CASEFOLD != 0)
-    }
-    #[cfg(not(target_os = "linux"))]
-    {
-        let _ = dir;
-        false
+    pub(super) fn root_names(&self, dir: &Dir) -> Option<EntryNames> {
+        (self.here || dir.folds_case()).then(EntryNames::default)
     }
 }
 
 /// The names that entries of a folder have, by what has them.
 #[derive(Debug, Default)]
-pub(super) struct Names(Mutex<HashMap<u64, Box<[u8]>>>);
+pub(super) struct EntryNames(Mutex<HashMap<u64, Box<[u8]>>>);
 
-impl Names {
+impl EntryNames {
     /// Takes note that something has `name`, or will have it in a moment.
     pub(super) fn note(&self, name: &[u8], found: &Stat) {
         let mut names = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if names.len() < MAX_NAMES {
-            names.insert(identity(found).1, name.into());
+            names.insert(found.id.inode, name.into());
         }
     }
 
     /// Takes note that something was found under `name`, unless another entry has it.
     pub(super) fn claim(&self, name: &[u8], found: &Stat) -> Result<(), Why> {
         let names = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let other = names.get(&identity(found).1);
+        let other = names.get(&found.id.inode);
         if let Some(other) = other.filter(|other| is_clash(name, other, found)) {
             let other = String::from_utf8_lossy(other);
             return Err(Why::InTheWay(Obstacle::SameName(Text::new(other))));
@@ -97,8 +80,8 @@ impl Names {
 /// Whether two names of one thing clash: it may have both of them, as a hard link.
 fn is_clash(name: &[u8], other: &[u8], found: &Stat) -> bool {
     let folded = |name| String::from_utf8_lossy(name).to_lowercase();
-    let is_dir = super::folder::file_type(found) == rustix::fs::FileType::Directory;
-    name != other && (is_dir || found.st_nlink == 1 || folded(name) == folded(other))
+    let is_dir = found.is_dir();
+    name != other && (is_dir || found.links == 1 || folded(name) == folded(other))
 }
 
 #[cfg(test)]
@@ -108,11 +91,11 @@ mod tests {
     #[test]
     fn one_thing_under_two_names_is_a_clash() {
         let temp = tempfile::tempdir().unwrap();
-        let dir = Dir::from_std_file(std::fs::File::open(temp.path()).unwrap());
+        let dir = Dir::open(temp.path()).unwrap();
         let at = |name: &str| temp.path().join(name);
-        let found = |name: &str| stat(&dir, name.as_bytes()).unwrap().unwrap();
+        let found = |name: &str| dir.stat_at(name.as_bytes()).unwrap().unwrap();
         std::fs::write(at("A"), "").unwrap();
-        let names = Names::default();
+        let names = EntryNames::default();
         let only = found("A");
         names.claim(b"A", &only).unwrap();
         names.claim(b"A", &only).unwrap();

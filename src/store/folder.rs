@@ -4,26 +4,22 @@
 //! A folder gets its time and mode when the last hold on it is gone, because everything that is
 //! stored in it changes the former and may need more than the latter.
 
+use std::collections::HashMap;
 use std::fmt;
 use std::io;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-
-use cap_std::fs::{Dir, File};
-use rustix::fs::{AtFlags, FileType, OFlags, Stat, Timestamps};
-use rustix::io::Errno;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use crate::model::entry::{Mode, Time};
 use crate::model::outcome::Why;
-use crate::model::reason::Obstacle;
 use crate::model::relpath::RelPath;
+use crate::sys::fs::{self, Dir, File, FileId, Stat};
 use crate::sys::host;
 
-use super::clash::{self, Folding};
-use super::in_use::{Busy, Identity, identity};
-use super::plan::may_make_way;
-use super::removal::Names;
-use super::why::{in_the_way, why};
+use super::clash::{EntryNames, Folding};
+use super::durability::{Durability, FileSystem};
+use super::found::{SENDERS_BITS, in_the_way, may_make_way, timestamp, why};
+use super::in_use::InUse;
 
 /// How many folders one session keeps open at most; beyond that they are opened as they are used.
 const MAX_OPEN_FOLDERS: usize = 256;
@@ -31,11 +27,13 @@ const MAX_OPEN_FOLDERS: usize = 256;
 const PART_OF_DESCRIPTORS: usize = 8;
 /// What the owner of a folder that is being filled must be allowed.
 const OWNER_ALL: u32 = 0o700;
-/// The permissions that a sender decides; setuid, setgid and sticky are not among them.
-pub(super) const SENDERS_BITS: u32 = 0o777;
 
 /// How many folders all sessions of this process keep open.
 static ALL_OPEN: AtomicUsize = AtomicUsize::new(0);
+
+/// The names that were in a folder when it was entered and have not been announced: their hashes,
+/// with what they were the names of. Two names of one hash only mean that one of them stays.
+pub(super) type NamesThere = HashMap<u64, u64>;
 
 /// A folder that is there, and something about it could not be done: to set its time or mode, or
 /// to remove what was to go. Each is told once.
@@ -51,20 +49,27 @@ pub struct FailedFolder {
 
 /// What the folders of one session share.
 #[derive(Debug)]
-pub(super) struct Held {
+pub(super) struct SessionFolders {
     owner: [u8; 32],
-    busy: Arc<Busy>,
+    in_use: Arc<InUse>,
     folding: Folding,
+    durability: Arc<Durability>,
     open: AtomicUsize,
     failed: Mutex<Vec<FailedFolder>>,
 }
 
-impl Held {
-    pub(super) fn new(owner: [u8; 32], busy: Arc<Busy>, folding: Folding) -> Self {
+impl SessionFolders {
+    pub(super) fn new(
+        owner: [u8; 32],
+        in_use: Arc<InUse>,
+        folding: Folding,
+        durability: Arc<Durability>,
+    ) -> Self {
         Self {
             owner,
-            busy,
+            in_use,
             folding,
+            durability,
             open: AtomicUsize::new(0),
             failed: Mutex::default(),
         }
@@ -99,7 +104,7 @@ impl Held {
 
 /// A folder below the receive directory, or that directory itself.
 pub struct Folder {
-    place: Place,
+    place: FolderPlace,
     /// Kept open, unless there are too many.
     dir: Option<Dir>,
     /// Whether it was made by this session, so that nothing is expected in it.
@@ -113,16 +118,20 @@ pub struct Folder {
     /// The mode it had, if it had to be opened up to be filled.
     unlocked: Option<u32>,
     /// Which folder it is, if it is there.
-    identity: Option<Identity>,
+    id: Option<FileId>,
+    /// What it is on; of one that is not there, what it would be on.
+    file_system: Arc<FileSystem>,
+    /// Whether the files in it get other permissions than they are made with.
+    has_default_acl: OnceLock<bool>,
     /// For a mirror: what was in it.
-    listed: Mutex<Option<Names>>,
+    listed: Mutex<Option<NamesThere>>,
     /// The names of its entries, where they can clash.
-    names: Option<clash::Names>,
+    names: Option<EntryNames>,
     failed: AtomicBool,
-    held: Arc<Held>,
+    session: Arc<SessionFolders>,
 }
 
-enum Place {
+enum FolderPlace {
     Root,
     Below { parent: Arc<Folder>, path: RelPath },
 }
@@ -134,17 +143,17 @@ impl fmt::Debug for Folder {
 }
 
 impl Folder {
-    pub(super) fn root(dir: Dir, held: Arc<Held>) -> Arc<Self> {
-        let stat = rustix::fs::fstat(&dir).ok();
-        let identity = stat.as_ref().map(identity);
-        if let Some(identity) = identity {
-            // It may lie in another receive directory.
-            held.busy.folders.add(identity);
-        }
-        Arc::new(Self {
-            identity,
-            place: Place::Root,
-            names: held.folding.root_names(&dir),
+    pub(super) fn root(dir: Dir, session: Arc<SessionFolders>) -> io::Result<Arc<Self>> {
+        let id = dir.stat()?.id;
+        // It may lie in another receive directory.
+        session.in_use.folders.add(id);
+        let durability = &session.durability;
+        Ok(Arc::new(Self {
+            id: Some(id),
+            file_system: durability.file_system(id.device, &dir, None)?,
+            has_default_acl: OnceLock::new(),
+            place: FolderPlace::Root,
+            names: session.folding.root_names(&dir),
             dir: Some(dir),
             fresh: false,
             made: false,
@@ -153,22 +162,42 @@ impl Folder {
             unlocked: None,
             listed: Mutex::default(),
             failed: AtomicBool::new(false),
-            held,
-        })
+            session,
+        }))
     }
 
     /// Its path; none for the receive directory itself.
     #[must_use]
     pub fn path(&self) -> Option<&RelPath> {
         match &self.place {
-            Place::Root => None,
-            Place::Below { path, .. } => Some(path),
+            FolderPlace::Root => None,
+            FolderPlace::Below { path, .. } => Some(path),
         }
     }
 
     /// Which folder it is, if it is there.
-    pub(super) fn identity(&self) -> Option<Identity> {
-        self.identity
+    pub(super) fn id(&self) -> Option<FileId> {
+        self.id
+    }
+
+    /// To be called before anything in it, or about it, is changed.
+    pub(super) fn before_change(&self) -> Result<(), Why> {
+        let durability = &self.session.durability;
+        durability.store_on(&self.file_system).map_err(|e| why(&e))
+    }
+
+    /// Names in it were made, changed or removed.
+    pub(super) fn names_changed(&self) -> io::Result<()> {
+        let durability = &self.session.durability;
+        match durability.syncs_one_by_one() && self.id.is_some() {
+            true => self.with(|dir| durability.names_changed(dir)),
+            false => Ok(()),
+        }
+    }
+
+    /// Whether the files in it get other permissions than they are made with.
+    pub(super) fn has_default_acl(&self, dir: &Dir) -> bool {
+        *self.has_default_acl.get_or_init(|| dir.has_default_acl())
     }
 
     /// Whether this session made it.
@@ -196,42 +225,47 @@ impl Folder {
         let name = path.file_name();
         // At once, because nobody may come to finish it.
         let mode = (mode.bits() & SENDERS_BITS) | OWNER_ALL;
-        let make = |dir: &_| match rustix::fs::mkdirat(dir, name, mode.into()) {
+        self.before_change()?;
+        let make = |dir: &Dir| match dir.make_dir(name, mode) {
             Ok(()) => Ok(true),
-            Err(Errno::EXIST) => Ok(false),
-            Err(e) => Err(e.into()),
+            Err(e) if e.kind() == io::ErrorKind::AlreadyExists => Ok(false),
+            Err(e) => Err(e),
         };
         let mut made = self.with(make);
         if matches!(made, Ok(false))
             && replace
-            && let Some(found) = self.with(|dir| stat(dir, name)).map_err(|e| why(&e))?
+            && let Some(found) = self.with(|dir| dir.stat_at(name)).map_err(|e| why(&e))?
             && may_make_way(&found)
         {
             self.claim(name, &found)?;
             made = self.with(|dir| {
-                rustix::fs::unlinkat(dir, name, AtFlags::empty())?;
+                dir.remove_file(name)?;
                 make(dir)
             });
         }
         let fresh = made.map_err(|e| why(&e))?;
         let mut unlocked = None;
-        let opened = self.with(|dir| match open_dir(dir, name) {
+        let opened = self.with(|dir| match dir.open_dir(name) {
             Err(e) if unlock && e.kind() == io::ErrorKind::PermissionDenied => {
                 unlocked = Some(unlock_by_name(dir, name)?);
-                open_dir(dir, name)
+                dir.open_dir(name)
             }
             other => other,
         });
-        let dir = opened.map_err(|e| match e.raw_os_error().map(Errno::from_raw_os_error) {
-            Some(Errno::NOTDIR | Errno::LOOP) => self
-                .with(|dir| stat(dir, name))
+        let dir = opened.map_err(|e| match fs::is_not_a_dir(&e) {
+            true => self
+                .with(|dir| dir.stat_at(name))
                 .map_or_else(|e| why(&e), |found| in_the_way(found.as_ref())),
-            _ => why(&e),
+            false => why(&e),
         })?;
         if !fresh && unlock {
             unlocked = unlocked.or(unlock_open(&dir).map_err(|e| why(&e))?);
         }
-        self.below(path, Some(dir), fresh, unlocked)
+        let folder = self.below(path, Some(dir), fresh, unlocked)?;
+        if unlocked.is_some() {
+            folder.before_change()?;
+        }
+        Ok(folder)
     }
 
     /// The folder `path` as it is, or as one that is not there yet, as where with `replace` a file
@@ -244,13 +278,13 @@ impl Folder {
         let name = path.file_name();
         let found = match self.fresh {
             true => None,
-            false => self.with(|dir| stat(dir, name)).map_err(|e| why(&e))?,
+            false => self.with(|dir| dir.stat_at(name)).map_err(|e| why(&e))?,
         };
         let dir = match &found {
             None => None,
             Some(found) if replace && may_make_way(found) => None,
-            Some(found) if file_type(found) == FileType::Directory => {
-                Some(self.with(|dir| open_dir(dir, name)).map_err(|e| why(&e))?)
+            Some(found) if found.is_dir() => {
+                Some(self.with(|dir| dir.open_dir(name)).map_err(|e| why(&e))?)
             }
             found => return Err(in_the_way(found.as_ref())),
         };
@@ -265,8 +299,8 @@ impl Folder {
         fresh: bool,
         unlocked: Option<u32>,
     ) -> Result<Arc<Self>, Why> {
-        let stat = dir.as_ref().map(rustix::fs::fstat).transpose();
-        let stat = stat.map_err(|e| why(&e.into()))?;
+        let stat = dir.as_ref().map(Dir::stat).transpose();
+        let stat = stat.map_err(|e| why(&e))?;
         let mut names = None;
         if let (Some(dir), Some(stat)) = (&dir, &stat) {
             match (&self.names, fresh) {
@@ -274,17 +308,31 @@ impl Folder {
                 (Some(names), true) => names.note(path.file_name(), stat),
                 _ => self.claim(path.file_name(), stat)?,
             }
-            names = self.held.folding.names(dir, stat);
+            names = self.session.folding.names(dir, stat);
         }
-        let take = |stat| self.held.busy.take_unfinished(self.held.owner, stat);
+        let session = &self.session;
+        let file_system = match (&dir, &stat) {
+            (Some(dir), Some(stat)) => {
+                let durability = &session.durability;
+                durability.file_system(stat.id.device, dir, Some(path))
+            }
+            _ => Ok(self.file_system.clone()),
+        };
+        let file_system = file_system.map_err(|e| why(&e))?;
+        let has_default_acl = OnceLock::new();
+        if fresh && self.has_default_acl.get() == Some(&false) {
+            // One that is made gets what its parent has.
+            let _ = has_default_acl.set(false);
+        }
+        let take = |stat| session.in_use.take_unfinished(session.owner, stat);
         let made = fresh || stat.as_ref().is_some_and(take);
-        let identity = stat.as_ref().map(identity);
-        if let Some(identity) = identity {
-            self.held.busy.folders.add(identity);
+        let id = stat.as_ref().map(|stat| stat.id);
+        if let Some(id) = id {
+            session.in_use.folders.add(id);
         }
-        let keep = dir.is_some() && self.held.keep_open();
+        let keep = dir.is_some() && session.keep_open();
         Ok(Arc::new(Self {
-            place: Place::Below {
+            place: FolderPlace::Below {
                 parent: self.clone(),
                 path: path.clone(),
             },
@@ -294,16 +342,18 @@ impl Folder {
             lacks: AtomicBool::new(false),
             finish: Mutex::new(None),
             unlocked,
-            identity,
+            id,
+            file_system,
+            has_default_acl,
             listed: Mutex::default(),
             names,
             failed: AtomicBool::new(false),
-            held: self.held.clone(),
+            session: session.clone(),
         }))
     }
 
     /// For a mirror: what was in it when it was entered, and has not been announced.
-    pub(super) fn listed(&self) -> MutexGuard<'_, Option<Names>> {
+    pub(super) fn listed(&self) -> MutexGuard<'_, Option<NamesThere>> {
         self.listed.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -319,7 +369,7 @@ impl Folder {
     /// Takes note that a file is to get `name`.
     pub(super) fn note(&self, name: &[u8], file: &File) -> io::Result<()> {
         if let Some(names) = &self.names {
-            names.note(name, &rustix::fs::fstat(file)?);
+            names.note(name, &fs::stat(file)?);
         }
         Ok(())
     }
@@ -327,7 +377,7 @@ impl Folder {
     /// Takes note that what is under the name `there` is to get `name`, or has it.
     pub(super) fn note_link(&self, name: &[u8], dir: &Dir, there: &[u8]) -> io::Result<()> {
         if let Some(names) = &self.names
-            && let Some(found) = stat(dir, there)?
+            && let Some(found) = dir.stat_at(there)?
         {
             names.note(name, &found);
         }
@@ -345,8 +395,10 @@ impl Folder {
     fn reopen(&self) -> io::Result<Dir> {
         match (&self.dir, &self.place) {
             (Some(dir), _) => dir.try_clone(),
-            (None, Place::Below { parent, path }) => open_dir(&parent.reopen()?, path.file_name()),
-            (None, Place::Root) => Err(io::ErrorKind::NotFound.into()),
+            (None, FolderPlace::Below { parent, path }) => {
+                parent.reopen()?.open_dir(path.file_name())
+            }
+            (None, FolderPlace::Root) => Err(io::ErrorKind::NotFound.into()),
         }
     }
 
@@ -362,7 +414,7 @@ impl Folder {
         };
         if !self.failed.swap(true, Ordering::AcqRel) {
             let mut failed = self
-                .held
+                .session
                 .failed
                 .lock()
                 .unwrap_or_else(PoisonError::into_inner);
@@ -391,146 +443,53 @@ impl Drop for Folder {
         let finished = match (finish, self.unlocked) {
             (Some((mode, mtime)), _) => self.with(|dir| close(dir, mode, mtime)),
             // Left unfinished: as it was.
-            (None, Some(bits)) => self.with(|dir| Ok(rustix::fs::fchmod(dir, bits.into())?)),
+            (None, Some(bits)) => self.with(|dir| dir.set_mode(bits)),
             (None, None) => Ok(()),
         };
-        if let Err(e) = finished {
+        if let Err(e) = finished.and(self.names_changed()) {
             self.fail(why(&e));
         }
-        if unfinished && let Ok(stat) = self.with(|dir| Ok(rustix::fs::fstat(dir)?)) {
-            self.held.busy.leave_unfinished(self.held.owner, &stat);
+        if unfinished && let Ok(stat) = self.with(Dir::stat) {
+            let session = &self.session;
+            session.in_use.leave_unfinished(session.owner, &stat);
         }
-        if let Some(identity) = self.identity {
-            self.held.busy.folders.remove(&identity);
+        if let Some(id) = self.id {
+            self.session.in_use.folders.remove(&id);
         }
-        if self.dir.is_some() && matches!(self.place, Place::Below { .. }) {
-            self.held.closed();
+        if self.dir.is_some() && matches!(self.place, FolderPlace::Below { .. }) {
+            self.session.closed();
         }
     }
-}
-
-/// Opens the folder `name` in `dir`, never through a link.
-///
-/// (cap-std's own `open_dir_nofollow` opens for nothing but passing through, on Linux, and such a
-/// handle can neither be synced nor have its mode and time set.)
-pub(super) fn open_dir(dir: &Dir, name: &[u8]) -> io::Result<Dir> {
-    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let fd = rustix::fs::openat(dir, name, flags, rustix::fs::Mode::empty())?;
-    Ok(Dir::from_std_file(fd.into()))
-}
-
-/// Lets the owner of a folder that cannot even be opened fill it. Gives the mode that it had.
-#[cfg(target_os = "linux")]
-pub(super) fn unlock_by_name(dir: &Dir, name: &[u8]) -> io::Result<u32> {
-    use std::os::fd::{AsFd, AsRawFd};
-    use std::os::unix::fs::PermissionsExt;
-
-    let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    let handle = rustix::fs::openat(dir, name, flags, rustix::fs::Mode::empty())?;
-    let bits = rustix::fs::fstat(&handle)?.st_mode & 0o7777;
-    // chmod on a handle without read permission: by its name in /proc, which is no link to
-    // anywhere else.
-    std::fs::set_permissions(
-        format!("/proc/self/fd/{}", handle.as_fd().as_raw_fd()),
-        std::fs::Permissions::from_mode(bits | OWNER_ALL),
-    )?;
-    Ok(bits)
-}
-
-#[cfg(not(target_os = "linux"))]
-pub(super) fn unlock_by_name(dir: &Dir, name: &[u8]) -> io::Result<u32> {
-    use rustix::fs::{Mode, RawMode};
-
-    let found = stat(dir, name)?.ok_or(Errno::NOENT)?;
-    let bits = found.st_mode & 0o7777;
-    let mode = Mode::from(bits | OWNER_ALL as RawMode);
-    rustix::fs::chmodat(dir, name, mode, AtFlags::SYMLINK_NOFOLLOW)?;
-    Ok(bits.into())
 }
 
 /// Lets the owner of an open folder fill it, whatever mode it has. Gives the mode that it had,
 /// where it had to be changed.
 pub(super) fn unlock_open(dir: &Dir) -> io::Result<Option<u32>> {
-    let bits = rustix::fs::fstat(dir)?.st_mode & 0o7777;
-    if bits & OWNER_ALL == OWNER_ALL {
+    let mode = dir.stat()?.mode;
+    if mode & OWNER_ALL == OWNER_ALL {
         return Ok(None);
     }
-    rustix::fs::fchmod(dir, (bits | OWNER_ALL).into())?;
-    Ok(Some(bits))
+    dir.set_mode(mode | OWNER_ALL)?;
+    Ok(Some(mode))
 }
 
-/// Gives the file `name` the permissions that its sender has, if it has others.
-pub(super) fn set_mode(folder: &Folder, name: &[u8], mode: Mode) -> io::Result<()> {
-    folder.with(|dir| {
-        let Some(found) = stat(dir, name)? else {
-            return Ok(());
-        };
-        let bits = found.st_mode & 0o7777;
-        let wanted = (bits & !SENDERS_BITS) | (mode.bits() & SENDERS_BITS);
-        if file_type(&found) != FileType::RegularFile || bits == wanted {
-            return Ok(());
-        }
-        let file = open_file(dir, name)?;
-        Ok(rustix::fs::fchmod(&file, wanted.into())?)
-    })
+/// Lets the owner of a folder that cannot even be opened fill it. Gives the mode that it had.
+pub(super) fn unlock_by_name(dir: &Dir, name: &[u8]) -> io::Result<u32> {
+    dir.add_mode_at(name, OWNER_ALL)
 }
 
-/// Opens the file `name` in `dir` for reading, never through a link, and without waiting for
-/// anybody: what was a file when it was looked at may be a fifo now.
-pub(super) fn open_file(dir: &Dir, name: &[u8]) -> io::Result<File> {
-    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-    let fd = rustix::fs::openat(dir, name, flags, rustix::fs::Mode::empty())?;
-    if file_type(&rustix::fs::fstat(&fd)?) != FileType::RegularFile {
-        return Err(io::Error::other("it is no file any more"));
-    }
-    Ok(File::from_std(fd.into()))
+/// The mode of something that gets a sender's permissions. Bits that it inherits here, such as
+/// setgid, stay.
+pub(super) fn with_senders_bits(mode: u32, senders: Mode) -> u32 {
+    (mode & !SENDERS_BITS) | (senders.bits() & SENDERS_BITS)
 }
 
-/// Gives a folder its mode and time. Bits that the folder inherits here, such as setgid, stay.
+/// Gives a folder its mode and time.
 fn close(dir: &Dir, mode: Mode, mtime: Time) -> io::Result<()> {
-    let bits = rustix::fs::fstat(dir)?.st_mode & 0o7777;
-    let wanted = (bits & !SENDERS_BITS) | (mode.bits() & SENDERS_BITS);
-    if bits != wanted {
-        rustix::fs::fchmod(dir, wanted.into())?;
+    let before = dir.stat()?.mode;
+    let wanted = with_senders_bits(before, mode);
+    if before != wanted {
+        dir.set_mode(wanted)?;
     }
-    Ok(rustix::fs::futimens(dir, &timestamps(mtime))?)
-}
-
-/// What is under `name` in `dir`; none where nothing is. Never follows a link.
-pub(super) fn stat(dir: &Dir, name: &[u8]) -> io::Result<Option<Stat>> {
-    match rustix::fs::statat(dir, name, AtFlags::SYMLINK_NOFOLLOW) {
-        Ok(stat) => Ok(Some(stat)),
-        Err(Errno::NOENT) => Ok(None),
-        Err(e) => Err(e.into()),
-    }
-}
-
-pub(super) fn file_type(stat: &Stat) -> FileType {
-    FileType::from_raw_mode(stat.st_mode)
-}
-
-/// For `futimens`: leaves the time of access as it is.
-pub(super) fn timestamps(mtime: Time) -> Timestamps {
-    use rustix::fs::{Timespec, UTIME_OMIT};
-    Timestamps {
-        last_access: Timespec {
-            tv_sec: 0,
-            tv_nsec: UTIME_OMIT as _,
-        },
-        last_modification: Timespec {
-            tv_sec: mtime.seconds(),
-            tv_nsec: mtime.nanos().into(),
-        },
-    }
-}
-
-/// What was found in the way, for [`Why`].
-pub(super) fn describe(found: Option<&Stat>) -> Obstacle {
-    match found.map(file_type) {
-        None => Obstacle::Gone,
-        Some(FileType::RegularFile) => Obstacle::File,
-        Some(FileType::Directory) => Obstacle::Folder,
-        Some(FileType::Symlink) => Obstacle::Link,
-        Some(_) => Obstacle::Special,
-    }
+    dir.set_mtime(timestamp(mtime))
 }

@@ -8,17 +8,7 @@ use std::collections::HashMap;
 use std::hash::Hash;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
-use rustix::fs::Stat;
-
-use super::mark::ctime;
-
-/// What makes a folder the same one, whatever it is called.
-pub(super) type Identity = (u64, u64);
-
-pub(super) fn identity(stat: &Stat) -> Identity {
-    #[allow(clippy::unnecessary_cast, clippy::cast_sign_loss)]
-    (stat.st_dev as u64, stat.st_ino as u64)
-}
+use crate::sys::fs::{FileId, Stat, Timestamp};
 
 /// How many folders are remembered that a session left unfinished.
 const MAX_UNFINISHED: usize = 64 * 1024;
@@ -26,12 +16,12 @@ const MAX_UNFINISHED: usize = 64 * 1024;
 /// The folders that sessions are in and the larger files that they are to receive, with how many
 /// sessions have each; and who has which of the folders that were named to be sent.
 #[derive(Debug, Default)]
-pub(super) struct Busy {
-    pub(super) folders: Counted<Identity>,
+pub(super) struct InUse {
+    pub(super) folders: UseCounts<FileId>,
     /// By their folder and their name in it.
-    pub(super) files: Counted<(Identity, Vec<u8>)>,
-    claims: Mutex<HashMap<Identity, Vec<Holder>>>,
-    unfinished: Mutex<HashMap<Identity, Unfinished>>,
+    pub(super) files: UseCounts<(FileId, Vec<u8>)>,
+    claims: Mutex<HashMap<FileId, Vec<Holder>>>,
+    unfinished: Mutex<HashMap<FileId, Unfinished>>,
 }
 
 /// A folder that a session made, and did not come to give its time and permissions.
@@ -39,20 +29,20 @@ pub(super) struct Busy {
 struct Unfinished {
     owner: [u8; 32],
     /// When it was left. What was changed since may be somebody else's.
-    changed: (i64, i64),
+    changed: Timestamp,
 }
 
 /// How many sessions have something.
 #[derive(Debug)]
-pub(super) struct Counted<T>(Mutex<HashMap<T, usize>>);
+pub(super) struct UseCounts<T>(Mutex<HashMap<T, usize>>);
 
-impl<T> Default for Counted<T> {
+impl<T> Default for UseCounts<T> {
     fn default() -> Self {
         Self(Mutex::default())
     }
 }
 
-impl<T: Eq + Hash> Counted<T> {
+impl<T: Eq + Hash> UseCounts<T> {
     fn lock(&self) -> MutexGuard<'_, HashMap<T, usize>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -85,9 +75,9 @@ struct Holder {
 
 /// A folder that a session has until this is dropped.
 #[derive(Debug)]
-pub(super) struct Claim {
-    busy: Arc<Busy>,
-    folder: Identity,
+pub(super) struct FolderClaim {
+    in_use: Arc<InUse>,
+    folder: FileId,
     holder: Holder,
 }
 
@@ -99,14 +89,14 @@ pub(super) enum Taken {
     ByAnother,
 }
 
-impl Busy {
+impl InUse {
     /// What all receive directories of this process share: one may be in another.
     pub(super) fn shared() -> Arc<Self> {
-        static SHARED: OnceLock<Arc<Busy>> = OnceLock::new();
+        static SHARED: OnceLock<Arc<InUse>> = OnceLock::new();
         SHARED.get_or_init(Arc::default).clone()
     }
 
-    fn claims(&self) -> MutexGuard<'_, HashMap<Identity, Vec<Holder>>> {
+    fn claims(&self) -> MutexGuard<'_, HashMap<FileId, Vec<Holder>>> {
         self.claims.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -114,10 +104,10 @@ impl Busy {
     /// may just have stored has it alone.
     pub(super) fn claim(
         self: &Arc<Self>,
-        folder: Identity,
+        folder: FileId,
         owner: [u8; 32],
         alone: bool,
-    ) -> Result<Claim, Taken> {
+    ) -> Result<FolderClaim, Taken> {
         let mut claims = self.claims();
         let holders = claims.entry(folder).or_default();
         if let Some(other) = holders.iter().find(|other| alone || other.alone) {
@@ -128,14 +118,14 @@ impl Busy {
         }
         let holder = Holder { owner, alone };
         holders.push(holder);
-        Ok(Claim {
-            busy: self.clone(),
+        Ok(FolderClaim {
+            in_use: self.clone(),
             folder,
             holder,
         })
     }
 
-    fn unfinished(&self) -> MutexGuard<'_, HashMap<Identity, Unfinished>> {
+    fn unfinished(&self) -> MutexGuard<'_, HashMap<FileId, Unfinished>> {
         self.unfinished
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
@@ -149,24 +139,24 @@ impl Busy {
             // Nobody has come back for most of them.
             unfinished.clear();
         }
-        let changed = ctime(folder);
-        unfinished.insert(identity(folder), Unfinished { owner, changed });
+        let changed = folder.ctime;
+        unfinished.insert(folder.id, Unfinished { owner, changed });
     }
 
     /// Whether a folder is one that a session of this sender left unfinished, and nobody has
     /// touched since. It is then this session's to finish.
     pub(super) fn take_unfinished(&self, owner: [u8; 32], folder: &Stat) -> bool {
-        let changed = ctime(folder);
+        let changed = folder.ctime;
         let mut unfinished = self.unfinished();
-        let key = identity(folder);
+        let key = folder.id;
         let is_left = unfinished.get(&key) == Some(&Unfinished { owner, changed });
         is_left && unfinished.remove(&key).is_some()
     }
 }
 
-impl Drop for Claim {
+impl Drop for FolderClaim {
     fn drop(&mut self) {
-        let mut claims = self.busy.claims();
+        let mut claims = self.in_use.claims();
         if let Some(holders) = claims.get_mut(&self.folder) {
             if let Some(at) = holders.iter().position(|holder| *holder == self.holder) {
                 holders.swap_remove(at);
@@ -184,9 +174,9 @@ mod tests {
 
     #[test]
     fn whoever_has_a_folder_alone_has_it_alone() {
-        let busy = Arc::new(Busy::default());
+        let in_use = Arc::new(InUse::default());
         let (me, other) = ([1; 32], [2; 32]);
-        let claim = |folder, owner, alone| busy.claim((1, folder), owner, alone);
+        let claim = |inode, owner, alone| in_use.claim(FileId { device: 1, inode }, owner, alone);
         let shared = [
             claim(7, me, false).unwrap(),
             claim(7, other, false).unwrap(),
@@ -199,6 +189,6 @@ mod tests {
         assert!(matches!(claim(7, other, true), Err(Taken::ByAnother)));
         drop((alone, elsewhere));
         claim(7, other, true).unwrap();
-        assert!(busy.claims().is_empty());
+        assert!(in_use.claims().is_empty());
     }
 }

@@ -4,21 +4,18 @@
 //! here believe that what it leads to was received.
 
 use std::io;
-use std::sync::Arc;
-
-use cap_std::fs::Dir;
-use rustix::fs::{AtFlags, FileType, Stat};
 
 use crate::model::entry::{Target, Time};
 use crate::model::outcome::{OnConflict, Outcome, Why};
 use crate::model::relpath::RelPath;
+use crate::sys::fs::{Dir, Stat};
 
-use super::file::drop_needless;
-use super::folder::{Folder, file_type, stat, timestamps};
+use super::context::SessionContext;
+use super::durability::Doubt;
+use super::folder::Folder;
+use super::found::{in_the_way, may_make_way, same_time, timestamp, why};
 use super::name::{nth_name, other_name, partial_id, partial_name};
-use super::publish::rename_over;
-use super::why::{in_the_way, why};
-use super::{StoreSession, partial, plan};
+use super::{partial, plan};
 
 /// What came of making a link.
 enum Made {
@@ -32,24 +29,25 @@ enum Made {
     },
 }
 
-impl StoreSession {
-    /// Stores a symbolic link; where something else has its name, as conflicts are dealt with.
-    pub fn link(
-        &self,
-        folder: &Arc<Folder>,
-        path: &RelPath,
-        target: &Target,
-        mtime: Time,
-    ) -> Result<Outcome, Why> {
-        if !self.access.links_outside && !target.stays_below(path) {
-            return Err(Why::Outside);
-        }
-        let dry = self.access.dry_run;
-        if dry {
-            self.could_write(folder)?;
-        } else {
-            self.mark().map_err(|e| why(&e))?;
-            drop_needless(self, folder, path);
+/// A symbolic link that is to be stored.
+#[derive(Debug)]
+pub(super) struct NewLink<'a> {
+    pub(super) context: &'a SessionContext,
+    pub(super) folder: &'a Folder,
+    pub(super) path: &'a RelPath,
+    pub(super) target: &'a Target,
+    pub(super) mtime: Time,
+}
+
+impl NewLink<'_> {
+    /// Stores it; where something else has its name, as conflicts are dealt with. In a dry run it
+    /// is only looked what would come of it.
+    pub(super) fn store(&self) -> Result<Outcome, Why> {
+        let (access, folder, path) = (&self.context.access, self.folder, self.path);
+        let dry = access.dry_run;
+        if !dry {
+            folder.before_change()?;
+            self.context.drop_needless_partial(folder, path);
         }
         if dry && folder.is_fresh() {
             return Ok(Outcome::Stored(None));
@@ -57,7 +55,7 @@ impl StoreSession {
         for n in 1..=plan::MAX_BESIDE {
             let name = nth_name(path.file_name(), n);
             let other = || other_name(path, &name);
-            let made = folder.with(|dir| self.make_link(folder, dir, &name, target, mtime));
+            let made = folder.with(|dir| self.make(dir, &name));
             let (found, is_same) = match made.map_err(|e| why(&e))? {
                 Made::New => return Ok(Outcome::Stored(other())),
                 Made::Taken { found, is_same } => (found, is_same),
@@ -65,24 +63,30 @@ impl StoreSession {
             if let Some(found) = &found {
                 folder.claim(&name, found)?;
             }
+            let doubt = |found: &Stat| self.context.durability.doubt(found);
+            if is_same && found.as_ref().and_then(doubt) == Some(Doubt::Unwritten) && !dry {
+                // It may be in memory alone.
+                return self.replace(&name).map(|()| Outcome::Have(other()));
+            }
             if is_same {
-                let differs = found.is_some_and(|there| !plan::same_time(&there, mtime));
-                if differs && !dry && self.access.conflict == OnConflict::Replace {
+                let differs = found.is_some_and(|there| !same_time(&there, self.mtime));
+                if differs && !dry && access.conflict == OnConflict::Replace {
                     // It was touched since, or a session ended before it could set the time.
-                    let set = folder.with(|dir| set_time(dir, &name, mtime));
+                    let mtime = timestamp(self.mtime);
+                    let set = folder.with(|dir| dir.set_mtime_at(&name, mtime));
                     set.map_err(|e| why(&e))?;
                 }
                 return Ok(Outcome::Have(other()));
             }
-            match self.access.conflict {
+            match access.conflict {
                 OnConflict::Beside => {}
                 OnConflict::Skip => return Ok(Outcome::Kept),
                 OnConflict::Fail => return Err(in_the_way(found.as_ref())),
-                OnConflict::Replace if found.as_ref().is_none_or(plan::may_make_way) => {
-                    if dry {
-                        return Ok(Outcome::Replaced);
+                OnConflict::Replace if found.as_ref().is_none_or(may_make_way) => {
+                    if !dry {
+                        self.replace(path.file_name())?;
                     }
-                    return self.replace_by_link(folder, path, target, mtime);
+                    return Ok(Outcome::Replaced);
                 }
                 OnConflict::Replace => return Err(in_the_way(found.as_ref())),
             }
@@ -90,94 +94,69 @@ impl StoreSession {
         Err(in_the_way(None))
     }
 
-    /// Makes a link, or in a dry run looks whether it could be.
-    fn make_link(
-        &self,
-        folder: &Folder,
-        dir: &Dir,
-        name: &[u8],
-        target: &Target,
-        mtime: Time,
-    ) -> io::Result<Made> {
-        let found = match self.access.dry_run {
-            true => match stat(dir, name)? {
+    /// Makes it, or in a dry run looks whether it could be.
+    fn make(&self, dir: &Dir, name: &[u8]) -> io::Result<Made> {
+        let found = match self.context.access.dry_run {
+            true => match dir.stat_at(name)? {
                 None => return Ok(Made::New),
                 found => found,
             },
-            false => match put_link(dir, name, target, mtime) {
-                Ok(()) => return folder.note_link(name, dir, name).map(|()| Made::New),
-                Err(e) if e.kind() == io::ErrorKind::AlreadyExists => stat(dir, name)?,
+            false => match self.put(dir, name) {
+                Ok(()) => return self.folder.note_link(name, dir, name).map(|()| Made::New),
+                Err(e) if e.kind() == io::ErrorKind::AlreadyExists => dir.stat_at(name)?,
                 Err(e) => return Err(e),
             },
         };
         let there = found.as_ref();
-        let is_same = there.is_some_and(|there| self.is_same_link(dir, name, there, target, mtime));
+        let is_same = there.is_some_and(|there| self.is_same(dir, name, there));
         Ok(Made::Taken { found, is_same })
     }
 
-    /// Whether the link that is to have `name` is there. Whoever may not learn what is there hears
-    /// what its size and time say, as of a file, and not whether it guessed where it leads.
-    fn is_same_link(
-        &self,
-        dir: &Dir,
-        name: &[u8],
-        found: &Stat,
-        target: &Target,
-        mtime: Time,
-    ) -> bool {
-        if self.access.existing {
-            return rustix::fs::readlinkat(dir, name, Vec::new())
-                .is_ok_and(|there| there.as_bytes() == target.as_bytes());
+    /// Whether it is there under a name. Whoever may not learn what is there hears what its size
+    /// and time say, as of a file, and not whether it guessed where it leads.
+    fn is_same(&self, dir: &Dir, name: &[u8], found: &Stat) -> bool {
+        let target = self.target.as_bytes();
+        if self.context.access.existing {
+            return dir.read_link(name).is_ok_and(|there| there == target);
         }
-        file_type(found) == FileType::Symlink
-            && usize::try_from(found.st_size) == Ok(target.as_bytes().len())
-            && plan::same_time(found, mtime)
+        found.is_link() && found.size == target.len() as u64 && same_time(found, self.mtime)
     }
 
-    /// Makes a link under a partial's name, and renames it over what is there.
-    fn replace_by_link(
-        &self,
-        folder: &Folder,
-        path: &RelPath,
-        target: &Target,
-        mtime: Time,
-    ) -> Result<Outcome, Why> {
-        let id = partial_id(&self.owner, path);
+    /// Makes it under a partial's name, and renames it over what is there.
+    fn replace(&self, name: &[u8]) -> Result<(), Why> {
+        let owner = &self.context.access.owner;
+        let id = partial_id(owner, self.path);
         let hidden = partial_name(&id);
+        let hidden = hidden.as_bytes();
         // What was left of a file of this path: a partial that is being written to stays.
-        if !partial::remove(folder, &id).map_err(|e| why(&e))? {
+        if !partial::remove(self.folder, &id).map_err(|e| why(&e))? {
             return Err(Why::InUse);
         }
-        let recorded = self.store.with_state(partial::PARTIALS, |records| {
-            partial::write_record(records, &id, &self.owner, path, 0, mtime)
+        let directory = &self.context.directory;
+        let recorded = directory.with_records(|records| {
+            partial::write_record(records, &id, owner, self.path, 0, self.mtime)
         });
         recorded.map_err(|e| why(&e))?;
-        let replaced = folder.with(|dir| {
-            put_link(dir, hidden.as_bytes(), target, mtime)?;
-            let noted = folder.note_link(path.file_name(), dir, hidden.as_bytes());
+        let replaced = self.folder.with(|dir| {
+            self.put(dir, hidden)?;
+            let noted = self.folder.note_link(name, dir, hidden);
             noted
-                .and_then(|()| rename_over(dir, &hidden, path.file_name()))
+                .and_then(|()| dir.rename_over(hidden, name))
                 .inspect_err(|_| {
                     // It is found by its record, should it stay.
-                    let _ = rustix::fs::unlinkat(dir, &hidden, AtFlags::empty());
+                    let _ = dir.remove_file(hidden);
                 })
         });
-        let _ = self.store.with_state(partial::PARTIALS, |records| {
-            partial::remove_record(records, &id)
-        });
-        replaced.map(|()| Outcome::Replaced).map_err(|e| why(&e))
+        let _ = directory.with_records(|records| partial::remove_record(records, &id));
+        replaced.map_err(|e| why(&e))
     }
-}
 
-/// Makes a link with its time, or none.
-fn put_link(dir: &Dir, name: &[u8], target: &Target, mtime: Time) -> io::Result<()> {
-    rustix::fs::symlinkat(target.as_path(), dir, name)?;
-    set_time(dir, name, mtime).inspect_err(|_| {
-        let _ = rustix::fs::unlinkat(dir, name, AtFlags::empty());
-    })
-}
-
-fn set_time(dir: &Dir, name: &[u8], mtime: Time) -> io::Result<()> {
-    let flags = AtFlags::SYMLINK_NOFOLLOW;
-    Ok(rustix::fs::utimensat(dir, name, &timestamps(mtime), flags)?)
+    /// Makes it with its time, or not at all.
+    fn put(&self, dir: &Dir, name: &[u8]) -> io::Result<()> {
+        dir.make_link(self.target.as_bytes(), name)?;
+        let set = dir.set_mtime_at(name, timestamp(self.mtime));
+        set.inspect_err(|_| {
+            let _ = dir.remove_file(name);
+        })
+    }
 }

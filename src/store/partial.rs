@@ -6,23 +6,19 @@
 
 use std::collections::HashSet;
 use std::io::{self, Write};
-use std::sync::Arc;
 
-use cap_std::fs::{Dir, File, OpenOptions};
-use rustix::fs::{AtFlags, FileType, OFlags};
-use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 
 use crate::model::entry::Time;
 use crate::model::relpath::RelPath;
+use crate::sys::fs::{self, Dir, File, LockState, Stat, Timestamp};
 use crate::wire::{decode, encode};
 
-use super::folder::{Folder, file_type, open_dir, open_file, stat};
-use super::lock::{Locked, lock, look};
+use super::folder::Folder;
+use super::found::open_file;
 use super::name::partial_name;
+use super::state::{lock, look, remove_if_there};
 
-/// Where the records of partials lie, below the state directory.
-pub(super) const PARTIALS: &str = "partials";
 /// A partial that nobody has written to for so long is removed, in seconds: 30 days.
 const MAX_AGE: i64 = 30 * 24 * 3600;
 /// The longest record, in bytes.
@@ -31,11 +27,11 @@ const MAX_RECORD_BYTES: u64 = 64 * 1024;
 const TRIES: usize = 8;
 
 /// The permissions of a partial.
-pub(super) const MODE: rustix::fs::Mode = rustix::fs::Mode::from_raw_mode(0o600);
+pub(super) const MODE: u32 = 0o600;
 
 /// What a record says.
 #[derive(Debug, Serialize, Deserialize)]
-struct Record {
+struct PartialRecord {
     version: u32,
     owner: [u8; 32],
     path: RelPath,
@@ -56,22 +52,16 @@ pub(super) struct Partial {
 /// Why a partial could not be opened.
 pub(super) enum OpenError {
     /// Another session has it.
-    Busy,
+    InUse,
     Io(io::Error),
 }
 
 impl From<io::Error> for OpenError {
     fn from(error: io::Error) -> Self {
         match error.kind() {
-            io::ErrorKind::WouldBlock => Self::Busy,
+            io::ErrorKind::WouldBlock => Self::InUse,
             _ => Self::Io(error),
         }
-    }
-}
-
-impl From<Errno> for OpenError {
-    fn from(error: Errno) -> Self {
-        io::Error::from(error).into()
     }
 }
 
@@ -89,7 +79,7 @@ pub(super) fn open(
             Some(file) => (file, false),
             None => {
                 record()?;
-                match folder.with(|dir| create(dir, &name)) {
+                match folder.with(|dir| dir.create_file(name.as_bytes(), MODE)) {
                     Ok(file) => (file, true),
                     Err(e) if e.kind() == io::ErrorKind::AlreadyExists => continue,
                     Err(e) => return Err(e.into()),
@@ -97,74 +87,66 @@ pub(super) fn open(
             }
         };
         // On a file system without locks, one session at a time is up to the user.
-        if lock(&file)? == Locked::Theirs {
-            return Err(OpenError::Busy);
+        if lock(&file)? == LockState::Theirs {
+            return Err(OpenError::InUse);
         }
         // Between opening and locking, who had the lock may have given the file its final name.
         // That file must not be written to any more.
-        let ours = rustix::fs::fstat(&file)?;
-        let there = folder.with(|dir| stat(dir, name.as_bytes()))?;
-        if there.is_some_and(|there| (there.st_dev, there.st_ino) == (ours.st_dev, ours.st_ino)) {
-            rustix::fs::ftruncate(&file, size)?;
+        let ours = fs::stat(&file)?;
+        let there = folder.with(|dir| dir.stat_at(name.as_bytes()))?;
+        if there.is_some_and(|there| there.id == ours.id) {
+            file.set_len(size)?;
             return Ok(Partial { file, fresh });
         }
     }
-    Err(OpenError::Busy)
+    Err(OpenError::InUse)
 }
 
 /// Opens what is under a partial's name, if it is a file that only this program has; anything
 /// else that was put there is removed.
 fn open_existing(folder: &Folder, name: &str) -> io::Result<Option<File>> {
+    let name = name.as_bytes();
     folder.with(|dir| match open_named(dir, name) {
         Ok(file) => {
-            let stat = rustix::fs::fstat(&file)?;
-            if file_type(&stat) == FileType::RegularFile && stat.st_nlink == 1 {
+            let stat = fs::stat(&file)?;
+            if stat.is_file() && stat.links == 1 {
                 return Ok(Some(file));
             }
-            rustix::fs::unlinkat(dir, name, AtFlags::empty())?;
+            dir.remove_file(name)?;
             Ok(None)
         }
-        Err(Errno::NOENT) => Ok(None),
-        Err(Errno::LOOP | Errno::NXIO | Errno::ACCESS) => {
-            rustix::fs::unlinkat(dir, name, AtFlags::empty())?;
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(e) if fs::is_no_file(&e) || fs::is_denied(&e) => {
+            dir.remove_file(name)?;
             Ok(None)
         }
-        Err(e) => Err(e.into()),
+        Err(e) => Err(e),
     })
 }
 
 /// Opens what has a name, never through a link. One that a session gave the mode of its file, and
 /// was killed before it could rename it, gets its own mode back where that is in the way.
-fn open_named(dir: &Dir, name: &str) -> rustix::io::Result<File> {
-    let flags = OFlags::RDWR | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-    let open = || rustix::fs::openat(dir, name, flags, rustix::fs::Mode::empty());
-    let opened = match open() {
-        Err(Errno::ACCESS) if unlock(dir, name)? => open(),
+fn open_named(dir: &Dir, name: &[u8]) -> io::Result<File> {
+    match dir.open_file_rw(name) {
+        Err(e) if fs::is_denied(&e) && unlock(dir, name)? => dir.open_file_rw(name),
         other => other,
-    };
-    opened.map(|fd| File::from_std(fd.into()))
+    }
 }
 
 /// Lets a partial be written to again that can only be read; says whether it did.
-fn unlock(dir: &Dir, name: &str) -> rustix::io::Result<bool> {
-    let Ok(file) = open_file(dir, name.as_bytes()) else {
+fn unlock(dir: &Dir, name: &[u8]) -> io::Result<bool> {
+    let Ok(file) = open_file(dir, name) else {
         return Ok(false);
     };
-    if rustix::fs::fstat(&file)?.st_nlink != 1 {
+    if fs::stat(&file)?.links != 1 {
         return Ok(false);
     }
     // While somebody has it, it is about to be renamed.
     match lock(&file) {
-        Ok(Locked::Theirs) => Err(Errno::WOULDBLOCK),
-        Ok(_) => rustix::fs::fchmod(&file, MODE).map(|()| true),
+        Ok(LockState::Theirs) => Err(io::ErrorKind::WouldBlock.into()),
+        Ok(_) => fs::set_mode(&file, MODE).map(|()| true),
         Err(_) => Ok(false),
     }
-}
-
-fn create(dir: &Dir, name: &str) -> io::Result<File> {
-    let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let fd = rustix::fs::openat(dir, name, flags, MODE)?;
-    Ok(File::from_std(fd.into()))
 }
 
 /// Writes the record of a partial.
@@ -176,7 +158,7 @@ pub(super) fn write_record(
     size: u64,
     mtime: Time,
 ) -> io::Result<()> {
-    let record = Record {
+    let record = PartialRecord {
         version: VERSION,
         owner: *owner,
         path: path.clone(),
@@ -185,29 +167,28 @@ pub(super) fn write_record(
     };
     let mut bytes = Vec::new();
     encode(&record, &mut bytes).map_err(io::Error::other)?;
-    let mut options = OpenOptions::new();
     records
-        .open_with(id, options.write(true).create(true).truncate(true))?
+        .create_or_empty_file(id.as_bytes(), MODE)?
         .write_all(&bytes)
 }
 
 /// Reads the record of a partial, if it is one of this version and whole; with when it was written,
 /// in seconds.
-fn read_record(records: &Dir, id: &str) -> io::Result<(Option<Record>, i64)> {
+fn read_record(records: &Dir, id: &str) -> io::Result<(Option<PartialRecord>, i64)> {
     use std::io::Read;
     let mut bytes = Vec::new();
-    let file = records.open(id)?;
-    let written = rustix::fs::fstat(&file)?.st_mtime;
+    let file = records.open_file(id.as_bytes())?;
+    let written = fs::stat(&file)?.mtime.seconds;
     file.take(MAX_RECORD_BYTES).read_to_end(&mut bytes)?;
-    let record = decode::<Record>(&bytes).ok();
+    let record = decode::<PartialRecord>(&bytes).ok();
     Ok((record.filter(|record| record.version == VERSION), written))
 }
 
 /// The partials that there are records of.
 pub(super) fn all(records: &Dir) -> io::Result<HashSet<String>> {
     let mut ids = HashSet::new();
-    for entry in records.entries()? {
-        ids.extend(entry?.file_name().into_string());
+    for entry in records.list()? {
+        ids.extend(String::from_utf8(entry?.name));
     }
     Ok(ids)
 }
@@ -215,8 +196,8 @@ pub(super) fn all(records: &Dir) -> io::Result<HashSet<String>> {
 /// The paths of the files that sessions are receiving at the moment.
 pub(super) fn being_received(root: &Dir, records: &Dir) -> io::Result<HashSet<RelPath>> {
     let mut paths = HashSet::new();
-    for entry in records.entries()? {
-        let Ok(id) = entry?.file_name().into_string() else {
+    for entry in records.list()? {
+        let Ok(id) = String::from_utf8(entry?.name) else {
             continue;
         };
         // One that is gone meanwhile is not being received any more.
@@ -235,10 +216,8 @@ fn receives(root: &Dir, records: &Dir, id: &str) -> io::Result<Option<RelPath>> 
     let Some(dir) = folder_of(root, &record.path)? else {
         return Ok(None);
     };
-    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-    let none = rustix::fs::Mode::empty();
-    let fd = rustix::fs::openat(&dir, partial_name(id), flags, none)?;
-    let is_free = matches!(look(&fd), Ok(Locked::Ours));
+    let file = dir.open_file(partial_name(id).as_bytes())?;
+    let is_free = matches!(look(&file), Ok(LockState::Ours));
     Ok((!is_free).then_some(record.path))
 }
 
@@ -251,26 +230,23 @@ pub(super) fn remove(folder: &Folder, id: &str) -> io::Result<bool> {
         Err(e) if e.kind() == io::ErrorKind::WouldBlock => return Ok(false),
         Err(e) => return Err(e),
     };
-    if lock(&file)? == Locked::Theirs {
+    if lock(&file)? == LockState::Theirs {
         return Ok(false);
     }
-    folder.with(|dir| Ok(rustix::fs::unlinkat(dir, &name, AtFlags::empty())?))?;
+    folder.with(|dir| dir.remove_file(name.as_bytes()))?;
     Ok(true)
 }
 
 /// Removes the record of a partial that is no more.
 pub(super) fn remove_record(records: &Dir, id: &str) -> io::Result<()> {
-    match records.remove_file(id) {
-        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(()),
-        other => other,
-    }
+    remove_if_there(records, id.as_bytes())
 }
 
 /// Removes partials that nobody has written to for a long time, and records without a partial.
 pub(super) fn remove_stale(root: &Dir, records: &Dir) -> io::Result<()> {
-    let now = rustix::time::clock_gettime(rustix::time::ClockId::Realtime).tv_sec;
-    for entry in records.entries()? {
-        let Ok(id) = entry?.file_name().into_string() else {
+    let now = Timestamp::now().seconds;
+    for entry in records.list()? {
+        let Ok(id) = String::from_utf8(entry?.name) else {
             continue;
         };
         // One that cannot be looked at now is left for another time.
@@ -292,21 +268,21 @@ fn is_stale(root: &Dir, records: &Dir, id: &str, now: i64) -> io::Result<bool> {
         return Ok(true);
     };
     let name = partial_name(id);
-    let Some(found) = stat(&dir, name.as_bytes())? else {
+    let Some(found) = dir.stat_at(name.as_bytes())? else {
         // It may be about to be made: a record comes first.
         return Ok(old(written));
     };
     // One that was about to get its name has the time of its source already.
-    if !old(written.max(found.st_mtime)) {
+    if !old(written.max(found.mtime.seconds)) {
         return Ok(false);
     }
-    match open_named(&dir, &name) {
-        Ok(file) if lock(&file)? == Locked::Theirs => return Ok(false),
+    match open_named(&dir, name.as_bytes()) {
+        Ok(file) if lock(&file)? == LockState::Theirs => return Ok(false),
         // A link, or what cannot be opened, nobody writes to.
-        Ok(_) | Err(Errno::ACCESS | Errno::LOOP | Errno::NXIO) => {}
-        Err(e) => return Err(e.into()),
+        Err(e) if !fs::is_no_file(&e) && !fs::is_denied(&e) => return Err(e),
+        _ => {}
     }
-    rustix::fs::unlinkat(&dir, &name, AtFlags::empty())?;
+    dir.remove_file(name.as_bytes())?;
     Ok(true)
 }
 
@@ -316,25 +292,20 @@ pub(super) fn folder_of(root: &Dir, path: &RelPath) -> io::Result<Option<Dir>> {
     let mut names: Vec<&[u8]> = path.components().collect();
     names.pop();
     for name in names {
-        dir = match open_dir(&dir, name) {
+        dir = match dir.open_dir(name) {
             Ok(dir) => dir,
             // Nothing, or something else, is there.
-            Err(e) => match e.raw_os_error().map(Errno::from_raw_os_error) {
-                Some(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => return Ok(None),
-                _ => return Err(e),
-            },
+            Err(e) if e.kind() == io::ErrorKind::NotFound || fs::is_not_a_dir(&e) => {
+                return Ok(None);
+            }
+            Err(e) => return Err(e),
         };
     }
     Ok(Some(dir))
 }
 
-/// Whether there is something under the name of a partial, and how much of it takes up space.
-pub(super) fn allocated(folder: &Arc<Folder>, id: &str) -> io::Result<Option<u64>> {
+/// What is under the name of a partial, if anything is.
+pub(super) fn look_at(folder: &Folder, id: &str) -> io::Result<Option<Stat>> {
     let name = partial_name(id);
-    let found = folder.with(|dir| stat(dir, name.as_bytes()))?;
-    Ok(found.map(|stat| {
-        u64::try_from(stat.st_blocks)
-            .unwrap_or(0)
-            .saturating_mul(512)
-    }))
+    folder.with(|dir| dir.stat_at(name.as_bytes()))
 }

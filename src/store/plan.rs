@@ -6,17 +6,15 @@
 
 use std::io;
 
-use rustix::fs::{FileType, Stat};
-
-use super::folder::{Folder, file_type, stat};
-use super::mark::Suspects;
+use super::durability::{Doubt, Suspects};
+use super::folder::Folder;
+use super::found::{in_the_way, may_make_way, same_time, why};
 use super::name::nth_name;
 use crate::model::digest::CHUNK_SIZE;
 use crate::model::entry::Time;
 use crate::model::outcome::{OnConflict, Why};
 use crate::model::reason::Obstacle;
-
-use super::why::{in_the_way, why};
+use crate::sys::fs::Stat;
 
 /// How many names beside a taken one are tried.
 pub(super) const MAX_BESIDE: u32 = 999;
@@ -44,22 +42,39 @@ pub(super) enum Plan {
         held: bool,
         /// Whether all of it may be the same.
         same_size: bool,
+        /// What the disk may have lost of it.
+        doubt: Option<Doubt>,
     },
     /// Something else has the name, and stays.
     Keep,
-    /// The file of this name was stored in a session that never came to its end, and a power
-    /// loss may have damaged it. What is not as it should be takes its place.
-    Mend(Vec<u8>),
+    /// The file of this name was stored in a session that never came to its end, and the disk may
+    /// have lost of it what it may. What is not as it should be takes its place.
+    Mend {
+        /// Its name.
+        name: Vec<u8>,
+        /// What may be wrong with it.
+        doubt: Doubt,
+    },
 }
 
 impl Plan {
     /// Whether all of the file may be here already, so that it may need no space.
     pub(super) fn may_be_here(&self) -> bool {
         match self {
-            Self::Compare { .. } | Self::Mend(_) => true,
+            Self::Compare { .. } | Self::Mend { .. } => true,
             Self::Replace {
                 held, same_size, ..
             } => *held && *same_size,
+            _ => false,
+        }
+    }
+
+    /// Whether the file that is here cannot be believed, however often it is read: it may only be
+    /// in memory, so that its place must be taken even by the same.
+    pub(super) fn must_rewrite(&self) -> bool {
+        match self {
+            Self::Mend { doubt, .. } => *doubt == Doubt::Unwritten,
+            Self::Replace { doubt, .. } => *doubt == Some(Doubt::Unwritten),
             _ => false,
         }
     }
@@ -67,14 +82,14 @@ impl Plan {
 
 /// What a plan may rest on.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Rules<'a> {
+pub(super) struct PlanRules<'a> {
     /// Whether the sender may learn what files that are there contain.
     pub(super) may_compare: bool,
     /// Whether content is compared where size and time are the same.
     pub(super) checksum: bool,
     /// What becomes of the file where something else has its name.
     pub(super) conflict: OnConflict,
-    /// Files that a power loss may have damaged.
+    /// Files that the disk may have lost something of.
     pub(super) suspects: Option<&'a Suspects>,
     /// Who sends.
     pub(super) owner: &'a [u8; 32],
@@ -86,12 +101,12 @@ pub(super) fn plan(
     name: &[u8],
     size: u64,
     mtime: Time,
-    rules: Rules<'_>,
+    rules: PlanRules<'_>,
 ) -> Result<Plan, Why> {
     let mut same_size = None;
     for n in 1..=MAX_BESIDE {
         let candidate = nth_name(name, n);
-        let found = match folder.with(|dir| stat(dir, &candidate)) {
+        let found = match folder.with(|dir| dir.stat_at(&candidate)) {
             Ok(found) => found,
             Err(e) => return Err(why(&e)),
         };
@@ -105,26 +120,32 @@ pub(super) fn plan(
             });
         };
         folder.claim(&candidate, &found)?;
-        let is_file = file_type(&found) == FileType::RegularFile;
-        let right_size = is_file && u64::try_from(found.st_size) == Ok(size);
-        if is_file && same_time(&found, mtime) {
-            let suspects = rules.suspects;
-            match suspects.and_then(|all| all.owner_of(&found, rules.owner)) {
+        let right_size = found.is_file() && found.size == size;
+        let suspicion = match rules.suspects {
+            Some(all) if found.is_file() => all.of(&found, rules.owner),
+            _ => None,
+        };
+        if found.is_file() && same_time(&found, mtime) {
+            match suspicion {
                 None if right_size && !rules.checksum => return Ok(Plan::Have(candidate)),
                 // Mending replaces, and tells what is there: not for those who may do neither.
-                Some(owner) if owner == rules.owner && rules.may_compare => {
-                    return Ok(Plan::Mend(candidate));
+                Some((owner, doubt)) if owner == rules.owner && rules.may_compare => {
+                    let name = candidate;
+                    return Ok(Plan::Mend { name, doubt });
                 }
                 _ => {}
             }
         }
+        let doubt = suspicion.map(|(_, doubt)| doubt);
         match rules.conflict {
-            OnConflict::Replace => return replace(candidate, &found, size, right_size),
+            OnConflict::Replace => return replace(candidate, &found, size, doubt),
             OnConflict::Skip => return Ok(Plan::Keep),
             OnConflict::Fail => return Err(in_the_way(Some(&found))),
             OnConflict::Beside => {}
         }
-        if right_size && rules.may_compare && same_size.is_none() {
+        // What may be in memory alone is no reason not to store another.
+        let is_here = right_size && doubt != Some(Doubt::Unwritten);
+        if is_here && rules.may_compare && same_size.is_none() {
             same_size = Some(candidate);
         }
     }
@@ -133,32 +154,18 @@ pub(super) fn plan(
 
 /// Plans a file of `size` bytes in the place of what was found. Folders, and what is neither a
 /// file nor a link, make way for nothing.
-fn replace(name: Vec<u8>, found: &Stat, size: u64, same_size: bool) -> Result<Plan, Why> {
-    let kind = file_type(found);
+fn replace(name: Vec<u8>, found: &Stat, size: u64, doubt: Option<Doubt>) -> Result<Plan, Why> {
     if !may_make_way(found) {
         return Err(in_the_way(Some(found)));
     }
+    let same_size = found.is_file() && found.size == size;
     let is_large = size > u64::from(CHUNK_SIZE);
     Ok(Plan::Replace {
         name,
-        held: kind == FileType::RegularFile && (is_large || same_size),
+        held: found.is_file() && (is_large || same_size),
         same_size,
+        doubt,
     })
-}
-
-/// Whether what was found can be replaced by a file or link.
-pub(super) fn may_make_way(found: &Stat) -> bool {
-    matches!(file_type(found), FileType::RegularFile | FileType::Symlink)
-}
-
-/// Whether a file has a time, as far as its file system can tell: some keep only so many
-/// nanoseconds of it, FAT even two seconds.
-pub(super) fn same_time(found: &Stat, mtime: Time) -> bool {
-    const GRAINS: [i128; 5] = [1, 100, 1_000, 10_000_000, 1_000_000_000];
-    let (seconds, nanos) = (i128::from(mtime.seconds()), i128::from(mtime.nanos()));
-    let there = (i128::from(found.st_mtime), i128::from(found.st_mtime_nsec));
-    let cut = |grain: i128| (seconds, nanos - nanos % grain);
-    GRAINS.iter().any(|&grain| there == cut(grain)) || there == (seconds & !1, 0)
 }
 
 /// Whether a failed publication means that the name is taken.

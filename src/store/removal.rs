@@ -5,25 +5,23 @@
 //! Nothing is removed before everything is stored but what a folder is in the way of that is to go:
 //! until then it is only noted.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::hash::{BuildHasher, RandomState};
 use std::io;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use cap_std::fs::Dir;
-use rustix::fs::{AtFlags, FileType, Stat};
-use rustix::io::Errno;
-
 use crate::model::outcome::Why;
 use crate::model::reason::{Limit, SystemError};
 use crate::model::relpath::{RelPath, is_reserved};
 use crate::model::surplus::{Decision, Surplus, SurplusKind};
+use crate::sys::fs::{self, Dir, FileKind, Stat};
 
-use super::folder::{Folder, file_type, open_dir, stat, unlock_by_name, unlock_open};
-use super::in_use::identity;
-use super::why::why;
-use super::{StoreSession, partial};
+use super::context::SessionContext;
+use super::folder::{Folder, NamesThere, unlock_by_name, unlock_open};
+use super::found::why;
+use super::partial;
+use super::state::{PARTIALS, existing_state};
 
 /// How many names of one session's folders are remembered at once: 16 bytes each, and some.
 const MAX_NAMES: usize = 4 << 20;
@@ -32,29 +30,24 @@ const QUESTION: usize = 1024;
 /// How deep a folder that is removed can be.
 const MAX_DEPTH: usize = 256;
 
-/// The names that were in a folder when it was entered and have not been announced: their hashes,
-/// with what they were the names of. Two names of one hash only mean that one of them stays.
-pub(super) type Names = HashMap<u64, u64>;
-
 /// What a session that mirrors knows of what is to go.
 #[derive(Debug, Default)]
 pub(super) struct Mirror {
     hasher: RandomState,
     /// How many names are remembered.
     names: AtomicUsize,
-    surplus: Mutex<Vec<(Arc<Folder>, Names)>>,
+    surplus: Mutex<Vec<(Arc<Folder>, NamesThere)>>,
 }
 
 /// The names in a folder, and what they are the names of, but for those that the store keeps.
 fn list(dir: &Dir) -> io::Result<Vec<(Vec<u8>, u64)>> {
     let mut all = Vec::new();
-    for entry in rustix::fs::Dir::read_from(dir)? {
-        let entry = entry?;
-        let name = entry.file_name().to_bytes();
-        if !matches!(name, b"." | b"..") && !is_reserved(name) {
+    for entry in dir.list()? {
+        let name = entry?.name;
+        if !is_reserved(&name) {
             // What the listing itself says of numbers is not the same on every file system.
-            if let Some(found) = stat(dir, name)? {
-                all.push((name.to_vec(), identity(&found).1));
+            if let Some(found) = dir.stat_at(&name)? {
+                all.push((name, found.id.inode));
             }
         }
     }
@@ -66,7 +59,7 @@ impl Mirror {
         self.hasher.hash_one(name)
     }
 
-    fn surplus(&self) -> MutexGuard<'_, Vec<(Arc<Folder>, Names)>> {
+    fn surplus(&self) -> MutexGuard<'_, Vec<(Arc<Folder>, NamesThere)>> {
         self.surplus.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -93,8 +86,8 @@ impl Mirror {
         let before = names.len();
         if names.remove(&self.hash(name)).is_none() {
             // A file system that takes two spellings for one name lists it in the other one.
-            if let Ok(Some(found)) = folder.with(|dir| stat(dir, name)) {
-                let (_, here) = identity(&found);
+            if let Ok(Some(found)) = folder.with(|dir| dir.stat_at(name)) {
+                let here = found.id.inode;
                 names.retain(|_, ino| *ino != here);
             }
         }
@@ -110,7 +103,7 @@ impl Mirror {
         let Some(names) = listed.as_mut() else {
             return false;
         };
-        let (_, here) = identity(found);
+        let here = found.id.inode;
         if names.insert(self.hash(name), here).is_none() {
             self.names.fetch_add(1, Ordering::Relaxed);
         }
@@ -128,38 +121,38 @@ impl Mirror {
             self.names.fetch_sub(names.len(), Ordering::Relaxed);
         }
     }
-}
 
-impl StoreSession {
+    /// Forgets what was to be removed: it stays.
+    pub(super) fn keep(&self) {
+        self.surplus().clear();
+    }
+
     /// Removes what its sender does not have, in folders that it sent and could read all of, once
     /// everything else is stored; in a dry run nothing, but it is counted. `ask` says what is to
     /// become of things, in their order; each path that goes is told to `tell`; `give_up` is asked
     /// from time to time. Says how many files, links and folders went, or would; folders
     /// of which not everything could be removed are among those that failed.
-    pub fn remove_surplus(
+    pub(super) fn remove_surplus(
         &self,
+        session: &SessionContext,
         ask: impl FnMut(Vec<Surplus>) -> Vec<Decision>,
         give_up: impl Fn() -> bool,
         tell: impl FnMut(RelPath),
     ) -> io::Result<u64> {
-        let Some(mirror) = &self.mirror else {
-            return Ok(0);
-        };
-        let all = std::mem::take(&mut *mirror.surplus());
+        let all = std::mem::take(&mut *self.surplus());
         if all.is_empty() {
             return Ok(0);
         }
-        if let Some(dir) = &self.sync {
-            // What was moved is on disk in its new place before it goes in the old one.
-            super::sync_all(dir)?;
-        }
-        let received = match self.store.existing_state(partial::PARTIALS)? {
-            Some(records) => partial::being_received(&self.store.dir, &records)?,
+        // What was moved is on disk in its new place before it goes in the old one.
+        session.durability.sync()?;
+        let root = &session.directory.dir;
+        let received = match existing_state(root, PARTIALS)? {
+            Some(records) => partial::being_received(root, &records)?,
             None => HashSet::new(),
         };
         let mut remover = Remover {
-            session: self,
-            dry: self.access.dry_run,
+            session,
+            dry: session.access.dry_run,
             received,
             ask,
             give_up,
@@ -170,7 +163,7 @@ impl StoreSession {
         let (mut folders, mut count) = (Vec::new(), 0);
         let mut left = all.into_iter().peekable();
         while let Some((folder, names)) = left.next() {
-            match folder.with(|dir| surplus_of(&folder, dir, mirror, &names)) {
+            match folder.with(|dir| surplus_of(&folder, dir, self, &names)) {
                 Ok(there) => {
                     count += there.len();
                     folders.push((folder, there));
@@ -184,13 +177,6 @@ impl StoreSession {
             }
         }
         Ok(remover.removed)
-    }
-
-    /// Forgets what was to be removed: it stays.
-    pub fn keep_surplus(&self) {
-        if let Some(mirror) = &self.mirror {
-            mirror.surplus().clear();
-        }
     }
 }
 
@@ -217,7 +203,7 @@ fn surplus_of(
     folder: &Folder,
     dir: &Dir,
     mirror: &Mirror,
-    names: &Names,
+    names: &NamesThere,
 ) -> io::Result<Vec<There>> {
     let mut there = list(dir)?;
     there.retain(|(name, ino)| names.get(&mirror.hash(name)) == Some(ino));
@@ -233,13 +219,13 @@ fn describe(
     names.sort();
     let mut all = Vec::with_capacity(names.len());
     for (name, ino) in names {
-        let Some(stat) = stat(dir, &name)?.filter(|stat| identity(stat).1 == ino) else {
+        let Some(stat) = dir.stat_at(&name)?.filter(|stat| stat.id.inode == ino) else {
             continue;
         };
-        let kind = match file_type(&stat) {
-            FileType::Directory => SurplusKind::Dir,
-            FileType::Symlink => SurplusKind::Symlink,
-            _ => SurplusKind::File(u64::try_from(stat.st_size).unwrap_or(0)),
+        let kind = match stat.kind {
+            FileKind::Dir => SurplusKind::Dir,
+            FileKind::Link => SurplusKind::Symlink,
+            _ => SurplusKind::File(stat.size),
         };
         let path = path.and_then(|path| path.join(&name).ok());
         all.push(There {
@@ -252,7 +238,7 @@ fn describe(
 }
 
 struct Remover<'a, A, G, T> {
-    session: &'a StoreSession,
+    session: &'a SessionContext,
     dry: bool,
     /// What other processes are receiving at the moment.
     received: HashSet<RelPath>,
@@ -288,7 +274,15 @@ where
         let mut decisions = decisions.into_iter();
         for (folder, there) in folders {
             let decisions: Vec<_> = decisions.by_ref().take(there.len()).collect();
-            if let Err(e) = folder.with(|dir| self.remove_all(dir, there, &decisions, 0)) {
+            if !self.dry
+                && !there.is_empty()
+                && let Err(why) = folder.before_change()
+            {
+                folder.fail(why);
+                continue;
+            }
+            let removed = folder.with(|dir| self.remove_all(dir, there, &decisions, 0));
+            if let Err(e) = removed.and(folder.names_changed()) {
                 folder.fail(not_removed(&e));
             }
         }
@@ -302,12 +296,12 @@ where
         decisions: &[Decision],
         depth: usize,
     ) -> io::Result<bool> {
-        let this = identity(&rustix::fs::fstat(dir)?);
-        let files = &self.session.store.busy.files;
+        let this = dir.stat()?.id;
+        let files = &self.session.directory.in_use.files;
         let (mut gone, mut error) = (true, None);
         for (there, decision) in all.iter().zip(decisions) {
             let stays = *decision == Decision::Keep
-                || identity(&there.stat).0 != this.0
+                || there.stat.id.device != this.device
                 || files.has(&(this, there.name.clone()));
             if stays {
                 gone = false;
@@ -333,27 +327,27 @@ where
         if (self.give_up)() || there.path().is_some_and(is_received) {
             return Ok(false);
         }
-        let Some(now) = stat(dir, &there.name)? else {
+        let Some(now) = dir.stat_at(&there.name)? else {
             return Ok(true);
         };
-        if identity(&now) != identity(&there.stat) {
+        if now.id != there.stat.id {
             return Ok(false);
         }
-        let is_dir = file_type(&now) == FileType::Directory;
+        let is_dir = now.is_dir();
         if is_dir && !self.empty(dir, there, decision, depth)? {
             return Ok(false);
         }
         if !self.dry {
-            let flags = match is_dir {
-                true => AtFlags::REMOVEDIR,
-                false => AtFlags::empty(),
+            let removed = match is_dir {
+                true => dir.remove_dir(&there.name),
+                false => dir.remove_file(&there.name),
             };
-            match rustix::fs::unlinkat(dir, &*there.name, flags) {
+            match removed {
                 Ok(()) => {}
-                Err(Errno::NOENT) => return Ok(true),
+                Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(true),
                 // Something in it is to stay, or came just now.
-                Err(Errno::NOTEMPTY | Errno::EXIST | Errno::BUSY) if is_dir => return Ok(false),
-                Err(e) => return Err(e.into()),
+                Err(e) if is_dir && fs::is_not_empty(&e) => return Ok(false),
+                Err(e) => return Err(e),
             }
         }
         self.removed += 1;
@@ -373,10 +367,10 @@ where
     ) -> io::Result<bool> {
         let name = &folder.name;
         let mut unlocked = None;
-        let opened = match open_dir(dir, name) {
+        let opened = match dir.open_dir(name) {
             Err(e) if !self.dry && e.kind() == io::ErrorKind::PermissionDenied => {
                 unlocked = Some(unlock_by_name(dir, name)?);
-                open_dir(dir, name)
+                dir.open_dir(name)
             }
             other => other,
         }?;
@@ -386,7 +380,7 @@ where
         let emptied = self.empty_open(&opened, folder, decision, depth);
         if let (Some(bits), false) = (unlocked, matches!(emptied, Ok(true))) {
             // It stays, as it was.
-            rustix::fs::fchmod(&opened, bits.into())?;
+            opened.set_mode(bits)?;
         }
         emptied
     }
@@ -398,8 +392,8 @@ where
         decision: Decision,
         depth: usize,
     ) -> io::Result<bool> {
-        let this = identity(&rustix::fs::fstat(opened)?);
-        if this != identity(&folder.stat) || self.session.store.busy.folders.has(&this) {
+        let this = opened.stat()?.id;
+        if this != folder.stat.id || self.session.directory.in_use.folders.has(&this) {
             return Ok(false);
         }
         if depth == MAX_DEPTH {

@@ -3,76 +3,41 @@
 //! Must not keep anything past its end that another session waits for.
 
 use std::collections::HashSet;
-use std::io;
+use std::io::{self, Read};
 use std::path::Path;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
-use std::time::{Duration, Instant};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 
-use cap_std::fs::Dir;
-use rustix::fs::FileType;
-
-use crate::model::digest::sha256;
-use crate::model::entry::{Mode, Time};
+use crate::model::digest::CHUNK_SIZE;
+use crate::model::entry::{Mode, Target, Time};
 use crate::model::error::{Error, Result};
 use crate::model::outcome::{OnConflict, Outcome, Why};
 use crate::model::relpath::RelPath;
+use crate::model::surplus::{Decision, Surplus};
+use crate::sys::fs::{self, FileId};
 
-use super::file::{self, Incoming};
-use super::folder::{self, FailedFolder, Folder};
-use super::in_use::{Claim, Identity, Taken};
-use super::mark::{self, Mark, Suspects};
+use super::clash::Folding;
+use super::context::{Access, DirectoryContext, LOCK_LOOK, LOCK_WAIT, SessionContext};
+use super::durability::Durability;
+use super::folder::{FailedFolder, Folder, SessionFolders, with_senders_bits};
+use super::found::{open_file, why};
+use super::in_use::{FolderClaim, Taken};
+use super::incoming::Incoming;
+use super::link::NewLink;
 use super::name::other_name;
-use super::plan::{Plan, Rules, plan};
-use super::why::why;
-use super::{Store, partial, removal, space, sync_all};
-
-/// How long what another session has is waited for: longer than it takes for that session to
-/// notice that its peer is gone.
-pub(super) const LOCK_WAIT: Duration = Duration::from_secs(45);
-/// How often another process is looked at for that.
-pub(super) const LOCK_LOOK: Duration = Duration::from_millis(200);
-
-/// What a sender may do in a receive directory.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Access {
-    /// Whose partials it resumes: its fingerprint.
-    pub owner: [u8; 32],
-    /// Whether it may learn what files that are there contain, and set the time and mode of
-    /// folders that were there.
-    pub existing: bool,
-    /// What becomes of what it sends where something else has the name. To replace takes
-    /// `existing`.
-    pub conflict: OnConflict,
-    /// Whether content is compared where size and time are the same.
-    pub checksum: bool,
-    /// Whether what it does not have is removed, in folders that it sends.
-    pub mirror: bool,
-    /// Whether nothing is to be made, changed or removed.
-    pub dry_run: bool,
-    /// Whether its links may lead out of the receive directory.
-    pub links_outside: bool,
-}
+use super::plan::{Plan, plan};
+use super::removal::Mirror;
+use super::state::{PARTIALS, existing_state, tidy};
+use super::{partial, space};
 
 /// What one sender stores in one session.
 #[derive(Debug)]
 pub struct StoreSession {
-    pub(super) store: Arc<Store>,
-    pub(super) owner: [u8; 32],
-    pub(super) access: Access,
-    /// A handle of its own to sync through, where it is to: the system tells each handle once
-    /// of data that could not be written.
-    pub(super) sync: Option<Dir>,
-    pub(super) suspects: OnceLock<Suspects>,
-    pub(super) mark: Mutex<Option<Mark>>,
-    pub(super) held: Arc<folder::Held>,
-    pub(super) mirror: Option<removal::Mirror>,
-    /// The partials that there were when it began, of any sender.
-    pub(super) partials: HashSet<String>,
-    /// How many are open now.
-    pub(super) partials_open: AtomicUsize,
+    context: Arc<SessionContext>,
+    folders: Arc<SessionFolders>,
+    mirror: Option<Mirror>,
     /// The folders that were named to be sent.
-    pub(super) claims: Mutex<Vec<Claim>>,
+    claims: Mutex<Vec<FolderClaim>>,
 }
 
 /// Where a file is to go.
@@ -84,115 +49,69 @@ pub enum Planned {
     Incoming(Incoming),
 }
 
-impl Store {
-    /// Makes ready for what one sender stores. With `sync`, [`StoreSession::finish`] brings it to disk.
-    pub fn session(self: &Arc<Self>, access: Access, sync: bool) -> io::Result<Arc<StoreSession>> {
-        // What is open stays usable, but nothing can be made in it.
-        if rustix::fs::fstat(&self.dir)?.st_nlink == 0 {
-            let what = "its folder was removed, so that it must be started again";
-            return Err(io::Error::new(io::ErrorKind::NotFound, what));
-        }
-        let sync = sync && !access.dry_run;
-        Ok(Arc::new(StoreSession {
-            store: self.clone(),
-            owner: access.owner,
-            access,
-            // A dry run leaves nothing to sync.
-            sync: match sync {
-                true => Some(folder::open_dir(&self.dir, b".")?),
-                false => None,
-            },
-            suspects: OnceLock::new(),
-            mark: Mutex::new(None),
-            held: Arc::new(folder::Held::new(
-                access.owner,
-                self.busy.clone(),
-                self.folding,
-            )),
-            mirror: access.mirror.then(removal::Mirror::default),
-            partials: match self.existing_state(partial::PARTIALS)? {
-                Some(records) => partial::all(&records)?,
-                None => HashSet::new(),
-            },
-            partials_open: AtomicUsize::new(0),
-            claims: Mutex::default(),
-        }))
-    }
-}
-
 impl StoreSession {
-    pub(super) fn open_partials(&self) -> usize {
-        self.partials_open.load(Ordering::Relaxed)
+    pub(super) fn new(
+        directory: Arc<DirectoryContext>,
+        folding: Folding,
+        access: Access,
+        sync: bool,
+    ) -> io::Result<Self> {
+        // A dry run leaves nothing to sync.
+        let sync = sync && !access.dry_run;
+        let durability = Durability::new(&directory.dir, access.owner, sync)?;
+        let durability = Arc::new(durability);
+        let partials = match existing_state(&directory.dir, PARTIALS)? {
+            Some(records) => partial::all(&records)?,
+            None => HashSet::new(),
+        };
+        let in_use = directory.in_use.clone();
+        let folders = SessionFolders::new(access.owner, in_use, folding, durability.clone());
+        Ok(Self {
+            context: Arc::new(SessionContext::new(directory, access, durability, partials)),
+            folders: Arc::new(folders),
+            mirror: access.mirror.then(Mirror::default),
+            claims: Mutex::default(),
+        })
+    }
+
+    /// Brings to disk what sessions stored that are no more, and finds out what of theirs the disk
+    /// may have lost. It is to be called before anything is decided, and may take long.
+    pub fn begin(&self) -> io::Result<()> {
+        let directory = &self.context.directory;
+        if directory.space.has_quota() {
+            directory.space.measure(|| space::used(&directory.path));
+        }
+        self.context.durability.begin()
     }
 
     /// What becomes of entries whose name something else has.
     #[must_use]
     pub fn conflict(&self) -> OnConflict {
-        self.access.conflict
+        self.context.access.conflict
     }
 
     /// The receive directory.
     #[must_use]
     pub fn path(&self) -> &Path {
-        self.store.path()
+        &self.context.directory.path
     }
 
     /// The receive directory as a folder.
     pub fn root(&self) -> io::Result<Arc<Folder>> {
-        Ok(Folder::root(self.store.dir.try_clone()?, self.held.clone()))
+        let dir = self.context.directory.dir.try_clone()?;
+        Folder::root(dir, self.folders.clone())
     }
 
-    pub(super) fn rules(&self) -> Rules<'_> {
-        Rules {
-            may_compare: self.access.existing,
-            checksum: self.access.checksum,
-            conflict: self.access.conflict,
-            suspects: self.suspects.get(),
-            owner: &self.owner,
-        }
+    /// Whether this is a dry run.
+    #[must_use]
+    pub fn is_dry(&self) -> bool {
+        self.context.access.dry_run
     }
 
-    /// Leaves the mark that something may not be on disk, before the first thing is stored.
-    pub(super) fn mark(&self) -> io::Result<()> {
-        let mut mark = self.mark.lock().unwrap_or_else(PoisonError::into_inner);
-        if mark.is_none() {
-            let unique = sha256(&[
-                &self.owner,
-                &std::process::id().to_le_bytes(),
-                &std::ptr::from_ref(self).addr().to_le_bytes(),
-                format!("{:?}", std::time::SystemTime::now()).as_bytes(),
-            ]);
-            let name = unique.to_string()[..32].to_owned();
-            *mark = Some(self.store.with_state(mark::MARKS, |marks| {
-                Mark::leave(marks, name.clone(), self.owner)
-            })?);
-        }
-        Ok(())
-    }
-
-    /// Brings to disk what sessions stored that are no more, and finds out what of theirs a power
-    /// loss may have damaged. It is to be called before anything is decided, and may take long.
-    pub fn begin(&self) -> io::Result<()> {
-        if self.store.has_quota() {
-            let used = space::used(self.store.path());
-            self.store.space.measured(used);
-        }
-        if !self.access.dry_run {
-            self.store.remove_stale();
-        }
-        let suspects = match self.store.existing_state(mark::MARKS)? {
-            Some(marks) => {
-                let mut ended = mark::ended(&marks)?;
-                if self.sync.is_some() && ended.needs_sync() {
-                    sync_all(&self.store.dir)?;
-                    ended.remove_settled(&marks)?;
-                }
-                ended.suspects()
-            }
-            None => Suspects::default(),
-        };
-        self.suspects.get_or_init(|| suspects);
-        Ok(())
+    /// How many bytes are free, where the file system says.
+    #[must_use]
+    pub fn free(&self) -> Option<u64> {
+        self.context.directory.free()
     }
 
     /// Makes or enters a folder in `parent`; one that is made has `mode`, as far as it can be
@@ -206,16 +125,15 @@ impl StoreSession {
         mode: Mode,
         give_up: impl Fn() -> bool,
     ) -> std::result::Result<Arc<Folder>, Why> {
-        let replace = self.access.conflict == OnConflict::Replace;
-        let folder = if self.access.dry_run {
+        let replace = self.context.access.conflict == OnConflict::Replace;
+        let folder = if self.context.access.dry_run {
             parent.look_into(path, replace)?
         } else {
-            self.mark().map_err(|e| why(&e))?;
-            let folder = parent.enter(path, mode, self.access.existing, replace)?;
+            let folder = parent.enter(path, mode, self.context.access.existing, replace)?;
             if path.depth() == 1
-                && let Some(identity) = folder.identity()
+                && let Some(id) = folder.id()
             {
-                self.claim(identity, give_up)?;
+                self.claim(id, give_up)?;
             }
             folder
         };
@@ -225,14 +143,14 @@ impl StoreSession {
         Ok(folder)
     }
 
-    fn claim(&self, folder: Identity, give_up: impl Fn() -> bool) -> std::result::Result<(), Why> {
+    fn claim(&self, folder: FileId, give_up: impl Fn() -> bool) -> std::result::Result<(), Why> {
         let end = Instant::now() + LOCK_WAIT;
         let claim = loop {
-            let busy = &self.store.busy;
-            match busy.claim(folder, self.owner, self.mirror.is_some()) {
+            let in_use = &self.context.directory.in_use;
+            match in_use.claim(folder, self.context.access.owner, self.mirror.is_some()) {
                 Ok(claim) => break claim,
                 Err(Taken::BySame) if !give_up() && Instant::now() < end => {
-                    self.store.wait_for_release(LOCK_LOOK);
+                    self.context.directory.wait_for_release(LOCK_LOOK);
                 }
                 Err(_) => return Err(Why::InUse),
             }
@@ -241,7 +159,7 @@ impl StoreSession {
         Ok(())
     }
 
-    fn claims(&self) -> MutexGuard<'_, Vec<Claim>> {
+    fn claims(&self) -> MutexGuard<'_, Vec<FolderClaim>> {
         self.claims.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -258,9 +176,9 @@ impl StoreSession {
         let Some(mirror) = &self.mirror else {
             return false;
         };
-        let found = folder.with(|dir| folder::stat(dir, path.file_name()));
+        let found = folder.with(|dir| dir.stat_at(path.file_name()));
         match found {
-            Ok(Some(found)) if folder::file_type(&found) == FileType::Directory => {
+            Ok(Some(found)) if found.is_dir() => {
                 mirror.is_surplus(folder, path.file_name(), &found)
             }
             _ => false,
@@ -273,17 +191,20 @@ impl StoreSession {
         if let Some(mirror) = &self.mirror {
             mirror.ended(folder, complete);
         }
-        if self.access.dry_run {
+        if self.context.access.dry_run {
             return;
         }
-        if folder.is_made() || self.access.existing {
-            folder.finish_with(mode, mtime);
+        if folder.is_made() || self.context.access.existing {
+            match folder.before_change() {
+                Ok(()) => folder.finish_with(mode, mtime),
+                Err(why) => folder.fail(why),
+            }
         }
     }
 
     /// Plans a file; of a stream, where `size` is [`super::STREAM`].
     pub fn file(
-        self: &Arc<Self>,
+        &self,
         folder: &Arc<Folder>,
         path: &RelPath,
         size: u64,
@@ -293,16 +214,17 @@ impl StoreSession {
         let plan = if folder.is_fresh() {
             Plan::Store(path.file_name().to_vec())
         } else {
-            plan(folder, path.file_name(), size, mtime, self.rules())?
+            plan(folder, path.file_name(), size, mtime, self.context.rules())?
         };
-        if self.access.dry_run {
+        if self.context.access.dry_run {
             let outcome = self.preview_file(folder, path, &plan)?;
             return Ok(Planned::Settled(outcome));
         }
         let settled = match &plan {
             Plan::Have(name) => {
-                if self.access.conflict == OnConflict::Replace {
-                    match folder::set_mode(folder, name, mode) {
+                if self.context.access.conflict == OnConflict::Replace {
+                    folder.before_change()?;
+                    match set_mode(folder, name, mode) {
                         // It is somebody else's, and right but for that.
                         Err(e) if e.kind() == io::ErrorKind::PermissionDenied => {}
                         set => set.map_err(|e| why(&e))?,
@@ -314,59 +236,149 @@ impl StoreSession {
             _ => None,
         };
         if let Some(outcome) = settled {
-            file::drop_needless(self, folder, path);
+            self.context.drop_needless_partial(folder, path);
             return Ok(Planned::Settled(outcome));
         }
-        Incoming::new(self, folder, path, size, mtime, mode, plan).map(Planned::Incoming)
+        Incoming::new(&self.context, folder, path, size, mtime, mode, plan).map(Planned::Incoming)
+    }
+
+    /// What would become of a file. Where only its content could tell, it counts as another one.
+    fn preview_file(
+        &self,
+        folder: &Folder,
+        path: &RelPath,
+        plan: &Plan,
+    ) -> std::result::Result<Outcome, Why> {
+        let outcome = match plan {
+            Plan::Have(name) => return Ok(Outcome::Have(other_name(path, name))),
+            Plan::Keep => return Ok(Outcome::Kept),
+            Plan::Store(name)
+            | Plan::Mend { name, .. }
+            | Plan::Compare {
+                otherwise: name, ..
+            } => Outcome::Stored(other_name(path, name)),
+            Plan::Replace { .. } => Outcome::Replaced,
+        };
+        self.could_write(folder)?;
+        Ok(outcome)
+    }
+
+    /// Whether something could be stored in a folder, which its mode may have to let first.
+    fn could_write(&self, folder: &Folder) -> std::result::Result<(), Why> {
+        if folder.is_fresh() || self.context.access.existing {
+            return Ok(());
+        }
+        folder.with(|dir| dir.may_write()).map_err(|e| why(&e))
+    }
+
+    /// Stores a symbolic link; where something else has its name, as conflicts are dealt with.
+    pub fn link(
+        &self,
+        folder: &Arc<Folder>,
+        path: &RelPath,
+        target: &Target,
+        mtime: Time,
+    ) -> std::result::Result<Outcome, Why> {
+        if !self.context.access.links_outside && !target.stays_below(path) {
+            return Err(Why::Outside);
+        }
+        if self.is_dry() {
+            self.could_write(folder)?;
+        }
+        let context = &self.context;
+        let link = NewLink {
+            context,
+            folder,
+            path,
+            target,
+            mtime,
+        };
+        link.store()
+    }
+
+    /// Removes what its sender does not have, in folders that it sent and could read all of, once
+    /// everything else is stored; in a dry run nothing, but it is counted. `ask` says what is to
+    /// become of things, in their order; each path that goes is told to `tell`; `give_up` is asked
+    /// from time to time. Says how many files, links and folders went, or would; folders
+    /// of which not everything could be removed are among those that failed.
+    pub fn remove_surplus(
+        &self,
+        ask: impl FnMut(Vec<Surplus>) -> Vec<Decision>,
+        give_up: impl Fn() -> bool,
+        tell: impl FnMut(RelPath),
+    ) -> io::Result<u64> {
+        match &self.mirror {
+            Some(mirror) => mirror.remove_surplus(&self.context, ask, give_up, tell),
+            None => Ok(0),
+        }
+    }
+
+    /// Forgets what was to be removed: it stays.
+    pub fn keep_surplus(&self) {
+        if let Some(mirror) = &self.mirror {
+            mirror.keep();
+        }
+    }
+
+    /// Reads the file at `path`, from its beginning to its end, without following links.
+    pub fn read_back(&self, path: &RelPath, mut take: impl FnMut(&[u8])) -> io::Result<()> {
+        let root = &self.context.directory.dir;
+        let dir = partial::folder_of(root, path)?.ok_or(io::ErrorKind::NotFound)?;
+        let mut file = open_file(&dir, path.file_name())?;
+        let mut buffer = vec![0; CHUNK_SIZE as usize];
+        loop {
+            match file.read(&mut buffer) {
+                Ok(0) => return Ok(()),
+                Ok(n) => take(&buffer[..n]),
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+                Err(e) => return Err(e),
+            }
+        }
     }
 
     /// Folders whose time or mode could not be set since this was last asked.
     #[must_use]
     pub fn failed_folders(&self) -> Vec<FailedFolder> {
-        self.held.take_failed()
+        self.folders.take_failed()
     }
 
     /// Ends the session without bringing anything to disk, if it has not ended. Its mark stays,
     /// and is for the next session to settle.
     pub fn leave(&self) {
-        let mut mark = self.mark.lock().unwrap_or_else(PoisonError::into_inner);
-        drop(mark.take());
+        self.context.durability.leave();
         self.claims().clear();
-        self.store.released.1.notify_all();
-    }
-
-    /// Brings everything to disk; what other sessions stored that are no more, too.
-    fn sync(&self, dir: &Dir, mark: Mark) -> io::Result<()> {
-        let Some(marks) = self.store.existing_state(mark::MARKS)? else {
-            return sync_all(dir);
-        };
-        let mut ended = mark::ended(&marks)?;
-        sync_all(dir)?;
-        mark.remove(&marks)?;
-        ended.remove_settled(&marks)
+        self.context.directory.release();
     }
 
     /// Brings everything to disk, unless it was told not to, and with that ends the session.
     pub fn finish(&self) -> Result<()> {
-        let mark = self
-            .mark
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take();
-        let Some(mark) = mark else { return Ok(()) };
-        if let Some(dir) = &self.sync {
-            self.sync(dir, mark).map_err(|source| Error::Sync {
-                path: self.store.path.clone(),
-                source,
-            })?;
-        }
-        self.store.tidy();
+        let directory = &self.context.directory;
+        let finished = self.context.durability.finish();
+        finished.map_err(|source| Error::Sync {
+            path: directory.path.clone(),
+            source,
+        })?;
+        tidy(&directory.dir);
         Ok(())
     }
 }
 
 impl Drop for StoreSession {
     fn drop(&mut self) {
-        self.store.tidy();
+        tidy(&self.context.directory.dir);
     }
+}
+
+/// Gives the file `name` the permissions that its sender has, if it has others.
+fn set_mode(folder: &Folder, name: &[u8], mode: Mode) -> io::Result<()> {
+    folder.with(|dir| {
+        let Some(found) = dir.stat_at(name)? else {
+            return Ok(());
+        };
+        let wanted = with_senders_bits(found.mode, mode);
+        if !found.is_file() || found.mode == wanted {
+            return Ok(());
+        }
+        fs::set_mode(&open_file(dir, name)?, wanted)
+    })
 }

@@ -4,18 +4,15 @@
 //! Must not be believed beyond the moment: others use the same file system. It keeps a transfer
 //! from starting that cannot end, and a write that fails all the same is handled where it fails.
 
-use std::fs::Metadata;
-use std::io;
-use std::os::unix::fs::MetadataExt;
 use std::path::Path;
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, OnceLock, PoisonError};
 
-use cap_std::fs::Dir;
 use walkdir::WalkDir;
 
 use crate::model::outcome::Why;
 use crate::model::reason::SystemError;
+use crate::sys::fs::{self, Dir};
 
 /// How many bytes may be promised before the file system is asked again.
 const UNCHECKED: u64 = 64 << 20;
@@ -31,6 +28,8 @@ pub(super) struct Space {
     /// How many they take up and will, by when that was last measured and all that was promised
     /// since.
     used: AtomicU64,
+    /// One measures at a time.
+    measuring: Mutex<()>,
 }
 
 impl Space {
@@ -49,11 +48,24 @@ impl Space {
         self.quota.get().map(|quota| quota.saturating_sub(used))
     }
 
-    /// Takes note of how many bytes the files take up now.
-    pub(super) fn measured(&self, bytes: u64) {
+    /// Has `measure` find out how many bytes the files take up. What is taken while it does counts
+    /// beside that, whether it comes upon it or not: rather twice than not at all.
+    pub(super) fn measure(&self, measure: impl FnOnce() -> u64) {
+        let _alone = self
+            .measuring
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let before = self.used.load(Ordering::Relaxed);
         let promised = self.promised.load(Ordering::Relaxed);
-        let used = bytes.saturating_add(promised);
-        self.used.store(used, Ordering::Relaxed);
+        let found = measure().saturating_add(promised);
+        let and_since = |used: u64| match used.checked_sub(before) {
+            Some(taken) => found.saturating_add(taken),
+            None => found.saturating_sub(before - used),
+        };
+        let add = |used| Some(and_since(used));
+        let _ = self
+            .used
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, add);
     }
 
     /// Takes `bytes` of the quota, if it has them.
@@ -84,7 +96,10 @@ impl Space {
             return Ok(());
         }
         // A file system that cannot say how much it has is asked by writing to it.
-        let Ok(free) = free(dir) else { return Ok(()) };
+        let Ok(left) = dir.space() else {
+            return Ok(());
+        };
+        let free = left.bytes;
         if free < promised {
             self.give_back(bytes);
             return Err(Why::Space {
@@ -119,21 +134,17 @@ impl Space {
 /// What it is that the file system below `dir` is out of, where it refused `needed` bytes; none
 /// where it does not look as if it were out of anything, as with a quota.
 pub(super) fn why_full(dir: &Dir, needed: u64) -> Option<Why> {
-    let stat = rustix::fs::fstatvfs(dir).ok()?;
-    let free = stat.f_bavail.saturating_mul(stat.f_frsize);
-    if free < needed {
-        Some(Why::Space { needed, free })
-    } else if stat.f_files > 0 && stat.f_favail == 0 {
+    let left = dir.space().ok()?;
+    if left.bytes < needed {
+        Some(Why::Space {
+            needed,
+            free: left.bytes,
+        })
+    } else if left.no_files {
         Some(Why::System(SystemError::NoFilesLeft))
     } else {
         None
     }
-}
-
-/// How many bytes this user can still write.
-pub(super) fn free(dir: &Dir) -> io::Result<u64> {
-    let stat = rustix::fs::fstatvfs(dir)?;
-    Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
 }
 
 /// How many bytes the files below `dir` take up.
@@ -141,6 +152,31 @@ pub(super) fn used(dir: &Path) -> u64 {
     let files = WalkDir::new(dir).same_file_system(true).into_iter();
     // What cannot be looked at counts nothing.
     let files = files.flatten().filter_map(|entry| entry.metadata().ok());
-    let files = files.filter(Metadata::is_file);
-    files.map(|meta| meta.blocks().saturating_mul(512)).sum()
+    let files = files.filter(|meta| meta.is_file());
+    files
+        .map(|meta| fs::stat_of_metadata(&meta).allocated)
+        .sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_taken_while_it_is_measured_counts() {
+        let space = Space::default();
+        space.limit(1000);
+        space.measure(|| 100);
+        assert_eq!(space.left(), Some(900));
+        space.measure(|| {
+            space.take(300).unwrap();
+            100
+        });
+        assert_eq!(space.left(), Some(600));
+        space.measure(|| {
+            space.give_back(300);
+            400
+        });
+        assert_eq!(space.left(), Some(900));
+    }
 }

@@ -1,6 +1,6 @@
 //! This machine, and what this process may have of it.
 //!
-//! Must not open anything.
+//! Must not keep anything open.
 
 use std::io;
 
@@ -15,6 +15,26 @@ const MANY: u64 = 65_536;
 pub fn name() -> String {
     let uname = rustix::system::uname();
     uname.nodename().to_string_lossy().into_owned()
+}
+
+/// Something that is another after each start of this machine; none where there is no such thing.
+#[must_use]
+pub fn boot_id() -> Option<String> {
+    let id = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
+    Some(id.trim().to_owned())
+}
+
+/// When this machine was started, in seconds since 1970; the end of time where that is not known.
+#[must_use]
+pub fn boot_time() -> i64 {
+    #[cfg(target_os = "linux")]
+    {
+        use rustix::time::{ClockId, clock_gettime};
+        let up = clock_gettime(ClockId::Boottime).tv_sec;
+        clock_gettime(ClockId::Realtime).tv_sec.saturating_sub(up)
+    }
+    #[cfg(not(target_os = "linux"))]
+    i64::MAX
 }
 
 /// Has the limit on open files and connections raised as far as the user may. What is open is

@@ -3,19 +3,6 @@
 
 /// Files that import each other, directly or through others.
 pub(crate) const CIRCLES: &[&str] = &[
-    "store/clash.rs",
-    "store/file.rs",
-    "store/folder.rs",
-    "store/mod.rs",
-    "store/partial.rs",
-    "store/plan.rs",
-    "store/publish.rs",
-    "store/removal.rs",
-    "store/session.rs",
-    "store/why.rs",
-    "sys/fs/linux.rs",
-    "sys/fs/mod.rs",
-    "sys/fs/unix.rs",
     "transfer/receive/accounts.rs",
     "transfer/receive/finish.rs",
     "transfer/receive/lane.rs",
@@ -32,45 +19,13 @@ pub(crate) const CIRCLES: &[&str] = &[
 pub(crate) const FOLDER_CIRCLES: &[&str] = &[];
 
 /// Files of too many lines.
-pub(crate) const LONG: &[&str] = &[
-    "store/file.rs",
-    "store/folder.rs",
-    "transfer/receive/file.rs",
-];
+pub(crate) const LONG: &[&str] = &["transfer/receive/file.rs"];
 
 /// Files that do not say what they are for.
 pub(crate) const SILENT: &[&str] = &[];
 
 /// Files outside `sys` that know the system.
-pub(crate) const SYSTEM: &[&str] = &[
-    "store/clash.rs: cfg(target_os)",
-    "store/clash.rs: rustix",
-    "store/file.rs: rustix",
-    "store/folder.rs: cfg(target_os)",
-    "store/folder.rs: rustix",
-    "store/folder.rs: std::os::fd",
-    "store/folder.rs: std::os::unix",
-    "store/in_use.rs: rustix",
-    "store/link.rs: rustix",
-    "store/lock.rs: rustix",
-    "store/lock.rs: std::os::fd",
-    "store/mark.rs: cfg(target_os)",
-    "store/mark.rs: rustix",
-    "store/mod.rs: cfg(target_os)",
-    "store/mod.rs: rustix",
-    "store/partial.rs: rustix",
-    "store/plan.rs: rustix",
-    "store/preview.rs: rustix",
-    "store/publish.rs: cfg(target_os)",
-    "store/publish.rs: rustix",
-    "store/publish.rs: std::os::fd",
-    "store/readback.rs: rustix",
-    "store/removal.rs: rustix",
-    "store/session.rs: rustix",
-    "store/space.rs: rustix",
-    "store/space.rs: std::os::unix",
-    "store/why.rs: rustix",
-];
+pub(crate) const SYSTEM: &[&str] = &[];
 
 /// Types with the name of another.
 pub(crate) const SHARED_TYPES: &[&str] = &[
@@ -78,22 +33,8 @@ pub(crate) const SHARED_TYPES: &[&str] = &[
     "Bounded in model/text.rs",
     "Checked in model/entry.rs",
     "Checked in model/relpath.rs",
-    "Claim in store/in_use.rs",
-    "Claim in transfer/receive/file.rs",
     "Code in cli/exit.rs",
     "Code in model/prompt.rs",
-    "Counted in store/in_use.rs",
-    "Counted in transfer/serve/listener.rs",
-    "Ended in store/mark.rs",
-    "Ended in transfer/receive/accounts.rs",
-    "Held in store/folder.rs",
-    "Held in wire/message.rs",
-    "Identity in net/identity.rs",
-    "Identity in store/in_use.rs",
-    "Names in store/clash.rs",
-    "Names in store/removal.rs",
-    "Record in store/mark.rs",
-    "Record in store/partial.rs",
     "Session in ui/board.rs",
     "Session in ui/json.rs",
     "Session in ui/report.rs",
@@ -114,19 +55,10 @@ pub(crate) const SHARED_TYPES: &[&str] = &[
     "Task in transfer/receive/planner.rs",
     "Terms in transfer/serve/mod.rs",
     "Terms in ui/summary.rs",
-    "Whole in store/publish.rs",
-    "Whole in transfer/receive/accounts.rs",
 ];
 
 /// Names that say something else than they mean.
 pub(crate) const METAPHORS: &[&str] = &[
-    "store/file.rs: busy (in use?)",
-    "store/folder.rs: busy (in use?)",
-    "store/in_use.rs: busy (in use?)",
-    "store/mod.rs: busy (in use?)",
-    "store/partial.rs: busy (in use?)",
-    "store/removal.rs: busy (in use?)",
-    "store/session.rs: busy (in use?)",
     "transfer/receive/hasher.rs: twin (what was there before?)",
     "transfer/receive/lane.rs: hands (what is handed on?)",
     "transfer/receive/pipe.rs: hands (what is handed on?)",

@@ -12,9 +12,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use rustix::fs::{Advice, AtFlags, CWD, Mode, OFlags};
 use rustix::io::Errno;
 
-use super::unix::{Dir, stat_of};
+use super::types::MODE_BITS;
 
-/// Whether [`Dir::sync_file_system`] waits until everything is on disk, and tells of errors.
+/// Whether [`super::Dir::sync_file_system`] waits until everything is on disk, and tells of errors.
 #[must_use]
 pub fn syncs_whole_file_systems() -> bool {
     true
@@ -30,16 +30,16 @@ pub(super) fn path_of_handle(dir: BorrowedFd<'_>) -> Option<PathBuf> {
     has_proc.then(|| HandleName::default().of(dir.as_raw_fd()).into())
 }
 
-pub(super) fn sync_file_system(dir: &Dir) -> io::Result<()> {
+pub(super) fn sync_file_system(dir: BorrowedFd<'_>) -> io::Result<()> {
     Ok(rustix::fs::syncfs(dir)?)
 }
 
-pub(super) fn create_unnamed(dir: &Dir, mode: Mode) -> io::Result<File> {
+pub(super) fn create_unnamed(dir: BorrowedFd<'_>, mode: Mode) -> io::Result<File> {
     let flags = OFlags::WRONLY | OFlags::TMPFILE | OFlags::CLOEXEC;
     Ok(rustix::fs::openat(dir, c".", flags, mode)?.into())
 }
 
-pub(super) fn name_unnamed(dir: &Dir, file: &File, name: &[u8]) -> io::Result<()> {
+pub(super) fn name_unnamed(dir: BorrowedFd<'_>, file: &File, name: &[u8]) -> io::Result<()> {
     /// Whether this process may name files by their handles. Linux allows it since 6.10.
     static BY_HANDLE: AtomicBool = AtomicBool::new(true);
     if BY_HANDLE.load(Ordering::Relaxed) {
@@ -61,10 +61,10 @@ pub(super) fn name_unnamed(dir: &Dir, file: &File, name: &[u8]) -> io::Result<()
     )?)
 }
 
-pub(super) fn add_mode_at(dir: &Dir, name: &[u8], more: u32) -> io::Result<u32> {
+pub(super) fn add_mode_at(dir: BorrowedFd<'_>, name: &[u8], more: u32) -> io::Result<u32> {
     let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let handle = rustix::fs::openat(dir, name, flags, Mode::empty())?;
-    let before = stat_of(&rustix::fs::fstat(&handle)?).mode;
+    let before = rustix::fs::fstat(&handle)?.st_mode & MODE_BITS;
     // chmod on a handle without read permission: by its name in /proc, which is no link to
     // anywhere else.
     std::fs::set_permissions(
@@ -74,7 +74,13 @@ pub(super) fn add_mode_at(dir: &Dir, name: &[u8], more: u32) -> io::Result<u32> 
     Ok(before)
 }
 
-pub(super) fn folds_case(dir: &Dir) -> bool {
+pub(super) fn has_default_acl(dir: BorrowedFd<'_>) -> bool {
+    // Its length alone.
+    let mut nothing = [0u8; 0];
+    rustix::fs::fgetxattr(dir, c"system.posix_acl_default", &mut nothing).is_ok()
+}
+
+pub(super) fn folds_case(dir: BorrowedFd<'_>) -> bool {
     const CASEFOLD: u32 = 0x4000_0000;
     rustix::fs::ioctl_getflags(dir).is_ok_and(|flags| flags.bits() & CASEFOLD != 0)
 }

@@ -5,11 +5,11 @@ use std::io;
 use std::os::fd::BorrowedFd;
 use std::path::PathBuf;
 
-use rustix::fs::{AtFlags, Mode, OFlags};
+use rustix::fs::{AtFlags, Mode, OFlags, RawMode};
 
-use super::unix::{Dir, mode_of};
+use super::types::MODE_BITS;
 
-/// Whether [`Dir::sync_file_system`] waits until everything is on disk, and tells of errors. Here
+/// Whether [`super::Dir::sync_file_system`] waits until everything is on disk, and tells of errors. Here
 /// it may return as soon as that has begun: files are to be synced one by one.
 #[must_use]
 pub fn syncs_whole_file_systems() -> bool {
@@ -29,27 +29,35 @@ pub(super) fn path_of_handle(_: BorrowedFd<'_>) -> Option<PathBuf> {
     None
 }
 
-pub(super) fn sync_file_system(_: &Dir) -> io::Result<()> {
+pub(super) fn sync_file_system(_: BorrowedFd<'_>) -> io::Result<()> {
     rustix::fs::sync();
     Ok(())
 }
 
-pub(super) fn create_unnamed(_: &Dir, _: Mode) -> io::Result<File> {
+pub(super) fn create_unnamed(_: BorrowedFd<'_>, _: Mode) -> io::Result<File> {
     Err(io::ErrorKind::Unsupported.into())
 }
 
-pub(super) fn name_unnamed(_: &Dir, _: &File, _: &[u8]) -> io::Result<()> {
+pub(super) fn name_unnamed(_: BorrowedFd<'_>, _: &File, _: &[u8]) -> io::Result<()> {
     Err(io::ErrorKind::Unsupported.into())
 }
 
-pub(super) fn add_mode_at(dir: &Dir, name: &[u8], more: u32) -> io::Result<u32> {
-    let found = dir.stat_at(name)?.ok_or(io::ErrorKind::NotFound)?;
-    let mode = mode_of(found.mode | more);
-    rustix::fs::chmodat(dir, name, mode, AtFlags::SYMLINK_NOFOLLOW)?;
-    Ok(found.mode)
+pub(super) fn add_mode_at(dir: BorrowedFd<'_>, name: &[u8], more: u32) -> io::Result<u32> {
+    let flags = AtFlags::SYMLINK_NOFOLLOW;
+    // Narrower than 32 bits on some systems; the bits are the same on all of them.
+    #[allow(clippy::useless_conversion)]
+    let before = u32::from(rustix::fs::statat(dir, name, flags)?.st_mode) & MODE_BITS;
+    #[allow(clippy::unnecessary_cast, clippy::cast_possible_truncation)]
+    let mode = Mode::from_raw_mode((before | more) as RawMode);
+    rustix::fs::chmodat(dir, name, mode, flags)?;
+    Ok(before)
 }
 
-pub(super) fn folds_case(_: &Dir) -> bool {
+pub(super) fn has_default_acl(_: BorrowedFd<'_>) -> bool {
+    false
+}
+
+pub(super) fn folds_case(_: BorrowedFd<'_>) -> bool {
     false
 }
 

@@ -15,17 +15,14 @@ use rustix::fs::{
 };
 use rustix::io::Errno;
 
-use super::{FileId, FileKind, FreeSpace, ListedName, Lock, LockState, Stat, Timestamp};
+use super::types::{
+    FileId, FileKind, FreeSpace, ListedName, Lock, LockState, MODE_BITS, Stat, Timestamp,
+};
 
 #[cfg(target_os = "linux")]
 use super::linux as system;
 #[cfg(not(target_os = "linux"))]
 use super::other as system;
-
-pub use system::{drop_cached, start_writeback, syncs_whole_file_systems};
-
-/// The bits of a mode that are permissions, setuid, setgid and sticky.
-const MODE_BITS: u32 = 0o7777;
 
 /// A folder that is held open.
 #[derive(Debug)]
@@ -114,15 +111,21 @@ impl Dir {
         Ok(rustix::fs::openat(self, name, flags, mode_of(mode))?.into())
     }
 
+    /// Opens a file that has the name to write at its end, whoever else writes there.
+    pub fn append_to_file(&self, name: &[u8]) -> io::Result<File> {
+        let flags = OFlags::WRONLY | OFlags::APPEND | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        Ok(rustix::fs::openat(self, name, flags, Mode::empty())?.into())
+    }
+
     /// Makes a file for writing that has no name yet, where the system has such files:
     /// [`cannot_be_unnamed`] tells where not.
     pub fn create_unnamed(&self, mode: u32) -> io::Result<File> {
-        system::create_unnamed(self, mode_of(mode))
+        system::create_unnamed(self.as_fd(), mode_of(mode))
     }
 
     /// Gives a file that has no name one in this folder; fails where it is taken.
     pub fn name_unnamed(&self, file: &File, name: &[u8]) -> io::Result<()> {
-        system::name_unnamed(self, file, name)
+        system::name_unnamed(self.as_fd(), file, name)
     }
 
     /// What the system says of the folder itself.
@@ -207,7 +210,7 @@ impl Dir {
     /// Gives a folder in this one, which may not be opened as it is, more permissions. Gives those
     /// that it had.
     pub fn add_mode_at(&self, name: &[u8], more: u32) -> io::Result<u32> {
-        system::add_mode_at(self, name, more)
+        system::add_mode_at(self.as_fd(), name, more)
     }
 
     /// Sets the time of the folder itself.
@@ -232,10 +235,16 @@ impl Dir {
         Ok(rustix::fs::accessat(self, c".", needed, AtFlags::EACCESS)?)
     }
 
+    /// Whether it has a list of permissions that new files get, in the place of the system's mask.
+    #[must_use]
+    pub fn has_default_acl(&self) -> bool {
+        system::has_default_acl(self.as_fd())
+    }
+
     /// Whether it was told to take upper and lower case for the same, where others are not.
     #[must_use]
     pub fn folds_case(&self) -> bool {
-        system::folds_case(self)
+        system::folds_case(self.as_fd())
     }
 
     /// How much its file system has left.
@@ -256,7 +265,7 @@ impl Dir {
     /// handle was opened could not be. Where [`syncs_whole_file_systems`] says no, it only asks for
     /// that to begin.
     pub fn sync_file_system(&self) -> io::Result<()> {
-        system::sync_file_system(self)
+        system::sync_file_system(self.as_fd())
     }
 }
 
@@ -292,6 +301,36 @@ impl Iterator for List {
 /// What the system says of an open file.
 pub fn stat(file: &File) -> io::Result<Stat> {
     Ok(stat_of(&rustix::fs::fstat(file)?))
+}
+
+/// What the standard library found out of something.
+#[must_use]
+pub fn stat_of_metadata(meta: &std::fs::Metadata) -> Stat {
+    use std::os::unix::fs::MetadataExt;
+    let time = |seconds, nanos| Timestamp {
+        seconds,
+        nanos: u32::try_from(nanos).unwrap_or(0),
+    };
+    Stat {
+        kind: match meta.file_type() {
+            kind if kind.is_file() => FileKind::File,
+            kind if kind.is_dir() => FileKind::Dir,
+            kind if kind.is_symlink() => FileKind::Link,
+            _ => FileKind::Special,
+        },
+        id: FileId {
+            device: meta.dev(),
+            inode: meta.ino(),
+        },
+        size: meta.size(),
+        allocated: meta.blocks().saturating_mul(512),
+        links: meta.nlink(),
+        mode: meta.mode() & MODE_BITS,
+        user: meta.uid(),
+        group: meta.gid(),
+        mtime: time(meta.mtime(), meta.mtime_nsec()),
+        ctime: time(meta.ctime(), meta.ctime_nsec()),
+    }
 }
 
 /// Sets the permissions of an open file.
@@ -347,84 +386,7 @@ pub fn umask() -> u32 {
     u32::from(mask.bits())
 }
 
-/// Whether the file system is out of space, or out of what this user may use of it.
-#[must_use]
-pub fn is_full(error: &io::Error) -> bool {
-    matches!(code(error), Some(Errno::NOSPC | Errno::DQUOT))
-}
-
-/// Whether the system cannot do at all what it was asked to.
-#[must_use]
-pub fn is_unsupported(error: &io::Error) -> bool {
-    let codes = [
-        Errno::NOTSUP,
-        Errno::OPNOTSUPP,
-        Errno::NOSYS,
-        Errno::INVAL,
-        Errno::NOTTY,
-    ];
-    code(error).is_some_and(|code| codes.contains(&code))
-        || error.kind() == io::ErrorKind::Unsupported
-}
-
-/// Whether files cannot be made without a name, or not be named afterwards, where that was tried.
-#[must_use]
-pub fn cannot_be_unnamed(error: &io::Error) -> bool {
-    let codes = [Errno::ISDIR, Errno::NOENT, Errno::XDEV];
-    is_unsupported(error) || code(error).is_some_and(|code| codes.contains(&code))
-}
-
-/// Whether opening a folder failed because it is a link or a file.
-#[must_use]
-pub fn is_not_a_dir(error: &io::Error) -> bool {
-    // Some of the BSDs say EMLINK, and others EFTYPE, of a link that is not followed.
-    matches!(
-        code(error),
-        Some(Errno::NOTDIR | Errno::LOOP | Errno::MLINK)
-    )
-}
-
-/// Whether opening a file failed because it is a link, or a fifo or socket that nobody is at.
-#[must_use]
-pub fn is_no_file(error: &io::Error) -> bool {
-    matches!(
-        code(error),
-        Some(Errno::LOOP | Errno::MLINK | Errno::NXIO | Errno::OPNOTSUPP)
-    )
-}
-
-/// Whether a folder could not be removed because something is in it, or mounted on it.
-#[must_use]
-pub fn is_not_empty(error: &io::Error) -> bool {
-    matches!(
-        code(error),
-        Some(Errno::NOTEMPTY | Errno::EXIST | Errno::BUSY)
-    )
-}
-
-/// Whether a name is too long for its file system.
-#[must_use]
-pub fn is_name_too_long(error: &io::Error) -> bool {
-    code(error) == Some(Errno::NAMETOOLONG)
-}
-
-/// Whether a file system cannot hold a name, whatever its length.
-#[must_use]
-pub fn is_name_impossible(error: &io::Error) -> bool {
-    code(error) == Some(Errno::ILSEQ)
-}
-
-/// Whether permissions are what something failed for, rather than whose it is.
-#[must_use]
-pub fn is_denied(error: &io::Error) -> bool {
-    code(error) == Some(Errno::ACCESS)
-}
-
-fn code(error: &io::Error) -> Option<Errno> {
-    Errno::from_io_error(error)
-}
-
-pub(super) fn mode_of(mode: u32) -> Mode {
+fn mode_of(mode: u32) -> Mode {
     // Narrower than 32 bits on some systems; the bits are the same on all of them.
     #[allow(clippy::unnecessary_cast, clippy::cast_possible_truncation)]
     Mode::from_raw_mode((mode & MODE_BITS) as RawMode)
@@ -437,7 +399,7 @@ pub(super) fn mode_of(mode: u32) -> Mode {
     clippy::cast_possible_truncation,
     clippy::cast_sign_loss
 )]
-pub(super) fn stat_of(stat: &rustix::fs::Stat) -> Stat {
+fn stat_of(stat: &rustix::fs::Stat) -> Stat {
     let time = |seconds: i64, nanos: i64| Timestamp {
         seconds,
         nanos: u32::try_from(nanos).unwrap_or(0),

@@ -1,0 +1,196 @@
+//! What all entries of a session share: what the sender may do, what it has stored, and what other
+//! sessions of the same receive directory have to do with it.
+//!
+//! Must not know files or folders by name.
+
+use std::collections::HashSet;
+use std::io;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::time::Duration;
+
+use crate::model::outcome::OnConflict;
+use crate::model::relpath::RelPath;
+use crate::sys::fs::{self, Dir};
+
+use super::durability::Durability;
+use super::folder::Folder;
+use super::in_use::InUse;
+use super::name::partial_id;
+use super::partial;
+use super::plan::PlanRules;
+use super::space::Space;
+use super::state::{PARTIALS, with_state};
+
+/// How long what another session has is waited for: longer than it takes for that session to
+/// notice that its peer is gone.
+pub(super) const LOCK_WAIT: Duration = Duration::from_secs(45);
+/// How often another process is looked at for that.
+pub(super) const LOCK_LOOK: Duration = Duration::from_millis(200);
+
+/// What a sender may do in a receive directory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Access {
+    /// Whose partials it resumes: its fingerprint.
+    pub owner: [u8; 32],
+    /// Whether it may learn what files that are there contain, and set the time and mode of
+    /// folders that were there.
+    pub existing: bool,
+    /// What becomes of what it sends where something else has the name. To replace takes
+    /// `existing`.
+    pub conflict: OnConflict,
+    /// Whether content is compared where size and time are the same.
+    pub checksum: bool,
+    /// Whether what it does not have is removed, in folders that it sends.
+    pub mirror: bool,
+    /// Whether nothing is to be made, changed or removed.
+    pub dry_run: bool,
+    /// Whether its links may lead out of the receive directory.
+    pub links_outside: bool,
+}
+
+/// What all sessions of a receive directory share.
+#[derive(Debug)]
+pub(super) struct DirectoryContext {
+    pub(super) dir: Dir,
+    pub(super) path: PathBuf,
+    pub(super) space: Space,
+    /// What sessions are storing at the moment, in any receive directory.
+    pub(super) in_use: Arc<InUse>,
+    /// Whether small files can be made without a name here, as far as is known.
+    pub(super) unnamed: UnnamedFiles,
+    /// Signals that a partial or a folder was let go of.
+    released: (Mutex<()>, Condvar),
+}
+
+impl DirectoryContext {
+    pub(super) fn new(dir: Dir, path: PathBuf) -> Self {
+        Self {
+            dir,
+            path,
+            space: Space::default(),
+            in_use: InUse::shared(),
+            unnamed: UnnamedFiles::new(),
+            released: (Mutex::new(()), Condvar::new()),
+        }
+    }
+
+    /// Waits until a partial is let go of, by another session of this process; by another
+    /// process it would not be told, so it waits no longer than `most`.
+    pub(super) fn wait_for_release(&self, most: Duration) {
+        let (lock, released) = &self.released;
+        let guard = lock.lock().unwrap_or_else(PoisonError::into_inner);
+        let _ = released.wait_timeout(guard, most);
+    }
+
+    /// Tells those who wait that a partial or a folder was let go of.
+    pub(super) fn release(&self) {
+        self.released.1.notify_all();
+    }
+
+    /// How many bytes are free, where the file system says, or are left of a quota.
+    pub(super) fn free(&self) -> Option<u64> {
+        let free = self.dir.space().ok().map(|space| space.bytes);
+        let left = self.space.left();
+        free.map_or(left, |free| Some(left.map_or(free, |left| left.min(free))))
+    }
+
+    /// Calls `f` with the folder of the records of partials, made where it is missing.
+    pub(super) fn with_records<T>(&self, f: impl Fn(&Dir) -> io::Result<T>) -> io::Result<T> {
+        with_state(&self.dir, PARTIALS, f)
+    }
+}
+
+/// Whether small files can be made without a name, as far as is known.
+#[derive(Debug)]
+pub(super) struct UnnamedFiles {
+    possible: AtomicBool,
+    /// What the system takes from the permissions of new files.
+    pub(super) umask: u32,
+}
+
+impl UnnamedFiles {
+    /// Asks for the system's mask, which must be before any session.
+    pub(super) fn new() -> Self {
+        Self {
+            possible: AtomicBool::new(true),
+            umask: fs::umask(),
+        }
+    }
+
+    pub(super) fn are_possible(&self) -> bool {
+        self.possible.load(Ordering::Relaxed)
+    }
+
+    /// They turned out not to be, and are not tried again.
+    pub(super) fn are_not_possible(&self) {
+        self.possible.store(false, Ordering::Relaxed);
+    }
+}
+
+/// What all entries of a session share.
+#[derive(Debug)]
+pub(super) struct SessionContext {
+    pub(super) directory: Arc<DirectoryContext>,
+    pub(super) access: Access,
+    pub(super) durability: Arc<Durability>,
+    /// The partials that there were when it began, of any sender.
+    pub(super) partials: HashSet<String>,
+    /// How many are open now.
+    partials_open: AtomicUsize,
+}
+
+impl SessionContext {
+    pub(super) fn new(
+        directory: Arc<DirectoryContext>,
+        access: Access,
+        durability: Arc<Durability>,
+        partials: HashSet<String>,
+    ) -> Self {
+        Self {
+            directory,
+            access,
+            durability,
+            partials,
+            partials_open: AtomicUsize::new(0),
+        }
+    }
+
+    pub(super) fn rules(&self) -> PlanRules<'_> {
+        PlanRules {
+            may_compare: self.access.existing,
+            checksum: self.access.checksum,
+            conflict: self.access.conflict,
+            suspects: self.durability.suspects(),
+            owner: &self.access.owner,
+        }
+    }
+
+    pub(super) fn open_partials(&self) -> usize {
+        self.partials_open.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn partial_opened(&self) {
+        self.partials_open.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// A partial is the session's no more.
+    pub(super) fn partial_closed(&self) {
+        self.partials_open.fetch_sub(1, Ordering::Relaxed);
+        self.directory.release();
+    }
+
+    /// Removes the partial of a file that does not need one any more, if there is one.
+    pub(super) fn drop_needless_partial(&self, folder: &Folder, path: &RelPath) {
+        if self.partials.is_empty() {
+            return;
+        }
+        let id = partial_id(&self.access.owner, path);
+        // It is only in the way of nobody: should it stay, its age removes it.
+        if self.partials.contains(&id) && partial::remove(folder, &id).unwrap_or(false) {
+            let remove = |records: &Dir| partial::remove_record(records, &id);
+            let _ = self.directory.with_records(remove);
+        }
+    }
+}

@@ -1,0 +1,416 @@
+//! Durability: on which file systems a session stored something, what of it is on disk, and what a
+//! disk may have lost.
+//!
+//! Must not take what can be read for what is on disk: after a failed write the system goes on
+//! giving what it has in memory.
+//!
+//! A session that stores anything first leaves a mark, and removes it once everything is on disk
+//! (`marks.rs` tells how). The mark lists every file system that the session stored something on:
+//! the receive directory's, and those of mounts below it. Each is synced through a handle that was
+//! opened before the first thing was stored there, because the system tells each handle of what
+//! could not be written since it was opened, once.
+//!
+//! What a mark means whose session is no more:
+//! - This machine was started since: what was changed after the mark was made is in doubt. What can
+//!   be read is on disk, so that its content tells.
+//! - It was not, and nobody has synced since: syncing settles it. That is done when the next session
+//!   begins or ends.
+//! - Its sync failed, or was cut off: what was changed up to then is in doubt, and its content does
+//!   not tell. It is written anew. The mark stays until it is forgotten for its age.
+
+use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+
+use crate::model::digest::{CHUNK_SIZE, sha256};
+use crate::model::relpath::RelPath;
+use crate::sys::fs::{self, Dir, File, FileId, Stat};
+
+use super::marks::{self, Mark, Marked, Record};
+use super::state::{MARKS, existing_state, remove_if_there, with_state};
+
+pub(super) use super::marks::{Doubt, Suspects};
+
+/// Writeback is started each time so many chunks side by side have been written.
+const WRITEBACK_CHUNKS: u64 = 8;
+/// How many file systems one session stores on at most: each takes an open handle.
+const MAX_FILE_SYSTEMS: usize = 64;
+
+/// A file system that a session may store something on.
+#[derive(Debug)]
+pub(super) struct FileSystem {
+    device: u64,
+    /// A folder on it; none for the receive directory.
+    path: Option<RelPath>,
+    /// To sync through, where the session syncs.
+    handle: Option<Dir>,
+    /// Whether something is stored on it, which the mark says then.
+    is_stored_on: AtomicBool,
+}
+
+/// What one session knows of what is on disk.
+#[derive(Debug)]
+pub(super) struct Durability {
+    root: Dir,
+    root_id: FileId,
+    owner: [u8; 32],
+    sync: bool,
+    /// Whether each file is brought to disk as it gets its name, because the system cannot be told
+    /// to do it for all of them.
+    one_by_one: bool,
+    file_systems: Mutex<Vec<Arc<FileSystem>>>,
+    mark: Mutex<Option<Mark>>,
+    suspects: OnceLock<Suspects>,
+    /// The first sync that failed: what it covered stays in doubt, whatever later ones say.
+    failed: Mutex<Option<io::Error>>,
+}
+
+impl Durability {
+    /// Of a session of `owner` in the receive directory `root`, which brings what it stores to
+    /// disk, or leaves that to the system.
+    pub(super) fn new(root: &Dir, owner: [u8; 32], sync: bool) -> io::Result<Self> {
+        let root_id = root.stat()?.id;
+        let durability = Self {
+            root: root.try_clone()?,
+            root_id,
+            owner,
+            sync,
+            one_by_one: sync && !fs::syncs_whole_file_systems(),
+            file_systems: Mutex::default(),
+            mark: Mutex::default(),
+            suspects: OnceLock::new(),
+            failed: Mutex::default(),
+        };
+        durability.file_system(root_id.device, root, None)?;
+        Ok(durability)
+    }
+
+    /// The file system that a folder is on, before anything is stored there.
+    pub(super) fn file_system(
+        &self,
+        device: u64,
+        dir: &Dir,
+        path: Option<&RelPath>,
+    ) -> io::Result<Arc<FileSystem>> {
+        let mut all = lock(&self.file_systems);
+        if let Some(known) = all.iter().find(|known| known.device == device) {
+            return Ok(known.clone());
+        }
+        if all.len() == MAX_FILE_SYSTEMS {
+            return Err(io::Error::other("too many file systems are mounted here"));
+        }
+        let new = Arc::new(FileSystem {
+            device,
+            path: path.cloned(),
+            handle: match self.sync {
+                true => Some(dir.open_again()?),
+                false => None,
+            },
+            is_stored_on: AtomicBool::new(false),
+        });
+        all.push(new.clone());
+        Ok(new)
+    }
+
+    /// To be called before anything is made, changed or removed on a file system.
+    pub(super) fn store_on(&self, file_system: &FileSystem) -> io::Result<()> {
+        // Set once the mark is there that says so.
+        if file_system.is_stored_on.load(Ordering::Acquire) {
+            return Ok(());
+        }
+        let mut mark = lock(&self.mark);
+        if file_system.is_stored_on.load(Ordering::Acquire) {
+            return Ok(());
+        }
+        let stored = Record::Stored {
+            device: file_system.device,
+            path: file_system.path.clone(),
+        };
+        let name = match &mut *mark {
+            Some(mark) => mark.name(),
+            none => {
+                let made = with_state(&self.root, MARKS, |marks| {
+                    Mark::leave(marks, self.mark_name(), self.owner)
+                })?;
+                none.insert(made).name()
+            }
+        };
+        if file_system.device != self.root_id.device {
+            with_state(&self.root, MARKS, |marks| {
+                marks::add(marks, name, std::slice::from_ref(&stored))
+            })?;
+        }
+        file_system.is_stored_on.store(true, Ordering::Release);
+        Ok(())
+    }
+
+    fn mark_name(&self) -> String {
+        let unique = sha256(&[
+            &self.owner,
+            &std::process::id().to_le_bytes(),
+            &std::ptr::from_ref(self).addr().to_le_bytes(),
+            format!("{:?}", std::time::SystemTime::now()).as_bytes(),
+        ]);
+        unique.to_string()[..32].to_owned()
+    }
+
+    /// Brings to disk what sessions stored that are no more, and finds out what of theirs the disk
+    /// may have lost. It is to be called before anything is decided, and may take long.
+    pub(super) fn begin(&self) -> io::Result<()> {
+        let suspects = match existing_state(&self.root, MARKS)? {
+            Some(dir) => {
+                let ended = marks::ended(&dir, self.root_id.device)?;
+                if self.sync && ended.iter().any(Marked::is_pending) {
+                    // A failure is theirs, whose files are in doubt from now on.
+                    let _ = self.sync_for(&dir, &ended);
+                }
+                marks::suspects(&dir, self.root_id.device)?
+            }
+            None => Suspects::default(),
+        };
+        self.suspects.get_or_init(|| suspects);
+        Ok(())
+    }
+
+    /// The files that a disk may have lost something of; none before [`Self::begin`].
+    pub(super) fn suspects(&self) -> Option<&Suspects> {
+        self.suspects.get()
+    }
+
+    /// What may be wrong with what was found, whoever stored it.
+    pub(super) fn doubt(&self, found: &Stat) -> Option<Doubt> {
+        let suspicion = self.suspects()?.of(found, &self.owner)?;
+        Some(suspicion.1)
+    }
+
+    /// Chunk `index` of a file was written: brings it to disk at some time soon, together with its
+    /// neighbours, so that the sync at the end finds little to do.
+    pub(super) fn wrote(&self, file: &File, index: u64) {
+        if self.sync && index % WRITEBACK_CHUNKS == WRITEBACK_CHUNKS - 1 {
+            let chunk = u64::from(CHUNK_SIZE);
+            let start = (index + 1 - WRITEBACK_CHUNKS) * chunk;
+            fs::start_writeback(file, start, WRITEBACK_CHUNKS * chunk);
+        }
+    }
+
+    /// A file is about to get its name. Where that is another one's, the old one stands until the
+    /// new one is on disk: some file systems would otherwise lose both.
+    pub(super) fn before_naming(&self, file: &File, replaces: bool) -> io::Result<()> {
+        match self.one_by_one || (self.sync && replaces) {
+            true => self.remember(file.sync_all()),
+            false => Ok(()),
+        }
+    }
+
+    /// Whether [`Self::names_changed`] is to be called.
+    pub(super) fn syncs_one_by_one(&self) -> bool {
+        self.one_by_one
+    }
+
+    /// Names in a folder were made, changed or removed, or its time and mode were set.
+    pub(super) fn names_changed(&self, dir: &Dir) -> io::Result<()> {
+        match dir.sync() {
+            // A file system that has no such thing for folders.
+            Err(e) if fs::is_unsupported(&e) => Ok(()),
+            synced => self.remember(synced),
+        }
+    }
+
+    fn remember(&self, synced: io::Result<()>) -> io::Result<()> {
+        synced.inspect_err(|e| {
+            let mut failed = lock(&self.failed);
+            failed.get_or_insert_with(|| copy_of(e));
+        })
+    }
+
+    /// Brings everything to disk that is stored so far.
+    pub(super) fn sync(&self) -> io::Result<()> {
+        if !self.sync {
+            return Ok(());
+        }
+        for file_system in self.stored_on() {
+            self.remember(sync_one(&file_system))?;
+        }
+        Ok(())
+    }
+
+    /// The file systems that this session stored something on.
+    fn stored_on(&self) -> Vec<Arc<FileSystem>> {
+        let mut all = lock(&self.file_systems).clone();
+        all.retain(|one| one.is_stored_on.load(Ordering::Acquire));
+        all
+    }
+
+    /// Brings everything to disk, unless it is not to, and ends the session with that; with what
+    /// others stored that are no more. Fails where anything may not be on disk.
+    pub(super) fn finish(&self) -> io::Result<()> {
+        let Some(mark) = lock(&self.mark).take() else {
+            return lock(&self.failed).take().map_or(Ok(()), Err);
+        };
+        if !self.sync {
+            return Ok(());
+        }
+        let Some(dir) = existing_state(&self.root, MARKS)? else {
+            // Somebody removed it. What it says cannot be remembered, but be told.
+            self.sync()?;
+            return lock(&self.failed).take().map_or(Ok(()), Err);
+        };
+        // From here on nobody else can know what the system has said of what could not be written.
+        // Where that cannot be noted, the disk being full, the session can be finished all the same.
+        let _ = marks::add(&dir, mark.name(), &[Record::Syncing]);
+        let ended = marks::ended(&dir, self.root_id.device)?;
+        let (mut lost, mut synced) = self.sync_for(&dir, &ended);
+        if let Some(before) = lock(&self.failed).take() {
+            lost = self.stored_on().iter().map(|one| one.device).collect();
+            synced = Err(before);
+        }
+        if self.one_by_one && synced.is_ok() {
+            // Every other folder was synced when it was finished.
+            synced = self.root.sync();
+        }
+        match synced {
+            Ok(()) => mark.remove(&dir),
+            Err(e) => {
+                let _ = marks::add_failures(&dir, mark.name(), &lost, true);
+                Err(e)
+            }
+        }
+    }
+
+    /// Ends the session without bringing anything to disk: the mark stays.
+    pub(super) fn leave(&self) {
+        drop(lock(&self.mark).take());
+    }
+
+    /// Syncs the file systems of this session and of some that are no more, and settles the marks
+    /// of the latter. Says which could not be synced, and how that went with this session's own.
+    fn sync_for(&self, marks_dir: &Dir, ended: &[Marked]) -> (Vec<u64>, io::Result<()>) {
+        let mut failed = Vec::new();
+        let mut result = Ok(());
+        let own = self.stored_on();
+        for file_system in &own {
+            if let Err(e) = sync_one(file_system) {
+                failed.push(file_system.device);
+                result = result.and(Err(e));
+            }
+        }
+        let pending = || ended.iter().filter(|mark| mark.is_pending());
+        let mut synced: Vec<u64> = own.iter().map(|one| one.device).collect();
+        for (device, path) in pending().flat_map(Marked::stored) {
+            if synced.contains(device) {
+                continue;
+            }
+            synced.push(*device);
+            if self.sync_other(*device, path.as_ref()).is_err() {
+                failed.push(*device);
+            }
+        }
+        for mark in pending() {
+            let lost = mark.stored_among(&failed);
+            // A mark that stays is looked at again by the next session.
+            let _ = match lost.is_empty() && !mark.has_failed() {
+                true => remove_if_there(marks_dir, mark.name()),
+                false => marks::add_failures(marks_dir, mark.name(), &lost, true),
+            };
+        }
+        // Those that go on find out by themselves, unless they are killed before.
+        if !failed.is_empty() {
+            let _ = marks::tell_others(marks_dir, self.root_id.device, &failed);
+        }
+        (failed, result)
+    }
+
+    /// Syncs a file system that another session stored something on.
+    fn sync_other(&self, device: u64, path: Option<&RelPath>) -> io::Result<()> {
+        let known = lock(&self.file_systems)
+            .iter()
+            .find(|known| known.device == device)
+            .cloned();
+        if let Some(known) = known {
+            return sync_one(&known);
+        }
+        let mut dir = self.root.open_again()?;
+        for name in path.into_iter().flat_map(RelPath::components) {
+            dir = dir.open_dir(name)?;
+        }
+        // It may have been unmounted meanwhile, and then nobody heard of what could not be written.
+        if dir.stat()?.id.device != device {
+            return Err(io::ErrorKind::NotFound.into());
+        }
+        dir.sync_file_system()
+    }
+}
+
+fn sync_one(file_system: &FileSystem) -> io::Result<()> {
+    match &file_system.handle {
+        Some(handle) => handle.sync_file_system(),
+        None => Ok(()),
+    }
+}
+
+fn copy_of(error: &io::Error) -> io::Error {
+    match error.raw_os_error() {
+        Some(code) => io::Error::from_raw_os_error(code),
+        None => io::Error::new(error.kind(), error.to_string()),
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_could_not_be_synced_once_fails_the_session_and_stays_in_doubt() {
+        let temp = tempfile::tempdir().unwrap();
+        let dir = Dir::open(temp.path()).unwrap();
+        let begin = || {
+            let session = Durability::new(&dir, [1; 32], true).unwrap();
+            session.begin().unwrap();
+            session
+        };
+        let session = begin();
+        let device = session.root_id.device;
+        let file_system = session.file_system(device, &dir, None).unwrap();
+        session.store_on(&file_system).unwrap();
+        let stored = dir.create_file(b"stored", 0o600).unwrap();
+        session.before_naming(&stored, true).unwrap();
+        // There is nothing that this could be synced to.
+        let unsyncable = File::open("/proc/self/status").unwrap();
+        session.before_naming(&unsyncable, false).unwrap();
+        session.before_naming(&unsyncable, true).unwrap_err();
+        session.finish().unwrap_err();
+        for _ in 0..2 {
+            let next = begin();
+            let doubt = |file| next.doubt(&fs::stat(file).unwrap());
+            assert_eq!(doubt(&stored), Some(Doubt::Unwritten));
+            // The clock of files is a coarse one.
+            let later = dir.create_or_empty_file(b"later", 0o600).unwrap();
+            let mut touched = (0..1_000_000).map(|_| {
+                let now = fs::Timestamp::now();
+                fs::set_mtime(&later, now).unwrap();
+                doubt(&later)
+            });
+            assert!(touched.any(|doubt| doubt.is_none()));
+        }
+    }
+
+    #[test]
+    fn a_session_that_ends_well_leaves_nothing() {
+        let temp = tempfile::tempdir().unwrap();
+        let dir = Dir::open(temp.path()).unwrap();
+        let session = Durability::new(&dir, [1; 32], true).unwrap();
+        let file_system = session.file_systems.lock().unwrap()[0].clone();
+        for _ in 0..2 {
+            session.store_on(&file_system).unwrap();
+        }
+        let marks = existing_state(&dir, MARKS).unwrap().unwrap();
+        assert_eq!(marks.list().unwrap().count(), 1);
+        session.sync().unwrap();
+        session.finish().unwrap();
+        assert_eq!(marks.list().unwrap().count(), 0);
+    }
+}
