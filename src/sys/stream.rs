@@ -6,7 +6,7 @@ use std::fs::File;
 use std::io;
 use std::os::fd::AsFd;
 
-use rustix::fs::{FileType, OFlags, fcntl_getfl, fstat, fsync, stat};
+use rustix::fs::{FileType, OFlags, fcntl_getfl, fstat, stat};
 use rustix::io::Errno;
 
 /// What a pipe that is ready takes without making its writer wait, in bytes: on Linux a page, and
@@ -54,9 +54,13 @@ pub(crate) fn ready_bytes(file: &File) -> io::Result<Option<usize>> {
 
 /// Brings to disk what was written, where it went to one.
 pub(crate) fn sync(file: &File) -> io::Result<()> {
-    match fsync(file) {
+    // The standard library knows that macOS has a call of its own for this.
+    let Err(error) = file.sync_all() else {
+        return Ok(());
+    };
+    match error.raw_os_error().map(Errno::from_raw_os_error) {
         // No file.
-        Ok(()) | Err(Errno::INVAL | Errno::ROFS | Errno::NOTSUP) => Ok(()),
-        Err(e) => Err(e.into()),
+        Some(Errno::INVAL | Errno::ROFS | Errno::NOTSUP | Errno::NOTTY) => Ok(()),
+        _ => Err(error),
     }
 }

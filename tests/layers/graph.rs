@@ -50,7 +50,14 @@ impl Graph {
     }
 
     fn take(&mut self, modules: &[Module<'_>], from: &Module<'_>, path: &Path) {
-        match find(modules, from, path, 0) {
+        // More than one where an import depends on the system.
+        for found in find(modules, from, path, 0) {
+            self.note(from, path, found);
+        }
+    }
+
+    fn note(&mut self, from: &Module<'_>, path: &Path, found: Found<'_>) {
+        match found {
             Found::Name(owner, name) if owner.source.path != from.source.path => {
                 let edges = self.edges.entry(from.source.path.clone()).or_default();
                 edges
@@ -125,7 +132,7 @@ fn find<'a>(
     from: &'a Module<'a>,
     path: &Path,
     depth: usize,
-) -> Found<'a> {
+) -> Vec<Found<'a>> {
     let part = from.source.part;
     let mut place = from.place.clone();
     let mut rest = path.as_slice();
@@ -155,7 +162,7 @@ fn find<'a>(
                     .iter()
                     .any(|import| import.name == first && import.path[0] != first);
             if !is_known {
-                return Found::Elsewhere;
+                return vec![Found::Elsewhere];
             }
         }
     }
@@ -164,28 +171,30 @@ fn find<'a>(
         modules.iter().find(here)
     };
     let Some(mut module) = at(&place) else {
-        return Found::Unknown;
+        return vec![Found::Unknown];
     };
     while let Some((word, after)) = rest.split_first() {
         if module.child(modules, word) {
             place.push(word.clone());
             let Some(child) = at(&place) else {
-                return Found::Unknown;
+                return vec![Found::Unknown];
             };
             (module, rest) = (child, after);
         } else if module.defined.contains(word) {
-            return Found::Name(module, word.clone());
-        } else if let Some(import) = module.imports.iter().find(|i| i.name == *word)
-            && depth < MAX_IMPORTS
-        {
-            let mut path = import.path.clone();
-            path.extend_from_slice(after);
-            return find(modules, module, &path, depth + 1);
+            return vec![Found::Name(module, word.clone())];
+        } else if depth < MAX_IMPORTS && module.imports.iter().any(|i| i.name == *word) {
+            let imports = module.imports.iter().filter(|i| i.name == *word);
+            let found = imports.flat_map(|import| {
+                let mut path = import.path.clone();
+                path.extend_from_slice(after);
+                find(modules, module, &path, depth + 1)
+            });
+            return found.collect();
         } else {
-            return Found::Unknown;
+            return vec![Found::Unknown];
         }
     }
-    Found::Module
+    vec![Found::Module]
 }
 
 impl<'a> Module<'a> {

@@ -395,6 +395,10 @@ fn a_circle_is_seen_however_it_is_written() {
         // Through the face of the folder, and from there through that of the crate.
         ("use super::B;", "use crate::A;"),
         (
+            "#[cfg(x)] use super::c as s; #[cfg(y)] use super::b as s; fn f() -> s::B {}",
+            "use super::a::A;",
+        ),
+        (
             "mod inner { use super::super::b::B; }",
             "use super::a::{A,};",
         ),
@@ -404,7 +408,11 @@ fn a_circle_is_seen_however_it_is_written() {
         let b = format!("{in_b} pub enum B {{ X }}");
         let graph = crate_of(&[
             ("lib.rs", "mod d; pub use d::A;"),
-            ("d/mod.rs", "mod a; mod b; pub use a::A; pub use b::B;"),
+            (
+                "d/mod.rs",
+                "mod a; mod b; mod c; pub use a::A; pub use b::B;",
+            ),
+            ("d/c.rs", "pub struct B;"),
             ("d/a.rs", &a),
             ("d/b.rs", &b),
         ]);
