@@ -150,7 +150,7 @@ fn create(dir: &Path, path: &Path) -> Result<()> {
 
 /// Gives the finished file its name, unless another one has it.
 fn publish(temp: &Path, path: &Path) -> io::Result<()> {
-    match private::name_new(temp, path) {
+    match private::rename_new(temp, path) {
         Err(e) if e.kind() == io::ErrorKind::AlreadyExists => Ok(()),
         other => other,
     }

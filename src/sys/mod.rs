@@ -5,7 +5,6 @@
 //! own, of which `model` makes errors and reasons. A port to another system writes these files
 //! anew, and changes no call to them.
 
-pub(crate) mod advise;
 pub mod confine;
 pub mod error;
 pub mod fs;

@@ -7,7 +7,10 @@ use std::io::{self, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::Path;
 
-use rustix::fs::{CWD, FlockOperation, RenameFlags, flock, renameat_with};
+use rustix::fs::{FlockOperation, flock};
+
+use super::fs::Dir;
+use super::name::from_system;
 
 /// Whether others on this machine may read or change what this is of.
 pub(crate) fn is_exposed(meta: &Metadata) -> bool {
@@ -43,19 +46,17 @@ pub(crate) fn lock(path: &Path) -> io::Result<File> {
     Ok(file)
 }
 
-/// Gives a file a name that nobody has: an [`io::ErrorKind::AlreadyExists`] where somebody has.
-/// It may keep its old one.
-pub(crate) fn name_new(file: &Path, name: &Path) -> io::Result<()> {
-    match std::fs::hard_link(file, name) {
-        // Not every file system has links.
-        Err(e) if e.kind() != io::ErrorKind::AlreadyExists => {
-            Ok(renameat_with(CWD, file, CWD, name, RenameFlags::NOREPLACE)?)
-        }
-        linked => linked,
-    }
+/// Gives a file another name in its folder: an [`io::ErrorKind::AlreadyExists`] where somebody has
+/// that.
+pub(crate) fn rename_new(file: &Path, name: &Path) -> io::Result<()> {
+    let (Some(dir), Some(from), Some(to)) = (file.parent(), file.file_name(), name.file_name())
+    else {
+        return Err(io::ErrorKind::InvalidInput.into());
+    };
+    Dir::open(dir)?.rename_new(from_system(from), from_system(to))
 }
 
 /// Brings to disk which names are in a folder.
 pub(crate) fn sync_dir(dir: &Path) -> io::Result<()> {
-    File::open(dir)?.sync_all()
+    Dir::open(dir)?.sync()
 }

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use rustix::fs::{Advice, AtFlags, CWD, Mode, OFlags};
+use rustix::fs::{Advice, AtFlags, CWD, Mode, OFlags, RenameFlags};
 use rustix::io::Errno;
 
 use super::types::MODE_BITS;
@@ -28,6 +28,14 @@ pub(super) fn path_of_handle(dir: BorrowedFd<'_>) -> Option<PathBuf> {
     static HAS_PROC: OnceLock<bool> = OnceLock::new();
     let has_proc = HAS_PROC.get_or_init(|| Path::new("/proc/self/fd").exists());
     has_proc.then(|| HandleName::default().of(dir.as_raw_fd()).into())
+}
+
+pub(super) fn rename_new(dir: BorrowedFd<'_>, from: &[u8], to: &[u8]) -> Result<(), Errno> {
+    rustix::fs::renameat_with(dir, from, dir, to, RenameFlags::NOREPLACE)
+}
+
+pub(super) fn sync_dir(dir: BorrowedFd<'_>) -> io::Result<()> {
+    Ok(rustix::fs::fsync(dir)?)
 }
 
 pub(super) fn sync_file_system(dir: BorrowedFd<'_>) -> io::Result<()> {
@@ -101,6 +109,11 @@ pub fn start_writeback(file: &File, offset: u64, length: u64) {
             libc::SYNC_FILE_RANGE_WRITE,
         )
     };
+}
+
+/// A file is read once, from its beginning to its end.
+pub fn read_through(file: &File) {
+    let _ = rustix::fs::fadvise(file, 0, None, Advice::Sequential);
 }
 
 /// Has what memory holds of a file forgotten, as far as it is on disk, or is believed to be: what

@@ -6,6 +6,7 @@ use std::os::fd::BorrowedFd;
 use std::path::PathBuf;
 
 use rustix::fs::{AtFlags, Mode, OFlags, RawMode};
+use rustix::io::Errno;
 
 use super::types::MODE_BITS;
 
@@ -27,6 +28,30 @@ pub(super) const TO_PASS: OFlags = OFlags::from_bits_retain(if cfg!(target_vendo
 
 pub(super) fn path_of_handle(_: BorrowedFd<'_>) -> Option<PathBuf> {
     None
+}
+
+#[cfg(target_vendor = "apple")]
+pub(super) fn rename_new(dir: BorrowedFd<'_>, from: &[u8], to: &[u8]) -> Result<(), Errno> {
+    rustix::fs::renameat_with(dir, from, dir, to, rustix::fs::RenameFlags::NOREPLACE)
+}
+
+#[cfg(not(target_vendor = "apple"))]
+pub(super) fn rename_new(_: BorrowedFd<'_>, _: &[u8], _: &[u8]) -> Result<(), Errno> {
+    Err(Errno::NOSYS)
+}
+
+#[cfg(target_vendor = "apple")]
+pub(super) fn sync_dir(dir: BorrowedFd<'_>) -> io::Result<()> {
+    match rustix::fs::fcntl_fullfsync(dir) {
+        // What is no disk of its own has no more than this.
+        Err(_) => Ok(rustix::fs::fsync(dir)?),
+        Ok(()) => Ok(()),
+    }
+}
+
+#[cfg(not(target_vendor = "apple"))]
+pub(super) fn sync_dir(dir: BorrowedFd<'_>) -> io::Result<()> {
+    Ok(rustix::fs::fsync(dir)?)
 }
 
 pub(super) fn sync_file_system(_: BorrowedFd<'_>) -> io::Result<()> {
@@ -63,6 +88,14 @@ pub(super) fn folds_case(_: BorrowedFd<'_>) -> bool {
 
 /// Begins to bring to disk what was written of a file, where that can be asked for.
 pub fn start_writeback(_: &File, _: u64, _: u64) {}
+
+/// A file is read once, from its beginning to its end.
+pub fn read_through(file: &File) {
+    #[cfg(any(target_os = "android", target_os = "freebsd"))]
+    let _ = rustix::fs::fadvise(file, 0, None, rustix::fs::Advice::Sequential);
+    #[cfg(not(any(target_os = "android", target_os = "freebsd")))]
+    let _ = file;
+}
 
 /// Has what memory holds of a file forgotten, where that can be asked for.
 pub fn drop_cached(file: &File) {

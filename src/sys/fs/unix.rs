@@ -10,8 +10,8 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{
-    Access, AtFlags, FileType, FlockOperation, Mode, OFlags, RawMode, RenameFlags, SeekFrom,
-    Timespec, Timestamps, UTIME_OMIT,
+    Access, AtFlags, FileType, FlockOperation, Mode, OFlags, RawMode, SeekFrom, Timespec,
+    Timestamps, UTIME_OMIT,
 };
 use rustix::io::Errno;
 
@@ -183,7 +183,7 @@ impl Dir {
 
     /// Renames within this folder; fails where `to` is taken.
     pub fn rename_new(&self, from: &[u8], to: &[u8]) -> io::Result<()> {
-        match rustix::fs::renameat_with(self, from, self, to, RenameFlags::NOREPLACE) {
+        match system::rename_new(self.as_fd(), from, to) {
             Err(Errno::INVAL | Errno::NOSYS | Errno::NOTSUP) => {}
             other => return Ok(other?),
         }
@@ -258,7 +258,7 @@ impl Dir {
 
     /// Brings the names in it to disk.
     pub fn sync(&self) -> io::Result<()> {
-        Ok(rustix::fs::fsync(self)?)
+        system::sync_dir(self.as_fd())
     }
 
     /// Brings everything in its file system to disk; fails where something written since this

@@ -14,7 +14,6 @@ use crate::model::outcome::Why;
 use crate::model::reason::ReadError;
 use crate::model::relpath::RelPath;
 use crate::source::{TreeReader, mtime_of};
-use crate::sys::advise;
 use crate::sys::fs::{self, File, Stat, Timestamp};
 use crate::sys::vectored;
 
@@ -226,7 +225,7 @@ impl SendFile {
         if !self.is_as_announced(&stat) {
             return Err(ReadFailure::Changed);
         }
-        advise::read_through(&file);
+        fs::read_through(&file);
         let new = Arc::new(OpenSource {
             file,
             version: SourceVersion::of(&stat),
