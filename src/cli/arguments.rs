@@ -39,12 +39,12 @@ impl Loudness {
         self.verbose > 1
     }
 
-    pub(crate) fn settings(&self, hint: fn(&Error) -> Option<String>) -> ui::Settings {
-        ui::Settings {
+    pub(crate) fn settings(&self, hint: fn(&Error) -> Option<String>) -> ui::OutputOptions {
+        ui::OutputOptions {
             quiet: self.quiet,
             verbose: self.is_verbose(),
             hint,
-            ..ui::Settings::default()
+            ..ui::OutputOptions::default()
         }
     }
 }
@@ -59,8 +59,8 @@ pub(crate) struct Events {
 }
 
 impl Events {
-    pub(crate) fn with(&self, settings: ui::Settings) -> ui::Settings {
-        ui::Settings {
+    pub(crate) fn with(&self, settings: ui::OutputOptions) -> ui::OutputOptions {
+        ui::OutputOptions {
             json: self.json,
             ..settings
         }

@@ -9,7 +9,7 @@ use toml::Value;
 
 use super::arguments::Loudness;
 use super::exit::{Code, written};
-use super::here;
+use super::machine;
 use super::settings::{KEYS, Settings, default};
 use crate::ui::{Line, Ui};
 
@@ -60,7 +60,7 @@ fn lines(settings: &Settings, program: &Command) -> Vec<String> {
         ),
         None => {
             let value = match *key {
-                "name" => here::name(),
+                "name" => machine::name(),
                 key => default(program, key),
             };
             (format!("# {key}: {value}"), "default".to_owned())

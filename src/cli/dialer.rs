@@ -13,8 +13,8 @@ use xfer::transfer::{Cancel, Device};
 use super::arguments::{CodeFrom, Events, Loudness};
 use super::exit::{Code, conclude};
 use super::hints::Task;
-use super::{debug, here, signals};
-use crate::ui::{Person, Ui};
+use super::{debug, machine, signals};
+use crate::ui::{TerminalPrompt, Ui};
 
 /// All that is needed to dial.
 pub(super) struct Dialer {
@@ -44,8 +44,8 @@ impl Dialer {
         }
         ui.start();
         let cancel = Cancel::new();
-        let person = Person::at(&ui, &cancel, code.given());
-        let device = here::device();
+        let person = TerminalPrompt::at(&ui, &cancel, code.given());
+        let device = machine::device();
         let peers = device.as_ref().map(|device| device.peers.list());
         Self {
             task,

@@ -9,8 +9,8 @@ use clap::Args;
 use super::arguments::{CodeFrom, Loudness, Wrong, parse_name};
 use super::dialer::Dialer;
 use super::exit::Code;
-use super::here;
 use super::hints::Task;
+use super::machine;
 use super::target::address;
 use crate::ui::{Line, safe};
 
@@ -42,7 +42,7 @@ pub(crate) fn run(args: Pair, loudness: &Loudness) -> Result<Code, Wrong> {
     let dialer = Dialer::new(Task::Send, loudness, None, &args.code);
     let to = address(&args.target, &dialer.peers)
         .map_err(|why| Wrong(format!("'{}': {why}", safe(&args.target))))?;
-    let name = args.name.unwrap_or_else(here::name);
+    let name = args.name.unwrap_or_else(machine::name);
     let ui = Arc::clone(&dialer.ui);
     Ok(dialer.run(|device, person, progress, cancel| {
         let peer = xfer::transfer::pair(device, &to, &name, person, progress, cancel)?;

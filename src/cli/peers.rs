@@ -9,8 +9,8 @@ use xfer::net::Known;
 
 use super::arguments::Loudness;
 use super::exit::{Code, conclude, written};
-use super::here;
 use super::hints::Task;
+use super::machine;
 use super::settings::Settings;
 use crate::ui::{Line, Ui, ago};
 
@@ -24,7 +24,7 @@ pub(crate) struct Unpair {
 /// Lists who is known here.
 pub(crate) fn list(loudness: &Loudness) -> Code {
     say(loudness, |ui| {
-        let mut all = here::peers()?.list()?;
+        let mut all = machine::peers()?.list()?;
         all.sort_by(|a, b| a.name.cmp(&b.name));
         if all.is_empty() {
             let text = "No machines are known here. A receiver gets to know a sender when that \
@@ -39,7 +39,7 @@ pub(crate) fn list(loudness: &Loudness) -> Code {
 /// Forgets one of them.
 pub(crate) fn unpair(args: &Unpair, loudness: &Loudness) -> Code {
     say(loudness, |ui| {
-        let gone = here::peers()?.update(|all| {
+        let gone = machine::peers()?.update(|all| {
             // No machine can hide another one by calling itself what that one is known by.
             let by_key = |k: &Known| k.fingerprint.to_string() == args.name;
             let by_name = |k: &Known| k.name == args.name;
@@ -64,7 +64,7 @@ pub(crate) fn unpair(args: &Unpair, loudness: &Loudness) -> Code {
 /// Shows who this is.
 pub(crate) fn id(loudness: &Loudness, settings: &Settings) -> Code {
     say(loudness, |ui| {
-        let device = here::device()?;
+        let device = machine::device()?;
         let text = format!("{}  {}", settings.name(), device.identity.fingerprint());
         ui.say([Line::Answer(text)]);
         Ok(true)

@@ -23,8 +23,8 @@ use super::arguments::{Events, Loudness, Wrong, parse_name};
 use super::exit::{Code, conclude};
 use super::hints::Task;
 use super::settings::Settings;
-use super::{debug, here, signals, target};
-use crate::ui::{self, Line, Person, Ui};
+use super::{debug, machine, signals, target};
+use crate::ui::{self, Line, TerminalPrompt, Ui};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -138,7 +138,7 @@ impl Recv {
             output: output.map(Arc::new),
             grants,
             listen: self.listen.unwrap_or(default.listen),
-            name: self.name.unwrap_or_else(here::name),
+            name: self.name.unwrap_or_else(machine::name),
             once: self.once || self.stdout,
             open: self.open,
             ask: self.ask,
@@ -162,7 +162,7 @@ pub(crate) fn run(args: Recv, loudness: &Loudness, settings: &Settings) -> Resul
         true => Task::ReceiveStream,
         false => Task::Receive,
     };
-    let words = ui::Settings {
+    let words = ui::OutputOptions {
         only_stderr: args.stdout,
         ..loudness.settings(task.hints())
     };
@@ -222,7 +222,7 @@ fn prepare(
         }
     }
     let open = options.open;
-    let person = Person::at(ui, cancel, None);
+    let person = TerminalPrompt::at(ui, cancel, None);
     if options.ask && !person.can_decide() {
         let text = "There is no terminal to ask on: with --ask, every offer will be declined.";
         ui.warn(text);
@@ -233,12 +233,12 @@ fn prepare(
                     has changed.";
         ui.warn(text);
     }
-    let device = here::device()?;
+    let device = machine::device()?;
     for stranger in strangers(&options.grants, &device.peers.list()?) {
         ui.warn(&stranger);
     }
     let receiver = Receiver::bind(&device, options, person)?;
-    let data_dir = here::data_dir();
+    let data_dir = machine::data_dir();
     let folders = [dir.as_ref(), data_dir.as_ref()].into_iter().flatten();
     let folders: Vec<&Path> = folders.chain(of_peers.values()).map(|d| &**d).collect();
     let confined = confine(&folders);
@@ -305,7 +305,7 @@ fn welcome(addr: SocketAddr, dir: Option<&Path>, open: bool) -> Vec<Line> {
     } else {
         "On the other machine, run:".to_owned()
     });
-    for ip in here::addresses(addr) {
+    for ip in machine::addresses(addr) {
         let at = SocketAddr::new(ip, addr.port());
         lines.push(format!("    xfer send{flag} FILE {at}"));
     }

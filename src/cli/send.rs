@@ -24,7 +24,7 @@ use super::dialer::Dialer;
 use super::exit::Code;
 use super::hints::Task;
 use super::target::{address, looks_like_target};
-use super::{filter, here, size};
+use super::{filter, machine, size};
 use crate::ui::safe;
 
 const EXAMPLES: &str = "\
@@ -153,7 +153,7 @@ impl Send {
             paths: self.paths.into_iter().map(PathBuf::from).collect(),
             stream,
             to,
-            name: self.name.unwrap_or_else(here::name),
+            name: self.name.unwrap_or_else(machine::name),
             open: self.open,
             algorithm: self.hash.map(|hash| match hash {
                 Hash::Sha256 => Algorithm::Sha256,

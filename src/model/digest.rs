@@ -216,11 +216,11 @@ pub struct FileDigest {
     chunks: u64,
     next: u64,
     waiting: BTreeMap<u64, Digest>,
-    state: State,
+    state: DigestState,
 }
 
 #[derive(Debug)]
-enum State {
+enum DigestState {
     /// A file of one chunk, and its digest once it is there.
     Single(Option<Digest>),
     Sha256(Sha256),
@@ -240,14 +240,14 @@ impl FileDigest {
     pub fn new(algorithm: Algorithm, size: u64) -> Self {
         let chunks = chunk_count(size);
         let state = match algorithm {
-            _ if chunks == 1 => State::Single(None),
+            _ if chunks == 1 => DigestState::Single(None),
             Algorithm::Sha256 => {
                 let mut hasher = Sha256::new();
                 hasher.update(FILE_DOMAIN);
                 hasher.update(size.to_le_bytes());
-                State::Sha256(hasher)
+                DigestState::Sha256(hasher)
             }
-            Algorithm::Blake3 => State::Blake3(Vec::new()),
+            Algorithm::Blake3 => DigestState::Blake3(Vec::new()),
         };
         Self {
             chunks,
@@ -266,13 +266,13 @@ impl FileDigest {
             chunks: u64::MAX,
             next: 0,
             waiting: BTreeMap::new(),
-            state: State::Stream(Box::new(hasher), false),
+            state: DigestState::Stream(Box::new(hasher), false),
         }
     }
 
     /// Ends a stream, which has `size` bytes.
     pub fn end_stream(&mut self, size: u64) {
-        if let State::Stream(hasher, ended @ false) = &mut self.state {
+        if let DigestState::Stream(hasher, ended @ false) = &mut self.state {
             hasher.update(&size.to_le_bytes());
             *ended = true;
             self.chunks = self.next;
@@ -309,10 +309,10 @@ impl FileDigest {
 
     fn append(&mut self, digest: Digest) {
         match &mut self.state {
-            State::Single(slot) => *slot = Some(digest),
-            State::Sha256(hasher) => hasher.update(digest.0),
-            State::Stream(hasher, _) => hasher.update(&digest.0),
-            State::Blake3(stack) => {
+            DigestState::Single(slot) => *slot = Some(digest),
+            DigestState::Sha256(hasher) => hasher.update(digest.0),
+            DigestState::Stream(hasher, _) => hasher.update(&digest.0),
+            DigestState::Blake3(stack) => {
                 // Before the n-th chunk, n in binary says which subtrees are complete. Merging
                 // only then keeps the last merge, which must be the root's, for `finish`.
                 while stack.len() > self.next.count_ones() as usize {
@@ -331,10 +331,10 @@ impl FileDigest {
             return None;
         }
         match &self.state {
-            State::Single(digest) => *digest,
-            State::Sha256(hasher) => Some(Digest(hasher.clone().finalize().into())),
-            State::Stream(hasher, ended) => ended.then(|| (**hasher).clone().finish()),
-            State::Blake3(stack) => {
+            DigestState::Single(digest) => *digest,
+            DigestState::Sha256(hasher) => Some(Digest(hasher.clone().finalize().into())),
+            DigestState::Stream(hasher, ended) => ended.then(|| (**hasher).clone().finish()),
+            DigestState::Blake3(stack) => {
                 let mut stack = stack.clone();
                 while stack.len() > 2 {
                     merge_top(&mut stack);

@@ -252,8 +252,8 @@ impl Serialize for Target {
 
 impl<'de> Deserialize<'de> for Target {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Checked;
-        impl Visitor<'_> for Checked {
+        struct TargetVisitor;
+        impl Visitor<'_> for TargetVisitor {
             type Value = Target;
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str("a link target")
@@ -263,7 +263,7 @@ impl<'de> Deserialize<'de> for Target {
             }
         }
         deserializer
-            .deserialize_bytes(Checked)
+            .deserialize_bytes(TargetVisitor)
             .map_err(D::Error::custom)
     }
 }
@@ -274,8 +274,8 @@ where
     D: Deserializer<'de>,
     T: Deserialize<'de>,
 {
-    struct Bounded<T, const MAX: usize>(std::marker::PhantomData<T>);
-    impl<'de, T: Deserialize<'de>, const MAX: usize> Visitor<'de> for Bounded<T, MAX> {
+    struct ListVisitor<T, const MAX: usize>(std::marker::PhantomData<T>);
+    impl<'de, T: Deserialize<'de>, const MAX: usize> Visitor<'de> for ListVisitor<T, MAX> {
         type Value = Vec<T>;
         fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
             write!(f, "a list of at most {MAX}")
@@ -297,7 +297,7 @@ where
             Ok(list)
         }
     }
-    deserializer.deserialize_seq(Bounded::<T, MAX>(std::marker::PhantomData))
+    deserializer.deserialize_seq(ListVisitor::<T, MAX>(std::marker::PhantomData))
 }
 
 #[cfg(test)]

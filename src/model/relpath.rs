@@ -234,8 +234,8 @@ impl Serialize for RelPath {
 
 impl<'de> Deserialize<'de> for RelPath {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Checked;
-        impl Visitor<'_> for Checked {
+        struct PathVisitor;
+        impl Visitor<'_> for PathVisitor {
             type Value = RelPath;
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str("a relative path")
@@ -249,7 +249,7 @@ impl<'de> Deserialize<'de> for RelPath {
             }
         }
         deserializer
-            .deserialize_bytes(Checked)
+            .deserialize_bytes(PathVisitor)
             .map_err(D::Error::custom)
     }
 }

@@ -88,8 +88,8 @@ impl Serialize for Text {
 
 impl<'de> Deserialize<'de> for Text {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Bounded;
-        impl Visitor<'_> for Bounded {
+        struct TextVisitor;
+        impl Visitor<'_> for TextVisitor {
             type Value = Text;
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 write!(f, "a text of at most {MAX_TEXT_BYTES} bytes")
@@ -102,7 +102,7 @@ impl<'de> Deserialize<'de> for Text {
             }
         }
         deserializer
-            .deserialize_str(Bounded)
+            .deserialize_str(TextVisitor)
             .map_err(D::Error::custom)
     }
 }

@@ -16,11 +16,11 @@ const MAX_DRAWS: u8 = 20;
 /// Rows at the bottom of the terminal that is standard error.
 pub(crate) struct Bars {
     multi: MultiProgress,
-    slots: Vec<Slot>,
+    slots: Vec<BarSlot>,
     utf8: bool,
 }
 
-struct Slot {
+struct BarSlot {
     bar: ProgressBar,
     style: Option<Style>,
 }
@@ -58,7 +58,7 @@ impl Bars {
         while self.slots.len() < rows.len() {
             // Hidden until it is one of many: alone it would draw itself where it likes.
             let bar = ProgressBar::with_draw_target(Some(1), ProgressDrawTarget::hidden());
-            self.slots.push(Slot {
+            self.slots.push(BarSlot {
                 bar: self.multi.add(bar),
                 style: None,
             });
@@ -76,7 +76,7 @@ impl Bars {
     }
 }
 
-impl Slot {
+impl BarSlot {
     fn show(&mut self, row: &Row, columns: usize, utf8: bool) {
         let style = match row {
             Row::Text(_) => Style::Text,

@@ -11,11 +11,11 @@ use xfer::Error;
 use xfer::model::outcome::{Outcome, Role, Summary};
 use xfer::model::progress::{Counters, Event};
 
-use super::board::{Board, Phase};
-use super::said::{
-    Counts, Failure, Said, Who, entry, left_out_name, line, odd_bytes, role_name, seconds,
+use super::events::{
+    Counts, Failure, JsonEvent, Who, entry, left_out_name, line, odd_bytes, role_name, seconds,
     trust_name,
 };
+use super::overview::{Overview, Phase};
 
 /// How often a session says how far it is at most.
 const PROGRESS_EVERY: Duration = Duration::from_millis(500);
@@ -27,7 +27,7 @@ pub(crate) struct Json {
     began: Instant,
     /// When it was last said how far the sessions are.
     told: Instant,
-    sessions: BTreeMap<u64, Session>,
+    sessions: BTreeMap<u64, SessionEvents>,
     ended: u64,
     /// What the sessions that have ended came to.
     all: Summary,
@@ -37,7 +37,7 @@ pub(crate) struct Json {
 }
 
 #[derive(Debug)]
-struct Session {
+struct SessionEvents {
     role: Role,
     counters: Arc<Counters>,
     began: Instant,
@@ -65,18 +65,18 @@ impl Json {
     /// The lines for an event.
     pub(crate) fn hear(&mut self, event: &Event<'_>, now: Instant) -> Vec<String> {
         let mut lines = Vec::new();
-        let mut say = |said: &Said<'_>| lines.extend(line(said));
+        let mut say = |said: &JsonEvent<'_>| lines.extend(line(said));
         match event {
-            Event::Listening { addr, dir } => say(&Said::Listening {
+            Event::Listening { addr, dir } => say(&JsonEvent::Listening {
                 address: *addr,
                 dir: dir.to_string_lossy(),
                 dir_bytes: odd_bytes(dir),
             }),
-            Event::Connecting { addr } => say(&Said::Connecting { address: *addr }),
-            Event::Waiting { peer } => say(&Said::Waiting {
+            Event::Connecting { addr } => say(&JsonEvent::Connecting { address: *addr }),
+            Event::Waiting { peer } => say(&JsonEvent::Waiting {
                 peer: (*peer).into(),
             }),
-            Event::Paired { caller, role } => say(&Said::Paired {
+            Event::Paired { caller, role } => say(&JsonEvent::Paired {
                 role: role_name(*role),
                 peer: Who {
                     name: &caller.name,
@@ -84,12 +84,12 @@ impl Json {
                     fingerprint: &caller.fingerprint,
                 },
             }),
-            Event::NotAccepting { error } => say(&Said::Warning {
+            Event::NotAccepting { error } => say(&JsonEvent::Warning {
                 session: None,
                 address: None,
                 error: self.failure(error),
             }),
-            Event::Refused { peer, error } => say(&Said::Warning {
+            Event::Refused { peer, error } => say(&JsonEvent::Warning {
                 session: None,
                 address: Some(*peer),
                 error: self.failure(error),
@@ -102,7 +102,7 @@ impl Json {
                 counters,
                 ..
             } => {
-                let began = Session {
+                let began = SessionEvents {
                     role: *role,
                     counters: Arc::clone(counters),
                     began: now,
@@ -110,7 +110,7 @@ impl Json {
                     tally: Summary::default(),
                 };
                 self.sessions.insert(*session, began);
-                say(&Said::Start {
+                say(&JsonEvent::Start {
                     session: *session,
                     role: role_name(*role),
                     peer: (*peer).into(),
@@ -130,19 +130,19 @@ impl Json {
             }
             Event::Removed { session, path } => {
                 let path = path.as_path();
-                say(&Said::Removed {
+                say(&JsonEvent::Removed {
                     session: *session,
                     path: path.to_string_lossy(),
                     path_bytes: odd_bytes(path),
                 });
             }
-            Event::LeftOut { session, path, why } => say(&Said::LeftOut {
+            Event::LeftOut { session, path, why } => say(&JsonEvent::LeftOut {
                 session: *session,
                 path: path.to_string_lossy(),
                 path_bytes: odd_bytes(path),
                 reason: left_out_name(*why),
             }),
-            Event::Warning { session, error } => say(&Said::Warning {
+            Event::Warning { session, error } => say(&JsonEvent::Warning {
                 session: Some(*session),
                 address: None,
                 // What helps against errors is not meant for what nothing fails of.
@@ -152,7 +152,7 @@ impl Json {
                 session,
                 error,
                 wait,
-            } => say(&Said::Retrying {
+            } => say(&JsonEvent::Retrying {
                 session: *session,
                 seconds: seconds(*wait),
                 error: self.failure(error),
@@ -165,7 +165,7 @@ impl Json {
                     let wire_bytes = state.wire_bytes();
                     self.add(&state, summary);
                     let time = now.saturating_duration_since(state.began);
-                    lines.extend(line(&Said::Finished {
+                    lines.extend(line(&JsonEvent::Finished {
                         session: *session,
                         counts: Counts::new(summary, state.left_out(), wire_bytes, time),
                     }));
@@ -177,7 +177,7 @@ impl Json {
                     self.add(&state, &state.tally);
                     // A sender tries again, or ends of it and says so.
                     if state.role == Role::Receiver && !matches!(error, Error::Cancelled) {
-                        lines.extend(line(&Said::Error {
+                        lines.extend(line(&JsonEvent::Error {
                             session: Some(*session),
                             error: self.failure(error),
                         }));
@@ -190,7 +190,7 @@ impl Json {
     }
 
     /// What there is to say as time goes by.
-    pub(crate) fn tick(&mut self, board: &Board, now: Instant) -> Vec<String> {
+    pub(crate) fn tick(&mut self, overview: &Overview, now: Instant) -> Vec<String> {
         let mut lines = Vec::new();
         for (id, session) in &mut self.sessions {
             lines.extend(session.totals(*id));
@@ -201,7 +201,7 @@ impl Json {
         }
         if now.saturating_duration_since(self.told) >= PROGRESS_EVERY {
             self.told = now;
-            let running = board.sessions.iter();
+            let running = overview.sessions.iter();
             let running = running.filter_map(|(id, running)| {
                 let wire_bytes = self.sessions.get(id)?.wire_bytes();
                 let standing = running.standing(now);
@@ -210,7 +210,7 @@ impl Json {
                     Phase::Stalled => ("stalled", None),
                     Phase::Finishing => ("finishing", None),
                 };
-                line(&Said::Progress {
+                line(&JsonEvent::Progress {
                     session: *id,
                     entries_done: standing.items_done,
                     entries_total: standing.items_total,
@@ -230,7 +230,7 @@ impl Json {
 
     /// The line for what the program fails of.
     pub(crate) fn error(&self, error: &Error) -> Option<String> {
-        line(&Said::Error {
+        line(&JsonEvent::Error {
             session: None,
             error: self.failure(error),
         })
@@ -239,7 +239,7 @@ impl Json {
     /// The last line. Where `summary` is none, it is what the sessions came to.
     pub(crate) fn summary(&self, exit_code: u8, summary: Option<&Summary>) -> Option<String> {
         let counts = summary.unwrap_or(&self.all);
-        line(&Said::Summary {
+        line(&JsonEvent::Summary {
             exit_code,
             sessions: self.ended,
             counts: Counts::new(counts, self.left_out, self.wire_bytes, self.began.elapsed()),
@@ -250,7 +250,7 @@ impl Json {
         Failure::new(error, self.hint)
     }
 
-    fn add(&mut self, session: &Session, summary: &Summary) {
+    fn add(&mut self, session: &SessionEvents, summary: &Summary) {
         self.ended += 1;
         self.wire_bytes += session.wire_bytes();
         self.left_out = session.left_out();
@@ -264,7 +264,7 @@ impl Json {
     }
 }
 
-impl Session {
+impl SessionEvents {
     fn wire_bytes(&self) -> u64 {
         Counters::get(&self.counters.bytes_wire)
     }
@@ -296,7 +296,7 @@ impl Session {
             return None;
         }
         self.told_totals = true;
-        line(&Said::Totals {
+        line(&JsonEvent::Totals {
             session: id,
             entries: Counters::get(&self.counters.entries_total),
             bytes: Counters::get(&self.counters.bytes_total),
@@ -306,7 +306,7 @@ impl Session {
 
 /// A line for something that went wrong and that nothing failed of.
 pub(crate) fn warning(message: &str) -> Option<String> {
-    line(&Said::Warning {
+    line(&JsonEvent::Warning {
         session: None,
         address: None,
         error: Failure::other(message),
@@ -322,7 +322,7 @@ mod tests {
     #[test]
     fn a_sender_that_tries_again_counts_once() {
         let mut json = Json::new(|_| None);
-        let mut session = Session {
+        let mut session = SessionEvents {
             role: Role::Sender,
             counters: Arc::default(),
             began: Instant::now(),

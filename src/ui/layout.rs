@@ -1,10 +1,10 @@
 //! Lays out what is in motion for a terminal of some width.
 //!
-//! Must not draw, and must not measure the terminal: a board and a width in, rows out.
+//! Must not draw, and must not measure the terminal: a overview and a width in, rows out.
 
 use std::time::Instant;
 
-use super::board::{Board, Phase, Session, Standing};
+use super::overview::{Overview, Phase, SessionView, Standing};
 use super::safe::{keep_end, keep_start, width};
 use super::words;
 
@@ -45,11 +45,11 @@ pub(crate) fn label_columns(columns: usize) -> usize {
 }
 
 /// What there is to show, top to bottom.
-pub(crate) fn rows(board: &Board, columns: usize, now: Instant) -> Vec<Row> {
+pub(crate) fn rows(overview: &Overview, columns: usize, now: Instant) -> Vec<Row> {
     let mut rows = Vec::new();
-    let roomy = board.sessions.len() <= ROOMY_SESSIONS;
+    let roomy = overview.sessions.len() <= ROOMY_SESSIONS;
     let mut files_left = if roomy { MAX_FILES } else { 0 };
-    for session in board.sessions.values().take(MAX_SESSIONS) {
+    for session in overview.sessions.values().take(MAX_SESSIONS) {
         for file in session.files.values().take(files_left) {
             rows.push(bar(
                 keep_end(&file.name, label_columns(columns)),
@@ -73,23 +73,23 @@ pub(crate) fn rows(board: &Board, columns: usize, now: Instant) -> Vec<Row> {
             rows.push(session_bar(session, &standing, columns, &word));
         }
     }
-    if let Some(more) = board.sessions.len().checked_sub(MAX_SESSIONS + 1) {
-        rows.push(Row::Text(rest(board, more + 1, now)));
+    if let Some(more) = overview.sessions.len().checked_sub(MAX_SESSIONS + 1) {
+        rows.push(Row::Text(rest(overview, more + 1, now)));
     }
-    if let Some(addr) = board.connecting {
+    if let Some(addr) = overview.connecting {
         rows.push(Row::Text(format!("Connecting to {addr} …")));
     }
     rows
 }
 
-fn rest(board: &Board, more: usize, now: Instant) -> String {
-    let standings = board.sessions.values().skip(MAX_SESSIONS);
+fn rest(overview: &Overview, more: usize, now: Instant) -> String {
+    let standings = overview.sessions.values().skip(MAX_SESSIONS);
     let rate = standings.map(|s| s.standing(now).rate).sum();
     let sessions = words::plural(more as u64, "more session", "more sessions");
     format!("and {sessions}, {}", words::rate(rate))
 }
 
-fn session_bar(session: &Session, standing: &Standing, columns: usize, word: &str) -> Row {
+fn session_bar(session: &SessionView, standing: &Standing, columns: usize, word: &str) -> Row {
     let label = keep_start(&session.label(), label_columns(columns));
     if standing.scanned {
         // What has no bytes has entries: folders, links and empty files.
@@ -142,7 +142,7 @@ fn fitting(details: &[String], columns: usize) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::board::tests::{file, start};
+    use super::super::overview::tests::{file, start};
     use super::*;
     use std::sync::atomic::Ordering;
     use xfer::model::progress::Counters;
@@ -157,16 +157,21 @@ mod tests {
     #[test]
     fn files_stand_above_their_session_in_equal_columns() {
         let now = Instant::now();
-        let mut board = Board::default();
-        let counters = start(&mut board, 1, "desktop", now);
+        let mut overview = Overview::default();
+        let counters = start(&mut overview, 1, "desktop", now);
         Counters::add(&counters.bytes_total, 123_000_000);
         Counters::add(&counters.entries_total, 1234);
         for n in 0..6 {
-            file(&mut board, 1, n, &format!("a/long/way/down/to/file{n}.iso"))
-                .store(5_000_000, Ordering::Relaxed);
+            file(
+                &mut overview,
+                1,
+                n,
+                &format!("a/long/way/down/to/file{n}.iso"),
+            )
+            .store(5_000_000, Ordering::Relaxed);
         }
         for columns in [40, 80, 200] {
-            let rows = rows(&board, columns, now);
+            let rows = rows(&overview, columns, now);
             assert_eq!(rows.len(), MAX_FILES + 2);
             for row in &rows[..=MAX_FILES] {
                 let Row::Bar { label, figures, .. } = row else {
@@ -184,18 +189,18 @@ mod tests {
     #[test]
     fn many_sessions_take_one_row_each_and_the_rest_one_together() {
         let now = Instant::now();
-        let mut board = Board::default();
+        let mut overview = Overview::default();
         for n in 0..11 {
-            let counters = start(&mut board, n, "laptop", now);
+            let counters = start(&mut overview, n, "laptop", now);
             counters.scanned.store(true, Ordering::Relaxed);
-            file(&mut board, n, 1, "a");
+            file(&mut overview, n, 1, "a");
         }
-        let rows = rows(&board, 80, now);
+        let rows = rows(&overview, 80, now);
         assert_eq!(rows.len(), MAX_SESSIONS + 1);
         assert_eq!(figures(&rows[0]).trim(), "100%  finishing");
         assert_eq!(figures(&rows[8]), "and 3 more sessions, 0 B/s");
         for columns in 0..100 {
-            for row in super::rows(&board, columns, now) {
+            for row in super::rows(&overview, columns, now) {
                 // With a blank on either side of the bar.
                 if let Row::Bar { label, figures, .. } = &row
                     && columns > 14

@@ -3,17 +3,18 @@
 //! Must not know the command line, and must not drive anything: it hears what happens.
 
 mod bars;
-mod board;
 mod bottleneck;
 mod clock;
+mod events;
 mod json;
 mod layout;
-mod person;
+mod options;
+mod overview;
+mod prompt;
 mod rate;
 mod refusals;
 mod report;
 mod safe;
-mod said;
 mod screen;
 mod sentences;
 mod summary;
@@ -32,12 +33,13 @@ use xfer::model::outcome::Summary;
 use xfer::model::progress::{Event, Progress};
 use xfer::sys::worker::{self, Worker};
 
-use board::Board;
 use json::Json;
+use overview::Overview;
 use report::Report;
 use screen::Screen;
 
-pub(crate) use person::{Given, Person};
+pub(crate) use options::OutputOptions;
+pub(crate) use prompt::{Given, TerminalPrompt};
 pub(crate) use report::Line;
 pub(crate) use safe::{quoted, safe};
 pub(crate) use sentences::{error as sentence, io_error};
@@ -48,58 +50,28 @@ const TICK: Duration = Duration::from_millis(100);
 /// How many lines wait for the next tick at most.
 const MAX_WAITING: usize = 4096;
 
-/// How much is said, and how.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Settings {
-    /// Only what went wrong.
-    pub(crate) quiet: bool,
-    /// Every entry.
-    pub(crate) verbose: bool,
-    /// Lines instead of bars.
-    pub(crate) plain: bool,
-    /// Events for programs on standard output, and only what went wrong for people.
-    pub(crate) json: bool,
-    /// Nothing on standard output, which is somebody else's.
-    pub(crate) only_stderr: bool,
-    /// What a person can do about an error.
-    pub(crate) hint: fn(&Error) -> Option<String>,
-}
-
-impl Default for Settings {
-    fn default() -> Self {
-        Self {
-            quiet: false,
-            verbose: false,
-            plain: !screen::can_do_bars(),
-            json: false,
-            only_stderr: false,
-            hint: |_| None,
-        }
-    }
-}
-
 /// Shows a person what happens. Its thread polls the counters from [`Ui::start`] to
 /// [`Ui::finish`].
 pub(crate) struct Ui {
     every_entry: bool,
-    shared: Arc<Shared>,
+    shared: Arc<UiShared>,
     ticker: Mutex<Option<(mpsc::Sender<()>, JoinHandle<()>)>>,
 }
 
 // Whoever holds both locks took the screen's first. A terminal may block for as long as it likes
 // (Ctrl-S does), so nobody writes to it under the state's lock, which the engines' threads take.
 #[derive(Debug)]
-struct Shared {
+struct UiShared {
     screen: Mutex<Screen>,
-    state: Mutex<State>,
+    state: Mutex<UiState>,
 }
 
 #[derive(Debug)]
-struct State {
+struct UiState {
     report: Report,
     /// None without `--json`, and once the last event has been told.
     json: Option<Json>,
-    board: Board,
+    overview: Overview,
     waiting: Vec<Line>,
     stopping: bool,
     /// The question that waits for its answer, at the bottom of the terminal.
@@ -125,15 +97,15 @@ impl Drop for Pause<'_> {
 
 impl Ui {
     /// Shows what it is told to say; what happens only once it is started.
-    pub(crate) fn new(settings: Settings) -> Arc<Self> {
+    pub(crate) fn new(settings: OutputOptions) -> Arc<Self> {
         Arc::new(Self {
             every_entry: settings.verbose || settings.json,
-            shared: Arc::new(Shared {
+            shared: Arc::new(UiShared {
                 screen: Mutex::new(Screen::new(&settings)),
-                state: Mutex::new(State {
+                state: Mutex::new(UiState {
                     json: settings.json.then(|| Json::new(settings.hint)),
                     report: Report::new(settings),
-                    board: Board::default(),
+                    overview: Overview::default(),
                     waiting: Vec::new(),
                     stopping: false,
                     asking: None,
@@ -270,14 +242,14 @@ impl Ui {
 
 /// Prints the one event of a program that has not even begun.
 pub(crate) fn only_summary(exit_code: u8) {
-    let ui = Ui::new(Settings {
+    let ui = Ui::new(OutputOptions {
         json: true,
-        ..Settings::default()
+        ..OutputOptions::default()
     });
     ui.last_event(exit_code, None);
 }
 
-impl Shared {
+impl UiShared {
     fn tick(&self, now: Instant) {
         if lock(&self.state).asking.is_some() {
             return;
@@ -291,9 +263,9 @@ impl Shared {
                 return;
             }
             if state.stopping {
-                state.board = Board::default();
+                state.overview = Overview::default();
             }
-            screen.compose(&state.board, now)
+            screen.compose(&state.overview, now)
         };
         screen.show(&view);
     }
@@ -314,7 +286,7 @@ impl Shared {
     }
 }
 
-impl State {
+impl UiState {
     fn hear(&mut self, event: &Event<'_>, now: Instant) {
         let told = self.report.hear(event, now);
         // Strangers are no more told of to programs than to people: they could go on for ever.
@@ -324,13 +296,13 @@ impl State {
             self.waiting.extend(lines.map(Line::Event));
         }
         self.waiting.extend(told);
-        self.board.hear(event, now);
+        self.overview.hear(event, now);
     }
 
     fn tick(&mut self, now: Instant) {
-        self.board.poll(now);
+        self.overview.poll(now);
         if let Some(json) = &mut self.json {
-            let lines = json.tick(&self.board, now).into_iter();
+            let lines = json.tick(&self.overview, now).into_iter();
             self.waiting.extend(lines.map(Line::Event));
         }
     }

@@ -12,8 +12,8 @@ use xfer::model::outcome::{Outcome, Role, Why};
 use xfer::model::progress::{Counters, Event, Trust};
 
 use self::Line::{Talk, Trouble};
-use super::Settings;
 use super::bottleneck;
+use super::options::OutputOptions;
 use super::refusals::{Refusals, Tell};
 use super::safe::{quoted, safe};
 use super::sentences;
@@ -44,8 +44,8 @@ pub(crate) enum Line {
 /// Makes sentences.
 #[derive(Debug)]
 pub(crate) struct Report {
-    settings: Settings,
-    sessions: BTreeMap<u64, Session>,
+    settings: OutputOptions,
+    sessions: BTreeMap<u64, ToldSession>,
     /// When the first session of all began: a sender's later ones go on with the same work.
     began: Option<Instant>,
     refusals: Refusals,
@@ -58,7 +58,7 @@ pub(crate) struct Report {
 }
 
 #[derive(Debug)]
-struct Session {
+struct ToldSession {
     role: Role,
     peer: String,
     terms: Terms,
@@ -72,7 +72,7 @@ struct Session {
 
 impl Report {
     /// One that has heard nothing yet.
-    pub(crate) fn new(settings: Settings) -> Self {
+    pub(crate) fn new(settings: OutputOptions) -> Self {
         Self {
             settings,
             sessions: BTreeMap::new(),
@@ -139,7 +139,7 @@ impl Report {
                 self.retried = None;
                 let goes_on = *role == Role::Sender && self.began.is_some();
                 let began = *self.began.get_or_insert(now);
-                let state = Session {
+                let state = ToldSession {
                     role: *role,
                     peer: peer.name.clone(),
                     terms: Terms {
@@ -261,7 +261,7 @@ impl Report {
     }
 
     /// What was not told of a session so far; all was where everything is.
-    fn untold(&self, session: &Session) -> Vec<Line> {
+    fn untold(&self, session: &ToldSession) -> Vec<Line> {
         let untold = session.tally.untold().into_iter().map(Trouble);
         untold.filter(|_| !self.settings.verbose).collect()
     }
@@ -347,7 +347,7 @@ impl Report {
     }
 }
 
-impl Session {
+impl ToldSession {
     /// A line of a plan, and what is said instead of those that are too many.
     fn planned(&mut self, verbose: bool, (kind, text): &(&str, String)) -> Option<Line> {
         if self.role == Role::Receiver || (*kind == HAVE && !verbose) {
@@ -400,11 +400,11 @@ mod tests {
 
     impl Told {
         fn new(plain: bool, verbose: bool) -> Self {
-            Self(Report::new(Settings {
+            Self(Report::new(OutputOptions {
                 plain,
                 verbose,
                 hint: |_| Some("Do something.".to_owned()),
-                ..Settings::default()
+                ..OutputOptions::default()
             }))
         }
 

@@ -6,6 +6,7 @@
 use std::ffi::OsStr;
 use std::fmt;
 
+use unicode_width::UnicodeWidthChar as _;
 use xfer::model::text::is_ignorable;
 use xfer::sys::name::from_system;
 
@@ -72,17 +73,14 @@ pub(crate) fn keep_start(text: &str, columns: usize) -> String {
     kept
 }
 
-/// How many columns a text takes at most.
+/// How many columns a text takes that is safe already.
 pub(crate) fn width(text: &str) -> usize {
     text.chars().map(char_width).sum()
 }
 
-// Rather too wide than too narrow: what is too wide is only cut a little early.
+// One by one: what joins characters to one is unsafe, and escaped.
 fn char_width(c: char) -> usize {
-    match u32::from(c) {
-        0..0x1100 | 0x1160..0x2300 => 1,
-        _ => 2,
-    }
+    c.width().unwrap_or(0)
 }
 
 pub(super) fn is_unsafe(c: char) -> bool {

@@ -7,11 +7,11 @@ use std::time::{Duration, Instant};
 
 use xfer::sys::stream::stderr_has_times;
 
-use super::Settings;
 use super::bars::Bars;
-use super::board::{Board, Session};
 use super::clock;
 use super::layout::{self, Row};
+use super::options::OutputOptions;
+use super::overview::{Overview, SessionView};
 use super::report::Line;
 use super::safe::safe;
 
@@ -48,15 +48,9 @@ pub(crate) enum View {
     Lines(Vec<Line>),
 }
 
-/// Whether standard error is a terminal that can do bars.
-pub(crate) fn can_do_bars() -> bool {
-    let smart = std::env::var_os("TERM").is_some_and(|term| !term.is_empty() && term != "dumb");
-    smart && io::stderr().is_terminal()
-}
-
 impl Screen {
     /// One with nothing on it.
-    pub(crate) fn new(settings: &Settings) -> Self {
+    pub(crate) fn new(settings: &OutputOptions) -> Self {
         let quiet = settings.quiet || settings.json;
         Self {
             quiet,
@@ -136,17 +130,17 @@ impl Screen {
     }
 
     /// What to show of what is in motion. Writes nothing.
-    pub(crate) fn compose(&mut self, board: &Board, now: Instant) -> View {
+    pub(crate) fn compose(&mut self, overview: &Overview, now: Instant) -> View {
         match &mut self.shows {
             Shows::Nothing => View::Lines(Vec::new()),
-            Shows::Bars(bars) => View::Rows(layout::rows(board, bars.columns(), now)),
+            Shows::Bars(bars) => View::Rows(layout::rows(overview, bars.columns(), now)),
             Shows::Lines(last) => {
                 let due = now.saturating_duration_since(*last) >= LINE_EVERY;
                 // The first line of a session comes a while after its beginning.
-                if due || board.sessions.is_empty() {
+                if due || overview.sessions.is_empty() {
                     *last = now;
                 }
-                let sessions = board.sessions.values().filter(|_| due);
+                let sessions = overview.sessions.values().filter(|_| due);
                 View::Lines(sessions.map(|session| progress(session, now)).collect())
             }
         }
@@ -170,7 +164,7 @@ impl Screen {
     }
 }
 
-fn progress(session: &Session, now: Instant) -> Line {
+fn progress(session: &SessionView, now: Instant) -> Line {
     let standing = session.standing(now);
     let details = standing.details().join(", ");
     let (label, bytes) = (session.label(), standing.bytes());
@@ -179,7 +173,7 @@ fn progress(session: &Session, now: Instant) -> Line {
 
 #[cfg(test)]
 mod tests {
-    use super::super::board::tests::start;
+    use super::super::overview::tests::start;
     use super::*;
 
     #[test]
@@ -192,20 +186,20 @@ mod tests {
             shows: Shows::Lines(now),
             broken: None,
         };
-        let mut board = Board::default();
-        let mut lines_at = |seconds, board: &Board| match screen
-            .compose(board, now + Duration::from_secs(seconds))
+        let mut overview = Overview::default();
+        let mut lines_at = |seconds, overview: &Overview| match screen
+            .compose(overview, now + Duration::from_secs(seconds))
         {
             View::Lines(lines) => lines.len(),
             View::Rows(rows) => panic!("{rows:?}"),
         };
-        assert_eq!(lines_at(15, &board), 0);
-        start(&mut board, 1, "desktop", now);
-        assert_eq!(lines_at(16, &board), 0);
-        assert_eq!(lines_at(24, &board), 0);
-        assert_eq!(lines_at(25, &board), 1);
-        assert_eq!(lines_at(26, &board), 0);
-        let line = progress(&board.sessions[&1], now);
+        assert_eq!(lines_at(15, &overview), 0);
+        start(&mut overview, 1, "desktop", now);
+        assert_eq!(lines_at(16, &overview), 0);
+        assert_eq!(lines_at(24, &overview), 0);
+        assert_eq!(lines_at(25, &overview), 1);
+        assert_eq!(lines_at(26, &overview), 0);
+        let line = progress(&overview.sessions[&1], now);
         let text = "to desktop: 0/0+ B, 0/0+ items, 0 B/s";
         assert_eq!(line, Line::Talk(text.to_owned()));
     }

@@ -10,9 +10,6 @@ pub(crate) const CIRCLES: &[&str] = &[
     "transfer/receive/planner.rs",
     "transfer/receive/session.rs",
     "transfer/receive/sums.rs",
-    "ui/mod.rs",
-    "ui/report.rs",
-    "ui/screen.rs",
 ];
 
 /// Files and folders that do, once all that is in a folder is taken as one.
@@ -29,26 +26,11 @@ pub(crate) const SYSTEM: &[&str] = &[];
 
 /// Types with the name of another.
 pub(crate) const SHARED_TYPES: &[&str] = &[
-    "Bounded in model/entry.rs",
-    "Bounded in model/text.rs",
-    "Checked in model/entry.rs",
-    "Checked in model/relpath.rs",
     "Code in cli/exit.rs",
     "Code in model/prompt.rs",
-    "Session in ui/board.rs",
-    "Session in ui/json.rs",
-    "Session in ui/report.rs",
-    "Settings in cli/settings/mod.rs",
-    "Settings in ui/mod.rs",
-    "Shared in transfer/serve/mod.rs",
-    "Shared in ui/mod.rs",
-    "Slot in transfer/receive/file.rs",
-    "Slot in ui/bars.rs",
-    "State in model/digest.rs",
     "State in transfer/receive/file.rs",
     "State in transfer/receive/tasks.rs",
     "State in transfer/serve/mod.rs",
-    "State in ui/mod.rs",
     "Target in model/entry.rs",
     "Target in transfer/receive/session.rs",
     "Task in cli/hints.rs",
@@ -66,9 +48,4 @@ pub(crate) const METAPHORS: &[&str] = &[
     "transfer/receive/session.rs: twin (what was there before?)",
     "transfer/serve/connection.rs: twin (what was there before?)",
     "transfer/serve/mod.rs: twin (what was there before?)",
-    "ui/board.rs: board (what is shown?)",
-    "ui/json.rs: board (what is shown?)",
-    "ui/layout.rs: board (what is shown?)",
-    "ui/mod.rs: board (what is shown?)",
-    "ui/screen.rs: board (what is shown?)",
 ];

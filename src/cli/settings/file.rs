@@ -15,7 +15,7 @@ use xfer::model::text::Text;
 use xfer::net::device_name;
 use xfer::transfer::Grant;
 
-use super::super::{here, size};
+use super::super::{machine, size};
 
 /// What can be set: the long names of options, of whichever commands have them. In the
 /// environment it is `XFER_` and the name in capitals.
@@ -121,7 +121,7 @@ pub(super) fn parse(text: &str, file: &str) -> Result<FileContents, String> {
 /// was started says nothing.
 pub(super) fn path(word: &OsStr) -> Result<OsString, String> {
     let given = Path::new(word);
-    match (given.strip_prefix("~"), here::home()) {
+    match (given.strip_prefix("~"), machine::home()) {
         _ if given.is_absolute() => Ok(word.to_owned()),
         (Ok(below), Some(home)) => Ok(home.join(below).into()),
         _ => Err(format!(

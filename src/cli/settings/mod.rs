@@ -14,7 +14,7 @@ use clap::error::ErrorKind;
 use clap::{Arg, ArgAction, Command, ValueHint};
 use xfer::transfer::Grant;
 
-use super::here;
+use super::machine;
 use file::SettingEntry;
 pub(super) use file::{KEYS, PeerTable};
 
@@ -43,7 +43,7 @@ impl Settings {
     /// Reads all that is set for the options of `program`. What is wrong with it is said in
     /// words.
     pub(super) fn load(program: &Command) -> Result<Self, String> {
-        let mut settings = match here::config_file() {
+        let mut settings = match machine::config_file() {
             Ok(path) => Self::in_file(&path, program)?,
             // Without a home there is no file, either.
             Err(_) => Self::default(),
@@ -99,7 +99,7 @@ impl Settings {
         let word = self.get("name").and_then(|value| value.words.first());
         match word {
             Some(name) => name.to_string_lossy().into_owned(),
-            None => here::name(),
+            None => machine::name(),
         }
     }
 
@@ -176,7 +176,7 @@ pub(super) fn default(program: &Command, key: &str) -> String {
 
 /// A path as a person would write it.
 fn shown(path: &Path) -> String {
-    let home = here::home();
+    let home = machine::home();
     match home.and_then(|home| Some(path.strip_prefix(home).ok()?.to_path_buf())) {
         Some(below) => Path::new("~").join(below).display().to_string(),
         None => path.display().to_string(),

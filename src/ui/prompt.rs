@@ -1,4 +1,4 @@
-//! `Person`: asks and tells whoever sits at the terminal.
+//! `TerminalPrompt`: asks and tells whoever sits at the terminal.
 //!
 //! Must not wait for somebody who is not there: without a terminal, or in the background of one,
 //! the answer is that nobody answers.
@@ -48,7 +48,7 @@ impl fmt::Debug for Given {
 
 /// Whoever sits at the terminal.
 #[derive(Debug)]
-pub(crate) struct Person {
+pub(crate) struct TerminalPrompt {
     ui: Arc<Ui>,
     cancel: Cancel,
     given: Option<Given>,
@@ -65,7 +65,7 @@ struct Shown {
     to: HashMap<IpAddr, (Instant, Duration)>,
 }
 
-impl Person {
+impl TerminalPrompt {
     /// The one before this terminal. A code that is `given` is not asked for.
     pub(crate) fn at(ui: &Arc<Ui>, cancel: &Cancel, given: Option<Given>) -> Arc<dyn Prompt> {
         Arc::new(Self {
@@ -131,7 +131,7 @@ impl Person {
     }
 }
 
-impl Prompt for Person {
+impl Prompt for TerminalPrompt {
     fn show_code(&self, caller: &Caller, code: &Code) -> bool {
         if !io::stderr().is_terminal() {
             return false;

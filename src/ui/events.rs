@@ -1,4 +1,4 @@
-//! `Said`: an event as a line of JSON, as `assets/events.schema.json` has it.
+//! `JsonEvent`: an event as a line of JSON, as `assets/events.schema.json` has it.
 //!
 //! Must not print. Events and fields may be added; what is there keeps its meaning for as long as
 //! [`VERSION`] is the same.
@@ -30,13 +30,13 @@ struct Versioned<'a> {
     v: u8,
     time: String,
     #[serde(flatten)]
-    said: &'a Said<'a>,
+    said: &'a JsonEvent<'a>,
 }
 
 /// An event.
 #[derive(Debug, Serialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
-pub(super) enum Said<'a> {
+pub(super) enum JsonEvent<'a> {
     Listening {
         address: SocketAddr,
         dir: Cow<'a, str>,
@@ -249,7 +249,7 @@ impl Counts {
 }
 
 /// The event for an entry.
-pub(super) fn entry<'a>(session: u64, path: &'a Path, outcome: &'a Outcome) -> Said<'a> {
+pub(super) fn entry<'a>(session: u64, path: &'a Path, outcome: &'a Outcome) -> JsonEvent<'a> {
     let (name, at, why) = match outcome {
         Outcome::Stored(at) => ("stored", at.as_ref(), None),
         Outcome::Have(at) => ("have", at.as_ref(), None),
@@ -258,7 +258,7 @@ pub(super) fn entry<'a>(session: u64, path: &'a Path, outcome: &'a Outcome) -> S
         Outcome::Kept => ("kept", None, None),
     };
     let at = at.map(RelPath::as_path);
-    Said::Entry {
+    JsonEvent::Entry {
         session,
         path: path.to_string_lossy(),
         path_bytes: odd_bytes(path),
@@ -272,7 +272,7 @@ pub(super) fn entry<'a>(session: u64, path: &'a Path, outcome: &'a Outcome) -> S
 }
 
 /// A whole line, without its end. It is harmless on a terminal as well.
-pub(super) fn line(said: &Said<'_>) -> Option<String> {
+pub(super) fn line(said: &JsonEvent<'_>) -> Option<String> {
     let line = Versioned {
         v: VERSION,
         time: clock::now(),

@@ -1,4 +1,4 @@
-//! `Board`: what is in motion at the moment, by the engines' counters.
+//! `Overview`: what is in motion at the moment, by the engines' counters.
 //!
 //! Must not draw: it says what there is to show, and the bars or lines show it.
 
@@ -20,16 +20,16 @@ const SETTLE: Duration = Duration::from_secs(2);
 
 /// What is in motion.
 #[derive(Debug, Default)]
-pub(crate) struct Board {
+pub(crate) struct Overview {
     /// Where a connection is being made to.
     pub(crate) connecting: Option<SocketAddr>,
     /// The sessions, by their number.
-    pub(crate) sessions: BTreeMap<u64, Session>,
+    pub(crate) sessions: BTreeMap<u64, SessionView>,
 }
 
 /// A session that runs.
 #[derive(Debug)]
-pub(crate) struct Session {
+pub(crate) struct SessionView {
     /// The peer's name, fit for a terminal.
     pub(crate) name: String,
     /// Its larger files that are moving, by their place in the manifest.
@@ -87,7 +87,7 @@ pub(crate) enum Phase {
     Finishing,
 }
 
-impl Board {
+impl Overview {
     /// Takes note of what an event sets in motion or ends.
     pub(crate) fn hear(&mut self, event: &Event<'_>, now: Instant) {
         match event {
@@ -101,7 +101,7 @@ impl Board {
                 ..
             } => {
                 self.connecting = None;
-                let session_started = Session {
+                let session_started = SessionView {
                     name: safe(&peer.name).to_string(),
                     files: BTreeMap::new(),
                     role: *role,
@@ -153,7 +153,7 @@ impl Board {
     }
 }
 
-impl Session {
+impl SessionView {
     /// Where it is, as of the last poll.
     pub(crate) fn standing(&self, now: Instant) -> Standing {
         let c = &self.counters;
@@ -230,7 +230,12 @@ pub(crate) mod tests {
     use xfer::model::progress::{Peer, Trust};
     use xfer::model::relpath::RelPath;
 
-    pub(crate) fn start(board: &mut Board, id: u64, name: &str, now: Instant) -> Arc<Counters> {
+    pub(crate) fn start(
+        overview: &mut Overview,
+        id: u64,
+        name: &str,
+        now: Instant,
+    ) -> Arc<Counters> {
         let counters = Arc::new(Counters::default());
         let peer = Peer {
             name: name.to_owned(),
@@ -247,11 +252,11 @@ pub(crate) mod tests {
             conflict: OnConflict::Beside,
             counters: &counters,
         };
-        board.hear(&event, now);
+        overview.hear(&event, now);
         counters
     }
 
-    pub(crate) fn file(board: &mut Board, id: u64, entry: u64, path: &str) -> Arc<AtomicU64> {
+    pub(crate) fn file(overview: &mut Overview, id: u64, entry: u64, path: &str) -> Arc<AtomicU64> {
         let verified = Arc::new(AtomicU64::new(0));
         let path = RelPath::new(path).unwrap();
         let event = Event::FileStarted {
@@ -261,23 +266,23 @@ pub(crate) mod tests {
             size: 10_000_000,
             verified: &verified,
         };
-        board.hear(&event, Instant::now());
+        overview.hear(&event, Instant::now());
         verified
     }
 
     #[test]
     fn a_session_is_scanned_then_moves_then_finishes() {
         let start_time = Instant::now();
-        let mut board = Board::default();
-        let counters = start(&mut board, 1, "desk\x1btop", start_time);
+        let mut overview = Overview::default();
+        let counters = start(&mut overview, 1, "desk\x1btop", start_time);
         Counters::add(&counters.bytes_total, 1_000_000_000);
         Counters::add(&counters.entries_total, 10);
         let later = start_time + Duration::from_secs(4);
         Counters::add(&counters.bytes_done, 600_000_000);
         Counters::add(&counters.bytes_kept, 200_000_000);
-        board.poll(later);
+        overview.poll(later);
 
-        let session = &board.sessions[&1];
+        let session = &overview.sessions[&1];
         assert_eq!(session.label(), "to desk\\x1btop");
         let standing = session.standing(later);
         assert_eq!(standing.phase, Phase::Moving(None));
@@ -298,22 +303,22 @@ pub(crate) mod tests {
 
     #[test]
     fn what_ends_is_gone() {
-        let mut board = Board::default();
-        start(&mut board, 7, "a", Instant::now());
-        file(&mut board, 7, 3, "x/y");
-        file(&mut board, 8, 4, "of no session");
-        assert_eq!(board.sessions[&7].files[&3].name, "x/y");
+        let mut overview = Overview::default();
+        start(&mut overview, 7, "a", Instant::now());
+        file(&mut overview, 7, 3, "x/y");
+        file(&mut overview, 8, 4, "of no session");
+        assert_eq!(overview.sessions[&7].files[&3].name, "x/y");
         let ended = Event::FileEnded {
             session: 7,
             entry: 3,
         };
-        board.hear(&ended, Instant::now());
-        assert!(board.sessions[&7].files.is_empty());
+        overview.hear(&ended, Instant::now());
+        assert!(overview.sessions[&7].files.is_empty());
         let failed = Event::Failed {
             session: 7,
             error: &xfer::Error::Cancelled,
         };
-        board.hear(&failed, Instant::now());
-        assert!(board.sessions.is_empty());
+        overview.hear(&failed, Instant::now());
+        assert!(overview.sessions.is_empty());
     }
 }

@@ -1,0 +1,43 @@
+//! How much is said, and how.
+//!
+//! Must not know the command line.
+
+use std::io::{self, IsTerminal as _};
+
+use xfer::Error;
+
+/// How much is said, and how.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct OutputOptions {
+    /// Only what went wrong.
+    pub(crate) quiet: bool,
+    /// Every entry.
+    pub(crate) verbose: bool,
+    /// Lines instead of bars.
+    pub(crate) plain: bool,
+    /// Events for programs on standard output, and only what went wrong for people.
+    pub(crate) json: bool,
+    /// Nothing on standard output, which is somebody else's.
+    pub(crate) only_stderr: bool,
+    /// What a person can do about an error.
+    pub(crate) hint: fn(&Error) -> Option<String>,
+}
+
+impl Default for OutputOptions {
+    fn default() -> Self {
+        Self {
+            quiet: false,
+            verbose: false,
+            plain: !can_do_bars(),
+            json: false,
+            only_stderr: false,
+            hint: |_| None,
+        }
+    }
+}
+
+/// Whether standard error is a terminal that can do bars.
+fn can_do_bars() -> bool {
+    let smart = std::env::var_os("TERM").is_some_and(|term| !term.is_empty() && term != "dumb");
+    smart && io::stderr().is_terminal()
+}
