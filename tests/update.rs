@@ -736,6 +736,26 @@ fn a_mirror_follows_whatever_becomes_something_else() {
     scene.is_same();
 }
 
+/// More folders than can wait at once for being removed: the next run does the rest.
+#[test]
+fn a_mirror_in_which_very_many_folders_became_files_ends_well() {
+    const MANY: u64 = 8_300;
+    let sandbox = Sandbox::in_memory();
+    let recv = sandbox.recv_with(&["--allow-mirror"]);
+    let (tree, copy) = (sandbox.src().join("tree"), sandbox.dst().join("tree"));
+    for n in 0..MANY {
+        make_file(tree.join(format!("{n:05}")), n, 10);
+        fs::create_dir_all(copy.join(format!("{n:05}/inside"))).unwrap();
+    }
+    make_file(copy.join("surplus"), 1, 10);
+    let args = ["--mirror".into(), tree.clone(), recv.target().into()];
+    let sent = sandbox.me().send(&args);
+    sent.assert_code(3).assert_says("a folder is in its way");
+    assert!(!copy.join("surplus").exists());
+    sandbox.me().send(&args).assert_code(0);
+    assert_same_tree(&tree, &copy);
+}
+
 #[test]
 fn what_cannot_be_removed_is_named() {
     let scene = Scene::new(&["--allow-mirror"]);

@@ -143,6 +143,9 @@ pub enum Limit {
     /// On the names in folders that are mirrored.
     #[error("too many names to mirror it")]
     MirroredNames,
+    /// On the files that are begun and not ended.
+    #[error("too many files at once")]
+    Files,
 }
 
 /// What a receiver cannot do of an offer.

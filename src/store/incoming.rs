@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Instant;
 
 use crate::model::digest::{
-    Algorithm, CHUNK_SIZE, Digest, ZEROS, chunk_digest, chunk_len, chunk_offset,
+    Algorithm, CHUNK_SIZE, ChunkHasher, Digest, ZEROS, chunk_digest, chunk_len, chunk_offset,
 };
 use crate::model::entry::{Mode, Time};
 use crate::model::outcome::{Outcome, Why};
@@ -334,12 +334,49 @@ impl Incoming {
         digest: Digest,
         buffer: &mut Vec<u8>,
     ) -> Result<(), Why> {
+        if self.read_held(algorithm, index, buffer)? != digest {
+            return Err(changed());
+        }
+        self.write_held(index, buffer)
+    }
+
+    /// Copies the first `count` chunks, if the SHA-256 over all their digests still is `digests`.
+    /// That is known only behind the last one: until then nothing of the file counts. `check` is
+    /// asked before each.
+    pub fn copy_held_run(
+        &self,
+        algorithm: Algorithm,
+        count: u64,
+        digests: Digest,
+        buffer: &mut Vec<u8>,
+        check: impl Fn() -> Result<(), Why>,
+    ) -> Result<(), Why> {
+        // The first chunk has the plain hash of its bytes, and this takes any number of them.
+        let mut hasher = ChunkHasher::new(Algorithm::Sha256, 0, 0);
+        for index in 0..count {
+            check()?;
+            hasher.update(&self.read_held(algorithm, index, buffer)?.0);
+            self.write_held(index, buffer)?;
+        }
+        match count == 0 || hasher.finish() == digests {
+            true => Ok(()),
+            false => Err(changed()),
+        }
+    }
+
+    fn read_held(
+        &self,
+        algorithm: Algorithm,
+        index: u64,
+        buffer: &mut Vec<u8>,
+    ) -> Result<Digest, Why> {
         let existing = self.open_existing()?.ok_or(Why::Damaged)?;
         buffer.resize(chunk_len(self.size, index) as usize, 0);
         read_at(&existing, buffer, chunk_offset(index)).map_err(|e| self.why(&e))?;
-        if chunk_digest(algorithm, self.size, index, buffer) != digest {
-            return Err(changed());
-        }
+        Ok(chunk_digest(algorithm, self.size, index, buffer))
+    }
+
+    fn write_held(&self, index: u64, buffer: &[u8]) -> Result<(), Why> {
         if buffer.iter().all(|&byte| byte == 0) {
             return self.write_hole(index);
         }

@@ -8,7 +8,7 @@
 //!
 //! | [`Worker`] | owns | may wait for |
 //! |---|---|---|
-//! | `Connection` | a connection of a receiver, from its first byte; of a session its control connection, or a lane | its peer, within deadlines; the user, who decides; as control: that the planner and the writer get on, so that the peer waits too |
+//! | `Connection` | a connection of a receiver, from its first byte; of a session its control connection, or a lane | its peer, within deadlines; the user, who decides; as control: that the planner and the writer get on, so that the peer waits too; as lane: that a finisher is done, that a file may be open, that the first missing chunk comes on another lane |
 //! | `Control` | the sender's control connection; the thread that called for the session | its peer, within deadlines; no thread of the session, until that is over |
 //! | `Writer` | the writing half of a control connection | the outbox; its peer, within a deadline |
 //! | `Walk` | the walk over what is sent | the disk; the announcer, when it is far ahead of it |
@@ -23,7 +23,8 @@
 //! | `Pairing` | asking the user to go on with pairing | the user |
 //! | `Ui`, `Signals` | the screen; signals | time; signals |
 //!
-//! A lane waits for nothing that only a control connection can bring. A thread that reads a
+//! A lane may wait to open one more file, which what comes on the control connection makes possible;
+//! neither the planner nor a finisher ever waits for a lane. A thread that reads a
 //! control connection decodes and hands on, and neither reads nor writes a file.
 //!
 //! # Locks
@@ -40,8 +41,9 @@
 //! | a file: `send`: what is open of it, what was sent of it; `receive`: its state | an attempt and its chunks |
 //! | `receive`: `OpenCounts` | which files may be open |
 //! | the store's own | partials, names, claims |
+//! | `receive`: `CountedEntries` | a session's summary and the order of its messages |
 //! | `LinkState` | a session's error and connections |
-//! | `OutboxState`, `CreditState`, `receive`: tasks | what waits to be written, to be announced, to be done |
+//! | `OutboxState`, `CreditState`, `receive`: the queues | what waits to be written, to be announced, to be done |
 //! | the user interface | what is shown; events are told to it with no lock of the sender's held |
 
 use std::io;

@@ -1,12 +1,12 @@
-//! The order of a session's messages on its control connection: what a sender may say when, as its
-//! receiver sees it, and what a receiver may, as its sender sees it.
+//! The order of a session's messages on its control connection: what a receiver may say when, as its
+//! sender sees it, and how either side can break it. What a sender may say, its receiver knows.
 //!
 //! Must not do anything about what is said: events in, actions out. A message that passes makes
 //! sense where it stands.
 
 use std::fmt;
 
-use crate::model::order::{Order, OrderError};
+use crate::model::order::OrderError;
 use crate::model::outcome::{Summary, Wish};
 use crate::wire::{End, Message};
 
@@ -21,6 +21,8 @@ pub(crate) enum OrderViolation {
     OutOfTurn(&'static str),
     /// An end before everything had its outcome.
     Unfinished,
+    /// Anything but a sign of life, or an answer, behind the end.
+    BehindEnd,
     /// A want, where nothing is to be sent.
     WantInDryRun,
     /// A summary too early, or of other entries than there were.
@@ -34,6 +36,7 @@ impl fmt::Display for OrderViolation {
             Self::Window => f.write_str("more entries at once than were allowed"),
             Self::OutOfTurn(name) => write!(f, "a message {name} out of turn"),
             Self::Unfinished => f.write_str("an end before everything had its outcome"),
+            Self::BehindEnd => f.write_str("a message behind the end"),
             Self::WantInDryRun => f.write_str("a want in a dry run"),
             Self::Summary => f.write_str("a summary that does not add up"),
         }
@@ -196,64 +199,6 @@ impl SendingOrder {
     }
 }
 
-/// A sender's messages as its receiver sees them, from the offer to its `End`.
-#[derive(Debug)]
-pub(crate) struct ReceivingOrder {
-    manifest: Order,
-    window: u64,
-    scanned: bool,
-}
-
-impl ReceivingOrder {
-    /// For a sender that may have `window` entries without an outcome.
-    pub(crate) fn new(window: u32) -> Self {
-        Self {
-            manifest: Order::new(),
-            window: window.into(),
-            scanned: false,
-        }
-    }
-
-    /// Takes the next message. `outcomes` is how many entries have had theirs.
-    pub(crate) fn check(&mut self, message: &Message, outcomes: u64) -> Result<(), OrderViolation> {
-        let out_of_turn = Err(OrderViolation::OutOfTurn(message.name()));
-        match message {
-            Message::Entries(_) | Message::DirEnd(_) if self.scanned => return out_of_turn,
-            Message::Entries(entries) => {
-                for entry in &entries.0 {
-                    self.manifest.entry(entry)?;
-                }
-                if self.manifest.count().saturating_sub(outcomes) > self.window {
-                    return Err(OrderViolation::Window);
-                }
-            }
-            Message::DirEnd(end) => self.manifest.dir_end(end.entry)?,
-            Message::Scanned(scanned) => {
-                if self.scanned {
-                    return out_of_turn;
-                }
-                if scanned.complete {
-                    self.manifest.end()?;
-                    self.scanned = true;
-                }
-            }
-            Message::End(end) => {
-                if !self.scanned || end.entries != self.manifest.count() || outcomes != end.entries
-                {
-                    return Err(OrderViolation::Unfinished);
-                }
-            }
-            Message::Done(_)
-            | Message::Skipped(_)
-            | Message::Changed(_)
-            | Message::Decisions(_)
-            | Message::Ping(()) => {}
-            _ => return out_of_turn,
-        }
-        Ok(())
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -289,51 +234,6 @@ mod tests {
             bytes: 0,
             complete,
         })
-    }
-
-    #[test]
-    fn the_window_bounds_what_has_no_outcome() {
-        let mut order = ReceivingOrder::new(2);
-        for i in 0..2 {
-            order.check(&dir(i, &format!("{i}")), 0).unwrap();
-            order.check(&end(i), 0).unwrap();
-        }
-        order.check(&dir(2, "2"), 1).unwrap();
-        order.check(&end(2), 1).unwrap();
-        assert_eq!(order.check(&dir(3, "3"), 1), Err(OrderViolation::Window));
-    }
-
-    #[test]
-    fn an_end_comes_when_all_has_its_outcome() {
-        let done = Message::End(End {
-            entries: 1,
-            unannounced: 0,
-        });
-        let mut order = ReceivingOrder::new(16);
-        order.check(&scanned(false), 0).unwrap();
-        order.check(&dir(0, "a"), 0).unwrap();
-        assert_eq!(
-            order.check(&scanned(true), 1),
-            Err(OrderViolation::Manifest(OrderError::Open))
-        );
-        order.check(&end(0), 0).unwrap();
-        assert_eq!(order.check(&done, 1), Err(OrderViolation::Unfinished));
-        order.check(&scanned(true), 0).unwrap();
-        assert!(matches!(
-            order.check(&dir(1, "b"), 1),
-            Err(OrderViolation::OutOfTurn(_))
-        ));
-        assert_eq!(order.check(&done, 0), Err(OrderViolation::Unfinished));
-        order.check(&done, 1).unwrap();
-    }
-
-    #[test]
-    fn a_sender_cannot_speak_as_a_receiver() {
-        let wants = Message::Wants(Wants::default());
-        assert!(matches!(
-            ReceivingOrder::new(16).check(&wants, 0),
-            Err(OrderViolation::OutOfTurn("Wants"))
-        ));
     }
 
     fn sending(wish: Wish, events: &[SendingEvent]) -> SendingOrder {

@@ -321,6 +321,7 @@ pub(super) fn why(why: &Why) -> String {
         Why::SystemText(what) => format!("could not be stored: {what}"),
         Why::Limit(limit) => match limit {
             Limit::Names => "could not be stored: too many long names at once".to_owned(),
+            Limit::Files => "could not be stored: too many files at once".to_owned(),
             Limit::MirroredNames => "has too many names in it to be mirrored".to_owned(),
         },
         Why::ChangedThere => {

@@ -1,22 +1,28 @@
-//! The books of a receiving session: what has an outcome, what is verified, what was removed.
+//! The accounts of a receiving session: what was announced, what has an outcome, what is verified,
+//! what was removed; and the order of its messages, which depends on them.
 //!
 //! Must not tell an outcome before it is entered: the sum has to be right whenever all is told.
 
+use std::fmt;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::model::outcome::{Outcome, Summary, Why};
-use crate::model::progress::{Counters, Event};
+use super::super::link::Link;
+use super::super::message_order::OrderViolation;
+use crate::model::entry::EntryId;
+use crate::model::error::{Error, Result};
+use crate::model::outcome::{Outcome, Summary};
+use crate::model::progress::{Counters, Event, Progress};
 use crate::model::relpath::RelPath;
-use crate::store::{FailedFolder, Incoming};
-use crate::wire::{EntryOutcome, FileVerified, FolderFailed, Message, Verified, limits};
+use crate::store::FailedFolder;
+use crate::wire::{EntryOutcome, FolderFailed, Message};
 
-use super::file::Slot;
-use super::session::{Receiving, Target};
+use super::order::ReceivingOrder;
+use super::queue::{PlannerTask, WorkQueue};
 
-/// How a file ended, for the books.
+/// How an entry ended, for the accounts.
 #[derive(Debug, Default)]
-pub(super) struct Ended {
+pub(super) struct EndedEntry {
     pub(super) size: u64,
     /// How many of its bytes had been counted as verified.
     pub(super) verified: u64,
@@ -25,31 +31,105 @@ pub(super) struct Ended {
     pub(super) is_file: bool,
 }
 
-/// A file that came as one chunk: nobody else has it any more.
+/// What was counted so far, and what may be said now.
 #[derive(Debug)]
-pub(super) struct Whole {
-    pub(super) slot: Arc<Slot>,
-    pub(super) incoming: Arc<Incoming>,
+struct CountedEntries {
+    summary: Summary,
+    /// How many have failed that another run of the same mirror stores.
+    postponed: u64,
+    order: ReceivingOrder,
 }
 
-impl Receiving {
-    /// How far the large files are that have moved since it was last asked.
-    pub(super) fn report(&self) -> Option<Message> {
-        let mut list = Vec::new();
-        if let Target::Output(output) = &self.target {
-            list.extend(output.report());
+/// The accounts of a session.
+pub(super) struct Accounts {
+    pub(super) session: u64,
+    pub(super) progress: Arc<dyn Progress>,
+    pub(super) counters: Arc<Counters>,
+    link: Arc<Link>,
+    tasks: Arc<WorkQueue<PlannerTask>>,
+    counted: Mutex<CountedEntries>,
+}
+
+impl Accounts {
+    pub(super) fn new(
+        session: u64,
+        window: u32,
+        (progress, counters): (Arc<dyn Progress>, Arc<Counters>),
+        link: Arc<Link>,
+        tasks: Arc<WorkQueue<PlannerTask>>,
+    ) -> Self {
+        Self {
+            session,
+            progress,
+            counters,
+            link,
+            tasks,
+            counted: Mutex::new(CountedEntries {
+                summary: Summary::default(),
+                postponed: 0,
+                order: ReceivingOrder::new(window),
+            }),
         }
-        for (&entry, (slot, told)) in self.large().iter_mut() {
-            let bytes = slot.verified.load(Ordering::Relaxed);
-            if bytes != *told && list.len() < limits::MAX_VERIFIED {
-                *told = bytes;
-                list.push(FileVerified { entry, bytes });
-            }
-        }
-        (!list.is_empty()).then_some(Message::Verified(Verified(list)))
     }
 
-    pub(super) fn count_verified(&self, bytes: u64, held: bool) {
+    fn counted(&self) -> MutexGuard<'_, CountedEntries> {
+        self.counted.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The error of a sender that broke the rules.
+    pub(super) fn breach(&self, what: impl fmt::Display) -> Error {
+        Error::protocol(self.link.peer, what)
+    }
+
+    /// Takes note of what the sender says, if it may say that now.
+    pub(super) fn hear(&self, message: &Message) -> Result<(), OrderViolation> {
+        self.counted().order.hear(message)
+    }
+
+    pub(super) fn has_stream(&self) -> bool {
+        self.counted().order.has_stream()
+    }
+
+    /// Whether something may be said about an entry that is not wanted: it may have ended while
+    /// that was on its way.
+    pub(super) fn check_announced(&self, entry: EntryId, what: &str) -> Result<()> {
+        match self.counted().order.was_announced(entry) {
+            true => Ok(()),
+            false => Err(self.breach(what)),
+        }
+    }
+
+    /// An entry waits for removals.
+    pub(super) fn defer(&self) {
+        self.counted().order.defer();
+    }
+
+    /// All that was announced has been decided about.
+    pub(super) fn all_decided(&self) {
+        let due = self.counted().order.all_decided();
+        self.resume_if(due);
+    }
+
+    /// Entries that waited for removals are as any others from here on.
+    pub(super) fn resume_deferred(&self) {
+        self.counted().order.resume_deferred();
+    }
+
+    /// Has the planner see to what waits for removals.
+    fn resume_if(&self, due: bool) {
+        if due {
+            self.tasks.push(PlannerTask::Deferred, PlannerTask::BYTES);
+        }
+    }
+
+    /// The sender is asked something.
+    pub(super) fn ask(&self, question: Message) {
+        self.counted().order.ask();
+        self.link.outbox.push(question);
+    }
+
+    /// Counts bytes as verified.
+    pub(super) fn verified(&self, bytes: u64, held: bool) {
         Counters::add(&self.counters.bytes_done, bytes);
         if held {
             Counters::add(&self.counters.bytes_kept, bytes);
@@ -57,119 +137,78 @@ impl Receiving {
     }
 
     /// What was verified of a file does not count: it starts anew.
-    pub(super) fn uncount(&self, verified: u64) {
-        self.counters
-            .bytes_done
-            .fetch_sub(verified, Ordering::Relaxed);
+    pub(super) fn unverified(&self, bytes: u64) {
+        let done = &self.counters.bytes_done;
+        done.fetch_sub(bytes, Ordering::Relaxed);
     }
 
-    /// Fails a file.
-    pub(super) fn fail_slot(&self, slot: &Arc<Slot>, why: Why) {
-        if slot.end() {
-            self.outcome(slot, Outcome::Failed(why), 0);
-        }
-    }
-
-    /// Gives a wanted file its one outcome.
-    pub(super) fn outcome(&self, slot: &Arc<Slot>, outcome: Outcome, held_bytes: u64) {
-        if self.slots().remove(&slot.entry).is_none() {
-            return;
-        }
-        if self.large().remove(&slot.entry).is_some() && !slot.is_stream {
-            self.progress.event(&Event::FileEnded {
-                session: self.session,
-                entry: slot.entry,
-            });
-        }
-        if slot.is_stream {
-            self.counters.scanned.store(true, Ordering::Release);
-        }
-        self.add_sum(&slot.path, None, &outcome);
-        let ended = Ended {
-            size: slot.size(),
-            verified: slot.verified.load(Ordering::Relaxed),
-            held_bytes,
-            is_file: true,
-        };
-        self.ended(slot, &ended, outcome);
-    }
-
-    /// Gives a file that came as one chunk its one outcome.
-    pub(super) fn whole_outcome(&self, whole: Whole, outcome: Outcome) {
-        let Whole { slot, incoming } = whole;
-        let ended = Ended {
-            size: incoming.size(),
-            is_file: true,
-            ..Ended::default()
-        };
-        // Its folder is finished before the outcome can be the last that is waited for.
-        drop(incoming);
-        self.ended(&slot, &ended, outcome);
-    }
-
-    fn ended(&self, slot: &Slot, ended: &Ended, outcome: Outcome) {
-        let bytes = slot.path.as_bytes().len();
-        self.path_bytes.fetch_sub(bytes, Ordering::AcqRel);
-        self.record(&slot.path, ended, &outcome);
-        self.link.outbox.push_outcome(EntryOutcome {
-            entry: slot.entry,
-            outcome,
-        });
-    }
-
-    /// Enters an outcome into the books, before it is told.
-    pub(super) fn record(&self, path: &RelPath, ended: &Ended, outcome: &Outcome) {
-        let mut tally = self.tally();
-        match outcome {
-            Outcome::Stored(other) => {
-                tally.stored += 1;
-                tally.files += u64::from(ended.is_file);
-                tally.bytes += ended.size;
-                tally.held_bytes += ended.held_bytes;
-                tally.renamed += u64::from(other.is_some());
-            }
-            Outcome::Replaced => {
-                tally.stored += 1;
-                tally.files += u64::from(ended.is_file);
-                tally.bytes += ended.size;
-                tally.held_bytes += ended.held_bytes;
-                tally.replaced += 1;
-            }
-            Outcome::Kept => tally.kept += 1,
-            Outcome::Have(_) => {
-                tally.have += 1;
-                tally.have_files += u64::from(ended.is_file);
-                tally.have_bytes += ended.size;
-            }
-            Outcome::Failed(_) => tally.failed += 1,
-        }
-        drop(tally);
+    /// Enters the outcome of an entry, and then tells it.
+    pub(super) fn outcome(
+        &self,
+        entry: EntryId,
+        path: &RelPath,
+        ended: &EndedEntry,
+        outcome: Outcome,
+    ) {
+        let due = self.enter(ended, &outcome);
         let left = ended.size.saturating_sub(ended.verified);
         let kept = matches!(outcome, Outcome::Have(_) | Outcome::Kept);
-        self.count_verified(left, kept);
+        self.verified(left, kept);
         Counters::add(&self.counters.entries_done, 1);
-        self.outcomes.fetch_add(1, Ordering::SeqCst);
-        self.rest_if_due();
+        self.resume_if(due);
         if !outcome.is_plain() || self.progress.wants_every_entry() {
             self.progress.event(&Event::Entry {
                 session: self.session,
                 path: path.as_path(),
-                outcome,
+                outcome: &outcome,
             });
         }
+        self.link
+            .outbox
+            .push_outcome(EntryOutcome { entry, outcome });
+    }
+
+    /// Says whether it is time for what waits for removals.
+    fn enter(&self, ended: &EndedEntry, outcome: &Outcome) -> bool {
+        let mut counted = self.counted();
+        let summary = &mut counted.summary;
+        match outcome {
+            Outcome::Stored(_) | Outcome::Replaced => {
+                summary.stored += 1;
+                summary.files += u64::from(ended.is_file);
+                summary.bytes += ended.size;
+                summary.held_bytes += ended.held_bytes;
+                summary.renamed += u64::from(matches!(outcome, Outcome::Stored(Some(_))));
+                summary.replaced += u64::from(matches!(outcome, Outcome::Replaced));
+            }
+            Outcome::Kept => summary.kept += 1,
+            Outcome::Have(_) => {
+                summary.have += 1;
+                summary.have_files += u64::from(ended.is_file);
+                summary.have_bytes += ended.size;
+            }
+            Outcome::Failed(_) => summary.failed += 1,
+        }
+        counted.order.outcome()
+    }
+
+    /// An entry is about to fail that another run of the same mirror stores.
+    pub(super) fn postpone(&self) {
+        self.counted().postponed += 1;
     }
 
     /// A folder is there, but something about it could not be done.
     pub(super) fn folder_failed(&self, failed: FailedFolder) {
-        let mut tally = self.tally();
+        let mut counted = self.counted();
+        let summary = &mut counted.summary;
         // It has been counted, as made or as there before; every entry counts once.
-        let counted = match failed.fresh {
-            true => &mut tally.stored,
-            false => &mut tally.have,
+        let before = match failed.fresh {
+            true => &mut summary.stored,
+            false => &mut summary.have,
         };
-        *counted = counted.saturating_sub(1);
-        tally.failed += 1;
-        drop(tally);
+        *before = before.saturating_sub(1);
+        summary.failed += 1;
+        drop(counted);
         let FailedFolder { path, why, .. } = failed;
         self.progress.event(&Event::Entry {
             session: self.session,
@@ -180,24 +219,27 @@ impl Receiving {
         self.link.outbox.push(Message::FolderFailed(told));
     }
 
-    /// Whether any entry has failed.
+    /// Whether any entry has failed for good.
     pub(super) fn has_failed(&self) -> bool {
-        self.tally().failed > 0
+        let counted = self.counted();
+        counted.summary.failed > counted.postponed
     }
 
-    pub(super) fn count_removed(&self, removed: u64) {
-        self.tally().removed += removed;
+    pub(super) fn removed(&self, count: u64) {
+        self.counted().summary.removed += count;
     }
 
-    pub(super) fn tally(&self) -> MutexGuard<'_, Summary> {
-        self.tally.lock().unwrap_or_else(PoisonError::into_inner)
+    /// The session in numbers.
+    pub(super) fn summary(&self) -> Summary {
+        self.counted().summary
     }
 
-    /// The session in numbers, with what the sender could not even announce.
+    /// The same at its end, with what the sender could not even announce.
     pub(super) fn summarize(&self, unannounced: u64) -> Summary {
-        let mut tally = self.tally();
-        tally.failed = tally.failed.saturating_add(unannounced);
-        tally.shares = self.counters.times.shares();
-        *tally
+        let mut counted = self.counted();
+        let summary = &mut counted.summary;
+        summary.failed = summary.failed.saturating_add(unannounced);
+        summary.shares = self.counters.times.shares();
+        *summary
     }
 }

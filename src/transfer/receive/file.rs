@@ -1,28 +1,27 @@
-//! What a receiving session knows of one wanted file.
+//! A wanted file of a receiving session: its state behind a lock, and what is received of it.
 //!
-//! Must not touch the store while it is locked: chunks are claimed under the lock and written
-//! outside it, so that lanes do not wait for each other's disk.
+//! Must not touch the store while it is locked: chunks are claimed under the lock and stored
+//! outside it, so that lanes do not wait for each other's disk. What becomes of a file is
+//! decided in `file_state`.
 
-use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use crate::model::digest::{
-    Algorithm, CHUNK_SIZE, Digest, FileDigest, MAX_WAITING_DIGESTS, chunk_count, chunk_len,
-};
+use crate::model::digest::{Algorithm, Digest, chunk_count};
 use crate::model::entry::EntryId;
-use crate::model::outcome::{Outcome, Why};
 use crate::model::relpath::RelPath;
-use crate::store::{HeldIn, Incoming, Planned};
-use crate::wire::{ChunkHeader, Encoding};
+use crate::store::Incoming;
+use crate::wire::{Changed, ChunkHeader};
 
+use super::file_state::{
+    Begun, Breach, ChunkClaim, Complete, ExpectedChunk, HeldChunk, Storing, WantedAction,
+    WantedEvent, WantedState,
+};
 use super::open_files::{OpenFiles, OpenTurn};
 
-/// How far ahead of the first missing chunk others are taken, in chunks.
-const CHUNKS_AHEAD: u64 = MAX_WAITING_DIGESTS as u64;
-/// How long a chunk that is needed first may be late.
-const LATE_CHUNK: Duration = Duration::from_secs(120);
+/// How long somebody waits whom the session's end wakes.
+const LONG: Duration = Duration::from_secs(3600);
 
 /// What is received in one attempt at a file.
 #[derive(Debug)]
@@ -35,148 +34,152 @@ pub(super) struct FileContent {
 
 /// A wanted file that has no outcome.
 #[derive(Debug)]
-pub(super) struct Slot {
+pub(super) struct WantedFile {
     pub(super) entry: EntryId,
     pub(super) path: RelPath,
     /// Whether only its last chunk says how large it is.
     pub(super) is_stream: bool,
-    state: Mutex<State>,
-    /// Signals that no chunk is being written, or that held digests were used up.
-    changed: Condvar,
     /// How many of its bytes have been verified.
     pub(super) verified: Arc<AtomicU64>,
+    guarded: Mutex<Guarded>,
+    /// Signals that a chunk was stored, or that held digests were used up.
+    changed: Condvar,
 }
 
 #[derive(Debug)]
-struct State {
-    attempt: u32,
-    stream: bool,
-    /// Of a stream, what has come of it.
-    size: u64,
-    digest: FileDigest,
-    /// None once it has ended.
+struct Guarded {
+    state: WantedState,
+    /// None once it has ended, and while another attempt is to begin.
     content: Option<Arc<FileContent>>,
-    /// Chunks that are being written.
-    writing: Vec<u64>,
-    /// Held chunks that the sender has been told and has not answered.
-    held: HashMap<u64, HeldChunk>,
-    /// Chunks that are in another file here, to be copied should it come to that.
-    keep: Vec<(u64, Digest)>,
-    /// Whether it is known to differ from that file, so that it has come to that.
-    differs: bool,
-    held_bytes: u64,
-    done: Option<Digest>,
+    /// What it is in the attempt that is to begin, and what there is of the one before.
+    next: Option<(Changed, Arc<FileContent>)>,
+    /// How many threads wait for a change: to wake nobody is a call to the system, too.
+    sleepers: usize,
 }
 
-/// A chunk that is here already.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct HeldChunk {
-    pub(super) digest: Digest,
-    pub(super) source: HeldIn,
+/// A chunk that is to be stored.
+#[derive(Debug)]
+pub(super) struct ClaimedChunk {
+    pub(super) content: Arc<FileContent>,
+    claim: ChunkClaim,
 }
 
-/// What becomes of a chunk that is held.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum HeldChunkIs {
-    /// Where it is to be.
-    There,
-    /// In another file, from which it is to be copied now.
-    ToCopy,
-    /// In another file, of which it is not known yet whether it differs.
-    ToKeep,
+impl ClaimedChunk {
+    pub(super) fn storing(&self) -> Storing {
+        self.claim.storing
+    }
 }
 
-/// What a chunk is expected to be.
+/// A file of which everything is there, to be finished.
+#[derive(Debug)]
+pub(super) struct CompleteFile {
+    pub(super) content: Arc<FileContent>,
+    pub(super) is: Complete,
+}
+
+/// What is to be done with a file now.
+#[derive(Debug)]
+pub(super) enum Next {
+    Nothing,
+    Finish(CompleteFile),
+    /// Its next attempt is to begin.
+    Begin,
+}
+
+/// How a chunk is expected.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Expected {
-    /// The size of the file that it is hashed as a part of, in bytes.
-    pub(super) size: u64,
-    /// Its index there.
-    pub(super) index: u64,
+    pub(super) chunk: ExpectedChunk,
     /// Whether its file is among those that may be open.
     pub(super) is_open: bool,
 }
 
-/// A chunk that may be written.
-#[derive(Debug)]
-pub(super) struct Claim {
-    pub(super) content: Arc<FileContent>,
-    /// Of a chunk that is held: where.
-    pub(super) held: Option<HeldChunkIs>,
-    attempt: u32,
-    index: u64,
-    length: u32,
+fn begun(incoming: &Incoming) -> Begun {
+    Begun {
+        size: (!incoming.is_stream()).then(|| incoming.size()),
+        may_be_here: incoming.may_be_here(),
+    }
 }
 
-/// What another attempt came to.
-#[derive(Debug)]
-pub(super) enum Anew {
-    /// The file had ended.
-    Ended,
-    /// It is wanted again.
-    Again,
-    /// It is not wanted any more.
-    Outcome(Outcome),
+fn content(incoming: Incoming) -> Arc<FileContent> {
+    Arc::new(FileContent {
+        incoming: Arc::new(incoming),
+        turn: OnceLock::new(),
+    })
 }
 
-/// How a sender broke the rules with a chunk.
-pub(super) type Broken = &'static str;
-
-/// A file of which everything is there.
-#[derive(Debug)]
-pub(super) struct Finished {
-    pub(super) content: Arc<FileContent>,
-    /// Whether its digest is what the sender said.
-    pub(super) intact: bool,
-    /// The size of a stream.
-    pub(super) stream: Option<u64>,
-    pub(super) keep: Vec<(u64, Digest)>,
-    pub(super) held_bytes: u64,
-}
-
-impl Slot {
+impl WantedFile {
     pub(super) fn new(entry: EntryId, algorithm: Algorithm, incoming: Incoming) -> Self {
-        let path = incoming.path().clone();
         Self {
             entry,
-            path,
+            path: incoming.path().clone(),
             is_stream: incoming.is_stream(),
-            state: Mutex::new(State::new(0, algorithm, incoming)),
-            changed: Condvar::new(),
             verified: Arc::default(),
+            guarded: Mutex::new(Guarded {
+                state: WantedState::new(algorithm, begun(&incoming)),
+                content: Some(content(incoming)),
+                next: None,
+                sleepers: 0,
+            }),
+            changed: Condvar::new(),
         }
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    fn guarded(&self) -> MutexGuard<'_, Guarded> {
+        self.guarded.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn wait<'a>(
+        &self,
+        mut guarded: MutexGuard<'a, Guarded>,
+        most: Duration,
+    ) -> MutexGuard<'a, Guarded> {
+        guarded.sleepers += 1;
+        let waited = self.changed.wait_timeout(guarded, most);
+        let mut guarded = waited.unwrap_or_else(PoisonError::into_inner).0;
+        guarded.sleepers -= 1;
+        guarded
+    }
+
+    fn wake(&self, guarded: MutexGuard<'_, Guarded>) {
+        let sleepers = guarded.sleepers;
+        drop(guarded);
+        if sleepers > 0 {
+            self.changed.notify_all();
+        }
+    }
+
+    /// Has whoever waits for it look whether the session is over.
+    pub(super) fn wake_all(&self) {
+        self.wake(self.guarded());
     }
 
     /// Its current attempt.
     pub(super) fn attempt(&self) -> u32 {
-        self.state().attempt
+        self.guarded().state.attempt()
     }
 
     /// Its size in this attempt, in bytes; of a stream, as far as it has come.
     pub(super) fn size(&self) -> u64 {
-        self.state().size
+        self.guarded().state.size()
     }
 
     /// What is being received in `attempt`; none where that is over.
     pub(super) fn incoming(&self, attempt: u32) -> Option<Arc<Incoming>> {
-        let state = self.state();
-        let content = state.content.as_ref();
-        let content = content.filter(|_| state.attempt == attempt);
+        let guarded = self.guarded();
+        let content = guarded.content.as_ref();
+        let content = content.filter(|_| guarded.state.attempt() == attempt);
         content.map(|content| content.incoming.clone())
     }
 
     /// Gives an attempt its turn to be open, behind all that were asked for before. From here on
     /// chunks can come.
-    pub(super) fn begin(&self, attempt: u32, files: &Arc<OpenFiles>) {
-        let state = self.state();
-        let is_large = state.stream || chunk_count(state.size) > 1;
-        if let Some(content) = state.content.as_ref()
+    pub(super) fn give_turn(&self, attempt: u32, files: &Arc<OpenFiles>) {
+        let guarded = self.guarded();
+        let is_large = self.is_stream || chunk_count(guarded.state.size()) > 1;
+        if let Some(content) = guarded.content.as_ref()
             && is_large
-            && state.attempt == attempt
+            && guarded.state.attempt() == attempt
         {
             content.turn.get_or_init(|| files.turn());
         }
@@ -184,218 +187,175 @@ impl Slot {
 
     /// Has an attempt among those that may be open, if there is room for it. None where it is over.
     pub(super) fn try_open(&self, attempt: u32, files: &Arc<OpenFiles>) -> Option<bool> {
-        let state = self.state();
-        let content = state.content.as_ref()?;
+        let guarded = self.guarded();
+        let content = guarded.content.as_ref()?;
         let turn = || content.turn.get_or_init(|| files.turn());
-        (state.attempt == attempt).then(|| turn().try_open())
+        (guarded.state.attempt() == attempt).then(|| turn().try_open())
     }
 
-    /// Begins another attempt, at a file of `size` bytes, with what `make` makes of the one before.
-    /// Waits until no chunk is being written. What had been verified counts no more: it is given
-    /// to `uncount`.
-    pub(super) fn start_anew(
-        &self,
-        (attempt, size): (u32, u64),
-        algorithm: Algorithm,
-        is_over: impl Fn() -> bool,
-        uncount: impl FnOnce(u64),
-        make: impl FnOnce(&Incoming) -> Result<Planned, Why>,
-    ) -> Anew {
-        let mut state = self.state();
-        // From here on no chunk of the attempt before is claimed.
-        state.attempt = attempt;
-        while !state.writing.is_empty() && !is_over() {
-            state = self
-                .changed
-                .wait(state)
-                .unwrap_or_else(PoisonError::into_inner);
-        }
-        let Some(content) = state.content.take().filter(|_| !is_over()) else {
-            return Anew::Ended;
-        };
-        uncount(self.verified.swap(0, Ordering::Relaxed));
-        state.size = size;
-        state.held.clear();
-        self.changed.notify_all();
-        drop(state);
-        let before = content.incoming.clone();
-        drop(content);
-        before.give_back_space();
-        let made = make(&before);
-        if let Ok(Planned::Settled(_)) = &made {
-            before.discard();
-        }
-        drop(before);
-        match made {
-            Ok(Planned::Incoming(incoming)) => {
-                *self.state() = State::new(attempt, algorithm, incoming);
-                Anew::Again
-            }
-            Ok(Planned::Settled(outcome)) => Anew::Outcome(outcome),
-            Err(why) => Anew::Outcome(Outcome::Failed(why)),
-        }
-    }
-
-    /// How a chunk is expected, if its file is still being received; then it is one that the file
-    /// can have.
-    pub(super) fn expects(&self, chunk: &ChunkHeader) -> Result<Option<Expected>, Broken> {
-        let state = self.state();
-        if !state.expects(chunk)? {
-            return Ok(None);
-        }
-        let (size, index) = match state.stream {
-            true => (chunk.length.into(), 0),
-            false => (state.size, chunk.index),
-        };
-        let turn = state.content.as_ref().and_then(|c| c.turn.get());
-        Ok(Some(Expected {
-            size,
-            index,
-            is_open: turn.is_some_and(OpenTurn::is_open),
-        }))
+    /// How a chunk is expected; none where it is not (any more).
+    pub(super) fn expects(&self, chunk: &ChunkHeader) -> Result<Option<Expected>, Breach> {
+        let guarded = self.guarded();
+        let turn = guarded.content.as_ref().and_then(|c| c.turn.get());
+        let is_open = turn.is_some_and(OpenTurn::is_open);
+        let expected = guarded.state.expects(chunk)?;
+        Ok(expected.map(|chunk| Expected { chunk, is_open }))
     }
 
     /// Takes the file out, to be stored whole with what is in its only chunk; with that it has
     /// ended. None where it is not needed (any more).
-    pub(super) fn take_whole(&self, chunk: &ChunkHeader) -> Result<Option<Arc<Incoming>>, Broken> {
-        let mut state = self.state();
-        Ok(match state.expects(chunk)? {
-            true => state.content.take().map(|c| c.incoming.clone()),
-            false => None,
-        })
+    pub(super) fn take_whole(&self, chunk: &ChunkHeader) -> Result<Option<Arc<Incoming>>, Breach> {
+        let mut guarded = self.guarded();
+        let action = guarded.state.on(WantedEvent::Whole(chunk))?;
+        let content = match action {
+            WantedAction::StoreWhole => guarded.content.take(),
+            _ => None,
+        };
+        drop(guarded);
+        Ok(content.map(|content| content.incoming.clone()))
     }
 
-    /// Claims a chunk for writing. None for one that is not needed (any more).
+    /// Claims a chunk. None for one that is not needed (any more).
     ///
     /// One that is too far ahead of the first missing one waits for that, which is on another
-    /// lane and so never waits itself.
-    pub(super) fn claim(
+    /// lane and so never waits itself. `late` is asked again and again, how long to wait; and
+    /// whether to wait at all.
+    pub(super) fn claim<E: From<Breach>>(
         &self,
         chunk: &ChunkHeader,
-        is_over: impl Fn() -> bool,
-    ) -> Result<Option<Claim>, Broken> {
-        let mut state = self.state();
-        let mut since = (state.digest.next_missing(), Instant::now());
-        while state.expects(chunk)? && state.is_ahead(chunk) && !is_over() {
-            if state.digest.next_missing() != since.0 {
-                since = (state.digest.next_missing(), Instant::now());
-            } else if since.1.elapsed() > LATE_CHUNK {
-                return Err("a chunk too far ahead of the first missing one");
+        mut late: impl FnMut() -> Result<Option<Duration>, E>,
+    ) -> Result<Option<ClaimedChunk>, E> {
+        let mut guarded = self.guarded();
+        loop {
+            match guarded.state.on(WantedEvent::Chunk(chunk))? {
+                WantedAction::Wait => match late()? {
+                    Some(most) => guarded = self.wait(guarded, most),
+                    None => return Ok(None),
+                },
+                WantedAction::Store(claim) => {
+                    let content = guarded.content.clone();
+                    // Held digests were used up.
+                    self.wake(guarded);
+                    return Ok(content.map(|content| ClaimedChunk { content, claim }));
+                }
+                _ => return Ok(None),
             }
-            state = self
-                .changed
-                .wait_timeout(state, LATE_CHUNK)
-                .unwrap_or_else(PoisonError::into_inner)
-                .0;
         }
-        let (true, Some(content)) = (state.expects(chunk)?, state.content.clone()) else {
-            return Ok(None);
-        };
-        if state.digest.has(chunk.index) || state.writing.contains(&chunk.index) {
-            return Ok(None);
-        }
-        let told = state.held.remove(&chunk.index);
-        let same = told.filter(|told| told.digest == chunk.digest);
-        if chunk.encoding == Encoding::Held && same.is_none() {
-            return Err("a chunk said to be held that is not");
-        }
-        if told.is_some() {
-            self.changed.notify_all();
-        }
-        let held = same
-            .filter(|_| chunk.encoding == Encoding::Held)
-            .map(|held| match held.source {
-                HeldIn::Partial => HeldChunkIs::There,
-                HeldIn::Existing if state.differs => HeldChunkIs::ToCopy,
-                HeldIn::Existing => HeldChunkIs::ToKeep,
-            });
-        state.differs |= held != Some(HeldChunkIs::ToKeep);
-        state.writing.push(chunk.index);
-        Ok(Some(Claim {
-            content,
-            held,
-            attempt: state.attempt,
-            index: chunk.index,
-            length: chunk.length,
-        }))
     }
 
-    /// Takes a claimed chunk as done: written, or held. Gives the file if that was the last. How
-    /// many bytes were verified by it is given to `count`, unless the file has started anew.
-    pub(super) fn done_chunk(
+    /// Takes a claimed chunk as stored. How many bytes were verified by it, and whether they were
+    /// held, is told to `count`, unless the file has started anew.
+    pub(super) fn stored(
         &self,
-        claim: Claim,
+        chunk: ClaimedChunk,
         digest: Digest,
-        count: impl FnOnce(u64),
-    ) -> Result<Option<Finished>, Broken> {
-        let Claim {
-            content,
-            held,
-            attempt,
-            index,
-            length,
-            ..
-        } = claim;
+        count: impl FnOnce(u64, bool),
+    ) -> Result<Next, Breach> {
+        let held = chunk.claim.storing != Storing::Write;
+        let ClaimedChunk { content, claim } = chunk;
+        // The last hold on it is that of the file, or of nobody.
         drop(content);
-        let mut state = self.state();
-        state.release(index);
-        self.changed.notify_all();
-        if state.attempt != attempt {
-            return Ok(None);
-        }
-        if state.digest.push(index, digest).is_err() {
-            return Err("a chunk too far ahead of the first missing one");
-        }
-        if held.is_some() {
-            state.held_bytes += u64::from(length);
-        }
-        if held == Some(HeldChunkIs::ToKeep) {
-            state.keep.push((index, digest));
-        }
-        self.verified.fetch_add(length.into(), Ordering::Relaxed);
-        count(length.into());
-        if state.stream {
-            state.size += u64::from(length);
-            if length < CHUNK_SIZE {
-                let size = state.size;
-                state.digest.end_stream(size);
+        let mut guarded = self.guarded();
+        let action = guarded.state.on(WantedEvent::Stored(claim, digest))?;
+        let next = match action {
+            WantedAction::Verified(bytes, complete) => {
+                self.verified.fetch_add(bytes, Ordering::Relaxed);
+                count(bytes, held);
+                guarded.finish(complete)
             }
-        } else if chunk_count(state.size) == 1 {
-            state.done = Some(digest);
-        }
-        Ok(state.finish())
+            WantedAction::Begin => Next::Begin,
+            _ => Next::Nothing,
+        };
+        self.wake(guarded);
+        Ok(next)
     }
 
-    /// Gives a claimed chunk back, because the file failed.
-    pub(super) fn give_up(&self, claim: Claim) {
-        let index = claim.index;
-        drop(claim);
-        self.state().release(index);
-        self.changed.notify_all();
+    /// Gives a claimed chunk back that could not be stored.
+    pub(super) fn not_stored(&self, chunk: ClaimedChunk) -> Next {
+        let ClaimedChunk { content, claim } = chunk;
+        drop(content);
+        let mut guarded = self.guarded();
+        let action = guarded.state.on(WantedEvent::NotStored(claim));
+        self.wake(guarded);
+        match action {
+            Ok(WantedAction::Begin) => Next::Begin,
+            _ => Next::Nothing,
+        }
     }
 
-    /// Takes the sender's word that all has been sent. Gives the file if all has arrived.
-    pub(super) fn done(&self, attempt: u32, digest: Digest) -> Option<Finished> {
-        let mut state = self.state();
-        if state.attempt != attempt || state.done.is_some() {
-            return None;
+    /// Takes the sender's word that all has been sent.
+    pub(super) fn done(&self, attempt: u32, digest: Digest) -> Next {
+        let mut guarded = self.guarded();
+        let next = match guarded.state.on(WantedEvent::Done(attempt, digest)) {
+            Ok(WantedAction::Finish(complete)) => guarded.finish(Some(complete)),
+            _ => Next::Nothing,
+        };
+        self.wake(guarded);
+        next
+    }
+
+    /// The sender begins another attempt. What had been verified counts no more: it is told to
+    /// `uncount`.
+    pub(super) fn change(
+        &self,
+        changed: Changed,
+        uncount: impl FnOnce(u64),
+    ) -> Result<Next, Breach> {
+        let event = WantedEvent::Changed(changed.attempt, changed.size.get());
+        let mut guarded = self.guarded();
+        let next = match guarded.state.on(event)? {
+            WantedAction::Uncount(bytes, now) => {
+                self.verified.store(0, Ordering::Relaxed);
+                uncount(bytes);
+                let before = guarded.next.take().map(|(_, content)| content);
+                let before = guarded.content.take().or(before);
+                guarded.next = before.map(|content| (changed, content));
+                match now {
+                    true => Next::Begin,
+                    false => Next::Nothing,
+                }
+            }
+            _ => Next::Nothing,
+        };
+        self.wake(guarded);
+        Ok(next)
+    }
+
+    /// What the attempt that is to begin is about, and what there is of the one before. None
+    /// where it was begun already.
+    pub(super) fn take_next(&self) -> Option<(Changed, Arc<FileContent>)> {
+        self.guarded().next.take()
+    }
+
+    /// Begins the attempt that was to begin. False where the file has ended, or yet another attempt
+    /// is to begin.
+    pub(super) fn begin(&self, attempt: u32, incoming: Incoming) -> bool {
+        let mut guarded = self.guarded();
+        let event = WantedEvent::Begun(begun(&incoming));
+        let begins = guarded.state.attempt() == attempt
+            && matches!(guarded.state.on(event), Ok(WantedAction::Ignore));
+        let content = content(incoming);
+        if begins {
+            guarded.content = Some(content);
         }
-        state.done = Some(digest);
-        self.changed.notify_all();
-        state.finish()
+        drop(guarded);
+        begins
     }
 
     /// Ends the file without more ado; says whether it had not ended before.
     pub(super) fn end(&self) -> bool {
-        let ended = self.state().content.take();
-        self.changed.notify_all();
-        ended.is_some()
+        let mut guarded = self.guarded();
+        let ended = matches!(guarded.state.on(WantedEvent::End), Ok(WantedAction::Ended));
+        let content = (guarded.content.take(), guarded.next.take());
+        self.wake(guarded);
+        drop(content);
+        ended
     }
 
     /// Notes the held chunks from `first` on, before the sender is told. Waits while
     /// there are `most` that the sender has not answered. False where the attempt is over, or
     /// `is_over` says so.
-    pub(super) fn hold(
+    pub(super) fn tell_held(
         &self,
         attempt: u32,
         first: u64,
@@ -403,110 +363,29 @@ impl Slot {
         most: usize,
         is_over: impl Fn() -> bool,
     ) -> bool {
-        let mut state = self.state();
+        let mut guarded = self.guarded();
         loop {
-            if state.attempt != attempt || state.content.is_none() || is_over() {
+            if is_over() {
                 return false;
             }
-            if state.held.len() + chunks.len() <= most {
-                break;
+            match guarded
+                .state
+                .on(WantedEvent::Held(attempt, first, chunks, most))
+            {
+                Ok(WantedAction::Tell) => return true,
+                // Whoever ends the session wakes all.
+                Ok(WantedAction::Wait) => guarded = self.wait(guarded, LONG),
+                _ => return false,
             }
-            state = self
-                .changed
-                .wait(state)
-                .unwrap_or_else(PoisonError::into_inner);
         }
-        let held = (first..).zip(chunks);
-        state
-            .held
-            .extend(held.filter_map(|(index, chunk)| Some((index, (*chunk)?))));
-        true
-    }
-
-    /// Wakes whoever waits for something of it.
-    pub(super) fn wake(&self) {
-        drop(self.state());
-        self.changed.notify_all();
     }
 }
 
-impl State {
-    fn new(attempt: u32, algorithm: Algorithm, incoming: Incoming) -> Self {
-        let stream = incoming.is_stream();
-        let (size, digest) = match stream {
-            true => (0, FileDigest::of_stream(algorithm)),
-            false => {
-                let size = incoming.size();
-                (size, FileDigest::new(algorithm, size))
-            }
-        };
-        Self {
-            attempt,
-            stream,
-            size,
-            digest,
-            differs: !incoming.may_be_here(),
-            content: Some(Arc::new(FileContent {
-                incoming: Arc::new(incoming),
-                turn: OnceLock::new(),
-            })),
-            writing: Vec::new(),
-            held: HashMap::new(),
-            keep: Vec::new(),
-            held_bytes: 0,
-            done: None,
+impl Guarded {
+    fn finish(&mut self, complete: Option<Complete>) -> Next {
+        match complete.and_then(|is| Some((is, self.content.take()?))) {
+            Some((is, content)) => Next::Finish(CompleteFile { content, is }),
+            None => Next::Nothing,
         }
-    }
-
-    /// Whether a chunk belongs to this attempt, and that goes on. If so, it is one that the file
-    /// can have.
-    fn expects(&self, chunk: &ChunkHeader) -> Result<bool, Broken> {
-        if chunk.attempt > self.attempt {
-            return Err("a chunk of an attempt that has not begun");
-        }
-        if chunk.attempt < self.attempt || self.content.is_none() {
-            return Ok(false);
-        }
-        if self.stream {
-            let is_next = chunk.index == self.digest.next_missing() && self.writing.is_empty();
-            return match chunk.whole || chunk.encoding == Encoding::Held {
-                true => Err("a chunk that no stream has"),
-                false if !is_next => Err("a chunk of a stream out of order"),
-                false if self.digest.finish().is_some() => Err("a chunk behind its stream's end"),
-                false => Ok(true),
-            };
-        }
-        let count = chunk_count(self.size);
-        if chunk.index >= count {
-            return Err("a chunk behind the end of its file");
-        }
-        if chunk.length != chunk_len(self.size, chunk.index) || chunk.whole != (count == 1) {
-            return Err("a chunk of the wrong length");
-        }
-        Ok(true)
-    }
-
-    /// Whether a chunk must wait for earlier ones.
-    fn is_ahead(&self, chunk: &ChunkHeader) -> bool {
-        let far = self.digest.next_missing().saturating_add(CHUNKS_AHEAD);
-        chunk.index >= far
-    }
-
-    fn release(&mut self, index: u64) {
-        self.writing.retain(|&writing| writing != index);
-    }
-
-    fn finish(&mut self) -> Option<Finished> {
-        let (digest, said) = (self.digest.finish()?, self.done?);
-        if !self.writing.is_empty() {
-            return None;
-        }
-        Some(Finished {
-            content: self.content.take()?,
-            intact: digest == said,
-            stream: self.stream.then_some(self.size),
-            keep: std::mem::take(&mut self.keep),
-            held_bytes: self.held_bytes,
-        })
     }
 }

@@ -6,15 +6,19 @@
 
 use std::sync::Arc;
 
-use crate::model::digest::{Digest, chunk_count};
+use super::super::link::Link;
+use crate::model::digest::{Algorithm, Digest, chunk_count};
+use crate::model::error::Result;
 use crate::model::outcome::{Outcome, Why};
 use crate::sys::worker::{Worker, checkpoint};
 use crate::wire::ChunkHeader;
 
-use super::accounts::Whole;
-use super::file::{Claim, Finished, Slot};
-use super::session::Receiving;
-use super::tasks::Waiting;
+use super::accounts::Accounts;
+use super::file::{ClaimedChunk, CompleteFile, Next, WantedFile};
+use super::lanes::Activity;
+use super::queue::{PlannerTask, WorkQueue};
+use super::sums::SessionSums;
+use super::wanted::{WantedFiles, WholeFile};
 
 /// How many threads a session has for this at most.
 const MOST_WORKERS: u16 = 4;
@@ -23,133 +27,151 @@ const MOST_WORKERS: u16 = 4;
 const MOST_JOBS: usize = 64;
 
 /// Something to do for a file.
-enum FinishJob {
+pub(super) enum FinishJob {
     /// Everything of it is there.
-    End(Arc<Slot>, Finished),
+    End(Arc<WantedFile>, CompleteFile),
     /// A chunk is to be copied from a file that is here.
-    Copy(Arc<Slot>, Claim, ChunkHeader),
+    Copy(Arc<WantedFile>, ClaimedChunk, ChunkHeader),
     /// It came as one chunk and is stored; its sum is wanted.
-    Sum(Whole, Digest, Outcome),
+    Sum(WholeFile, Digest, Outcome),
 }
 
-/// Jobs that wait for a thread.
+/// What gives files their end.
 pub(super) struct Finisher {
-    jobs: Waiting<FinishJob>,
-    workers: u16,
+    pub(super) algorithm: Algorithm,
+    pub(super) link: Arc<Link>,
+    pub(super) accounts: Arc<Accounts>,
+    pub(super) wanted: Arc<WantedFiles>,
+    pub(super) tasks: Arc<WorkQueue<PlannerTask>>,
+    pub(super) activity: Arc<Activity>,
+    pub(super) sums: Option<Arc<SessionSums>>,
+    pub(super) jobs: WorkQueue<FinishJob>,
 }
 
 impl Finisher {
-    /// For a session of so many lanes.
-    pub(super) fn new(lanes: u16) -> Self {
-        Self {
-            jobs: Waiting::new(),
-            workers: lanes.clamp(1, MOST_WORKERS),
+    /// How many threads are to run it in a session of so many lanes.
+    pub(super) fn workers(lanes: u16) -> u16 {
+        lanes.clamp(1, MOST_WORKERS)
+    }
+
+    /// Sees to what is next for a file.
+    pub(super) fn next(&self, file: &Arc<WantedFile>, next: Next) {
+        match next {
+            Next::Nothing => {}
+            Next::Finish(complete) => self.jobs.push(FinishJob::End(file.clone(), complete), 1),
+            Next::Begin => self
+                .tasks
+                .push(PlannerTask::Restart(file.clone()), PlannerTask::BYTES),
         }
     }
 
-    /// How many threads are to run it.
-    pub(super) fn workers(&self) -> u16 {
-        self.workers
-    }
-
-    /// Has a file given its end.
-    pub(super) fn end(&self, slot: Arc<Slot>, finished: Finished) {
-        self.jobs.push(FinishJob::End(slot, finished), 1);
-    }
-
     /// Has a chunk copied that was claimed, when there is room.
-    pub(super) fn copy(&self, slot: Arc<Slot>, claim: Claim, chunk: ChunkHeader) {
-        self.jobs.wait_below(MOST_JOBS);
-        self.jobs.push(FinishJob::Copy(slot, claim, chunk), 1);
+    pub(super) fn copy(&self, file: &Arc<WantedFile>, claimed: ClaimedChunk, chunk: ChunkHeader) {
+        self.wait_for_room();
+        self.jobs
+            .push(FinishJob::Copy(file.clone(), claimed, chunk), 1);
     }
 
-    /// Has the sum of a file written down, when there is room, and then gives it its outcome.
-    pub(super) fn sum(&self, whole: Whole, digest: Digest, outcome: Outcome) {
-        self.jobs.wait_below(MOST_JOBS);
+    /// Gives a file its outcome that came as one chunk; where sums are wanted, once its sum
+    /// is written down.
+    pub(super) fn whole(&self, whole: WholeFile, digest: Digest, outcome: Outcome) {
+        if self.sums.is_none() {
+            return self.wanted.whole_outcome(whole, outcome);
+        }
+        self.wait_for_room();
         self.jobs.push(FinishJob::Sum(whole, digest, outcome), 1);
     }
 
-    /// Nothing more is to be done.
-    pub(super) fn close(&self) {
-        self.jobs.close();
-    }
-
-    /// Waits until a lane may bring another file.
+    /// Waits until a lane may bring more.
     pub(super) fn wait_for_room(&self) {
         self.jobs.wait_below(MOST_JOBS);
     }
-}
 
-impl Receiving {
+    /// A claimed chunk is where it is to be.
+    pub(super) fn stored(
+        &self,
+        file: &Arc<WantedFile>,
+        claimed: ClaimedChunk,
+        digest: Digest,
+    ) -> Result<()> {
+        let count = |bytes, held| self.accounts.verified(bytes, held);
+        let next = file.stored(claimed, digest, count);
+        self.next(file, next.map_err(|what| self.accounts.breach(what))?);
+        Ok(())
+    }
+
+    /// A claimed chunk could not be stored, and with that its file.
+    pub(super) fn not_stored(&self, file: &Arc<WantedFile>, claimed: ClaimedChunk, why: Why) {
+        let next = file.not_stored(claimed);
+        self.next(file, next);
+        self.wanted.fail(file, why);
+    }
+
     /// Does what comes, until the session is over.
-    pub(super) fn finish_files(&self) {
+    pub(super) fn run(&self) {
         let mut buffer = Vec::new();
-        while let Some(job) = self.finisher.jobs.pop() {
+        while let Some(job) = self.jobs.pop() {
             checkpoint(Worker::Finisher);
+            let _at_work = self.activity.work();
             match job {
-                FinishJob::End(slot, finished) => {
-                    let held_bytes = finished.held_bytes;
-                    let outcome = self.commit(finished, &mut buffer);
+                FinishJob::End(file, complete) => {
+                    let held_bytes = complete.is.held_bytes;
+                    let outcome = self.commit(complete, &mut buffer);
                     let outcome = outcome.unwrap_or_else(Outcome::Failed);
-                    self.outcome(&slot, outcome, held_bytes);
+                    if let Some(sums) = &self.sums {
+                        sums.add(&file.path, None, &outcome);
+                    }
+                    self.wanted.outcome(&file, outcome, held_bytes);
                 }
-                FinishJob::Copy(slot, claim, chunk) => {
-                    if let Err(error) = self.copy(&slot, claim, &chunk, &mut buffer) {
+                FinishJob::Copy(file, claimed, chunk) => {
+                    let incoming = &claimed.content.incoming;
+                    let (index, digest) = (chunk.index, chunk.digest);
+                    let copied = incoming.copy_held(self.algorithm, index, digest, &mut buffer);
+                    let stored = match copied {
+                        Ok(()) => self.stored(&file, claimed, digest),
+                        Err(why) => {
+                            self.not_stored(&file, claimed, why);
+                            Ok(())
+                        }
+                    };
+                    if let Err(error) = stored {
                         self.link.fail(error);
                     }
                 }
                 FinishJob::Sum(whole, digest, outcome) => {
-                    self.add_sum(whole.incoming.path(), Some(digest), &outcome);
-                    self.whole_outcome(whole, outcome);
+                    if let Some(sums) = &self.sums {
+                        sums.add(&whole.file.path, Some(digest), &outcome);
+                    }
+                    self.wanted.whole_outcome(whole, outcome);
                 }
             }
         }
     }
 
-    fn copy(
-        &self,
-        slot: &Arc<Slot>,
-        claim: Claim,
-        chunk: &ChunkHeader,
-        buffer: &mut Vec<u8>,
-    ) -> crate::model::error::Result<()> {
-        let incoming = &claim.content.incoming;
-        match incoming.copy_held(self.algorithm, chunk.index, chunk.digest, buffer) {
-            Ok(()) => self.done_chunk(slot, claim, chunk),
-            Err(why) => {
-                slot.give_up(claim);
-                self.fail_slot(slot, why);
-                Ok(())
-            }
-        }
-    }
-
-    fn commit(&self, finished: Finished, buffer: &mut Vec<u8>) -> Result<Outcome, Why> {
-        let Finished {
-            content,
-            intact,
-            stream,
-            keep,
-            ..
-        } = finished;
+    fn commit(&self, complete: CompleteFile, buffer: &mut Vec<u8>) -> Result<Outcome, Why> {
+        let CompleteFile { content, is } = complete;
         let incoming = &content.incoming;
-        if !intact {
+        if !is.intact {
             incoming.discard();
             return Err(Why::Damaged);
         }
-        if let Some(size) = stream {
+        if let Some(size) = is.stream {
             incoming.end_stream(size)?;
         }
-        if chunk_count(incoming.size()) == keep.len() as u64
+        if chunk_count(incoming.size()) == is.kept.count()
             && let Some(outcome) = incoming.keep_existing()?
         {
             return Ok(outcome);
         }
-        for (index, digest) in keep {
-            // It may be the rest of a very large file.
-            if self.link.is_over() {
-                return Err(Why::Ended);
-            }
+        // It may be the rest of a very large file.
+        let check = || match self.link.is_over() {
+            true => Err(Why::Ended),
+            false => Ok(()),
+        };
+        let (run, digests, ahead) = is.kept.into_parts();
+        incoming.copy_held_run(self.algorithm, run, digests, buffer, check)?;
+        for (index, digest) in ahead {
+            check()?;
             incoming.copy_held(self.algorithm, index, digest, buffer)?;
         }
         incoming.commit()

@@ -1,53 +1,73 @@
 //! A receiver's lane: a thread from a socket to files.
 //!
-//! Must not believe a chunk: its digest is checked before anything is written.
+//! Must not believe a chunk: what is stored has come through `chunk`, which verifies it. Must not
+//! hold a claim while it waits.
 
-use std::io::IoSlice;
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::super::link::SILENCE;
-use crate::model::digest::{ChunkHasher, ZEROS, hole_digest};
-use crate::model::error::Result;
+use super::super::link::{Link, SILENCE};
+use crate::model::error::{Error, Result};
 use crate::model::outcome::{Outcome, Why};
-use crate::model::progress::Clock;
+use crate::model::reason::Limit;
 use crate::net::{Channel, Reader};
 use crate::sys::worker::{Worker, checkpoint};
 use crate::wire::{ChunkHeader, Encoding, Frame, Message, read_frame_head};
 
-use super::decompress::Unpacker;
-use super::file::{Claim, Expected, HeldChunkIs, Slot};
-use super::session::{Receiving, Target};
+use super::accounts::Accounts;
+use super::chunk::ChunkTaker;
+use super::file::{ClaimedChunk, Expected, WantedFile};
+use super::file_state::{Breach, Storing};
+use super::finish::Finisher;
+use super::lanes::{Activity, LOOK, Lateness, ReceivingLanes, STILL};
+use super::output::Output;
+use super::wanted::WantedFiles;
 
-/// What a lane works with, kept from chunk to chunk.
-pub(super) struct Hands<'a> {
-    unpacker: Unpacker,
-    clock: Clock<'a>,
+/// What a lane works for.
+pub(super) struct ReceivingLane<'a> {
+    pub(super) link: &'a Arc<Link>,
+    pub(super) accounts: &'a Accounts,
+    pub(super) wanted: &'a WantedFiles,
+    pub(super) finisher: &'a Finisher,
+    pub(super) lanes: &'a ReceivingLanes,
+    pub(super) activity: &'a Activity,
+    /// Where everything goes that does not go into a folder.
+    pub(super) output: Option<&'a Output>,
+    pub(super) chunks: ChunkTaker<'a>,
 }
 
-impl Receiving {
-    /// Receives chunks from a lane, to its end.
-    pub(crate) fn lane(self: &Arc<Self>, mut channel: Channel) {
-        let _at_work = self.at_work();
+/// Why a chunk that waits is not waited for any longer.
+enum NotWaited {
+    Breach(Breach),
+    Late(Error),
+}
+
+impl From<Breach> for NotWaited {
+    fn from(breach: Breach) -> Self {
+        Self::Breach(breach)
+    }
+}
+
+impl ReceivingLane<'_> {
+    /// Receives chunks, to the lane's end.
+    pub(super) fn run(mut self, mut channel: Channel) {
+        let _open = self.lanes.open();
         let mut buffer = Vec::new();
-        let mut hands = Hands {
-            unpacker: Unpacker::default(),
-            clock: Clock::new(&self.counters.times),
-        };
         // It may be silent for as long as it likes: when its session ends, it is closed.
         channel.reader.set_deadline(None);
         let ended = loop {
             match read_frame_head(&mut channel.reader, &mut buffer) {
                 Ok(Frame::Chunk(chunk)) => {
                     checkpoint(Worker::Lane);
-                    hands.clock.lap(|times| &times.network);
-                    if let Err(error) = self.chunk(&chunk, &mut channel.reader, &mut hands) {
+                    self.chunks.clock.lap(|times| &times.network);
+                    if let Err(error) = self.chunk(&chunk, &mut channel.reader) {
                         break Err(error);
                     }
                 }
                 Ok(Frame::Message(Message::LaneEnd(()))) => break Ok(()),
                 Ok(Frame::Message(other)) => {
-                    break Err(self.broken(format!("a message {} on a lane", other.name())));
+                    let what = format!("a message {} on a lane", other.name());
+                    break Err(self.accounts.breach(what));
                 }
                 Err(error) => break Err(self.link.wire_error(error)),
             }
@@ -65,169 +85,153 @@ impl Receiving {
     }
 
     /// Takes a chunk, and what `reader` has of it.
-    fn chunk(&self, chunk: &ChunkHeader, reader: &mut Reader, hands: &mut Hands<'_>) -> Result<()> {
-        if let Target::Output(output) = &self.target {
-            return self.output_chunk(output, chunk, reader, hands);
+    fn chunk(&mut self, chunk: &ChunkHeader, reader: &mut Reader) -> Result<()> {
+        if let Some(output) = self.output {
+            return output.chunk(chunk, reader, &mut self.chunks, self.accounts);
         }
         if chunk.whole && chunk.encoding != Encoding::Held {
-            return self.whole(chunk, reader, hands);
+            return self.whole(chunk, reader);
         }
-        let Some(slot) = self.slot(chunk.entry) else {
-            self.not_wanted(chunk.entry)?;
-            return self.take(chunk, reader, |_| ()).map(drop);
+        let Some(file) = self.wanted.get(chunk.entry) else {
+            let what = "a chunk of what was not announced";
+            self.accounts.check_announced(chunk.entry, what)?;
+            return self.chunks.skip(chunk, reader);
         };
-        let expected = slot.expects(chunk).map_err(|what| self.broken(what))?;
+        let expected = file.expects(chunk);
+        let expected = expected.map_err(|what| self.accounts.breach(what))?;
         let Some(Expected {
-            size,
-            index,
+            chunk: as_,
             is_open,
         }) = expected
         else {
-            return self.take(chunk, reader, |_| ()).map(drop);
+            return self.chunks.skip(chunk, reader);
         };
-        let data = self.content(chunk, (size, index), reader, hands)?;
-        // Before it is claimed: whoever starts the file anew waits for what is.
-        if !is_open && chunk.encoding != Encoding::Held && !self.wait_to_open(&slot, chunk.attempt)
-        {
-            return Ok(());
-        }
-        let claim = slot.claim(chunk, || self.link.is_over());
-        let Some(claim) = claim.map_err(|what| self.broken(what))? else {
-            return Ok(());
-        };
-        let written = match (data, chunk.encoding) {
-            (Err(why), _) => Err(why),
-            (Ok(_), Encoding::Held) => return self.held_chunk(&slot, claim, chunk),
-            (Ok(_), Encoding::Hole) => claim.content.incoming.write_hole(chunk.index),
-            (Ok(mut data), _) => claim.content.incoming.write(chunk.index, &mut data),
-        };
-        hands.clock.lap(|times| &times.disk);
-        match written {
-            Ok(()) => {
-                self.done_chunk(&slot, claim, chunk)?;
-                self.finisher.wait_for_room();
-                Ok(())
-            }
-            Err(why) => {
-                slot.give_up(claim);
-                self.fail_slot(&slot, why);
-                Ok(())
+        let data = self.chunks.verified(chunk, as_, reader)?;
+        // What is held is in a file that is open, or stays where it is.
+        if !is_open && chunk.encoding != Encoding::Held {
+            let may = wait_to_open(self.link, self.lanes, self.wanted, &file, chunk.attempt)?;
+            if !may {
+                return Ok(());
             }
         }
-    }
-
-    /// What a chunk holds, once it is known to be what its digest says: that of chunk `index` of a
-    /// file of `size` bytes.
-    pub(super) fn content<'a>(
-        &self,
-        chunk: &ChunkHeader,
-        (size, index): (u64, u64),
-        reader: &'a mut Reader,
-        hands: &'a mut Hands<'_>,
-    ) -> Result<Result<Vec<IoSlice<'a>>, Why>> {
-        let length = chunk.length as usize;
-        let mut hasher = ChunkHasher::new(self.algorithm, size, index);
-        let (data, digest) = match chunk.encoding {
-            Encoding::Raw => {
-                let clock = &mut hands.clock;
-                let data = self.take(chunk, reader, |piece| {
-                    clock.lap(|times| &times.network);
-                    hasher.update(piece);
-                    clock.lap(|times| &times.processor);
-                })?;
-                (data, hasher.finish())
-            }
-            Encoding::Zstd => {
-                let packed = self.take(chunk, reader, |_| ())?;
-                hands.clock.lap(|times| &times.network);
-                match hands
-                    .unpacker
-                    .unpack(packed.iter().map(|piece| &piece[..]), length)
-                {
-                    Ok(data) => {
-                        hasher.update(data);
-                        (vec![IoSlice::new(data)], hasher.finish())
-                    }
-                    Err(why) => return Ok(Err(why)),
+        let claimed = claim(self.link, self.lanes, &file, chunk);
+        let claimed = claimed.map_err(|not| match not {
+            NotWaited::Breach(what) => self.accounts.breach(what),
+            NotWaited::Late(error) => error,
+        })?;
+        let Some(claimed) = claimed else {
+            return Ok(());
+        };
+        let at_work = self.activity.work();
+        let stored = match data {
+            Err(why) => Err(why),
+            Ok(mut data) => match claimed.storing() {
+                Storing::Write if chunk.encoding == Encoding::Hole => {
+                    claimed.content.incoming.write_hole(chunk.index)
                 }
-            }
-            Encoding::Hole => {
-                let data = vec![IoSlice::new(&ZEROS[..length])];
-                (data, hole_digest(self.algorithm, size, index))
-            }
-            Encoding::Held => (Vec::new(), chunk.digest),
+                Storing::Write => claimed.content.incoming.write(chunk.index, &mut data),
+                Storing::InPlace | Storing::Keep => Ok(()),
+                Storing::Copy => {
+                    drop(at_work);
+                    self.finisher.copy(&file, claimed, *chunk);
+                    return Ok(());
+                }
+            },
         };
-        hands.clock.lap(|times| &times.processor);
-        Ok(match digest == chunk.digest {
-            true => Ok(data),
-            false => Err(Why::Damaged),
-        })
+        drop(at_work);
+        self.chunks.clock.lap(|times| &times.disk);
+        self.settle(&file, claimed, chunk, stored)
     }
 
-    /// Takes the bytes of a chunk from where they are received to.
-    fn take<'a>(
+    /// Says of a claimed chunk whether it is stored.
+    fn settle(
         &self,
+        file: &Arc<WantedFile>,
+        claimed: ClaimedChunk,
         chunk: &ChunkHeader,
-        reader: &'a mut Reader,
-        see: impl FnMut(&[u8]),
-    ) -> Result<Vec<IoSlice<'a>>> {
-        let pieces = reader.gather(chunk.data as usize, see);
-        let pieces = pieces.map_err(|e| self.link.wire_error(e.into()))?;
-        Ok(pieces.map(IoSlice::new).collect())
+        stored: Result<(), Why>,
+    ) -> Result<()> {
+        match stored {
+            Ok(()) => self.finisher.stored(file, claimed, chunk.digest)?,
+            Err(why) => self.finisher.not_stored(file, claimed, why),
+        }
+        self.finisher.wait_for_room();
+        Ok(())
     }
 
     /// Stores a file that comes as one chunk.
-    fn whole(&self, chunk: &ChunkHeader, reader: &mut Reader, hands: &mut Hands<'_>) -> Result<()> {
-        let data = self.content(chunk, (chunk.length.into(), 0), reader, hands)?;
-        let Some(whole) = self.take_whole(chunk)? else {
+    fn whole(&mut self, chunk: &ChunkHeader, reader: &mut Reader) -> Result<()> {
+        let expected = super::file_state::ExpectedChunk {
+            size: chunk.length.into(),
+            index: 0,
+        };
+        let data = self.chunks.verified(chunk, expected, reader)?;
+        let Some(whole) = self.wanted.take_whole(chunk)? else {
             return Ok(());
         };
+        let at_work = self.activity.work();
         let outcome = data.and_then(|mut data| whole.incoming.store_whole(&mut data));
-        hands.clock.lap(|times| &times.disk);
+        drop(at_work);
+        self.chunks.clock.lap(|times| &times.disk);
         let outcome = outcome.unwrap_or_else(Outcome::Failed);
-        if self.sums.is_some() {
-            self.finisher.sum(whole, chunk.digest, outcome);
-        } else {
-            self.whole_outcome(whole, outcome);
-        }
+        self.finisher.whole(whole, chunk.digest, outcome);
         Ok(())
     }
+}
 
-    /// Waits until a file may be open. False where it is over, or the session is.
-    fn wait_to_open(&self, slot: &Slot, attempt: u32) -> bool {
-        let files = &self.open_files;
-        loop {
-            let seen = files.version();
-            match slot.try_open(attempt, files) {
-                Some(true) => return true,
-                Some(false) if !self.link.is_over() => files.wait_for_change(seen),
-                _ => return false,
+fn lane_lost(link: &Link) -> Error {
+    Error::Silent {
+        peer: link.peer,
+        seconds: STILL.as_secs(),
+    }
+}
+
+/// Claims a chunk, when it is not too far ahead of the first missing one.
+fn claim(
+    link: &Link,
+    lanes: &ReceivingLanes,
+    file: &WantedFile,
+    chunk: &ChunkHeader,
+) -> Result<Option<ClaimedChunk>, NotWaited> {
+    let mut waiting = None;
+    file.claim(chunk, || {
+        if link.is_over() {
+            return Ok(None);
+        }
+        match waiting.get_or_insert_with(|| lanes.wait()).look() {
+            Lateness::Fine => Ok(Some(LOOK)),
+            Lateness::Breach => Err("a chunk too far ahead of the first missing one".into()),
+            Lateness::Lost => Err(NotWaited::Late(lane_lost(link))),
+        }
+    })
+}
+
+/// Waits until a file may be open. False where it is over, or the session is.
+fn wait_to_open(
+    link: &Link,
+    lanes: &ReceivingLanes,
+    wanted: &WantedFiles,
+    file: &WantedFile,
+    attempt: u32,
+) -> Result<bool> {
+    let files = &wanted.open;
+    let mut waiting = None;
+    loop {
+        let seen = files.version();
+        match file.try_open(attempt, files) {
+            Some(true) => return Ok(true),
+            Some(false) if !link.is_over() => {}
+            _ => return Ok(false),
+        }
+        match waiting.get_or_insert_with(|| lanes.wait()).look() {
+            Lateness::Fine => files.wait_for_change(seen, LOOK),
+            // It begins more files than can be open before it ends any of them.
+            Lateness::Breach => {
+                let why = Why::Limit(Limit::Files);
+                wanted.fail(file, why);
+                return Ok(false);
             }
+            Lateness::Lost => return Err(lane_lost(link)),
         }
-    }
-
-    /// Takes a chunk that is here already, which is copied to where it is to be where that is
-    /// known to be needed.
-    fn held_chunk(&self, slot: &Arc<Slot>, claim: Claim, chunk: &ChunkHeader) -> Result<()> {
-        if claim.held == Some(HeldChunkIs::ToCopy) {
-            self.finisher.copy(slot.clone(), claim, *chunk);
-            return Ok(());
-        }
-        self.done_chunk(slot, claim, chunk)
-    }
-
-    pub(super) fn done_chunk(
-        &self,
-        slot: &Arc<Slot>,
-        claim: Claim,
-        chunk: &ChunkHeader,
-    ) -> Result<()> {
-        let held = claim.held.is_some();
-        let count = |bytes| self.count_verified(bytes, held);
-        let finished = slot.done_chunk(claim, chunk.digest, count);
-        if let Some(finished) = finished.map_err(|what| self.broken(what))? {
-            self.finisher.end(slot.clone(), finished);
-        }
-        Ok(())
     }
 }

@@ -14,6 +14,7 @@
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use crate::sys::host::limit_of_open;
 
@@ -101,10 +102,10 @@ impl OpenFiles {
         self.counts().version
     }
 
-    /// Waits until something has changed since then.
-    pub(super) fn wait_for_change(&self, since: u64) {
-        let is_same = |counts: &mut OpenCounts| counts.version == since;
-        let waited = self.changed.wait_while(self.counts(), is_same);
+    /// Waits until something has changed since then, but no longer than so.
+    pub(super) fn wait_for_change(&self, since: u64, most: Duration) {
+        let (counts, is_same) = (self.counts(), |c: &mut OpenCounts| c.version == since);
+        let waited = self.changed.wait_timeout_while(counts, most, is_same);
         drop(waited.unwrap_or_else(PoisonError::into_inner));
     }
 }

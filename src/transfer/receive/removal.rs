@@ -3,9 +3,7 @@
 //!
 //! Must not remove anything after a failure: what was moved may not be in its new place yet.
 
-use std::sync::Arc;
-use std::sync::atomic::Ordering;
-
+use super::super::link::Link;
 use crate::model::error::{Action, Error, Result};
 use crate::model::progress::Event;
 use crate::model::relpath::RelPath;
@@ -13,38 +11,30 @@ use crate::model::surplus::{Decision, Surplus};
 use crate::store::StoreSession;
 use crate::wire::{MayRemove, Message, Removed, limits};
 
-use super::file::Slot;
-use super::planner::{Behind, Task};
-use super::session::{MAX_OUTBOX_BYTES, Receiving};
+use super::accounts::Accounts;
+use super::hasher::{HeldHasher, MAX_OUTBOX_BYTES};
+use super::queue::{PlannerTask, WorkQueue};
 
 /// How many bytes of paths travel in a message, about.
 const MAX_PATHS_BYTES: usize = 64 << 10;
 
-impl Receiving {
-    /// Sees to what waits for removals, which are made for that before the end.
-    pub(super) fn rest(
-        &self,
-        store: &Arc<StoreSession>,
-        behind: &mut Vec<Behind>,
-        wanted: &mut Vec<Arc<Slot>>,
-    ) -> Result<()> {
-        // From here on its entries are as any others.
-        self.behind.store(0, Ordering::Release);
-        self.remove_surplus(store)?;
-        for Behind { folder, entry } in behind.drain(..) {
-            let planned = self.plan_entry(store, &folder, &entry);
-            self.settle(entry, planned, wanted);
-        }
-        Ok(())
-    }
+/// What removes surplus, on the planner's thread.
+pub(super) struct Removal<'a> {
+    pub(super) store: &'a StoreSession,
+    pub(super) link: &'a std::sync::Arc<Link>,
+    pub(super) accounts: &'a Accounts,
+    pub(super) hasher: &'a HeldHasher,
+    pub(super) tasks: &'a WorkQueue<PlannerTask>,
+}
 
+impl Removal<'_> {
     /// Removes what the sender of a mirror does not have, unless something failed.
-    pub(super) fn remove_surplus(&self, store: &StoreSession) -> Result<()> {
+    pub(super) fn run(&self) -> Result<()> {
         // It may still hold on to the last file, and with that to its folder.
-        drop(self.hashing.lock());
-        self.fail_folders(store);
-        if self.has_failed() {
-            store.keep_surplus();
+        self.hasher.wait();
+        self.fail_folders();
+        if self.accounts.has_failed() {
+            self.store.keep_surplus();
             return Ok(());
         }
         let (mut list, mut bytes, mut told) = (Vec::new(), 0, 0);
@@ -54,10 +44,10 @@ impl Receiving {
             self.link.outbox.push(Message::Removed(Removed(list)));
         };
         let tell = |path: RelPath| {
-            self.count_removed(1);
+            self.accounts.removed(1);
             told += 1;
-            self.progress.event(&Event::Removed {
-                session: self.session,
+            self.accounts.progress.event(&Event::Removed {
+                session: self.accounts.session,
                 path: &path,
             });
             bytes += path.as_bytes().len();
@@ -67,19 +57,24 @@ impl Receiving {
                 bytes = 0;
             }
         };
-        let removed = store
-            .remove_surplus(
-                |surplus| self.decisions(surplus),
-                || self.link.is_over(),
-                tell,
-            )
-            .map_err(|e| Error::file(Action::WriteInto, &self.dir, e))?;
+        let decide = |surplus| self.decisions(surplus);
+        let removed = self
+            .store
+            .remove_surplus(decide, || self.link.is_over(), tell)
+            .map_err(|e| Error::file(Action::WriteInto, self.store.path(), e))?;
         if !list.is_empty() {
             send(&mut list);
         }
         // What has no path that could be told.
-        self.count_removed(removed.saturating_sub(told));
+        self.accounts.removed(removed.saturating_sub(told));
         Ok(())
+    }
+
+    /// Tells of folders of which something could not be done.
+    pub(super) fn fail_folders(&self) {
+        for failed in self.store.failed_folders() {
+            self.accounts.folder_failed(failed);
+        }
     }
 
     /// Asks the sender what is to become of things. Once the session is over everything stays.
@@ -101,22 +96,19 @@ impl Receiving {
 
     fn ask_sender(&self, question: Vec<Surplus>) -> Vec<Decision> {
         let count = question.len();
-        let stay = vec![Decision::Keep; count];
-        self.asked.store(true, Ordering::Release);
-        self.link
-            .outbox
-            .push(Message::MayRemove(MayRemove(question)));
+        self.accounts.ask(Message::MayRemove(MayRemove(question)));
         while let Some(task) = self.tasks.pop() {
             match task {
-                Task::Decisions(decisions) if decisions.len() == count => return decisions,
-                Task::Decisions(_) => {
-                    self.link.fail(self.broken("an answer to something else"));
-                    return stay;
+                PlannerTask::Decisions(decisions) if decisions.len() == count => return decisions,
+                PlannerTask::Decisions(_) => {
+                    let what = "an answer to something else";
+                    self.link.fail(self.accounts.breach(what));
+                    break;
                 }
                 // Nothing is left to be done but this.
                 _ => {}
             }
         }
-        stay
+        vec![Decision::Keep; count]
     }
 }

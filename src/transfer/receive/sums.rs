@@ -8,24 +8,26 @@
 use std::collections::HashMap;
 use std::fs::{File, OpenOptions};
 use std::hash::{BuildHasher, RandomState};
-use std::io::{self, BufRead, BufReader, IoSlice, Seek, Write};
+use std::io::{self, BufRead, BufReader, IoSlice, IoSliceMut, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::model::digest::{Algorithm, ChunkHasher, Digest};
 use crate::model::error::{Action, Error, Result};
 use crate::model::outcome::Outcome;
-use crate::model::progress::Event;
+use crate::model::progress::{Event, Progress};
 use crate::model::relpath::RelPath;
+use crate::store::StoreSession;
 use crate::sys::{name as system_name, vectored};
-
-use super::session::{Receiving, Target};
 
 /// How a line begins that does not count any more.
 const COMMENT: &[u8] = b"#";
 /// How many digits a SHA-256 has.
 const DIGITS: usize = 64;
+/// Of how many lines it is remembered where they are: 16 bytes each, and some. Of a longer list all is
+/// read again after each session.
+const MAX_KNOWN: usize = 1 << 20;
 
 /// A list of sums, to which lines are added.
 #[derive(Debug)]
@@ -33,7 +35,7 @@ pub(crate) struct Sums {
     path: PathBuf,
     end: File,
     /// None where it is no file that can be read, such as a pipe.
-    whole: Option<Mutex<File>>,
+    lines: Option<Mutex<SumLines>>,
     /// The folder where it is to be checked.
     base: PathBuf,
     /// Whether it lacks something that it should have.
@@ -50,7 +52,11 @@ impl Sums {
         Ok(Self {
             path: path.to_path_buf(),
             end,
-            whole: is_file.then(whole).flatten().map(Mutex::new),
+            lines: is_file
+                .then(whole)
+                .flatten()
+                .map(SumLines::of)
+                .map(Mutex::new),
             base: base.to_path_buf(),
             incomplete: AtomicBool::new(false),
         })
@@ -68,43 +74,155 @@ impl Sums {
     /// Makes comments of the lines whose name a later one has. What was added before this ends,
     /// at any moment, is a whole list.
     fn settle(&self) -> io::Result<()> {
-        let Some(whole) = &self.whole else {
-            return Ok(());
-        };
-        let mut file = whole.lock().unwrap_or_else(PoisonError::into_inner);
-        file.rewind()?;
-        let file = &*file;
-        let mut list = BufReader::new(file);
-        // Where the last line of each name is. Names would take too much memory; two that have the
-        // same pair of hashes are not to be found.
-        let hashes = (RandomState::new(), RandomState::new());
-        let mut last = HashMap::new();
-        let (mut at, mut line) = (0, Vec::new());
-        loop {
-            line.clear();
-            let bytes = list.read_until(b'\n', &mut line)?;
-            // One that has no end yet is just being written.
-            if bytes == 0 || !line.ends_with(b"\n") {
-                return Ok(());
-            }
-            if let Some(name) = name(&line) {
-                let key = (hashes.0.hash_one(name), hashes.1.hash_one(name));
-                if let Some(earlier) = last.insert(key, at) {
-                    vectored::write_all_at(file, &mut [IoSlice::new(COMMENT)], earlier)?;
-                }
-            }
-            at += bytes as u64;
+        match &self.lines {
+            Some(lines) => lines
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .settle(),
+            None => Ok(()),
         }
     }
 }
 
-impl Receiving {
-    /// Writes down the sum of a file that was stored, where sums are wanted; `digest` is that of
-    /// the whole file, if it is known.
-    pub(super) fn add_sum(&self, path: &RelPath, digest: Option<Digest>, outcome: &Outcome) {
-        let Some(sums) = self.sums.as_ref() else {
-            return;
-        };
+/// Where the last line of each name is, by a hash of it.
+type KnownLines = HashMap<u64, u64>;
+
+/// What is known of the lines of a list.
+#[derive(Debug)]
+struct SumLines {
+    file: File,
+    hasher: RandomState,
+    /// None of a list of too many lines.
+    known: Option<KnownLines>,
+    /// Up to where lines have been looked at.
+    end: u64,
+    most: usize,
+}
+
+impl SumLines {
+    fn of(file: File) -> Self {
+        Self {
+            file,
+            hasher: RandomState::new(),
+            known: Some(KnownLines::new()),
+            end: 0,
+            most: MAX_KNOWN,
+        }
+    }
+
+    /// Looks at the lines that have been added.
+    fn settle(&mut self) -> io::Result<()> {
+        if self.file.metadata()?.len() < self.end {
+            // Somebody has made it shorter, or begun it anew.
+            (self.known, self.end) = (Some(KnownLines::new()), 0);
+        }
+        while self.settle_some()? {}
+        Ok(())
+    }
+
+    /// Looks at as many added lines as can be remembered; says whether there may be more.
+    fn settle_some(&mut self) -> io::Result<bool> {
+        let (begin, mut added) = (self.end, KnownLines::new());
+        let mut more = false;
+        let end = self.each(begin, u64::MAX, |lines, name, at| {
+            let key = lines.hasher.hash_one(name);
+            if let Some(earlier) = added.insert(key, at) {
+                lines.comment(earlier, name)?;
+            }
+            more = added.len() >= lines.most;
+            Ok(!more)
+        })?;
+        match self.known.take() {
+            Some(mut known) => {
+                for (key, at) in added {
+                    if let Some(earlier) = known.insert(key, at) {
+                        let name = self.name_at(at)?;
+                        self.comment(earlier, &name)?;
+                    }
+                }
+                self.known = Some(known).filter(|known| known.len() <= self.most);
+            }
+            None => {
+                self.each(0, begin, |lines, name, at| {
+                    if added.contains_key(&lines.hasher.hash_one(name)) {
+                        lines.comment(at, name)?;
+                    }
+                    Ok(true)
+                })?;
+            }
+        }
+        self.end = end;
+        Ok(more)
+    }
+
+    /// Gives each line of a sum from `begin` on, that begins before `end`, to `f`, which says
+    /// whether to go on. Says where the next one begins.
+    fn each(
+        &self,
+        begin: u64,
+        end: u64,
+        mut f: impl FnMut(&Self, &[u8], u64) -> io::Result<bool>,
+    ) -> io::Result<u64> {
+        let mut file = &self.file;
+        file.seek(SeekFrom::Start(begin))?;
+        let mut list = BufReader::new(file);
+        let (mut at, mut line) = (begin, Vec::new());
+        while at < end {
+            line.clear();
+            let bytes = list.read_until(b'\n', &mut line)?;
+            // One that has no end yet is just being written.
+            if bytes == 0 || !line.ends_with(b"\n") {
+                break;
+            }
+            let this = at;
+            at += bytes as u64;
+            if let Some(name) = name(&line)
+                && !f(self, name, this)?
+            {
+                break;
+            }
+        }
+        Ok(at)
+    }
+
+    fn name_at(&self, at: u64) -> io::Result<Vec<u8>> {
+        let mut found = Vec::new();
+        self.each(at, at + 1, |_, name, _| {
+            found = name.to_vec();
+            Ok(false)
+        })?;
+        Ok(found)
+    }
+
+    /// Makes a comment of the line at a place, if it is one of this name.
+    fn comment(&self, at: u64, of: &[u8]) -> io::Result<()> {
+        // Whatever is escaped has a backslash in it, and begins with one.
+        let escape = usize::from(of.contains(&b'\\'));
+        let mut line = vec![0; escape + DIGITS + of.len()];
+        match vectored::read_exact_at(&self.file, &mut [IoSliceMut::new(&mut line)], at) {
+            Err(e) if e.kind() == io::ErrorKind::UnexpectedEof => return Ok(()),
+            read => read?,
+        }
+        match name(&line) == Some(of) {
+            true => vectored::write_all_at(&self.file, &mut [IoSlice::new(COMMENT)], at),
+            false => Ok(()),
+        }
+    }
+}
+
+/// The list of sums, as one session adds to it.
+pub(super) struct SessionSums {
+    pub(super) sums: Arc<Sums>,
+    pub(super) store: Arc<StoreSession>,
+    pub(super) algorithm: Algorithm,
+    pub(super) session: u64,
+    pub(super) progress: Arc<dyn Progress>,
+}
+
+impl SessionSums {
+    /// Writes down the sum of a file that was stored; `digest` is that of the whole file, if it
+    /// is known.
+    pub(super) fn add(&self, path: &RelPath, digest: Option<Digest>, outcome: &Outcome) {
         let path = match outcome {
             Outcome::Stored(Some(other)) => other,
             Outcome::Stored(None) | Outcome::Replaced => path,
@@ -112,36 +230,34 @@ impl Receiving {
         };
         let known = digest.filter(|_| self.algorithm == Algorithm::Sha256);
         let digest = known.map_or_else(|| self.sum(path), Ok);
-        if let Err(source) = digest.and_then(|digest| sums.add(&self.dir, path, digest)) {
-            sums.incomplete.store(true, Ordering::Relaxed);
-            self.progress.event(&Event::Warning {
-                session: self.session,
-                error: &Error::file(Action::Sum, path.as_path(), source),
-            });
+        let dir = self.store.path();
+        if let Err(source) = digest.and_then(|digest| self.sums.add(dir, path, digest)) {
+            self.warn(&Error::file(Action::Sum, path.as_path(), source));
         }
     }
 
     /// Puts the list in order, behind the last line of this session.
-    pub(crate) fn settle_sums(&self) {
-        let Some(sums) = self.sums.as_ref() else {
-            return;
-        };
-        if let Err(source) = sums.settle() {
-            sums.incomplete.store(true, Ordering::Relaxed);
-            self.progress.event(&Event::Warning {
-                session: self.session,
-                error: &Error::file(Action::SortSums, &sums.path, source),
-            });
+    pub(super) fn settle(&self) {
+        if let Err(source) = self.sums.settle() {
+            self.warn(&Error::file(Action::SortSums, &self.sums.path, source));
         }
     }
 
+    fn warn(&self, error: &Error) {
+        self.sums.incomplete.store(true, Ordering::Relaxed);
+        self.progress.event(&Event::Warning {
+            session: self.session,
+            error,
+        });
+    }
+
     /// An error where the list does not have all that it should have.
-    pub(crate) fn check_sums(&self) -> Result<()> {
-        match &self.sums {
-            Some(sums) if sums.incomplete.load(Ordering::Relaxed) => Err(Error::Unsummed {
-                path: sums.path.clone(),
+    pub(super) fn check(&self) -> Result<()> {
+        match self.sums.incomplete.load(Ordering::Relaxed) {
+            true => Err(Error::Unsummed {
+                path: self.sums.path.clone(),
             }),
-            _ => Ok(()),
+            false => Ok(()),
         }
     }
 
@@ -149,10 +265,7 @@ impl Receiving {
     fn sum(&self, path: &RelPath) -> io::Result<Digest> {
         // The first chunk has the plain hash of its bytes, and this takes any number of them.
         let mut sum = ChunkHasher::new(Algorithm::Sha256, 0, 0);
-        let Target::Folder(store) = &self.target else {
-            return Err(io::ErrorKind::NotFound.into());
-        };
-        store.read_back(path, |bytes| sum.update(bytes))?;
+        self.store.read_back(path, |bytes| sum.update(bytes))?;
         Ok(sum.finish())
     }
 }
@@ -182,7 +295,8 @@ fn line(name: &[u8], digest: Digest) -> Vec<u8> {
     line
 }
 
-/// What the line of a file says its name is, escaped as it is; nothing where it is no such line.
+/// What the line of a file says its name is, escaped as it is, with all that is before and behind
+/// it; nothing where it is no such line.
 fn name(line: &[u8]) -> Option<&[u8]> {
     let line = line.strip_prefix(b"\\").unwrap_or(line);
     let (digits, name) = line.split_at_checked(DIGITS)?;
@@ -199,5 +313,67 @@ mod tests {
         let text = |name: &[u8]| String::from_utf8(line(name, Digest([0; 32]))).unwrap();
         assert!(text(b"-").ends_with("00  ./-\n"));
         assert!(text(b"-n").ends_with("00  -n\n"));
+    }
+
+    /// Adds lines of these names, one after the other, as sessions do, and gives the names of
+    /// those that count.
+    fn settled(most: usize, sessions: &[&[&str]]) -> Vec<String> {
+        let mut file = tempfile::tempfile().unwrap();
+        let mut lines = SumLines::of(file.try_clone().unwrap());
+        lines.most = most;
+        for (n, names) in sessions.iter().enumerate() {
+            file.seek(SeekFrom::End(0)).unwrap();
+            for name in *names {
+                let digest = Digest([u8::try_from(n).unwrap(); 32]);
+                file.write_all(&line(name.as_bytes(), digest)).unwrap();
+            }
+            lines.settle().unwrap();
+        }
+        file.rewind().unwrap();
+        let all = io::read_to_string(file).unwrap();
+        let count = all.lines().filter(|line| !line.starts_with('#'));
+        count
+            .map(|line| format!("{}{}", &line[1..2], &line[66..]))
+            .collect()
+    }
+
+    #[test]
+    fn the_last_line_of_a_name_counts_however_few_are_remembered() {
+        let sessions = [
+            &["a", "b", "c", "a"][..],
+            &["d", "e"],
+            &["b", "f", "ab", "b"],
+            &["new\nline", "a"],
+            &["new\nline", "g"],
+        ];
+        for most in [1, 2, 3, 5, 100] {
+            let mut lines = settled(most, &sessions);
+            lines.sort();
+            let counts = ["0c", "1d", "1e", "2ab", "2b", "2f", "3a", "4g"];
+            let (escaped, plain): (Vec<_>, Vec<_>) =
+                lines.into_iter().partition(|line| line.contains('\\'));
+            assert_eq!(plain, counts, "{most}");
+            assert_eq!(escaped.len(), 1, "{most}");
+        }
+    }
+
+    #[test]
+    fn what_was_looked_at_is_not_read_again() {
+        let mut file = tempfile::tempfile().unwrap();
+        let mut lines = SumLines::of(file.try_clone().unwrap());
+        for n in 0..1000u32 {
+            let name = n.to_string();
+            file.write_all(&line(name.as_bytes(), Digest([0; 32])))
+                .unwrap();
+        }
+        lines.settle().unwrap();
+        assert_eq!(lines.end, file.metadata().unwrap().len());
+        assert_eq!(lines.known.as_ref().map(HashMap::len), Some(1000));
+        // It is begun anew.
+        file.set_len(0).unwrap();
+        file.rewind().unwrap();
+        file.write_all(&line(b"7", Digest([0; 32]))).unwrap();
+        lines.settle().unwrap();
+        assert_eq!(lines.known.as_ref().map(HashMap::len), Some(1));
     }
 }

@@ -18,15 +18,15 @@ use crate::store::Store;
 use crate::wire::{Contents, Hello, Offer};
 
 use super::super::receive::NAME;
-use super::{Shared, Terms};
+use super::shared::{GrantedTerms, ReceiverShared};
 
 /// How many offers can wait for the user at once.
 const MAX_ASKING: usize = 8;
 
 /// An offer that waits for the user, until it is dropped.
-struct Asking<'a>(&'a AtomicUsize);
+struct AskedOffer<'a>(&'a AtomicUsize);
 
-impl<'a> Asking<'a> {
+impl<'a> AskedOffer<'a> {
     /// None where too many wait.
     fn new(count: &'a AtomicUsize) -> Option<Self> {
         let more = |n: usize| (n < MAX_ASKING).then_some(n + 1);
@@ -35,117 +35,121 @@ impl<'a> Asking<'a> {
     }
 }
 
-impl Drop for Asking<'_> {
+impl Drop for AskedOffer<'_> {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::AcqRel);
     }
 }
 
-impl Shared {
-    /// Lets the sender in, and hears what it offers. None where it came to be let in, and no more.
-    pub(super) fn proposal(
-        &self,
-        channel: &mut Channel,
-        candidate: &Candidate,
-        hello: &Hello,
-        progress: &Arc<dyn Progress>,
-    ) -> Result<Option<(Peer, Offer, Terms<'_>)>> {
-        let asks = self.options.ask && !self.is_unasked(channel.fingerprint);
-        let ours = Ours {
-            fingerprint: self.fingerprint,
-            name: &self.options.name,
-            open: self.options.open,
-            asks,
-            peers: &self.peers,
-        };
-        let pairing = (&self.pairing, &self.prompt);
-        // Few can wait for a person, and those need not hurry.
-        let LetIn { peer, unasked } = let_in(channel, hello, ours, pairing, || candidate.let_in())?;
-        if peer.is_new {
-            progress.event(&Event::Paired {
-                caller: &peer.caller(),
-                role: Role::Receiver,
+/// Lets the sender in, and hears what it offers. None where it came to be let in, and no more.
+pub(super) fn proposal<'a>(
+    shared: &'a ReceiverShared,
+    channel: &mut Channel,
+    candidate: &Candidate,
+    hello: &Hello,
+    progress: &Arc<dyn Progress>,
+) -> Result<Option<(Peer, Offer, GrantedTerms<'a>)>> {
+    let asks = shared.options.ask && !is_unasked(shared, channel.fingerprint);
+    let ours = Ours {
+        fingerprint: shared.fingerprint,
+        name: &shared.options.name,
+        open: shared.options.open,
+        asks,
+        peers: &shared.peers,
+    };
+    let pairing = (&shared.pairing, &shared.prompt);
+    // Few can wait for a person, and those need not hurry.
+    let LetIn { peer, unasked } = let_in(channel, hello, ours, pairing, || candidate.let_in())?;
+    if peer.is_new {
+        progress.event(&Event::Paired {
+            caller: &peer.caller(),
+            role: Role::Receiver,
+        });
+    }
+    let asks = asks && !unasked;
+    let caller = peer.caller();
+    if asks && !shared.prompt.can_decide() {
+        return turn_away(channel, &caller, Decline::Unattended);
+    }
+    // They fail where the list of known machines does.
+    let Ok(terms) = shared.terms(peer.trust, channel.fingerprint) else {
+        let reason = Decline::Store(StoreFault::PeersUnreadable);
+        return turn_away(channel, &caller, reason);
+    };
+    let Some(offer) = hear_offer(channel, asks)? else {
+        return Ok(None);
+    };
+    if asks {
+        candidate.let_in();
+        ask(shared, channel, caller, peer.trust, &offer, terms.store)?;
+    }
+    Ok(Some((peer, offer, terms)))
+}
+
+/// Asks the user about an offer.
+fn ask(
+    shared: &ReceiverShared,
+    channel: &mut Channel,
+    caller: Caller,
+    trust: Trust,
+    offer: &Offer,
+    store: Option<&Arc<Store>>,
+) -> Result<()> {
+    let Some(contents) = &offer.contents else {
+        return Err(Error::protocol(caller.addr, "an offer that says nothing"));
+    };
+    let proposal = Proposal {
+        caller,
+        files: contents.files,
+        bytes: Some(contents.bytes).filter(|&bytes| bytes != Contents::UNKNOWN),
+        first: contents.first.to_string(),
+        named: contents.named,
+        wish: offer.wish,
+        dir: store.map_or_else(|| NAME.into(), |store| store.path().to_path_buf()),
+        free: store.and_then(|store| store.free()),
+    };
+    let Some(_asked) = AskedOffer::new(&shared.asking) else {
+        return turn_away(channel, &proposal.caller, Decline::Crowded);
+    };
+    // Until it is answered it has nothing to say.
+    let closer = channel.closer.clone();
+    match shared.prompt.decide(&proposal, &|| closer.has_news()) {
+        Some(Answer::Yes) => {}
+        Some(Answer::Always) => {
+            let fingerprint = channel.fingerprint;
+            let keep = |all: &mut Vec<Known>| {
+                if let Some(known) = all.iter_mut().find(|k| k.fingerprint == fingerprint) {
+                    known.unasked = true;
+                }
+                Ok(())
+            };
+            // Where it cannot be kept, it holds for as long as this runs.
+            if trust != Trust::Paired || shared.peers.update(keep).is_err() {
+                let mut unasked = shared
+                    .unasked
+                    .lock()
+                    .unwrap_or_else(PoisonError::into_inner);
+                unasked.insert(fingerprint);
+            }
+        }
+        Some(Answer::No) => {
+            return turn_away(channel, &proposal.caller, Decline::Refused);
+        }
+        None if closer.has_news() => {
+            return Err(Error::Lost {
+                peer: channel.peer,
+                source: std::io::ErrorKind::UnexpectedEof.into(),
             });
         }
-        let asks = asks && !unasked;
-        let caller = peer.caller();
-        if asks && !self.prompt.can_decide() {
-            return turn_away(channel, &caller, Decline::Unattended);
-        }
-        // They fail where the list of known machines does.
-        let Ok(terms) = self.terms(peer.trust, channel.fingerprint) else {
-            let reason = Decline::Store(StoreFault::PeersUnreadable);
-            return turn_away(channel, &caller, reason);
-        };
-        let Some(offer) = hear_offer(channel, asks)? else {
-            return Ok(None);
-        };
-        if asks {
-            candidate.let_in();
-            self.ask(channel, caller, peer.trust, &offer, terms.store)?;
-        }
-        Ok(Some((peer, offer, terms)))
+        None => return turn_away(channel, &proposal.caller, Decline::Unattended),
     }
+    Ok(())
+}
 
-    /// Asks the user about an offer.
-    fn ask(
-        &self,
-        channel: &mut Channel,
-        caller: Caller,
-        trust: Trust,
-        offer: &Offer,
-        store: Option<&Arc<Store>>,
-    ) -> Result<()> {
-        let Some(contents) = &offer.contents else {
-            return Err(Error::protocol(caller.addr, "an offer that says nothing"));
-        };
-        let proposal = Proposal {
-            caller,
-            files: contents.files,
-            bytes: Some(contents.bytes).filter(|&bytes| bytes != Contents::UNKNOWN),
-            first: contents.first.to_string(),
-            named: contents.named,
-            wish: offer.wish,
-            dir: store.map_or_else(|| NAME.into(), |store| store.path().to_path_buf()),
-            free: store.and_then(|store| store.free()),
-        };
-        let Some(_place) = Asking::new(&self.asking) else {
-            return turn_away(channel, &proposal.caller, Decline::Crowded);
-        };
-        // Until it is answered it has nothing to say.
-        let closer = channel.closer.clone();
-        match self.prompt.decide(&proposal, &|| closer.has_news()) {
-            Some(Answer::Yes) => {}
-            Some(Answer::Always) => {
-                let fingerprint = channel.fingerprint;
-                let keep = |all: &mut Vec<Known>| {
-                    if let Some(known) = all.iter_mut().find(|k| k.fingerprint == fingerprint) {
-                        known.unasked = true;
-                    }
-                    Ok(())
-                };
-                // Where it cannot be kept, it holds for as long as this runs.
-                if trust != Trust::Paired || self.peers.update(keep).is_err() {
-                    let mut unasked = self.unasked.lock().unwrap_or_else(PoisonError::into_inner);
-                    unasked.insert(fingerprint);
-                }
-            }
-            Some(Answer::No) => {
-                return turn_away(channel, &proposal.caller, Decline::Refused);
-            }
-            None if closer.has_news() => {
-                return Err(Error::Lost {
-                    peer: channel.peer,
-                    source: std::io::ErrorKind::UnexpectedEof.into(),
-                });
-            }
-            None => return turn_away(channel, &proposal.caller, Decline::Unattended),
-        }
-        Ok(())
-    }
-
-    fn is_unasked(&self, fingerprint: Fingerprint) -> bool {
-        let unasked = self.unasked.lock().unwrap_or_else(PoisonError::into_inner);
-        unasked.contains(&fingerprint)
-    }
+fn is_unasked(shared: &ReceiverShared, fingerprint: Fingerprint) -> bool {
+    let unasked = shared
+        .unasked
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner);
+    unasked.contains(&fingerprint)
 }

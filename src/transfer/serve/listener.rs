@@ -23,7 +23,8 @@ use crate::store::Store;
 use super::super::cancel::Cancel;
 use super::super::options::{Device, ReceiveOptions};
 use super::super::receive::Sums;
-use super::{Shared, State};
+use super::connection::{Serving, serve};
+use super::shared::{ReceiverSessions, ReceiverShared};
 use crate::sys::host;
 use crate::sys::wake::{Awaited, WakeUp};
 use crate::sys::worker::{Panicked, Worker, checkpoint, spawn_detached};
@@ -37,7 +38,7 @@ const PAUSE: Duration = Duration::from_millis(50);
 /// A receiver that listens.
 pub struct Receiver {
     listener: TcpListener,
-    shared: Arc<Shared>,
+    shared: Arc<ReceiverShared>,
 }
 
 impl fmt::Debug for Receiver {
@@ -95,7 +96,7 @@ impl Receiver {
         };
         Ok(Self {
             listener,
-            shared: Arc::new(Shared {
+            shared: Arc::new(ReceiverShared {
                 tls: Tls::new(identity)?,
                 fingerprint: identity.fingerprint(),
                 peers: device.peers.clone(),
@@ -109,7 +110,7 @@ impl Receiver {
                 options,
                 connections: AtomicUsize::new(0),
                 admission: Admission::new(),
-                state: Mutex::new(State::new(places)),
+                sessions: Mutex::new(ReceiverSessions::new(places)),
                 changed: Condvar::new(),
                 wake_up,
             }),
@@ -144,7 +145,7 @@ impl Receiver {
         match ended? {
             Some(first) => first.map(Some),
             None if self.shared.options.once => {
-                let first = self.shared.state().first.take();
+                let first = self.shared.sessions().first.take();
                 first.unwrap_or(Err(Error::Cancelled)).map(Some)
             }
             None if was_running => Err(Error::Cancelled),
@@ -214,7 +215,7 @@ impl Receiver {
     ) {
         let shared = self.shared.clone();
         shared.connections.fetch_add(1, Ordering::AcqRel);
-        let counted = Counted(shared.clone());
+        let counted = CountedConnection(shared.clone());
         let stream = Arc::new(stream);
         let candidate = shared.admission.enter(peer.ip(), stream.clone());
         let (progress, cancel) = (progress.clone(), cancel.clone());
@@ -233,7 +234,15 @@ impl Receiver {
             let served = stream
                 .set_nonblocking(false)
                 .map_err(|source| Error::Lost { peer, source })
-                .and_then(|()| shared.connection(stream, &candidate, &progress, &cancel));
+                .and_then(|()| {
+                    let serving = Serving {
+                        shared: &shared,
+                        candidate: &candidate,
+                        progress: &progress,
+                        cancel: &cancel,
+                    };
+                    serve(&serving, stream)
+                });
             if let Err(mut error) = served {
                 if candidate.was_displaced() {
                     error = Error::Displaced { peer };
@@ -251,9 +260,9 @@ impl Receiver {
 }
 
 /// A connection that counts, until it is dropped.
-struct Counted(Arc<Shared>);
+struct CountedConnection(Arc<ReceiverShared>);
 
-impl Drop for Counted {
+impl Drop for CountedConnection {
     fn drop(&mut self) {
         self.0.connections.fetch_sub(1, Ordering::AcqRel);
     }

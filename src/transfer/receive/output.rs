@@ -9,19 +9,19 @@ use std::io::{self, IoSlice, Write};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::model::digest::{CHUNK_SIZE, Digest, FileDigest, chunk_count, chunk_len};
+use crate::model::digest::{Algorithm, CHUNK_SIZE, Digest, FileDigest, chunk_count, chunk_len};
 use crate::model::entry::{Entry, EntryId, Kind};
 use crate::model::error::{Error, Result};
 use crate::model::outcome::{Outcome, Why};
 use crate::model::relpath::RelPath;
 use crate::net::Reader;
-use crate::wire::{Changed, ChunkHeader, Encoding, EntryOutcome, FileVerified, Want};
+use crate::wire::{Changed, ChunkHeader, Encoding, FileVerified, Want};
 
-use super::accounts::Ended;
-use super::file::Broken;
-use super::lane::Hands;
-use super::planner::Task;
-use super::session::Receiving;
+use super::super::link::Link;
+use super::accounts::{Accounts, EndedEntry};
+use super::chunk::ChunkTaker;
+use super::file_state::{Breach, ExpectedChunk, check_attempt};
+use super::queue::{PlannerTask, WorkQueue};
 use crate::sys::stream;
 use crate::sys::wake::{Awaited, WakeUp};
 
@@ -41,7 +41,7 @@ pub(crate) struct Output {
     told: AtomicU64,
     /// Raised once nobody is to wait for the reader any more.
     stopped: WakeUp,
-    state: Mutex<Option<OneFile>>,
+    one: Mutex<Option<OneFile>>,
 }
 
 /// The file that is coming.
@@ -68,7 +68,7 @@ impl Output {
             verified: AtomicU64::new(0),
             told: AtomicU64::new(0),
             stopped: WakeUp::new()?,
-            state: Mutex::new(None),
+            one: Mutex::new(None),
         })
     }
 
@@ -82,8 +82,8 @@ impl Output {
         self.stopped.raise();
     }
 
-    fn state(&self) -> MutexGuard<'_, Option<OneFile>> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    fn one(&self) -> MutexGuard<'_, Option<OneFile>> {
+        self.one.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn write(&self, pieces: &[IoSlice<'_>]) -> io::Result<()> {
@@ -126,7 +126,7 @@ impl Output {
 
 impl OneFile {
     /// Whether a chunk is the next one; not, where no more is needed.
-    fn expects(&self, chunk: &ChunkHeader) -> Result<bool, Broken> {
+    fn expects(&self, chunk: &ChunkHeader) -> Result<bool, Breach> {
         if chunk.entry != self.entry || chunk.attempt > self.attempt {
             return Err("a chunk of what is not wanted");
         }
@@ -171,13 +171,22 @@ impl OneFile {
     }
 }
 
-impl Receiving {
+/// What sees the one file to its end that is announced.
+pub(super) struct OutputPlanner<'a> {
+    pub(super) output: &'a Output,
+    pub(super) link: &'a Link,
+    pub(super) accounts: &'a Accounts,
+    pub(super) tasks: &'a WorkQueue<PlannerTask>,
+    pub(super) algorithm: Algorithm,
+}
+
+impl OutputPlanner<'_> {
     /// Wants the one file that is announced, and sees it to its end. True if it came to that.
-    pub(super) fn plan_output(&self, output: &Output) -> Result<bool> {
+    pub(super) fn run(&self) -> Result<bool> {
         let mut one: Option<Entry> = None;
         while let Some(task) = self.tasks.pop() {
             match task {
-                Task::Entries(entries) => {
+                PlannerTask::Entries(entries) => {
                     for entry in entries {
                         let is_file = matches!(entry.kind, Kind::File { .. } | Kind::Stream);
                         if one.is_some() || !is_file {
@@ -186,28 +195,33 @@ impl Receiving {
                         one = Some(entry);
                     }
                 }
-                Task::Announced => match one.take() {
-                    Some(entry) => self.want_output(output, entry),
+                PlannerTask::Announced => match one.take() {
+                    Some(entry) => self.want(entry),
                     None => return Err(Error::NotOneFile),
                 },
-                Task::Done(done) => self.with_output(output, done.entry, |file| {
+                PlannerTask::Done(done) => self.output.with(self.accounts, done.entry, |file| {
                     if done.attempt == file.attempt {
                         file.said = Some(done.digest);
                     }
                     file.ended()
                 })?,
-                Task::Skipped(skipped) => self.with_output(output, skipped.entry, |_| {
-                    Some(Outcome::Failed(skipped.why.clone()))
-                })?,
-                Task::Changed(changed) => self.change_output(output, &changed)?,
-                Task::DirEnd { .. } | Task::Decisions(_) | Task::Rest => {}
-                Task::End => return Ok(true),
+                PlannerTask::Skipped(skipped) => {
+                    self.output.with(self.accounts, skipped.entry, |_| {
+                        Some(Outcome::Failed(skipped.why.clone()))
+                    })?;
+                }
+                PlannerTask::Changed(changed) => self.change(&changed)?,
+                PlannerTask::DirEnd { .. }
+                | PlannerTask::Decisions(_)
+                | PlannerTask::Deferred
+                | PlannerTask::Restart(_) => {}
+                PlannerTask::End => return Ok(true),
             }
         }
         Ok(false)
     }
 
-    fn want_output(&self, output: &Output, entry: Entry) {
+    fn want(&self, entry: Entry) {
         let (size, digest) = match entry.kind {
             Kind::File { size } => {
                 let size = size.get();
@@ -215,7 +229,7 @@ impl Receiving {
             }
             _ => (None, FileDigest::of_stream(self.algorithm)),
         };
-        *output.state() = Some(OneFile {
+        *self.output.one() = Some(OneFile {
             entry: entry.id,
             attempt: 0,
             path: entry.path,
@@ -225,21 +239,27 @@ impl Receiving {
             said: None,
             over: false,
         });
-        self.link.outbox.push_wants(&[Want {
-            entry: entry.id,
-            attempt: 0,
+        self.ask(entry.id, 0);
+    }
+
+    fn ask(&self, entry: EntryId, attempt: u32) {
+        let want = Want {
+            entry,
+            attempt,
             held: false,
-        }]);
+        };
+        self.link.outbox.push_wants(&[want]);
     }
 
     /// The file is another one now. Nothing of the old one can be taken back.
-    fn change_output(&self, output: &Output, changed: &Changed) -> Result<()> {
-        let now = output.state();
+    fn change(&self, changed: &Changed) -> Result<()> {
+        let now = self.output.one();
         if let Some(file) = now.as_ref().filter(|file| file.entry == changed.entry) {
-            self.check_attempt(changed.attempt, file.attempt, file.size.is_none())?;
+            check_attempt(changed.attempt, file.attempt, file.size.is_none())
+                .map_err(|what| self.accounts.breach(what))?;
         }
         drop(now);
-        self.with_output(output, changed.entry, |file| {
+        self.output.with(self.accounts, changed.entry, |file| {
             if file.written > 0 {
                 return Some(Outcome::Failed(Why::Changed));
             }
@@ -247,66 +267,61 @@ impl Receiving {
             file.attempt = changed.attempt;
             file.size = Some(size);
             file.digest = FileDigest::new(self.algorithm, size);
-            self.link.outbox.push_wants(&[Want {
-                entry: changed.entry,
-                attempt: changed.attempt,
-                held: false,
-            }]);
+            self.ask(changed.entry, changed.attempt);
             None
         })
     }
+}
 
+impl Output {
     /// Does something with the file, unless it has ended; gives it its outcome if that is one.
-    fn with_output(
+    fn with(
         &self,
-        output: &Output,
+        accounts: &Accounts,
         entry: EntryId,
         act: impl FnOnce(&mut OneFile) -> Option<Outcome>,
     ) -> Result<()> {
-        let mut state = output.state();
-        let file = state.as_mut().filter(|file| file.entry == entry);
-        let file = file.ok_or_else(|| self.broken("words about what is not wanted"))?;
+        let mut one = self.one();
+        let file = one.as_mut().filter(|file| file.entry == entry);
+        let file = file.ok_or_else(|| accounts.breach("words about what is not wanted"))?;
         if file.over {
             return Ok(());
         }
         if let Some(outcome) = act(file) {
             file.over = true;
-            let ended = Ended {
+            let ended = EndedEntry {
                 size: file.size.unwrap_or(file.written),
                 verified: file.written,
                 held_bytes: 0,
                 is_file: true,
             };
-            self.record(&file.path, &ended, &outcome);
-            self.link
-                .outbox
-                .push_outcome(EntryOutcome { entry, outcome });
+            accounts.outcome(entry, &file.path, &ended, outcome);
         }
         Ok(())
     }
 
     /// Takes a chunk, and what `reader` has of it.
-    pub(super) fn output_chunk(
+    pub(super) fn chunk(
         &self,
-        output: &Output,
         chunk: &ChunkHeader,
         reader: &mut Reader,
-        hands: &mut Hands<'_>,
+        chunks: &mut ChunkTaker<'_>,
+        accounts: &Accounts,
     ) -> Result<()> {
         // A chunk of a stream is hashed as a file of its own.
-        let place = {
-            let state = output.state();
-            let size = state.as_ref().and_then(|file| file.size);
-            size.map_or((chunk.length.into(), 0), |size| (size, chunk.index))
+        let size = self.one().as_ref().and_then(|file| file.size);
+        let expected = ExpectedChunk {
+            size: size.unwrap_or(chunk.length.into()),
+            index: size.map_or(0, |_| chunk.index),
         };
-        let data = self.content(chunk, place, reader, hands)?;
-        let mut broken = None;
-        self.with_output(output, chunk.entry, |file| {
+        let data = chunks.verified(chunk, expected, reader)?;
+        let mut breach = None;
+        self.with(accounts, chunk.entry, |file| {
             match file.expects(chunk) {
                 Ok(true) => {}
                 Ok(false) => return None,
                 Err(what) => {
-                    broken = Some(what);
+                    breach = Some(what);
                     return None;
                 }
             }
@@ -314,14 +329,14 @@ impl Receiving {
                 Ok(data) => data,
                 Err(why) => return Some(Outcome::Failed(why)),
             };
-            if let Err(error) = output.write(&data) {
+            if let Err(error) = self.write(&data) {
                 return Some(Outcome::Failed(Why::system(&error)));
             }
             file.take(chunk);
-            output.verified.store(file.written, Ordering::Relaxed);
-            self.count_verified(chunk.length.into(), false);
+            self.verified.store(file.written, Ordering::Relaxed);
+            accounts.verified(chunk.length.into(), false);
             file.ended()
         })?;
-        broken.map_or(Ok(()), |what| Err(self.broken(what)))
+        breach.map_or(Ok(()), |what| Err(accounts.breach(what)))
     }
 }

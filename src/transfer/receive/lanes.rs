@@ -1,0 +1,169 @@
+//! The lanes of a session: how many there may be, which are at work, and whether one that waits
+//! for another still can.
+//!
+//! Must not end a wait because something is late: only when nothing moves at all any more.
+
+use std::sync::atomic::{AtomicU16, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use crate::model::progress::Counters;
+
+/// How long nothing may move while a lane waits.
+pub(super) const STILL: Duration = Duration::from_secs(120);
+/// How often a lane that waits looks at that.
+pub(super) const LOOK: Duration = Duration::from_secs(10);
+
+/// What shows that a session gets on, beside what its lanes spend their time with.
+#[derive(Debug, Default)]
+pub(super) struct Activity {
+    steps: AtomicU64,
+    at_work: AtomicUsize,
+}
+
+/// Work that goes on until this is dropped, however long that takes.
+pub(super) struct AtWork<'a>(&'a Activity);
+
+impl Activity {
+    pub(super) fn work(&self) -> AtWork<'_> {
+        self.at_work.fetch_add(1, Ordering::Relaxed);
+        AtWork(self)
+    }
+}
+
+impl Drop for AtWork<'_> {
+    fn drop(&mut self) {
+        self.0.steps.fetch_add(1, Ordering::Relaxed);
+        self.0.at_work.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+#[derive(Debug, Default)]
+struct LaneCounts {
+    /// How many there are.
+    open: usize,
+    /// How many of them wait for what others must bring.
+    waiting: usize,
+}
+
+/// The lanes of a session.
+#[derive(Debug)]
+pub(super) struct ReceivingLanes {
+    left: AtomicU16,
+    counts: Mutex<LaneCounts>,
+    ended: Condvar,
+    counters: Arc<Counters>,
+    activity: Arc<Activity>,
+}
+
+/// A lane that there is until this is dropped.
+pub(super) struct OpenLane<'a>(&'a ReceivingLanes);
+
+/// A lane that waits until this is dropped.
+pub(super) struct WaitingLane<'a> {
+    lanes: &'a ReceivingLanes,
+    since: Instant,
+    moved: u64,
+}
+
+/// How it stands with what a lane waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Lateness {
+    /// It may come.
+    Fine,
+    /// Every lane waits: the sender has sent what it must not send before that.
+    Breach,
+    /// It is on a lane that has not brought anything for a long time.
+    Lost,
+}
+
+impl ReceivingLanes {
+    pub(super) fn new(most: u16, counters: Arc<Counters>, activity: Arc<Activity>) -> Self {
+        Self {
+            left: AtomicU16::new(most),
+            counts: Mutex::default(),
+            ended: Condvar::new(),
+            counters,
+            activity,
+        }
+    }
+
+    fn counts(&self) -> MutexGuard<'_, LaneCounts> {
+        self.counts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether one more may join, which then counts.
+    pub(super) fn take(&self) -> bool {
+        let less = |left: u16| left.checked_sub(1);
+        let taken = self
+            .left
+            .fetch_update(Ordering::AcqRel, Ordering::Acquire, less);
+        taken.is_ok()
+    }
+
+    /// Notes that there is a lane, until what it gets is dropped.
+    pub(super) fn open(&self) -> OpenLane<'_> {
+        self.counts().open += 1;
+        OpenLane(self)
+    }
+
+    /// Waits until the lanes, which are closed, have noticed it.
+    pub(super) fn wait_for_end(&self) {
+        let mut counts = self.counts();
+        while counts.open > 0 {
+            counts = self
+                .ended
+                .wait(counts)
+                .unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    /// Notes that a lane waits, until what it gets is dropped.
+    pub(super) fn wait(&self) -> WaitingLane<'_> {
+        self.counts().waiting += 1;
+        WaitingLane {
+            lanes: self,
+            since: Instant::now(),
+            moved: self.moved(),
+        }
+    }
+
+    /// What grows with everything that moves.
+    fn moved(&self) -> u64 {
+        let times = &self.counters.times;
+        let lanes = [&times.network, &times.disk, &times.processor].map(Counters::get);
+        let steps = self.activity.steps.load(Ordering::Relaxed);
+        lanes.iter().fold(steps, |sum, &n| sum.wrapping_add(n))
+    }
+}
+
+impl WaitingLane<'_> {
+    /// How it stands with what is waited for.
+    pub(super) fn look(&mut self) -> Lateness {
+        let moved = self.lanes.moved();
+        if moved != self.moved || self.lanes.activity.at_work.load(Ordering::Relaxed) > 0 {
+            (self.since, self.moved) = (Instant::now(), moved);
+        }
+        if self.since.elapsed() < STILL {
+            return Lateness::Fine;
+        }
+        let counts = self.lanes.counts();
+        match counts.waiting >= counts.open {
+            true => Lateness::Breach,
+            false => Lateness::Lost,
+        }
+    }
+}
+
+impl Drop for WaitingLane<'_> {
+    fn drop(&mut self) {
+        self.lanes.counts().waiting -= 1;
+    }
+}
+
+impl Drop for OpenLane<'_> {
+    fn drop(&mut self) {
+        self.0.counts().open -= 1;
+        self.0.ended.notify_all();
+    }
+}

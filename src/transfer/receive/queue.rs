@@ -1,0 +1,139 @@
+//! What waits for a thread of a receiving session, and the tasks of its planner.
+//!
+//! Must not block whoever puts something in: the bound on what waits is for those who ask.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+
+use tracing::debug;
+
+use crate::model::entry::Entry;
+use crate::model::surplus::Decision;
+use crate::wire::{Changed, Done, Skipped};
+
+use super::file::WantedFile;
+
+/// Something for the planner to do, in order.
+#[derive(Debug)]
+pub(super) enum PlannerTask {
+    Entries(Vec<Entry>),
+    DirEnd {
+        complete: bool,
+    },
+    Done(Done),
+    Skipped(Skipped),
+    Changed(Changed),
+    /// The file that a `Changed` was about: no chunk of its attempt before is being stored any more.
+    Restart(Arc<WantedFile>),
+    /// Every entry has been announced.
+    Announced,
+    End,
+    /// What is to become of what the sender was asked about.
+    Decisions(Vec<Decision>),
+    /// Every entry has its outcome, but for those that wait for removals.
+    Deferred,
+}
+
+impl PlannerTask {
+    /// What one takes beside its variable parts, in bytes.
+    pub(super) const BYTES: usize = size_of::<Self>();
+}
+
+/// Things that wait, in order; closed when the session is over.
+pub(super) struct WorkQueue<T> {
+    waiting: Mutex<Waiting<T>>,
+    changed: Condvar,
+}
+
+struct Waiting<T> {
+    /// With how much each counts, such as its bytes.
+    items: VecDeque<(T, usize)>,
+    sum: usize,
+    closed: bool,
+    /// How many threads wait for a change: to wake nobody is a call to the system, too.
+    sleepers: usize,
+}
+
+impl<T> WorkQueue<T> {
+    pub(super) fn new() -> Self {
+        Self {
+            waiting: Mutex::new(Waiting {
+                items: VecDeque::new(),
+                sum: 0,
+                closed: false,
+                sleepers: 0,
+            }),
+            changed: Condvar::new(),
+        }
+    }
+
+    fn waiting(&self) -> MutexGuard<'_, Waiting<T>> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn sleep<'a>(&self, mut waiting: MutexGuard<'a, Waiting<T>>) -> MutexGuard<'a, Waiting<T>> {
+        waiting.sleepers += 1;
+        let mut waiting = self
+            .changed
+            .wait(waiting)
+            .unwrap_or_else(PoisonError::into_inner);
+        waiting.sleepers -= 1;
+        waiting
+    }
+
+    fn wake(&self, waiting: MutexGuard<'_, Waiting<T>>) {
+        let sleepers = waiting.sleepers;
+        drop(waiting);
+        if sleepers > 0 {
+            self.changed.notify_all();
+        }
+    }
+
+    /// Adds something that counts so much.
+    pub(super) fn push(&self, item: T, counts: usize) {
+        let mut waiting = self.waiting();
+        if !waiting.closed {
+            waiting.items.push_back((item, counts));
+            waiting.sum += counts;
+        }
+        self.wake(waiting);
+    }
+
+    /// Waits while more than `most` waits.
+    pub(super) fn wait_below(&self, most: usize) {
+        let mut waiting = self.waiting();
+        if waiting.sum > most {
+            debug!(waiting = waiting.sum, "who brings more has to wait");
+        }
+        while waiting.sum > most {
+            waiting = self.sleep(waiting);
+        }
+    }
+
+    /// Waits for the next; none once it is closed.
+    pub(super) fn pop(&self) -> Option<T> {
+        let mut waiting = self.waiting();
+        loop {
+            if waiting.closed {
+                return None;
+            }
+            if let Some((item, counts)) = waiting.items.pop_front() {
+                waiting.sum -= counts;
+                self.wake(waiting);
+                return Some(item);
+            }
+            waiting = self.sleep(waiting);
+        }
+    }
+
+    /// Nothing more is to be done. What waits is thrown away.
+    pub(super) fn close(&self) {
+        let mut waiting = self.waiting();
+        waiting.closed = true;
+        let items = std::mem::take(&mut waiting.items);
+        waiting.sum = 0;
+        self.wake(waiting);
+        // Not while it is locked: what is thrown away may wake others.
+        drop(items);
+    }
+}
