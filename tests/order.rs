@@ -327,3 +327,34 @@ fn changes_that_are_early() {
 fn changes_of_which_the_answers_are_late() {
     changing(answers_late);
 }
+
+/// A line is written behind the name that a file gets, and must not be lost with the connection.
+#[test]
+fn sums_of_what_was_stored_when_the_connection_was_lost() {
+    const FILES: u64 = 2000;
+    for hash in ["blake3", "sha256"] {
+        let sandbox = Sandbox::in_memory();
+        let tree = sandbox.src().join("tree");
+        for n in 0..FILES {
+            make_file(tree.join(format!("{}/{n}", n % 3)), n, 60_000);
+        }
+        let list = sandbox.path("sums");
+        let recv = sandbox.recv_with(&["--sums", list.to_str().unwrap()]);
+        let proxy = Proxy::new(recv.addr());
+        let (tree, target) = (tree.display().to_string(), proxy.target());
+        let args = ["--hash", hash, "--lanes", "2", "--retry", "0"];
+        let sender = sandbox
+            .me()
+            .spawn_send(&[&args[..], &[&tree, &target]].concat());
+        proxy.wait_for_up(FILES * 60_000 / 3);
+        proxy.cut_all();
+        sender.wait().assert_code(1);
+        let args = ["--hash", hash, &tree, &recv.target()];
+        sandbox.me().send(&args).assert_code(0);
+        assert_same_tree(sandbox.src(), sandbox.dst());
+        recv.interrupt();
+        let sums = fs::read_to_string(list).unwrap();
+        let count = sums.lines().filter(|line| !line.starts_with('#')).count();
+        assert_eq!(count as u64, FILES, "{hash}");
+    }
+}

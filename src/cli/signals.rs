@@ -32,7 +32,9 @@ pub(crate) fn watch(ui: &Arc<Ui>, cancel: &Cancel) {
                 cancel.cancel();
             }
         };
-        worker::spawn_detached(Worker::Signals, watch, drop)
+        // Without this thread nobody could stop it any more.
+        let on_panic = |_| exit_now(Code::Interrupted as u8);
+        worker::spawn_detached(Worker::Signals, watch, on_panic)
     });
     if let Err(error) = watching {
         ui.say([Line::Talk(format!(

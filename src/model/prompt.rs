@@ -12,9 +12,9 @@ pub const CODE_DIGITS: usize = 6;
 
 /// The short secret for one pairing: six digits. It does not print itself.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Code([u8; CODE_DIGITS]);
+pub struct PairingCode([u8; CODE_DIGITS]);
 
-impl Code {
+impl PairingCode {
     /// The code of a number, of which only the last six digits count.
     #[must_use]
     pub fn of_number(number: u32) -> Self {
@@ -53,9 +53,9 @@ impl Code {
     }
 }
 
-impl fmt::Debug for Code {
+impl fmt::Debug for PairingCode {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Code(..)")
+        f.write_str("PairingCode(..)")
     }
 }
 
@@ -106,13 +106,13 @@ pub enum Answer {
 /// and ends early when the program does.
 pub trait Prompt: Send + Sync + fmt::Debug {
     /// Shows the code that `caller` needs to be let in. False where nobody would see it.
-    fn show_code(&self, _caller: &Caller, _code: &Code) -> bool {
+    fn show_code(&self, _caller: &Caller, _code: &PairingCode) -> bool {
         false
     }
 
     /// Asks for the code that the receiver `caller` shows; `again` where the last one was wrong.
     /// None where nobody can answer, or does.
-    fn enter_code(&self, _caller: &Caller, _again: bool) -> Option<Code> {
+    fn enter_code(&self, _caller: &Caller, _again: bool) -> Option<PairingCode> {
         None
     }
 
@@ -146,15 +146,15 @@ mod tests {
 
     #[test]
     fn a_code_is_six_digits_however_they_are_typed() {
-        let code = Code::of_number(12_345);
+        let code = PairingCode::of_number(12_345);
         assert_eq!(code.shown(), "012 345");
         for text in ["012345", "012 345", " 0-1-2 3 4 5\n", "012-345"] {
-            assert_eq!(Code::parse(text).as_ref(), Some(&code), "{text:?}");
+            assert_eq!(PairingCode::parse(text).as_ref(), Some(&code), "{text:?}");
         }
         for text in ["", "12345", "0123456", "01234a", "012.345", "０12345"] {
-            assert_eq!(Code::parse(text), None, "{text:?}");
+            assert_eq!(PairingCode::parse(text), None, "{text:?}");
         }
-        assert_eq!(Code::of_number(7_654_321).shown(), "654 321");
-        assert_eq!(format!("{code:?}"), "Code(..)");
+        assert_eq!(PairingCode::of_number(7_654_321).shown(), "654 321");
+        assert_eq!(format!("{code:?}"), "PairingCode(..)");
     }
 }

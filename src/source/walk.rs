@@ -362,11 +362,14 @@ impl WalkBelow {
     /// The innermost open folder: the one that was announced, or none.
     fn innermost(&mut self) -> io::Result<&Dir> {
         let folder = self.open.last().ok_or(ErrorKind::NotFound)?;
-        let (dir, is_new) = self.reader.folder(folder.path.as_bytes())?;
+        let path = folder.path.as_bytes();
+        let (dir, is_new) = self.reader.folder(path)?;
         if is_new && folder.is_listed && dir.stat()?.id != folder.id {
+            // It is looked at anew for the next name: another folder stays another one.
+            self.reader.close();
             return Err(ErrorKind::NotFound.into());
         }
-        Ok(dir)
+        Ok(self.reader.folder(path)?.0)
     }
 
     fn stat(&mut self, name: &[u8], links: Links) -> Result<Stat, Why> {

@@ -175,6 +175,11 @@ impl Folder {
         }
     }
 
+    /// What a file in it is known by to other sessions.
+    pub(super) fn in_use_key(&self, path: &RelPath) -> Option<(FileId, Vec<u8>)> {
+        Some((self.id()?, path.file_name().to_vec()))
+    }
+
     /// Which folder it is, if it is there.
     pub(super) fn id(&self) -> Option<FileId> {
         self.id

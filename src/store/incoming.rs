@@ -6,8 +6,8 @@
 
 use std::fmt;
 use std::io::{self, IoSlice};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Instant;
 
 use crate::model::digest::{
@@ -16,7 +16,7 @@ use crate::model::digest::{
 use crate::model::entry::{Mode, Time};
 use crate::model::outcome::{Outcome, Why};
 use crate::model::relpath::RelPath;
-use crate::sys::fs::{self, Dir, File, FileId};
+use crate::sys::fs::{self, Dir, File};
 use crate::sys::vectored;
 
 use super::context::{LOCK_LOOK, LOCK_WAIT, SessionContext};
@@ -28,7 +28,7 @@ use super::name::{other_name, partial_id, partial_name};
 use super::partial::{self, OpenError, Partial};
 use super::plan::Plan;
 use super::publish::{Publication, set_meta};
-use super::space::why_full;
+use super::space::{SpaceShare, why_full};
 
 /// The size of a file that is made of a stream: none, before that has ended. No other file is as
 /// large.
@@ -57,21 +57,13 @@ pub struct Incoming {
     /// is gone.
     over: AtomicBool,
     opening: Mutex<()>,
-    /// Of the space that was promised to it, what it has not used yet.
-    promised: AtomicU64,
-    /// Space that it needs only if it is not what is here already: to be promised by then.
-    unpromised: AtomicU64,
+    space: SpaceShare,
 }
 
 impl fmt::Debug for Incoming {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("Incoming").field(&self.path).finish()
     }
-}
-
-/// What a file is known by to other sessions.
-fn in_use_key(folder: &Folder, path: &RelPath) -> Option<(FileId, Vec<u8>)> {
-    Some((folder.id()?, path.file_name().to_vec()))
 }
 
 impl Incoming {
@@ -107,10 +99,9 @@ impl Incoming {
         } else {
             context.drop_needless_partial(folder, path);
         }
-        if is_large && let Some(key) = in_use_key(folder, path) {
+        if is_large && let Some(key) = folder.in_use_key(path) {
             context.directory.in_use.files.add(key);
         }
-        let may_be_here = plan.may_be_here();
         let incoming = Self {
             is_large,
             context: context.clone(),
@@ -126,14 +117,13 @@ impl Incoming {
             existing: ExistingFile::default(),
             over: AtomicBool::new(false),
             opening: Mutex::new(()),
-            promised: AtomicU64::new(0),
-            unpromised: AtomicU64::new(match size {
+            space: SpaceShare::of(match size {
                 // Nobody knows how much; a full disk is met where it is written to.
                 STREAM => 0,
                 size => size.saturating_sub(allocated.unwrap_or(0)),
             }),
         };
-        if !may_be_here || incoming.resumes {
+        if !incoming.plan.may_be_here() || incoming.resumes {
             incoming.ask_for_space()?;
         }
         Ok(incoming)
@@ -141,20 +131,16 @@ impl Incoming {
 
     /// Has the space promised that it needs, if that has not been done.
     fn ask_for_space(&self) -> Result<(), Why> {
-        let bytes = self.unpromised.swap(0, Ordering::Relaxed);
-        if bytes > 0 {
-            let space = &self.context.directory.space;
+        let space = &self.context.directory.space;
+        self.space.ask(|bytes| {
             let promised = self.folder.with(|dir| Ok(space.promise(dir, bytes)));
-            promised.map_err(|e| why(&e))??;
-            self.promised.fetch_add(bytes, Ordering::Relaxed);
-        }
-        Ok(())
+            promised.map_err(|e| why(&e))?
+        })
     }
 
     /// Gives back what was promised and not used, because nothing more comes.
     pub fn give_back_space(&self) {
-        let bytes = self.promised.swap(0, Ordering::Relaxed);
-        self.context.directory.space.give_back(bytes);
+        self.space.give_back(&self.context.directory.space);
     }
 
     /// Its path in the manifest.
@@ -246,7 +232,7 @@ impl Incoming {
         if let Some(partial) = self.partial.get() {
             return Ok(partial);
         }
-        let _opening = self.lock();
+        let _opening = self.opening.lock();
         if let Some(partial) = self.partial.get() {
             return Ok(partial);
         }
@@ -279,25 +265,15 @@ impl Incoming {
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, ()> {
-        self.opening.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     fn why(&self, error: &io::Error) -> Why {
-        let needed = self.promised.load(Ordering::Relaxed);
+        let needed = self.space.unused();
         let full = || self.folder.with(|dir| Ok(why_full(dir, needed)));
         let full = fs::is_full(error).then(full).and_then(Result::ok).flatten();
         full.unwrap_or_else(|| why(error))
     }
 
     fn settle(&self, bytes: u64) {
-        let taken = |p: u64| Some(p.saturating_sub(bytes));
-        if let Ok(before) = self
-            .promised
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, taken)
-        {
-            self.context.directory.space.settle(bytes.min(before));
-        }
+        self.space.settle(bytes, &self.context.directory.space);
     }
 
     /// Writes chunk `index`, which is in `data`.
@@ -512,7 +488,7 @@ impl Drop for Incoming {
             }
         }
         if self.is_large
-            && let Some(key) = in_use_key(&self.folder, &self.path)
+            && let Some(key) = self.folder.in_use_key(&self.path)
         {
             self.context.directory.in_use.files.remove(&key);
         }

@@ -131,6 +131,54 @@ impl Space {
     }
 }
 
+/// What one file has of the space that is promised.
+#[derive(Debug)]
+pub(super) struct SpaceShare {
+    /// What was promised to it and it has not used yet.
+    promised: AtomicU64,
+    /// What it needs only if it is not what is here already: to be promised by then.
+    unpromised: AtomicU64,
+}
+
+impl SpaceShare {
+    /// Of a file that needs so many bytes, of which none are promised yet.
+    pub(super) fn of(bytes: u64) -> Self {
+        Self {
+            promised: AtomicU64::new(0),
+            unpromised: AtomicU64::new(bytes),
+        }
+    }
+
+    /// Has `promise` promise what it needs, if that has not been done.
+    pub(super) fn ask(&self, promise: impl FnOnce(u64) -> Result<(), Why>) -> Result<(), Why> {
+        let bytes = self.unpromised.swap(0, Ordering::Relaxed);
+        if bytes > 0 {
+            promise(bytes)?;
+            self.promised.fetch_add(bytes, Ordering::Relaxed);
+        }
+        Ok(())
+    }
+
+    /// How many bytes it may still use.
+    pub(super) fn unused(&self) -> u64 {
+        self.promised.load(Ordering::Relaxed)
+    }
+
+    /// So many bytes of it were written.
+    pub(super) fn settle(&self, bytes: u64, space: &Space) {
+        let less = |promised: u64| Some(promised.saturating_sub(bytes));
+        let before = self
+            .promised
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, less);
+        space.settle(before.map_or(0, |before| bytes.min(before)));
+    }
+
+    /// Nothing more of it is needed.
+    pub(super) fn give_back(&self, space: &Space) {
+        space.give_back(self.promised.swap(0, Ordering::Relaxed));
+    }
+}
+
 /// What it is that the file system below `dir` is out of, where it refused `needed` bytes; none
 /// where it does not look as if it were out of anything, as with a quota.
 pub(super) fn why_full(dir: &Dir, needed: u64) -> Option<Why> {

@@ -25,7 +25,8 @@
 //!
 //! A lane may wait to open one more file, which what comes on the control connection makes possible;
 //! neither the planner nor a finisher ever waits for a lane. A thread that reads a
-//! control connection decodes and hands on, and neither reads nor writes a file.
+//! control connection decodes and hands on, and neither reads nor writes a file; but for a mirror's
+//! questions: while the receiver waits for the answers, there is nothing else to hear.
 //!
 //! # Locks
 //!

@@ -12,7 +12,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use xfer::model::prompt::{Answer, Caller, Code, Prompt, Proposal};
+use xfer::model::prompt::{Answer, Caller, PairingCode, Prompt, Proposal};
 use xfer::sys::terminal;
 use xfer::transfer::Cancel;
 
@@ -60,7 +60,7 @@ pub(crate) struct TerminalPrompt {
 /// The code of the moment, and where its callers are.
 #[derive(Debug, Default)]
 struct Shown {
-    code: Option<Code>,
+    code: Option<PairingCode>,
     /// When it was shown last, and how long it is not shown again.
     to: HashMap<IpAddr, (Instant, Duration)>,
 }
@@ -113,13 +113,13 @@ impl TerminalPrompt {
         }
     }
 
-    fn given_code(&self, given: &Given) -> Option<Code> {
+    fn given_code(&self, given: &Given) -> Option<PairingCode> {
         let (text, from) = match given {
             Given::Text(text) => (Ok(text.clone()), "XFER_CODE".to_owned()),
             Given::File(path) => (fs::read_to_string(path), path.display().to_string()),
         };
         let what = match text {
-            Ok(text) => match Code::parse(text.lines().next().unwrap_or_default()) {
+            Ok(text) => match PairingCode::parse(text.lines().next().unwrap_or_default()) {
                 Some(code) => return Some(code),
                 None => "it is not six digits".to_owned(),
             },
@@ -132,7 +132,7 @@ impl TerminalPrompt {
 }
 
 impl Prompt for TerminalPrompt {
-    fn show_code(&self, caller: &Caller, code: &Code) -> bool {
+    fn show_code(&self, caller: &Caller, code: &PairingCode) -> bool {
         if !io::stderr().is_terminal() {
             return false;
         }
@@ -169,7 +169,7 @@ impl Prompt for TerminalPrompt {
         true
     }
 
-    fn enter_code(&self, caller: &Caller, again: bool) -> Option<Code> {
+    fn enter_code(&self, caller: &Caller, again: bool) -> Option<PairingCode> {
         if let Some(given) = &self.given {
             return if again { None } else { self.given_code(given) };
         }
@@ -185,7 +185,7 @@ impl Prompt for TerminalPrompt {
         loop {
             let question = format!("Code on {name}: ");
             let line = self.ask(std::mem::take(&mut lines), &question, &|| false)?;
-            match Code::parse(&line) {
+            match PairingCode::parse(&line) {
                 Some(code) => return Some(code),
                 None => lines.push("A code has six digits.".to_owned()),
             }

@@ -8,7 +8,7 @@ pub(crate) const CIRCLES: &[&str] = &[];
 pub(crate) const FOLDER_CIRCLES: &[&str] = &[];
 
 /// Files of too many lines.
-pub(crate) const LONG: &[&str] = &["store/incoming.rs"];
+pub(crate) const LONG: &[&str] = &[];
 
 /// Files that do not say what they are for.
 pub(crate) const SILENT: &[&str] = &[];
@@ -17,7 +17,7 @@ pub(crate) const SILENT: &[&str] = &[];
 pub(crate) const SYSTEM: &[&str] = &[];
 
 /// Types with the name of another.
-pub(crate) const SHARED_TYPES: &[&str] = &["Code in cli/exit.rs", "Code in model/prompt.rs"];
+pub(crate) const SHARED_TYPES: &[&str] = &[];
 
 /// Names that say something else than they mean.
 pub(crate) const METAPHORS: &[&str] = &[];

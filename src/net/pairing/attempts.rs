@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use super::proof::new_code;
 use crate::model::error::Result;
 use crate::model::outcome::Decline;
-use crate::model::prompt::{Caller, Code, Prompt};
+use crate::model::prompt::{Caller, PairingCode, Prompt};
 use crate::sys::worker::{self, Worker};
 
 /// How many can wait at once, to type the code or to prove it.
@@ -44,7 +44,7 @@ struct AttemptsState {
 
 #[derive(Debug)]
 struct ActiveCode {
-    code: Code,
+    code: PairingCode,
     made: Instant,
     wrong: u32,
 }
@@ -62,7 +62,7 @@ pub(super) struct Waiter {
     attempts: Arc<PairingAttempts>,
     caller: Caller,
     /// The code that was shown for it.
-    shown: Option<Code>,
+    shown: Option<PairingCode>,
 }
 
 /// The one attempt that is being made, until it is dropped. It counts as wrong unless it is said
@@ -72,7 +72,7 @@ pub(super) struct CurrentAttempt<'a> {
     waiter: &'a Waiter,
     prompt: &'a Arc<dyn Prompt>,
     /// What is to be proven.
-    pub(super) code: Code,
+    pub(super) code: PairingCode,
     /// Whether that is another code than the caller was shown, so that it cannot be right. It is
     /// no guess then, either.
     pub(super) is_stale: bool,
@@ -107,7 +107,7 @@ impl PairingAttempts {
 
 impl AttemptsState {
     /// The code of the moment, a new one where there is none that still lives.
-    fn code(&mut self) -> Result<Code> {
+    fn code(&mut self) -> Result<PairingCode> {
         let lives = |active: &ActiveCode| {
             active.wrong < WRONG_PER_CODE && active.made.elapsed() + TYPING < CODE_LIFE
         };
@@ -263,10 +263,10 @@ mod tests {
     use super::*;
 
     #[derive(Debug, Default)]
-    struct Shown(Mutex<Vec<Code>>);
+    struct Shown(Mutex<Vec<PairingCode>>);
 
     impl Prompt for Shown {
-        fn show_code(&self, _: &Caller, code: &Code) -> bool {
+        fn show_code(&self, _: &Caller, code: &PairingCode) -> bool {
             self.0.lock().unwrap().push(code.clone());
             true
         }

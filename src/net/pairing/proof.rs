@@ -12,7 +12,7 @@ use spake2::{Ed25519Group, Identity, Password, Spake2};
 use super::super::{Channel, Fingerprint};
 use crate::model::error::{CryptoFault, Error, Result};
 use crate::model::outcome::Role;
-use crate::model::prompt::Code;
+use crate::model::prompt::PairingCode;
 use crate::wire::{PROOF_BYTES, SHARE_BYTES};
 
 const LABEL: &[u8] = b"xfer pairing 1";
@@ -39,7 +39,7 @@ pub(crate) struct Proofs {
 }
 
 /// A new code, which nobody can guess.
-pub(crate) fn new_code() -> Result<Code> {
+pub(crate) fn new_code() -> Result<PairingCode> {
     /// The largest multiple of a million below 2^32: beyond it some codes would come more often.
     const EVEN: u32 = u32::MAX - u32::MAX % 1_000_000;
     loop {
@@ -49,7 +49,7 @@ pub(crate) fn new_code() -> Result<Code> {
         })?;
         let number = u32::from_le_bytes(bytes);
         if number < EVEN {
-            return Ok(Code::of_number(number));
+            return Ok(PairingCode::of_number(number));
         }
     }
 }
@@ -58,7 +58,7 @@ impl Attempt {
     /// Begins an attempt on `channel` as the side with `role` and the fingerprint `ours`. Gives
     /// what is to be sent to the other side.
     pub(crate) fn new(
-        code: &Code,
+        code: &PairingCode,
         role: Role,
         ours: Fingerprint,
         channel: &Channel,

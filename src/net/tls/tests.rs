@@ -18,7 +18,7 @@ use super::*;
 use crate::model::error::Error;
 use crate::model::outcome::Role;
 use crate::model::progress::{Counters, Trust};
-use crate::model::prompt::Code;
+use crate::model::prompt::PairingCode;
 use crate::wire::Preamble;
 
 const DEADLINE: Duration = Duration::from_secs(20);
@@ -114,7 +114,7 @@ fn both_know_who_the_other_is_and_whether_to_trust_it() {
 /// Whether the sender's proof, and the receiver's, are accepted by the other side.
 fn prove(sender: (&Channel, &str), receiver: (&Channel, &str)) -> [bool; 2] {
     let start = |role, (channel, code): (&Channel, &str), ours| {
-        Attempt::new(&Code::parse(code).unwrap(), role, ours, channel)
+        Attempt::new(&PairingCode::parse(code).unwrap(), role, ours, channel)
     };
     let (a, a_share) = start(Role::Sender, sender, receiver.0.fingerprint);
     let (b, b_share) = start(Role::Receiver, receiver, sender.0.fingerprint);

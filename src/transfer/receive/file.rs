@@ -270,16 +270,24 @@ impl WantedFile {
         Ok(next)
     }
 
-    /// Gives a claimed chunk back that could not be stored.
-    pub(super) fn not_stored(&self, chunk: ClaimedChunk) -> Next {
+    /// Whether chunks of it are being received: it has not ended, nor is another attempt to begin.
+    pub(super) fn is_received(&self) -> bool {
+        self.guarded().content.is_some()
+    }
+
+    /// Gives a claimed chunk back that could not be stored. Says whether it is one of the attempt
+    /// that goes on.
+    pub(super) fn not_stored(&self, chunk: ClaimedChunk) -> (Next, bool) {
         let ClaimedChunk { content, claim } = chunk;
         drop(content);
         let mut guarded = self.guarded();
         let action = guarded.state.on(WantedEvent::NotStored(claim));
+        // Another one begins when no chunk of the one before is being stored any more.
+        let is_current = guarded.content.is_some();
         self.wake(guarded);
         match action {
-            Ok(WantedAction::Begin) => Next::Begin,
-            _ => Next::Nothing,
+            Ok(WantedAction::Begin) => (Next::Begin, is_current),
+            _ => (Next::Nothing, is_current),
         }
     }
 

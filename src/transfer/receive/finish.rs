@@ -79,7 +79,17 @@ impl Finisher {
             return self.wanted.whole_outcome(whole, outcome);
         }
         self.wait_for_room();
-        self.jobs.push(FinishJob::Sum(whole, digest, outcome), 1);
+        let job = FinishJob::Sum(whole, digest, outcome);
+        // The file has its name: its line is written down whatever becomes of the session.
+        if let Err(FinishJob::Sum(whole, digest, outcome)) = self.jobs.try_push(job, 1) {
+            self.sum(whole, digest, outcome);
+        }
+    }
+
+    /// The session is over: nothing more gets a name, but what has one gets its sum.
+    pub(super) fn close(&self) {
+        let has_name = |job: &FinishJob| matches!(job, FinishJob::Sum(..));
+        self.jobs.close_but(has_name);
     }
 
     /// Waits until a lane may bring more.
@@ -102,9 +112,19 @@ impl Finisher {
 
     /// A claimed chunk could not be stored, and with that its file.
     pub(super) fn not_stored(&self, file: &Arc<WantedFile>, claimed: ClaimedChunk, why: Why) {
-        let next = file.not_stored(claimed);
+        let (next, is_current) = file.not_stored(claimed);
         self.next(file, next);
-        self.wanted.fail(file, why);
+        // What befell an attempt that is over says nothing of the one that comes.
+        if is_current {
+            self.wanted.fail(file, why);
+        }
+    }
+
+    fn sum(&self, whole: WholeFile, digest: Digest, outcome: Outcome) {
+        if let Some(sums) = &self.sums {
+            sums.add(&whole.file.path, Some(digest), &outcome);
+        }
+        self.wanted.whole_outcome(whole, outcome);
     }
 
     /// Does what comes, until the session is over.
@@ -123,6 +143,11 @@ impl Finisher {
                     }
                     self.wanted.outcome(&file, outcome, held_bytes);
                 }
+                // It has failed, or is another one now.
+                FinishJob::Copy(file, claimed, _) if !file.is_received() => {
+                    let (next, _) = file.not_stored(claimed);
+                    self.next(&file, next);
+                }
                 FinishJob::Copy(file, claimed, chunk) => {
                     let incoming = &claimed.content.incoming;
                     let (index, digest) = (chunk.index, chunk.digest);
@@ -138,12 +163,7 @@ impl Finisher {
                         self.link.fail(error);
                     }
                 }
-                FinishJob::Sum(whole, digest, outcome) => {
-                    if let Some(sums) = &self.sums {
-                        sums.add(&whole.file.path, Some(digest), &outcome);
-                    }
-                    self.wanted.whole_outcome(whole, outcome);
-                }
+                FinishJob::Sum(whole, digest, outcome) => self.sum(whole, digest, outcome),
             }
         }
     }

@@ -89,14 +89,21 @@ impl<T> WorkQueue<T> {
         }
     }
 
-    /// Adds something that counts so much.
+    /// Adds something that counts so much. Once it is closed, that is thrown away.
     pub(super) fn push(&self, item: T, counts: usize) {
+        drop(self.try_push(item, counts));
+    }
+
+    /// Adds something that counts so much. Gives it back once it is closed.
+    pub(super) fn try_push(&self, item: T, counts: usize) -> Result<(), T> {
         let mut waiting = self.waiting();
-        if !waiting.closed {
-            waiting.items.push_back((item, counts));
-            waiting.sum += counts;
+        if waiting.closed {
+            return Err(item);
         }
+        waiting.items.push_back((item, counts));
+        waiting.sum += counts;
         self.wake(waiting);
+        Ok(())
     }
 
     /// Waits while more than `most` waits.
@@ -110,17 +117,17 @@ impl<T> WorkQueue<T> {
         }
     }
 
-    /// Waits for the next; none once it is closed.
+    /// Waits for the next; none once it is closed, and what was kept then is taken out.
     pub(super) fn pop(&self) -> Option<T> {
         let mut waiting = self.waiting();
         loop {
-            if waiting.closed {
-                return None;
-            }
             if let Some((item, counts)) = waiting.items.pop_front() {
                 waiting.sum -= counts;
                 self.wake(waiting);
                 return Some(item);
+            }
+            if waiting.closed {
+                return None;
             }
             waiting = self.sleep(waiting);
         }
@@ -128,12 +135,19 @@ impl<T> WorkQueue<T> {
 
     /// Nothing more is to be done. What waits is thrown away.
     pub(super) fn close(&self) {
+        self.close_but(|_| false);
+    }
+
+    /// Nothing more is to be done but what waits and is to be kept.
+    pub(super) fn close_but(&self, is_kept: impl Fn(&T) -> bool) {
         let mut waiting = self.waiting();
         waiting.closed = true;
-        let items = std::mem::take(&mut waiting.items);
-        waiting.sum = 0;
+        let items = std::mem::take(&mut waiting.items).into_iter();
+        let (kept, thrown): (VecDeque<_>, VecDeque<_>) = items.partition(|(item, _)| is_kept(item));
+        waiting.sum = kept.iter().map(|(_, counts)| counts).sum();
+        waiting.items = kept;
         self.wake(waiting);
         // Not while it is locked: what is thrown away may wake others.
-        drop(items);
+        drop(thrown);
     }
 }

@@ -99,7 +99,7 @@ impl Stop for ReceiveSession {
     fn stop(&self) {
         self.tasks.close();
         self.hasher.files.close();
-        self.finisher.jobs.close();
+        self.finisher.close();
         if let Destination::Output(output) = &self.destination {
             output.stop();
         }

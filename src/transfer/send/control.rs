@@ -1,6 +1,7 @@
 //! A sender's control connection: what the receiver says, and what follows.
 //!
-//! Must not read what is sent: this thread only decodes, keeps count and hands on.
+//! Must not read what is sent: this thread only decodes, keeps count and hands on, and looks for
+//! what a mirror's receiver asks about.
 
 use std::fmt;
 use std::sync::Arc;
