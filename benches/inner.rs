@@ -269,7 +269,7 @@ fn store_all(store: &Arc<Store>, paths: &[RelPath], data: &[u8]) {
             unreachable!("there is nothing yet");
         };
         let stored = incoming.store_whole(&mut [IoSlice::new(data)]).unwrap();
-        assert_eq!(stored, Outcome::Stored(None));
+        assert_eq!(stored, Some(Outcome::Stored(None)));
     }
     session.finish().unwrap();
 }

@@ -193,6 +193,15 @@ impl Durability {
         }
     }
 
+    /// A file has all that it is to have, and will get the name of another one. Begins to bring it
+    /// to disk, so that the wait for that is short, and one for many; says whether it is waited for.
+    pub(super) fn begin_replacing(&self, file: &File, size: u64) -> bool {
+        if self.sync {
+            fs::start_writeback(file, 0, size);
+        }
+        self.sync
+    }
+
     /// A file is about to get its name. Where that is another one's, the old one stands until the
     /// new one is on disk: some file systems would otherwise lose both.
     pub(super) fn before_naming(&self, file: &File, replaces: bool) -> io::Result<()> {

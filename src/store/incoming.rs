@@ -4,7 +4,6 @@
 //! Must not verify anything: what it is told to write has been verified, but for what it copies
 //! itself from a file that is there, which it hashes as it copies.
 
-use std::fmt;
 use std::io::{self, IoSlice};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
@@ -20,7 +19,6 @@ use crate::sys::fs::{self, Dir, File};
 use crate::sys::vectored;
 
 use super::context::{LOCK_LOOK, LOCK_WAIT, SessionContext};
-use super::durability::Doubt;
 use super::folder::Folder;
 use super::found::{same_time, timestamp, why};
 use super::held::{ExistingFile, HeldFile, changed, read_at};
@@ -38,6 +36,7 @@ pub const STREAM: u64 = u64::MAX;
 const MAX_RESUMED: usize = 64;
 
 /// A file that is being received. Chunks may be written by many threads at once, each by one.
+#[derive(Debug)]
 pub struct Incoming {
     context: Arc<SessionContext>,
     folder: Arc<Folder>,
@@ -58,12 +57,6 @@ pub struct Incoming {
     over: AtomicBool,
     opening: Mutex<()>,
     space: SpaceShare,
-}
-
-impl fmt::Debug for Incoming {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Incoming").field(&self.path).finish()
-    }
 }
 
 impl Incoming {
@@ -87,14 +80,8 @@ impl Incoming {
         } else if size > u64::from(CHUNK_SIZE) {
             id = partial_id(owner, path);
             // In a new folder too: it may be that of an earlier attempt.
-            let found = partial::look_at(folder, &id).map_err(|e| why(&e))?;
-            let doubt = |found| context.durability.doubt(found);
-            if found.as_ref().and_then(doubt) == Some(Doubt::Unwritten) {
-                // What can be read of it may be in memory alone, and would not be written again.
-                partial::remove(folder, &id).map_err(|e| why(&e))?;
-            } else {
-                allocated = found.map(|found| found.allocated);
-            }
+            let doubt = |found: &_| context.durability.doubt(found);
+            allocated = partial::resumable(folder, &id, doubt).map_err(|e| why(&e))?;
             is_large = true;
         } else {
             context.drop_needless_partial(folder, path);
@@ -377,27 +364,39 @@ impl Incoming {
         }
     }
 
-    /// Stores the whole of a small file at once.
-    pub fn store_whole(&self, data: &mut [IoSlice<'_>]) -> Result<Outcome, Why> {
+    /// Stores the whole of a small file at once. None where it is on its way to the disk, and
+    /// [`Self::commit_whole`] is to give it its name: what it replaces stands until it is there.
+    pub fn store_whole(&self, data: &mut [IoSlice<'_>]) -> Result<Option<Outcome>, Why> {
         self.ask_for_space()?;
         self.folder.before_change()?;
         if let Some(outcome) = self.publication().whole(data, |e| self.why(e))? {
             self.settle(self.size);
             self.end();
-            return Ok(outcome);
+            return Ok(Some(outcome));
         }
         // Where a file must have a name from the start, or is to take the place of another, it is
         // a partial like any other.
         let partial = self.partial()?;
         vectored::write_all_at(&partial.file, data, 0).map_err(|e| self.why(&e))?;
         self.settle(self.size);
-        self.commit()
+        set_meta(&partial.file, self.mode, self.mtime).map_err(|e| self.why(&e))?;
+        let durability = &self.context.durability;
+        if self.plan.replaces() && durability.begin_replacing(&partial.file, self.size) {
+            return Ok(None);
+        }
+        self.commit_whole().map(Some)
     }
 
     /// Gives the file its name, once every chunk of it has been written.
     pub fn commit(&self) -> Result<Outcome, Why> {
         let file = &self.partial()?.file;
         set_meta(file, self.mode, self.mtime).map_err(|e| self.why(&e))?;
+        self.commit_whole()
+    }
+
+    /// Gives a small file its name, after [`Self::store_whole`].
+    pub fn commit_whole(&self) -> Result<Outcome, Why> {
+        let file = &self.partial()?.file;
         let from = partial_name(&self.id());
         let outcome = self.publication().partial(file, &from, |e| self.why(e));
         let outcome = outcome.inspect_err(|why| match why {

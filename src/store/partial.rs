@@ -14,6 +14,7 @@ use crate::model::relpath::RelPath;
 use crate::sys::fs::{self, Dir, File, LockState, Stat, Timestamp};
 use crate::wire::{decode, encode};
 
+use super::durability::Doubt;
 use super::folder::Folder;
 use super::found::open_file;
 use super::name::partial_name;
@@ -304,8 +305,24 @@ pub(super) fn folder_of(root: &Dir, path: &RelPath) -> io::Result<Option<Dir>> {
     Ok(Some(dir))
 }
 
+/// How many bytes there are of a partial that can be gone on with; none where there is none. One
+/// that is in doubt is removed: what can be read of it may be in memory alone, and would not be
+/// written again.
+pub(super) fn resumable(
+    folder: &Folder,
+    id: &str,
+    doubt: impl Fn(&Stat) -> Option<Doubt>,
+) -> io::Result<Option<u64>> {
+    let found = look_at(folder, id)?;
+    if found.as_ref().and_then(doubt) == Some(Doubt::Unwritten) {
+        remove(folder, id)?;
+        return Ok(None);
+    }
+    Ok(found.map(|found| found.allocated))
+}
+
 /// What is under the name of a partial, if anything is.
-pub(super) fn look_at(folder: &Folder, id: &str) -> io::Result<Option<Stat>> {
+fn look_at(folder: &Folder, id: &str) -> io::Result<Option<Stat>> {
     let name = partial_name(id);
     folder.with(|dir| dir.stat_at(name.as_bytes()))
 }

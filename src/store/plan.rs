@@ -69,6 +69,11 @@ impl Plan {
         }
     }
 
+    /// Whether something makes way for the file.
+    pub(super) fn replaces(&self) -> bool {
+        matches!(self, Self::Replace { .. } | Self::Mend { .. })
+    }
+
     /// Whether the file that is here cannot be believed, however often it is read: it may only be
     /// in memory, so that its place must be taken even by the same.
     pub(super) fn must_rewrite(&self) -> bool {

@@ -10,6 +10,7 @@ use super::super::link::Link;
 use crate::model::digest::{Algorithm, Digest, chunk_count};
 use crate::model::error::Result;
 use crate::model::outcome::{Outcome, Why};
+use crate::sys::host::limit_of_open;
 use crate::sys::worker::{Worker, checkpoint};
 use crate::wire::ChunkHeader;
 
@@ -25,6 +26,8 @@ const MOST_WORKERS: u16 = 4;
 /// How many jobs may wait before lanes wait. The planner, which brings one for a wanted file at
 /// most, never does.
 const MOST_JOBS: usize = 64;
+/// What part of the descriptors of this process these jobs can have.
+const PART_OF_DESCRIPTORS: usize = 16;
 
 /// Something to do for a file.
 pub(super) enum FinishJob {
@@ -32,8 +35,8 @@ pub(super) enum FinishJob {
     End(Arc<WantedFile>, CompleteFile),
     /// A chunk is to be copied from a file that is here.
     Copy(Arc<WantedFile>, ClaimedChunk, ChunkHeader),
-    /// It came as one chunk and is stored; its sum is wanted.
-    Sum(WholeFile, Digest, Outcome),
+    /// It came as one chunk and is stored, or is to get its name; its sum may be wanted.
+    Whole(WholeFile, Digest, Option<Outcome>),
 }
 
 /// What gives files their end.
@@ -46,9 +49,15 @@ pub(super) struct Finisher {
     pub(super) activity: Arc<Activity>,
     pub(super) sums: Option<Arc<SessionSums>>,
     pub(super) jobs: WorkQueue<FinishJob>,
+    pub(super) most_jobs: usize,
 }
 
 impl Finisher {
+    /// How many jobs may wait: with small files that are to replace others, each has one open.
+    pub(super) fn most_jobs() -> usize {
+        (limit_of_open() / PART_OF_DESCRIPTORS).clamp(1, MOST_JOBS)
+    }
+
     /// How many threads are to run it in a session of so many lanes.
     pub(super) fn workers(lanes: u16) -> u16 {
         lanes.clamp(1, MOST_WORKERS)
@@ -72,29 +81,32 @@ impl Finisher {
             .push(FinishJob::Copy(file.clone(), claimed, chunk), 1);
     }
 
-    /// Gives a file its outcome that came as one chunk; where sums are wanted, once its sum
-    /// is written down.
-    pub(super) fn whole(&self, whole: WholeFile, digest: Digest, outcome: Outcome) {
-        if self.sums.is_none() {
-            return self.wanted.whole_outcome(whole, outcome);
-        }
+    /// Gives a file its outcome that came as one chunk; none where it is to get its name first.
+    /// Where sums are wanted, its sum is written down before.
+    pub(super) fn whole(&self, whole: WholeFile, digest: Digest, outcome: Option<Outcome>) {
+        let outcome = match outcome {
+            Some(outcome) if self.sums.is_none() => {
+                return self.wanted.whole_outcome(whole, outcome);
+            }
+            outcome => outcome,
+        };
         self.wait_for_room();
-        let job = FinishJob::Sum(whole, digest, outcome);
-        // The file has its name: its line is written down whatever becomes of the session.
-        if let Err(FinishJob::Sum(whole, digest, outcome)) = self.jobs.try_push(job, 1) {
-            self.sum(whole, digest, outcome);
+        let job = FinishJob::Whole(whole, digest, outcome);
+        // All of it is there: it is seen to its end whatever becomes of the session.
+        if let Err(FinishJob::Whole(whole, digest, outcome)) = self.jobs.try_push(job, 1) {
+            self.finish_whole(whole, digest, outcome);
         }
     }
 
-    /// The session is over: nothing more gets a name, but what has one gets its sum.
+    /// The session is over: nothing more is begun, but what came whole gets its name and sum.
     pub(super) fn close(&self) {
-        let has_name = |job: &FinishJob| matches!(job, FinishJob::Sum(..));
-        self.jobs.close_but(has_name);
+        let is_whole = |job: &FinishJob| matches!(job, FinishJob::Whole(..));
+        self.jobs.close_but(is_whole);
     }
 
     /// Waits until a lane may bring more.
     pub(super) fn wait_for_room(&self) {
-        self.jobs.wait_below(MOST_JOBS);
+        self.jobs.wait_below(self.most_jobs);
     }
 
     /// A claimed chunk is where it is to be.
@@ -120,7 +132,9 @@ impl Finisher {
         }
     }
 
-    fn sum(&self, whole: WholeFile, digest: Digest, outcome: Outcome) {
+    fn finish_whole(&self, whole: WholeFile, digest: Digest, outcome: Option<Outcome>) {
+        let outcome = outcome.map_or_else(|| whole.incoming.commit_whole(), Ok);
+        let outcome = outcome.unwrap_or_else(Outcome::Failed);
         if let Some(sums) = &self.sums {
             sums.add(&whole.file.path, Some(digest), &outcome);
         }
@@ -163,7 +177,9 @@ impl Finisher {
                         self.link.fail(error);
                     }
                 }
-                FinishJob::Sum(whole, digest, outcome) => self.sum(whole, digest, outcome),
+                FinishJob::Whole(whole, digest, outcome) => {
+                    self.finish_whole(whole, digest, outcome);
+                }
             }
         }
     }

@@ -173,7 +173,7 @@ impl ReceivingLane<'_> {
         let outcome = data.and_then(|mut data| whole.incoming.store_whole(&mut data));
         drop(at_work);
         self.chunks.clock.lap(|times| &times.disk);
-        let outcome = outcome.unwrap_or_else(Outcome::Failed);
+        let outcome = outcome.unwrap_or_else(|why| Some(Outcome::Failed(why)));
         self.finisher.whole(whole, chunk.digest, outcome);
         Ok(())
     }

@@ -162,6 +162,7 @@ impl ReceiveSession {
                 activity: activity.clone(),
                 sums: sums.clone(),
                 jobs: WorkQueue::new(),
+                most_jobs: Finisher::most_jobs(),
             },
             lanes: ReceivingLanes::new(lanes, counters.clone(), activity.clone()),
             link,
