@@ -136,7 +136,8 @@ impl Disk {
     }
 
     fn recv(&self, sandbox: &Sandbox) -> Recv {
-        let command = sandbox.me().recv_command(&sandbox.dst(), &[]);
+        let args = ["--allow-mirror"];
+        let command = sandbox.me().recv_command(&sandbox.dst(), &args);
         Recv::start(self.run_in(&command))
     }
 }
@@ -282,4 +283,37 @@ fn the_old_version_stands_until_the_new_one_is_on_disk() {
     recv.kill();
     disk.mount_anew();
     assert_eq!(digest_of(&stored), digest_of(&path));
+}
+
+/// Before it removes anything, a mirror brings to disk what it stored; that this failed is known to
+/// the next session, too.
+#[test]
+fn a_sync_that_failed_before_a_removal_is_not_forgotten() {
+    for starts_anew in [true, false] {
+        let sandbox = Sandbox::new();
+        make_source(&sandbox);
+        let surplus = sandbox.src().join("dir/surplus");
+        make_file(&surplus, 5, 10);
+        let Some(disk) = Disk::new(&sandbox, &sandbox.dst()) else {
+            return;
+        };
+        let mut recv = disk.recv(&sandbox);
+        sandbox.send(&[], &recv.target()).assert_code(0);
+        fs::remove_file(&surplus).unwrap();
+        make_file(sandbox.src().join("dir/new"), 6, 30 * CHUNK);
+        disk.fail();
+        let dir = sandbox.src().join("dir");
+        let mirror = [Path::new("--mirror"), &dir];
+        sandbox.send(&mirror, &recv.target()).assert_code(FAILED);
+
+        disk.mend();
+        if starts_anew {
+            recv.kill();
+            recv = disk.recv(&sandbox);
+        }
+        sandbox.send(&mirror, &recv.target()).assert_code(0);
+        recv.kill();
+        disk.mount_anew();
+        assert_same_tree(sandbox.src(), disk.inside(&sandbox.dst()));
+    }
 }

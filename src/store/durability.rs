@@ -57,7 +57,7 @@ pub(super) struct Durability {
     sync: bool,
     /// Whether each file is brought to disk as it gets its name, because the system cannot be told
     /// to do it for all of them.
-    one_by_one: bool,
+    one_by_one: AtomicBool,
     file_systems: Mutex<Vec<Arc<FileSystem>>>,
     mark: Mutex<Option<Mark>>,
     suspects: OnceLock<Suspects>,
@@ -75,7 +75,7 @@ impl Durability {
             root_id,
             owner,
             sync,
-            one_by_one: sync && !fs::syncs_whole_file_systems(),
+            one_by_one: AtomicBool::new(false),
             file_systems: Mutex::default(),
             mark: Mutex::default(),
             suspects: OnceLock::new(),
@@ -98,6 +98,10 @@ impl Durability {
         }
         if all.len() == MAX_FILE_SYSTEMS {
             return Err(io::Error::other("too many file systems are mounted here"));
+        }
+        if self.sync && !dir.syncs_whole_file_system() {
+            // Those that were stored on before are synced as a whole.
+            self.one_by_one.store(true, Ordering::Release);
         }
         let new = Arc::new(FileSystem {
             device,
@@ -160,6 +164,9 @@ impl Durability {
         let suspects = match existing_state(&self.root, MARKS)? {
             Some(dir) => {
                 let ended = marks::ended(&dir, self.root_id.device)?;
+                for mark in ended.iter().filter(|mark| mark.means_nothing()) {
+                    remove_if_there(&dir, mark.name())?;
+                }
                 if self.sync && ended.iter().any(Marked::is_pending) {
                     // A failure is theirs, whose files are in doubt from now on.
                     let _ = self.sync_for(&dir, &ended);
@@ -205,7 +212,7 @@ impl Durability {
     /// A file is about to get its name. Where that is another one's, the old one stands until the
     /// new one is on disk: some file systems would otherwise lose both.
     pub(super) fn before_naming(&self, file: &File, replaces: bool) -> io::Result<()> {
-        match self.one_by_one || (self.sync && replaces) {
+        match self.syncs_one_by_one() || (self.sync && replaces) {
             true => self.remember(file.sync_all()),
             false => Ok(()),
         }
@@ -213,7 +220,7 @@ impl Durability {
 
     /// Whether [`Self::names_changed`] is to be called.
     pub(super) fn syncs_one_by_one(&self) -> bool {
-        self.one_by_one
+        self.one_by_one.load(Ordering::Acquire)
     }
 
     /// Names in a folder were made, changed or removed, or its time and mode were set.
@@ -227,9 +234,27 @@ impl Durability {
 
     fn remember(&self, synced: io::Result<()>) -> io::Result<()> {
         synced.inspect_err(|e| {
-            let mut failed = lock(&self.failed);
-            failed.get_or_insert_with(|| copy_of(e));
+            lock(&self.failed).get_or_insert_with(|| copy_of(e));
+            self.note_failure();
         })
+    }
+
+    /// Writes down at once that something could not be brought to disk, for this session and for
+    /// others that go on: the system tells it once, and a session that is cut off says nothing more.
+    fn note_failure(&self) {
+        let stored_on = self.stored_on();
+        let lost: Vec<_> = stored_on.iter().map(|one| one.device).collect();
+        // Where that cannot be noted, the session fails at its end all the same.
+        if let Ok(Some(dir)) = existing_state(&self.root, MARKS) {
+            self.note(|name| marks::add_failures(&dir, name, &lost, false));
+            let _ = marks::tell_others(&dir, self.root_id.device, &lost);
+        }
+    }
+
+    fn note(&self, add: impl FnOnce(&[u8]) -> io::Result<()>) {
+        if let Some(mark) = &*lock(&self.mark) {
+            let _ = add(mark.name());
+        }
     }
 
     /// Brings everything to disk that is stored so far.
@@ -237,9 +262,17 @@ impl Durability {
         if !self.sync {
             return Ok(());
         }
+        let note = |record| {
+            if let Ok(Some(dir)) = existing_state(&self.root, MARKS) {
+                self.note(|name| marks::add(&dir, name, &[record]));
+            }
+        };
+        // What the system has said meanwhile, nobody knows of a session that is killed.
+        note(Record::Syncing);
         for file_system in self.stored_on() {
             self.remember(sync_one(&file_system))?;
         }
+        note(Record::Synced);
         Ok(())
     }
 
@@ -253,12 +286,13 @@ impl Durability {
     /// Brings everything to disk, unless it is not to, and ends the session with that; with what
     /// others stored that are no more. Fails where anything may not be on disk.
     pub(super) fn finish(&self) -> io::Result<()> {
-        let Some(mark) = lock(&self.mark).take() else {
-            return lock(&self.failed).take().map_or(Ok(()), Err);
-        };
         if !self.sync {
             return Ok(());
         }
+        let Some(mark) = lock(&self.mark).take() else {
+            let failed = lock(&self.failed).take();
+            return failed.map_or_else(|| self.sync_running(&[]), Err);
+        };
         let Some(dir) = existing_state(&self.root, MARKS)? else {
             // Somebody removed it. What it says cannot be remembered, but be told.
             self.sync()?;
@@ -273,17 +307,42 @@ impl Durability {
             lost = self.stored_on().iter().map(|one| one.device).collect();
             synced = Err(before);
         }
-        if self.one_by_one && synced.is_ok() {
+        if self.syncs_one_by_one() && synced.is_ok() {
             // Every other folder was synced when it was finished.
             synced = self.root.sync();
         }
-        match synced {
+        match synced.and_then(|()| self.sync_running(mark.name())) {
             Ok(()) => mark.remove(&dir),
             Err(e) => {
                 let _ = marks::add_failures(&dir, mark.name(), &lost, true);
                 Err(e)
             }
         }
+    }
+
+    /// Syncs what sessions that go on have stored, but for the one whose mark is `own`: what was
+    /// found to be there already may be theirs. Fails where one of them has failed to.
+    fn sync_running(&self, own: &[u8]) -> io::Result<()> {
+        let Some(dir) = existing_state(&self.root, MARKS)? else {
+            return Ok(());
+        };
+        let mut synced: Vec<_> = self.stored_on().iter().map(|one| one.device).collect();
+        for mark in marks::running(&dir, self.root_id.device)? {
+            if mark.name() == own {
+                continue;
+            }
+            for (device, path) in mark.stored() {
+                if !synced.contains(device) {
+                    synced.push(*device);
+                    self.sync_other(*device, path.as_ref())?;
+                }
+            }
+            if mark.has_failed() {
+                let what = "another session could not bring what it stored to disk";
+                return Err(io::Error::other(what));
+            }
+        }
+        Ok(())
     }
 
     /// Ends the session without bringing anything to disk: the mark stays.

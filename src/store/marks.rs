@@ -52,6 +52,8 @@ pub(super) enum Record {
     Failed { device: u64, until: (i64, u32) },
     /// Nothing is to be synced any more for it.
     Over,
+    /// All that was stored until then is on disk.
+    Synced,
 }
 
 /// A mark of an earlier version: everything that there is in it.
@@ -78,7 +80,11 @@ impl Mark {
         loop {
             let mut file = marks.create_file(new.as_bytes(), 0o600)?;
             let made = lock(&file)
-                .and_then(|_| fs::stat(&file))
+                .and_then(|state| match state {
+                    // Somebody looks at it, and may take it for one that was left behind.
+                    LockState::Theirs => Err(io::ErrorKind::WouldBlock.into()),
+                    LockState::Ours | LockState::Unknown => fs::stat(&file),
+                })
                 .and_then(|stat| {
                     let began = Record::Began {
                         version: VERSION,
@@ -99,6 +105,9 @@ impl Mark {
                 }
                 // Before it was locked, it was taken for one that somebody left behind.
                 Err(e) if e.kind() == io::ErrorKind::NotFound && tries < TRIES => {}
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock && tries < TRIES => {
+                    remove_if_there(marks, new.as_bytes())?;
+                }
                 Err(e) => {
                     let _ = marks.remove_file(new.as_bytes());
                     return Err(e);
@@ -142,10 +151,10 @@ pub(super) fn add_failures(
 /// Adds to the marks of this start of the machine that go on, and list one of some file systems,
 /// that these could not be synced.
 pub(super) fn tell_others(marks: &Dir, root: u64, devices: &[u64]) -> io::Result<()> {
-    for (name, file, state) in all(marks)? {
-        let mark = read(name, file, root)?;
-        if state == LockState::Theirs && mark.is_of_this_start() {
-            add_failures(marks, &mark.name, &mark.stored_among(devices), false)?;
+    for mark in running(marks, root)? {
+        let lost = mark.stored_among(devices);
+        if !lost.is_empty() {
+            add_failures(marks, &mark.name, &lost, false)?;
         }
     }
     Ok(())
@@ -200,6 +209,11 @@ impl Marked {
         host::boot_id().is_some_and(|boot| boot == self.boot)
     }
 
+    /// Whether nothing depends on it, so that it can be removed.
+    pub(super) fn means_nothing(&self) -> bool {
+        self.means_nothing
+    }
+
     /// Whether a sync settles it.
     pub(super) fn is_pending(&self) -> bool {
         let goes_on = !self.over && !self.syncing && self.is_of_this_start();
@@ -215,22 +229,36 @@ impl Marked {
 /// The marks of sessions that are no more.
 pub(super) fn ended(marks: &Dir, root: u64) -> io::Result<Vec<Marked>> {
     let mut found = Vec::new();
-    for (name, file, state) in all(marks)? {
+    each(marks, |name, file, state| {
         // Without locks it may be that of a session that goes on.
         if state == LockState::Ours {
             found.push(read(name, file, root)?);
         }
-    }
+        Ok(())
+    })?;
+    Ok(found)
+}
+
+/// The marks of sessions that go on.
+pub(super) fn running(marks: &Dir, root: u64) -> io::Result<Vec<Marked>> {
+    let mut found = Vec::new();
+    each(marks, |name, file, state| {
+        if state != LockState::Ours {
+            found.push(read(name, file, root)?);
+        }
+        Ok(())
+    })?;
+    found.retain(Marked::is_of_this_start);
     Ok(found)
 }
 
 /// What is in doubt by the marks that there are.
 pub(super) fn suspects(marks: &Dir, root: u64) -> io::Result<Suspects> {
     let mut suspects = Vec::new();
-    for (name, file, state) in all(marks)? {
+    each(marks, |name, file, state| {
         let mark = read(name, file, root)?;
         if mark.means_nothing {
-            continue;
+            return Ok(());
         }
         let suspect = |device, until, doubt| Suspect {
             owner: mark.owner,
@@ -252,7 +280,8 @@ pub(super) fn suspects(marks: &Dir, root: u64) -> io::Result<Suspects> {
             };
             suspects.push(suspect(None, until, Doubt::Damaged));
         }
-    }
+        Ok(())
+    })?;
     Ok(Suspects(suspects))
 }
 
@@ -303,18 +332,24 @@ impl Suspects {
     }
 }
 
-/// The marks that there are, and whether a session has them.
-fn all(marks: &Dir) -> io::Result<Vec<(Vec<u8>, File, LockState)>> {
-    let mut all = Vec::new();
+/// Gives each mark that there is to `f`, and whether a session has it. One that cannot be read is
+/// an error: what it says must not be passed over.
+fn each(
+    marks: &Dir,
+    mut f: impl FnMut(Vec<u8>, File, LockState) -> io::Result<()>,
+) -> io::Result<()> {
     for entry in marks.list()? {
         let name = entry?.name;
-        if let Ok(file) = marks.open_file(&name)
-            && let Ok(state) = look(&file)
-        {
-            all.push((name, file, state));
+        match marks.open_file(&name) {
+            Ok(file) => {
+                let state = look(&file)?;
+                f(name, file, state)?;
+            }
+            Err(e) if e.kind() == io::ErrorKind::NotFound => {}
+            Err(e) => return Err(e),
         }
     }
-    Ok(all)
+    Ok(())
 }
 
 /// What a mark says.
@@ -373,6 +408,7 @@ fn parse(mark: &mut Marked, bytes: &[u8]) -> Option<()> {
             Record::Syncing => mark.syncing = true,
             Record::Failed { device, until } => mark.failed.push((device, time(until))),
             Record::Over => mark.over = true,
+            Record::Synced => mark.syncing = false,
         }
         rest = after;
     }

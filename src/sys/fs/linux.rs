@@ -15,9 +15,17 @@ use rustix::io::Errno;
 use super::types::MODE_BITS;
 
 /// Whether [`super::Dir::sync_file_system`] waits until everything is on disk, and tells of errors.
-#[must_use]
-pub fn syncs_whole_file_systems() -> bool {
-    true
+/// FUSE does not pass it on to whoever stores the files; a sync of one file it does.
+pub(super) fn syncs_whole_file_system(dir: BorrowedFd<'_>) -> bool {
+    const FUSE_SUPER_MAGIC: u32 = 0x6573_5546;
+    // Its type differs between processors; the numbers are all of 32 bits.
+    #[allow(
+        clippy::unnecessary_cast,
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss
+    )]
+    let is_fuse = |stat: rustix::fs::StatFs| stat.f_type as u32 == FUSE_SUPER_MAGIC;
+    rustix::fs::fstatfs(dir).is_ok_and(|stat| !is_fuse(stat))
 }
 
 /// Opens a folder for nothing but to reach what is in it.

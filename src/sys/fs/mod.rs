@@ -22,9 +22,9 @@ pub use errors::{
     is_not_a_dir, is_not_empty, is_unsupported,
 };
 #[cfg(target_os = "linux")]
-pub use linux::{drop_cached, read_through, start_writeback, syncs_whole_file_systems};
+pub use linux::{drop_cached, read_through, start_writeback};
 #[cfg(not(target_os = "linux"))]
-pub use other::{drop_cached, read_through, start_writeback, syncs_whole_file_systems};
+pub use other::{drop_cached, read_through, start_writeback};
 pub use types::{FileId, FileKind, FreeSpace, ListedName, Lock, LockState, Stat, Timestamp};
 pub use unix::{Dir, List, is_hole, set_mode, set_mtime, stat, stat_of_metadata, try_lock, umask};
 #[cfg(test)]

@@ -12,8 +12,7 @@ use super::types::MODE_BITS;
 
 /// Whether [`super::Dir::sync_file_system`] waits until everything is on disk, and tells of errors. Here
 /// it may return as soon as that has begun: files are to be synced one by one.
-#[must_use]
-pub fn syncs_whole_file_systems() -> bool {
+pub(super) fn syncs_whole_file_system(_: BorrowedFd<'_>) -> bool {
     false
 }
 

@@ -261,8 +261,14 @@ impl Dir {
         system::sync_dir(self.as_fd())
     }
 
+    /// Whether [`Self::sync_file_system`] waits until everything is on disk, and tells of errors.
+    #[must_use]
+    pub fn syncs_whole_file_system(&self) -> bool {
+        system::syncs_whole_file_system(self.as_fd())
+    }
+
     /// Brings everything in its file system to disk; fails where something written since this
-    /// handle was opened could not be. Where [`syncs_whole_file_systems`] says no, it only asks for
+    /// handle was opened could not be. Where [`Self::syncs_whole_file_system`] says no, it only asks for
     /// that to begin.
     pub fn sync_file_system(&self) -> io::Result<()> {
         system::sync_file_system(self.as_fd())

@@ -92,6 +92,8 @@ pub(super) struct Expected {
     pub(super) chunk: ExpectedChunk,
     /// Whether its file is among those that may be open.
     pub(super) is_open: bool,
+    /// Whether it would be copied, should it be held in another file.
+    pub(super) would_copy: bool,
 }
 
 fn begun(incoming: &Incoming) -> Begun {
@@ -199,7 +201,12 @@ impl WantedFile {
         let turn = guarded.content.as_ref().and_then(|c| c.turn.get());
         let is_open = turn.is_some_and(OpenTurn::is_open);
         let expected = guarded.state.expects(chunk)?;
-        Ok(expected.map(|chunk| Expected { chunk, is_open }))
+        let would_copy = guarded.state.would_copy();
+        Ok(expected.map(|chunk| Expected {
+            chunk,
+            is_open,
+            would_copy,
+        }))
     }
 
     /// Takes the file out, to be stored whole with what is in its only chunk; with that it has

@@ -205,6 +205,11 @@ impl WantedState {
         self.size
     }
 
+    /// Whether a chunk that is held in another file is to be copied from there.
+    pub(super) fn would_copy(&self) -> bool {
+        matches!(&self.phase, WantedPhase::Receiving(attempt) if attempt.differs)
+    }
+
     /// How a chunk is expected; none where it is of an attempt that is over.
     pub(super) fn expects(&self, chunk: &ChunkHeader) -> Result<Option<ExpectedChunk>, Breach> {
         if chunk.attempt > self.attempt {

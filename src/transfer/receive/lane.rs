@@ -102,13 +102,14 @@ impl ReceivingLane<'_> {
         let Some(Expected {
             chunk: as_,
             is_open,
+            would_copy,
         }) = expected
         else {
             return self.chunks.skip(chunk, reader);
         };
         let data = self.chunks.verified(chunk, as_, reader)?;
-        // What is held is in a file that is open, or stays where it is.
-        if !is_open && chunk.encoding != Encoding::Held {
+        // What is held stays where it is, unless it is known that the file differs.
+        if !is_open && (chunk.encoding != Encoding::Held || would_copy) {
             let may = wait_to_open(self.link, self.lanes, self.wanted, &file, chunk.attempt)?;
             if !may {
                 return Ok(());

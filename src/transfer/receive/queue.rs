@@ -106,13 +106,13 @@ impl<T> WorkQueue<T> {
         Ok(())
     }
 
-    /// Waits while more than `most` waits.
+    /// Waits while more than `most` waits, unless it is closed.
     pub(super) fn wait_below(&self, most: usize) {
         let mut waiting = self.waiting();
         if waiting.sum > most {
             debug!(waiting = waiting.sum, "who brings more has to wait");
         }
-        while waiting.sum > most {
+        while waiting.sum > most && !waiting.closed {
             waiting = self.sleep(waiting);
         }
     }

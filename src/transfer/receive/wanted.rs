@@ -157,12 +157,7 @@ impl WantedFiles {
         if self.files().remove(&file.entry).is_none() {
             return;
         }
-        if self.large().remove(&file.entry).is_some() && !file.is_stream {
-            self.accounts.progress.event(&Event::FileEnded {
-                session: self.accounts.session,
-                entry: file.entry,
-            });
-        }
+        self.no_longer_large(file);
         if file.is_stream {
             let scanned = &self.accounts.counters.scanned;
             scanned.store(true, Ordering::Release);
@@ -176,6 +171,16 @@ impl WantedFiles {
         self.ended(file, &ended, outcome);
     }
 
+    /// One that was large may be small in its last attempt.
+    fn no_longer_large(&self, file: &WantedFile) {
+        if self.large().remove(&file.entry).is_some() && !file.is_stream {
+            self.accounts.progress.event(&Event::FileEnded {
+                session: self.accounts.session,
+                entry: file.entry,
+            });
+        }
+    }
+
     /// Gives a file that came as one chunk its one outcome.
     pub(super) fn whole_outcome(&self, whole: WholeFile, outcome: Outcome) {
         let WholeFile { file, incoming } = whole;
@@ -186,6 +191,9 @@ impl WantedFiles {
         };
         // Its folder is finished before the outcome can be the last that is waited for.
         drop(incoming);
+        if file.attempt() > 0 {
+            self.no_longer_large(&file);
+        }
         self.ended(&file, &ended, outcome);
     }
 
