@@ -1,8 +1,9 @@
 //! What a fuzzer calls: each function takes any bytes to one place where bytes come in, and
 //! asserts what is promised there.
 //!
-//! Must not be used by the program, which is built without it. A promise that is not kept is a panic, because that is what
-//! a fuzzer looks for. `fuzz/` and `tests/fuzzed.rs` call the same functions.
+//! Must not be used by the program, which is built without it. A promise that is not kept is a
+//! panic, because that is what a fuzzer looks for. `fuzz/` and `tests/fuzzed.rs` call the same
+//! functions.
 
 #![allow(missing_docs)]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]

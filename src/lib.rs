@@ -1,8 +1,8 @@
 //! xfer copies files and folders between machines on one network: verified, resumable,
 //! encrypted.
 //!
-//! This library is the whole of it but for the terminal: it prints nothing, reads no keys and
-//! never exits. Imports only point down this picture:
+//! This library is everything but the user interface: it prints nothing, asks through
+//! [`model::prompt::Prompt`], and never exits. Imports only point down this picture:
 //!
 //! ```text
 //!   main.rs: cli, ui                   arguments, bars, words for people

@@ -1,8 +1,8 @@
 //! What only developers understand, as lines of standard error: what the library tells them with
 //! `-vv`, and panics.
 //!
-//! Must not print what may be of a peer's but made safe. What the library tells goes where all other
-//! lines do, above bars and questions.
+//! Must not print what may be of a peer's but made safe. What the library tells goes where all
+//! other lines do, above bars and questions.
 
 use std::backtrace::{Backtrace, BacktraceStatus};
 use std::io::{self, Write};

@@ -12,9 +12,9 @@
 //!   chaining value of its subtree (BLAKE3 paper, section 2.1), which depends on where in the
 //!   file it is.
 //!
-//! Of a stream, nobody knows beforehand how many bytes it has. Each of its chunks has the plain
-//! hash of its bytes, and the stream that over [`STREAM_DOMAIN`], the digests of its chunks in
-//! order, and its size as 8 bytes little-endian, in both algorithms.
+//! Nobody knows a stream's length beforehand. Each of its chunks has the plain hash of its bytes;
+//! the stream has the hash over [`STREAM_DOMAIN`], its chunks' digests in order, and its size as 8
+//! bytes little-endian, in both algorithms.
 
 use std::collections::BTreeMap;
 use std::fmt;

@@ -1,5 +1,5 @@
-//! The vocabulary: entries, paths, outcomes, digests, progress and errors, as all layers above
-//! use them.
+//! The vocabulary that all layers above share: entries, paths, outcomes, reasons, digests, prompts,
+//! progress, errors.
 //!
 //! Must not touch files, sockets or threads.
 

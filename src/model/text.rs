@@ -1,4 +1,4 @@
-//! Words of a peer, of bounded length; and which characters do not show.
+//! Text from a peer, of bounded length; and which characters are invisible.
 //!
 //! Must not make them safe for a terminal: that is the printer's business, which knows where
 //! they go. They may hold anything that is UTF-8.

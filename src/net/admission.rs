@@ -1,7 +1,8 @@
-//! Admission: who has connected and is not let in yet, and who has been let in and how many
-//! connections they have.
+//! Admission: how many connections may wait to be let in, and how many sessions and connections a
+//! peer may have.
 //!
-//! Must not know what is said on a connection, nor wait for anybody.
+//! Must not know what is said on a connection, nor wait for anybody. Who is let in, `trust` and
+//! `pairing` decide.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
@@ -60,7 +61,7 @@ struct CandidateEntry {
     stream: Arc<TcpStream>,
 }
 
-/// A connection that is not let in yet, or just was. When it is dropped, it is not counted any more.
+/// A connection that is not let in yet, or just was. It counts until it is dropped.
 pub(crate) struct Candidate {
     admission: Arc<Admission>,
     id: u64,

@@ -1,4 +1,4 @@
-//! Saying and hearing the first messages on a connection, one at a time.
+//! Sends and reads the first messages on a connection, one at a time.
 //!
 //! Must not know what they mean: the greeting and the pairing do.
 

@@ -1,7 +1,7 @@
 //! `Peers`: the machines that this one is paired with, and the file that they are kept in.
 //!
-//! Must not replace a file that it cannot read: what was known would be lost, and somebody else
-//! could take its place.
+//! Must not replace a file that it cannot read: known machines would be forgotten, and a stranger
+//! could take a known name.
 
 use std::fmt::Write as _;
 use std::fs::{self, File};

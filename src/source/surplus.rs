@@ -1,4 +1,5 @@
-//! What is to become of something that a mirror's receiver has and the walk did not come upon.
+//! Decides, for a mirror, what becomes of something that the receiver has and this side did not
+//! announce.
 //!
 //! Must not follow a link out of what is sent, unless links are followed: that would tell the
 //! receiver what is elsewhere on this machine.

@@ -1,7 +1,8 @@
 //! Walking what is to be sent, in the manifest's order, without ever holding all of it.
 //!
 //! Must not read files' contents, and must not stop: what cannot be read is reported and left
-//! out. Names come from walkdir; what has them is looked at and entered by open handles alone.
+//! out. Names come from walkdir; what has them is looked at and entered by open handles alone. How
+//! links are kept from being followed, `tree` says.
 
 use std::collections::VecDeque;
 use std::io::{self, ErrorKind};

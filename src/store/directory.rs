@@ -53,8 +53,8 @@ impl Store {
         }))
     }
 
-    /// Has all files in it take up no more than `quota` bytes. It is measured when a session begins;
-    /// what is replaced during one counts until the next.
+    /// Has all files in it take up no more than `quota` bytes. It is measured when a session
+    /// begins; what is replaced during one counts until the next.
     pub fn limit(&self, quota: u64) {
         self.context.space.limit(quota);
     }
@@ -77,7 +77,8 @@ impl Store {
         self.context.free()
     }
 
-    /// Makes ready for what one sender stores. With `sync`, [`StoreSession::finish`] brings it to disk.
+    /// Makes ready for what one sender stores. With `sync`, [`StoreSession::finish`] brings it to
+    /// disk.
     pub fn session(&self, access: Access, sync: bool) -> io::Result<Arc<StoreSession>> {
         // What is open stays usable, but nothing can be made in it.
         if self.context.dir.stat()?.links == 0 {

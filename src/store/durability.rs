@@ -10,13 +10,13 @@
 //! opened before the first thing was stored there, because the system tells each handle of what
 //! could not be written since it was opened, once.
 //!
-//! What a mark means whose session is no more:
-//! - This machine was started since: what was changed after the mark was made is in doubt. What can
-//!   be read is on disk, so that its content tells.
-//! - It was not, and nobody has synced since: syncing settles it. That is done when the next session
-//!   begins or ends.
-//! - Its sync failed, or was cut off: what was changed up to then is in doubt, and its content does
-//!   not tell. It is written anew. The mark stays until it is forgotten for its age.
+//! What the mark of a dead session means:
+//! - The machine has restarted since: what was changed after the mark is in doubt. What can be read
+//!   is on disk, so its content decides.
+//! - It has not, and nobody has synced since: a sync settles it, when the next session begins or
+//!   ends.
+//! - Its sync failed or was cut off: what was changed before is in doubt, its content proves
+//!   nothing, and it is written again. Such a mark stays until it is too old.
 
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -201,7 +201,8 @@ impl Durability {
     }
 
     /// A file has all that it is to have, and will get the name of another one. Begins to bring it
-    /// to disk, so that the wait for that is short, and one for many; says whether it is waited for.
+    /// to disk, so that the wait for that is short, and one for many; says whether it is waited
+    /// for.
     pub(super) fn begin_replacing(&self, file: &File, size: u64) -> bool {
         if self.sync {
             fs::start_writeback(file, 0, size);
@@ -303,7 +304,8 @@ impl Durability {
         let _ = marks::add(&dir, mark.name(), &[Record::Syncing]);
         let ended = marks::ended(&dir, self.root_id.device)?;
         let (mut lost, mut synced) = self.sync_for(&dir, &ended);
-        if let Some(before) = lock(&self.failed).take() {
+        let before = lock(&self.failed).take();
+        if let Some(before) = before {
             lost = self.stored_on().iter().map(|one| one.device).collect();
             synced = Err(before);
         }

@@ -1,8 +1,7 @@
 //! What is here already of a file that comes: in its partial, or in a file that may be the same or
 //! an older version of it.
 //!
-//! Must not keep the latter open while the sender is told what is held of it: thousands may wait
-//! for that.
+//! Must not keep the latter open once the sender has been told: thousands of files may wait then.
 
 use std::io::{self, IoSliceMut};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

@@ -1,8 +1,8 @@
 //! Who is storing what at the moment, among the sessions of this process: so that a mirror removes
 //! nothing that another session counts on.
 //!
-//! Must not know names from a receive directory on: folders can be reached by several ways, and
-//! what makes a folder the same one is the file system's number of it.
+//! Must not identify a folder by its path: there may be several; the file system's number is what
+//! counts.
 
 use std::collections::HashMap;
 use std::hash::Hash;

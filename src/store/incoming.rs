@@ -1,5 +1,5 @@
 //! A file that is being received: what is held of it already, what was promised to it, and its
-//! chunks as they come. How it gets its name is told elsewhere.
+//! chunks as they come. How it gets its name is in `publish`.
 //!
 //! Must not verify anything: what it is told to write has been verified, but for what it copies
 //! itself from a file that is there, which it hashes as it copies.

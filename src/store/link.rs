@@ -1,4 +1,4 @@
-//! Symbolic links: made, found to be there, or put in the place of what is.
+//! Symbolic links: makes them, finds that they are there already, or replaces what is.
 //!
 //! Must not follow any. One that leads out of the receive directory would make others who read
 //! here believe that what it leads to was received.

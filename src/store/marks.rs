@@ -2,7 +2,8 @@
 //!
 //! Must not sync anything. A mark is a locked file below `.xfer/unsynced`. It gets its name when it
 //! is locked and whole, so that nobody takes it for that of a session that is no more, and it is
-//! only ever added to: each record has its length before it, so that one that was cut short is seen.
+//! only ever added to: each record has its length before it, so that one that was cut short is
+//! seen.
 
 use std::io::{self, Read, Write};
 

@@ -1,8 +1,8 @@
 //! Where a file is to go: under its own name, beside what has that name, or nowhere because it
 //! is there already.
 //!
-//! Must not open or change anything: it looks at names, sizes and times only. What it finds it
-//! claims for the file, so that no other entry whose name means the same takes it for its own.
+//! Must not open or change anything: it looks at names, sizes and times only. It claims what it
+//! finds, so that no other entry whose name means the same takes it.
 
 use std::io;
 

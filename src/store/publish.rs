@@ -1,7 +1,8 @@
 //! Giving a finished file its name. The only place where bytes reach a final name.
 //!
 //! Must not replace anything by accident: a name that is taken is an error of kind
-//! `AlreadyExists`, and it is planned again. What is replaced stands until the new one is on disk.
+//! `AlreadyExists`, and it is planned again. What is replaced stands until the new one is complete,
+//! and on disk where the session syncs.
 
 use std::io::{self, IoSlice};
 

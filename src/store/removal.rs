@@ -2,8 +2,8 @@
 //!
 //! Must not remove anything that came after its folder was entered, that another session writes
 //! into, or that the store keeps for itself; nor follow a link or cross into another file system.
-//! Nothing is removed before everything is stored but what a folder is in the way of that is to go:
-//! until then it is only noted.
+//! Nothing is removed until everything else is stored; only files and links that wait for a folder
+//! to go are stored after that.
 
 use std::collections::HashSet;
 use std::hash::{BuildHasher, RandomState};
@@ -124,7 +124,9 @@ impl Mirror {
 
     /// Forgets what was to be removed: it stays.
     pub(super) fn keep(&self) {
-        self.surplus().clear();
+        let kept = std::mem::take(&mut *self.surplus());
+        // Folders get their end with it, which takes its time.
+        drop(kept);
     }
 
     /// Removes what its sender does not have, in folders that it sent and could read all of, once

@@ -346,7 +346,8 @@ impl StoreSession {
     /// and is for the next session to settle.
     pub fn leave(&self) {
         self.context.durability.leave();
-        self.claims().clear();
+        let claims = std::mem::take(&mut *self.claims());
+        drop(claims);
         self.context.directory.release();
     }
 

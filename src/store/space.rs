@@ -1,8 +1,9 @@
 //! Free space: what was promised to files that are under way, and what is left, of the disk and of
 //! a quota.
 //!
-//! Must not be believed beyond the moment: others use the same file system. It keeps a transfer
-//! from starting that cannot end, and a write that fails all the same is handled where it fails.
+//! Must not rely on a promise for longer than the moment: others use the same file system. It keeps
+//! transfers that cannot end from starting; a write that fails all the same is handled where it
+//! fails.
 
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};

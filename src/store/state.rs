@@ -1,8 +1,8 @@
 //! The state directory, `.xfer` in the receive directory, and locks on the files that tell of
 //! sessions.
 //!
-//! Must not know what these files say, and must not wait for a session to end: whoever can do so
-//! comes again.
+//! Must not know what these files say, and must not wait for a session to end: callers that can
+//! wait try again.
 
 use std::io;
 use std::time::Duration;

@@ -2,8 +2,8 @@
 //! give. Nothing outside of here knows which system it is.
 //!
 //! Must not know what xfer does with it, nor any layer above: what it tells of has types of its
-//! own, of which `model` makes errors and reasons. A port to another system writes these files
-//! anew, and changes no call to them.
+//! own, of which `model` makes errors and reasons. A port to another system replaces what names the
+//! system here and keeps every signature; `worker.rs` and `fs/types.rs` stay.
 
 pub mod confine;
 pub mod error;

@@ -1,6 +1,6 @@
 //! Files and folders that only this user may read and change.
 //!
-//! Must not follow from a name what is in a file.
+//! Must not trust a file by its name.
 
 use std::fs::{DirBuilder, File, Metadata, OpenOptions};
 use std::io::{self, Write as _};

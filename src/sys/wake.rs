@@ -1,6 +1,6 @@
 //! Waking a thread that waits for a socket or a stream.
 //!
-//! Must not be waited for by more than one thread where it is cleared: one would miss it.
+//! Must not have two threads wait for one that is cleared: one of them would miss it.
 
 use std::fs::File;
 use std::io;

@@ -2,31 +2,34 @@
 //!
 //! Must not start one that nobody hears of when it panics. A thread that stops without a word
 //! leaves others waiting for it, while the connection goes on pinging: so each one is given what
-//! to do then. A thread of a session ends its session, that of a connection the connection.
+//! to do then. A thread of a session ends its session, that of a connection the connection. (The
+//! screen's, and the question about pairing, may fail unheard: nothing waits for them.)
 //!
 //! # Threads
 //!
 //! | [`Worker`] | owns | may wait for |
 //! |---|---|---|
-//! | `Connection` | a connection of a receiver, from its first byte; of a session its control connection, or a lane | its peer, within deadlines; the user, who decides; as control: that the planner and the writer get on, so that the peer waits too; as lane: that a finisher is done, that a file may be open, that the first missing chunk comes on another lane |
-//! | `Control` | the sender's control connection; the thread that called for the session | its peer, within deadlines; no thread of the session, until that is over |
+//! | (the caller of `Receiver::run`) | the listening socket | connections; at the end, every session |
+//! | `Connection` | a connection of a receiver, from its first byte; of a session its control connection, or a lane | its peer, within deadlines; the user, who decides; while pairing, its turn among other attempts; as control: that the planner and the writer get on, so that the peer waits too; as lane: that a finisher is done, that a file may be open, that the first missing chunk comes on another lane, and with `--stdout` whoever reads the output |
+//! | `Control` | the sender's control connection; the thread that called for the session | its peer, within deadlines; briefly, a lane that is opening a file; no other thread of the session, until that is over |
 //! | `Writer` | the writing half of a control connection | the outbox; its peer, within a deadline |
 //! | `Walk` | the walk over what is sent | the disk; the announcer, when it is far ahead of it |
 //! | `Announcer` | the manifest | the walk; credit, which outcomes give back |
-//! | `Lane` of a sender | a connection, and what it reads | the queue; the disk; its peer |
-//! | `Lane` of a receiver | a connection, and what came on it | its peer; the disk; a finisher, when much waits for those; the turn of a file to be open |
-//! | `Planner` | what is decided about entries, in the manifest's order | the control connection's thread; the disk; removals |
-//! | `Hasher` | what is told of held chunks | the planner; the disk; the outbox, when that is full; the sender's answers |
-//! | `Finisher` | giving files their names | the disk, and nothing else: lanes may wait for it |
+//! | `Lane` of a sender | a connection, and what it reads | the queue; the disk; the input of a stream; its share of `--limit`; its peer |
+//! | (`Lane`, `Control` of a receiver) | names for panics only: the thread is its `Connection` | – |
+//! | `Planner` | what is decided about entries, in the manifest's order | the control connection's thread; the disk; the hasher, and room in the outbox, before removals; another session of the same sender that has the folder, for 45 s |
+//! | `Hasher` | what is told of held chunks | the planner; the disk; the outbox, when that is full; the sender's answers; another session that has the partial, for 45 s; a partial to close, while 64 are open |
+//! | `Finisher` | giving files their names: those of more than one chunk, and small ones that replace others, where the session syncs; copies and sums | the disk, and nothing else: lanes may wait for it |
 //! | `LastWords` | closing a session's connections | the peer's end, for as long as last words take |
 //! | `Connect` | one call to the system that nobody can interrupt | the network |
 //! | `Pairing` | asking the user to go on with pairing | the user |
 //! | `Ui`, `Signals` | the screen; signals | time; signals |
 //!
-//! A lane may wait to open one more file, which what comes on the control connection makes possible;
-//! neither the planner nor a finisher ever waits for a lane. A thread that reads a
-//! control connection decodes and hands on, and neither reads nor writes a file; but for a mirror's
-//! questions: while the receiver waits for the answers, there is nothing else to hear.
+//! A lane may wait to open one more file, which what comes on the control connection makes
+//! possible; neither the planner nor a finisher ever waits for a lane, but for the planner with
+//! `--stdout`. A thread that reads a control connection decodes and hands on, and neither reads nor
+//! writes a file; but for a mirror's questions: while the receiver waits for the answers, there is
+//! nothing else to hear.
 //!
 //! # Locks
 //!
@@ -35,17 +38,18 @@
 //!
 //! | lock | what is behind it |
 //! |---|---|
-//! | `serve`: the sessions | who runs, who may join, how the first one ended |
 //! | `receive`: what is being hashed | held while a file is |
+//! | `serve`: the sessions | who runs, who may join, how the first one ended |
 //! | `send`: `EntryTable`; `receive`: the tables of wanted and of large files | entries without an outcome |
 //! | `send`: `QueueState` | what waits for a lane |
-//! | a file: `send`: what is open of it, what was sent of it; `receive`: its state | an attempt and its chunks |
+//! | a file: `send`: what is open of it, what was sent of it; `receive`: its state, or the one file of an `Output` | an attempt and its chunks |
 //! | `receive`: `OpenCounts` | which files may be open |
-//! | the store's own | partials, names, claims |
+//! | `receive`: `LaneCounts` | how many lanes there are, and wait |
+//! | the store's own; among themselves: `opening`; the mark; failed syncs; file systems, failed folders, `InUse`, names, a mirror's surplus, a session's claims | partials, names, claims |
 //! | `receive`: `CountedEntries` | a session's summary and the order of its messages |
-//! | `LinkState` | a session's error and connections |
+//! | `LinkState`, when the peer was last heard | a session's error and connections |
 //! | `OutboxState`, `CreditState`, `receive`: the queues | what waits to be written, to be announced, to be done |
-//! | the user interface | what is shown; events are told to it with no lock of the sender's held |
+//! | the user interface; among themselves: `asking`, screen, state | what is shown; events are told to it with no lock of the sender's held |
 
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};

@@ -1,5 +1,5 @@
-//! The order of a session's messages on its control connection: what a receiver may say when, as its
-//! sender sees it, and how either side can break it. What a sender may say, its receiver knows.
+//! What a receiver may say when, as its sender checks it, and how either side can break the order.
+//! `receive/order.rs` checks the sender.
 //!
 //! Must not do anything about what is said: events in, actions out. A message that passes makes
 //! sense where it stands.

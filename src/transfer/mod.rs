@@ -1,6 +1,6 @@
-//! The two engines that drive a session: send and receive.
+//! What drives sessions: `serve` listens and starts them, `send` and `receive` are their two sides.
 //!
-//! Must not know a terminal: what happens is reported through [`crate::progress`].
+//! Must not know a terminal: what happens is reported through [`crate::model::progress`].
 
 mod cancel;
 mod link;

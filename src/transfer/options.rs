@@ -1,4 +1,4 @@
-//! What the two engines can be told.
+//! The options of a sender and of a receiver.
 //!
 //! Must not know the command line: plain values, with defaults.
 

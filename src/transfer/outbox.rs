@@ -1,9 +1,8 @@
 //! The outbox of a control connection: messages that wait to be written, and the loop that
 //! writes them.
 //!
-//! Must not block those who put something in: they hash, write to disk or read the other
-//! direction, and none of that may wait for the peer. What can be in it is bounded by the window
-//! of entries without an outcome, and by the budget of held digests.
+//! Must not block whoever puts a message in: they may be hashing or storing. Whoever could fill the
+//! outbox calls `wait_below` first.
 
 use std::collections::VecDeque;
 use std::io::{self, Write};

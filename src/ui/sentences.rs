@@ -1,7 +1,7 @@
 //! Reasons and errors in words for people: the only place that makes sentences of them.
 //!
-//! Must not say what can be done about them (`cli/hints.rs` does), nor make what peers say fit for a
-//! terminal (whoever prints does).
+//! Must not say what can be done about them (`cli/hints.rs` does), nor make what peers say fit for
+//! a terminal (whoever prints does).
 
 use std::io;
 

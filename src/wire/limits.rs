@@ -1,4 +1,4 @@
-//! Every limit of the protocol, with its unit.
+//! Limits of frames, lists, lanes and the window, each with its unit.
 //!
 //! Must not hold what is not about the wire: limits on paths, texts and entries stand with their
 //! types, limits on resources with the engine.
@@ -22,5 +22,5 @@ pub const MAX_VERIFIED: usize = 64;
 pub const MAX_LANES: u16 = 64;
 /// How many entries without an outcome a receiver may allow at least and at most.
 pub const WINDOW: std::ops::RangeInclusive<u32> = 16..=65_536;
-/// How often the sender may start a file anew because it changed while it was being read.
+/// How many attempts a file may have, the first one included.
 pub const MAX_ATTEMPTS: u32 = 4;

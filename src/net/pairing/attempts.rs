@@ -1,7 +1,7 @@
 //! `PairingAttempts`: who may try to pair, and when. One code for the whole receiver, one attempt
 //! at a time, however many wait for theirs.
 //!
-//! Must not talk to anyone: it counts.
+//! Must not talk to the peer: it counts, and has the user shown the code.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};

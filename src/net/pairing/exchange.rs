@@ -1,4 +1,4 @@
-//! Pairing, in line: how a sender and a receiver that do not know each other get to.
+//! The exchange of pairing messages, on both sides.
 //!
 //! Must not decide who may try when: `PairingAttempts` does. The code itself is never sent.
 

@@ -1,6 +1,6 @@
 //! `Tls`: how this device speaks TLS, as a dialer and as a listener.
 //!
-//! Must not decide whom to trust: any peer that proves its key is let through to there.
+//! Must not decide whom to trust: any peer that proves its key gets a channel.
 
 use std::fmt;
 use std::io::{self, Read as _, Write as _};

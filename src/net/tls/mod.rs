@@ -1,6 +1,6 @@
 //! A private line to a peer: a `TcpStream` in, a [`Channel`] out.
 //!
-//! Must not know sessions, nor who may be let in. rustls makes the handshake and the keys; the
+//! Must not know sessions, nor decide who is let in. rustls makes the handshake and the keys; the
 //! records that carry the data are sealed and opened here, in place, because rustls' own buffers
 //! cost a third of the speed.
 

@@ -1,8 +1,7 @@
-//! Time on a socket: `Timed`, one deadline for all that is done with it before the channel stands,
-//! and `Pace`, how fast several writers may be together.
+//! Time on a socket: `Timed`, one deadline for the whole handshake, and `Pace`, a rate that several
+//! writers share.
 //!
-//! Must not outlive the handshake as a deadline: the halves of a channel have timeouts of their
-//! own.
+//! Must not be used after the handshake (`Timed`): a channel's halves have timeouts of their own.
 
 use std::io::{self, Read, Write};
 use std::net::TcpStream;

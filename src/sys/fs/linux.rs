@@ -1,4 +1,6 @@
 //! What of files and folders only Linux can do, or does in its own way.
+//!
+//! Must not export what its counterpart (`other_unix.rs`) does not.
 
 use std::fs::{File, Permissions};
 use std::io::{self, Write};

@@ -3,15 +3,15 @@
 //! Must not follow a link that was not asked for, must not wait for a fifo, and must not know what
 //! is stored or read. Names are bytes; a name is one component, never a path.
 //!
-//! A port to another system implements what `unix.rs` exports: [`Dir`], [`List`], the functions on
-//! files, and the predicates on errors. Errors are `io::Error`s with the system's own code in them,
-//! which nobody above this folder looks at.
+//! A port to another system writes `unix.rs`, `errors.rs` and `other_unix.rs` anew; `types.rs`
+//! stays. Errors are `io::Error`s with the system's own code in them, which nobody above this
+//! folder looks at.
 
 mod errors;
 #[cfg(target_os = "linux")]
 mod linux;
 #[cfg(not(target_os = "linux"))]
-mod other;
+mod other_unix;
 mod types;
 mod unix;
 
@@ -24,7 +24,7 @@ pub use errors::{
 #[cfg(target_os = "linux")]
 pub use linux::{drop_cached, read_through, start_writeback};
 #[cfg(not(target_os = "linux"))]
-pub use other::{drop_cached, read_through, start_writeback};
+pub use other_unix::{drop_cached, read_through, start_writeback};
 pub use types::{FileId, FileKind, FreeSpace, ListedName, Lock, LockState, Stat, Timestamp};
 pub use unix::{Dir, List, is_hole, set_mode, set_mtime, stat, stat_of_metadata, try_lock, umask};
 #[cfg(test)]

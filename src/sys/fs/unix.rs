@@ -1,7 +1,7 @@
 //! Files and folders as every Unix has them.
 //!
 //! Must not do what only one of them can: that is in `linux.rs`, and what the others do instead in
-//! `other.rs`.
+//! `other_unix.rs`.
 
 use std::ffi::CStr;
 use std::fs::File;

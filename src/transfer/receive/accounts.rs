@@ -1,7 +1,8 @@
 //! The accounts of a receiving session: what was announced, what has an outcome, what is verified,
 //! what was removed; and the order of its messages, which depends on them.
 //!
-//! Must not tell an outcome before it is entered: the sum has to be right whenever all is told.
+//! Must not tell the sender an outcome before it is counted: the sum must be right once all are
+//! told.
 
 use std::fmt;
 use std::sync::atomic::Ordering;

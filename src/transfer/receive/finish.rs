@@ -1,5 +1,5 @@
-//! What gives files their end: commits, copies of what is here already, and sums, on threads of
-//! their own.
+//! Gives names to files of more than one chunk, and to small ones that replace others where the
+//! session syncs; copies chunks that are here already, and writes down sums. On threads of its own.
 //!
 //! Must not wait for anything but the disk: lanes and the planner may wait for these threads, and
 //! nothing else closes the files that lanes wait to open.

@@ -1,4 +1,4 @@
-//! Chunks that are in another file here already, to be copied should it come to that.
+//! Chunks that another file here already has, copied only if the new file turns out to differ.
 //!
 //! Must not take more memory for a larger file: of those that come in order, which are nearly
 //! all, one hash is kept over all their digests.

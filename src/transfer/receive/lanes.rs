@@ -1,5 +1,5 @@
-//! The lanes of a session: how many there may be, which are at work, and whether one that waits
-//! for another still can.
+//! The lanes of a session: how many there may be, which are at work, and whether what a lane waits
+//! for can still come.
 //!
 //! Must not end a wait because something is late: only when nothing moves at all any more.
 

@@ -4,8 +4,13 @@
 //!
 //! The control connection's thread hands what the sender says to the `planner`, which asks for
 //! files; what is held of these the `hasher` tells. `lane`s take chunks, have them verified by
-//! `chunk`, and store them. When all of a file is there the `finish`er gives it its name. What
+//! `chunk`, and store them. A file of one chunk gets its name from its lane; one of more chunks, or
+//! one that replaces another and is synced, from the `finish`er, when all of it is there. What
 //! becomes of a file is decided in `file_state`, what may be said when in `order`.
+//!
+//! Memory does not grow with the number of files: entries without an outcome are bounded by the
+//! window, tasks by `session`, long paths by `wanted`, held digests and what waits to be written by
+//! `hasher`, open files by `open_files`; the store bounds the names that it remembers.
 
 mod accounts;
 mod chunk;

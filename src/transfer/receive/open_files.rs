@@ -8,8 +8,8 @@
 //! lane brings what it was handed in that order. Only a few files are in the middle of that at any
 //! moment: one for each lane that is behind, one of which the held chunks are being told, and the
 //! next. So, however late a lane is, all that is missing of the oldest few unfinished files
-//! comes before anything of the others, on each lane. These few may begin at any time, and with that
-//! some file can always be finished.
+//! comes before anything of the others, on each lane. These few may begin at any time, and with
+//! that some file can always be finished.
 
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -1,6 +1,7 @@
 //! What waits for a thread of a receiving session, and the tasks of its planner.
 //!
-//! Must not block whoever puts something in: the bound on what waits is for those who ask.
+//! Must not block whoever puts something in; whoever must not get too far ahead calls
+//! `wait_below`.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -23,7 +24,8 @@ pub(super) enum PlannerTask {
     Done(Done),
     Skipped(Skipped),
     Changed(Changed),
-    /// The file that a `Changed` was about: no chunk of its attempt before is being stored any more.
+    /// The file that a `Changed` was about: no chunk of its attempt before is being stored any
+    /// more.
     Restart(Arc<WantedFile>),
     /// Every entry has been announced.
     Announced,

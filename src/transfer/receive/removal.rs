@@ -1,5 +1,5 @@
-//! The end of a mirror: what its sender does not have is removed, once it has said so, and then
-//! what that was in the way of is stored.
+//! The end of a mirror: asks the sender about surplus, has the store remove what may go, and
+//! reports it.
 //!
 //! Must not remove anything after a failure: what was moved may not be in its new place yet.
 

@@ -2,8 +2,8 @@
 //! checks it in the receive directory. A line holds until a later one has the same name; then it
 //! becomes a comment.
 //!
-//! Must not fail a file: what cannot be written down is said, and in the end once more. Must not move lines
-//! either: others may add to the list at the same time.
+//! Must not fail a file: what cannot be written down is said, and in the end once more. Must not
+//! move lines either: others may add to the list at the same time.
 
 use std::collections::HashMap;
 use std::fs::{File, OpenOptions};
@@ -25,8 +25,8 @@ use crate::sys::{name as system_name, vectored};
 const COMMENT: &[u8] = b"#";
 /// How many digits a SHA-256 has.
 const DIGITS: usize = 64;
-/// Of how many lines it is remembered where they are: 16 bytes each, and some. Of a longer list all is
-/// read again after each session.
+/// Of how many lines it is remembered where they are: 16 bytes each, and some. Of a longer list all
+/// is read again after each session.
 const MAX_KNOWN: usize = 1 << 20;
 
 /// A list of sums, to which lines are added.

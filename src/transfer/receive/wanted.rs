@@ -1,7 +1,7 @@
 //! The wanted files of a session that have no outcome.
 //!
-//! Must not decide anything: it finds files, gives each its one outcome, and tells how far the
-//! large ones are.
+//! Must not decide what becomes of a file: it finds files, bounds the memory of long paths, gives
+//! each file its one outcome, and reports progress.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};

@@ -1,6 +1,6 @@
 //! The sender's walk and its announcements.
 //!
-//! Must not wait for anything but the window: reading files is the lanes' work.
+//! Must not read files: that is the lanes' work.
 
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, SyncSender};

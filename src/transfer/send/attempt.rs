@@ -1,4 +1,4 @@
-//! How an attempt at sending a file ends: with its digest, or so that another one is made, or none.
+//! How an attempt to send a file ends: done, changed (another begins), or skipped.
 //!
 //! Must not read what is sent, but to see what a file is now.
 

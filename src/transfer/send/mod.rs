@@ -1,16 +1,16 @@
 //! The sending engine: connects, offers, and tries again when the connection is lost.
 //!
-//! ```text
-//!   retry                         session after session
-//!   session                       one of them: its offer, its workers, its end
-//!   announce  lane  control       the workers: walk and announcements; data; answers
-//!   stream  attempt               a stream's data; how an attempt at a file ends
-//!   order  entries  chunk_writer  what the workers share
-//!   file_state                    what may become of an entry when
-//!   file  queue  report  compress
-//! ```
-//!
 //! Must not decide what is stored: the receiver does.
+//!
+//! - `retry`: session after session;
+//! - `dial`: finds the receiver, and gets to know it;
+//! - `session`: one session: its offer, its workers, its end;
+//! - `announce`, `lane`, `control`: the workers: walk and announcements; data; answers;
+//! - `stream`, `chunk_writer`, `compress`: what a lane sends with;
+//! - `entries`, `queue`, `order`: what the workers share;
+//! - `file`, `attempt`, `file_state`: one file: how it is read, how an attempt ends, and what may
+//!   become of it;
+//! - `report`: what is told outside.
 
 mod announce;
 mod attempt;

@@ -1,4 +1,4 @@
-//! What a sending session tells outside: events of its entries, and its counters.
+//! What a sending session reports: its entries' events and its counters.
 //!
 //! Must not be told under a lock: whoever hears of an event may take its time.
 

@@ -1,4 +1,4 @@
-//! What is done with one connection: it is a lane of a session, or begins one.
+//! One connection: it joins a session as a lane, or begins one.
 //!
 //! Must not hold up another connection: each has its own thread, and fails alone.
 

@@ -1,6 +1,6 @@
-//! What all connections of a receiver share, its sessions among it.
+//! What all connections of a receiver share, its sessions among them.
 //!
-//! Must not keep anything of a session that has ended.
+//! Must not keep anything of a session that has ended but how it ended.
 
 use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;

@@ -1,4 +1,6 @@
 //! What other Unixes than Linux do instead of what only that can.
+//!
+//! Must not export what its counterpart (`linux.rs`) does not.
 
 use std::fs::File;
 use std::io;
@@ -10,8 +12,8 @@ use rustix::io::Errno;
 
 use super::types::MODE_BITS;
 
-/// Whether [`super::Dir::sync_file_system`] waits until everything is on disk, and tells of errors. Here
-/// it may return as soon as that has begun: files are to be synced one by one.
+/// Whether [`super::Dir::sync_file_system`] waits until everything is on disk, and tells of errors.
+/// Here it may return as soon as that has begun: files are to be synced one by one.
 pub(super) fn syncs_whole_file_system(_: BorrowedFd<'_>) -> bool {
     false
 }
