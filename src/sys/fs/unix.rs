@@ -22,7 +22,7 @@ use super::types::{
 #[cfg(target_os = "linux")]
 use super::linux as system;
 #[cfg(not(target_os = "linux"))]
-use super::other as system;
+use super::other_unix as system;
 
 /// A folder that is held open.
 #[derive(Debug)]
@@ -118,7 +118,7 @@ impl Dir {
     }
 
     /// Makes a file for writing that has no name yet, where the system has such files:
-    /// [`cannot_be_unnamed`] tells where not.
+    /// [`super::cannot_be_unnamed`] tells where not.
     pub fn create_unnamed(&self, mode: u32) -> io::Result<File> {
         system::create_unnamed(self.as_fd(), mode_of(mode))
     }
