@@ -281,8 +281,8 @@ fn obstacles() -> Vec<Obstacle> {
     ]
 }
 
-fn limits_reached() -> [Limit; 2] {
-    [Limit::Names, Limit::MirroredNames]
+fn limits_reached() -> [Limit; 3] {
+    [Limit::Names, Limit::MirroredNames, Limit::Files]
 }
 
 fn aborts() -> Vec<(&'static str, AbortReason)> {
