@@ -120,11 +120,15 @@ impl Disk {
         let _ = fs::remove_dir_all(self.inside(&self.at.join("lost+found")));
     }
 
+    /// On another device than before, as a disk that was pulled out may be: the first that is free
+    /// is taken meanwhile.
     fn mount(&self) {
-        let args = [OsStr::new("-o"), OsStr::new("loop")];
+        let mount = r#"truncate -s 64k "$0.other" && other=$(losetup -f --show "$0.other") &&
+            mount -o loop "$0" "$1"; ended=$?; losetup -d "$other"; exit $ended"#;
         let image = self.image();
+        let args = [OsStr::new("-c"), OsStr::new(mount)];
         let places = [image.as_os_str(), self.at.as_os_str()];
-        self.run("mount", &[&args[..], &places].concat());
+        self.run("sh", &[&args[..], &places].concat());
     }
 
     fn unmount(&self) {

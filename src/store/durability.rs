@@ -139,11 +139,9 @@ impl Durability {
                 none.insert(made).name()
             }
         };
-        if file_system.device != self.root_id.device {
-            with_state(&self.root, MARKS, |marks| {
-                marks::add(marks, name, std::slice::from_ref(&stored))
-            })?;
-        }
+        with_state(&self.root, MARKS, |marks| {
+            marks::add(marks, name, std::slice::from_ref(&stored))
+        })?;
         file_system.is_stored_on.store(true, Ordering::Release);
         Ok(())
     }
@@ -171,7 +169,7 @@ impl Durability {
                     // A failure is theirs, whose files are in doubt from now on.
                     let _ = self.sync_for(&dir, &ended);
                 }
-                marks::suspects(&dir, self.root_id.device)?
+                marks::suspects(&dir, &self.root, self.root_id.device)?
             }
             None => Suspects::default(),
         };
@@ -399,15 +397,8 @@ impl Durability {
         if let Some(known) = known {
             return sync_one(&known);
         }
-        let mut dir = self.root.open_again()?;
-        for name in path.into_iter().flat_map(RelPath::components) {
-            dir = dir.open_dir(name)?;
-        }
         // It may have been unmounted meanwhile, and then nobody heard of what could not be written.
-        if dir.stat()?.id.device != device {
-            return Err(io::ErrorKind::NotFound.into());
-        }
-        dir.sync_file_system()
+        marks::folder_on(&self.root, device, path)?.sync_file_system()
     }
 }
 

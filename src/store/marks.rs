@@ -41,10 +41,10 @@ pub(super) enum Record {
         /// When, in seconds and nanoseconds, by the file system's clock.
         since: (i64, u32),
     },
-    /// It stored something on another file system than the receive directory's.
+    /// It stored something on a file system.
     Stored {
         device: u64,
-        /// A folder there.
+        /// A folder there; none for the receive directory.
         path: Option<RelPath>,
     },
     /// It began to bring everything to disk.
@@ -253,14 +253,31 @@ pub(super) fn running(marks: &Dir, root: u64) -> io::Result<Vec<Marked>> {
     Ok(found)
 }
 
+/// A folder below `root` that is on a file system; an error where that is not mounted there now.
+pub(super) fn folder_on(root: &Dir, device: u64, path: Option<&RelPath>) -> io::Result<Dir> {
+    let mut dir = root.open_again()?;
+    for name in path.into_iter().flat_map(RelPath::components) {
+        dir = dir.open_dir(name)?;
+    }
+    match dir.stat()?.id.device == device {
+        true => Ok(dir),
+        false => Err(io::ErrorKind::NotFound.into()),
+    }
+}
+
 /// What is in doubt by the marks that there are.
-pub(super) fn suspects(marks: &Dir, root: u64) -> io::Result<Suspects> {
+pub(super) fn suspects(marks: &Dir, root: &Dir, root_device: u64) -> io::Result<Suspects> {
     let mut suspects = Vec::new();
     each(marks, |name, file, state| {
-        let mark = read(name, file, root)?;
+        let mark = read(name, file, root_device)?;
         if mark.means_nothing {
             return Ok(());
         }
+        // One that was mounted anew may have another number: its files may be on any then.
+        let here = |device| {
+            let mut there = mark.stored().filter(|(stored, _)| *stored == device);
+            there.any(|(_, path)| folder_on(root, device, path.as_ref()).is_ok())
+        };
         let suspect = |device, until, doubt| Suspect {
             owner: mark.owner,
             since: mark.since,
@@ -270,8 +287,10 @@ pub(super) fn suspects(marks: &Dir, root: u64) -> io::Result<Suspects> {
         };
         if mark.is_of_this_start() {
             let failed = mark.failures(state == LockState::Ours).into_iter();
-            let failed =
-                failed.map(|(device, until)| suspect(Some(device), until, Doubt::Unwritten));
+            let failed = failed.map(|(device, until)| {
+                let device = Some(device).filter(|&device| here(device));
+                suspect(device, until, Doubt::Unwritten)
+            });
             suspects.extend(failed);
         } else if state != LockState::Theirs {
             // Until the end of that second.
@@ -480,6 +499,7 @@ mod tests {
     #[test]
     fn what_a_mark_says_is_what_the_next_one_does() {
         let (_temp, marks) = folder();
+        let here = marks.stat().unwrap().id.device;
         let mount = RelPath::new("mount/on it").unwrap();
         let stored = Record::Stored {
             device: 2,
@@ -494,27 +514,29 @@ mod tests {
             drop(leave(&marks, name));
             add(&marks, name.as_bytes(), records).unwrap();
         }
-        let mut found = ended(&marks, 1).unwrap();
+        let mut found = ended(&marks, here).unwrap();
         found.sort_by(|a, b| a.name.cmp(&b.name));
         let pending: Vec<_> = found.iter().map(Marked::is_pending).collect();
         assert_eq!(pending, [true, false, false]);
         let devices: Vec<_> = found[0].stored().cloned().collect();
-        assert_eq!(devices, [(1, None), (2, Some(mount))]);
-        // Of the one that was cut off while it synced, both are in doubt.
-        let suspects = suspects(&marks, 1).unwrap().0;
+        assert_eq!(devices, [(here, None), (2, Some(mount))]);
+        // Of the one that was cut off while it synced, both are in doubt: and nobody knows what the
+        // one is now that is not there any more.
+        let suspects = suspects(&marks, &marks, here).unwrap().0;
         let doubts: Vec<_> = suspects.iter().map(|s| (s.device, s.doubt)).collect();
-        let doubt = |device| (Some(device), Doubt::Unwritten);
-        assert_eq!(doubts, [doubt(1), doubt(2)]);
+        let doubt = |device| (device, Doubt::Unwritten);
+        assert_eq!(doubts, [doubt(Some(here)), doubt(None)]);
     }
 
     #[test]
     fn those_that_go_on_hear_of_a_failure() {
         let (_temp, marks) = folder();
         let goes_on = leave(&marks, "goes on");
-        tell_others(&marks, 1, &[2]).unwrap();
-        assert!(suspects(&marks, 1).unwrap().0.is_empty());
-        tell_others(&marks, 1, &[1]).unwrap();
-        assert_eq!(suspects(&marks, 1).unwrap().0.len(), 1);
+        let here = marks.stat().unwrap().id.device;
+        tell_others(&marks, here, &[here + 1]).unwrap();
+        assert!(suspects(&marks, &marks, here).unwrap().0.is_empty());
+        tell_others(&marks, here, &[here]).unwrap();
+        assert_eq!(suspects(&marks, &marks, here).unwrap().0.len(), 1);
         // It is not over, and syncs for itself.
         drop(goes_on);
         let found = ended(&marks, 1).unwrap();
