@@ -245,14 +245,10 @@ impl Durability {
         let lost: Vec<_> = stored_on.iter().map(|one| one.device).collect();
         // Where that cannot be noted, the session fails at its end all the same.
         if let Ok(Some(dir)) = existing_state(&self.root, MARKS) {
-            self.note(|name| marks::add_failures(&dir, name, &lost, false));
+            if let Some(mark) = &*lock(&self.mark) {
+                let _ = marks::add_failures(&dir, mark.name(), &lost, false);
+            }
             let _ = marks::tell_others(&dir, self.root_id.device, &lost);
-        }
-    }
-
-    fn note(&self, add: impl FnOnce(&[u8]) -> io::Result<()>) {
-        if let Some(mark) = &*lock(&self.mark) {
-            let _ = add(mark.name());
         }
     }
 
@@ -261,17 +257,9 @@ impl Durability {
         if !self.sync {
             return Ok(());
         }
-        let note = |record| {
-            if let Ok(Some(dir)) = existing_state(&self.root, MARKS) {
-                self.note(|name| marks::add(&dir, name, &[record]));
-            }
-        };
-        // What the system has said meanwhile, nobody knows of a session that is killed.
-        note(Record::Syncing);
         for file_system in self.stored_on() {
             self.remember(sync_one(&file_system))?;
         }
-        note(Record::Synced);
         Ok(())
     }
 

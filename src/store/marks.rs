@@ -53,8 +53,6 @@ pub(super) enum Record {
     Failed { device: u64, until: (i64, u32) },
     /// Nothing is to be synced any more for it.
     Over,
-    /// All that was stored until then is on disk.
-    Synced,
 }
 
 /// A mark of an earlier version: everything that there is in it.
@@ -428,7 +426,6 @@ fn parse(mark: &mut Marked, bytes: &[u8]) -> Option<()> {
             Record::Syncing => mark.syncing = true,
             Record::Failed { device, until } => mark.failed.push((device, time(until))),
             Record::Over => mark.over = true,
-            Record::Synced => mark.syncing = false,
         }
         rest = after;
     }
