@@ -224,13 +224,15 @@ fn what_a_peer_sends_takes_up_no_more_than_its_quota() {
     }
     let send = |args: &[&str]| anna.send(&[args, &[&recv.target()]].concat());
     send(&["src/a", "src/b"]).assert_code(0);
-    send(&["src/c"]).assert_code(1).assert_says("are free");
+    send(&["src/c"])
+        .assert_code(1)
+        .assert_says("of the quota are left");
     send(&["--dry-run", "src/c"]).assert_says("does not fit");
     // A stream is stopped where it is too much, and nothing of it stays.
     let mut command = anna.command(&["send", "-", "--as", "stream", &recv.target()]);
     command.stdin(fs::File::open(sandbox.src().join("c")).unwrap());
     let sent = Process::spawn(command).wait();
-    sent.assert_code(1).assert_says("are free");
+    sent.assert_code(1).assert_says("of the quota are left");
     assert!(!own.join("stream").exists());
     // What is there already needs nothing, what is removed makes room.
     send(&["src/a"]).assert_code(0);

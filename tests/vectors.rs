@@ -216,6 +216,14 @@ fn whys_in_words() -> Vec<Why> {
     ]
 }
 
+/// Those that came with `MORE_REASONS`.
+fn newer_whys() -> Vec<Why> {
+    vec![Why::Quota {
+        needed: 1 << 40,
+        left: 4096,
+    }]
+}
+
 fn whys() -> Vec<Why> {
     let mut all = vec![
         Why::Name(PathError::Deep),
@@ -345,6 +353,7 @@ fn declines() -> Vec<(&'static str, Decline)> {
             "declined-folder-removed",
             Decline::Store(StoreFault::FolderRemoved),
         ),
+        ("declined-no-update", Decline::NoUpdate),
     ]
 }
 
@@ -609,21 +618,30 @@ fn messages() -> Vec<(&'static str, Message)> {
     for (name, reason) in aborts() {
         all.push((name, Message::Abort(reason)));
     }
-    let failed = (0..).zip(whys()).map(|(entry, why)| EntryOutcome {
-        entry,
-        outcome: Outcome::Failed(why),
-    });
-    all.push((
-        "outcomes-reasons",
-        Message::Outcomes(Outcomes(failed.collect())),
-    ));
+    for (name, whys) in [
+        ("outcomes-reasons", whys()),
+        ("outcomes-more-reasons", newer_whys()),
+    ] {
+        let failed = (0..).zip(whys).map(|(entry, why)| EntryOutcome {
+            entry,
+            outcome: Outcome::Failed(why),
+        });
+        all.push((name, Message::Outcomes(Outcomes(failed.collect()))));
+    }
     all
 }
 
 fn vectors() -> Vec<(&'static str, Vector)> {
     let mut all = vec![
         ("preamble", Vector::Preamble(PLAIN)),
-        ("preamble-reasons", Vector::Preamble(Preamble::OURS)),
+        (
+            "preamble-reasons",
+            Vector::Preamble(Preamble {
+                features: Features::REASONS.0,
+                ..PLAIN
+            }),
+        ),
+        ("preamble-more-reasons", Vector::Preamble(Preamble::OURS)),
     ];
     all.extend(
         messages()
@@ -754,7 +772,7 @@ fn distinct<T>(values: impl IntoIterator<Item = T>) -> usize {
 
 #[test]
 fn every_variant_is_in_a_vector() {
-    let all = [whys_in_words(), whys()].concat();
+    let all = [whys_in_words(), whys(), newer_whys()].concat();
     assert_eq!(variants::<Why>(), distinct(all));
     assert_eq!(variants::<SystemError>(), distinct(system_errors()));
     assert_eq!(variants::<ReadError>(), distinct(read_errors()));

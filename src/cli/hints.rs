@@ -161,6 +161,10 @@ pub(crate) fn for_error(error: &Error, task: Task) -> Option<String> {
                  may-mirror that speaks against it, and no --open. Or send with --update, which \
                  removes nothing."
             }
+            Decline::NoUpdate => {
+                "There it takes `xfer recv --allow-update`. Or send without --update: what \
+                 differs is then stored beside what is there."
+            }
             Decline::Unattended => "Start `xfer recv` in a terminal there, or without --ask.",
             _ => return None,
         },
@@ -173,6 +177,7 @@ pub(crate) fn for_error(error: &Error, task: Task) -> Option<String> {
                 "Have it send with --open, or start this in a terminal, so that it can show a \
                  code."
             }
+            Decline::NoUpdate => "To let it, start `xfer recv` with --allow-update.",
             Decline::NoMirror => {
                 "To let it, receive into a folder with --allow-mirror, without an --on-conflict or \
                  may-mirror that speaks against it. Whoever is let in with --open never may."

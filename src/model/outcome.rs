@@ -63,6 +63,9 @@ pub enum Decline {
     /// It cannot store anything at the moment.
     #[error("it cannot store anything: {0}")]
     Store(StoreFault),
+    /// It replaces nothing, and the sender would like it to.
+    #[error("it does not let this sender replace files")]
+    NoUpdate,
 }
 
 /// What a sender would like done with what is there already.
@@ -167,6 +170,14 @@ pub enum Why {
     /// The session was over before it could be stored.
     #[error("could not be stored: the session is over")]
     Ended,
+    /// It needs more than is left of the receiver's quota.
+    #[error("needs {needed} bytes, {left} are left of the quota")]
+    Quota {
+        /// Bytes that are still to be stored for this file.
+        needed: u64,
+        /// Bytes that are left of the quota.
+        left: u64,
+    },
 }
 
 impl Why {

@@ -78,9 +78,9 @@ impl Space {
         let taken = self
             .used
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, more);
-        taken.map(drop).map_err(|used| Why::Space {
+        taken.map(drop).map_err(|used| Why::Quota {
             needed: bytes,
-            free: quota.saturating_sub(used),
+            left: quota.saturating_sub(used),
         })
     }
 

@@ -342,6 +342,7 @@ fn reason_name(why: &Why) -> &'static str {
         Why::Parent => "parent",
         Why::InTheWay(_) | Why::InTheWayText(_) => "in_the_way",
         Why::Space { .. } => "space",
+        Why::Quota { .. } => "quota",
         Why::InUse => "busy",
         Why::System(_) | Why::SystemText(_) | Why::ChangedThere | Why::Ended | Why::Limit(_) => {
             "system"

@@ -224,6 +224,7 @@ fn declined(reason: &Decline) -> String {
         }
         Decline::Refused => "its user said no".to_owned(),
         Decline::Unattended => "it asks its user about each offer, and nobody is there".to_owned(),
+        Decline::NoUpdate => "it does not let this machine replace files there".to_owned(),
         Decline::NoMirror => "it does not let this machine remove anything there".to_owned(),
     }
 }
@@ -254,6 +255,7 @@ fn turned_away(reason: &Decline) -> String {
         Decline::NameTaken => "another machine is known here by this name".to_owned(),
         Decline::Refused => "you said no".to_owned(),
         Decline::Unattended => "there is no terminal to ask about its offer on".to_owned(),
+        Decline::NoUpdate => "it asked to replace files here, which it may not".to_owned(),
         Decline::NoMirror => "it asked to remove files here, which it may not".to_owned(),
     }
 }
@@ -316,6 +318,11 @@ pub(super) fn why(why: &Why) -> String {
             words::bytes(*needed),
             words::bytes(*free)
         ),
+        Why::Quota { needed, left } => format!(
+            "needs {}, but only {} of the quota are left",
+            words::bytes(*needed),
+            words::bytes(*left)
+        ),
         Why::InUse => "is being received in another session".to_owned(),
         Why::System(error) => format!("could not be stored: {}", system(error)),
         Why::SystemText(what) => format!("could not be stored: {what}"),
@@ -348,6 +355,7 @@ pub(super) fn why_many(why: &Why) -> &'static str {
         Why::Parent => "belong into a folder that could not be made",
         Why::InTheWay(_) | Why::InTheWayText(_) => "have something in their way",
         Why::Space { .. } => "need more space than is free",
+        Why::Quota { .. } => "need more than is left of the quota",
         Why::InUse => "are being received in another session",
         Why::System(_) | Why::SystemText(_) | Why::ChangedThere | Why::Ended | Why::Limit(_) => {
             "could not be stored"

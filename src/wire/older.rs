@@ -8,28 +8,38 @@ use std::borrow::Cow;
 use super::message::{FolderFailed, Message, Outcomes, Skipped};
 use super::preamble::Features;
 use crate::model::outcome::{Decline, Outcome, Why};
+use crate::model::reason::{StoreFault, SystemError};
 use crate::model::text::Text;
 
 impl Message {
     /// This message as a peer understands it that has `features` in common with this side.
     #[must_use]
     pub fn for_peer(&self, features: Features) -> Cow<'_, Self> {
-        if features.has(Features::REASONS) {
+        if features.has(Features::OURS) {
             return Cow::Borrowed(self);
         }
+        let has_reasons = features.has(Features::REASONS);
+        let why = |why: &Why| {
+            let why = without_newer(why);
+            if has_reasons { why } else { in_words(&why) }
+        };
         Cow::Owned(match self {
-            Self::Abort(reason) => Self::AbortText(Text::new(reason.to_string())),
-            Self::Declined(reason) => match decline(reason) {
-                Some(reason) => Self::Declined(reason),
-                None => return Cow::Borrowed(self),
-            },
+            Self::Abort(reason) if !has_reasons => Self::AbortText(Text::new(reason.to_string())),
+            Self::Declined(reason) => {
+                let reason = decline_without_newer(reason);
+                Self::Declined(if has_reasons {
+                    reason
+                } else {
+                    decline_in_words(reason)
+                })
+            }
             Self::Skipped(skipped) => Self::Skipped(Skipped {
-                why: in_words(&skipped.why),
+                why: why(&skipped.why),
                 ..*skipped
             }),
             Self::FolderFailed(failed) => Self::FolderFailed(FolderFailed {
                 path: failed.path.clone(),
-                why: in_words(&failed.why),
+                why: why(&failed.why),
             }),
             Self::Outcomes(outcomes) => {
                 let failed = |outcome: &Outcome| matches!(outcome, Outcome::Failed(_));
@@ -38,8 +48,8 @@ impl Message {
                 }
                 let mut outcomes = outcomes.0.clone();
                 for ended in &mut outcomes {
-                    if let Outcome::Failed(why) = &mut ended.outcome {
-                        *why = in_words(why);
+                    if let Outcome::Failed(failed) = &mut ended.outcome {
+                        *failed = why(failed);
                     }
                 }
                 Self::Outcomes(Outcomes(outcomes))
@@ -49,14 +59,35 @@ impl Message {
     }
 }
 
-fn decline(reason: &Decline) -> Option<Decline> {
-    Some(match reason {
-        Decline::Unsupported(what) => Decline::UnsupportedText(Text::new(what.to_string())),
-        Decline::Store(fault) => Decline::StoreText(Text::new(fault.to_string())),
-        _ => return None,
-    })
+/// For those without [`Features::MORE_REASONS`]: what comes nearest of what they know.
+fn decline_without_newer(reason: &Decline) -> Decline {
+    match reason {
+        Decline::NoUpdate => {
+            let words = Text::new(reason.to_string());
+            Decline::Store(StoreFault::System(SystemError::Other(words)))
+        }
+        other => other.clone(),
+    }
 }
 
+/// For those without [`Features::MORE_REASONS`]: what comes nearest of what they know.
+fn without_newer(why: &Why) -> Why {
+    match *why {
+        Why::Quota { needed, left } => Why::Space { needed, free: left },
+        _ => why.clone(),
+    }
+}
+
+/// For those without [`Features::REASONS`].
+fn decline_in_words(reason: Decline) -> Decline {
+    match reason {
+        Decline::Unsupported(what) => Decline::UnsupportedText(Text::new(what.to_string())),
+        Decline::Store(fault) => Decline::StoreText(Text::new(fault.to_string())),
+        other => other,
+    }
+}
+
+/// For those without [`Features::REASONS`].
 fn in_words(why: &Why) -> Why {
     let text = |words: &dyn std::fmt::Display| Text::new(words.to_string());
     match why {
@@ -75,7 +106,8 @@ fn in_words(why: &Why) -> Why {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::reason::{AbortReason, SystemError, Unsupported};
+    use crate::model::reason::{AbortReason, Unsupported};
+    use crate::model::relpath::RelPath;
     use crate::wire::EntryOutcome;
 
     #[test]
@@ -101,7 +133,32 @@ mod tests {
             assert_eq!(&*typed.for_peer(Features::OURS), typed);
             assert_eq!(&*words.for_peer(Features::NONE), words);
         }
-        let [_, _, plain] = &words;
-        assert!(matches!(plain.for_peer(Features::NONE), Cow::Borrowed(_)));
+    }
+
+    #[test]
+    fn newer_reasons_are_the_nearest_older_ones_to_a_peer_without_them() {
+        let (needed, left) = (5, 3);
+        let newer = Why::Quota { needed, left };
+        let older = Why::Space { needed, free: left };
+        let failed = |why| {
+            Message::FolderFailed(FolderFailed {
+                path: RelPath::new("a").unwrap(),
+                why,
+            })
+        };
+        for features in [Features::NONE, Features::REASONS] {
+            assert_eq!(
+                *failed(newer.clone()).for_peer(features),
+                failed(older.clone())
+            );
+        }
+        let declined = Message::Declined(Decline::NoUpdate);
+        let at = |features| match &*declined.for_peer(features) {
+            Message::Declined(reason) => reason.clone(),
+            _ => panic!(),
+        };
+        assert!(matches!(at(Features::NONE), Decline::StoreText(_)));
+        assert!(matches!(at(Features::REASONS), Decline::Store(_)));
+        assert_eq!(at(Features::OURS), Decline::NoUpdate);
     }
 }

@@ -31,8 +31,11 @@ impl Features {
     /// Reasons are typed: [`super::Message::Abort`], and the reasons of declines and failed
     /// entries that are no words.
     pub const REASONS: Self = Self(1);
+    /// The reasons are understood that came after those of [`Self::REASONS`]; `older.rs` says
+    /// which.
+    pub const MORE_REASONS: Self = Self(2);
     /// All that this program has.
-    pub const OURS: Self = Self::REASONS;
+    pub const OURS: Self = Self(Self::REASONS.0 | Self::MORE_REASONS.0);
 
     /// Whether all of `wanted` are among these.
     #[must_use]
