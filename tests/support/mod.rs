@@ -6,6 +6,8 @@
 #![allow(dead_code, unreachable_pub, unused_imports)]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+#[cfg(target_os = "linux")]
+pub mod fuse;
 mod process;
 mod proxy;
 mod terminal;
