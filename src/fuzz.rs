@@ -133,7 +133,7 @@ pub fn relpath(bytes: &[u8]) {
         assert!(parent < path);
     }
     // Nothing gets past the checks as a part of a path that was checked.
-    for name in [&b".."[..], b"", b"a/../..", b".xfer", bytes] {
+    for name in [&b".."[..], b"", b"a/../..", b".xfer", b".xfer-7", bytes] {
         assert_eq!(
             path.join(name).is_ok(),
             is_safe(&[bytes, b"/", name].concat())
@@ -158,12 +158,14 @@ fn is_safe(path: &[u8]) -> bool {
         let partial = text.strip_prefix(".xfer-");
         let digits = partial.and_then(|text| text.strip_suffix(".partial"));
         let is_id = |d: &str| d.len() == 32 && d.bytes().all(|b| b.is_ascii_hexdigit());
+        let is_user = |d: &str| d.parse::<u64>().is_ok() && d.len() <= 10 && !d.starts_with('+');
         !name.is_empty()
             && !matches!(&*text, "." | "..")
             && name.len() <= MAX_NAME_BYTES
             && !name.contains(&0)
             && text != ".xfer"
             && !digits.is_some_and(is_id)
+            && !partial.is_some_and(is_user)
     };
     path.len() <= MAX_PATH_BYTES && names.len() <= MAX_DEPTH && names.iter().all(plain)
 }

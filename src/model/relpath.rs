@@ -24,6 +24,11 @@ pub const MAX_DEPTH: usize = 512;
 
 /// The folder in which a receive directory keeps this program's own records.
 pub const STATE_DIR: &str = ".xfer";
+/// How the names of such folders begin where that one is another user's; the number of this one's
+/// user follows.
+pub const STATE_DIR_PREFIX: &str = ".xfer-";
+/// How many digits the number of a user has at most.
+const MAX_USER_DIGITS: usize = 10;
 /// How the names of partials begin.
 pub const PARTIAL_PREFIX: &str = ".xfer-";
 /// How the names of partials end.
@@ -74,12 +79,22 @@ pub fn is_reserved(name: &[u8]) -> bool {
     let name = &*without_ignorable(name);
     let (prefix, suffix) = (PARTIAL_PREFIX.len(), PARTIAL_SUFFIX.len());
     name.eq_ignore_ascii_case(STATE_DIR.as_bytes())
+        || is_state_of_a_user(name)
         || (name.len() == prefix + PARTIAL_DIGITS + suffix
             && name[..prefix].eq_ignore_ascii_case(PARTIAL_PREFIX.as_bytes())
             && name[prefix..prefix + PARTIAL_DIGITS]
                 .iter()
                 .all(u8::is_ascii_hexdigit)
             && name[prefix + PARTIAL_DIGITS..].eq_ignore_ascii_case(PARTIAL_SUFFIX.as_bytes()))
+}
+
+fn is_state_of_a_user(name: &[u8]) -> bool {
+    let Some((prefix, digits)) = name.split_at_checked(STATE_DIR_PREFIX.len()) else {
+        return false;
+    };
+    prefix.eq_ignore_ascii_case(STATE_DIR_PREFIX.as_bytes())
+        && (1..=MAX_USER_DIGITS).contains(&digits.len())
+        && digits.iter().all(u8::is_ascii_digit)
 }
 
 /// A name as a file system has it that ignores [`is_ignorable`] characters.
@@ -281,6 +296,8 @@ mod tests {
             (".xfer", PathError::Reserved),
             (".XFER/index", PathError::Reserved),
             (".xf\u{200d}er", PathError::Reserved),
+            ("a/.xfer-0", PathError::Reserved),
+            (".Xfer-429496\u{ad}7295/index", PathError::Reserved),
             ("a/\u{ad}.Xfer\u{feff}/index", PathError::Reserved),
             (".\u{200c}.", PathError::Dots),
             (
@@ -312,6 +329,9 @@ mod tests {
             ".xfers",
             "ünï/😀",
             ".xfer-a",
+            ".xfer-",
+            ".xfer-1a",
+            ".xfer-12345678901",
             ".xfer-0011.partial",
             "\u{200d}",
             "a\u{200d}b",

@@ -17,7 +17,7 @@ use crate::sys::fs::{self, Dir};
 use super::durability::Durability;
 use super::folder::Folder;
 use super::in_use::InUse;
-use super::name::partial_id;
+use super::name::partial_ids;
 use super::partial;
 use super::plan::PlanRules;
 use super::space::Space;
@@ -186,11 +186,12 @@ impl SessionContext {
         if self.partials.is_empty() {
             return;
         }
-        let id = partial_id(&self.access.owner, path);
-        // It is only in the way of nobody: should it stay, its age removes it.
-        if self.partials.contains(&id) && partial::remove(folder, &id).unwrap_or(false) {
-            let remove = |records: &Dir| partial::remove_record(records, &id);
-            let _ = self.directory.with_records(remove);
+        for id in partial_ids(&self.access.owner, path) {
+            // It is only in the way of nobody: should it stay, its age removes it.
+            if self.partials.contains(&id) && partial::remove(folder, &id).unwrap_or(false) {
+                let remove = |records: &Dir| partial::remove_record(records, &id);
+                let _ = self.directory.with_records(remove);
+            }
         }
     }
 }

@@ -22,8 +22,8 @@ use super::context::{LOCK_LOOK, LOCK_WAIT, SessionContext};
 use super::folder::Folder;
 use super::found::{same_time, timestamp, why};
 use super::held::{ExistingFile, HeldFile, changed, read_at};
-use super::name::{other_name, partial_id, partial_name};
-use super::partial::{self, OpenError, Partial};
+use super::name::other_name;
+use super::partial::{self, OpenError, Partial, PartialOf};
 use super::plan::Plan;
 use super::publish::{Publication, set_meta};
 use super::space::{SpaceShare, why_full};
@@ -45,7 +45,6 @@ pub struct Incoming {
     mtime: Time,
     mode: Mode,
     plan: Plan,
-    id: String,
     /// Whether others are told that it is being received.
     is_large: bool,
     resumes: bool,
@@ -70,19 +69,18 @@ impl Incoming {
         plan: Plan,
     ) -> Result<Self, Why> {
         let owner = &context.access.owner;
-        let mut id = String::new();
         let mut allocated = None;
-        let mut is_large = false;
-        if size == STREAM {
-            // Nothing of it is ever resumed; what is there under its partial's name is emptied.
-            id = partial_id(owner, path);
-            is_large = true;
-        } else if size > u64::from(CHUNK_SIZE) {
-            id = partial_id(owner, path);
+        let is_large = size > u64::from(CHUNK_SIZE);
+        if is_large {
             // In a new folder too: it may be that of an earlier attempt.
-            let doubt = |found: &_| context.durability.doubt(found);
-            allocated = partial::resumable(folder, &id, doubt).map_err(|e| why(&e))?;
-            is_large = true;
+            let (own, found) = partial::find(folder, owner, path).map_err(|e| why(&e))?;
+            // Of a stream nothing is ever resumed; what is there is emptied.
+            if let Some(found) = found.filter(|_| size != STREAM) {
+                let doubt = |found: &_| context.durability.doubt(found);
+                let resumes = partial::can_resume(folder, &own, &found, doubt);
+                let resumes = resumes.map_err(|e| why(&e))?;
+                allocated = resumes.then_some(found.allocated);
+            }
         } else {
             context.drop_needless_partial(folder, path);
         }
@@ -98,7 +96,6 @@ impl Incoming {
             mtime,
             mode,
             plan,
-            id,
             resumes: allocated.is_some(),
             partial: OnceLock::new(),
             existing: ExistingFile::default(),
@@ -225,30 +222,23 @@ impl Incoming {
         }
         self.ask_for_space()?;
         self.folder.before_change()?;
-        // A small file whose content had to be compared has not needed an id so far.
-        let id = self.id();
-        let record = || {
-            self.context.directory.with_records(|records| {
-                let (owner, path) = (&self.context.access.owner, &self.path);
-                partial::write_record(records, &id, owner, path, self.size, self.mtime)
-            })
+        let opened = PartialOf {
+            root: &self.context.directory.dir,
+            folder: &self.folder,
+            owner: &self.context.access.owner,
+            path: &self.path,
+            size: if self.is_stream() { 0 } else { self.size },
+            mtime: self.mtime,
+            mode: self.mode,
         };
-        let size = if self.is_stream() { 0 } else { self.size };
-        match partial::open(&self.folder, &id, size, record) {
+        match opened.open() {
             Ok(partial) => {
                 self.context.partial_opened();
                 Ok(self.partial.get_or_init(|| Arc::new(partial)))
             }
             Err(OpenError::InUse) => Err(Why::InUse),
+            Err(OpenError::NotOurs(e)) => Err(why(&e)),
             Err(OpenError::Io(e)) => Err(self.why(&e)),
-        }
-    }
-
-    fn id(&self) -> String {
-        if self.id.is_empty() {
-            partial_id(&self.context.access.owner, &self.path)
-        } else {
-            self.id.clone()
         }
     }
 
@@ -396,9 +386,12 @@ impl Incoming {
 
     /// Gives a small file its name, after [`Self::store_whole`].
     pub fn commit_whole(&self) -> Result<Outcome, Why> {
-        let file = &self.partial()?.file;
-        let from = partial_name(&self.id());
-        let outcome = self.publication().partial(file, &from, |e| self.why(e));
+        let partial = self.partial()?;
+        let file = &partial.file;
+        partial.check_name(&self.folder).map_err(|e| why(&e))?;
+        let outcome = self
+            .publication()
+            .partial(file, &partial.name(), |e| self.why(e));
         let outcome = outcome.inspect_err(|why| match why {
             // Coming again would not help.
             why if why.is_in_the_way() => self.discard(),
@@ -462,8 +455,8 @@ impl Incoming {
     }
 
     fn remove_partial(&self) {
-        if self.partial.get().is_some() {
-            let name = partial_name(&self.id());
+        if let Some(partial) = self.partial.get() {
+            let name = partial.name();
             // A partial that stays costs space, and is found again by its record.
             let _ = self.folder.with(|dir| dir.remove_file(name.as_bytes()));
         }
@@ -471,8 +464,10 @@ impl Incoming {
 
     /// Removes the partial's record. One that stays is found without its partial, and removed.
     fn forget(&self) {
-        let remove = |records: &Dir| partial::remove_record(records, &self.id());
-        let _ = self.context.directory.with_records(remove);
+        if let Some(partial) = self.partial.get() {
+            let remove = |records: &Dir| partial::remove_record(records, &partial.id);
+            let _ = self.context.directory.with_records(remove);
+        }
     }
 }
 

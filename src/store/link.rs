@@ -14,7 +14,7 @@ use super::context::SessionContext;
 use super::durability::Doubt;
 use super::folder::Folder;
 use super::found::{in_the_way, may_make_way, same_time, timestamp, why};
-use super::name::{nth_name, other_name, partial_id, partial_name};
+use super::name::{nth_name, other_name, partial_name};
 use super::{partial, plan};
 
 /// What came of making a link.
@@ -125,7 +125,7 @@ impl NewLink<'_> {
     /// Makes it under a partial's name, and renames it over what is there.
     fn replace(&self, name: &[u8]) -> Result<(), Why> {
         let owner = &self.context.access.owner;
-        let id = partial_id(owner, self.path);
+        let (id, _) = partial::find(self.folder, owner, self.path).map_err(|e| why(&e))?;
         let hidden = partial_name(&id);
         let hidden = hidden.as_bytes();
         // What was left of a file of this path: a partial that is being written to stays.

@@ -4,6 +4,7 @@
 
 use crate::model::digest::sha256;
 use crate::model::relpath::{PARTIAL_PREFIX, PARTIAL_SUFFIX, RelPath};
+use crate::sys::fs;
 
 /// The longest name that is made up, in bytes: what the common file systems hold.
 const MAX_MADE_NAME: usize = 255;
@@ -15,6 +16,14 @@ const MAX_EXTENSION: usize = 16;
 pub(super) fn partial_id(owner: &[u8; 32], path: &RelPath) -> String {
     let digest = sha256(&[b"xfer partial\0", owner, path.as_bytes()]);
     digest.to_string()[..32].to_owned()
+}
+
+/// The names, without prefix and suffix, that one sender's partial of one path can have: the second
+/// where another user has the first, who receives into the same folder or is in the way.
+pub(super) fn partial_ids(owner: &[u8; 32], path: &RelPath) -> [String; 2] {
+    let user = fs::effective_user().to_le_bytes();
+    let digest = sha256(&[b"xfer partial of a user\0", &user, owner, path.as_bytes()]);
+    [partial_id(owner, path), digest.to_string()[..32].to_owned()]
 }
 
 /// The name of a partial's file.

@@ -1,15 +1,16 @@
 //! Partials: large files that are being received, under a hidden name beside their final place.
 //!
-//! Must not be believed: what a partial holds counts only after it has been hashed again. So
-//! there is no journal; a record below `.xfer/partials` says whose a partial is and where, for
-//! finding those that nobody comes back for.
+//! Must not be believed: what a partial holds counts only after it has been hashed again. So there
+//! is no journal; a record below `.xfer/partials` says whose a partial is and where, for finding
+//! those that nobody comes back for. Nor is one used that another user made, or that others could
+//! read or write while it was received: theirs stays as it is, and this user's gets another name.
 
 use std::collections::HashSet;
 use std::io::{self, Write};
 
 use serde::{Deserialize, Serialize};
 
-use crate::model::entry::Time;
+use crate::model::entry::{Mode, Time};
 use crate::model::relpath::RelPath;
 use crate::sys::fs::{self, Dir, File, LockState, Stat, Timestamp};
 use crate::wire::{decode, encode};
@@ -17,8 +18,9 @@ use crate::wire::{decode, encode};
 use super::durability::Doubt;
 use super::folder::Folder;
 use super::found::open_file;
-use super::name::partial_name;
-use super::state::{lock, look, remove_if_there};
+use super::name::{partial_ids, partial_name};
+use super::owned::{OTHERS, is_ours, is_shared, not_ours};
+use super::state::{PARTIALS, lock, look, remove_if_there, with_state};
 
 /// A partial that nobody has written to for so long is removed, in seconds: 30 days.
 const MAX_AGE: i64 = 30 * 24 * 3600;
@@ -48,12 +50,39 @@ pub(super) struct Partial {
     pub(super) file: File,
     /// Whether it was made just now, so that what has not been written reads as zero.
     pub(super) fresh: bool,
+    /// What its name is made of.
+    pub(super) id: String,
+}
+
+impl Partial {
+    pub(super) fn name(&self) -> String {
+        partial_name(&self.id)
+    }
+
+    /// Fails where others may rename what is in its folder, and something else has its name now.
+    pub(super) fn check_name(&self, folder: &Folder) -> io::Result<()> {
+        let name = self.name();
+        folder.with(|dir| {
+            if !is_shared(&dir.stat()?) {
+                return Ok(());
+            }
+            let there = dir.stat_at(name.as_bytes())?;
+            match there.map(|there| there.id) == Some(fs::stat(&self.file)?.id) {
+                true => Ok(()),
+                false => Err(io::Error::other(
+                    "somebody took away what was received of it",
+                )),
+            }
+        })
+    }
 }
 
 /// Why a partial could not be opened.
 pub(super) enum OpenError {
     /// Another session has it.
     InUse,
+    /// It is another user's.
+    NotOurs(io::Error),
     Io(io::Error),
 }
 
@@ -66,19 +95,78 @@ impl From<io::Error> for OpenError {
     }
 }
 
+/// Which of the names that a partial can have is free, or has one of this user's, and what has it;
+/// fails where other users have all of them.
+pub(super) fn find(
+    folder: &Folder,
+    owner: &[u8; 32],
+    path: &RelPath,
+) -> io::Result<(String, Option<Stat>)> {
+    let mut others = Err(io::ErrorKind::NotFound.into());
+    for id in partial_ids(owner, path) {
+        let name = partial_name(&id);
+        let found = folder.with(|dir| {
+            let found = dir.stat_at(name.as_bytes())?;
+            Ok(found.map(|found| (is_ours(dir, &found), found)))
+        });
+        match found? {
+            Some((false, found)) => others = Err(not_ours(&name, &found)),
+            found => return Ok((id, found.map(|(_, found)| found))),
+        }
+    }
+    others
+}
+
+/// A file that is to have a partial.
+pub(super) struct PartialOf<'a> {
+    /// The receive directory.
+    pub(super) root: &'a Dir,
+    pub(super) folder: &'a Folder,
+    /// Who sends it.
+    pub(super) owner: &'a [u8; 32],
+    pub(super) path: &'a RelPath,
+    pub(super) size: u64,
+    pub(super) mtime: Time,
+    pub(super) mode: Mode,
+}
+
+impl PartialOf<'_> {
+    /// Opens and locks its partial, or makes it; its record first.
+    pub(super) fn open(&self) -> Result<Partial, OpenError> {
+        let [first, second] = partial_ids(self.owner, self.path);
+        match self.open_as(first) {
+            Err(OpenError::NotOurs(_)) => self.open_as(second),
+            opened => opened,
+        }
+    }
+
+    fn open_as(&self, id: String) -> Result<Partial, OpenError> {
+        let record = || {
+            with_state(self.root, PARTIALS, |records| {
+                write_record(records, &id, self.owner, self.path, self.size, self.mtime)
+            })
+        };
+        let (file, fresh) = open(self.folder, &id, self.size, self.mode, record)?;
+        Ok(Partial { file, fresh, id })
+    }
+}
+
 /// Opens and locks the partial `id` in `folder`, or makes it, with `size` bytes. `record` is
-/// called before it is made.
-pub(super) fn open(
+/// called before it is made. Says whether it was. One that others than those who `mode` allows to
+/// could read or write is made anew.
+fn open(
     folder: &Folder,
     id: &str,
     size: u64,
+    mode: Mode,
     record: impl Fn() -> io::Result<()>,
-) -> Result<Partial, OpenError> {
+) -> Result<(File, bool), OpenError> {
     let name = partial_name(id);
     for _ in 0..TRIES {
         let (file, fresh) = match open_existing(folder, &name)? {
-            Some(file) => (file, false),
-            None => {
+            UnderName::Ours(file) => (file, false),
+            UnderName::Other(found) => return Err(OpenError::NotOurs(not_ours(&name, &found))),
+            UnderName::Nothing => {
                 record()?;
                 match folder.with(|dir| dir.create_file(name.as_bytes(), MODE)) {
                     Ok(file) => (file, true),
@@ -95,33 +183,72 @@ pub(super) fn open(
         // That file must not be written to any more.
         let ours = fs::stat(&file)?;
         let there = folder.with(|dir| dir.stat_at(name.as_bytes()))?;
-        if there.is_some_and(|there| there.id == ours.id) {
-            file.set_len(size)?;
-            return Ok(Partial { file, fresh });
+        if there.is_none_or(|there| there.id != ours.id) {
+            continue;
         }
+        if !fresh && was_exposed(&file, &ours, mode)? {
+            folder.with(|dir| dir.remove_file(name.as_bytes()))?;
+            continue;
+        }
+        if let Err(e) = file.set_len(size) {
+            if fresh {
+                // As where the file system has no files of that size.
+                folder.with(|dir| dir.remove_file(name.as_bytes()))?;
+            }
+            return Err(e.into());
+        }
+        return Ok((file, fresh));
     }
     Err(OpenError::InUse)
 }
 
-/// Opens what is under a partial's name, if it is a file that only this program has; anything
-/// else that was put there is removed.
-fn open_existing(folder: &Folder, name: &str) -> io::Result<Option<File>> {
+/// Whether others could open a partial, who may not open what becomes of it; they may still have
+/// it open. From now on they cannot. Not where its file system knows no such permissions.
+fn was_exposed(file: &File, found: &Stat, mode: Mode) -> io::Result<bool> {
+    let exposed = |found: &Stat| found.mode & OTHERS & !mode.bits();
+    if exposed(found) == 0 {
+        return Ok(false);
+    }
+    Ok(fs::set_mode(file, MODE).is_ok() && exposed(&fs::stat(file)?) == 0)
+}
+
+/// What has the name of a partial.
+enum UnderName {
+    Nothing,
+    /// A file that only this program has.
+    Ours(File),
+    /// Something of another user.
+    Other(Stat),
+}
+
+/// Whether something could not be opened because it is no file, or not this user's.
+fn is_something_else(error: &io::Error) -> bool {
+    fs::is_no_file(error) || fs::is_denied(error) || error.kind() == io::ErrorKind::IsADirectory
+}
+
+/// Opens what is under a partial's name, if it is a file that only this program has. Anything else
+/// that this user put there is removed; what another one put there stays.
+fn open_existing(folder: &Folder, name: &str) -> io::Result<UnderName> {
     let name = name.as_bytes();
-    folder.with(|dir| match open_named(dir, name) {
-        Ok(file) => {
-            let stat = fs::stat(&file)?;
-            if stat.is_file() && stat.links == 1 {
-                return Ok(Some(file));
+    folder.with(|dir| {
+        let found = match open_named(dir, name) {
+            Ok(file) => {
+                let found = fs::stat(&file)?;
+                if found.is_file() && found.links <= 1 && is_ours(dir, &found) {
+                    return Ok(UnderName::Ours(file));
+                }
+                Some(found)
             }
-            dir.remove_file(name)?;
-            Ok(None)
+            Err(e) if e.kind() == io::ErrorKind::NotFound => None,
+            Err(e) if is_something_else(&e) => dir.stat_at(name)?,
+            Err(e) => return Err(e),
+        };
+        match found {
+            None => return Ok(UnderName::Nothing),
+            Some(found) if !is_ours(dir, &found) => return Ok(UnderName::Other(found)),
+            Some(_) => remove_if_there(dir, name)?,
         }
-        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(e) if fs::is_no_file(&e) || fs::is_denied(&e) => {
-            dir.remove_file(name)?;
-            Ok(None)
-        }
-        Err(e) => Err(e),
+        Ok(UnderName::Nothing)
     })
 }
 
@@ -139,13 +266,14 @@ fn unlock(dir: &Dir, name: &[u8]) -> io::Result<bool> {
     let Ok(file) = open_file(dir, name) else {
         return Ok(false);
     };
-    if fs::stat(&file)?.links != 1 {
+    let found = fs::stat(&file)?;
+    if found.links > 1 || !is_ours(dir, &found) {
         return Ok(false);
     }
     // While somebody has it, it is about to be renamed.
     match lock(&file) {
         Ok(LockState::Theirs) => Err(io::ErrorKind::WouldBlock.into()),
-        Ok(_) => fs::set_mode(&file, MODE).map(|()| true),
+        Ok(_) => fs::set_mode(&file, found.mode | MODE).map(|()| true),
         Err(_) => Ok(false),
     }
 }
@@ -178,7 +306,7 @@ pub(super) fn write_record(
 fn read_record(records: &Dir, id: &str) -> io::Result<(Option<PartialRecord>, i64)> {
     use std::io::Read;
     let mut bytes = Vec::new();
-    let file = records.open_file(id.as_bytes())?;
+    let file = open_file(records, id.as_bytes())?;
     let written = fs::stat(&file)?.mtime.seconds;
     file.take(MAX_RECORD_BYTES).read_to_end(&mut bytes)?;
     let record = decode::<PartialRecord>(&bytes).ok();
@@ -226,8 +354,9 @@ fn receives(root: &Dir, records: &Dir, id: &str) -> io::Result<Option<RelPath>> 
 pub(super) fn remove(folder: &Folder, id: &str) -> io::Result<bool> {
     let name = partial_name(id);
     let file = match open_existing(folder, &name) {
-        Ok(Some(file)) => file,
-        Ok(None) => return Ok(true),
+        Ok(UnderName::Ours(file)) => file,
+        Ok(UnderName::Nothing) => return Ok(true),
+        Ok(UnderName::Other(found)) => return Err(not_ours(&name, &found)),
         Err(e) if e.kind() == io::ErrorKind::WouldBlock => return Ok(false),
         Err(e) => return Err(e),
     };
@@ -273,6 +402,9 @@ fn is_stale(root: &Dir, records: &Dir, id: &str, now: i64) -> io::Result<bool> {
         // It may be about to be made: a record comes first.
         return Ok(old(written));
     };
+    if !is_ours(&dir, &found) {
+        return Ok(old(written));
+    }
     // One that was about to get its name has the time of its source already.
     if !old(written.max(found.mtime.seconds)) {
         return Ok(false);
@@ -280,7 +412,7 @@ fn is_stale(root: &Dir, records: &Dir, id: &str, now: i64) -> io::Result<bool> {
     match open_named(&dir, name.as_bytes()) {
         Ok(file) if lock(&file)? == LockState::Theirs => return Ok(false),
         // A link, or what cannot be opened, nobody writes to.
-        Err(e) if !fs::is_no_file(&e) && !fs::is_denied(&e) => return Err(e),
+        Err(e) if !is_something_else(&e) => return Err(e),
         _ => {}
     }
     dir.remove_file(name.as_bytes())?;
@@ -305,24 +437,17 @@ pub(super) fn folder_of(root: &Dir, path: &RelPath) -> io::Result<Option<Dir>> {
     Ok(Some(dir))
 }
 
-/// How many bytes there are of a partial that can be gone on with; none where there is none. One
-/// that is in doubt is removed: what can be read of it may be in memory alone, and would not be
-/// written again.
-pub(super) fn resumable(
+/// Whether one that was found can be gone on with. One that is in doubt is removed: what can be read
+/// of it may be in memory alone, and would not be written again.
+pub(super) fn can_resume(
     folder: &Folder,
     id: &str,
+    found: &Stat,
     doubt: impl Fn(&Stat) -> Option<Doubt>,
-) -> io::Result<Option<u64>> {
-    let found = look_at(folder, id)?;
-    if found.as_ref().and_then(doubt) == Some(Doubt::Unwritten) {
+) -> io::Result<bool> {
+    if doubt(found) == Some(Doubt::Unwritten) {
         remove(folder, id)?;
-        return Ok(None);
+        return Ok(false);
     }
-    Ok(found.map(|found| found.allocated))
-}
-
-/// What is under the name of a partial, if anything is.
-fn look_at(folder: &Folder, id: &str) -> io::Result<Option<Stat>> {
-    let name = partial_name(id);
-    folder.with(|dir| dir.stat_at(name.as_bytes()))
+    Ok(true)
 }

@@ -26,7 +26,10 @@ pub use linux::{drop_cached, read_through, start_writeback};
 #[cfg(not(target_os = "linux"))]
 pub use other_unix::{drop_cached, read_through, start_writeback};
 pub use types::{FileId, FileKind, FreeSpace, ListedName, Lock, LockState, Stat, Timestamp};
-pub use unix::{Dir, List, is_hole, set_mode, set_mtime, stat, stat_of_metadata, try_lock, umask};
+pub use unix::{
+    Dir, List, effective_user, is_hole, set_mode, set_mtime, stat, stat_of_metadata, try_lock,
+    umask,
+};
 #[cfg(test)]
 mod tests {
     use std::io::Write;

@@ -24,6 +24,12 @@ use super::linux as system;
 #[cfg(not(target_os = "linux"))]
 use super::other_unix as system;
 
+/// Opens something for writing, never through a link, and without waiting for anybody.
+const TO_WRITE: OFlags = OFlags::WRONLY
+    .union(OFlags::NOFOLLOW)
+    .union(OFlags::NONBLOCK)
+    .union(OFlags::CLOEXEC);
+
 /// A folder that is held open.
 #[derive(Debug)]
 pub struct Dir(OwnedFd);
@@ -104,16 +110,16 @@ impl Dir {
         Ok(rustix::fs::openat(self, name, flags, mode_of(mode))?.into())
     }
 
-    /// Makes a file for writing, or empties the one that has the name.
+    /// Makes a file for writing, or empties the one that has the name, without waiting for anybody.
     pub fn create_or_empty_file(&self, name: &[u8], mode: u32) -> io::Result<File> {
-        let flags =
-            OFlags::WRONLY | OFlags::CREATE | OFlags::TRUNC | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let flags = OFlags::CREATE | OFlags::TRUNC | TO_WRITE;
         Ok(rustix::fs::openat(self, name, flags, mode_of(mode))?.into())
     }
 
-    /// Opens a file that has the name to write at its end, whoever else writes there.
+    /// Opens a file that has the name to write at its end, whoever else writes there, without
+    /// waiting for anybody.
     pub fn append_to_file(&self, name: &[u8]) -> io::Result<File> {
-        let flags = OFlags::WRONLY | OFlags::APPEND | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let flags = OFlags::APPEND | TO_WRITE;
         Ok(rustix::fs::openat(self, name, flags, Mode::empty())?.into())
     }
 
@@ -379,6 +385,12 @@ pub fn try_lock(file: &File, lock: Lock) -> io::Result<LockState> {
         Err(e) if NO_LOCKS.contains(&e) => Ok(LockState::Unknown),
         Err(e) => Err(e.into()),
     }
+}
+
+/// The user whom what this process makes belongs to, on a file system that keeps users apart.
+#[must_use]
+pub fn effective_user() -> u32 {
+    rustix::process::geteuid().as_raw()
 }
 
 /// The permissions that this process's new files do not get. It is to be asked before there are

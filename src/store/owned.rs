@@ -1,0 +1,74 @@
+//! Whose something in the receive directory is: others may write there as well, and prepare what
+//! this program would take for its own.
+//!
+//! Must not go by names, nor change anything: only what is this user's counts as what it seems.
+
+use std::io;
+use std::time::SystemTime;
+
+use crate::model::digest::sha256;
+use crate::sys::fs::{self, Dir, Stat};
+
+use super::name::partial_name;
+
+/// What others on this machine may do with something.
+pub(super) const OTHERS: u32 = 0o077;
+/// What lets others write.
+const OTHERS_WRITE: u32 = 0o022;
+
+/// Whether something that was found in `dir` is this user's, so that no other user made it, and
+/// none can take it away where that is not allowed. On a file system that gives everything to one
+/// user, whoever makes it, everything there is.
+pub(super) fn is_ours(dir: &Dir, found: &Stat) -> bool {
+    found.user == fs::effective_user() || owner_of_new(dir).is_ok_and(|user| user == found.user)
+}
+
+/// Whether others may rename and remove what is in a folder.
+pub(super) fn is_shared(folder: &Stat) -> bool {
+    let owners = [0, fs::effective_user()];
+    folder.mode & OTHERS_WRITE != 0 || !owners.contains(&folder.user)
+}
+
+/// Why something is not used that is another user's.
+pub(super) fn not_ours(name: &str, found: &Stat) -> io::Error {
+    io::Error::other(format!(
+        "{name} in its folder belongs to another user (number {}) and must be removed first",
+        found.user
+    ))
+}
+
+/// Whom a file belongs to that is made in `dir` now.
+fn owner_of_new(dir: &Dir) -> io::Result<u32> {
+    let unnamed = dir.create_unnamed(0o600);
+    match unnamed {
+        Err(e) if fs::cannot_be_unnamed(&e) => {}
+        made => return Ok(fs::stat(&made?)?.user),
+    }
+    let unique = sha256(&[
+        &std::process::id().to_le_bytes(),
+        &std::ptr::from_ref(dir).addr().to_le_bytes(),
+        format!("{:?}", SystemTime::now()).as_bytes(),
+    ]);
+    let name = partial_name(&unique.to_string()[..32]);
+    let made = dir.create_file(name.as_bytes(), 0o600)?;
+    let user = fs::stat(&made).map(|stat| stat.user);
+    dir.remove_file(name.as_bytes())?;
+    user
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_this_process_makes_is_ours() {
+        let temp = tempfile::tempdir().unwrap();
+        let dir = Dir::open(temp.path()).unwrap();
+        assert_eq!(owner_of_new(&dir).unwrap(), fs::effective_user());
+        let mut stat = dir.stat().unwrap();
+        assert!(is_ours(&dir, &stat));
+        stat.user += 1;
+        assert!(!is_ours(&dir, &stat));
+        assert_eq!(dir.list().unwrap().count(), 0);
+    }
+}
