@@ -7,9 +7,10 @@
 mod support;
 
 use std::fs;
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{MetadataExt, symlink};
+use std::path::{Path, PathBuf};
 
-use support::fuse::{Errno, Fuse, Inodes, Names, Op, Times};
+use support::fuse::{Errno, Fuse, Inodes, Names, Op, Switches, Times};
 use support::*;
 
 #[test]
@@ -20,7 +21,7 @@ fn the_file_system_of_these_tests_is_like_any_other() {
     };
     make_file(sandbox.src().join("dir/small"), 1, 1000);
     make_file(sandbox.src().join("dir/large"), 2, 3 * CHUNK + 5);
-    std::os::unix::fs::symlink("small", sandbox.src().join("dir/link")).unwrap();
+    symlink("small", sandbox.src().join("dir/link")).unwrap();
     let recv = sandbox.recv();
     sandbox.send(&[], &recv.target()).assert_code(0);
     assert_same_tree(sandbox.src(), sandbox.dst());
@@ -94,4 +95,294 @@ fn the_file_system_of_these_tests_does_what_it_is_told() {
     assert_eq!(fuse.calls(Op::FsyncDir), 2);
     fuse.set(|s| s.mend(Op::Link));
     fs::hard_link(at.join("NAME"), at.join("other")).unwrap();
+}
+
+/// What may travel beside the content.
+const TALK: u64 = 200_000;
+
+/// A receiver whose folder is on a file system that cannot do what others can.
+struct Odd {
+    sandbox: Sandbox,
+    _fuse: Fuse,
+    recv: Recv,
+    proxy: Proxy,
+}
+
+impl Odd {
+    fn new(switch: impl FnOnce(&mut Switches)) -> Option<Self> {
+        Self::with(&[], switch)
+    }
+
+    fn with(args: &[&str], switch: impl FnOnce(&mut Switches)) -> Option<Self> {
+        let sandbox = Sandbox::new();
+        let fuse = Fuse::mount(&sandbox.path("real"), &sandbox.dst())?;
+        fuse.set(switch);
+        let recv = sandbox.recv_with(args);
+        let proxy = Proxy::new(recv.addr());
+        let odd = Self {
+            sandbox,
+            _fuse: fuse,
+            recv,
+            proxy,
+        };
+        make_file(odd.src("tree/small"), 1, 1000);
+        make_file(odd.src("tree/inner/other"), 2, 10);
+        make_file(odd.src("tree/large"), 3, 3 * CHUNK + 5);
+        make_file(odd.src("tree/empty"), 4, 0);
+        symlink("small", odd.src("tree/link")).unwrap();
+        // No mode that anything is made with.
+        set_mode(odd.src("tree/small"), 0o751);
+        set_mode(odd.src("tree/inner"), 0o750);
+        Some(odd)
+    }
+
+    fn src(&self, name: &str) -> PathBuf {
+        self.sandbox.src().join(name)
+    }
+
+    fn send(&self, args: &[&str]) -> Output {
+        let mut all: Vec<PathBuf> = args.iter().map(PathBuf::from).collect();
+        all.extend([self.src("tree"), self.proxy.target().into()]);
+        self.sandbox.me().send(&all)
+    }
+
+    /// Everything is stored, with what it has beside its content or without, and nothing else.
+    #[track_caller]
+    fn check(&self) {
+        self.check_in(&self.sandbox.src().join("tree"), "tree");
+        no_leftovers(self.sandbox.path("real"));
+    }
+
+    #[track_caller]
+    fn check_in(&self, sent: &Path, name: &str) {
+        let kinds = |root: &Path| {
+            let all = Tree::read(root).0.into_iter();
+            all.map(|(path, node)| (path, node.kind))
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(kinds(sent), kinds(&self.sandbox.path("real").join(name)));
+        let names = Tree::read(self.sandbox.dst()).names();
+        let others = names.iter().filter(|path| !path.starts_with(name));
+        assert_eq!(others.count(), 0, "{names:?}");
+    }
+
+    /// Sends again, and nothing travels that is there.
+    #[track_caller]
+    fn send_again(&self, args: &[&str]) -> Output {
+        let before = self.proxy.passed().0;
+        let sent = self.send(args);
+        sent.assert_code(0);
+        let travelled = self.proxy.passed().0 - before;
+        assert!(travelled < TALK, "{travelled} bytes travelled again");
+        self.check();
+        sent
+    }
+}
+
+#[test]
+fn permissions_that_cannot_be_kept() {
+    for errno in [Errno::PERM, Errno::OPNOTSUPP, Errno::NOSYS] {
+        let Some(odd) = Odd::new(|s| s.fail(Op::Chmod, errno)) else {
+            return;
+        };
+        let sent = odd.send(&[]);
+        sent.assert_code(0).assert_says("without their permissions");
+        odd.check();
+        assert_same_time(&odd);
+        odd.send_again(&[]);
+        let sent = odd.send_again(&["--update"]);
+        assert!(!sent.text().contains("took the place"), "{sent}");
+        let received = odd.recv.interrupt();
+        received.assert_says("without their permissions");
+    }
+}
+
+#[track_caller]
+fn assert_same_time(odd: &Odd) {
+    for name in ["tree/small", "tree/large", "tree/inner/other"] {
+        let mtime = |root: PathBuf| fs::metadata(root.join(name)).unwrap().mtime();
+        assert_eq!(mtime(odd.sandbox.src()), mtime(odd.sandbox.dst()), "{name}");
+    }
+}
+
+#[test]
+fn times_that_cannot_be_kept() {
+    let switches: [fn(&mut Switches); 3] = [
+        |s| s.fail(Op::Utimes, Errno::PERM),
+        |s| s.fail(Op::Utimes, Errno::NOSYS),
+        |s| s.times = Times::Ignored,
+    ];
+    for (n, switch) in switches.into_iter().enumerate() {
+        let Some(odd) = Odd::new(switch) else {
+            return;
+        };
+        age(&odd.src("tree"));
+        let sent = odd.send(&[]);
+        sent.assert_code(0);
+        if n < 2 {
+            sent.assert_says("without their time");
+        }
+        odd.check();
+        for args in [&[][..], &["--update"], &["--update"], &[]] {
+            let sent = odd.send_again(args);
+            assert!(!sent.text().contains("took the place"), "{sent}");
+        }
+        // What did change still takes its place.
+        make_file(odd.src("tree/small"), 9, 1000);
+        odd.send(&["--update"])
+            .assert_code(0)
+            .assert_says("took the place");
+        odd.check();
+    }
+}
+
+/// Gives everything a time long ago.
+fn age(dir: &Path) {
+    for entry in fs::read_dir(dir).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            age(&path);
+        }
+        if !path.is_symlink() {
+            set_mtime(path, 1_500_000_000, 0);
+        }
+    }
+}
+
+#[test]
+fn one_that_is_beside_another_is_found_again_where_times_cannot_be_kept() {
+    let Some(odd) = Odd::new(|s| s.times = Times::Ignored) else {
+        return;
+    };
+    for name in ["tree/small", "tree/large"] {
+        let len = fs::metadata(odd.src(name)).unwrap().len();
+        make_file(odd.sandbox.dst().join(name), 9, len);
+    }
+    age(&odd.src("tree"));
+    for _ in 0..3 {
+        odd.send(&[]).assert_code(0);
+        let names = Tree::read(odd.sandbox.path("real")).names();
+        let copies = names.iter().filter(|name| name.contains('('));
+        assert_eq!(
+            copies.collect::<Vec<_>>(),
+            ["tree/large (2)", "tree/small (2)"]
+        );
+    }
+}
+
+#[test]
+fn times_that_are_kept_only_together_or_in_part() {
+    for times in [
+        Times::OnlyBoth,
+        Times::Rounded(10_000_000),
+        Times::Rounded(2_000_000_000),
+    ] {
+        let Some(odd) = Odd::new(|s| s.times = times) else {
+            return;
+        };
+        set_mtime(odd.src("tree/small"), 1_600_000_001, 123_456_789);
+        set_mtime(odd.src("tree/large"), 1_600_000_001, 123_456_789);
+        odd.send(&[]).assert_code(0);
+        odd.check();
+        if times == Times::OnlyBoth {
+            assert_same_time(&odd);
+        }
+        for args in [&[][..], &["--update"]] {
+            let sent = odd.send_again(args);
+            assert!(!sent.text().contains("took the place"), "{sent}");
+        }
+    }
+}
+
+#[test]
+fn what_a_file_system_need_not_be_able_to_do() {
+    let switches: [fn(&mut Switches); 9] = [
+        |s| s.fail(Op::FsyncDir, Errno::INVAL),
+        |s| {
+            s.fail(Op::FsyncDir, Errno::INVAL);
+            s.fail(Op::Fsync, Errno::INVAL);
+        },
+        |s| s.folder_links = Some(0),
+        |s| s.fail(Op::Flock, Errno::NOSYS),
+        |s| s.fail(Op::Flock, Errno::NOLCK),
+        |s| s.no_sizes = true,
+        |s| {
+            s.fail(Op::RenameFlags, Errno::PERM);
+            s.fail(Op::Link, Errno::PERM);
+        },
+        |s| {
+            s.fail(Op::RenameFlags, Errno::INVAL);
+            s.fail(Op::Link, Errno::ACCESS);
+        },
+        |s| s.fail(Op::Lseek, Errno::INVAL),
+    ];
+    for switch in switches {
+        let Some(odd) = Odd::new(switch) else {
+            return;
+        };
+        odd.send(&[]).assert_code(0);
+        odd.check();
+        odd.send_again(&[]);
+        make_file(odd.src("tree/small"), 9, 1000);
+        make_file(odd.src("tree/large"), 9, 3 * CHUNK + 5);
+        odd.send(&["--update"]).assert_code(0);
+        odd.check();
+    }
+}
+
+#[test]
+fn a_file_system_that_does_not_sync_says_so() {
+    let Some(odd) = Odd::new(|s| s.fail(Op::Fsync, Errno::INVAL)) else {
+        return;
+    };
+    odd.send(&[]).assert_code(0).assert_says("on disk");
+    odd.recv.interrupt().assert_says("on disk");
+    // A failed one is no missing one.
+    let Some(odd) = Odd::new(|s| s.fail(Op::Fsync, Errno::IO)) else {
+        return;
+    };
+    assert_ne!(odd.send(&[]).code, Some(0));
+}
+
+#[test]
+fn a_home_without_locks() {
+    let sandbox = Sandbox::new();
+    let home = sandbox.me().home().to_path_buf();
+    let Some(fuse) = Fuse::mount(&sandbox.path("real home"), &home) else {
+        return;
+    };
+    fuse.set(|s| {
+        s.fail(Op::Flock, Errno::NOLCK);
+        s.fail(Op::Fsync, Errno::INVAL);
+        s.fail(Op::FsyncDir, Errno::INVAL);
+    });
+    make_file(sandbox.src().join("file"), 1, 1000);
+    let recv = sandbox.recv();
+    sandbox.send(&[], &recv.target()).assert_code(0);
+    let args = ["unpair", "nobody"];
+    let ended = sandbox.me().run(&args);
+    assert!(!ended.text().contains("lock"), "{ended}");
+    assert_same_tree(sandbox.src(), sandbox.dst());
+}
+
+#[test]
+fn a_name_that_is_taken_at_the_last_moment_stays_where_renames_replace() {
+    let Some(odd) = Odd::new(|s| {
+        s.fail(Op::RenameFlags, Errno::INVAL);
+        s.fail(Op::Link, Errno::PERM);
+    }) else {
+        return;
+    };
+    make_file(odd.src("tree/large"), 1, 8 * CHUNK);
+    odd.proxy.hold_at(4 * CHUNK);
+    let args = [odd.src("tree"), odd.proxy.target().into()];
+    let sender = odd.sandbox.me().spawn_send(&args);
+    odd.proxy.wait_for_up(4 * CHUNK);
+    let taken = odd.sandbox.dst().join("tree/large");
+    fs::write(&taken, "somebody else's").unwrap();
+    odd.proxy.release();
+    sender.wait().assert_code(0);
+    assert_eq!(fs::read(&taken).unwrap(), b"somebody else's");
+    let stored = odd.sandbox.dst().join("tree/large (2)");
+    assert_eq!(digest_of(&stored), digest_of(&odd.src("tree/large")));
 }

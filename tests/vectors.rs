@@ -16,7 +16,9 @@ use std::path::PathBuf;
 use serde::de::DeserializeOwned;
 use xfer::model::digest::{Algorithm, CHUNK_SIZE, Digest};
 use xfer::model::entry::{Entry, Extra, FileSize, Kind, Mode, Target, Time};
-use xfer::model::outcome::{Decline, OnConflict, Outcome, Role, Shares, Summary, Why, Wish};
+use xfer::model::outcome::{
+    Attribute, Decline, NotKept, OnConflict, Outcome, Role, Shares, Summary, Why, Wish,
+};
 use xfer::model::reason::{
     AbortReason, Limit, Obstacle, ReadError, StoreFault, SystemError, Unsupported,
 };
@@ -600,6 +602,30 @@ fn messages() -> Vec<(&'static str, Message)> {
             Message::FolderFailed(FolderFailed {
                 path: path(b"a/b"),
                 why: Why::NotRemovedText("permission denied".into()),
+            }),
+        ),
+        (
+            "not-kept-mode",
+            Message::NotKept(NotKept {
+                what: Attribute::Mode,
+                entries: 3,
+                why: SystemError::PermissionDenied,
+            }),
+        ),
+        (
+            "not-kept-time",
+            Message::NotKept(NotKept {
+                what: Attribute::Time,
+                entries: 1,
+                why: SystemError::Unsupported,
+            }),
+        ),
+        (
+            "not-kept-sync",
+            Message::NotKept(NotKept {
+                what: Attribute::Sync,
+                entries: 1 << 40,
+                why: SystemError::Other("invalid argument".into()),
             }),
         ),
         (

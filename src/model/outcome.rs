@@ -256,6 +256,29 @@ impl Outcome {
     }
 }
 
+/// What of an entry could not be kept where it is stored. Variants are appended, never reordered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Attribute {
+    /// Its permissions.
+    Mode,
+    /// Its time of modification.
+    Time,
+    /// That it is on disk when the session says that it is done: the file system does not bring
+    /// files to disk when it is asked to.
+    Sync,
+}
+
+/// What a file system did not keep of entries that are stored on it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NotKept {
+    /// What.
+    pub what: Attribute,
+    /// Of how many entries.
+    pub entries: u64,
+    /// What the system said of the first.
+    pub why: SystemError,
+}
+
 /// How a session ended, in numbers. Every entry counts once: as stored, had, failed or kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Summary {

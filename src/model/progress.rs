@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::model::error::Error;
-use crate::model::outcome::{LeftOut, OnConflict, Outcome, Role, Shares, Summary, Wish};
+use crate::model::outcome::{LeftOut, NotKept, OnConflict, Outcome, Role, Shares, Summary, Wish};
 use crate::model::prompt::Caller;
 use crate::model::relpath::RelPath;
 
@@ -172,6 +172,13 @@ pub enum Event<'a> {
         session: u64,
         /// What.
         error: &'a Error,
+    },
+    /// Something could not be kept of entries that are stored. Once a session for each such thing.
+    NotKept {
+        /// The session.
+        session: u64,
+        /// What, and of how many.
+        not_kept: &'a NotKept,
     },
     /// The connection is lost, and the sender will try again.
     Retrying {

@@ -24,6 +24,8 @@ const STALE_LOOK: Duration = Duration::from_secs(24 * 3600);
 pub struct Store {
     context: Arc<DirectoryContext>,
     folding: Folding,
+    /// Whether its file system counts the links of folders: not all do.
+    counts_links: bool,
     /// When it was last looked for partials that nobody comes back for.
     looked: Mutex<Instant>,
 }
@@ -46,7 +48,9 @@ impl Store {
         });
         let folding = folding.map_err(|e| Error::file(Action::WriteInto, &path, e))?;
         tidy(&dir);
+        let counts_links = dir.stat().is_ok_and(|stat| stat.links > 0);
         Ok(Arc::new(Self {
+            counts_links,
             context: Arc::new(DirectoryContext::new(dir, path)),
             folding,
             looked: Mutex::new(Instant::now()),
@@ -81,7 +85,7 @@ impl Store {
     /// disk.
     pub fn session(&self, access: Access, sync: bool) -> io::Result<Arc<StoreSession>> {
         // What is open stays usable, but nothing can be made in it.
-        if self.context.dir.stat()?.links == 0 {
+        if self.counts_links && self.context.dir.stat()?.links == 0 {
             let what = "its folder was removed, so that it must be started again";
             return Err(io::Error::new(io::ErrorKind::NotFound, what));
         }

@@ -23,10 +23,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use crate::model::digest::{CHUNK_SIZE, sha256};
+use crate::model::outcome::Attribute;
 use crate::model::relpath::RelPath;
 use crate::sys::fs::{self, Dir, File, FileId, Stat};
 
 use super::marks::{self, Mark, Marked, Record};
+use super::not_kept::NotKeptCounts;
 use super::state::{MARKS, existing_state, remove_if_there, with_state};
 
 pub(super) use super::marks::{Doubt, Suspects};
@@ -63,6 +65,8 @@ pub(super) struct Durability {
     suspects: OnceLock<Suspects>,
     /// The first sync that failed: what it covered stays in doubt, whatever later ones say.
     failed: Mutex<Option<io::Error>>,
+    /// What could not be kept of what was stored.
+    pub(super) not_kept: NotKeptCounts,
 }
 
 impl Durability {
@@ -80,6 +84,7 @@ impl Durability {
             mark: Mutex::default(),
             suspects: OnceLock::new(),
             failed: Mutex::default(),
+            not_kept: NotKeptCounts::default(),
         };
         durability.file_system(root_id.device, root, None)?;
         Ok(durability)
@@ -212,8 +217,19 @@ impl Durability {
     /// new one is on disk: some file systems would otherwise lose both.
     pub(super) fn before_naming(&self, file: &File, replaces: bool) -> io::Result<()> {
         match self.syncs_one_by_one() || (self.sync && replaces) {
-            true => self.remember(file.sync_all()),
+            true => self.remember(self.sync_if_possible(file)),
             false => Ok(()),
+        }
+    }
+
+    /// On a file system that brings no single file to disk when asked to, that is said.
+    fn sync_if_possible(&self, file: &File) -> io::Result<()> {
+        match file.sync_all() {
+            Err(e) if fs::is_unsupported(&e) => {
+                self.not_kept.note(Attribute::Sync, (&e).into());
+                Ok(())
+            }
+            synced => synced,
         }
     }
 
@@ -297,7 +313,7 @@ impl Durability {
         }
         if self.syncs_one_by_one() && synced.is_ok() {
             // Every other folder was synced when it was finished.
-            synced = self.root.sync();
+            synced = self.names_changed(&self.root);
         }
         match synced.and_then(|()| self.sync_running(mark.name())) {
             Ok(()) => mark.remove(&dir),
@@ -427,8 +443,14 @@ mod tests {
         session.store_on(&file_system).unwrap();
         let stored = dir.create_file(b"stored", 0o600).unwrap();
         session.before_naming(&stored, true).unwrap();
-        // There is nothing that this could be synced to.
-        let unsyncable = File::open("/proc/self/status").unwrap();
+        // A file that is not open for anything cannot be synced.
+        let unsyncable: File = rustix::fs::open(
+            temp.path().join("stored"),
+            rustix::fs::OFlags::PATH,
+            rustix::fs::Mode::empty(),
+        )
+        .unwrap()
+        .into();
         session.before_naming(&unsyncable, false).unwrap();
         session.before_naming(&unsyncable, true).unwrap_err();
         session.finish().unwrap_err();

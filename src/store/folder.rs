@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use crate::model::entry::{Mode, Time};
-use crate::model::outcome::Why;
+use crate::model::outcome::{Attribute, Why};
 use crate::model::relpath::RelPath;
 use crate::sys::fs::{self, Dir, File, FileId, Stat};
 use crate::sys::host;
@@ -20,13 +20,12 @@ use super::clash::{EntryNames, Folding};
 use super::durability::{Durability, FileSystem};
 use super::found::{SENDERS_BITS, in_the_way, may_make_way, timestamp, why};
 use super::in_use::InUse;
+use super::permissions::{OWNER_ALL, unlock_by_name, unlock_open, with_senders_bits};
 
 /// How many folders one session keeps open at most; beyond that they are opened as they are used.
 const MAX_OPEN_FOLDERS: usize = 256;
 /// What part of the descriptors that this process may have the folders of all sessions can take.
 const PART_OF_DESCRIPTORS: usize = 8;
-/// What the owner of a folder that is being filled must be allowed.
-const OWNER_ALL: u32 = 0o700;
 
 /// How many folders all sessions of this process keep open.
 static ALL_OPEN: AtomicUsize = AtomicUsize::new(0);
@@ -431,6 +430,17 @@ impl Folder {
         }
     }
 
+    /// Gives it its mode and time, as far as its file system takes them.
+    fn close(&self, dir: &Dir, mode: Mode, mtime: Time) -> io::Result<()> {
+        let not_kept = &self.session.durability.not_kept;
+        let before = dir.stat()?.mode;
+        let wanted = with_senders_bits(before, mode);
+        if before != wanted {
+            not_kept.permit(Attribute::Mode, dir.set_mode(wanted))?;
+        }
+        not_kept.permit(Attribute::Time, dir.set_mtime(timestamp(mtime)))
+    }
+
     /// Sets what it gets when everything that goes into it is there.
     pub fn finish_with(&self, mode: Mode, mtime: Time) {
         *self.finish.lock().unwrap_or_else(PoisonError::into_inner) = Some((mode, mtime));
@@ -446,7 +456,7 @@ impl Drop for Folder {
             .take();
         let unfinished = self.made && (finish.is_none() || *self.lacks.get_mut());
         let finished = match (finish, self.unlocked) {
-            (Some((mode, mtime)), _) => self.with(|dir| close(dir, mode, mtime)),
+            (Some((mode, mtime)), _) => self.with(|dir| self.close(dir, mode, mtime)),
             // Left unfinished: as it was.
             (None, Some(bits)) => self.with(|dir| dir.set_mode(bits)),
             (None, None) => Ok(()),
@@ -465,36 +475,4 @@ impl Drop for Folder {
             self.session.closed();
         }
     }
-}
-
-/// Lets the owner of an open folder fill it, whatever mode it has. Gives the mode that it had,
-/// where it had to be changed.
-pub(super) fn unlock_open(dir: &Dir) -> io::Result<Option<u32>> {
-    let mode = dir.stat()?.mode;
-    if mode & OWNER_ALL == OWNER_ALL {
-        return Ok(None);
-    }
-    dir.set_mode(mode | OWNER_ALL)?;
-    Ok(Some(mode))
-}
-
-/// Lets the owner of a folder that cannot even be opened fill it. Gives the mode that it had.
-pub(super) fn unlock_by_name(dir: &Dir, name: &[u8]) -> io::Result<u32> {
-    dir.add_mode_at(name, OWNER_ALL)
-}
-
-/// The mode of something that gets a sender's permissions. Bits that it inherits here, such as
-/// setgid, stay.
-pub(super) fn with_senders_bits(mode: u32, senders: Mode) -> u32 {
-    (mode & !SENDERS_BITS) | (senders.bits() & SENDERS_BITS)
-}
-
-/// Gives a folder its mode and time.
-fn close(dir: &Dir, mode: Mode, mtime: Time) -> io::Result<()> {
-    let before = dir.stat()?.mode;
-    let wanted = with_senders_bits(before, mode);
-    if before != wanted {
-        dir.set_mode(wanted)?;
-    }
-    dir.set_mtime(timestamp(mtime))
 }

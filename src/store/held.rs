@@ -6,7 +6,7 @@
 use std::io::{self, IoSliceMut};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::model::digest::{chunk_len, chunk_offset};
+use crate::model::digest::{chunk_count, chunk_len, chunk_offset};
 use crate::model::outcome::Why;
 use crate::sys::fs::{self, File, FileId, Timestamp};
 use crate::sys::vectored;
@@ -53,6 +53,21 @@ impl HeldFile {
 /// Reads all of `buffer` from a place in a file.
 pub(super) fn read_at(file: &File, buffer: &mut [u8], offset: u64) -> io::Result<()> {
     vectored::read_exact_at(file, &mut [IoSliceMut::new(buffer)], offset)
+}
+
+/// Whether two files of `size` bytes have the same in them.
+pub(super) fn is_same(one: &File, other: &File, size: u64) -> io::Result<bool> {
+    let [mut left, mut right] = [Vec::new(), Vec::new()];
+    for index in 0..chunk_count(size) {
+        for (file, buffer) in [(one, &mut left), (other, &mut right)] {
+            buffer.resize(chunk_len(size, index) as usize, 0);
+            read_at(file, buffer, chunk_offset(index))?;
+        }
+        if left != right {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 /// What is known of a file that chunks are held of.

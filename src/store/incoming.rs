@@ -20,12 +20,12 @@ use crate::sys::vectored;
 
 use super::context::{LOCK_LOOK, LOCK_WAIT, SessionContext};
 use super::folder::Folder;
-use super::found::{same_time, timestamp, why};
+use super::found::why;
 use super::held::{ExistingFile, HeldFile, changed, read_at};
 use super::name::other_name;
 use super::partial::{self, OpenError, Partial, PartialOf};
 use super::plan::Plan;
-use super::publish::{Publication, set_meta};
+use super::publish::{Publication, Touched};
 use super::space::{SpaceShare, why_full};
 
 /// The size of a file that is made of a stream: none, before that has ended. No other file is as
@@ -369,7 +369,8 @@ impl Incoming {
         let partial = self.partial()?;
         vectored::write_all_at(&partial.file, data, 0).map_err(|e| self.why(&e))?;
         self.settle(self.size);
-        set_meta(&partial.file, self.mode, self.mtime).map_err(|e| self.why(&e))?;
+        let set = self.publication().set_meta(&partial.file);
+        set.map_err(|e| self.why(&e))?;
         let durability = &self.context.durability;
         if self.plan.replaces() && durability.begin_replacing(&partial.file, self.size) {
             return Ok(None);
@@ -380,7 +381,8 @@ impl Incoming {
     /// Gives the file its name, once every chunk of it has been written.
     pub fn commit(&self) -> Result<Outcome, Why> {
         let file = &self.partial()?.file;
-        set_meta(file, self.mode, self.mtime).map_err(|e| self.why(&e))?;
+        let set = self.publication().set_meta(file);
+        set.map_err(|e| self.why(&e))?;
         self.commit_whole()
     }
 
@@ -418,29 +420,25 @@ impl Incoming {
         if stat.size != self.size || self.plan.must_rewrite() {
             return Ok(None);
         }
-        let touched = match self.plan {
-            // Known to be whole from now on: its time of change moves past the power loss.
-            Plan::Mend { .. } => {
+        let touched = match self.plan.replaces() {
+            true => {
                 self.folder.before_change()?;
-                fs::set_mtime(&file, timestamp(self.mtime))
+                let new = || self.partial().ok().map(|partial| &partial.file);
+                self.publication().touch(&file, &stat, new)
             }
-            // The same content, with the time and permissions that it has now.
-            Plan::Replace { .. } => {
-                self.folder.before_change()?;
-                set_meta(&file, self.mode, self.mtime)
-            }
-            _ => Ok(()),
+            false => Ok(Touched::AsItWas),
         };
-        match touched {
-            // It is somebody else's, whose place this one takes as it would with another content.
-            Err(e) if e.kind() == io::ErrorKind::PermissionDenied => return Ok(None),
-            touched => touched.map_err(|e| why(&e))?,
+        let outcome = match touched.map_err(|e| why(&e))? {
+            Touched::TakesItsPlace => return Ok(None),
+            Touched::Changed => Outcome::Replaced,
+            Touched::AsItWas => Outcome::Have(other_name(&self.path, name)),
+        };
+        match self.partial.get() {
+            // It was made only to see what can be set here.
+            Some(_) => self.discard(),
+            None => self.end(),
         }
-        self.end();
-        if matches!(self.plan, Plan::Replace { .. }) && !same_time(&stat, self.mtime) {
-            return Ok(Some(Outcome::Replaced));
-        }
-        Ok(Some(Outcome::Have(other_name(&self.path, name))))
+        Ok(Some(outcome))
     }
 
     /// Throws away what was received, because it is not what was sent.

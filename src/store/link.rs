@@ -6,7 +6,7 @@
 use std::io;
 
 use crate::model::entry::{Target, Time};
-use crate::model::outcome::{OnConflict, Outcome, Why};
+use crate::model::outcome::{Attribute, OnConflict, Outcome, Why};
 use crate::model::relpath::RelPath;
 use crate::sys::fs::{Dir, Stat};
 
@@ -74,7 +74,7 @@ impl NewLink<'_> {
                     // It was touched since, or a session ended before it could set the time.
                     let mtime = timestamp(self.mtime);
                     let set = folder.with(|dir| dir.set_mtime_at(&name, mtime));
-                    set.map_err(|e| why(&e))?;
+                    self.permit(set).map_err(|e| why(&e))?;
                 }
                 return Ok(Outcome::Have(other()));
             }
@@ -151,10 +151,16 @@ impl NewLink<'_> {
         replaced.map_err(|e| why(&e))
     }
 
+    /// Lets pass that a file system does not take its time.
+    fn permit(&self, set: io::Result<()>) -> io::Result<()> {
+        let not_kept = &self.context.durability.not_kept;
+        not_kept.permit(Attribute::Time, set)
+    }
+
     /// Makes it with its time, or not at all.
     fn put(&self, dir: &Dir, name: &[u8]) -> io::Result<()> {
         dir.make_link(self.target.as_bytes(), name)?;
-        let set = dir.set_mtime_at(name, timestamp(self.mtime));
+        let set = self.permit(dir.set_mtime_at(name, timestamp(self.mtime)));
         set.inspect_err(|_| {
             let _ = dir.remove_file(name);
         })

@@ -93,12 +93,12 @@ impl Mark {
                     };
                     file.write_all(&bytes_of(&[began])?)
                 })
-                .and_then(|()| file.sync_all())
+                .and_then(|()| if_possible(file.sync_all()))
                 .and_then(|()| marks.rename_over(new.as_bytes(), name.as_bytes()));
             tries += 1;
             match made {
                 Ok(()) => {
-                    marks.sync()?;
+                    if_possible(marks.sync())?;
                     let name = name.into_bytes();
                     return Ok(Self { name, _file: file });
                 }
@@ -122,6 +122,14 @@ impl Mark {
     /// Removes the mark, because everything is on disk.
     pub(super) fn remove(self, marks: &Dir) -> io::Result<()> {
         remove_if_there(marks, &self.name)
+    }
+}
+
+/// Lets pass that a file system brings nothing to disk when it is asked to.
+fn if_possible(synced: io::Result<()>) -> io::Result<()> {
+    match synced {
+        Err(e) if fs::is_unsupported(&e) => Ok(()),
+        synced => synced,
     }
 }
 

@@ -4,8 +4,9 @@
 //! time, without following links, so that neither `..` nor a link that is there, or put there
 //! during a transfer, leads outside it.
 //!
-//! From the bottom up: `found`, `name`, `owned`, `state`, `in_use`, `clash` and `space` know one thing each;
-//! `marks` and `durability` what is on disk; `folder`, `plan` and `partial` where something goes;
+//! From the bottom up: `found`, `permissions`, `name`, `not_kept`, `owned`, `state`, `in_use`,
+//! `clash` and `space` know one thing each; `marks` and `durability` what is on disk; `folder`,
+//! `plan` and `partial` where something goes;
 //! `context` what all entries of a session share; `held`, `publish`, `incoming` and `link` how
 //! an entry gets its name; `removal` what a mirror takes away; `directory` and `session` are what
 //! the rest of the program sees.
@@ -22,8 +23,10 @@ mod incoming;
 mod link;
 mod marks;
 mod name;
+mod not_kept;
 mod owned;
 mod partial;
+mod permissions;
 mod plan;
 mod publish;
 mod removal;

@@ -273,7 +273,7 @@ fn unlock(dir: &Dir, name: &[u8]) -> io::Result<bool> {
     // While somebody has it, it is about to be renamed.
     match lock(&file) {
         Ok(LockState::Theirs) => Err(io::ErrorKind::WouldBlock.into()),
-        Ok(_) => fs::set_mode(&file, found.mode | MODE).map(|()| true),
+        Ok(_) => Ok(fs::set_mode(&file, found.mode | MODE).is_ok()),
         Err(_) => Ok(false),
     }
 }

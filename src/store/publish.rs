@@ -7,25 +7,39 @@
 use std::io::{self, IoSlice};
 
 use crate::model::entry::{Mode, Time};
-use crate::model::outcome::{Outcome, Why};
+use crate::model::outcome::{Attribute, Outcome, Why};
 use crate::model::relpath::RelPath;
-use crate::sys::fs::{self, Dir, File};
+use crate::sys::fs::{self, Dir, File, Stat};
 use crate::sys::vectored;
 
 use super::context::SessionContext;
 use super::folder::Folder;
-use super::found::{SENDERS_BITS, timestamp};
-use super::name::other_name;
-use super::plan::{Plan, is_taken, plan};
+use super::found::{SENDERS_BITS, open_file, same_time, timestamp};
+use super::held::is_same;
+use super::name::{nth_name, other_name};
+use super::not_kept::NotKeptCounts;
+use super::plan::{MAX_BESIDE, Plan, is_taken, plan};
 
 /// How often a name is looked for anew when it is taken at the last moment.
 const PUBLISH_TRIES: usize = 16;
+/// With how many files that are there one is compared at most, to be found again.
+const MAX_COMPARED: u32 = 16;
 
 /// What came of giving a file a name.
 enum Put {
     Done,
     /// This way of storing cannot do it: replace what has the name, or anything at all here.
     Cannot,
+}
+
+/// What came of giving a file that is here the sender's time and permissions.
+pub(super) enum Touched {
+    /// It has them, or what it can have of them, and its time is the one that it had.
+    AsItWas,
+    /// It has another time now.
+    Changed,
+    /// It is somebody else's: another file with them takes its place.
+    TakesItsPlace,
 }
 
 /// A file that is to get its name.
@@ -40,13 +54,115 @@ pub(super) struct Publication<'a> {
     pub(super) mode: Mode,
 }
 
-/// Gives an open file a sender's permissions and time.
-pub(super) fn set_meta(file: &File, mode: Mode, mtime: Time) -> io::Result<()> {
-    fs::set_mode(file, mode.bits() & SENDERS_BITS)?;
-    fs::set_mtime(file, timestamp(mtime))
-}
-
 impl Publication<'_> {
+    /// Gives an open file its sender's permissions and time, as far as its file system takes them.
+    pub(super) fn set_meta(&self, file: &File) -> io::Result<()> {
+        self.set_mode(file)?;
+        self.set_mtime(file)
+    }
+
+    /// Gives a file that is here and has the same content what [`Self::set_meta`] does. Where that
+    /// is refused, `new` gives a file that is made here now: what that takes, the old one would
+    /// take if it were not somebody else's.
+    pub(super) fn touch<'f>(
+        &self,
+        file: &File,
+        before: &Stat,
+        new: impl FnOnce() -> Option<&'f File>,
+    ) -> io::Result<Touched> {
+        let set = |file: &File| {
+            // Known to be whole from now on: its time of change moves past the power loss.
+            if !matches!(self.plan, Plan::Mend { .. }) {
+                fs::set_mode(file, self.mode.bits() & SENDERS_BITS)?;
+            }
+            fs::set_mtime(file, timestamp(self.mtime))
+        };
+        match set(file) {
+            Err(e) if fs::is_refused(&e) => {
+                if matches!(self.plan, Plan::Mend { .. }) {
+                    return Ok(Touched::TakesItsPlace);
+                }
+                if let Some(new) = new() {
+                    match set(new) {
+                        Ok(()) => return Ok(Touched::TakesItsPlace),
+                        Err(e) if fs::is_refused(&e) => {}
+                        Err(e) => return Err(e),
+                    }
+                }
+                self.set_meta(file)?;
+            }
+            set => set?,
+        }
+        let was_other = matches!(self.plan, Plan::Replace { .. }) && !same_time(before, self.mtime);
+        match was_other && self.has_time(file)? {
+            true => Ok(Touched::Changed),
+            false => Ok(Touched::AsItWas),
+        }
+    }
+
+    fn may_compare(&self) -> bool {
+        self.context.access.existing
+    }
+
+    /// Whether a file has the sender's time, after it was set: not every file system keeps it, nor
+    /// says so.
+    fn has_time(&self, file: &File) -> io::Result<bool> {
+        Ok(same_time(&fs::stat(file)?, self.mtime))
+    }
+
+    /// The name of a file with the same content, where a name beside it is planned because the
+    /// time of what has the name is another, and no file here has the time that it is given: each
+    /// session would store one more. Whoever may not learn what is there does not hear of it.
+    fn same_beside(&self, file: &File) -> io::Result<Option<Vec<u8>>> {
+        let own = self.path.file_name();
+        let (Plan::Store(planned)
+        | Plan::Compare {
+            otherwise: planned, ..
+        }) = self.plan
+        else {
+            return Ok(None);
+        };
+        if planned == own || !self.may_compare() || self.has_time(file)? {
+            return Ok(None);
+        }
+        let size = fs::stat(file)?.size;
+        let mut compared = 0;
+        for n in 1..=MAX_BESIDE {
+            let name = nth_name(own, n);
+            if name == *planned || compared == MAX_COMPARED {
+                break;
+            }
+            let other = self.folder.with(|dir| match dir.stat_at(&name)? {
+                Some(found) if found.is_file() && found.size == size => {
+                    let doubt = self.context.durability.doubt(&found);
+                    doubt.map_or_else(|| open_file(dir, &name).map(Some), |_| Ok(None))
+                }
+                _ => Ok(None),
+            });
+            // One that cannot be read is no reason not to store this one.
+            let Ok(Some(other)) = other else { continue };
+            compared += 1;
+            if is_same(file, &other, size)? {
+                return Ok(Some(name));
+            }
+        }
+        Ok(None)
+    }
+
+    fn set_mode(&self, file: &File) -> io::Result<()> {
+        let set = fs::set_mode(file, self.mode.bits() & SENDERS_BITS);
+        self.not_kept().permit(Attribute::Mode, set)
+    }
+
+    fn set_mtime(&self, file: &File) -> io::Result<()> {
+        let set = fs::set_mtime(file, timestamp(self.mtime));
+        self.not_kept().permit(Attribute::Time, set)
+    }
+
+    fn not_kept(&self) -> &NotKeptCounts {
+        &self.context.durability.not_kept
+    }
+
     /// Stores the whole of a small file at once, without a name until it has all it needs; none
     /// where that cannot be done, as where it is to take the place of another. What an error of the
     /// system means is for `why` to say.
@@ -85,13 +201,22 @@ impl Publication<'_> {
         // gives back.
         let taken = mode & self.context.directory.unnamed.umask != 0;
         if taken || self.folder.has_default_acl(dir) {
-            fs::set_mode(&file, mode)?;
+            self.set_mode(&file)?;
         }
-        fs::set_mtime(&file, timestamp(self.mtime))?;
+        self.set_mtime(&file)?;
+        let is_beside = name != self.path.file_name() && self.may_compare();
+        if is_beside && !self.has_time(&file)? {
+            // It may be here, which only one that can be read again tells.
+            return Err(io::ErrorKind::Unsupported.into());
+        }
         // Before somebody finds it there.
         self.folder.note(name, &file)?;
         self.context.durability.before_naming(&file, false)?;
-        dir.name_unnamed(&file, name)
+        match dir.name_unnamed(&file, name) {
+            // Where it could be made, it may be stored, but not linked.
+            Err(e) if fs::is_refused(&e) => Err(io::ErrorKind::Unsupported.into()),
+            named => named,
+        }
     }
 
     /// Gives the partial `from` its name; none where somebody else stored the same.
@@ -101,6 +226,9 @@ impl Publication<'_> {
         from: &str,
         why: impl Fn(&io::Error) -> Why,
     ) -> Result<Option<Outcome>, Why> {
+        if let Some(same) = self.same_beside(file).map_err(|e| why(&e))? {
+            return Ok(Some(Outcome::Have(other_name(self.path, &same))));
+        }
         let put = |name: &[u8], replaces| {
             self.context.durability.before_naming(file, replaces)?;
             // Before somebody finds it there.

@@ -18,9 +18,10 @@ use crate::model::surplus::{Decision, Surplus, SurplusKind};
 use crate::sys::fs::{self, Dir, FileKind, Stat};
 
 use super::context::SessionContext;
-use super::folder::{Folder, NamesThere, unlock_by_name, unlock_open};
+use super::folder::{Folder, NamesThere};
 use super::found::why;
 use super::partial;
+use super::permissions::{unlock_by_name, unlock_open};
 use super::state::{PARTIALS, existing_state};
 
 /// How many names of one session's folders are remembered at once: 16 bytes each, and some.

@@ -11,7 +11,7 @@ use std::time::Instant;
 use crate::model::digest::CHUNK_SIZE;
 use crate::model::entry::{Mode, Target, Time};
 use crate::model::error::{Error, Result};
-use crate::model::outcome::{OnConflict, Outcome, Why};
+use crate::model::outcome::{Attribute, NotKept, OnConflict, Outcome, Why};
 use crate::model::relpath::RelPath;
 use crate::model::surplus::{Decision, Surplus};
 use crate::sys::fs::{self, FileId};
@@ -19,12 +19,13 @@ use crate::sys::fs::{self, FileId};
 use super::clash::Folding;
 use super::context::{Access, DirectoryContext, LOCK_LOOK, LOCK_WAIT, SessionContext};
 use super::durability::Durability;
-use super::folder::{FailedFolder, Folder, SessionFolders, with_senders_bits};
+use super::folder::{FailedFolder, Folder, SessionFolders};
 use super::found::{open_file, why};
 use super::in_use::{FolderClaim, Taken};
 use super::incoming::Incoming;
 use super::link::NewLink;
 use super::name::other_name;
+use super::permissions::with_senders_bits;
 use super::plan::{Plan, plan};
 use super::removal::Mirror;
 use super::state::{PARTIALS, existing_state, tidy};
@@ -224,11 +225,10 @@ impl StoreSession {
             Plan::Have(name) => {
                 if self.context.access.conflict == OnConflict::Replace {
                     folder.before_change()?;
-                    match set_mode(folder, name, mode) {
-                        // It is somebody else's, and right but for that.
-                        Err(e) if e.kind() == io::ErrorKind::PermissionDenied => {}
-                        set => set.map_err(|e| why(&e))?,
-                    }
+                    // It may be somebody else's, and right but for that.
+                    let set = set_mode(folder, name, mode);
+                    let not_kept = &self.context.durability.not_kept;
+                    not_kept.permit(Attribute::Mode, set).map_err(|e| why(&e))?;
                 }
                 Some(Outcome::Have(other_name(path, name)))
             }
@@ -340,6 +340,12 @@ impl StoreSession {
     #[must_use]
     pub fn failed_folders(&self) -> Vec<FailedFolder> {
         self.folders.take_failed()
+    }
+
+    /// What could not be kept so far of what is stored.
+    #[must_use]
+    pub fn not_kept(&self) -> Vec<NotKept> {
+        self.context.durability.not_kept.all()
     }
 
     /// Ends the session without bringing anything to disk, if it has not ended. Its mark stays,

@@ -9,7 +9,7 @@ use std::path::Path;
 
 use rustix::fs::{FlockOperation, flock};
 
-use super::fs::Dir;
+use super::fs::{self, Dir, Lock, LockState};
 use super::name::from_system;
 
 /// Whether others on this machine may read or change what this is of.
@@ -30,11 +30,11 @@ pub(crate) fn write_new(path: &Path, bytes: &[u8]) -> io::Result<()> {
         .mode(0o600)
         .open(path)?;
     file.write_all(bytes)?;
-    file.sync_all()
+    if_possible(file.sync_all())
 }
 
 /// Waits until no other process has the lock that the file at `path` stands for, and takes it
-/// until the file is dropped.
+/// until the file is dropped. Where the file system has no locks, nobody has any.
 pub(crate) fn lock(path: &Path) -> io::Result<File> {
     let file = OpenOptions::new()
         .write(true)
@@ -42,7 +42,10 @@ pub(crate) fn lock(path: &Path) -> io::Result<File> {
         .truncate(false)
         .mode(0o600)
         .open(path)?;
-    flock(&file, FlockOperation::LockExclusive)?;
+    match fs::try_lock(&file, Lock::Exclusive)? {
+        LockState::Ours | LockState::Unknown => {}
+        LockState::Theirs => flock(&file, FlockOperation::LockExclusive)?,
+    }
     Ok(file)
 }
 
@@ -58,5 +61,13 @@ pub(crate) fn rename_new(file: &Path, name: &Path) -> io::Result<()> {
 
 /// Brings to disk which names are in a folder.
 pub(crate) fn sync_dir(dir: &Path) -> io::Result<()> {
-    Dir::open(dir)?.sync()
+    if_possible(Dir::open(dir)?.sync())
+}
+
+/// Lets pass that a file system cannot do something at all.
+fn if_possible(done: io::Result<()>) -> io::Result<()> {
+    match done {
+        Err(e) if fs::is_unsupported(&e) => Ok(()),
+        done => done,
+    }
 }

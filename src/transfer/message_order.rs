@@ -168,6 +168,8 @@ impl SendingOrder {
             | Message::AbortText(_) => true,
             Message::Removed(_) => self.wish.mirror,
             Message::MayRemove(_) => self.wish.mirror && self.phase != SendingPhase::Walking,
+            // Once for each, but it is only words: nothing depends on how often.
+            Message::NotKept(_) => self.phase == SendingPhase::Ended,
             Message::Summary(summary) => return self.check_summary(summary, failed),
             _ => false,
         };

@@ -99,6 +99,11 @@ struct Batch {
 }
 
 impl Outbox {
+    /// Whether the peer has these features, as this side has.
+    pub(crate) fn understands(&self, features: Features) -> bool {
+        self.features.has(features)
+    }
+
     /// To a peer that has `features` in common with this side.
     pub(crate) fn new(features: Features) -> Self {
         Self {

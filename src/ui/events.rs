@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 use xfer::Error;
-use xfer::model::outcome::{Decline, LeftOut, Outcome, Role, Summary, Why};
+use xfer::model::outcome::{Attribute, Decline, LeftOut, NotKept, Outcome, Role, Summary, Why};
 use xfer::model::progress::{Peer, Trust};
 use xfer::model::reason::{AbortReason, ReadError, StoreFault, SystemError};
 use xfer::model::relpath::RelPath;
@@ -111,6 +111,13 @@ pub(super) enum JsonEvent<'a> {
         #[serde(skip_serializing_if = "Option::is_none")]
         path_bytes: Option<String>,
         reason: &'static str,
+    },
+    NotKept {
+        session: u64,
+        what: &'static str,
+        entries: u64,
+        cause: &'static str,
+        message: String,
     },
     Retrying {
         session: u64,
@@ -268,6 +275,21 @@ pub(super) fn entry<'a>(session: u64, path: &'a Path, outcome: &'a Outcome) -> J
         reason: why.map(reason_name),
         cause: why.and_then(reason_cause),
         message: why.map(sentences::why),
+    }
+}
+
+/// The event for what could not be kept.
+pub(super) fn not_kept<'a>(session: u64, not_kept: &NotKept) -> JsonEvent<'a> {
+    JsonEvent::NotKept {
+        session,
+        what: match not_kept.what {
+            Attribute::Mode => "permissions",
+            Attribute::Time => "time",
+            Attribute::Sync => "sync",
+        },
+        entries: not_kept.entries,
+        cause: sentences::system_code(&not_kept.why),
+        message: sentences::not_kept(not_kept),
     }
 }
 

@@ -12,8 +12,8 @@ use xfer::model::outcome::{Outcome, Role, Summary};
 use xfer::model::progress::{Counters, Event};
 
 use super::events::{
-    Counts, Failure, JsonEvent, Who, entry, left_out_name, line, odd_bytes, role_name, seconds,
-    trust_name,
+    Counts, Failure, JsonEvent, Who, entry, left_out_name, line, not_kept as not_kept_line,
+    odd_bytes, role_name, seconds, trust_name,
 };
 use super::overview::{Overview, Phase};
 
@@ -148,6 +148,7 @@ impl Json {
                 // What helps against errors is not meant for what nothing fails of.
                 error: Failure::new(error, |_| None),
             }),
+            Event::NotKept { session, not_kept } => say(&not_kept_line(*session, not_kept)),
             Event::Retrying {
                 session,
                 error,

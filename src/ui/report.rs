@@ -205,6 +205,12 @@ impl Report {
                     lines.push(Trouble(format!("Warning: {}", sentences::error(error))));
                 }
             }
+            Event::NotKept { not_kept, .. } => {
+                lines.push(Trouble(format!(
+                    "Warning: {}",
+                    sentences::not_kept(not_kept)
+                )));
+            }
             Event::Retrying {
                 session,
                 error,

@@ -9,7 +9,7 @@ use xfer::Error;
 use xfer::model::error::{
     Action, CryptoFault, HandshakeFault, PatternFault, StateFault, StateFile,
 };
-use xfer::model::outcome::{Decline, LeftOut, Role, Why};
+use xfer::model::outcome::{Attribute, Decline, LeftOut, NotKept, Role, Why};
 use xfer::model::reason::{
     AbortReason, Limit, Obstacle, ReadError, StoreFault, SystemError, Unsupported,
 };
@@ -416,6 +416,24 @@ pub(super) fn left_out(why: LeftOut) -> &'static str {
 /// What the system said.
 pub(crate) fn io_error(error: &io::Error) -> String {
     system(&SystemError::from(error))
+}
+
+/// What a file system did not keep.
+pub(crate) fn not_kept(not_kept: &NotKept) -> String {
+    let NotKept { what, entries, why } = not_kept;
+    let why = system(why);
+    let (are, their) = match entries {
+        1 => ("is", "its"),
+        _ => ("are", "their"),
+    };
+    let entries = words::plural(*entries, "entry", "entries");
+    match what {
+        Attribute::Mode => format!("{entries} {are} stored without {their} permissions: {why}"),
+        Attribute::Time => format!("{entries} {are} stored without {their} time: {why}"),
+        Attribute::Sync => {
+            format!("the file system does not say when {entries} {are} on disk: {why}")
+        }
+    }
 }
 
 fn system(error: &SystemError) -> String {

@@ -12,7 +12,7 @@ use super::limits::{MAX_HELD, MAX_LIST, MAX_VERIFIED};
 use super::preamble::{Features, PREAMBLE_BYTES, Preamble};
 use crate::model::digest::{Algorithm, Digest};
 use crate::model::entry::{Entry, EntryId, FileSize, Mode, Time, bounded_list};
-use crate::model::outcome::{Decline, OnConflict, Outcome, Role, Summary, Why, Wish};
+use crate::model::outcome::{Decline, NotKept, OnConflict, Outcome, Role, Summary, Why, Wish};
 use crate::model::reason::AbortReason;
 use crate::model::relpath::RelPath;
 use crate::model::surplus::{Decision, Surplus};
@@ -135,6 +135,9 @@ messages! {
     0x36 MayRemove(MayRemove),
     /// Something about a folder could not be done that has had its outcome.
     0x37 FolderFailed(FolderFailed),
+    /// What could not be kept of entries that are stored. Only where both have
+    /// [`super::Features::MORE_REASONS`].
+    0x38 NotKept(NotKept),
     /// A lane has no more chunks. The last message of a lane.
     0x41 LaneEnd(()),
 }

@@ -26,6 +26,13 @@ pub fn is_unsupported(error: &io::Error) -> bool {
         || error.kind() == io::ErrorKind::Unsupported
 }
 
+/// Whether a file system does not have what was asked for, or does not let this user do it.
+#[must_use]
+pub fn is_refused(error: &io::Error) -> bool {
+    let codes = [Errno::PERM, Errno::ACCESS, Errno::OVERFLOW, Errno::RANGE];
+    is_unsupported(error) || code(error).is_some_and(|code| codes.contains(&code))
+}
+
 /// Whether files cannot be made without a name, or not be named afterwards, where that was tried.
 #[must_use]
 pub fn cannot_be_unnamed(error: &io::Error) -> bool {

@@ -12,7 +12,7 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use rustix::fs::{Advice, AtFlags, CWD, Mode, OFlags, RenameFlags};
-use rustix::io::Errno;
+use rustix::io::{Errno, retry_on_intr};
 
 use super::types::MODE_BITS;
 
@@ -45,11 +45,18 @@ pub(super) fn rename_new(dir: BorrowedFd<'_>, from: &[u8], to: &[u8]) -> Result<
 }
 
 pub(super) fn sync_dir(dir: BorrowedFd<'_>) -> io::Result<()> {
-    Ok(rustix::fs::fsync(dir)?)
+    Ok(retry_on_intr(|| rustix::fs::fsync(dir))?)
 }
 
 pub(super) fn sync_file_system(dir: BorrowedFd<'_>) -> io::Result<()> {
-    Ok(rustix::fs::syncfs(dir)?)
+    match retry_on_intr(|| rustix::fs::syncfs(dir)) {
+        // A system that is not quite Linux.
+        Err(Errno::NOSYS) => {
+            rustix::fs::sync();
+            Ok(())
+        }
+        synced => Ok(synced?),
+    }
 }
 
 pub(super) fn create_unnamed(dir: BorrowedFd<'_>, mode: Mode) -> io::Result<File> {

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{
     Access, AtFlags, FileType, FlockOperation, Mode, OFlags, RawMode, SeekFrom, Timespec,
-    Timestamps, UTIME_OMIT,
+    Timestamps,
 };
 use rustix::io::Errno;
 
@@ -187,20 +187,31 @@ impl Dir {
         Ok(rustix::fs::unlinkat(self, name, AtFlags::REMOVEDIR)?)
     }
 
-    /// Renames within this folder; fails where `to` is taken.
+    /// Renames a file within this folder; fails where `to` is taken.
+    ///
+    /// Where the file system can neither do that in one step nor make links, an empty file takes
+    /// the name first, over which the other one is renamed. What somebody else puts in the place
+    /// of that empty file, between these two steps, is lost.
     pub fn rename_new(&self, from: &[u8], to: &[u8]) -> io::Result<()> {
         match system::rename_new(self.as_fd(), from, to) {
-            Err(Errno::INVAL | Errno::NOSYS | Errno::NOTSUP) => {}
+            Err(Errno::INVAL | Errno::NOSYS | Errno::NOTSUP | Errno::PERM) => {}
             other => return Ok(other?),
         }
         // A file system that cannot do it in one step, NFS for one, has links.
         match rustix::fs::linkat(self, from, self, to, AtFlags::empty()) {
-            Ok(()) => self.remove_file(from),
-            Err(Errno::EXIST) => Err(Errno::EXIST.into()),
-            // One that has not, FAT for one, gets as close as it can.
-            Err(_) if self.stat_at(to)?.is_some() => Err(Errno::EXIST.into()),
-            Err(_) => self.rename_over(from, to),
+            Ok(()) => return self.remove_file(from),
+            Err(Errno::EXIST) => return Err(Errno::EXIST.into()),
+            // One that has not, FAT for one, has neither.
+            Err(_) => {}
         }
+        let placeholder = stat(&self.create_file(to, 0o600)?)?;
+        self.rename_over(from, to).inspect_err(|_| {
+            // Only what was put there just now.
+            let there = self.stat_at(to).ok().flatten();
+            if there.is_some_and(|there| there.size == 0 && there.ctime == placeholder.ctime) {
+                let _ = self.remove_file(to);
+            }
+        })
     }
 
     /// Renames within this folder, over what has the name `to`.
@@ -221,18 +232,13 @@ impl Dir {
 
     /// Sets the time of the folder itself.
     pub fn set_mtime(&self, mtime: Timestamp) -> io::Result<()> {
-        Ok(rustix::fs::futimens(self, &only_mtime(mtime))?)
+        Ok(rustix::fs::futimens(self, &times(mtime))?)
     }
 
     /// Sets the time of what has `name`; of a link, the link's.
     pub fn set_mtime_at(&self, name: &[u8], mtime: Timestamp) -> io::Result<()> {
         let flags = AtFlags::SYMLINK_NOFOLLOW;
-        Ok(rustix::fs::utimensat(
-            self,
-            name,
-            &only_mtime(mtime),
-            flags,
-        )?)
+        Ok(rustix::fs::utimensat(self, name, &times(mtime), flags)?)
     }
 
     /// Whether this user may make and remove names in it: fails where not.
@@ -253,9 +259,13 @@ impl Dir {
         system::folds_case(self.as_fd())
     }
 
-    /// How much its file system has left.
+    /// How much its file system has left; fails where that does not say.
     pub fn space(&self) -> io::Result<FreeSpace> {
         let stat = rustix::fs::fstatvfs(self)?;
+        if stat.f_blocks == 0 {
+            // It does not say: nothing has no room at all.
+            return Err(io::ErrorKind::Unsupported.into());
+        }
         Ok(FreeSpace {
             bytes: stat.f_bavail.saturating_mul(stat.f_frsize),
             no_files: stat.f_files > 0 && stat.f_favail == 0,
@@ -350,9 +360,9 @@ pub fn set_mode(file: &File, mode: u32) -> io::Result<()> {
     Ok(rustix::fs::fchmod(file, mode_of(mode))?)
 }
 
-/// Sets the time of an open file; that of its last access stays.
+/// Sets the time of an open file; it was last accessed now.
 pub fn set_mtime(file: &File, mtime: Timestamp) -> io::Result<()> {
-    Ok(rustix::fs::futimens(file, &only_mtime(mtime))?)
+    Ok(rustix::fs::futimens(file, &times(mtime))?)
 }
 
 /// Whether nothing was ever written to a file from `offset` on for `length` bytes. Where the file
@@ -450,16 +460,15 @@ fn kind_of(file_type: FileType) -> FileKind {
     }
 }
 
-/// Leaves the time of access as it is.
-fn only_mtime(mtime: Timestamp) -> Timestamps {
+/// With the time of access, which is now: FUSE of the second version loses the one where the other
+/// is left as it is.
+fn times(mtime: Timestamp) -> Timestamps {
+    let spec = |time: Timestamp| Timespec {
+        tv_sec: time.seconds,
+        tv_nsec: time.nanos.into(),
+    };
     Timestamps {
-        last_access: Timespec {
-            tv_sec: 0,
-            tv_nsec: UTIME_OMIT as _,
-        },
-        last_modification: Timespec {
-            tv_sec: mtime.seconds,
-            tv_nsec: mtime.nanos.into(),
-        },
+        last_access: spec(Timestamp::now()),
+        last_modification: spec(mtime),
     }
 }

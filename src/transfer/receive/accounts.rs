@@ -12,11 +12,11 @@ use super::super::link::Link;
 use super::super::message_order::OrderViolation;
 use crate::model::entry::EntryId;
 use crate::model::error::{Error, Result};
-use crate::model::outcome::{Outcome, Summary};
+use crate::model::outcome::{NotKept, Outcome, Summary};
 use crate::model::progress::{Counters, Event, Progress};
 use crate::model::relpath::RelPath;
 use crate::store::FailedFolder;
-use crate::wire::{EntryOutcome, FolderFailed, Message};
+use crate::wire::{EntryOutcome, Features, FolderFailed, Message};
 
 use super::order::ReceivingOrder;
 use super::queue::{PlannerTask, WorkQueue};
@@ -218,6 +218,18 @@ impl Accounts {
         });
         let told = FolderFailed { path, why };
         self.link.outbox.push(Message::FolderFailed(told));
+    }
+
+    /// Something could not be kept of entries that are stored.
+    pub(super) fn not_kept(&self, not_kept: NotKept) {
+        self.progress.event(&Event::NotKept {
+            session: self.session,
+            not_kept: &not_kept,
+        });
+        let outbox = &self.link.outbox;
+        if outbox.understands(Features::MORE_REASONS) {
+            outbox.push(Message::NotKept(not_kept));
+        }
     }
 
     /// Whether any entry has failed for good.

@@ -302,6 +302,8 @@ impl ReceiveSession {
                 removal.fail_folders();
                 let began = Instant::now();
                 store.finish()?;
+                let not_kept = store.not_kept().into_iter();
+                not_kept.for_each(|not_kept| self.accounts.not_kept(not_kept));
                 debug!(session = self.number, took = ?began.elapsed(), "all is on disk");
                 if store.is_dry() {
                     free = store.free();

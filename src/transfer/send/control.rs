@@ -124,6 +124,7 @@ impl Control<'_> {
                 let answers = Decisions(decider.decide(&surplus.0));
                 self.link.outbox.push(Message::Decisions(answers));
             }
+            Message::NotKept(not_kept) => self.report.not_kept(&not_kept),
             Message::Summary(summary) => return Ok(Some(summary)),
             // The order lets nothing else pass but these.
             other => {

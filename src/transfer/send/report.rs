@@ -3,7 +3,7 @@
 //! Must not be told under a lock: whoever hears of an event may take its time.
 
 use crate::model::entry::EntryId;
-use crate::model::outcome::{Outcome, Wish};
+use crate::model::outcome::{NotKept, Outcome, Wish};
 use crate::model::progress::{Counters, Event, Progress};
 use crate::model::relpath::RelPath;
 
@@ -62,6 +62,13 @@ impl<'a> SessionReport<'a> {
             session: self.session,
             path,
             outcome,
+        });
+    }
+
+    pub(super) fn not_kept(&self, not_kept: &NotKept) {
+        self.progress.event(&Event::NotKept {
+            session: self.session,
+            not_kept,
         });
     }
 
