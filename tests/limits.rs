@@ -76,7 +76,7 @@ impl Peer {
     fn with(identity: &Identity, addr: SocketAddr) -> Self {
         let tls = Tls::new(identity).unwrap();
         let channel = tls.connect(TcpStream::connect(addr).unwrap(), PATIENCE);
-        let channel = channel.unwrap();
+        let mut channel = channel.unwrap();
         channel.reader.set_timeout(Some(PATIENCE)).unwrap();
         channel.writer.set_timeout(Some(PATIENCE)).unwrap();
         Self {

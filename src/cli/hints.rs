@@ -17,6 +17,8 @@ use crate::ui::quoted;
 
 const NETWORK: &str = "Are both machines on the same network, and does the receiver's firewall \
                        let this port in?";
+const MTU: &str = "The MTU of a VPN or tunnel on the way may be too large. Lower it where the \
+                   tunnel begins, such as: ip link set dev wg0 mtu 1280";
 const ONE_FILE: &str =
     "Send what several files or a folder hold as one: tar c FILES | xfer send - --as NAME.";
 const LATER: &str = "Try again when its other sessions are done.";
@@ -215,7 +217,13 @@ pub(crate) fn for_error(error: &Error, task: Task) -> Option<String> {
             reason: AbortReason::NotOneFile,
             ..
         } => ONE_FILE,
-        Error::Lost { .. } | Error::Silent { .. } | Error::Aborted { .. } => task.again(),
+        Error::Undelivered {
+            small_only: true, ..
+        } => MTU,
+        Error::Lost { .. }
+        | Error::Silent { .. }
+        | Error::Undelivered { .. }
+        | Error::Aborted { .. } => task.again(),
         Error::Spent { .. } => Task::SendStream.again(),
         Error::Protocol { .. } => {
             "Are both sides the same version of xfer? If so, this is a bug worth reporting."

@@ -364,6 +364,16 @@ pub enum Error {
         /// For how long, in seconds.
         seconds: u64,
     },
+    /// The peer is there, but what is sent to it does not arrive.
+    #[error("nothing arrives at {peer} for {seconds} s")]
+    Undelivered {
+        /// Where.
+        peer: SocketAddr,
+        /// For how long, in seconds.
+        seconds: u64,
+        /// Whether only small packets do, as it seems.
+        small_only: bool,
+    },
     /// The peer broke the protocol.
     #[error("{peer} broke the protocol: {what}")]
     Protocol {
@@ -443,7 +453,7 @@ impl Error {
     pub fn is_lost_connection(&self) -> bool {
         matches!(
             self,
-            Self::Lost { .. } | Self::Silent { .. } | Self::Mute { .. }
+            Self::Lost { .. } | Self::Silent { .. } | Self::Mute { .. } | Self::Undelivered { .. }
         )
     }
 }

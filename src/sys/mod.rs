@@ -12,6 +12,7 @@ pub mod host;
 pub mod name;
 pub(crate) mod private;
 pub mod signals;
+pub(crate) mod socket;
 pub mod stream;
 pub mod terminal;
 pub mod vectored;

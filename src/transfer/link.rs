@@ -18,10 +18,15 @@ use crate::net::{Channel, Closer, LAST_WORDS, Reader, Writer, wire_error};
 use crate::sys::worker::{self, Panicked, Worker};
 use crate::wire::{Message, WireError};
 
-use super::outbox::Outbox;
+use super::liveness::{UNDELIVERED, Watched, only_small_ones_pass};
+use super::outbox::{Outbox, PING_INTERVAL};
 
 /// How long a peer can be silent on its control connection before it counts as gone.
 pub(crate) const SILENCE: Duration = Duration::from_secs(30);
+/// How often the connections are looked at.
+const LOOK: Duration = Duration::from_secs(4);
+/// Within how long a peer that is there is heard: three pings' time.
+const HEARD: Duration = PING_INTERVAL.saturating_mul(3);
 
 /// Whatever waits for something that never comes once the session is over.
 pub(crate) trait Stop: Send + Sync {
@@ -32,10 +37,32 @@ pub(crate) trait Stop: Send + Sync {
 #[derive(Debug, Default)]
 struct LinkState {
     error: Option<Error>,
-    lanes: Vec<Closer>,
+    lanes: Vec<(Closer, Watched)>,
+    /// What was seen of the control connection.
+    control: Watched,
+    /// When all of them were looked at last.
+    looked: Option<Instant>,
+    ailment: Ailment,
     over: bool,
     heard_end: bool,
     written: bool,
+}
+
+impl LinkState {
+    fn only_small_ones_pass(&self, now: Instant) -> bool {
+        let lanes = self.lanes.iter().map(|(_, watched)| *watched);
+        let all: Vec<_> = lanes.chain([self.control]).collect();
+        only_small_ones_pass(&all, now)
+    }
+}
+
+/// What the next session to the same peer is better off with, for what ailed this one.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Ailment {
+    /// Fewer lanes: one led nowhere.
+    pub(crate) lane: bool,
+    /// Smaller packets: those of ordinary size do not seem to arrive.
+    pub(crate) packets: bool,
 }
 
 /// A writer that knows whether something was left half-written.
@@ -128,25 +155,101 @@ impl Link {
 
     /// Adds a lane's socket, to be closed when the session fails; at once if it has.
     pub(crate) fn add_lane(&self, lane: Closer) {
+        lane.give_up_after(UNDELIVERED);
         let mut state = self.state();
         if state.over {
             lane.close();
         } else {
-            state.lanes.push(lane);
+            state.lanes.push((lane, Watched::default()));
+        }
+    }
+
+    /// Looks whether what was sent arrives, on each connection. Where one leads nowhere while the
+    /// peer is there, the session ends. To be called again and again: more often than every few
+    /// seconds does no harm.
+    pub(crate) fn look(self: &Arc<Self>) {
+        let now = Instant::now();
+        let is_there = self.silent_for() < HEARD;
+        let mut state = self.state();
+        let just_now = |looked| now.saturating_duration_since(looked) < LOOK;
+        if state.looked.is_some_and(just_now) {
+            return;
+        }
+        state.looked = Some(now);
+        if let Some(seen) = self.control.delivery() {
+            state.control.look(seen, now);
+        }
+        for (lane, watched) in &mut state.lanes {
+            if let Some(seen) = lane.delivery() {
+                watched.look(seen, now);
+            }
+        }
+        let is_dead = |(_, watched): &(_, Watched)| watched.is_dead(now);
+        // Of a peer that is not there the control connection tells, and sooner.
+        if !is_there || !state.lanes.iter().any(is_dead) {
+            return;
+        }
+        let small_only = state.only_small_ones_pass(now);
+        state.ailment.lane = true;
+        drop(state);
+        self.fail(Error::Undelivered {
+            peer: self.peer,
+            seconds: UNDELIVERED.as_secs(),
+            small_only,
+        });
+    }
+
+    /// Notes that a lane could not join.
+    pub(crate) fn no_lane(&self) {
+        self.state().ailment.lane = true;
+    }
+
+    /// What ailed the session.
+    pub(crate) fn ailment(&self) -> Ailment {
+        self.state().ailment
+    }
+
+    /// What a lost connection is, by what was seen of it before.
+    fn diagnosed(&self, error: Error, was_there: bool, state: &mut LinkState) -> Error {
+        let now = Instant::now();
+        match &error {
+            Error::Lost { .. } | Error::Silent { .. } if state.only_small_ones_pass(now) => {
+                state.ailment.packets = was_there;
+                match was_there {
+                    true => Error::Undelivered {
+                        peer: self.peer,
+                        seconds: SILENCE.as_secs(),
+                        small_only: true,
+                    },
+                    false => error,
+                }
+            }
+            // Its system answers, and it does not: what it says may be too large to arrive here.
+            Error::Silent { .. } => {
+                state.ailment.packets = state.control.has_grown_within(HEARD, now);
+                error
+            }
+            Error::Undelivered { small_only, .. } => {
+                state.ailment.packets = *small_only;
+                error
+            }
+            _ => error,
         }
     }
 
     /// Ends the session with an error. Only the first one counts. The peer is told, unless it
     /// is gone, or knows.
     pub(crate) fn fail(self: &Arc<Self>, error: Error) {
+        let was_there = self.silent_for() < HEARD;
         let mut state = self.state();
         if state.over {
             return;
         }
         state.over = true;
+        let error = self.diagnosed(error, was_there, &mut state);
         debug!(peer = %self.peer, "session ends: {error}");
         let lanes = match &error {
-            Error::Lost { .. } | Error::Silent { .. } => {
+            Error::Lost { .. } | Error::Silent { .. } | Error::Undelivered { .. } => {
                 self.outbox.drop_all();
                 self.control.close();
                 std::mem::take(&mut state.lanes)
@@ -164,7 +267,7 @@ impl Link {
         };
         state.error = Some(error);
         drop(state);
-        lanes.iter().for_each(Closer::close);
+        lanes.iter().for_each(|(lane, _)| lane.close());
         self.wake();
         self.close_soon();
     }
@@ -188,7 +291,7 @@ impl Link {
     fn close(&self) {
         self.control.close();
         let lanes = std::mem::take(&mut self.state().lanes);
-        lanes.iter().for_each(Closer::close);
+        lanes.iter().for_each(|(lane, _)| lane.close());
     }
 
     /// Waits for something, but not longer than last words take.

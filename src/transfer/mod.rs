@@ -4,6 +4,7 @@
 
 mod cancel;
 mod link;
+mod liveness;
 mod message_order;
 mod options;
 mod outbox;

@@ -436,7 +436,10 @@ fn error_name(error: &Error) -> &'static str {
         Error::CodeNeeded { .. } | Error::NoCode { .. } => "code_needed",
         Error::WrongCode { .. } => "wrong_code",
         Error::Displaced { .. } => "displaced",
-        Error::Lost { .. } | Error::Silent { .. } | Error::Mute { .. } => "lost",
+        Error::Lost { .. }
+        | Error::Silent { .. }
+        | Error::Mute { .. }
+        | Error::Undelivered { .. } => "lost",
         Error::Protocol { .. } => "protocol",
         Error::Aborted { .. } => "aborted",
         Error::Sync { .. } => "sync",

@@ -218,7 +218,7 @@ impl Report {
             } => {
                 self.sessions.remove(session);
                 // One word for many attempts that all end the same way.
-                let error = sentences::error(error);
+                let error = sentences::retrying(error);
                 if self.retried.as_ref() != Some(&error) {
                     let wait = words::wait(*wait);
                     lines.push(Talk(format!("Retrying in {wait}: {error}")));

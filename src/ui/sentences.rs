@@ -108,6 +108,14 @@ pub(crate) fn error(error: &Error) -> String {
             format!("lost the connection to {peer}: {}", io_error(source))
         }
         Error::Silent { peer, seconds } => format!("{peer} has been silent for {seconds} s"),
+        Error::Undelivered {
+            peer,
+            small_only: true,
+            ..
+        } => format!("small packets reach {peer}, large ones do not"),
+        Error::Undelivered { peer, seconds, .. } => {
+            format!("nothing has arrived over one of the connections to {peer} for {seconds} s")
+        }
         Error::Protocol { peer, what } => format!("{peer} broke the protocol: {what}"),
         Error::Aborted { peer, reason } => format!("{peer} ended it: {}", aborted(reason)),
         Error::NotOneFile => ONE_FILE.to_owned(),
@@ -129,6 +137,17 @@ pub(crate) fn error(error: &Error) -> String {
             path.display()
         ),
         Error::Cancelled => "interrupted".to_owned(),
+    }
+}
+
+/// What went wrong, and what the next attempt does otherwise.
+pub(crate) fn retrying(error: &Error) -> String {
+    let what = self::error(error);
+    match error {
+        Error::Undelivered {
+            small_only: true, ..
+        } => format!("{what}. Sending small ones from now on"),
+        _ => what,
     }
 }
 

@@ -134,7 +134,7 @@ pub struct Line {
 }
 
 impl Line {
-    fn new(channel: Channel) -> Self {
+    fn new(mut channel: Channel) -> Self {
         channel.reader.set_timeout(Some(ANSWER)).unwrap();
         channel.writer.set_timeout(Some(ANSWER)).unwrap();
         Self {

@@ -5,11 +5,13 @@
 use std::fmt;
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::super::Fingerprint;
 use super::timing::Pace;
 use super::{Reader, Writer};
 use crate::model::progress::Counters;
+use crate::sys::socket::{self, Delivery};
 use crate::sys::wake;
 use crate::wire::Preambles;
 
@@ -59,6 +61,17 @@ impl Closer {
     pub fn close(&self) {
         // It fails where there is no connection any more, which is what was wanted.
         let _ = self.0.shutdown(Shutdown::Both);
+    }
+
+    /// What has become of what was sent on it; none where the system does not say.
+    pub(crate) fn delivery(&self) -> Option<Delivery> {
+        socket::delivery(&self.0)
+    }
+
+    /// Has the system end it where nothing of what is sent arrives for so long, if it cannot say
+    /// what does.
+    pub(crate) fn give_up_after(&self, time: Duration) {
+        socket::give_up_after(&self.0, time);
     }
 
     /// Whether something has come that nobody has read, be it the end. Of a peer that has nothing

@@ -34,6 +34,7 @@ use super::Channel;
 use super::handshake::{self, ALPN, Endpoint, HandshakeFailure};
 use super::timing::Timed;
 use crate::model::error::{CryptoFault, Error, Result};
+use crate::sys::socket;
 use crate::wire::{PREAMBLE_BYTES, Preamble, Preambles, VERSION};
 
 /// How long a peer has for its preamble, which it sends without waiting for anything.
@@ -143,6 +144,7 @@ fn establish<E: Endpoint>(
     stream.set_nonblocking(false).map_err(io_failed)?;
     // What is flushed is complete; waiting to fill a packet would only delay its end.
     stream.set_nodelay(true).map_err(io_failed)?;
+    socket::retry_often(&stream);
     let timed = Timed::new(&stream, until);
     let preambles = exchange_preambles(timed, peer)?;
     has_greeted();

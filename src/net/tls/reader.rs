@@ -51,7 +51,9 @@ pub struct Reader {
     idle: u32,
     state: ReaderState,
     deadline: Option<Instant>,
-    /// Whether the socket has a timeout because of a deadline.
+    /// How long a single read may wait without one.
+    timeout: Option<Duration>,
+    /// Whether the socket has another timeout than that, because of a deadline.
     timed: bool,
     pub(super) counters: Option<Arc<Counters>>,
 }
@@ -83,6 +85,7 @@ impl Reader {
             idle: 0,
             state: ReaderState::Open,
             deadline: None,
+            timeout: None,
             timed: false,
             counters: None,
         }
@@ -109,8 +112,20 @@ impl Reader {
     /// How long a single read may wait for the peer where there is no deadline; for ever without
     /// one. When it is over, the read fails as `TimedOut`, nothing is lost, and the next one goes
     /// on.
-    pub fn set_timeout(&self, timeout: Option<Duration>) -> io::Result<()> {
+    pub fn set_timeout(&mut self, timeout: Option<Duration>) -> io::Result<()> {
+        self.timeout = timeout;
         self.stream.set_read_timeout(timeout)
+    }
+
+    /// Waits until there is something to read, be it the end, for as long as it takes: the timeout
+    /// of a single read counts only where a part of something has come.
+    pub fn wait(&mut self) -> io::Result<()> {
+        loop {
+            match self.next_plain() {
+                Err(e) if e.kind() == io::ErrorKind::TimedOut && self.sealed.is_empty() => {}
+                other => return other.map(drop),
+            }
+        }
     }
 
     /// Brings exactly the next `len` bytes, at most [`MAX_GATHER_BYTES`] and on a channel that
@@ -240,14 +255,14 @@ impl Reader {
     fn keep_deadline(&mut self) -> io::Result<()> {
         let left = match self.deadline {
             None if !self.timed => return Ok(()),
-            None => None,
+            None => self.timeout,
             Some(end) => match end.saturating_duration_since(Instant::now()) {
                 Duration::ZERO => return Err(io::ErrorKind::TimedOut.into()),
                 left => Some(left),
             },
         };
         self.stream.set_read_timeout(left)?;
-        self.timed = left.is_some();
+        self.timed = self.deadline.is_some();
         Ok(())
     }
 

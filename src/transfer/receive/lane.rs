@@ -4,15 +4,15 @@
 //! hold a claim while it waits.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::super::link::{Link, SILENCE};
 use crate::model::error::{Error, Result};
 use crate::model::outcome::{Outcome, Why};
 use crate::model::reason::Limit;
-use crate::net::{Channel, Reader};
+use crate::net::{Channel, Reader, wire_error};
 use crate::sys::worker::{Worker, checkpoint};
-use crate::wire::{ChunkHeader, Encoding, Frame, Message, read_frame_head};
+use crate::wire::{ChunkHeader, Encoding, Frame, Message, WireError, read_frame_head};
 
 use super::accounts::Accounts;
 use super::chunk::ChunkTaker;
@@ -22,6 +22,10 @@ use super::finish::Finisher;
 use super::lanes::{Activity, LOOK, Lateness, ReceivingLanes, STILL};
 use super::output::Output;
 use super::wanted::WantedFiles;
+
+/// How long a sender may leave a lane in the middle of a frame without a byte. A newer one gives
+/// such a lane up by itself before that.
+const UNFINISHED: Duration = Duration::from_secs(60);
 
 /// What a lane works for.
 pub(super) struct ReceivingLane<'a> {
@@ -53,10 +57,15 @@ impl ReceivingLane<'_> {
     pub(super) fn run(mut self, mut channel: Channel) {
         let _open = self.lanes.open();
         let mut buffer = Vec::new();
-        // It may be silent for as long as it likes: when its session ends, it is closed.
+        // Without it a lane that ends nowhere is only waited for.
+        let _ = channel.reader.set_timeout(Some(UNFINISHED));
+        // Between frames it may be silent for as long as it likes: when its session ends, it is
+        // closed.
         channel.reader.set_deadline(None);
         let ended = loop {
-            match read_frame_head(&mut channel.reader, &mut buffer) {
+            let waited = channel.reader.wait().map_err(WireError::from);
+            let read = waited.and_then(|()| read_frame_head(&mut channel.reader, &mut buffer));
+            match read {
                 Ok(Frame::Chunk(chunk)) => {
                     checkpoint(Worker::Lane);
                     self.chunks.clock.lap(|times| &times.network);
@@ -69,7 +78,7 @@ impl ReceivingLane<'_> {
                     let what = format!("a message {} on a lane", other.name());
                     break Err(self.accounts.breach(what));
                 }
-                Err(error) => break Err(self.link.wire_error(error)),
+                Err(error) => break Err(wire_error(self.link.peer, error, UNFINISHED)),
             }
         };
         match ended {

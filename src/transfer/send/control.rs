@@ -71,6 +71,9 @@ impl Control<'_> {
             match read_frame(reader, &mut buffer) {
                 Ok(Frame::Message(message)) => {
                     checkpoint(Worker::Control);
+                    self.link.heard();
+                    // The thread that writes may be waiting to do so.
+                    self.link.look();
                     if let Some(summary) = self.hear(message, &mut decider)? {
                         return Ok(summary);
                     }

@@ -2,8 +2,9 @@
 //!
 //! Must not tell it anything of what is to be sent.
 
-use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
+use std::net::{SocketAddr, ToSocketAddrs};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tracing::debug;
@@ -14,6 +15,7 @@ use crate::model::progress::{Event, Peer, Progress};
 use crate::model::prompt::Prompt;
 use crate::net::{Channel, Fingerprint, Known, Peers, Tls};
 use crate::net::{FIRST_WORDS, Greeted, Ours, greet, say_last};
+use crate::sys::socket;
 use crate::wire::Message;
 
 use super::super::cancel::{Cancel, OnCancel};
@@ -21,6 +23,9 @@ use super::super::options::{Address, Device};
 
 /// How long connecting to one address may take.
 const CONNECT: Duration = Duration::from_secs(10);
+/// How many bytes a small packet carries at most: as many as pass every network that has IPv6, and
+/// two tunnels in one another.
+const SMALL_PACKET: u16 = 1200;
 
 /// Makes this machine and a receiver know each other, so that this one may send to it from then
 /// on. Says who it is.
@@ -38,6 +43,7 @@ pub fn pair(
         prompt,
         progress,
         cancel,
+        packets: Packets::default(),
     };
     let dialed = connector.pair(to, name);
     match dialed {
@@ -53,6 +59,22 @@ pub(super) struct Connector<'a> {
     pub(super) prompt: &'a Arc<dyn Prompt>,
     pub(super) progress: &'a Arc<dyn Progress>,
     pub(super) cancel: &'a Cancel,
+    pub(super) packets: Packets,
+}
+
+/// Of what size packets are. Clones are the same.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Packets(Arc<AtomicBool>);
+
+impl Packets {
+    /// On new connections, from now on, they are small, either way.
+    pub(super) fn shrink(&self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+
+    fn are_small(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
 }
 
 /// A receiver that is trusted, and waits for an offer.
@@ -153,8 +175,8 @@ impl Connector<'_> {
         for addr in addrs.map_err(resolve)? {
             self.progress.event(&Event::Connecting { addr });
             debug!(%addr, "connecting");
-            let tls = self.tls.clone();
-            match self.cancel.unless(move || dial(&tls, addr)) {
+            let (tls, packets) = (self.tls.clone(), self.packets.clone());
+            match self.cancel.unless(move || dial(&tls, addr, &packets)) {
                 Ok(channel) => return Ok((channel, addr)),
                 Err(Error::Cancelled) => return Err(Error::Cancelled),
                 // The first error is about the address that the system prefers.
@@ -165,9 +187,24 @@ impl Connector<'_> {
     }
 }
 
-/// Connects to an address.
-pub(super) fn dial(tls: &Tls, addr: SocketAddr) -> Result<Channel> {
-    let stream = TcpStream::connect_timeout(&addr, CONNECT)
-        .map_err(|source| Error::Connect { addr, source })?;
-    tls.connect(stream, FIRST_WORDS)
+/// Connects to an address. Where somebody is there who says the first word and nothing behind it,
+/// it tries again with small packets.
+pub(super) fn dial(tls: &Tls, addr: SocketAddr, packets: &Packets) -> Result<Channel> {
+    let connect = |size| {
+        let stream = socket::connect(addr, CONNECT, size)
+            .map_err(|source| Error::Connect { addr, source })?;
+        tls.connect(stream, FIRST_WORDS)
+    };
+    if packets.are_small() {
+        return connect(Some(SMALL_PACKET));
+    }
+    match connect(None) {
+        Err(silent @ Error::Silent { .. }) => {
+            debug!(%addr, "no answer to what may have been too large: trying small packets");
+            let channel = connect(Some(SMALL_PACKET)).map_err(|_| silent)?;
+            packets.shrink();
+            Ok(channel)
+        }
+        other => other,
+    }
 }

@@ -21,7 +21,7 @@ use super::super::link::SILENCE;
 use super::super::options::Compress;
 use super::attempt::Attempts;
 use super::chunk_writer::{ChunkBytes, ChunkWriter};
-use super::dial::dial;
+use super::dial::{Packets, dial};
 use super::file::{ChunkSource, ReadFailure, SendFile};
 use super::queue::{Queue, Work};
 use super::stream::{StreamEnd, StreamInput, send_stream};
@@ -56,8 +56,9 @@ pub(super) fn connect(
     addr: SocketAddr,
     expected: Fingerprint,
     secret: LaneSecret,
+    packets: &Packets,
 ) -> Result<Channel> {
-    let mut channel = dial(tls, addr)?;
+    let mut channel = dial(tls, addr, packets)?;
     if channel.fingerprint != expected {
         return Err(Error::protocol(addr, "a lane leads to another device"));
     }

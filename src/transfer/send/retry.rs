@@ -16,7 +16,7 @@ use crate::source::Roots;
 
 use super::super::cancel::Cancel;
 use super::super::options::{Device, SendOptions};
-use super::dial::Connector;
+use super::dial::{Connector, Packets};
 use super::session::{Ending, Sessions};
 
 /// How many bytes of files a session must have sent to count as one that got on: more than can
@@ -46,6 +46,7 @@ pub fn send(
             prompt,
             progress,
             cancel,
+            packets: Packets::default(),
         },
         roots,
         options,
@@ -57,14 +58,16 @@ pub fn send(
     let mut lost: Option<Instant> = None;
     let mut wait = BACKOFF.0;
     let mut worked = false;
+    let mut lanes = options.lanes;
     loop {
         let Ending {
             session,
             began,
             moved,
             stored,
+            ailment,
             result,
-        } = sessions.run(&before);
+        } = sessions.run(&before, lanes);
         let error = match result {
             Ok(all) => return Ok(all),
             Err(error) => error,
@@ -78,6 +81,14 @@ pub fn send(
         }
         if !options.wish.dry_run {
             before = before.plus(&stored);
+        }
+        // One that leads nowhere may do so again and again: which way a connection takes, its
+        // number tells.
+        if ailment.lane {
+            lanes = lanes.div_ceil(2);
+        }
+        if ailment.packets {
+            sessions.connector.packets.shrink();
         }
         // Only what worked once is tried again: a wrong address is said at once.
         worked |= began;

@@ -21,7 +21,7 @@ use crate::sys::worker::Worker;
 use crate::wire::{Accept, Contents, Offer};
 
 use super::super::cancel::Cancel;
-use super::super::link::{Link, SILENCE, Stop};
+use super::super::link::{Ailment, Link, SILENCE, Stop};
 use super::super::message_order::SendingEvent;
 use super::super::next_session;
 use super::super::options::SendOptions;
@@ -59,6 +59,8 @@ pub(super) struct Ending {
     pub(super) moved: u64,
     /// What was stored, and what failed, by the outcomes that arrived.
     pub(super) stored: Summary,
+    /// What the next one is better off with.
+    pub(super) ailment: Ailment,
     /// The summary of this and all sessions before it.
     pub(super) result: Result<Summary>,
 }
@@ -91,20 +93,27 @@ struct Agreed {
 }
 
 impl Sessions<'_> {
-    /// One session, to its end. Its summary is given with what was done `before` it.
-    pub(super) fn run(&self, before: &Summary) -> Ending {
+    /// One session of so many lanes, to its end. Its summary is given with what was done `before`
+    /// it.
+    pub(super) fn run(&self, before: &Summary, lanes: u16) -> Ending {
         let mut ending = Ending {
             session: next_session(),
             began: false,
             moved: 0,
             stored: Summary::default(),
+            ailment: Ailment::default(),
             result: Ok(Summary::default()),
         };
-        ending.result = self.offer_and_transfer(before, &mut ending);
+        ending.result = self.offer_and_transfer(before, lanes, &mut ending);
         ending
     }
 
-    fn offer_and_transfer(&self, before: &Summary, ending: &mut Ending) -> Result<Summary> {
+    fn offer_and_transfer(
+        &self,
+        before: &Summary,
+        lanes: u16,
+        ending: &mut Ending,
+    ) -> Result<Summary> {
         let session = ending.session;
         let SendOptions { to, name, open, .. } = self.options;
         let Dialed {
@@ -128,7 +137,7 @@ impl Sessions<'_> {
             algorithm: self.options.algorithm.unwrap_or(suiting),
             chunk_size: CHUNK_SIZE,
             // The chunks of a stream travel in order.
-            lanes: stream.map_or(self.options.lanes, |_| 1),
+            lanes: stream.map_or(lanes, |_| 1),
             wish: self.options.wish,
             contents,
         })?;
@@ -256,14 +265,22 @@ impl Sessions<'_> {
             algorithm: offer.algorithm,
             report,
         };
-        let write = || link.write(&mut writer, PING_INTERVAL, || None);
+        let look = || {
+            link.look();
+            None
+        };
+        let write = || link.write(&mut writer, PING_INTERVAL, look);
         let walk = move || match &self.options.stream {
             Some(stream) => announce::walk_stream(&stream.name, counters, &to_announce),
             None => announce::walk(roots, counters, &to_announce),
         };
         let announce = move || announcer.run(&steps);
         let run_lane = move || {
-            let connected = lane::connect(&self.connector.tls, addr, fingerprint, accept.secret);
+            let Connector { tls, packets, .. } = &self.connector;
+            let connected = lane::connect(tls, addr, fingerprint, accept.secret, packets);
+            if connected.as_ref().is_err_and(leads_nowhere) {
+                link.no_lane();
+            }
             let ended = connected.map_err(gone).and_then(|mut channel| {
                 channel.carry(counters.clone());
                 channel.keep_to(self.pace.clone());
@@ -295,6 +312,7 @@ impl Sessions<'_> {
         });
         ending.moved = moved.load(Ordering::Relaxed);
         ending.stored = entries.stored();
+        ending.ailment = link.ailment();
         link.result()?;
         summary.ok_or_else(|| Error::protocol(link.peer, "an end without a summary"))
     }
@@ -317,6 +335,15 @@ impl Sessions<'_> {
             named,
             first,
         }
+    }
+}
+
+/// Whether a lane could not join because nothing came of it, where a control connection is.
+fn leads_nowhere(error: &Error) -> bool {
+    match error {
+        Error::Connect { source, .. } => source.kind() == std::io::ErrorKind::TimedOut,
+        Error::Silent { .. } | Error::Mute { .. } => true,
+        _ => false,
     }
 }
 

@@ -26,6 +26,7 @@ use super::super::receive::Sums;
 use super::connection::{Serving, serve};
 use super::shared::{ReceiverSessions, ReceiverShared};
 use crate::sys::host;
+use crate::sys::socket;
 use crate::sys::wake::{Awaited, WakeUp};
 use crate::sys::worker::{Panicked, Worker, checkpoint, spawn_detached};
 
@@ -276,12 +277,12 @@ fn is_passing(error: &io::Error) -> bool {
 }
 
 fn listen(addr: SocketAddr) -> Result<TcpListener> {
-    match TcpListener::bind(addr) {
+    match socket::listen(addr) {
         Ok(listener) => Ok(listener),
         // A machine without IPv6 has all its addresses in IPv4.
         Err(e) if addr.is_ipv6() && addr.ip().is_unspecified() && !in_use(&e) => {
             let addr = SocketAddr::from((Ipv4Addr::UNSPECIFIED, addr.port()));
-            TcpListener::bind(addr).map_err(|source| Error::Listen { addr, source })
+            socket::listen(addr).map_err(|source| Error::Listen { addr, source })
         }
         Err(source) => Err(Error::Listen { addr, source }),
     }

@@ -1,0 +1,321 @@
+//! TCP connections: what the standard library does not give of them.
+//!
+//! Must not know what is said on them, nor decide when one is given up.
+
+use std::io;
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::time::Duration;
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
+use rustix::net::{AddressFamily, SocketFlags, SocketType, sockopt};
+
+/// How many connections may wait to be accepted.
+const BACKLOG: i32 = 128;
+
+/// What has become of what a connection was given to send.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Delivery {
+    /// How many bytes of it the other side's system has confirmed.
+    pub(crate) confirmed: u64,
+    /// Whether some of it is on its way, or asks whether there is room for it, and gets no answer.
+    /// A side that has no room for it and says so has answered.
+    pub(crate) waits: bool,
+}
+
+/// What has become of what `stream` was given to send; none where the system does not say.
+pub(crate) fn delivery(stream: &TcpStream) -> Option<Delivery> {
+    system::delivery(stream)
+}
+
+/// Has the system give a connection up by which nothing arrives for so long, where it cannot say
+/// what arrives.
+pub(crate) fn give_up_after(stream: &TcpStream, time: Duration) {
+    system::give_up_after(stream, time);
+}
+
+/// Has the system send what is lost again every few seconds, for as long as it takes, where it can
+/// be told: by itself it waits longer each time, and notices late that a network is back.
+pub(crate) fn retry_often(stream: &TcpStream) {
+    system::retry_often(stream);
+}
+
+/// Connects to an address, in no more than `time`; with `max_segment`, no packet either way is to
+/// carry more bytes than that.
+pub(crate) fn connect(
+    addr: SocketAddr,
+    time: Duration,
+    max_segment: Option<u16>,
+) -> io::Result<TcpStream> {
+    let Some(bytes) = max_segment else {
+        return TcpStream::connect_timeout(&addr, time);
+    };
+    let stream = TcpStream::from(socket(addr)?);
+    system::set_max_segment(&stream, bytes)?;
+    stream.set_nonblocking(true)?;
+    match rustix::net::connect(&stream, &addr) {
+        Ok(()) => {}
+        Err(Errno::INPROGRESS | Errno::INTR) => wait_until_connected(&stream, time)?,
+        Err(e) => return Err(e.into()),
+    }
+    stream.set_nonblocking(false)?;
+    Ok(stream)
+}
+
+fn wait_until_connected(stream: &TcpStream, time: Duration) -> io::Result<()> {
+    let end = std::time::Instant::now() + time;
+    loop {
+        let left = end.saturating_duration_since(std::time::Instant::now());
+        let left = Timespec::try_from(left).map_err(io::Error::other)?;
+        let mut fds = [PollFd::new(stream, PollFlags::OUT)];
+        match poll(&mut fds, Some(&left)) {
+            Ok(0) => return Err(io::ErrorKind::TimedOut.into()),
+            Ok(_) => return stream.take_error()?.map_or(Ok(()), Err),
+            Err(Errno::INTR) => {}
+            Err(e) => return Err(e.into()),
+        }
+    }
+}
+
+/// Listens on an address. On `[::]` that is on all addresses of both families, whatever the system
+/// makes of it by itself.
+pub(crate) fn listen(addr: SocketAddr) -> io::Result<TcpListener> {
+    let socket = socket(addr)?;
+    // As the standard library does: the port of a receiver that has just ended is free.
+    sockopt::set_socket_reuseaddr(&socket, true)?;
+    if addr.is_ipv6() && addr.ip().is_unspecified() {
+        sockopt::set_ipv6_v6only(&socket, false)?;
+    }
+    rustix::net::bind(&socket, &addr)?;
+    rustix::net::listen(&socket, BACKLOG)?;
+    Ok(socket.into())
+}
+
+#[cfg(not(target_vendor = "apple"))]
+fn socket(addr: SocketAddr) -> io::Result<std::os::fd::OwnedFd> {
+    let (family, flags) = (AddressFamily::of(addr), SocketFlags::CLOEXEC);
+    Ok(rustix::net::socket_with(
+        family,
+        SocketType::STREAM,
+        flags,
+        None,
+    )?)
+}
+
+/// There a program that is started in between keeps it open, which harms nobody.
+#[cfg(target_vendor = "apple")]
+fn socket(addr: SocketAddr) -> io::Result<std::os::fd::OwnedFd> {
+    use rustix::io::{FdFlags, fcntl_setfd};
+    let socket = rustix::net::socket(AddressFamily::of(addr), SocketType::STREAM, None)?;
+    fcntl_setfd(&socket, FdFlags::CLOEXEC)?;
+    sockopt::set_socket_nosigpipe(&socket, true)?;
+    Ok(socket)
+}
+
+trait Of {
+    fn of(addr: SocketAddr) -> Self;
+}
+
+impl Of for AddressFamily {
+    fn of(addr: SocketAddr) -> Self {
+        match addr {
+            SocketAddr::V4(_) => Self::INET,
+            SocketAddr::V6(_) => Self::INET6,
+        }
+    }
+}
+
+/// Sets an option of TCP that is a number.
+// It is the size of a number.
+#[allow(unsafe_code, clippy::cast_possible_truncation)]
+fn set_tcp_option(stream: &TcpStream, option: i32, value: i32) -> io::Result<()> {
+    use std::os::fd::AsRawFd as _;
+    // SAFETY: the descriptor is open for as long as `stream` is borrowed, and the system reads no
+    // more than the number, which outlives the call.
+    let set = unsafe {
+        libc::setsockopt(
+            stream.as_raw_fd(),
+            libc::IPPROTO_TCP,
+            option,
+            (&raw const value).cast(),
+            size_of::<i32>() as libc::socklen_t,
+        )
+    };
+    match set {
+        0 => Ok(()),
+        _ => Err(io::Error::last_os_error()),
+    }
+}
+
+#[cfg(target_os = "linux")]
+mod system {
+    use std::io;
+    use std::net::TcpStream;
+    use std::os::fd::AsRawFd as _;
+    use std::time::Duration;
+
+    use super::{Delivery, set_tcp_option};
+
+    /// How often in a row the system asks whether there is room before that counts as no answer.
+    const PROBES: u8 = 3;
+    /// For how long a side that has taken back its room may not have answered, in milliseconds:
+    /// longer than the system waits before it asks again.
+    const ASKED_AGAIN: u32 = 150_000;
+    /// `TCP_RTO_MAX_MS` (linux/tcp.h), since Linux 6.15.
+    const RTO_MAX_MS: i32 = 44;
+    /// How long the system waits at most before it sends what is lost again, in milliseconds.
+    const AGAIN: i32 = 4000;
+    /// Where things are in `struct tcp_info` (linux/tcp.h), which only ever grows at its end.
+    const AT_PROBES: usize = 3;
+    const AT_UNCONFIRMED: usize = 24;
+    const AT_LAST_CONFIRMED: usize = 56;
+    const AT_CONFIRMED: usize = 120;
+    const AT_ROOM: usize = 228;
+
+    /// So much of `struct tcp_info` as is looked at, as the system gave it.
+    struct TcpInfo {
+        bytes: [u8; 232],
+        len: usize,
+    }
+
+    impl TcpInfo {
+        fn number<const N: usize>(&self, at: usize) -> Option<[u8; N]> {
+            self.bytes[..self.len].get(at..at + N)?.try_into().ok()
+        }
+
+        fn word(&self, at: usize) -> Option<u32> {
+            self.number(at).map(u32::from_ne_bytes)
+        }
+    }
+
+    // It is no longer than that.
+    #[allow(unsafe_code, clippy::cast_possible_truncation)]
+    fn tcp_info(stream: &TcpStream) -> Option<TcpInfo> {
+        let mut bytes = [0; 232];
+        let mut len = bytes.len() as libc::socklen_t;
+        // SAFETY: the descriptor is open for as long as `stream` is borrowed, and the system writes
+        // no more than `len` bytes, which `bytes` has.
+        let got = unsafe {
+            libc::getsockopt(
+                stream.as_raw_fd(),
+                libc::IPPROTO_TCP,
+                libc::TCP_INFO,
+                bytes.as_mut_ptr().cast(),
+                &raw mut len,
+            )
+        };
+        let len = bytes.len().min(len as usize);
+        (got == 0).then_some(TcpInfo { bytes, len })
+    }
+
+    pub(super) fn delivery(stream: &TcpStream) -> Option<Delivery> {
+        let info = tcp_info(stream)?;
+        let confirmed = u64::from_ne_bytes(info.number(AT_CONFIRMED)?);
+        let is_on_its_way = info.word(AT_UNCONFIRMED)? > 0;
+        // Systems before Linux 5.4 do not say, and hardly ever have a side take back its room.
+        let has_room = info.word(AT_ROOM).is_none_or(|room| room > 0);
+        let [probes] = info.number(AT_PROBES)?;
+        let waits = match (is_on_its_way, has_room) {
+            (true, true) => true,
+            (true, false) => info.word(AT_LAST_CONFIRMED)? > ASKED_AGAIN,
+            (false, _) => probes >= PROBES,
+        };
+        Some(Delivery { confirmed, waits })
+    }
+
+    pub(super) fn give_up_after(_: &TcpStream, _: Duration) {}
+
+    pub(super) fn retry_often(stream: &TcpStream) {
+        // Older systems go on as they do.
+        let _ = set_tcp_option(stream, RTO_MAX_MS, AGAIN);
+    }
+
+    pub(super) fn set_max_segment(stream: &TcpStream, bytes: u16) -> io::Result<()> {
+        set_tcp_option(stream, libc::TCP_MAXSEG, bytes.into())
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+mod system {
+    use std::io;
+    use std::net::TcpStream;
+    use std::time::Duration;
+
+    use super::{Delivery, set_tcp_option};
+
+    /// After how many seconds without a confirmation of what is on its way a connection is dropped:
+    /// `TCP_RXT_CONNDROPTIME` on macOS, `TCP_MAXUNACKTIME` on FreeBSD.
+    const DROP_TIME: Option<i32> = if cfg!(target_vendor = "apple") {
+        Some(0x80)
+    } else if cfg!(target_os = "freebsd") {
+        Some(68)
+    } else {
+        None
+    };
+    /// The same everywhere.
+    const MAX_SEGMENT: i32 = 2;
+
+    pub(super) fn delivery(_: &TcpStream) -> Option<Delivery> {
+        None
+    }
+
+    pub(super) fn give_up_after(stream: &TcpStream, time: Duration) {
+        let seconds = i32::try_from(time.as_secs()).unwrap_or(i32::MAX);
+        // Without it, it takes the system longer.
+        let _ = DROP_TIME.map(|option| set_tcp_option(stream, option, seconds));
+    }
+
+    pub(super) fn retry_often(_: &TcpStream) {}
+
+    pub(super) fn set_max_segment(stream: &TcpStream, bytes: u16) -> io::Result<()> {
+        set_tcp_option(stream, MAX_SEGMENT, bytes.into())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::{Read as _, Write as _};
+
+    const TIME: Duration = Duration::from_secs(10);
+
+    fn pair(max_segment: Option<u16>) -> (TcpStream, TcpStream) {
+        let listener = listen(([127, 0, 0, 1], 0).into()).unwrap();
+        let addr = listener.local_addr().unwrap();
+        let dialer = connect(addr, TIME, max_segment).unwrap();
+        (dialer, listener.accept().unwrap().0)
+    }
+
+    #[test]
+    fn a_connection_of_small_packets_is_one_like_any_other() {
+        let (mut ours, mut theirs) = pair(Some(1200));
+        ours.write_all(&[7; 100_000]).unwrap();
+        let mut all = vec![0; 100_000];
+        theirs.read_exact(&mut all).unwrap();
+        assert_eq!(all, [7; 100_000]);
+    }
+
+    #[test]
+    fn nothing_listens_where_nobody_does() {
+        let addr = listen(([127, 0, 0, 1], 0).into())
+            .and_then(|listener| listener.local_addr())
+            .unwrap();
+        for max_segment in [None, Some(1200)] {
+            let refused = connect(addr, TIME, max_segment).unwrap_err();
+            assert_eq!(refused.kind(), io::ErrorKind::ConnectionRefused);
+        }
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_peer_that_has_no_room_has_answered() {
+        let (mut ours, theirs) = pair(None);
+        ours.write_all(&[0; 1000]).unwrap();
+        ours.set_write_timeout(Some(Duration::from_millis(300)))
+            .unwrap();
+        while ours.write(&[0; 1 << 16]).is_ok() {}
+        let full = delivery(&ours).unwrap();
+        assert!(full.confirmed >= 1000 && !full.waits, "{full:?}");
+        drop(theirs);
+    }
+}
