@@ -97,6 +97,7 @@ fn the_file_system_of_these_tests_does_what_it_is_told() {
     fs::hard_link(at.join("NAME"), at.join("other")).unwrap();
 }
 
+const IN_PART: i32 = 3;
 /// What may travel beside the content.
 const TALK: u64 = 200_000;
 
@@ -385,4 +386,43 @@ fn a_name_that_is_taken_at_the_last_moment_stays_where_renames_replace() {
     assert_eq!(fs::read(&taken).unwrap(), b"somebody else's");
     let stored = odd.sandbox.dst().join("tree/large (2)");
     assert_eq!(digest_of(&stored), digest_of(&odd.src("tree/large")));
+}
+
+#[test]
+fn names_that_a_file_system_does_not_take_leave_nothing() {
+    for renames in [true, false] {
+        let Some(odd) = Odd::new(|s| {
+            s.longest_name = 60;
+            s.refused_bytes = b":\x01".to_vec();
+            if !renames {
+                s.fail(Op::RenameFlags, Errno::INVAL);
+                s.fail(Op::Link, Errno::PERM);
+            }
+        }) else {
+            return;
+        };
+        let long = "a name that is longer than what this odd file system can hold";
+        for (n, size) in [(1, 1000), (2, 2 * CHUNK + 7)] {
+            make_file(odd.src(&format!("tree/{n} {long}")), n, size);
+            make_file(odd.src(&format!("tree/{n} with: colon")), n, size);
+            make_file(odd.src(&format!("tree/inner: {n}/file")), n, size);
+        }
+        symlink("small", odd.src("tree/link: one")).unwrap();
+        let sent = odd.send(&[]);
+        sent.assert_code(IN_PART).assert_says("name");
+        assert!(!sent.text().contains("argument"), "{sent}");
+        no_leftovers(odd.sandbox.path("real"));
+        for dir in ["tree", "tree/inner"] {
+            let names = fs::read_dir(odd.sandbox.path("real").join(dir)).unwrap();
+            for name in names.map(|entry| entry.unwrap().file_name()) {
+                let name = name.to_str().unwrap();
+                assert!(odd.src(dir).join(name).exists(), "{name}");
+                assert!(!name.contains(':') && name.len() <= 60, "{name}");
+            }
+        }
+        assert_eq!(
+            fs::read_dir(odd.sandbox.path("real/tree")).unwrap().count(),
+            5
+        );
+    }
 }

@@ -209,6 +209,15 @@ impl Why {
         Self::Unreadable(error.into())
     }
 
+    /// Whether its name is one that the receiver's file system does not take.
+    #[must_use]
+    pub fn is_name(&self) -> bool {
+        matches!(
+            self,
+            Self::System(SystemError::NameTooLong | SystemError::InvalidName)
+        )
+    }
+
     /// Whether something else has its name.
     #[must_use]
     pub fn is_in_the_way(&self) -> bool {

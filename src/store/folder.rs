@@ -233,7 +233,7 @@ impl Folder {
         let make = |dir: &Dir| match dir.make_dir(name, mode) {
             Ok(()) => Ok(true),
             Err(e) if e.kind() == io::ErrorKind::AlreadyExists => Ok(false),
-            Err(e) => Err(e),
+            Err(e) => Err(fs::of_new_name(e)),
         };
         let mut made = self.with(make);
         if matches!(made, Ok(false))

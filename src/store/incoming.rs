@@ -396,7 +396,7 @@ impl Incoming {
             .partial(file, &partial.name(), |e| self.why(e));
         let outcome = outcome.inspect_err(|why| match why {
             // Coming again would not help.
-            why if why.is_in_the_way() => self.discard(),
+            why if why.is_in_the_way() || why.is_name() => self.discard(),
             // It stays a partial, which may have to be written to.
             _ => drop(fs::set_mode(file, partial::MODE)),
         })?;

@@ -8,7 +8,7 @@ use std::io;
 use crate::model::entry::{Target, Time};
 use crate::model::outcome::{Attribute, OnConflict, Outcome, Why};
 use crate::model::relpath::RelPath;
-use crate::sys::fs::{Dir, Stat};
+use crate::sys::fs::{self, Dir, Stat};
 
 use super::context::SessionContext;
 use super::durability::Doubt;
@@ -159,7 +159,8 @@ impl NewLink<'_> {
 
     /// Makes it with its time, or not at all.
     fn put(&self, dir: &Dir, name: &[u8]) -> io::Result<()> {
-        dir.make_link(self.target.as_bytes(), name)?;
+        let made = dir.make_link(self.target.as_bytes(), name);
+        made.map_err(fs::of_new_name)?;
         let set = self.permit(dir.set_mtime_at(name, timestamp(self.mtime)));
         set.inspect_err(|_| {
             let _ = dir.remove_file(name);

@@ -42,6 +42,11 @@ pub(super) enum Touched {
     TakesItsPlace,
 }
 
+/// Whether a name cannot be given here at all.
+fn is_impossible(error: &io::Error) -> bool {
+    fs::is_name_impossible(error) || error.kind() == io::ErrorKind::InvalidFilename
+}
+
 /// A file that is to get its name.
 #[derive(Debug)]
 pub(super) struct Publication<'a> {
@@ -185,6 +190,8 @@ impl Publication<'_> {
                     unnamed.are_not_possible();
                     Ok(Put::Cannot)
                 }
+                // It may be the name, which only a rename tells for sure.
+                Err(e) if is_impossible(&e) && !fs::is_name_too_long(&e) => Ok(Put::Cannot),
                 stored => stored.map(|()| Put::Done),
             }
         };
@@ -214,7 +221,10 @@ impl Publication<'_> {
         self.context.durability.before_naming(&file, false)?;
         match dir.name_unnamed(&file, name) {
             // Where it could be made, it may be stored, but not linked.
-            Err(e) if fs::is_refused(&e) => Err(io::ErrorKind::Unsupported.into()),
+            Err(e) => match fs::of_new_name(e) {
+                e if fs::is_refused(&e) => Err(io::ErrorKind::Unsupported.into()),
+                e => Err(e),
+            },
             named => named,
         }
     }
@@ -238,7 +248,8 @@ impl Publication<'_> {
                 true => dir.rename_over(from, name),
                 false => dir.rename_new(from, name),
             };
-            self.folder.with(put).map(|()| Put::Done)
+            let put = self.folder.with(put).map_err(fs::of_new_name);
+            put.map(|()| Put::Done)
         };
         self.publish(put, why)
     }

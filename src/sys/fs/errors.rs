@@ -80,6 +80,16 @@ pub fn is_name_impossible(error: &io::Error) -> bool {
     code(error) == Some(Errno::ILSEQ)
 }
 
+/// What failed to make a name that nothing has. A name with what its file system does not allow in
+/// names is an invalid argument to some, and to nothing else where a name is made.
+#[must_use]
+pub fn of_new_name(error: io::Error) -> io::Error {
+    match code(&error) {
+        Some(Errno::INVAL) => io::ErrorKind::InvalidFilename.into(),
+        _ => error,
+    }
+}
+
 /// Whether permissions are what something failed for, rather than whose it is.
 #[must_use]
 pub fn is_denied(error: &io::Error) -> bool {

@@ -19,7 +19,7 @@ pub use std::fs::File;
 
 pub use errors::{
     cannot_be_unnamed, is_denied, is_full, is_name_impossible, is_name_too_long, is_no_file,
-    is_not_a_dir, is_not_empty, is_refused, is_unsupported,
+    is_not_a_dir, is_not_empty, is_refused, is_unsupported, of_new_name,
 };
 #[cfg(target_os = "linux")]
 pub use linux::{drop_cached, read_through, start_writeback};
