@@ -4,7 +4,8 @@
 
 mod support;
 
-use std::fs::OpenOptions;
+use std::fs::{self, OpenOptions};
+use std::net::SocketAddr;
 use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 
@@ -315,7 +316,7 @@ fn a_partial_that_was_about_to_get_its_name() {
     scene.send_until(point).kill();
     scene.proxy.release();
     // It had its source's mode and time already, neither of which is in the way.
-    let dir = std::fs::read_dir(scene.sandbox.dst().join("a")).unwrap();
+    let dir = fs::read_dir(scene.sandbox.dst().join("a")).unwrap();
     let partial = dir.map(|entry| entry.unwrap().path()).next().unwrap();
     set_mtime(&partial, 1_000_000_000, 0);
     set_mode(&partial, 0o444);
@@ -373,4 +374,85 @@ fn a_partial_of_a_file_that_is_small_now() {
     let received = digest_of(&scene.sandbox.dst().join(path));
     assert_eq!(received, digest_of(&scene.large()));
     assert_eq!(received.1, 10);
+}
+
+/// Small files, enough for a while.
+const MANY: u64 = 60;
+/// The size of each, in bytes.
+const MANY_SIZE: u64 = 200_000;
+
+/// How many bytes lie in the buffers of connections to an address: who is there has not read them.
+fn unread(addr: SocketAddr) -> u64 {
+    let port = format!(":{:04X}", addr.port());
+    let all = fs::read_to_string("/proc/net/tcp").unwrap();
+    let queues = all.lines().skip(1).map(|line| {
+        let fields: Vec<_> = line.split_whitespace().collect();
+        let (sent, received) = fields[4].split_once(':').unwrap();
+        let bytes = |hex| u64::from_str_radix(hex, 16).unwrap();
+        match (fields[1].ends_with(&port), fields[2].ends_with(&port)) {
+            (true, _) => bytes(received),
+            (_, true) => bytes(sent),
+            _ => 0,
+        }
+    });
+    queues.sum()
+}
+
+/// What travels twice when a receiver is killed: of small files, in the place of others or new.
+fn travels_twice(args: &[&str], part: u64) -> (u64, u64) {
+    let sandbox = Sandbox::new();
+    let all = MANY * MANY_SIZE;
+    for n in 0..MANY {
+        let name = format!("many/{}/{n}", n % 3);
+        make_file(sandbox.src().join(&name), n, MANY_SIZE);
+        if args.contains(&"--update") {
+            let old = sandbox.dst().join(&name);
+            make_file(&old, MANY + n, MANY_SIZE);
+            set_mtime(&old, 1_500_000_000, 0);
+        }
+    }
+    let recv = sandbox.recv();
+    let proxy = Proxy::new(recv.addr());
+    let mut command: Vec<PathBuf> = args.iter().map(PathBuf::from).collect();
+    let retries = ["--retry", "0", "--lanes", "2"];
+    command.extend(retries.map(PathBuf::from));
+    command.extend([sandbox.src().join("many"), proxy.target().into()]);
+    proxy.hold_at(all / 100 * part);
+    let sender = sandbox.me().spawn_send(&command);
+    proxy.wait_for_up(all / 100 * part);
+    // There is no event for what the receiver has read, nor is it all that it could.
+    while proxy.passed().0.saturating_sub(unread(recv.addr())) < all / 100 * part / 4 * 3 {
+        std::thread::yield_now();
+    }
+    recv.process().pause();
+    let arrived = proxy.passed().0.saturating_sub(unread(recv.addr()));
+    recv.kill();
+    proxy.cut_all();
+    sender.wait();
+    proxy.release();
+    let recv = sandbox.recv();
+    proxy.lead_to(recv.addr());
+    let first = proxy.connections();
+    sandbox.me().send(&command).assert_code(0);
+    assert_same_tree(sandbox.src(), sandbox.dst());
+    no_leftovers(sandbox.dst());
+    let up = proxy.passed_from(first);
+    ((arrived + up).saturating_sub(all), arrived)
+}
+
+#[test]
+fn of_small_files_little_travels_twice_when_the_receiver_is_killed() {
+    for args in [&[][..], &["--update"]] {
+        for part in [20, 40, 60, 80, 97] {
+            let (twice, arrived) = travels_twice(args, part);
+            let most = (arrived * 6 / 100).max(2_000_000);
+            if std::env::var_os("ALL").is_some() {
+                continue;
+            }
+            assert!(
+                twice < most,
+                "{args:?}, killed at {part} %: {twice} of {arrived} bytes travelled twice"
+            );
+        }
+    }
 }

@@ -181,6 +181,15 @@ impl SessionContext {
         self.directory.release();
     }
 
+    /// Whether there may be a partial of a file, from before this session.
+    pub(super) fn has_partial(&self, path: &RelPath) -> bool {
+        if self.partials.is_empty() {
+            return false;
+        }
+        let ids = partial_ids(&self.access.owner, path);
+        ids.iter().any(|id| self.partials.contains(id))
+    }
+
     /// Removes the partial of a file that does not need one any more, if there is one.
     pub(super) fn drop_needless_partial(&self, folder: &Folder, path: &RelPath) {
         if self.partials.is_empty() {

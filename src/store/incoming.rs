@@ -71,8 +71,9 @@ impl Incoming {
         let owner = &context.access.owner;
         let mut allocated = None;
         let is_large = size > u64::from(CHUNK_SIZE);
-        if is_large {
-            // In a new folder too: it may be that of an earlier attempt.
+        // In a new folder too: it may be that of an earlier attempt. A small one has a partial where
+        // it was about to take the place of another, or cannot be made without a name.
+        if is_large || (size > 0 && context.has_partial(path)) {
             let (own, found) = partial::find(folder, owner, path).map_err(|e| why(&e))?;
             // Of a stream nothing is ever resumed; what is there is emptied.
             if let Some(found) = found.filter(|_| size != STREAM) {
@@ -81,7 +82,8 @@ impl Incoming {
                 let resumes = resumes.map_err(|e| why(&e))?;
                 allocated = resumes.then_some(found.allocated);
             }
-        } else {
+        }
+        if !is_large && allocated.is_none() {
             context.drop_needless_partial(folder, path);
         }
         if is_large && let Some(key) = folder.in_use_key(path) {
@@ -359,7 +361,9 @@ impl Incoming {
     pub fn store_whole(&self, data: &mut [IoSlice<'_>]) -> Result<Option<Outcome>, Why> {
         self.ask_for_space()?;
         self.folder.before_change()?;
-        if let Some(outcome) = self.publication().whole(data, |e| self.why(e))? {
+        if !self.resumes
+            && let Some(outcome) = self.publication().whole(data, |e| self.why(e))?
+        {
             self.settle(self.size);
             self.end();
             return Ok(Some(outcome));
