@@ -146,8 +146,17 @@ impl PartialOf<'_> {
                 write_record(records, &id, self.owner, self.path, self.size, self.mtime)
             })
         };
-        let (file, fresh) = open(self.folder, &id, self.size, self.mode, record)?;
-        Ok(Partial { file, fresh, id })
+        match open(self.folder, &id, self.size, self.mode, record) {
+            Ok((file, fresh)) => Ok(Partial { file, fresh, id }),
+            Err(error) => {
+                if matches!(look_at(self.folder, &id), Ok(None)) {
+                    // It is no record of anything.
+                    let remove = |records: &Dir| remove_record(records, &id);
+                    let _ = with_state(self.root, PARTIALS, remove);
+                }
+                Err(error)
+            }
+        }
     }
 }
 
@@ -435,6 +444,12 @@ pub(super) fn folder_of(root: &Dir, path: &RelPath) -> io::Result<Option<Dir>> {
         };
     }
     Ok(Some(dir))
+}
+
+/// What is under the name of a partial, if anything is.
+fn look_at(folder: &Folder, id: &str) -> io::Result<Option<Stat>> {
+    let name = partial_name(id);
+    folder.with(|dir| dir.stat_at(name.as_bytes()))
 }
 
 /// Whether one that was found can be gone on with. One that is in doubt is removed: what can be read

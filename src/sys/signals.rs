@@ -3,9 +3,11 @@
 //! Must not decide what becomes of it.
 
 use std::io;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
-use signal_hook::consts::{SIGINT, SIGTERM};
-use signal_hook::iterator;
+use signal_hook::consts::{SIGINT, SIGTERM, SIGXFSZ};
+use signal_hook::{flag, iterator};
 
 /// What was asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,6 +38,13 @@ impl Iterator for Signals {
             _ => Signal::Terminate,
         })
     }
+}
+
+/// From now on a file that grows larger than this process may write (`ulimit -f`) ends nothing: what
+/// is written to it fails instead.
+pub fn outlive_large_files() -> io::Result<()> {
+    // Nobody asks whether it was raised.
+    flag::register(SIGXFSZ, Arc::new(AtomicBool::new(false))).map(drop)
 }
 
 /// Ends the process at once. Nothing gets in the way of it: no lock, no destructor.
