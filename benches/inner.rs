@@ -24,7 +24,7 @@ use xfer::model::progress::Counters;
 use xfer::model::relpath::RelPath;
 use xfer::net::{Channel, Identity, PIECE_BYTES, Tls};
 use xfer::source::{Filter, Roots, Walk, WalkStep};
-use xfer::store::{Access, Planned, Store};
+use xfer::store::{Access, NewFile, Planned, Store};
 use xfer::wire::{
     ChunkHeader, Encoding, Entries, Message, read_frame, read_frame_head, write_chunk_header,
     write_message,
@@ -252,7 +252,12 @@ fn store_all(store: &Arc<Store>, paths: &[RelPath], data: &[u8]) {
         dry_run: false,
         links_outside: false,
     };
-    let (mtime, mode) = (Time::from_seconds(1_700_000_000), Mode::from_stat(0o644));
+    let file = NewFile {
+        size: data.len() as u64,
+        allocated: None,
+        mtime: Time::from_seconds(1_700_000_000),
+        mode: Mode::from_stat(0o644),
+    };
     let session = store.session(access, false).unwrap();
     let folder = RelPath::new("folder").unwrap();
     let folder = session
@@ -264,7 +269,7 @@ fn store_all(store: &Arc<Store>, paths: &[RelPath], data: &[u8]) {
         )
         .unwrap();
     for path in paths {
-        let planned = session.file(&folder, path, data.len() as u64, mtime, mode);
+        let planned = session.file(&folder, path, file);
         let Ok(Planned::Incoming(incoming)) = planned else {
             unreachable!("there is nothing yet");
         };

@@ -42,14 +42,16 @@ pub struct Entry {
 }
 
 impl Entry {
-    /// How many bytes its path and its target have.
+    /// How many bytes its path, its target and its extras have.
     #[must_use]
     pub fn variable_bytes(&self) -> usize {
         let target = match &self.kind {
             Kind::Symlink { target } => target.as_bytes().len(),
             _ => 0,
         };
-        self.path.as_bytes().len() + target
+        let extras = self.extras.iter();
+        let extras = extras.map(|extra| size_of::<Extra>() + extra.value.len());
+        self.path.as_bytes().len() + target + extras.sum::<usize>()
     }
 
     /// Its size in bytes; 0 for what has none, or none yet.
@@ -59,6 +61,21 @@ impl Entry {
             Kind::File { size } => size.get(),
             _ => 0,
         }
+    }
+
+    /// How many bytes of the sender's disk a file takes up, where its sender says that it is less
+    /// than its size.
+    #[must_use]
+    pub fn allocated(&self) -> Option<u64> {
+        let mut said = self.extras.iter().filter(|e| e.tag == Extra::ALLOCATED);
+        let bytes = said.next()?.value.as_slice().try_into().ok()?;
+        Some(u64::from_le_bytes(bytes)).filter(|&bytes| bytes < self.size())
+    }
+
+    /// Forgets the extras that this version does not know.
+    pub fn forget_unknown_extras(&mut self) {
+        let known = self.allocated().map(Extra::allocated);
+        self.extras = known.into_iter().collect();
     }
 }
 
@@ -90,6 +107,20 @@ pub struct Extra {
     /// Its value.
     #[serde(deserialize_with = "bounded_list::<_, _, MAX_EXTRA_BYTES>")]
     pub value: Vec<u8>,
+}
+
+impl Extra {
+    /// How many bytes of its disk a file takes up, where that is less than its size.
+    const ALLOCATED: u16 = 1;
+
+    /// Says that a file takes up so many bytes of its disk, which is less than its size.
+    #[must_use]
+    pub fn allocated(bytes: u64) -> Self {
+        Self {
+            tag: Self::ALLOCATED,
+            value: bytes.to_le_bytes().to_vec(),
+        }
+    }
 }
 
 /// A size in bytes, at most [`MAX_FILE_BYTES`].

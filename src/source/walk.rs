@@ -32,6 +32,8 @@ pub enum WalkStep {
         mtime: Time,
         /// Its permissions.
         mode: Mode,
+        /// How many bytes of its disk it takes up.
+        allocated: u64,
     },
     /// The innermost folder that has not ended has no more entries.
     DirEnd {
@@ -294,6 +296,7 @@ impl WalkBelow {
             kind,
             mtime: mtime_of(stat),
             mode: Mode::from_stat(stat.mode),
+            allocated: stat.allocated,
         });
         let Some(path) = folder else {
             return;
@@ -508,6 +511,7 @@ mod tests {
                     kind,
                     mtime,
                     mode,
+                    ..
                 } => {
                     let id = order.count();
                     if matches!(kind, Kind::Dir) {

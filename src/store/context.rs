@@ -10,17 +10,18 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
-use crate::model::outcome::OnConflict;
+use crate::model::outcome::{OnConflict, Why};
 use crate::model::relpath::RelPath;
 use crate::sys::fs::{self, Dir};
 
 use super::durability::Durability;
 use super::folder::Folder;
+use super::found::why;
 use super::in_use::InUse;
 use super::name::partial_ids;
 use super::partial;
 use super::plan::PlanRules;
-use super::space::Space;
+use super::space::{self, Counted, Space};
 use super::state::{PARTIALS, with_state};
 
 /// How long what another session has is waited for: longer than it takes for that session to
@@ -87,6 +88,36 @@ impl DirectoryContext {
     /// Tells those who wait that a partial or a folder was let go of.
     pub(super) fn release(&self) {
         self.released.1.notify_all();
+    }
+
+    /// Finds out how much of a quota is used, if there is one.
+    pub(super) fn measure(&self) {
+        if self.space.has_quota() {
+            let block = self.dir.space().map_or(0, |space| space.block);
+            self.space.measure(block, || space::used(&self.path));
+        }
+    }
+
+    /// Promises `bytes`, if the quota and the file system below `dir` have them. What was replaced
+    /// or removed may have made room: where the quota is used up, it is measured again, from time
+    /// to time.
+    pub(super) fn promise(&self, dir: &Dir, bytes: u64) -> Result<(), Why> {
+        let promised = self.space.promise(dir, bytes);
+        if matches!(promised, Err(Why::Quota { .. })) && self.space.may_measure_again() {
+            self.measure();
+            return self.space.promise(dir, bytes);
+        }
+        promised
+    }
+
+    /// Counts a folder that may be made in another one; nothing where it is there already.
+    pub(super) fn count_folder(&self, parent: &Folder, path: &RelPath) -> Result<Counted<'_>, Why> {
+        let space = &self.space;
+        let is_there = || parent.with(|dir| Ok(dir.stat_at(path.file_name())?.is_some()));
+        if !space.has_quota() || (!parent.is_fresh() && is_there().map_err(|e| why(&e))?) {
+            return Ok(space.count_nothing());
+        }
+        space.count(1)
     }
 
     /// How many bytes are free, where the file system says, or are left of a quota.

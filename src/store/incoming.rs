@@ -12,7 +12,6 @@ use std::time::Instant;
 use crate::model::digest::{
     Algorithm, CHUNK_SIZE, ChunkHasher, Digest, ZEROS, chunk_digest, chunk_len, chunk_offset,
 };
-use crate::model::entry::{Mode, Time};
 use crate::model::outcome::{Outcome, Why};
 use crate::model::relpath::RelPath;
 use crate::sys::fs::{self, Dir, File};
@@ -24,13 +23,9 @@ use super::found::why;
 use super::held::{ExistingFile, HeldFile, changed, read_at};
 use super::name::other_name;
 use super::partial::{self, OpenError, Partial, PartialOf};
-use super::plan::Plan;
+use super::plan::{NewFile, Plan, STREAM};
 use super::publish::{Publication, Touched};
 use super::space::{SpaceShare, why_full};
-
-/// The size of a file that is made of a stream: none, before that has ended. No other file is as
-/// large.
-pub const STREAM: u64 = u64::MAX;
 
 /// With how many open no further one is resumed, but waited for.
 const MAX_RESUMED: usize = 64;
@@ -41,9 +36,7 @@ pub struct Incoming {
     context: Arc<SessionContext>,
     folder: Arc<Folder>,
     path: RelPath,
-    size: u64,
-    mtime: Time,
-    mode: Mode,
+    file: NewFile,
     plan: Plan,
     /// Whether others are told that it is being received.
     is_large: bool,
@@ -63,11 +56,10 @@ impl Incoming {
         context: &Arc<SessionContext>,
         folder: &Arc<Folder>,
         path: &RelPath,
-        size: u64,
-        mtime: Time,
-        mode: Mode,
+        file: NewFile,
         plan: Plan,
     ) -> Result<Self, Why> {
+        let size = file.size;
         let owner = &context.access.owner;
         let mut allocated = None;
         let is_large = size > u64::from(CHUNK_SIZE);
@@ -94,20 +86,19 @@ impl Incoming {
             context: context.clone(),
             folder: folder.clone(),
             path: path.clone(),
-            size,
-            mtime,
-            mode,
+            file,
             plan,
             resumes: allocated.is_some(),
             partial: OnceLock::new(),
             existing: ExistingFile::default(),
             over: AtomicBool::new(false),
             opening: Mutex::new(()),
-            space: SpaceShare::of(match size {
-                // Nobody knows how much; a full disk is met where it is written to.
-                STREAM => 0,
-                size => size.saturating_sub(allocated.unwrap_or(0)),
-            }),
+            space: SpaceShare::of(
+                &context.directory.space,
+                file.known_size(),
+                file.allocated,
+                allocated,
+            ),
         };
         if !incoming.plan.may_be_here() || incoming.resumes {
             incoming.ask_for_space()?;
@@ -117,11 +108,13 @@ impl Incoming {
 
     /// Has the space promised that it needs, if that has not been done.
     fn ask_for_space(&self) -> Result<(), Why> {
-        let space = &self.context.directory.space;
-        self.space.ask(|bytes| {
-            let promised = self.folder.with(|dir| Ok(space.promise(dir, bytes)));
-            promised.map_err(|e| why(&e))?
-        })
+        self.space.ask(|bytes| self.promise(bytes))
+    }
+
+    fn promise(&self, bytes: u64) -> Result<(), Why> {
+        let directory = &self.context.directory;
+        let promised = self.folder.with(|dir| Ok(directory.promise(dir, bytes)));
+        promised.map_err(|e| why(&e))?
     }
 
     /// Gives back what was promised and not used, because nothing more comes.
@@ -138,13 +131,19 @@ impl Incoming {
     /// Its size, in bytes; [`STREAM`] for a stream.
     #[must_use]
     pub fn size(&self) -> u64 {
-        self.size
+        self.file.size
+    }
+
+    /// How much of its disk it took up where it was, if that was said to be less than its size.
+    #[must_use]
+    pub fn allocated(&self) -> Option<u64> {
+        self.file.allocated
     }
 
     /// Whether it is a stream.
     #[must_use]
     pub fn is_stream(&self) -> bool {
-        self.size == STREAM
+        self.file.size == STREAM
     }
 
     /// The folder it goes into.
@@ -198,7 +197,7 @@ impl Incoming {
         let existing = self.existing_name();
         let existing = existing.and_then(|name| self.existing.open_to_hash(&self.folder, name));
         Ok(HeldFile {
-            size: self.size,
+            size: self.file.size,
             // One that was made just now has only what the sender has sent since.
             partial: self.partial.get().filter(|_| self.resumes).cloned(),
             existing,
@@ -229,9 +228,9 @@ impl Incoming {
             folder: &self.folder,
             owner: &self.context.access.owner,
             path: &self.path,
-            size: if self.is_stream() { 0 } else { self.size },
-            mtime: self.mtime,
-            mode: self.mode,
+            size: if self.is_stream() { 0 } else { self.file.size },
+            mtime: self.file.mtime,
+            mode: self.file.mode,
         };
         match opened.open() {
             Ok(partial) => {
@@ -251,21 +250,17 @@ impl Incoming {
         full.unwrap_or_else(|| why(error))
     }
 
-    fn settle(&self, bytes: u64) {
-        self.space.settle(bytes, &self.context.directory.space);
-    }
-
     /// Writes chunk `index`, which is in `data`.
     pub fn write(&self, index: u64, data: &mut [IoSlice<'_>]) -> Result<(), Why> {
         let partial = self.partial()?;
-        if self.is_stream() {
-            // Nothing was promised to it: nobody knows how much it needs.
-            let bytes = data.iter().map(|piece| piece.len() as u64).sum();
-            self.context.directory.space.take(bytes)?;
+        let space = &self.context.directory.space;
+        let bytes = data.iter().map(|piece| piece.len() as u64).sum();
+        let taken = self.space.take(bytes, |more| self.promise(more))?;
+        if let Err(e) = vectored::write_all_at(&partial.file, data, chunk_offset(index)) {
+            self.space.put_back(taken);
+            return Err(self.why(&e));
         }
-        vectored::write_all_at(&partial.file, data, chunk_offset(index))
-            .map_err(|e| self.why(&e))?;
-        self.settle(chunk_len(self.size, index).into());
+        space.settle(taken);
         self.context.durability.wrote(&partial.file, index);
         Ok(())
     }
@@ -273,9 +268,9 @@ impl Incoming {
     /// Makes chunk `index` all zeros.
     pub fn write_hole(&self, index: u64) -> Result<(), Why> {
         let partial = self.partial()?;
-        let len = chunk_len(self.size, index);
+        let len = chunk_len(self.file.size, index);
         if partial.fresh || fs::is_hole(&partial.file, chunk_offset(index), len.into()) {
-            self.settle(len.into());
+            self.space.skip(len.into(), &self.context.directory.space);
             return Ok(());
         }
         self.write(index, &mut [IoSlice::new(&ZEROS[..len as usize])])
@@ -326,9 +321,9 @@ impl Incoming {
         buffer: &mut Vec<u8>,
     ) -> Result<Digest, Why> {
         let existing = self.open_existing()?.ok_or(Why::Damaged)?;
-        buffer.resize(chunk_len(self.size, index) as usize, 0);
+        buffer.resize(chunk_len(self.file.size, index) as usize, 0);
         read_at(&existing, buffer, chunk_offset(index)).map_err(|e| self.why(&e))?;
-        Ok(chunk_digest(algorithm, self.size, index, buffer))
+        Ok(chunk_digest(algorithm, self.file.size, index, buffer))
     }
 
     fn write_held(&self, index: u64, buffer: &[u8]) -> Result<(), Why> {
@@ -350,9 +345,9 @@ impl Incoming {
             folder: &self.folder,
             path: &self.path,
             plan: &self.plan,
-            size: self.size,
-            mtime: self.mtime,
-            mode: self.mode,
+            size: self.file.size,
+            mtime: self.file.mtime,
+            mode: self.file.mode,
         }
     }
 
@@ -364,19 +359,17 @@ impl Incoming {
         if !self.resumes
             && let Some(outcome) = self.publication().whole(data, |e| self.why(e))?
         {
-            self.settle(self.size);
-            self.end();
+            self.stored(&outcome);
             return Ok(Some(outcome));
         }
         // Where a file must have a name from the start, or is to take the place of another, it is
         // a partial like any other.
         let partial = self.partial()?;
         vectored::write_all_at(&partial.file, data, 0).map_err(|e| self.why(&e))?;
-        self.settle(self.size);
         let set = self.publication().set_meta(&partial.file);
         set.map_err(|e| self.why(&e))?;
         let durability = &self.context.durability;
-        if self.plan.replaces() && durability.begin_replacing(&partial.file, self.size) {
+        if self.plan.replaces() && durability.begin_replacing(&partial.file, self.file.size) {
             return Ok(None);
         }
         self.commit_whole().map(Some)
@@ -409,7 +402,7 @@ impl Incoming {
             self.remove_partial();
         }
         self.forget();
-        self.end();
+        self.stored(&outcome);
         Ok(outcome)
     }
 
@@ -421,7 +414,7 @@ impl Incoming {
             return Ok(None);
         };
         let stat = fs::stat(&file).map_err(|e| why(&e))?;
-        if stat.size != self.size || self.plan.must_rewrite() {
+        if stat.size != self.file.size || self.plan.must_rewrite() {
             return Ok(None);
         }
         let touched = match self.plan.replaces() {
@@ -449,6 +442,15 @@ impl Incoming {
     pub fn discard(&self) {
         self.remove_partial();
         self.forget();
+        self.end();
+    }
+
+    /// It has its name, or another file that it would have had: what it takes up beyond its bytes
+    /// counts then, too.
+    fn stored(&self, outcome: &Outcome) {
+        if !matches!(outcome, Outcome::Have(_) | Outcome::Kept) {
+            self.space.keep(&self.context.directory.space);
+        }
         self.end();
     }
 

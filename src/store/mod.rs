@@ -38,5 +38,6 @@ pub use context::Access;
 pub use directory::Store;
 pub use folder::{FailedFolder, Folder};
 pub use held::{HeldFile, HeldIn};
-pub use incoming::{Incoming, STREAM};
+pub use incoming::Incoming;
+pub use plan::{NewFile, STREAM};
 pub use session::{Planned, StoreSession};

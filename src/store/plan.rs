@@ -11,13 +11,37 @@ use super::folder::Folder;
 use super::found::{in_the_way, may_make_way, same_time, why};
 use super::name::nth_name;
 use crate::model::digest::CHUNK_SIZE;
-use crate::model::entry::Time;
+use crate::model::entry::{Mode, Time};
 use crate::model::outcome::{OnConflict, Why};
 use crate::model::reason::Obstacle;
 use crate::sys::fs::Stat;
 
 /// How many names beside a taken one are tried.
 pub(super) const MAX_BESIDE: u32 = 999;
+
+/// The size of a file that is made of a stream: none, before that has ended. No other file is as
+/// large.
+pub const STREAM: u64 = u64::MAX;
+
+/// What is said of a file that is to come.
+#[derive(Debug, Clone, Copy)]
+pub struct NewFile {
+    /// Its size; [`STREAM`] of a stream.
+    pub size: u64,
+    /// How much of its disk it takes up where it is now, if that is said to be less.
+    pub allocated: Option<u64>,
+    /// Its time.
+    pub mtime: Time,
+    /// Its permissions.
+    pub mode: Mode,
+}
+
+impl NewFile {
+    /// Its size; none of a stream.
+    pub(super) fn known_size(&self) -> Option<u64> {
+        Some(self.size).filter(|&size| size != STREAM)
+    }
+}
 
 /// Where a file is to go.
 #[derive(Debug, Clone, PartialEq, Eq)]

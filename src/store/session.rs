@@ -25,11 +25,11 @@ use super::in_use::{FolderClaim, Taken};
 use super::incoming::Incoming;
 use super::link::NewLink;
 use super::name::other_name;
+use super::partial;
 use super::permissions::with_senders_bits;
-use super::plan::{Plan, plan};
+use super::plan::{NewFile, Plan, plan};
 use super::removal::Mirror;
 use super::state::{PARTIALS, existing_state, tidy};
-use super::{partial, space};
 
 /// What one sender stores in one session.
 #[derive(Debug)]
@@ -42,6 +42,8 @@ pub struct StoreSession {
 }
 
 /// Where a file is to go.
+// It lives for a moment; to allocate it costs more than to move it.
+#[allow(clippy::large_enum_variant)]
 #[derive(Debug)]
 pub enum Planned {
     /// It does not come: it is there, or is to be left out.
@@ -78,10 +80,7 @@ impl StoreSession {
     /// Brings to disk what sessions stored that are no more, and finds out what of theirs the disk
     /// may have lost. It is to be called before anything is decided, and may take long.
     pub fn begin(&self) -> io::Result<()> {
-        let directory = &self.context.directory;
-        if directory.space.has_quota() {
-            directory.space.measure(|| space::used(&directory.path));
-        }
+        self.context.directory.measure();
         self.context.durability.begin()
     }
 
@@ -130,7 +129,10 @@ impl StoreSession {
         let folder = if self.context.access.dry_run {
             parent.look_into(path, replace)?
         } else {
-            let folder = parent.enter(path, mode, self.context.access.existing, replace)?;
+            let existing = self.context.access.existing;
+            let counted = self.context.directory.count_folder(parent, path)?;
+            let folder = parent.enter(path, mode, existing, replace)?;
+            counted.keep_if(folder.is_fresh());
             if path.depth() == 1
                 && let Some(id) = folder.id()
             {
@@ -208,10 +210,11 @@ impl StoreSession {
         &self,
         folder: &Arc<Folder>,
         path: &RelPath,
-        size: u64,
-        mtime: Time,
-        mode: Mode,
+        file: NewFile,
     ) -> std::result::Result<Planned, Why> {
+        let NewFile {
+            size, mtime, mode, ..
+        } = file;
         let plan = if folder.is_fresh() {
             Plan::Store(path.file_name().to_vec())
         } else {
@@ -239,7 +242,7 @@ impl StoreSession {
             self.context.drop_needless_partial(folder, path);
             return Ok(Planned::Settled(outcome));
         }
-        Incoming::new(&self.context, folder, path, size, mtime, mode, plan).map(Planned::Incoming)
+        Incoming::new(&self.context, folder, path, file, plan).map(Planned::Incoming)
     }
 
     /// What would become of a file. Where only its content could tell, it counts as another one.
@@ -282,10 +285,12 @@ impl StoreSession {
         if !self.context.access.links_outside && !target.stays_below(path) {
             return Err(Why::Outside);
         }
-        if self.is_dry() {
-            self.could_write(folder)?;
-        }
         let context = &self.context;
+        let bytes = match self.is_dry() {
+            true => self.could_write(folder).map(|()| 0)?,
+            false => target.as_bytes().len() as u64,
+        };
+        let counted = context.directory.space.count(bytes)?;
         let link = NewLink {
             context,
             folder,
@@ -293,7 +298,9 @@ impl StoreSession {
             target,
             mtime,
         };
-        link.store()
+        let outcome = link.store()?;
+        counted.keep_if(matches!(outcome, Outcome::Stored(_)) && !self.is_dry());
+        Ok(outcome)
     }
 
     /// Removes what its sender does not have, in folders that it sent and could read all of, once

@@ -1,6 +1,10 @@
 //! Free space: what was promised to files that are under way, and what is left, of the disk and of
 //! a quota.
 //!
+//! A quota counts what the disk does: whole blocks, and folders and links as well. What takes up no
+//! block at all, such as an empty file on many file systems, counts a little all the same, or any
+//! number of those would be free.
+//!
 //! Must not rely on a promise for longer than the moment: others use the same file system. It keeps
 //! transfers that cannot end from starting; a write that fails all the same is handled where it
 //! fails.
@@ -8,6 +12,7 @@
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, OnceLock, PoisonError};
+use std::time::{Duration, Instant};
 
 use walkdir::WalkDir;
 
@@ -17,6 +22,13 @@ use crate::sys::fs::{self, Dir};
 
 /// How many bytes may be promised before the file system is asked again.
 const UNCHECKED: u64 = 64 << 20;
+/// What a file, folder or link takes up of a quota at least, in bytes.
+const MIN_COST: u64 = 512;
+/// The largest block that files are counted in, in bytes: some file systems tell how much is best
+/// written at once instead.
+const MAX_BLOCK: u64 = 1 << 20;
+/// How long a quota that is used up is not measured again.
+const MEASURE_AGAIN: Duration = Duration::from_secs(10);
 
 /// Space that has been promised and not been written yet, over all sessions of a store.
 #[derive(Debug, Default)]
@@ -24,13 +36,22 @@ pub(super) struct Space {
     promised: AtomicU64,
     /// How many bytes may be promised still without asking.
     credit: AtomicU64,
-    /// How many bytes all files in the receive directory may take up.
+    /// How many bytes all that is in the receive directory may take up.
     quota: OnceLock<u64>,
-    /// How many they take up and will, by when that was last measured and all that was promised
+    /// How many it takes up and will, by when that was last measured and all that was promised
     /// since.
     used: AtomicU64,
-    /// One measures at a time.
-    measuring: Mutex<()>,
+    /// In what pieces the disk gives space away, where there is a quota.
+    block: AtomicU64,
+    /// One measures at a time; with when that was last done.
+    measuring: Mutex<Option<Instant>>,
+}
+
+/// Takes up to `most` from a counter; says how much that was.
+fn take_up_to(counter: &AtomicU64, most: u64) -> u64 {
+    let less = |there: u64| Some(there.saturating_sub(most));
+    let before = counter.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less);
+    before.map_or(0, |before| before.min(most))
 }
 
 impl Space {
@@ -49,13 +70,15 @@ impl Space {
         self.quota.get().map(|quota| quota.saturating_sub(used))
     }
 
-    /// Has `measure` find out how many bytes the files take up. What is taken while it does counts
-    /// beside that, whether it comes upon it or not: rather twice than not at all.
-    pub(super) fn measure(&self, measure: impl FnOnce() -> u64) {
-        let _alone = self
+    /// Has `measure` find out how many bytes everything takes up, on a disk of such blocks. What is
+    /// taken while it does counts beside that, whether it comes upon it or not: rather twice than
+    /// not at all.
+    pub(super) fn measure(&self, block: u64, measure: impl FnOnce() -> u64) {
+        let mut last = self
             .measuring
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
+        self.block.store(block.min(MAX_BLOCK), Ordering::Relaxed);
         let before = self.used.load(Ordering::Relaxed);
         let promised = self.promised.load(Ordering::Relaxed);
         let found = measure().saturating_add(promised);
@@ -67,10 +90,44 @@ impl Space {
         let _ = self
             .used
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, add);
+        *last = Some(Instant::now());
+    }
+
+    /// Whether it was not measured lately.
+    pub(super) fn may_measure_again(&self) -> bool {
+        let last = self.measuring.lock();
+        let last = last.unwrap_or_else(PoisonError::into_inner);
+        last.is_none_or(|last| last.elapsed() > MEASURE_AGAIN)
+    }
+
+    /// What something takes up that has so many bytes: these alone, where there is no quota.
+    fn cost(&self, bytes: u64) -> u64 {
+        if !self.has_quota() {
+            return bytes;
+        }
+        let block = self.block.load(Ordering::Relaxed).max(1);
+        bytes.div_ceil(block).saturating_mul(block).max(MIN_COST)
+    }
+
+    /// Counts something of so many bytes that is about to be made, and for which nothing is
+    /// promised, if the quota has them.
+    pub(super) fn count(&self, bytes: u64) -> Result<Counted<'_>, Why> {
+        let cost = match self.has_quota() {
+            true => self.cost(bytes),
+            false => 0,
+        };
+        self.take(cost)?;
+        Ok(Counted { space: self, cost })
+    }
+
+    /// Of what is there already.
+    pub(super) fn count_nothing(&self) -> Counted<'_> {
+        let (space, cost) = (self, 0);
+        Counted { space, cost }
     }
 
     /// Takes `bytes` of the quota, if it has them.
-    pub(super) fn take(&self, bytes: u64) -> Result<(), Why> {
+    fn take(&self, bytes: u64) -> Result<(), Why> {
         let Some(quota) = self.quota.get() else {
             return Ok(());
         };
@@ -114,21 +171,36 @@ impl Space {
     }
 
     /// Takes back a promise, because the bytes will not come.
-    pub(super) fn give_back(&self, bytes: u64) {
+    fn give_back(&self, bytes: u64) {
         self.settle(bytes);
-        let less = |used: u64| Some(used.saturating_sub(bytes));
-        let _ = self
-            .used
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, less);
+        take_up_to(&self.used, bytes);
     }
 
     /// Takes back a promise, because the bytes were written.
     pub(super) fn settle(&self, bytes: u64) {
-        let _ = self
-            .promised
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |p| {
-                Some(p.saturating_sub(bytes))
-            });
+        take_up_to(&self.promised, bytes);
+    }
+}
+
+/// What was counted of something that is about to be made. Where it is not, it does not count.
+#[derive(Debug)]
+pub(super) struct Counted<'a> {
+    space: &'a Space,
+    cost: u64,
+}
+
+impl Counted<'_> {
+    /// Whether it was made.
+    pub(super) fn keep_if(mut self, made: bool) {
+        if made {
+            self.cost = 0;
+        }
+    }
+}
+
+impl Drop for Counted<'_> {
+    fn drop(&mut self) {
+        take_up_to(&self.space.used, self.cost);
     }
 }
 
@@ -139,14 +211,35 @@ pub(super) struct SpaceShare {
     promised: AtomicU64,
     /// What it needs only if it is not what is here already: to be promised by then.
     unpromised: AtomicU64,
+    /// What it needs beyond that, should it have fewer holes than its sender says: to be promised
+    /// as it comes.
+    more: AtomicU64,
 }
 
 impl SpaceShare {
-    /// Of a file that needs so many bytes, of which none are promised yet.
-    pub(super) fn of(bytes: u64) -> Self {
+    /// Of a file of a size, unless it is a stream, whose data takes up as much as `allocated` where
+    /// it is, and of which so much is here. Nothing is promised to it yet.
+    pub(super) fn of(
+        space: &Space,
+        size: Option<u64>,
+        allocated: Option<u64>,
+        here: Option<u64>,
+    ) -> Self {
+        let (needed, more) = match size {
+            // Nobody knows how much.
+            None => (0, u64::MAX),
+            Some(size) => {
+                let here = here.unwrap_or(0);
+                let all = space.cost(size).saturating_sub(here);
+                let data = allocated.map_or(size, |allocated| allocated.min(size));
+                let needed = space.cost(data).saturating_sub(here).min(all);
+                (needed, all - needed)
+            }
+        };
         Self {
             promised: AtomicU64::new(0),
-            unpromised: AtomicU64::new(bytes),
+            unpromised: AtomicU64::new(needed),
+            more: AtomicU64::new(more),
         }
     }
 
@@ -155,7 +248,7 @@ impl SpaceShare {
         let bytes = self.unpromised.swap(0, Ordering::Relaxed);
         if bytes > 0 {
             promise(bytes)?;
-            self.promised.fetch_add(bytes, Ordering::Relaxed);
+            self.put_back(bytes);
         }
         Ok(())
     }
@@ -165,13 +258,39 @@ impl SpaceShare {
         self.promised.load(Ordering::Relaxed)
     }
 
-    /// So many bytes of it were written.
-    pub(super) fn settle(&self, bytes: u64, space: &Space) {
-        let less = |promised: u64| Some(promised.saturating_sub(bytes));
-        let before = self
-            .promised
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, less);
-        space.settle(before.map_or(0, |before| bytes.min(before)));
+    /// So many bytes of it are about to be written. What they need beyond what was promised,
+    /// `promise` promises. Says how much of that is theirs now, to be settled or put back.
+    pub(super) fn take(
+        &self,
+        bytes: u64,
+        promise: impl FnOnce(u64) -> Result<(), Why>,
+    ) -> Result<u64, Why> {
+        let taken = take_up_to(&self.promised, bytes);
+        // What is written a second time needs no more.
+        let more = take_up_to(&self.more, bytes - taken);
+        if more > 0 {
+            promise(more).inspect_err(|_| {
+                self.put_back(taken);
+                self.more.fetch_add(more, Ordering::Relaxed);
+            })?;
+        }
+        Ok(taken + more)
+    }
+
+    /// What was taken has not been used.
+    pub(super) fn put_back(&self, bytes: u64) {
+        self.promised.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    /// So many bytes of it are a hole, and take up nothing.
+    pub(super) fn skip(&self, bytes: u64, space: &Space) {
+        let unpromised = take_up_to(&self.more, bytes);
+        space.give_back(take_up_to(&self.promised, bytes - unpromised));
+    }
+
+    /// It is stored. What is promised to it beyond its bytes is the rest of a block, and used.
+    pub(super) fn keep(&self, space: &Space) {
+        space.settle(self.promised.swap(0, Ordering::Relaxed));
     }
 
     /// Nothing more of it is needed.
@@ -196,14 +315,13 @@ pub(super) fn why_full(dir: &Dir, needed: u64) -> Option<Why> {
     }
 }
 
-/// How many bytes the files below `dir` take up.
+/// How many bytes everything below `dir` takes up.
 pub(super) fn used(dir: &Path) -> u64 {
-    let files = WalkDir::new(dir).same_file_system(true).into_iter();
+    let all = WalkDir::new(dir).min_depth(1).same_file_system(true);
     // What cannot be looked at counts nothing.
-    let files = files.flatten().filter_map(|entry| entry.metadata().ok());
-    let files = files.filter(|meta| meta.is_file());
-    files
-        .map(|meta| fs::stat_of_metadata(&meta).allocated)
+    let all = all.into_iter().flatten();
+    all.filter_map(|entry| entry.metadata().ok())
+        .map(|meta| fs::stat_of_metadata(&meta).allocated.max(MIN_COST))
         .sum()
 }
 
@@ -215,14 +333,14 @@ mod tests {
     fn what_is_taken_while_it_is_measured_counts() {
         let space = Space::default();
         space.limit(1000);
-        space.measure(|| 100);
+        space.measure(1, || 100);
         assert_eq!(space.left(), Some(900));
-        space.measure(|| {
+        space.measure(1, || {
             space.take(300).unwrap();
             100
         });
         assert_eq!(space.left(), Some(600));
-        space.measure(|| {
+        space.measure(1, || {
             space.give_back(300);
             400
         });

@@ -112,6 +112,8 @@ pub struct ListedName {
 pub struct FreeSpace {
     /// How many bytes this user can still write.
     pub bytes: u64,
+    /// In how large pieces it gives them away, in bytes; 0 where it does not say.
+    pub block: u64,
     /// Whether it has no room for one more file, whatever room it has for bytes.
     pub no_files: bool,
 }

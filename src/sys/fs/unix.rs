@@ -268,6 +268,7 @@ impl Dir {
         }
         Ok(FreeSpace {
             bytes: stat.f_bavail.saturating_mul(stat.f_frsize),
+            block: stat.f_frsize,
             no_files: stat.f_files > 0 && stat.f_favail == 0,
         })
     }

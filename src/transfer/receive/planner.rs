@@ -11,7 +11,7 @@ use crate::model::entry::{Entry, EntryId, Kind, Mode, Time};
 use crate::model::error::{Action, Error, Result};
 use crate::model::outcome::{Outcome, Why};
 use crate::model::relpath::RelPath;
-use crate::store::{Folder, Planned, STREAM, StoreSession};
+use crate::store::{Folder, NewFile, Planned, STREAM, StoreSession};
 use crate::sys::worker::{Worker, checkpoint};
 use crate::wire::Want;
 
@@ -215,7 +215,13 @@ impl Planner<'_> {
             _ => STREAM,
         };
         self.wanted.check_room(path)?;
-        self.store.file(folder, path, size, *mtime, *mode)
+        let file = NewFile {
+            size,
+            allocated: entry.allocated(),
+            mtime: *mtime,
+            mode: *mode,
+        };
+        self.store.file(folder, path, file)
     }
 
     /// Has a file sent that is to come, and gives anything else its outcome.
@@ -293,9 +299,13 @@ impl Planner<'_> {
             incoming.discard();
         }
         let (folder, path) = (incoming.folder().clone(), incoming.path().clone());
-        let planned = self
-            .store
-            .file(&folder, &path, size, changed.mtime, changed.mode);
+        let new = NewFile {
+            size,
+            allocated: incoming.allocated(),
+            mtime: changed.mtime,
+            mode: changed.mode,
+        };
+        let planned = self.store.file(&folder, &path, new);
         if let Ok(Planned::Settled(_)) = &planned {
             incoming.discard();
         }

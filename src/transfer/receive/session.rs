@@ -391,8 +391,7 @@ impl ReceiveSession {
                 let mut entries = entries.0;
                 bytes += entries.len() * size_of::<Entry>();
                 for entry in &mut entries {
-                    // What this version does not know of an entry, it does not keep.
-                    entry.extras = Vec::new();
+                    entry.forget_unknown_extras();
                     bytes += entry.variable_bytes();
                 }
                 PlannerTask::Entries(entries)

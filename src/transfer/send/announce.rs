@@ -8,7 +8,8 @@ use std::time::{Duration, Instant, SystemTime};
 
 use tracing::debug;
 
-use crate::model::entry::{Entry, EntryId, Kind, Mode, Time};
+use crate::model::digest::CHUNK_SIZE;
+use crate::model::entry::{Entry, EntryId, Extra, Kind, Mode, Time};
 use crate::model::outcome::{LeftOut, Outcome};
 use crate::model::progress::{Counters, Event};
 use crate::model::relpath::RelPath;
@@ -90,6 +91,7 @@ pub(super) fn walk_stream(name: &RelPath, counters: &Counters, to: &SyncSender<W
         kind: Kind::Stream,
         mtime: Time::from_seconds(i64::try_from(seconds).unwrap_or(0)),
         mode: Mode::from_stat(0o644),
+        allocated: 0,
     };
     // Nobody listens any more where the session is over.
     let _ = to.send(WalkBatch {
@@ -159,6 +161,7 @@ impl Announcer<'_> {
                 kind,
                 mtime,
                 mode,
+                allocated,
             } => {
                 if manifest.credit == 0 {
                     // What credit is waited for may be what is still here.
@@ -174,13 +177,22 @@ impl Announcer<'_> {
                 if matches!(kind, Kind::Dir) {
                     manifest.open.push(id);
                 }
+                let extras = match kind {
+                    // One that travels in one piece comes as a whole.
+                    Kind::File { size }
+                        if allocated < size.get() && size.get() > u64::from(CHUNK_SIZE) =>
+                    {
+                        vec![Extra::allocated(allocated)]
+                    }
+                    _ => Vec::new(),
+                };
                 manifest.waiting.push(Entry {
                     id,
                     path,
                     kind,
                     mtime,
                     mode,
-                    extras: Vec::new(),
+                    extras,
                 });
             }
             WalkStep::DirEnd { complete } => {
