@@ -86,7 +86,7 @@ fn lines(known: &Known) -> [String; 2] {
     let seen = UNIX_EPOCH + Duration::from_secs(known.seen);
     // A clock that was set back makes it now.
     let since = SystemTime::now().duration_since(seen).unwrap_or_default();
-    let at = known.address.map(|at| format!(" at {at}"));
+    let at = known.address.as_ref().map(|at| format!(" at {at}"));
     [
         format!("{}  {}", known.name, known.fingerprint),
         format!(

@@ -16,16 +16,11 @@ pub(crate) fn address(text: &str, peers: &[Known]) -> Result<Address> {
     let is_it = |k: &&Known| k.may_receive && k.name == text && !looks_like_target(text);
     let mut known = peers.iter().filter(is_it);
     if let Some(known) = known.next() {
-        let at = known.address.with_context(|| {
+        let at = known.address.as_ref().with_context(|| {
             format!("it is not known where {text} is now: give its address once, as `xfer recv` shows it")
         })?;
         return Ok(Address {
-            host: match at {
-                SocketAddr::V6(at) if at.scope_id() != 0 => {
-                    format!("{}%{}", at.ip(), at.scope_id())
-                }
-                at => at.ip().to_string(),
-            },
+            host: at.host(),
             port: at.port(),
             fingerprint: Some(known.fingerprint),
         });

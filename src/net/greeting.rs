@@ -127,7 +127,7 @@ pub(crate) fn greet(
             }
             let at = channel.peer;
             note(ours.peers, channel.fingerprint, |known| {
-                known.address = Some(at);
+                known.address = Some(at.into());
             });
         }
         _ => caller = namesake_is_alarm(channel, &all, caller)?,

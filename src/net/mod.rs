@@ -3,6 +3,7 @@
 //!
 //! Must not know sessions or the receive directory, nor messages but the first ones.
 
+mod address;
 mod admission;
 mod fingerprint;
 mod greeting;
@@ -13,6 +14,7 @@ mod peers;
 mod tls;
 mod trust;
 
+pub use address::{NoPeerAddress, PeerAddress};
 pub(crate) use admission::{Admission, Candidate, SessionSlots, Stage};
 pub use fingerprint::Fingerprint;
 pub(crate) use greeting::{

@@ -6,13 +6,12 @@
 use std::fmt::Write as _;
 use std::fs::{self, File};
 use std::io::{self, Read as _};
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
 
-use super::Fingerprint;
+use super::{Fingerprint, PeerAddress};
 use crate::model::error::{Action, Error, Result, StateFault, StateFile};
 use crate::model::text::Text;
 use crate::sys::private;
@@ -43,7 +42,7 @@ pub struct Known {
     /// Whether what it sends is taken without a question, where each offer is asked about.
     pub unasked: bool,
     /// Where it received last.
-    pub address: Option<SocketAddr>,
+    pub address: Option<PeerAddress>,
     /// When it was last there, in seconds since 1970.
     pub seen: u64,
 }
@@ -88,7 +87,7 @@ struct ListedPeer {
     #[serde(default)]
     unasked: bool,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    address: Option<SocketAddr>,
+    address: Option<PeerAddress>,
     seen: u64,
 }
 
@@ -275,7 +274,7 @@ pub(crate) fn format(all: &[Known]) -> Result<String, String> {
         may_send: known.may_send,
         may_receive: known.may_receive,
         unasked: known.unasked,
-        address: known.address,
+        address: known.address.clone(),
         seen: known.seen,
     });
     let listed = Listed {
@@ -297,7 +296,7 @@ pub(crate) fn now() -> u64 {
 
 /// Where one machine is, another one that was there is not any more: its key has proven it.
 pub(super) fn be_alone_at(all: &mut [Known], at: usize) {
-    let address = all[at].address;
+    let address = all[at].address.clone();
     for (n, other) in all.iter_mut().enumerate() {
         if n != at && address.is_some() && other.address == address {
             other.address = None;
@@ -320,12 +319,13 @@ pub(super) fn namesake<'a>(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::net::SocketAddr;
     use std::os::unix::fs::PermissionsExt as _;
 
     fn known(n: u8) -> Known {
         Known {
             may_send: n.is_multiple_of(2),
-            address: (n > 1).then(|| ([10, 0, 0, n], 9090).into()),
+            address: (n > 1).then(|| SocketAddr::from(([10, 0, 0, n], 9090)).into()),
             seen: u64::from(n) * 1_000_000_000,
             ..Known::new(&format!("it's machine {n} ä"), Fingerprint([n; 32]))
         }

@@ -17,6 +17,20 @@ pub fn name() -> String {
     uname.nodename().to_string_lossy().into_owned()
 }
 
+/// What the interface of this number is called; none where there is none.
+#[must_use]
+#[allow(unsafe_code)]
+pub fn interface_name(number: u32) -> Option<String> {
+    let mut name = [0_u8; libc::IF_NAMESIZE];
+    // SAFETY: the system writes a name of at most so many bytes, with the one that ends it.
+    let found = unsafe { libc::if_indextoname(number, name.as_mut_ptr().cast()) };
+    if found.is_null() {
+        return None;
+    }
+    let name = std::ffi::CStr::from_bytes_until_nul(&name).ok()?;
+    name.to_str().ok().map(str::to_owned)
+}
+
 /// Something that is another after each start of this machine; none where there is no such thing.
 #[must_use]
 pub fn boot_id() -> Option<String> {

@@ -20,6 +20,7 @@ use xfer::sys::name::from_system;
 use super::clock;
 use super::safe::is_unsafe;
 use super::sentences;
+use super::system::system_code;
 
 /// What every line says it is.
 const VERSION: u8 = 1;
@@ -288,7 +289,7 @@ pub(super) fn not_kept<'a>(session: u64, not_kept: &NotKept) -> JsonEvent<'a> {
             Attribute::Sync => "sync",
         },
         entries: not_kept.entries,
-        cause: sentences::system_code(&not_kept.why),
+        cause: system_code(&not_kept.why),
         message: sentences::not_kept(not_kept),
     }
 }
@@ -390,7 +391,7 @@ pub(super) fn left_out_name(why: LeftOut) -> &'static str {
 fn reason_cause(why: &Why) -> Option<&'static str> {
     match why {
         Why::System(error) | Why::NotRemoved(error) | Why::Unreadable(ReadError::System(error)) => {
-            Some(sentences::system_code(error))
+            Some(system_code(error))
         }
         _ => None,
     }
@@ -404,7 +405,7 @@ fn error_cause(error: &Error) -> Option<&'static str> {
         | Error::Listen { source, .. }
         | Error::Lost { source, .. }
         | Error::Thread { source }
-        | Error::Sync { source, .. } => Some(sentences::system_code(&SystemError::from(source))),
+        | Error::Sync { source, .. } => Some(system_code(&SystemError::from(source))),
         Error::Aborted {
             reason: AbortReason::File(error) | AbortReason::Sync(error) | AbortReason::Thread(error),
             ..
@@ -412,7 +413,7 @@ fn error_cause(error: &Error) -> Option<&'static str> {
         | Error::Declined {
             reason: Decline::Store(StoreFault::System(error)),
             ..
-        } => Some(sentences::system_code(error)),
+        } => Some(system_code(error)),
         Error::Spent { source } => error_cause(source),
         _ => None,
     }

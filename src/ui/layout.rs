@@ -4,6 +4,8 @@
 
 use std::time::Instant;
 
+use xfer::net::PeerAddress;
+
 use super::overview::{Overview, Phase, SessionView, Standing};
 use super::safe::{keep_end, keep_start, width};
 use super::words;
@@ -77,7 +79,10 @@ pub(crate) fn rows(overview: &Overview, columns: usize, now: Instant) -> Vec<Row
         rows.push(Row::Text(rest(overview, more + 1, now)));
     }
     if let Some(addr) = overview.connecting {
-        rows.push(Row::Text(format!("Connecting to {addr} …")));
+        rows.push(Row::Text(format!(
+            "Connecting to {} …",
+            PeerAddress::from(addr)
+        )));
     }
     rows
 }

@@ -6,6 +6,7 @@ mod bars;
 mod bottleneck;
 mod clock;
 mod events;
+mod faults;
 mod json;
 mod layout;
 mod options;
@@ -18,6 +19,7 @@ mod safe;
 mod screen;
 mod sentences;
 mod summary;
+mod system;
 mod tally;
 mod terminal;
 mod words;
@@ -42,7 +44,8 @@ pub(crate) use options::OutputOptions;
 pub(crate) use prompt::{Given, TerminalPrompt};
 pub(crate) use report::Line;
 pub(crate) use safe::{quoted, safe};
-pub(crate) use sentences::{error as sentence, io_error};
+pub(crate) use sentences::error as sentence;
+pub(crate) use system::io_error;
 pub(crate) use words::ago;
 
 /// How often the counters are read and what is new is shown.

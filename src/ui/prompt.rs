@@ -16,7 +16,7 @@ use xfer::model::prompt::{Answer, Caller, PairingCode, Prompt, Proposal};
 use xfer::sys::terminal;
 use xfer::transfer::Cancel;
 
-use super::sentences::io_error;
+use super::system::io_error;
 use super::{Line, Ui, lock, words};
 
 /// How often it is looked whether the user wants to stop.

@@ -10,6 +10,7 @@ use std::time::Instant;
 use xfer::Error;
 use xfer::model::outcome::{Outcome, Role, Why};
 use xfer::model::progress::{Counters, Event, Trust};
+use xfer::net::PeerAddress;
 
 use self::Line::{Talk, Trouble};
 use super::bottleneck;
@@ -105,7 +106,7 @@ impl Report {
         let mut lines = Vec::new();
         match event {
             Event::Connecting { addr } if self.settings.verbose => {
-                lines.push(Talk(format!("Connecting to {addr}")));
+                lines.push(Talk(format!("Connecting to {}", PeerAddress::from(*addr))));
             }
             Event::Paired { caller, role } => lines.push(Talk(match role {
                 Role::Sender => format!(
@@ -160,7 +161,11 @@ impl Report {
                         Role::Sender => "Sending to",
                         Role::Receiver => "Receiving from",
                     };
-                    lines.push(Talk(format!("{way} {} ({})", peer.name, peer.addr)));
+                    lines.push(Talk(format!(
+                        "{way} {} ({})",
+                        peer.name,
+                        PeerAddress::from(peer.addr)
+                    )));
                 }
                 if self.settings.verbose {
                     let why = match peer.trust {

@@ -4,18 +4,23 @@
 //! a terminal (whoever prints does).
 
 use std::io;
+use std::net::SocketAddr;
 
 use xfer::Error;
-use xfer::model::error::{
-    Action, CryptoFault, HandshakeFault, PatternFault, StateFault, StateFile,
-};
+use xfer::model::error::{Action, CryptoFault};
 use xfer::model::outcome::{Attribute, Decline, LeftOut, NotKept, Role, Why};
-use xfer::model::reason::{
-    AbortReason, Limit, Obstacle, ReadError, StoreFault, SystemError, Unsupported,
-};
+use xfer::model::reason::{AbortReason, Limit, Obstacle, ReadError, StoreFault, Unsupported};
 use xfer::model::relpath::PathError;
+use xfer::net::PeerAddress;
 
+use super::faults::{handshake_fault, pattern_fault, state_fault};
+use super::system::{io_error, system};
 use super::words;
+
+/// Where a peer is, with the interface by its name.
+fn at(addr: &SocketAddr) -> PeerAddress {
+    PeerAddress::from(*addr)
+}
 
 /// What went wrong, without what can be done about it.
 pub(crate) fn error(error: &Error) -> String {
@@ -55,18 +60,33 @@ pub(crate) fn error(error: &Error) -> String {
             format!("cannot find the address of {host}: {}", io_error(source))
         }
         Error::Connect { addr, source } => {
-            format!("cannot connect to {addr}: {}", io_error(source))
+            format!(
+                "cannot connect to {addr}: {}",
+                io_error(source),
+                addr = at(addr)
+            )
         }
         Error::Listen { addr, source } => {
-            format!("cannot listen on {addr}: {}", io_error(source))
+            format!(
+                "cannot listen on {addr}: {}",
+                io_error(source),
+                addr = at(addr)
+            )
         }
-        Error::NotXfer { peer } => format!("what answers at {peer} is not xfer"),
-        Error::Mute { peer } => format!("{peer} does not answer"),
+        Error::NotXfer { peer } => format!("what answers at {peer} is not xfer", peer = at(peer)),
+        Error::Mute { peer } => format!("{peer} does not answer", peer = at(peer)),
         Error::Version { peer, theirs, ours } => {
-            format!("{peer} speaks version {theirs} of the xfer protocol, this side version {ours}")
+            format!(
+                "{peer} speaks version {theirs} of the xfer protocol, this side version {ours}",
+                peer = at(peer)
+            )
         }
         Error::Handshake { peer, fault } => {
-            format!("no secure channel with {peer}: {}", handshake_fault(fault))
+            format!(
+                "no secure channel with {peer}: {}",
+                handshake_fault(fault),
+                peer = at(peer)
+            )
         }
         Error::Crypto { fault } => match fault {
             CryptoFault::Random => "the system gives no random numbers".to_owned(),
@@ -74,10 +94,12 @@ pub(crate) fn error(error: &Error) -> String {
             CryptoFault::Tls(what) => format!("cannot set up encryption: {what}"),
         },
         Error::SameRole { peer, role } => match role {
-            Role::Sender => format!("{peer} is sending too"),
-            Role::Receiver => format!("{peer} is receiving too"),
+            Role::Sender => format!("{peer} is sending too", peer = at(peer)),
+            Role::Receiver => format!("{peer} is receiving too", peer = at(peer)),
         },
-        Error::Declined { peer, reason } => format!("{peer} declined: {}", declined(reason)),
+        Error::Declined { peer, reason } => {
+            format!("{peer} declined: {}", declined(reason), peer = at(peer))
+        }
         Error::TurnedAway { name, reason, .. } => {
             format!("{name} was not let in: {}", turned_away(reason))
         }
@@ -88,7 +110,8 @@ pub(crate) fn error(error: &Error) -> String {
             seen,
         } => format!(
             "the machine at {peer} is not the {name} that is known here: its key is {seen}, that \
-             of {name} is {known}"
+             of {name} is {known}",
+            peer = at(peer)
         ),
         Error::CodeNeeded { name, .. } => format!(
             "{name} does not know this machine yet. It shows a code, and nobody has typed it here"
@@ -100,24 +123,46 @@ pub(crate) fn error(error: &Error) -> String {
             "the code does not fit: it was mistyped, or another machine stands between this one \
              and {name}"
         ),
-        Error::Displaced { peer } => format!("{peer} had to make room for newer connections"),
+        Error::Displaced { peer } => format!(
+            "{peer} had to make room for newer connections",
+            peer = at(peer)
+        ),
         Error::Lost { peer, source } if source.kind() == io::ErrorKind::UnexpectedEof => {
-            format!("lost the connection to {peer}: the other side closed it")
+            format!(
+                "lost the connection to {peer}: the other side closed it",
+                peer = at(peer)
+            )
         }
         Error::Lost { peer, source } => {
-            format!("lost the connection to {peer}: {}", io_error(source))
+            format!(
+                "lost the connection to {peer}: {}",
+                io_error(source),
+                peer = at(peer)
+            )
         }
-        Error::Silent { peer, seconds } => format!("{peer} has been silent for {seconds} s"),
+        Error::Silent { peer, seconds } => {
+            format!("{peer} has been silent for {seconds} s", peer = at(peer))
+        }
         Error::Undelivered {
             peer,
             small_only: true,
             ..
-        } => format!("small packets reach {peer}, large ones do not"),
+        } => format!(
+            "small packets reach {peer}, large ones do not",
+            peer = at(peer)
+        ),
         Error::Undelivered { peer, seconds, .. } => {
-            format!("nothing has arrived over one of the connections to {peer} for {seconds} s")
+            format!(
+                "nothing has arrived over one of the connections to {peer} for {seconds} s",
+                peer = at(peer)
+            )
         }
-        Error::Protocol { peer, what } => format!("{peer} broke the protocol: {what}"),
-        Error::Aborted { peer, reason } => format!("{peer} ended it: {}", aborted(reason)),
+        Error::Protocol { peer, what } => {
+            format!("{peer} broke the protocol: {what}", peer = at(peer))
+        }
+        Error::Aborted { peer, reason } => {
+            format!("{peer} ended it: {}", aborted(reason), peer = at(peer))
+        }
         Error::NotOneFile => ONE_FILE.to_owned(),
         Error::Spent { source } => format!(
             "{}; what was read of the stream cannot be read again",
@@ -168,59 +213,6 @@ fn verb(action: Action) -> &'static str {
         Action::SortSums => "put in order",
         Action::WriteOutput => "write to",
         Action::Pipe => "wait for",
-    }
-}
-
-fn pattern_fault(fault: &PatternFault) -> String {
-    match fault {
-        PatternFault::Empty => "it is empty".to_owned(),
-        PatternFault::Comment => "a '#' at its beginning must be written '\\#'".to_owned(),
-        PatternFault::Negated => "a '!' at its beginning must be written '\\!'; what to send all \
-                                  the same, --include says"
-            .to_owned(),
-        PatternFault::OpenBracket => "a '[' that is not closed must be written '\\['".to_owned(),
-        PatternFault::Syntax(what) => what.clone(),
-    }
-}
-
-/// What is wrong with a file of this program's own state, as what follows its path.
-fn state_fault(file: StateFile, fault: &StateFault) -> String {
-    match (fault, file) {
-        (StateFault::NotAFile, _) => "is not a file".to_owned(),
-        (StateFault::Exposed, StateFile::Identity) => {
-            "is this device's secret key, and others on this machine may read or change it; \
-             `chmod 600` keeps it to you"
-                .to_owned()
-        }
-        (StateFault::Exposed, StateFile::Peers) => {
-            "says who is let in, and others on this machine may read or change it".to_owned()
-        }
-        (StateFault::Damaged, StateFile::Identity) => {
-            "is damaged: it should hold this device's secret key".to_owned()
-        }
-        (StateFault::Damaged, StateFile::Peers) => "is damaged: it is no text".to_owned(),
-        (StateFault::Syntax { line, message }, _) => {
-            format!("is damaged: line {line}: {message}")
-        }
-        (StateFault::Version { found, known }, _) => {
-            format!("is damaged: it has version {found}, and this program knows version {known}")
-        }
-        (StateFault::Name(name), _) => format!("is damaged: {name:?} is no name"),
-        (StateFault::Fingerprint(name), _) => {
-            format!("is damaged: the fingerprint of {name} is none")
-        }
-        (StateFault::Twice(name), _) => format!("is damaged: {name} is there twice"),
-    }
-}
-
-fn handshake_fault(fault: &HandshakeFault) -> &str {
-    match fault {
-        HandshakeFault::LeftOver => "something is left of the handshake",
-        HandshakeFault::OtherProtocol => "the other side speaks something else",
-        HandshakeFault::NoKey => "the other side has shown no key",
-        HandshakeFault::TooLong => "the handshake is too long",
-        HandshakeFault::BrokenOff => "the other side broke off the handshake",
-        HandshakeFault::Tls(what) => what,
     }
 }
 
@@ -432,11 +424,6 @@ pub(super) fn left_out(why: LeftOut) -> &'static str {
     }
 }
 
-/// What the system said.
-pub(crate) fn io_error(error: &io::Error) -> String {
-    system(&SystemError::from(error))
-}
-
 /// What a file system did not keep.
 pub(crate) fn not_kept(not_kept: &NotKept) -> String {
     let NotKept { what, entries, why } = not_kept;
@@ -452,62 +439,6 @@ pub(crate) fn not_kept(not_kept: &NotKept) -> String {
         Attribute::Sync => {
             format!("the file system does not say when {entries} {are} on disk: {why}")
         }
-    }
-}
-
-fn system(error: &SystemError) -> String {
-    match error {
-        SystemError::PermissionDenied => "permission denied",
-        SystemError::NoSpace => "no space left on the disk",
-        SystemError::QuotaExceeded => "your disk quota is used up",
-        SystemError::ReadOnly => "the file system is read-only",
-        SystemError::NameTooLong => "its name is too long here",
-        SystemError::InvalidName => "this file system cannot hold its name",
-        SystemError::Io => "I/O error",
-        SystemError::TooManyOpenFiles => "too many open files",
-        SystemError::Unsupported => "the system cannot do that here",
-        SystemError::NotFound => "no such file or directory",
-        SystemError::AlreadyExists => "it exists already",
-        SystemError::NotADirectory => "not a directory",
-        SystemError::IsADirectory => "it is a directory",
-        SystemError::DirectoryNotEmpty => "the directory is not empty",
-        SystemError::FileTooLarge => "the file is too large for this file system",
-        SystemError::InUse => "it is in use",
-        SystemError::LinkLoop => "too many levels of symbolic links",
-        SystemError::OutOfMemory => "out of memory",
-        SystemError::TimedOut => "timed out",
-        SystemError::NobodyReads => "nobody reads it any more",
-        SystemError::NoFilesLeft => "the disk has room for bytes, but for no more files",
-        SystemError::Other(words) => words.as_str(),
-    }
-    .to_owned()
-}
-
-/// What the system said, for programs.
-pub(super) fn system_code(error: &SystemError) -> &'static str {
-    match error {
-        SystemError::PermissionDenied => "permission_denied",
-        SystemError::NoSpace => "no_space",
-        SystemError::QuotaExceeded => "quota_exceeded",
-        SystemError::ReadOnly => "read_only",
-        SystemError::NameTooLong => "name_too_long",
-        SystemError::InvalidName => "invalid_name",
-        SystemError::Io => "io",
-        SystemError::TooManyOpenFiles => "too_many_open_files",
-        SystemError::Unsupported => "unsupported",
-        SystemError::NotFound => "not_found",
-        SystemError::AlreadyExists => "already_exists",
-        SystemError::NotADirectory => "not_a_directory",
-        SystemError::IsADirectory => "is_a_directory",
-        SystemError::DirectoryNotEmpty => "directory_not_empty",
-        SystemError::FileTooLarge => "file_too_large",
-        SystemError::InUse => "in_use",
-        SystemError::LinkLoop => "link_loop",
-        SystemError::OutOfMemory => "out_of_memory",
-        SystemError::TimedOut => "timed_out",
-        SystemError::NobodyReads => "nobody_reads",
-        SystemError::NoFilesLeft => "no_files_left",
-        SystemError::Other(_) => "other",
     }
 }
 

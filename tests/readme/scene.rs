@@ -234,7 +234,7 @@ impl Scene {
         let change = |all: &mut Vec<Known>| {
             let mut known = all.iter_mut();
             if let Some(known) = known.find(|known| known.may_receive) {
-                known.address = Some(addr);
+                known.address = Some(addr.into());
             }
             Ok(())
         };

@@ -153,7 +153,8 @@ impl Connector<'_> {
             let name = known.map_or_else(|| "machine".to_owned(), |k| k.name.clone());
             return impostor(name, meant);
         }
-        let here = |k: &&Known| k.address == Some(channel.peer);
+        let at = Some(channel.peer.into());
+        let here = |k: &&Known| k.address == at;
         match all.iter().find(here) {
             Some(k) if alarm && k.fingerprint != seen && seen != self.tls.fingerprint() => {
                 impostor(k.name.clone(), k.fingerprint)
