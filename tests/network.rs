@@ -321,3 +321,187 @@ fn first_words_that_are_too_large() {
         make_file(sandbox.src().join("large"), 1, 3 * CHUNK + 5);
     });
 }
+
+/// The program as a user who may have so many threads. None, said loudly, without root.
+#[track_caller]
+fn with_threads(most: u32, number: u32, sandbox: &Sandbox, args: &[&OsStr]) -> Option<Command> {
+    let user = sandbox.user(&format!("limited-{number}"));
+    let command = user.command(args);
+    // Where the tests are built, not everybody may be.
+    let program = sandbox.path("xfer");
+    if !program.exists() {
+        std::fs::copy(command.get_program(), &program).unwrap();
+    }
+    let (id, limit) = (format!("{}", 61_000 + number), format!("--nproc={most}"));
+    let reuid = format!("--reuid={id}");
+    let wrap = [&limit, "setpriv", &reuid, "--clear-groups", "--"].map(OsStr::new);
+    if !can_run(
+        |command| run_by("prlimit", &wrap, command),
+        "nobody can be another user",
+    ) {
+        return None;
+    }
+    for path in [&sandbox.path("."), &sandbox.dst(), user.home()] {
+        set_mode(path, 0o755);
+        std::os::unix::fs::chown(path, Some(61_000 + number), None).unwrap();
+    }
+    let mut limited = Command::new(program);
+    limited.args(command.get_args());
+    for (name, value) in command.get_envs() {
+        limited.env(name, value.unwrap_or_default());
+    }
+    limited.current_dir(sandbox.path("."));
+    Some(run_by("prlimit", &wrap, &limited))
+}
+
+/// It would serve nobody, and not even hear that it is to stop.
+#[test]
+fn a_receiver_that_can_have_no_thread_ends() {
+    for most in 1..=3 {
+        let sandbox = Sandbox::new();
+        let dst = sandbox.dst();
+        let args = ["recv", "--open", "--listen", "127.0.0.1:0", "--dir"].map(OsStr::new);
+        let args = [&args[..], &[dst.as_os_str()]].concat();
+        let Some(command) = with_threads(most, most, &sandbox, &args) else {
+            return;
+        };
+        let ended = Process::spawn(command).wait();
+        ended.assert_code(1).assert_says("cannot start a thread");
+    }
+}
+
+/// Whoever comes is told, and comes again when there are threads.
+#[test]
+fn a_receiver_that_can_have_few_threads_goes_on() {
+    let sandbox = Sandbox::new();
+    make_file(sandbox.src().join("file"), 1, 1000);
+    let dst = sandbox.dst();
+    let args = ["recv", "--open", "--listen", "127.0.0.1:0", "--dir"].map(OsStr::new);
+    let args = [&args[..], &[dst.as_os_str()]].concat();
+    let Some(command) = with_threads(5, 5, &sandbox, &args) else {
+        return;
+    };
+    let recv = Recv::start(command);
+    let sender = sandbox.user("sender");
+    let file = sandbox.src().join("file").display().to_string();
+    let sent = sender.send(&["--open", "--retry", "0", &file, &recv.target()]);
+    sent.assert_code(1);
+    // As many connections as there can be threads for say nothing; one more is closed.
+    let silent: Vec<_> = (0..3)
+        .map(|_| std::net::TcpStream::connect(recv.addr()).unwrap())
+        .collect();
+    recv.process()
+        .wait_for_text("For now: cannot start a thread");
+    drop(silent);
+    recv.interrupt();
+}
+
+/// Nor does a sender wait.
+#[test]
+fn a_sender_that_can_have_no_thread_ends() {
+    let sandbox = Sandbox::new();
+    make_file(sandbox.dst().join("file"), 1, 1000);
+    let recv = sandbox.user("receiver").recv(&sandbox.src(), &["--open"]);
+    let file = sandbox.dst().join("file");
+    let target = recv.target();
+    let args = [
+        "send".as_ref(),
+        "--open".as_ref(),
+        file.as_os_str(),
+        target.as_ref(),
+    ];
+    for most in 1..=5 {
+        let Some(command) = with_threads(most, 100 + most, &sandbox, &args) else {
+            return;
+        };
+        let ended = Process::spawn(command).wait();
+        ended.assert_code(1).assert_says("cannot start a thread");
+    }
+    recv.interrupt();
+}
+
+/// A receiver on all addresses that it has, and the command that it says is to be typed, run on the
+/// same machine.
+#[track_caller]
+fn what_it_says_works(net: &Net, listen: &str) {
+    let sandbox = Sandbox::new();
+    make_file(sandbox.src().join("file"), 1, 1000);
+    let me = sandbox.me();
+    let dst = sandbox.dst();
+    let args = ["recv", "--listen", listen, "--dir"].map(OsStr::new);
+    let command = me.command(&[&args[..], &[dst.as_os_str()]].concat());
+    let recv = Process::spawn(net.there("d", &command));
+    let is_it = |line: &str| Some(line.trim().strip_prefix("xfer send FILE ")?.to_owned());
+    let target = recv.wait_for("what to type", |output| {
+        let text = output.text();
+        text.ends_with('\n')
+            .then(|| text.lines().find_map(is_it))
+            .flatten()
+    });
+    for target in [&*target, "127.0.0.1:9090"] {
+        let mut command = me.command(&["send"]);
+        command.arg(sandbox.src().join("file")).arg(target);
+        let sent = Process::spawn(net.there("d", &command)).wait();
+        sent.assert_code(0);
+    }
+    recv.interrupt();
+    recv.wait().assert_code(0);
+}
+
+/// As BSDs have it by default.
+#[test]
+fn a_receiver_listens_to_both_families_where_that_is_not_the_default() {
+    let Some(net) = Net::new() else { return };
+    run(net.on("d", &["sysctl", "-qw", "net.ipv6.bindv6only=1"]));
+    what_it_says_works(&net, "9090");
+}
+
+#[test]
+fn a_receiver_listens_where_there_is_no_ipv6() {
+    let Some(net) = Net::new() else { return };
+    run(net.on("d", &["sysctl", "-qw", "net.ipv6.conf.all.disable_ipv6=1"]));
+    what_it_says_works(&net, "9090");
+}
+
+/// The number of an interface is another one after the next start.
+#[test]
+fn an_address_of_one_network_alone_is_known_by_its_interface() {
+    let Some(net) = Net::new() else { return };
+    let sandbox = Sandbox::new();
+    make_file(sandbox.src().join("file"), 1, 1000);
+    // The sender's neighbour is the router.
+    let settle = || {
+        for (side, device, address) in [("r", "to-s", "fe80::77/64"), ("s", "eth0", "fe80::78/64")]
+        {
+            run(net.on(side, &["ip", "link", "set", device, "up"]));
+            let add = ["ip", "addr", "add", address, "dev", device, "nodad"];
+            run(net.on(side, &add));
+        }
+    };
+    settle();
+    let (sender, receiver) = (sandbox.user("sender"), sandbox.user("receiver"));
+    pair(&sender, "sender", &receiver);
+    let dst = sandbox.dst();
+    let args = ["recv", "--listen", "9090", "--dir"].map(OsStr::new);
+    let command = receiver.command(&[&args[..], &[dst.as_os_str()]].concat());
+    let recv = Process::spawn(net.there("r", &command));
+    recv.wait_for_text("xfer send");
+    let send = |target: &str| {
+        let mut command = sender.command(&["send"]);
+        command.arg(sandbox.src().join("file")).arg(target);
+        Process::spawn(net.there("s", &command)).wait()
+    };
+    send("[fe80::77%eth0]:9090").assert_code(0);
+    let listed = sender.run(&["peers"]);
+    listed.assert_says("[fe80::77%eth0]:9090");
+    // The same interface after the next start, with another number.
+    run(net.on("s", &["ip", "link", "del", "eth0"]));
+    let [s, r] = ["s", "r"].map(|side| net.name(side));
+    let add = ["link", "add", "eth0", "netns", &s, "type", "veth"];
+    let there = ["peer", "name", "to-s", "netns", &r];
+    run(ip(&[&add[..], &there].concat()));
+    settle();
+    send("receiver").assert_code(0);
+    recv.interrupt();
+    recv.wait().assert_code(0);
+}

@@ -67,10 +67,10 @@ impl Dialer {
             &Cancel,
         ) -> xfer::Result<Option<Summary>>,
     ) -> Code {
-        signals::watch(&self.ui, &self.cancel);
+        let watched = signals::watch(&self.ui, &self.cancel);
         let progress: Arc<dyn Progress> = Arc::clone(&self.ui) as _;
-        let result = self
-            .device
+        let result = watched
+            .and(self.device)
             .and_then(|device| dial(&device, &self.person, &progress, &self.cancel));
         conclude(&self.ui, self.task, result, &self.cancel)
     }

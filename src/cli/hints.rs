@@ -228,6 +228,10 @@ pub(crate) fn for_error(error: &Error, task: Task) -> Option<String> {
         Error::Protocol { .. } => {
             "Are both sides the same version of xfer? If so, this is a bug worth reporting."
         }
+        Error::Thread { .. } => {
+            "This user or machine has as many processes and threads as it may (`ulimit -u`): end \
+             some, or raise the limit."
+        }
         Error::Sync { source, .. } => match source.kind() {
             ErrorKind::StorageFull | ErrorKind::QuotaExceeded => {
                 "Make space there, then send again: it goes on where it stopped."

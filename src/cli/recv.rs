@@ -178,8 +178,8 @@ pub(crate) fn run(args: Recv, loudness: &Loudness, settings: &Settings) -> Resul
     });
     // Threads that were there before would not be confined.
     ui.start();
-    signals::watch(&ui, &cancel);
-    let result = ready.and_then(|(receiver, words)| {
+    let watched = signals::watch(&ui, &cancel);
+    let result = watched.and(ready).and_then(|(receiver, words)| {
         // Scripts read the first lines.
         ui.say(words);
         ui.tell_times();

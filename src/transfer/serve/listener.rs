@@ -166,6 +166,10 @@ impl Receiver {
         };
         // Another thread may have taken the connection that woke this one.
         self.listener.set_nonblocking(true).map_err(failed)?;
+        let threadless = |source| Error::Thread { source };
+        // Without a thread for a connection it would serve nobody.
+        let tried = spawn_detached(Worker::Connection, || {}, drop).map_err(threadless)?;
+        let _ = tried.join();
         let mut told = false;
         let mut pause = false;
         loop {
@@ -189,7 +193,15 @@ impl Receiver {
             match waited.and_then(|_| self.listener.accept()) {
                 Ok((stream, peer)) => {
                     debug!(%peer, "connection accepted");
-                    self.serve(stream, plain(peer), progress, cancel);
+                    let served = self.serve(stream, plain(peer), progress, cancel);
+                    // The connection is closed, and its peer may come again: others go on.
+                    if let Err(e) = served
+                        && !told
+                    {
+                        told = true;
+                        let error = &threadless(e);
+                        progress.event(&Event::NotAccepting { error });
+                    }
                 }
                 Err(e) if is_passing(&e) => {}
                 // It passes when others end, or not: those who have been let in go on.
@@ -213,7 +225,7 @@ impl Receiver {
         peer: SocketAddr,
         progress: &Arc<dyn Progress>,
         cancel: &Cancel,
-    ) {
+    ) -> io::Result<()> {
         let shared = self.shared.clone();
         shared.connections.fetch_add(1, Ordering::AcqRel);
         let counted = CountedConnection(shared.clone());
@@ -255,8 +267,7 @@ impl Receiver {
                 });
             }
         };
-        // Where no thread can be had the connection is closed, and the peer may come again.
-        let _ = spawn_detached(Worker::Connection, serve, on_panic);
+        spawn_detached(Worker::Connection, serve, on_panic).map(drop)
     }
 }
 
