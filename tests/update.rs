@@ -570,18 +570,24 @@ fn a_mirror_removes_nothing_where_something_is_missing() {
             make_file(scene.copy().join(name), 1, 10);
         }
     };
-    // A folder of which something cannot be sent, and those around it, keep what they have.
+    // What nobody would send is told, and hinders nothing.
     set_out();
     make_fifo(scene.tree().join("sub/fifo"));
-    scene
-        .send(&["--mirror"])
-        .assert_code(3)
-        .assert_says("1 was removed");
+    let sent = scene.send(&["--mirror"]);
+    sent.assert_code(0).assert_says("3 were removed");
+    sent.assert_says("sub/fifo: a socket, fifo or device");
+    fs::remove_file(scene.tree().join("sub/fifo")).unwrap();
+    // A folder whose names cannot be read keeps what it has, and nothing else does.
+    set_out();
+    let odd = scene.tree().join("sub/.xferignore");
+    fs::write(&odd, "[z-a]\n").unwrap();
+    let sent = scene.send(&["--mirror"]);
+    sent.assert_code(3).assert_says("2 were removed");
     let there = surplus.map(|name| scene.copy().join(name).exists());
-    assert_eq!(there, [true, true, false]);
+    assert_eq!(there, [false, true, false]);
+    fs::remove_file(&odd).unwrap();
     // Where something could not be stored, all do: it may be what was moved there.
     set_out();
-    fs::remove_file(scene.tree().join("sub/fifo")).unwrap();
     fs::remove_file(scene.copy().join("sub/2")).unwrap();
     make_fifo(scene.copy().join("sub/2"));
     let sent = scene.send(&["--mirror"]);
@@ -740,6 +746,7 @@ fn a_mirror_follows_whatever_becomes_something_else() {
 #[test]
 fn a_mirror_in_which_very_many_folders_became_files_ends_well() {
     const MANY: u64 = 8_300;
+    const WAITING: u64 = 8_192;
     let sandbox = Sandbox::in_memory();
     let recv = sandbox.recv_with(&["--allow-mirror"]);
     let (tree, copy) = (sandbox.src().join("tree"), sandbox.dst().join("tree"));
@@ -751,7 +758,14 @@ fn a_mirror_in_which_very_many_folders_became_files_ends_well() {
     let args = ["--mirror".into(), tree.clone(), recv.target().into()];
     let sent = sandbox.me().send(&args);
     sent.assert_code(3).assert_says("a folder is in its way");
-    assert!(!copy.join("surplus").exists());
+    // What is not stored may have moved: until it is, all stays that is not in the way, and what is
+    // in its own way.
+    let folders = fs::read_dir(&copy).unwrap().filter(|entry| {
+        let kind = entry.as_ref().unwrap().file_type();
+        kind.unwrap().is_dir()
+    });
+    assert_eq!(folders.count() as u64, MANY - WAITING);
+    assert!(copy.join("surplus").exists());
     sandbox.me().send(&args).assert_code(0);
     assert_same_tree(&tree, &copy);
 }
@@ -842,6 +856,67 @@ fn a_mirror_leaves_alone_what_another_session_writes_below_its_own_folder() {
     sender.wait().assert_code(0);
     let sent = sandbox.src().join("big");
     assert_eq!(digest_of(&own.join("big")), digest_of(&sent));
+    // From then on it is as anything else.
+    mirror().assert_code(0);
+    assert_same_tree(sandbox.path("mine"), sandbox.dst());
+}
+
+/// The guard is in the folder, whichever receiver a session is of.
+#[test]
+fn a_mirror_keeps_off_what_a_session_of_another_receiver_stores() {
+    let sandbox = Sandbox::new();
+    let (me, somebody) = (sandbox.me(), sandbox.user("somebody"));
+    let (mine, theirs) = (sandbox.path("mine/tree"), sandbox.path("theirs/tree"));
+    let copy = sandbox.dst().join("tree");
+    make_file(copy.join("old"), 2, 10);
+    make_file(mine.join("file"), 3, 10);
+    for n in 0..20 {
+        make_file(theirs.join(format!("a/{n}")), n, 10);
+    }
+    make_file(theirs.join("big"), 4, 20 * CHUNK);
+    let receivers = [&me, &somebody].map(|user| user.recv(&sandbox.dst(), &["--allow-mirror"]));
+    let proxy = Proxy::new(receivers[1].addr());
+    proxy.hold_at(10 * CHUNK);
+    let sender = somebody.spawn_send(&["--update", "theirs/tree", &proxy.target()]);
+    proxy.wait_for_up(10 * CHUNK);
+    let before = contents(&copy);
+    assert!(before.len() > 20, "{before:?}");
+    let mirror = || me.send(&["--mirror", "mine/tree", &receivers[0].target()]);
+    let sent = mirror();
+    sent.assert_code(1)
+        .assert_says("tree: is being received in another session");
+    assert_eq!(contents(&copy), before);
+    proxy.release();
+    sender.wait().assert_code(0);
+    mirror().assert_code(0);
+    assert_same_tree(sandbox.path("mine"), sandbox.dst());
+    no_leftovers(sandbox.dst());
+}
+
+/// The same of a receiver whose folder is below what is mirrored.
+#[test]
+fn a_mirror_keeps_off_the_folder_that_another_receiver_stores_into() {
+    let sandbox = Sandbox::new();
+    let (me, somebody) = (sandbox.me(), sandbox.user("somebody"));
+    let own = sandbox.folder("dst/tree/theirs");
+    make_file(own.join("old"), 1, 10);
+    make_file(own.join("sub/older"), 1, 10);
+    make_file(sandbox.path("sent/sub/deep/big"), 2, 20 * CHUNK);
+    make_file(sandbox.path("mine/tree/file"), 3, 10);
+    let recv = me.recv(&sandbox.dst(), &["--allow-mirror"]);
+    let other = somebody.recv(&own, &[]);
+    let proxy = Proxy::new(other.addr());
+    proxy.hold_at(10 * CHUNK);
+    let sender = somebody.spawn_send(&["--update", "sent/sub", &proxy.target()]);
+    proxy.wait_for_up(10 * CHUNK);
+    let mirror = || me.send(&["--mirror", "mine/tree", &recv.target()]);
+    mirror().assert_code(0);
+    assert_eq!(content(own.join("old")), bytes(1, 10));
+    assert_eq!(content(own.join("sub/older")), bytes(1, 10));
+    proxy.release();
+    sender.wait().assert_code(0);
+    let sent = sandbox.path("sent/sub/deep/big");
+    assert_eq!(digest_of(&own.join("sub/deep/big")), digest_of(&sent));
     // From then on it is as anything else.
     mirror().assert_code(0);
     assert_same_tree(sandbox.path("mine"), sandbox.dst());

@@ -238,6 +238,8 @@ pub enum LeftOut {
     Mounted,
     /// It is what a receiver keeps for itself.
     Own,
+    /// It is a socket, fifo or device, which nobody named.
+    Special,
 }
 
 /// How one entry ended.

@@ -157,7 +157,8 @@ pub enum Event<'a> {
         path: &'a RelPath,
     },
     /// The sender does not send something that its user did not want to be sent. Only said
-    /// where [`Progress::wants_every_entry`]; [`Counters::left_out`] counts all.
+    /// where [`Progress::wants_every_entry`], or nobody decided that it should not be; what
+    /// filters leave out [`Counters::left_out`] counts.
     LeftOut {
         /// The session.
         session: u64,

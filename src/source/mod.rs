@@ -4,6 +4,7 @@
 //! Must not know the wire or the receive directory.
 
 mod filter;
+mod found;
 mod surplus;
 mod tree;
 mod walk;

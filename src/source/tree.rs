@@ -14,7 +14,7 @@ use crate::model::entry::Time;
 use crate::model::error::{Action, Error, Result};
 use crate::model::relpath::RelPath;
 use crate::model::text::Text;
-use crate::sys::fs::{self, Dir, File, FileId, Stat};
+use crate::sys::fs::{self, Dir, File, Stat};
 use crate::sys::host;
 
 use super::filter::{CompiledFilter, Filter, Links, open_file};
@@ -57,7 +57,8 @@ pub(super) struct Root {
 #[derive(Debug)]
 struct Parent {
     path: PathBuf,
-    id: FileId,
+    /// What it was when it was named.
+    stat: Stat,
     /// None where too many others are kept open.
     dir: Option<Dir>,
 }
@@ -67,7 +68,7 @@ impl Parent {
         let dir = Dir::open_to_pass(path)?;
         Ok(Self {
             path: path.to_path_buf(),
-            id: dir.stat()?.id,
+            stat: dir.stat()?,
             dir: keep.then_some(dir),
         })
     }
@@ -78,7 +79,7 @@ impl Parent {
         }
         let dir = Dir::open_to_pass(&self.path)?;
         // Whatever has its path now, it is that folder or none.
-        match dir.stat()?.id == self.id {
+        match dir.stat()?.is_still(&self.stat) {
             true => f(&dir),
             false => Err(ErrorKind::NotFound.into()),
         }

@@ -10,13 +10,14 @@ use std::path::{Path, PathBuf};
 
 use walkdir::{DirEntry, WalkDir};
 
-use crate::model::entry::{FileSize, Kind, Mode, Target, Time};
+use crate::model::entry::{Kind, Mode, Time};
 use crate::model::outcome::{LeftOut, Why};
 use crate::model::reason::ReadError;
 use crate::model::relpath::{PathError, RelPath, is_reserved};
-use crate::sys::fs::{Dir, FileId, FileKind, Stat};
+use crate::sys::fs::{Dir, Stat};
 
 use super::filter::{CompiledFilter, IgnorePatterns, Links, is_ignored};
+use super::found::{NameKind, NotAnnounced, describe, unreadable};
 use super::tree::{Root, Roots, TreeReader, mtime_of, stat_at};
 
 /// What a walk comes upon.
@@ -37,7 +38,8 @@ pub enum WalkStep {
     },
     /// The innermost folder that has not ended has no more entries.
     DirEnd {
-        /// Whether everything in it could be read.
+        /// Whether all names in it could be read: whoever removes what is missing must not believe
+        /// in a folder where not. What is below it counts for itself.
         complete: bool,
     },
     /// Something that cannot be sent.
@@ -91,7 +93,9 @@ struct WalkBelow {
 #[derive(Debug)]
 struct WalkedFolder {
     path: RelPath,
-    id: FileId,
+    stat: Stat,
+    /// Where it really is, where links are followed: numbers of folders may be made up.
+    real: Option<PathBuf>,
     /// Whether what is in it is known: then it must be the same one whenever it is opened again.
     is_listed: bool,
     /// The names in it that are still to be looked at, the last one first.
@@ -116,47 +120,6 @@ impl ListedFolder {
         let path = self.at.join(name);
         let order = |entry: &DirEntry| path.as_os_str().cmp(entry.path().as_os_str());
         self.names.binary_search_by(order).is_ok()
-    }
-}
-
-/// What something is, as far as filters ask before it is known whether it is sent.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct NameKind {
-    is_dir: bool,
-    is_link: bool,
-}
-
-impl NameKind {
-    fn listed(entry: &DirEntry) -> Self {
-        Self {
-            is_dir: entry.file_type().is_dir(),
-            is_link: entry.file_type().is_symlink(),
-        }
-    }
-
-    fn of(stat: &Stat) -> Self {
-        Self {
-            is_dir: stat.is_dir(),
-            is_link: stat.is_link(),
-        }
-    }
-}
-
-/// Why something is not announced.
-enum NotAnnounced {
-    LeftOut(LeftOut),
-    Skipped(Why),
-}
-
-impl From<Why> for NotAnnounced {
-    fn from(why: Why) -> Self {
-        Self::Skipped(why)
-    }
-}
-
-impl From<LeftOut> for NotAnnounced {
-    fn from(why: LeftOut) -> Self {
-        Self::LeftOut(why)
     }
 }
 
@@ -235,6 +198,11 @@ impl WalkBelow {
         let path = folder.path.join(entry.file_name().as_encoded_bytes());
         match (self.look(root, filter, entry, &path), path) {
             (Ok((stat, kind)), Ok(path)) => self.announce(root, filter, path, &stat, kind),
+            (Err(NotAnnounced::Skipped(Why::Special)), path) => {
+                // Only who names one wants it sent.
+                let here = self.path_here(root, entry, &path);
+                self.not_announced(here, LeftOut::Special.into());
+            }
             (Err(why), path) => {
                 let here = self.path_here(root, entry, &path);
                 self.not_announced(here, why);
@@ -306,7 +274,8 @@ impl WalkBelow {
         let mounted = !is_root && self.device.is_some_and(|device| device != stat.id.device);
         self.open.push(WalkedFolder {
             path,
-            id: stat.id,
+            stat: *stat,
+            real: None,
             is_listed: false,
             names: Vec::new(),
             complete: !mounted,
@@ -316,6 +285,9 @@ impl WalkBelow {
             return self.not_announced(here, LeftOut::Mounted.into());
         }
         if let Err((path, error)) = self.enter(filter, &here) {
+            if let Some(folder) = self.open.last_mut() {
+                folder.complete = false;
+            }
             self.not_announced(path, unreadable(&error).into());
         }
     }
@@ -330,7 +302,12 @@ impl WalkBelow {
             let dir = self.innermost().map_err(failed)?;
             ignores = filter.ignores(dir, here)?;
         }
+        let real = match filter.links == Links::Follow {
+            true => self.innermost().map_err(failed)?.real_path(),
+            false => None,
+        };
         if let Some(folder) = self.open.last_mut() {
+            folder.real = real;
             folder.ignores = ignores;
             folder.names = listed.names;
         }
@@ -368,7 +345,7 @@ impl WalkBelow {
         let folder = self.open.last().ok_or(ErrorKind::NotFound)?;
         let path = folder.path.as_bytes();
         let (dir, is_new) = self.reader.folder(path)?;
-        if is_new && folder.is_listed && dir.stat()?.id != folder.id {
+        if is_new && folder.is_listed && !dir.stat()?.is_still(&folder.stat) {
             // It is looked at anew for the next name: another folder stays another one.
             self.reader.close();
             return Err(ErrorKind::NotFound.into());
@@ -388,7 +365,7 @@ impl WalkBelow {
             (NameKind { is_dir, is_link }, Err(why))
         };
         match self.stat(name, Links::Follow) {
-            Ok(stat) if stat.is_dir() && self.open.iter().any(|folder| folder.id == stat.id) => {
+            Ok(stat) if stat.is_dir() && self.is_open(name, &stat) => {
                 failed(true, Why::Unreadable(ReadError::LinkLoop))
             }
             Ok(stat) => (NameKind::of(&stat), Ok(stat)),
@@ -397,6 +374,18 @@ impl WalkBelow {
             }
             Err(why) => failed(false, why),
         }
+    }
+
+    /// Whether the folder that a link leads to is one that has not ended.
+    fn is_open(&mut self, name: &[u8], found: &Stat) -> bool {
+        let target = self
+            .innermost()
+            .and_then(|dir| dir.open_dir_following(name));
+        let target = target.ok().and_then(|dir| dir.real_path());
+        self.open.iter().any(|open| match (&open.real, &target) {
+            (Some(open), Some(target)) => open == target,
+            _ => open.stat.id == found.id,
+        })
     }
 
     /// Whether the filter has nothing against something, by what it is called and is; `here` is
@@ -425,11 +414,7 @@ impl WalkBelow {
     fn not_announced(&mut self, path: PathBuf, why: NotAnnounced) {
         self.ready.push_back(match why {
             NotAnnounced::LeftOut(why) => WalkStep::LeftOut { path, why },
-            NotAnnounced::Skipped(why) => {
-                // Whoever deletes by what is missing must not believe in these folders.
-                self.open.iter_mut().for_each(|open| open.complete = false);
-                WalkStep::Skipped { path, why }
-            }
+            NotAnnounced::Skipped(why) => WalkStep::Skipped { path, why },
         });
     }
 
@@ -454,36 +439,6 @@ impl WalkBelow {
                 complete: folder.complete,
             });
         }
-    }
-}
-
-fn unreadable(error: &io::Error) -> Why {
-    match error.kind() {
-        ErrorKind::NotFound => Why::Vanished,
-        _ => Why::unreadable(error),
-    }
-}
-
-/// What kind of entry something is, if it is any that is sent.
-fn describe(
-    stat: &Stat,
-    filter: &CompiledFilter,
-    read_link: impl FnOnce() -> io::Result<Vec<u8>>,
-) -> Result<Kind, NotAnnounced> {
-    match stat.kind {
-        FileKind::Dir => Ok(Kind::Dir),
-        FileKind::File if filter.is_too_large(stat.size) => Err(LeftOut::Size.into()),
-        FileKind::File => {
-            let size =
-                FileSize::try_from(stat.size).map_err(|_| Why::Unreadable(ReadError::TooLarge))?;
-            Ok(Kind::File { size })
-        }
-        FileKind::Link => {
-            let target = read_link().map_err(|e| unreadable(&e))?;
-            let target = Target::new(target).map_err(|_| Why::Unreadable(ReadError::LinkTarget))?;
-            Ok(Kind::Symlink { target })
-        }
-        FileKind::Special => Err(Why::Special.into()),
     }
 }
 
@@ -592,8 +547,8 @@ mod tests {
                 "end true",
                 "t/a.b 1",
                 "t/link -> /nowhere",
-                "skip sock Special",
-                "end false",
+                "left out sock Special",
+                "end true",
             ]
         );
     }

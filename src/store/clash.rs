@@ -1,18 +1,24 @@
 //! Clashes of names: two entries of one folder whose names are one name to this file system, as
 //! `A` and `a` are where case does not count.
 //!
-//! Must not decide by the names alone, which each file system compares in its own way: it is the
-//! same thing being found under both that makes a clash.
+//! Must not decide by the names alone, which each file system compares in its own way: it is asked.
+//! Must not believe in numbers of files alone either, which some file systems make up.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::io;
-use std::sync::{Mutex, PoisonError};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use unicode_normalization::UnicodeNormalization;
+
+use crate::model::digest::sha256;
 use crate::model::outcome::Why;
 use crate::model::reason::Obstacle;
-use crate::model::relpath::STATE_DIR;
 use crate::model::text::Text;
 use crate::sys::fs::{Dir, Stat};
+
+use super::name::partial_name;
 
 /// How many names of one folder are remembered. Whatever has more is not guarded beyond that.
 const MAX_NAMES: usize = 1 << 20;
@@ -26,13 +32,14 @@ pub(super) struct Folding {
 }
 
 impl Folding {
-    /// As it is in a receive directory, where the state directory is at the moment.
+    /// As it is in a receive directory, which is asked.
     pub(super) fn of(root: &Dir) -> io::Result<Self> {
-        let known = root.stat_at(STATE_DIR.as_bytes())?;
-        let other = root.stat_at(STATE_DIR.to_uppercase().as_bytes())?;
-        let id = |found: Option<Stat>| found.map(|found| found.id);
+        // What hands files on to others may have some of any kind.
+        let here = !root.syncs_whole_file_system()
+            || is_one_name(root, b"a", b"A")
+            || is_one_name(root, "\u{e9}".as_bytes(), "e\u{301}".as_bytes());
         Ok(Self {
-            here: known.is_some() && id(known) == id(other),
+            here,
             device: root.stat()?.id.device,
         })
     }
@@ -50,38 +57,137 @@ impl Folding {
     }
 }
 
-/// The names that entries of a folder have, by what has them.
+/// A name without what any of the common file systems may not tell apart: case, how characters are
+/// composed, and dots and spaces at its end. More names are the same in this way than to any one of
+/// them.
+pub(super) fn folded(name: &[u8]) -> Cow<'_, [u8]> {
+    if name.is_ascii() || std::str::from_utf8(name).is_err() {
+        let name = without_end(name);
+        return match name.iter().any(u8::is_ascii_uppercase) {
+            true => Cow::Owned(name.to_ascii_lowercase()),
+            false => Cow::Borrowed(name),
+        };
+    }
+    let text = String::from_utf8_lossy(name);
+    let upper = text.nfkd().flat_map(char::to_uppercase);
+    let folded: String = upper.flat_map(char::to_lowercase).nfkd().collect();
+    Cow::Owned(without_end(folded.as_bytes()).to_vec())
+}
+
+fn without_end(name: &[u8]) -> &[u8] {
+    let end = name.iter().rposition(|byte| !matches!(byte, b'.' | b' '));
+    end.map_or(name, |end| &name[..=end])
+}
+
+/// Whether two names are one in a folder: it is tried, with a file that nobody else sees. Where it
+/// cannot be, they are.
+pub(super) fn is_one_name(dir: &Dir, one: &[u8], other: &[u8]) -> bool {
+    static TRIED: AtomicU64 = AtomicU64::new(0);
+    let number = TRIED.fetch_add(1, Ordering::Relaxed).to_le_bytes();
+    let process = std::process::id().to_le_bytes();
+    let digest = sha256(&[b"xfer names\0", &process, &number, one, other]).to_string();
+    let hidden = partial_name(digest.get(..32).unwrap_or_default());
+    let hidden = hidden.as_bytes();
+    let tried = dir
+        .make_dir(hidden, 0o700)
+        .and_then(|()| dir.open_dir(hidden))
+        .and_then(|place| {
+            place.create_file(one, 0o600)?;
+            let found = place.stat_at(other);
+            let removed = place.remove_file(one);
+            removed.and(found)
+        });
+    let _ = dir.remove_dir(hidden);
+    tried.map_or(true, |found| found.is_some())
+}
+
+/// Whether a name is in the list of a folder just as it is spelled.
+pub(super) fn is_listed(dir: &Dir, name: &[u8]) -> io::Result<bool> {
+    for entry in dir.list()? {
+        if entry?.name == name {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// The names that entries of a folder have.
 #[derive(Debug, Default)]
-pub(super) struct EntryNames(Mutex<HashMap<u64, Box<[u8]>>>);
+pub(super) struct EntryNames(Mutex<KnownNames>);
+
+#[derive(Debug, Default)]
+struct KnownNames {
+    /// By what has them.
+    by_inode: HashMap<u64, Arc<[u8]>>,
+    /// By what they are when [`folded`].
+    by_folded: HashMap<Box<[u8]>, Vec<Arc<[u8]>>>,
+}
 
 impl EntryNames {
+    fn known(&self) -> MutexGuard<'_, KnownNames> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes note that an entry has `name`, before anything is found or made under it; fails where
+    /// that `is_one` with the name of another entry.
+    pub(super) fn reserve(&self, name: &[u8], is_one: impl Fn(&[u8]) -> bool) -> Result<(), Why> {
+        let mut known = self.known();
+        let full = known.by_folded.len() >= MAX_NAMES;
+        let folded = folded(name);
+        let others = known.by_folded.get(&*folded).cloned().unwrap_or_default();
+        if others.iter().any(|other| **other == *name) {
+            return Ok(());
+        }
+        if !others.is_empty() {
+            drop(known);
+            if let Some(other) = others.iter().find(|other| is_one(other)) {
+                return Err(same_name(other));
+            }
+            known = self.known();
+        }
+        if !full {
+            let names = known.by_folded.entry(folded.into()).or_default();
+            names.push(name.into());
+        }
+        Ok(())
+    }
+
     /// Takes note that something has `name`, or will have it in a moment.
     pub(super) fn note(&self, name: &[u8], found: &Stat) {
-        let mut names = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if names.len() < MAX_NAMES {
-            names.insert(found.id.inode, name.into());
+        let mut known = self.known();
+        if known.by_inode.len() < MAX_NAMES {
+            known.by_inode.insert(found.id.inode, name.into());
         }
     }
 
-    /// Takes note that something was found under `name`, unless another entry has it.
-    pub(super) fn claim(&self, name: &[u8], found: &Stat) -> Result<(), Why> {
-        let names = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let other = names.get(&found.id.inode);
-        if let Some(other) = other.filter(|other| is_clash(name, other, found)) {
-            let other = String::from_utf8_lossy(other);
-            return Err(Why::InTheWay(Obstacle::SameName(Text::new(other))));
+    /// Takes note that something was found under `name`, unless another entry has it: one with the
+    /// same number is that, unless each name `is_listed`.
+    pub(super) fn claim(
+        &self,
+        name: &[u8],
+        found: &Stat,
+        is_listed: impl Fn(&[u8]) -> bool,
+    ) -> Result<(), Why> {
+        let other = self.known().by_inode.get(&found.id.inode).cloned();
+        if let Some(other) = other.filter(|other| is_clash(name, other, found))
+            && !(is_listed(name) && is_listed(&other))
+        {
+            return Err(same_name(&other));
         }
-        drop(names);
         self.note(name, found);
         Ok(())
     }
 }
 
+fn same_name(other: &[u8]) -> Why {
+    let other = String::from_utf8_lossy(other);
+    Why::InTheWay(Obstacle::SameName(Text::new(other)))
+}
+
 /// Whether two names of one thing clash: it may have both of them, as a hard link.
 fn is_clash(name: &[u8], other: &[u8], found: &Stat) -> bool {
-    let folded = |name| String::from_utf8_lossy(name).to_lowercase();
     let is_dir = found.is_dir();
-    name != other && (is_dir || found.links == 1 || folded(name) == folded(other))
+    name != other && (is_dir || found.links <= 1 || folded(name) == folded(other))
 }
 
 #[cfg(test)]
@@ -96,21 +202,56 @@ mod tests {
         let found = |name: &str| dir.stat_at(name.as_bytes()).unwrap().unwrap();
         std::fs::write(at("A"), "").unwrap();
         let names = EntryNames::default();
+        let unlisted = |_: &[u8]| false;
         let only = found("A");
-        names.claim(b"A", &only).unwrap();
-        names.claim(b"A", &only).unwrap();
-        let why = names.claim(b"a", &only).unwrap_err();
+        names.claim(b"A", &only, unlisted).unwrap();
+        names.claim(b"A", &only, unlisted).unwrap();
+        let why = names.claim(b"a", &only, unlisted).unwrap_err();
         assert_eq!(why, Why::InTheWay(Obstacle::SameName("A".into())));
         // One with two names may be there under both of them.
         for name in ["a", "b"] {
             std::fs::hard_link(at("A"), at(name)).unwrap();
         }
-        names.claim(b"a", &found("a")).unwrap_err();
-        names.claim(b"b", &found("b")).unwrap();
+        names.claim(b"a", &found("a"), unlisted).unwrap_err();
+        names.claim(b"b", &found("b"), unlisted).unwrap();
         // What was made just now is nobody else's.
         std::fs::write(at("c"), "").unwrap();
         names.note(b"d", &found("c"));
         names.note(b"c", &found("c"));
-        names.claim(b"c", &found("c")).unwrap();
+        names.claim(b"c", &found("c"), unlisted).unwrap();
+    }
+
+    #[test]
+    fn one_number_is_not_one_thing_where_both_names_are_listed() {
+        let temp = tempfile::tempdir().unwrap();
+        let dir = Dir::open(temp.path()).unwrap();
+        std::fs::write(temp.path().join("a"), "").unwrap();
+        let found = dir.stat_at(b"a").unwrap().unwrap();
+        let names = EntryNames::default();
+        names.note(b"b", &found);
+        names.claim(b"a", &found, |_| true).unwrap();
+    }
+
+    #[test]
+    fn a_name_is_kept_for_the_first_that_has_it_by_any_spelling() {
+        let names = EntryNames::default();
+        for name in ["NAME", "\u{e9}.txt", "Stra\u{df}e", "unlike"] {
+            names.reserve(name.as_bytes(), |_| true).unwrap();
+            names.reserve(name.as_bytes(), |_| true).unwrap();
+        }
+        for name in ["name", "name.", "e\u{301}.TXT", "STRASSE"] {
+            names.reserve(name.as_bytes(), |_| true).unwrap_err();
+            names.reserve(name.as_bytes(), |_| false).unwrap();
+        }
+    }
+
+    #[test]
+    fn a_file_system_is_asked_which_names_are_one() {
+        let temp = tempfile::tempdir().unwrap();
+        let dir = Dir::open(temp.path()).unwrap();
+        assert!(is_one_name(&dir, b"a", b"a"));
+        // Where it cannot be tried, they are.
+        assert!(is_one_name(&dir, &[b'a'; 4096], b"b"));
+        assert!(dir.list().unwrap().next().is_none());
     }
 }

@@ -4,102 +4,23 @@
 //! A folder gets its time and mode when the last hold on it is gone, because everything that is
 //! stored in it changes the former and may need more than the latter.
 
-use std::collections::HashMap;
 use std::fmt;
 use std::io;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use crate::model::entry::{Mode, Time};
 use crate::model::outcome::{Attribute, Why};
 use crate::model::relpath::RelPath;
 use crate::sys::fs::{self, Dir, File, FileId, Stat};
-use crate::sys::host;
 
-use super::clash::{EntryNames, Folding};
-use super::durability::{Durability, FileSystem};
+use super::clash::{EntryNames, is_listed, is_one_name};
+use super::durability::FileSystem;
 use super::found::{SENDERS_BITS, in_the_way, may_make_way, timestamp, why};
-use super::in_use::InUse;
+use super::in_use;
+use super::names_there::NamesThere;
 use super::permissions::{OWNER_ALL, unlock_by_name, unlock_open, with_senders_bits};
-
-/// How many folders one session keeps open at most; beyond that they are opened as they are used.
-const MAX_OPEN_FOLDERS: usize = 256;
-/// What part of the descriptors that this process may have the folders of all sessions can take.
-const PART_OF_DESCRIPTORS: usize = 8;
-
-/// How many folders all sessions of this process keep open.
-static ALL_OPEN: AtomicUsize = AtomicUsize::new(0);
-
-/// The names that were in a folder when it was entered and have not been announced: their hashes,
-/// with what they were the names of. Two names of one hash only mean that one of them stays.
-pub(super) type NamesThere = HashMap<u64, u64>;
-
-/// A folder that is there, and something about it could not be done: to set its time or mode, or
-/// to remove what was to go. Each is told once.
-#[derive(Debug)]
-pub struct FailedFolder {
-    /// Its path.
-    pub path: RelPath,
-    /// Whether it was made by this session.
-    pub fresh: bool,
-    /// Why.
-    pub why: Why,
-}
-
-/// What the folders of one session share.
-#[derive(Debug)]
-pub(super) struct SessionFolders {
-    owner: [u8; 32],
-    in_use: Arc<InUse>,
-    folding: Folding,
-    durability: Arc<Durability>,
-    open: AtomicUsize,
-    failed: Mutex<Vec<FailedFolder>>,
-}
-
-impl SessionFolders {
-    pub(super) fn new(
-        owner: [u8; 32],
-        in_use: Arc<InUse>,
-        folding: Folding,
-        durability: Arc<Durability>,
-    ) -> Self {
-        Self {
-            owner,
-            in_use,
-            folding,
-            durability,
-            open: AtomicUsize::new(0),
-            failed: Mutex::default(),
-        }
-    }
-
-    /// Whether one more folder may be kept open; then it counts.
-    fn keep_open(&self) -> bool {
-        let more = |most: usize| move |n: usize| (n < most).then_some(n + 1);
-        let count = |counter: &AtomicUsize, most| {
-            let counted = counter.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more(most));
-            counted.is_ok()
-        };
-        if !count(&self.open, MAX_OPEN_FOLDERS) {
-            return false;
-        }
-        let kept = count(&ALL_OPEN, host::limit_of_open() / PART_OF_DESCRIPTORS);
-        if !kept {
-            self.open.fetch_sub(1, Ordering::Relaxed);
-        }
-        kept
-    }
-
-    fn closed(&self) {
-        self.open.fetch_sub(1, Ordering::Relaxed);
-        ALL_OPEN.fetch_sub(1, Ordering::Relaxed);
-    }
-
-    pub(super) fn take_failed(&self) -> Vec<FailedFolder> {
-        std::mem::take(&mut self.failed.lock().unwrap_or_else(PoisonError::into_inner))
-    }
-}
+use super::session_folders::{FailedFolder, SessionFolders};
 
 /// A folder below the receive directory, or that directory itself.
 pub struct Folder {
@@ -145,6 +66,10 @@ impl Folder {
     pub(super) fn root(dir: Dir, session: Arc<SessionFolders>) -> io::Result<Arc<Self>> {
         let id = dir.stat()?.id;
         // It may lie in another receive directory.
+        if !in_use::share(&dir)? {
+            let what = "another session is removing what is surplus in it";
+            return Err(io::Error::other(what));
+        }
         session.in_use.folders.add(id);
         let durability = &session.durability;
         Ok(Arc::new(Self {
@@ -182,6 +107,23 @@ impl Folder {
     /// Which folder it is, if it is there.
     pub(super) fn id(&self) -> Option<FileId> {
         self.id
+    }
+
+    /// Calls `f` with the open folder while no other session is in it, in any process; none where
+    /// one is. Those that were named to be sent a mirror has alone anyway.
+    pub(super) fn with_alone<T>(
+        &self,
+        f: impl FnOnce(&Dir) -> io::Result<T>,
+    ) -> io::Result<Option<T>> {
+        self.with(|dir| {
+            let is_claimed = self.path().is_some_and(|path| path.depth() == 1);
+            let is_alone = is_claimed || in_use::have_alone(dir)?;
+            let done = is_alone.then(|| f(dir));
+            if !is_claimed && !in_use::share(dir)? {
+                return Err(io::ErrorKind::ResourceBusy.into());
+            }
+            done.transpose()
+        })
     }
 
     /// To be called before anything in it, or about it, is changed.
@@ -335,6 +277,19 @@ impl Folder {
             session.in_use.folders.add(id);
         }
         let keep = dir.is_some() && session.keep_open();
+        if let Some(dir) = dir.as_ref().filter(|_| keep && path.depth() > 1) {
+            // Those that were named to be sent have claims of their own.
+            match in_use::share(dir) {
+                Ok(true) => {}
+                shared => {
+                    session.closed();
+                    if let Some(id) = id {
+                        session.in_use.folders.remove(&id);
+                    }
+                    return Err(shared.map_or_else(|e| why(&e), |_| Why::InUse));
+                }
+            }
+        }
         Ok(Arc::new(Self {
             place: FolderPlace::Below {
                 parent: self.clone(),
@@ -365,9 +320,27 @@ impl Folder {
     /// another entry, with another name.
     pub(super) fn claim(&self, name: &[u8], found: &Stat) -> Result<(), Why> {
         match &self.names {
-            Some(names) => names.claim(name, found),
+            Some(names) => names.claim(name, found, |name| {
+                self.with(|dir| is_listed(dir, name)).unwrap_or(false)
+            }),
             None => Ok(()),
         }
+    }
+
+    /// Takes note that an entry has `name`; fails where that is one name with that of another. In a
+    /// dry run, where nothing can be tried, two names are one where one finds what is listed by the
+    /// other.
+    pub(super) fn reserve(&self, name: &[u8], dry: bool) -> Result<(), Why> {
+        let Some(names) = &self.names else {
+            return Ok(());
+        };
+        let is_one = |other: &[u8], dir: &Dir| match dry {
+            true => Ok(dir.stat_at(name)?.is_some() && !is_listed(dir, name)?),
+            false => Ok(is_one_name(dir, other, name)),
+        };
+        names.reserve(name, |other| {
+            self.with(|dir| is_one(other, dir)).unwrap_or(true)
+        })
     }
 
     /// Takes note that a file is to get `name`.
@@ -417,12 +390,7 @@ impl Folder {
             return;
         };
         if !self.failed.swap(true, Ordering::AcqRel) {
-            let mut failed = self
-                .session
-                .failed
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner);
-            failed.push(FailedFolder {
+            self.session.add_failed(FailedFolder {
                 path: path.clone(),
                 fresh: self.fresh,
                 why,

@@ -80,17 +80,18 @@ enum Existing {
     #[default]
     None,
     /// Chunks of this one are held.
-    Known(HashedFile),
+    Known(Box<HashedFile>),
     /// The same, and they are being copied.
     Open(Arc<File>),
 }
 
 /// What tells whether a file is still the one that was hashed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy)]
 struct HashedFile {
     id: FileId,
     size: u64,
     mtime: Timestamp,
+    ctime: Timestamp,
 }
 
 impl HashedFile {
@@ -100,7 +101,14 @@ impl HashedFile {
             id: stat.id,
             size: stat.size,
             mtime: stat.mtime,
+            ctime: stat.ctime,
         })
+    }
+
+    /// Some file systems make their numbers up: then it is the time of change that tells.
+    fn is_still(&self, before: &Self) -> bool {
+        let is_same = self.id == before.id || self.ctime == before.ctime;
+        is_same && (self.size, self.mtime) == (before.size, before.mtime)
     }
 }
 
@@ -119,7 +127,7 @@ impl ExistingFile {
     pub(super) fn open_to_hash(&self, folder: &Folder, name: &[u8]) -> Option<File> {
         let file = folder.with(|dir| open_file(dir, name)).ok()?;
         if let Ok(hashed) = HashedFile::of(&file) {
-            *self.lock() = Existing::Known(hashed);
+            *self.lock() = Existing::Known(Box::new(hashed));
         }
         Some(file)
     }
@@ -134,11 +142,12 @@ impl ExistingFile {
         let hashed = match &*existing {
             Existing::None => return Ok(None),
             Existing::Open(file) => return Ok(Some(file.clone())),
-            Existing::Known(hashed) => *hashed,
+            Existing::Known(hashed) => **hashed,
         };
         let opened = folder.with(|dir| open_file(dir, name));
         let file = opened.map_err(|e| why(&e))?;
-        if HashedFile::of(&file).map_err(|e| why(&e))? != hashed {
+        let now = HashedFile::of(&file).map_err(|e| why(&e))?;
+        if !now.is_still(&hashed) {
             return Err(changed());
         }
         let file = Arc::new(file);

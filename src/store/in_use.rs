@@ -1,17 +1,56 @@
-//! Who is storing what at the moment, among the sessions of this process: so that a mirror removes
-//! nothing that another session counts on.
+//! Who is storing what at the moment, so that a mirror removes nothing that another session counts
+//! on: by locks on the folders themselves, which hold for all processes of this machine; and, for
+//! what is told to senders and for folders that are not kept open, by what is noted in this one.
 //!
-//! Must not identify a folder by its path: there may be several; the file system's number is what
-//! counts.
+//! Must not identify a folder by its path: there may be several. Must not believe that nobody is in
+//! a folder where the file system has no locks.
 
 use std::collections::HashMap;
 use std::hash::Hash;
+use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::Duration;
 
-use crate::sys::fs::{FileId, Stat, Timestamp};
+use crate::sys::fs::{self, Dir, FileId, Lock, LockState, Stat, Timestamp};
 
 /// How many folders are remembered that a session left unfinished.
 const MAX_UNFINISHED: usize = 64 * 1024;
+
+/// How often the lock of a folder is tried that somebody has: a mirror has it alone while it removes
+/// something there, but no longer.
+const LOCK_TRIES: usize = 20;
+/// How long to wait between.
+const LOCK_PAUSE: Duration = Duration::from_millis(5);
+
+/// Is in an open folder from now on, with others, until every handle to it is closed that this one
+/// was made to. False where a mirror has it alone.
+pub(super) fn share(dir: &Dir) -> io::Result<bool> {
+    lock(dir, Lock::Shared).map(|state| state != LockState::Theirs)
+}
+
+/// Has an open folder alone from now on, in the same way. False where somebody else is in it; an
+/// error where that cannot be told.
+pub(super) fn have_alone(dir: &Dir) -> io::Result<bool> {
+    match lock(dir, Lock::Exclusive)? {
+        LockState::Ours => Ok(true),
+        LockState::Theirs => Ok(false),
+        LockState::Unknown => {
+            let what = "this file system has no locks, \
+                        so that nobody can tell whether another session stores something there";
+            Err(io::Error::other(what))
+        }
+    }
+}
+
+fn lock(dir: &Dir, lock: Lock) -> io::Result<LockState> {
+    for _ in 1..LOCK_TRIES {
+        match fs::try_lock(dir, lock)? {
+            LockState::Theirs => std::thread::sleep(LOCK_PAUSE),
+            other => return Ok(other),
+        }
+    }
+    fs::try_lock(dir, lock)
+}
 
 /// The folders that sessions are in and the larger files that they are to receive, with how many
 /// sessions have each; and who has which of the folders that were named to be sent.
@@ -79,6 +118,20 @@ pub(super) struct FolderClaim {
     in_use: Arc<InUse>,
     folder: FileId,
     holder: Holder,
+    /// Holds the lock.
+    lock: Option<Dir>,
+}
+
+impl FolderClaim {
+    /// Has the folder among all processes, too; false where one of the others has it.
+    pub(super) fn lock(&mut self, dir: Dir) -> io::Result<bool> {
+        let has = match self.holder.alone {
+            true => have_alone(&dir)?,
+            false => share(&dir)?,
+        };
+        self.lock = has.then_some(dir);
+        Ok(has)
+    }
 }
 
 /// Who has a folder that cannot be had.
@@ -122,7 +175,14 @@ impl InUse {
             in_use: self.clone(),
             folder,
             holder,
+            lock: None,
         })
+    }
+
+    /// Whether a session of `owner` has any folder.
+    pub(super) fn has_claim_of(&self, owner: [u8; 32]) -> bool {
+        let is_of = |holder: &Holder| holder.owner == owner;
+        self.claims().values().flatten().any(is_of)
     }
 
     fn unfinished(&self) -> MutexGuard<'_, HashMap<FileId, Unfinished>> {

@@ -6,7 +6,7 @@
 //!
 //! From the bottom up: `found`, `permissions`, `name`, `not_kept`, `owned`, `state`, `in_use`,
 //! `clash` and `space` know one thing each; `marks` and `durability` what is on disk; `folder`,
-//! `plan` and `partial` where something goes;
+//! with `session_folders`, `names_there`, `plan` and `partial` where something goes;
 //! `context` what all entries of a session share; `held`, `publish`, `incoming` and `link` how
 //! an entry gets its name; `removal` what a mirror takes away; `directory` and `session` are what
 //! the rest of the program sees.
@@ -23,6 +23,7 @@ mod incoming;
 mod link;
 mod marks;
 mod name;
+mod names_there;
 mod not_kept;
 mod owned;
 mod partial;
@@ -31,13 +32,15 @@ mod plan;
 mod publish;
 mod removal;
 mod session;
+mod session_folders;
 mod space;
 mod state;
 
 pub use context::Access;
 pub use directory::Store;
-pub use folder::{FailedFolder, Folder};
+pub use folder::Folder;
 pub use held::{HeldFile, HeldIn};
 pub use incoming::Incoming;
 pub use plan::{NewFile, STREAM};
 pub use session::{Planned, StoreSession};
+pub use session_folders::FailedFolder;

@@ -67,7 +67,8 @@ impl Partial {
                 return Ok(());
             }
             let there = dir.stat_at(name.as_bytes())?;
-            match there.map(|there| there.id) == Some(fs::stat(&self.file)?.id) {
+            let ours = fs::stat(&self.file)?;
+            match there.is_some_and(|there| there.is_still(&ours)) {
                 true => Ok(()),
                 false => Err(io::Error::other(
                     "somebody took away what was received of it",
@@ -192,7 +193,7 @@ fn open(
         // That file must not be written to any more.
         let ours = fs::stat(&file)?;
         let there = folder.with(|dir| dir.stat_at(name.as_bytes()))?;
-        if there.is_none_or(|there| there.id != ours.id) {
+        if there.is_none_or(|there| !there.is_still(&ours)) {
             continue;
         }
         if !fresh && was_exposed(&file, &ours, mode)? {

@@ -6,7 +6,7 @@
 //! to go are stored after that.
 
 use std::collections::HashSet;
-use std::hash::{BuildHasher, RandomState};
+use std::hash::RandomState;
 use std::io;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -18,8 +18,10 @@ use crate::model::surplus::{Decision, Surplus, SurplusKind};
 use crate::sys::fs::{self, Dir, FileKind, Stat};
 
 use super::context::SessionContext;
-use super::folder::{Folder, NamesThere};
+use super::folder::Folder;
 use super::found::why;
+use super::in_use;
+use super::names_there::{NamesThere, Seen, is_still, seen};
 use super::partial;
 use super::permissions::{unlock_by_name, unlock_open};
 use super::state::{PARTIALS, existing_state};
@@ -41,14 +43,14 @@ pub(super) struct Mirror {
 }
 
 /// The names in a folder, and what they are the names of, but for those that the store keeps.
-fn list(dir: &Dir) -> io::Result<Vec<(Vec<u8>, u64)>> {
+fn list(dir: &Dir, hasher: &RandomState) -> io::Result<Vec<(Vec<u8>, Seen)>> {
     let mut all = Vec::new();
     for entry in dir.list()? {
         let name = entry?.name;
         if !is_reserved(&name) {
             // What the listing itself says of numbers is not the same on every file system.
             if let Some(found) = dir.stat_at(&name)? {
-                all.push((name, found.id.inode));
+                all.push((name, seen(hasher, &found)));
             }
         }
     }
@@ -56,42 +58,32 @@ fn list(dir: &Dir) -> io::Result<Vec<(Vec<u8>, u64)>> {
 }
 
 impl Mirror {
-    fn hash(&self, name: &[u8]) -> u64 {
-        self.hasher.hash_one(name)
-    }
-
     fn surplus(&self) -> MutexGuard<'_, Vec<(Arc<Folder>, NamesThere)>> {
         self.surplus.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Remembers what is in a folder that was just entered.
     pub(super) fn list(&self, folder: &Folder) -> Result<(), Why> {
+        let list = |dir: &Dir| list(dir, &self.hasher);
         let all = folder.with(list).map_err(|e| why(&e))?;
         let before = self.names.fetch_add(all.len(), Ordering::Relaxed);
         if before + all.len() > MAX_NAMES {
             self.names.fetch_sub(all.len(), Ordering::Relaxed);
             return Err(Why::Limit(Limit::MirroredNames));
         }
-        let names = all.iter().map(|(name, ino)| (self.hash(name), *ino));
-        *folder.listed() = Some(names.collect());
+        *folder.listed() = Some(NamesThere::new(&self.hasher, &all));
         Ok(())
     }
 
     /// Takes note that the sender has `name` in a folder. Says whether something had it that no
-    /// other name of the sender's stands for.
-    pub(super) fn announced(&self, folder: &Folder, name: &[u8]) -> bool {
+    /// other name of the sender's stands for. In a dry run it does not come.
+    pub(super) fn announced(&self, folder: &Folder, name: &[u8], dry: bool) -> bool {
         let mut listed = folder.listed();
-        let Some(names) = listed.as_mut().filter(|names| !names.is_empty()) else {
+        let Some(names) = listed.as_mut() else {
             return false;
         };
         let before = names.len();
-        if names.remove(&self.hash(name)).is_none() {
-            // A file system that takes two spellings for one name lists it in the other one.
-            if let Ok(Some(found)) = folder.with(|dir| dir.stat_at(name)) {
-                let here = found.id.inode;
-                names.retain(|_, ino| *ino != here);
-            }
-        }
+        names.announced(name, !dry, || folder.with(|dir| dir.stat_at(name)));
         let taken = before - names.len();
         self.names.fetch_sub(taken, Ordering::Relaxed);
         taken > 0
@@ -104,10 +96,10 @@ impl Mirror {
         let Some(names) = listed.as_mut() else {
             return false;
         };
-        let here = found.id.inode;
-        if names.insert(self.hash(name), here).is_none() {
-            self.names.fetch_add(1, Ordering::Relaxed);
-        }
+        let before = names.len();
+        names.add(name, seen(&self.hasher, found));
+        self.names
+            .fetch_add(names.len() - before, Ordering::Relaxed);
         true
     }
 
@@ -116,11 +108,21 @@ impl Mirror {
         let Some(names) = folder.listed().take() else {
             return;
         };
-        if complete && !names.is_empty() {
+        if complete && names.len() > 0 {
             self.surplus().push((folder.clone(), names));
         } else {
             self.names.fetch_sub(names.len(), Ordering::Relaxed);
         }
+    }
+
+    /// Forgets what was to be removed, but for what something waits for: it stays.
+    pub(super) fn keep_but_obstacles(&self) {
+        let mut surplus = self.surplus();
+        surplus.iter_mut().for_each(|(_, names)| {
+            self.names
+                .fetch_sub(names.keep_but_obstacles(), Ordering::Relaxed);
+        });
+        surplus.retain(|(_, names)| names.len() > 0);
     }
 
     /// Forgets what was to be removed: it stays.
@@ -166,6 +168,12 @@ impl Mirror {
         let (mut folders, mut count) = (Vec::new(), 0);
         let mut left = all.into_iter().peekable();
         while let Some((folder, names)) = left.next() {
+            if names.in_doubt() {
+                let what = "its file system takes different names for one, \
+                            so that it is not certain what would go";
+                folder.fail(not_removed(&io::Error::other(what)));
+                continue;
+            }
             match folder.with(|dir| surplus_of(&folder, dir, self, &names)) {
                 Ok(there) => {
                     count += there.len();
@@ -183,7 +191,8 @@ impl Mirror {
     }
 }
 
-fn not_removed(error: &io::Error) -> Why {
+/// Why a folder failed that not all went from that was to go.
+pub(super) fn not_removed(error: &io::Error) -> Why {
     Why::NotRemoved(SystemError::from(error))
 }
 
@@ -208,21 +217,22 @@ fn surplus_of(
     mirror: &Mirror,
     names: &NamesThere,
 ) -> io::Result<Vec<There>> {
-    let mut there = list(dir)?;
-    there.retain(|(name, ino)| names.get(&mirror.hash(name)) == Some(ino));
-    describe(dir, there, folder.path())
+    let there = names.surplus(list(dir, &mirror.hasher)?);
+    describe(dir, &mirror.hasher, there, folder.path())
 }
 
 /// What these are that are in a folder, by their names.
 fn describe(
     dir: &Dir,
-    mut names: Vec<(Vec<u8>, u64)>,
+    hasher: &RandomState,
+    mut names: Vec<(Vec<u8>, Seen)>,
     path: Option<&RelPath>,
 ) -> io::Result<Vec<There>> {
-    names.sort();
+    names.sort_by(|(a, _), (b, _)| a.cmp(b));
     let mut all = Vec::with_capacity(names.len());
-    for (name, ino) in names {
-        let Some(stat) = dir.stat_at(&name)?.filter(|stat| stat.id.inode == ino) else {
+    for (name, seen) in names {
+        let stat = dir.stat_at(&name)?;
+        let Some(stat) = stat.filter(|stat| is_still(hasher, stat, seen)) else {
             continue;
         };
         let kind = match stat.kind {
@@ -284,7 +294,11 @@ where
                 folder.fail(why);
                 continue;
             }
-            let removed = folder.with(|dir| self.remove_all(dir, there, &decisions, 0));
+            let remove = |dir: &Dir| self.remove_all(dir, there, &decisions, 0);
+            let removed = match there.is_empty() {
+                true => Ok(None),
+                false => folder.with_alone(remove),
+            };
             if let Err(e) = removed.and(folder.names_changed()) {
                 folder.fail(not_removed(&e));
             }
@@ -333,7 +347,7 @@ where
         let Some(now) = dir.stat_at(&there.name)? else {
             return Ok(true);
         };
-        if now.id != there.stat.id {
+        if !now.is_still(&there.stat) {
             return Ok(false);
         }
         let is_dir = now.is_dir();
@@ -377,10 +391,19 @@ where
             }
             other => other,
         }?;
-        if !self.dry {
+        let mut now = opened.stat()?;
+        if unlocked.is_some() {
+            // That alone has changed it.
+            now.ctime = folder.stat.ctime;
+        }
+        let is_still = now.is_still(&folder.stat);
+        if !self.dry && is_still {
             unlocked = unlocked.or(unlock_open(&opened)?);
         }
-        let emptied = self.empty_open(&opened, folder, decision, depth);
+        let emptied = match is_still {
+            true => self.empty_open(&opened, folder, decision, depth),
+            false => Ok(false),
+        };
         if let (Some(bits), false) = (unlocked, matches!(emptied, Ok(true))) {
             // It stays, as it was.
             opened.set_mode(bits)?;
@@ -396,13 +419,15 @@ where
         depth: usize,
     ) -> io::Result<bool> {
         let this = opened.stat()?.id;
-        if this != folder.stat.id || self.session.directory.in_use.folders.has(&this) {
+        let in_use = &self.session.directory.in_use;
+        if in_use.folders.has(&this) || !in_use::have_alone(opened)? {
             return Ok(false);
         }
         if depth == MAX_DEPTH {
             return Err(io::Error::other("it is too deep to be removed"));
         }
-        let all = describe(opened, list(opened)?, folder.path())?;
+        let hasher = RandomState::new();
+        let all = describe(opened, &hasher, list(opened, &hasher)?, folder.path())?;
         let decisions = match decision {
             Decision::AskInside => self.decisions(all.iter()),
             Decision::Keep | Decision::Remove => vec![decision; all.len()],

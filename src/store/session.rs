@@ -14,12 +14,12 @@ use crate::model::error::{Error, Result};
 use crate::model::outcome::{Attribute, NotKept, OnConflict, Outcome, Why};
 use crate::model::relpath::RelPath;
 use crate::model::surplus::{Decision, Surplus};
-use crate::sys::fs::{self, FileId};
+use crate::sys::fs::{self, Dir, FileId, Stat};
 
 use super::clash::Folding;
 use super::context::{Access, DirectoryContext, LOCK_LOOK, LOCK_WAIT, SessionContext};
 use super::durability::Durability;
-use super::folder::{FailedFolder, Folder, SessionFolders};
+use super::folder::Folder;
 use super::found::{open_file, why};
 use super::in_use::{FolderClaim, Taken};
 use super::incoming::Incoming;
@@ -28,7 +28,8 @@ use super::name::other_name;
 use super::partial;
 use super::permissions::with_senders_bits;
 use super::plan::{NewFile, Plan, plan};
-use super::removal::Mirror;
+use super::removal::{Mirror, not_removed};
+use super::session_folders::{FailedFolder, SessionFolders};
 use super::state::{PARTIALS, existing_state, tidy};
 
 /// What one sender stores in one session.
@@ -98,7 +99,8 @@ impl StoreSession {
 
     /// The receive directory as a folder.
     pub fn root(&self) -> io::Result<Arc<Folder>> {
-        let dir = self.context.directory.dir.try_clone()?;
+        // With a lock of its own.
+        let dir = self.context.directory.dir.open_again()?;
         Folder::root(dir, self.folders.clone())
     }
 
@@ -126,6 +128,7 @@ impl StoreSession {
         give_up: impl Fn() -> bool,
     ) -> std::result::Result<Arc<Folder>, Why> {
         let replace = self.context.access.conflict == OnConflict::Replace;
+        parent.reserve(path.file_name(), self.is_dry())?;
         let folder = if self.context.access.dry_run {
             parent.look_into(path, replace)?
         } else {
@@ -136,7 +139,7 @@ impl StoreSession {
             if path.depth() == 1
                 && let Some(id) = folder.id()
             {
-                self.claim(id, give_up)?;
+                self.claim(&folder, id, give_up)?;
             }
             folder
         };
@@ -146,17 +149,33 @@ impl StoreSession {
         Ok(folder)
     }
 
-    fn claim(&self, folder: FileId, give_up: impl Fn() -> bool) -> std::result::Result<(), Why> {
+    fn claim(
+        &self,
+        folder: &Folder,
+        id: FileId,
+        give_up: impl Fn() -> bool,
+    ) -> std::result::Result<(), Why> {
         let end = Instant::now() + LOCK_WAIT;
+        let in_use = &self.context.directory.in_use;
+        let owner = self.context.access.owner;
         let claim = loop {
-            let in_use = &self.context.directory.in_use;
-            match in_use.claim(folder, self.context.access.owner, self.mirror.is_some()) {
-                Ok(claim) => break claim,
-                Err(Taken::BySame) if !give_up() && Instant::now() < end => {
-                    self.context.directory.wait_for_release(LOCK_LOOK);
+            let by_same = match in_use.claim(id, owner, self.mirror.is_some()) {
+                Ok(mut claim) => {
+                    let dir = folder.with(Dir::try_clone).map_err(|e| why(&e))?;
+                    let locked = claim.lock(dir).map_err(|e| not_removed(&e))?;
+                    if locked {
+                        break claim;
+                    }
+                    drop(claim);
+                    // It may be one whose folder has another number there.
+                    in_use.has_claim_of(owner)
                 }
-                Err(_) => return Err(Why::InUse),
+                Err(taken) => taken == Taken::BySame,
+            };
+            if !by_same || give_up() || Instant::now() >= end {
+                return Err(Why::InUse);
             }
+            self.context.directory.wait_for_release(LOCK_LOOK);
         };
         self.claims().push(claim);
         Ok(())
@@ -170,22 +189,25 @@ impl StoreSession {
     /// something had its name that no other name of the sender's stands for.
     pub fn announced(&self, folder: &Folder, path: &RelPath) -> bool {
         let mirror = self.mirror.as_ref();
-        mirror.is_some_and(|mirror| mirror.announced(folder, path.file_name()))
+        mirror.is_some_and(|mirror| mirror.announced(folder, path.file_name(), self.is_dry()))
     }
 
     /// Whether a file or link has to wait until a mirror has removed the folder that has its name.
     /// That is surplus then, with what is in it.
     pub fn waits_for_removal(&self, folder: &Folder, path: &RelPath) -> bool {
-        let Some(mirror) = &self.mirror else {
-            return false;
-        };
-        let found = folder.with(|dir| dir.stat_at(path.file_name()));
-        match found {
-            Ok(Some(found)) if found.is_dir() => {
-                mirror.is_surplus(folder, path.file_name(), &found)
-            }
-            _ => false,
-        }
+        let found = self.obstacle(folder, path);
+        found.is_some_and(|(mirror, found)| mirror.is_surplus(folder, path.file_name(), &found))
+    }
+
+    /// Whether a folder that a mirror could remove has the name of a file or link. It stays.
+    pub fn is_obstacle(&self, folder: &Folder, path: &RelPath) -> bool {
+        self.obstacle(folder, path).is_some()
+    }
+
+    fn obstacle(&self, folder: &Folder, path: &RelPath) -> Option<(&Mirror, Stat)> {
+        let mirror = self.mirror.as_ref()?;
+        let found = folder.with(|dir| dir.stat_at(path.file_name())).ok()??;
+        found.is_dir().then_some((mirror, found))
     }
 
     /// Takes note that nothing more comes of a folder, `complete` or not, and sets what it gets
@@ -215,6 +237,7 @@ impl StoreSession {
         let NewFile {
             size, mtime, mode, ..
         } = file;
+        folder.reserve(path.file_name(), self.is_dry())?;
         let plan = if folder.is_fresh() {
             Plan::Store(path.file_name().to_vec())
         } else {
@@ -285,6 +308,7 @@ impl StoreSession {
         if !self.context.access.links_outside && !target.stays_below(path) {
             return Err(Why::Outside);
         }
+        folder.reserve(path.file_name(), self.is_dry())?;
         let context = &self.context;
         let bytes = match self.is_dry() {
             true => self.could_write(folder).map(|()| 0)?,
@@ -317,6 +341,13 @@ impl StoreSession {
         match &self.mirror {
             Some(mirror) => mirror.remove_surplus(&self.context, ask, give_up, tell),
             None => Ok(0),
+        }
+    }
+
+    /// Forgets what was to be removed, but for folders that something waits for: it stays.
+    pub fn keep_surplus_but_obstacles(&self) {
+        if let Some(mirror) = &self.mirror {
+            mirror.keep_but_obstacles();
         }
     }
 

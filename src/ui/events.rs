@@ -384,6 +384,7 @@ pub(super) fn left_out_name(why: LeftOut) -> &'static str {
         LeftOut::Link => "link",
         LeftOut::Mounted => "mounted",
         LeftOut::Own => "own",
+        LeftOut::Special => "special",
     }
 }
 

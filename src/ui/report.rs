@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use xfer::Error;
-use xfer::model::outcome::{Outcome, Role, Why};
+use xfer::model::outcome::{LeftOut, Outcome, Role, Why};
 use xfer::model::progress::{Counters, Event, Trust};
 use xfer::net::PeerAddress;
 
@@ -197,7 +197,9 @@ impl Report {
                     }
                 }
             }
-            Event::LeftOut { path, why, .. } if self.settings.verbose => {
+            Event::LeftOut { path, why, .. }
+                if self.settings.verbose || *why == LeftOut::Special =>
+            {
                 lines.push(Talk(format!(
                     "Left out: {}: {}",
                     safe(path),

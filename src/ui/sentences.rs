@@ -421,6 +421,7 @@ pub(super) fn left_out(why: LeftOut) -> &'static str {
         LeftOut::Link => "a link",
         LeftOut::Mounted => "what is in it, on another file system",
         LeftOut::Own => "what xfer keeps for itself",
+        LeftOut::Special => "a socket, fifo or device",
     }
 }
 

@@ -233,6 +233,8 @@ fn what_is_sent_in_good_faith_is_shown_and_does_nothing() {
     }
     // Something that cannot be sent, and something that is taken.
     make_fifo(top.join(OsStr::from_bytes(&nasty_name(3))));
+    let outside = top.join(OsStr::from_bytes(&nasty_name(4)));
+    std::os::unix::fs::symlink("/etc", outside).unwrap();
     let args = [
         "send".into(),
         "-v".into(),

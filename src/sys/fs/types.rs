@@ -94,6 +94,15 @@ impl Stat {
     pub fn is_link(&self) -> bool {
         self.kind == FileKind::Link
     }
+
+    /// Whether it is what was found `before` under the same name, or by the same handle. Some file
+    /// systems make their numbers up, so that a thing has another one each time it is looked at:
+    /// then it is the same one that has not changed.
+    #[must_use]
+    pub fn is_still(&self, before: &Self) -> bool {
+        let state = |stat: &Self| (stat.id.device, stat.size, stat.mtime, stat.ctime);
+        self.kind == before.kind && (self.id == before.id || state(self) == state(before))
+    }
 }
 
 /// What a folder's list says of one name in it.

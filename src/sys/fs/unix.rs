@@ -73,6 +73,12 @@ impl Dir {
         system::path_of_handle(self.as_fd())
     }
 
+    /// Where the folder that is open is now, without links; none where the system does not say.
+    #[must_use]
+    pub fn real_path(&self) -> Option<PathBuf> {
+        std::fs::read_link(self.path_of_handle()?).ok()
+    }
+
     /// Another handle to the same folder, with a memory of its own for errors of writing.
     pub fn open_again(&self) -> io::Result<Self> {
         self.open_dir(b".")
@@ -377,8 +383,8 @@ pub fn is_hole(file: &File, offset: u64, length: u64) -> bool {
     }
 }
 
-/// Tries to lock an open file, without waiting.
-pub fn try_lock(file: &File, lock: Lock) -> io::Result<LockState> {
+/// Tries to lock an open file or folder, without waiting. What this handle has is let go of first.
+pub fn try_lock(file: &impl AsFd, lock: Lock) -> io::Result<LockState> {
     const NO_LOCKS: [Errno; 5] = [
         Errno::NOTSUP,
         Errno::OPNOTSUPP,

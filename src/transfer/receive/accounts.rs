@@ -12,7 +12,7 @@ use super::super::link::Link;
 use super::super::message_order::OrderViolation;
 use crate::model::entry::EntryId;
 use crate::model::error::{Error, Result};
-use crate::model::outcome::{NotKept, Outcome, Summary};
+use crate::model::outcome::{NotKept, Outcome, Summary, Why};
 use crate::model::progress::{Counters, Event, Progress};
 use crate::model::relpath::RelPath;
 use crate::store::FailedFolder;
@@ -38,6 +38,8 @@ struct CountedEntries {
     summary: Summary,
     /// How many have failed that another run of the same mirror stores.
     postponed: u64,
+    /// How many were gone at the sender when they were to be read.
+    vanished: u64,
     order: ReceivingOrder,
 }
 
@@ -68,6 +70,7 @@ impl Accounts {
             counted: Mutex::new(CountedEntries {
                 summary: Summary::default(),
                 postponed: 0,
+                vanished: 0,
                 order: ReceivingOrder::new(window),
             }),
         }
@@ -188,7 +191,10 @@ impl Accounts {
                 summary.have_files += u64::from(ended.is_file);
                 summary.have_bytes += ended.size;
             }
-            Outcome::Failed(_) => summary.failed += 1,
+            Outcome::Failed(why) => {
+                summary.failed += 1;
+                counted.vanished += u64::from(*why == Why::Vanished);
+            }
         }
         counted.order.outcome()
     }
@@ -232,10 +238,15 @@ impl Accounts {
         }
     }
 
-    /// Whether any entry has failed for good.
+    /// Whether any entry has failed for good that the sender still has.
     pub(super) fn has_failed(&self) -> bool {
         let counted = self.counted();
-        counted.summary.failed > counted.postponed
+        counted.summary.failed > counted.postponed + counted.vanished
+    }
+
+    /// Whether any entry has failed that another run of the same mirror stores.
+    pub(super) fn has_postponed(&self) -> bool {
+        self.counted().postponed > 0
     }
 
     pub(super) fn removed(&self, count: u64) {

@@ -183,20 +183,22 @@ impl Planner<'_> {
         };
         if let (true, Err(why), Ok(parent)) = (is_other, &planned, &parent)
             && why.is_in_the_way()
-            && self.store.waits_for_removal(parent, &entry.path)
         {
-            if self.store.is_dry() {
+            let can_wait = self.store.is_dry() || undone.deferred.len() < self.most_deferred;
+            if !can_wait {
+                // It fails, and what is in its way stays until the next run, which stores it.
+                if self.store.is_obstacle(parent, &entry.path) {
+                    self.accounts.postpone();
+                }
+            } else if self.store.waits_for_removal(parent, &entry.path) {
+                if !self.store.is_dry() {
+                    self.accounts.defer();
+                    return undone.deferred.push(DeferredEntry {
+                        folder: Arc::clone(parent),
+                        entry,
+                    });
+                }
                 planned = Ok(Planned::Settled(Outcome::Replaced));
-            } else if undone.deferred.len() < self.most_deferred {
-                self.accounts.defer();
-                return undone.deferred.push(DeferredEntry {
-                    folder: Arc::clone(parent),
-                    entry,
-                });
-            } else {
-                // It fails. What is in its way is removed all the same, as the sender wants, and
-                // the next run stores it.
-                self.accounts.postpone();
             }
         }
         self.settle(entry, planned, &mut undone.wants);

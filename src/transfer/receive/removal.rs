@@ -37,6 +37,10 @@ impl Removal<'_> {
             self.store.keep_surplus();
             return Ok(());
         }
+        if self.accounts.has_postponed() {
+            // What comes with the next run may be here by another name until then.
+            self.store.keep_surplus_but_obstacles();
+        }
         let (mut list, mut bytes, mut told) = (Vec::new(), 0, 0);
         let send = |list: &mut Vec<RelPath>| {
             self.link.outbox.wait_below(MAX_OUTBOX_BYTES);

@@ -57,8 +57,11 @@ pub(super) fn walk(roots: &Roots, counters: &Counters, to: &SyncSender<WalkBatch
                     Counters::add(&counters.bytes_total, size.get());
                 }
             }
-            // Nobody has asked for that, nor will miss it.
-            WalkStep::LeftOut { why, .. } if *why == LeftOut::Own => {}
+            // Nobody has asked for these, and no filter left them out.
+            WalkStep::LeftOut {
+                why: LeftOut::Own | LeftOut::Special,
+                ..
+            } => {}
             WalkStep::LeftOut { .. } => Counters::add(&counters.left_out, 1),
             _ => {}
         }
@@ -207,7 +210,7 @@ impl Announcer<'_> {
                 self.report.outcome(&path, &Outcome::Failed(why));
             }
             WalkStep::LeftOut { path, why } => {
-                if self.report.progress.wants_every_entry() {
+                if why == LeftOut::Special || self.report.progress.wants_every_entry() {
                     self.report.progress.event(&Event::LeftOut {
                         session: self.report.session,
                         path: &path,

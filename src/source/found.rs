@@ -1,0 +1,85 @@
+//! What something is that a walk has found, and why it is not announced.
+//!
+//! Must not look at anything itself, but for where a link leads.
+
+use std::io::{self, ErrorKind};
+
+use walkdir::DirEntry;
+
+use crate::model::entry::{FileSize, Kind, Target};
+use crate::model::outcome::{LeftOut, Why};
+use crate::model::reason::ReadError;
+use crate::sys::fs::{FileKind, Stat};
+
+use super::filter::CompiledFilter;
+
+/// What something is, as far as filters ask before it is known whether it is sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct NameKind {
+    pub(super) is_dir: bool,
+    pub(super) is_link: bool,
+}
+
+impl NameKind {
+    pub(super) fn listed(entry: &DirEntry) -> Self {
+        Self {
+            is_dir: entry.file_type().is_dir(),
+            is_link: entry.file_type().is_symlink(),
+        }
+    }
+
+    pub(super) fn of(stat: &Stat) -> Self {
+        Self {
+            is_dir: stat.is_dir(),
+            is_link: stat.is_link(),
+        }
+    }
+}
+
+/// Why something is not announced.
+pub(super) enum NotAnnounced {
+    LeftOut(LeftOut),
+    Skipped(Why),
+}
+
+impl From<Why> for NotAnnounced {
+    fn from(why: Why) -> Self {
+        Self::Skipped(why)
+    }
+}
+
+impl From<LeftOut> for NotAnnounced {
+    fn from(why: LeftOut) -> Self {
+        Self::LeftOut(why)
+    }
+}
+
+pub(super) fn unreadable(error: &io::Error) -> Why {
+    match error.kind() {
+        ErrorKind::NotFound => Why::Vanished,
+        _ => Why::unreadable(error),
+    }
+}
+
+/// What kind of entry something is, if it is any that is sent.
+pub(super) fn describe(
+    stat: &Stat,
+    filter: &CompiledFilter,
+    read_link: impl FnOnce() -> io::Result<Vec<u8>>,
+) -> Result<Kind, NotAnnounced> {
+    match stat.kind {
+        FileKind::Dir => Ok(Kind::Dir),
+        FileKind::File if filter.is_too_large(stat.size) => Err(LeftOut::Size.into()),
+        FileKind::File => {
+            let size =
+                FileSize::try_from(stat.size).map_err(|_| Why::Unreadable(ReadError::TooLarge))?;
+            Ok(Kind::File { size })
+        }
+        FileKind::Link => {
+            let target = read_link().map_err(|e| unreadable(&e))?;
+            let target = Target::new(target).map_err(|_| Why::Unreadable(ReadError::LinkTarget))?;
+            Ok(Kind::Symlink { target })
+        }
+        FileKind::Special => Err(Why::Special.into()),
+    }
+}
