@@ -13,6 +13,7 @@ use std::os::unix::fs::{FileExt, MetadataExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use support::fuse::{Fuse, Op};
 use support::*;
 
 const IN_PART: i32 = 3;
@@ -330,4 +331,66 @@ fn a_list_of_sums_that_may_not_grow_fails_nothing_else() {
     sandbox.send(&[], &recv.target());
     assert_same_tree(sandbox.src(), sandbox.dst());
     assert!(!recv.process().has_ended());
+}
+
+/// Checks a list of sums in the receive directory; says of how many files it is.
+fn check_sums(list: &Path, dir: &Path) -> usize {
+    let mut check = Command::new("sha256sum");
+    check.args(["--check", "--strict"]).arg(list);
+    let checked = check.current_dir(dir).output().unwrap();
+    assert!(checked.status.success(), "{checked:?}");
+    checked.stdout.iter().filter(|&&b| b == b'\n').count()
+}
+
+#[test]
+fn a_hole_is_summed_and_not_read() {
+    let sandbox = Sandbox::new();
+    let list = sandbox.path("sums");
+    let recv = sandbox.recv_with(&["--sums", list.to_str().unwrap()]);
+    let size = 300 * CHUNK + 5;
+    make_sparse(
+        &sandbox.src().join("image"),
+        size,
+        &[3, 77 * CHUNK - 2, size - 4],
+    );
+    make_sparse(&sandbox.src().join("holes"), 9 * CHUNK + 100, &[]);
+    make_file(sandbox.src().join("dense"), 1, 3 * CHUNK + 7);
+    sandbox.send(&[], &recv.target()).assert_code(0);
+    let pid = recv.process().pid().as_raw_nonzero();
+    let io = fs::read_to_string(format!("/proc/{pid}/io")).unwrap();
+    let read = io.lines().find_map(|line| line.strip_prefix("rchar: "));
+    let read: u64 = read.unwrap().parse().unwrap();
+    assert!(read < 30 * CHUNK, "{read} bytes were read");
+    recv.interrupt().assert_code(0);
+    assert_eq!(check_sums(&list, &sandbox.dst()), 3);
+}
+
+#[test]
+fn a_list_of_sums_is_for_no_other_user_to_change() {
+    let sandbox = Sandbox::new();
+    let list = sandbox.path("sums");
+    let args = ["--sums", list.to_str().unwrap()];
+    let command = sandbox.me().recv_command(&sandbox.dst(), &args);
+    let with_mask = ["-c", r#"umask 000 && exec "$@""#, "sh"].map(OsStr::new);
+    let recv = Recv::start(run_by("sh", &with_mask, &command));
+    recv.interrupt().assert_code(0);
+    let mode = fs::metadata(&list).unwrap().mode();
+    assert_eq!(mode & 0o777, 0o644);
+}
+
+#[test]
+fn the_folders_of_a_mark_are_on_disk_with_it() {
+    let sandbox = Sandbox::new();
+    let real = sandbox.folder("real");
+    let Some(disk) = Fuse::mount(&real, &sandbox.dst()) else {
+        return;
+    };
+    // What is received is left to the system, but not what tells of it.
+    let recv = sandbox.recv_with(&["--no-sync"]);
+    let before = disk.calls(Op::FsyncDir);
+    make_file(sandbox.src().join("small"), 1, 100);
+    sandbox.send(&[], &recv.target()).assert_code(0);
+    // That of the marks, the one that it is in, and the receive directory.
+    assert_eq!(disk.calls(Op::FsyncDir) - before, 3);
+    recv.interrupt();
 }

@@ -29,7 +29,7 @@ use crate::sys::fs::{self, Dir, File, FileId, Stat};
 
 use super::marks::{self, Mark, Marked, Record};
 use super::not_kept::NotKeptCounts;
-use super::state::{MARKS, existing_state, remove_if_there, with_state};
+use super::state::{MARKS, existing_state, remove_if_there, sync_state, with_state};
 
 pub(super) use super::marks::{Doubt, Suspects};
 
@@ -141,6 +141,7 @@ impl Durability {
                 let made = with_state(&self.root, MARKS, |marks| {
                     Mark::leave(marks, self.mark_name(), self.owner)
                 })?;
+                sync_state(&self.root)?;
                 none.insert(made).name()
             }
         };

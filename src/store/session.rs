@@ -3,12 +3,12 @@
 //! Must not keep anything past its end that another session waits for.
 
 use std::collections::HashSet;
-use std::io::{self, Read};
+use std::io::{self, Read, Seek, SeekFrom};
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
-use crate::model::digest::CHUNK_SIZE;
+use crate::model::digest::{CHUNK_SIZE, ZEROS, chunk_len};
 use crate::model::entry::{Mode, Target, Time};
 use crate::model::error::{Error, Result};
 use crate::model::outcome::{Attribute, NotKept, OnConflict, Outcome, Why};
@@ -358,16 +358,32 @@ impl StoreSession {
         }
     }
 
-    /// Reads the file at `path`, from its beginning to its end, without following links.
-    pub fn read_back(&self, path: &RelPath, mut take: impl FnMut(&[u8])) -> io::Result<()> {
+    /// Reads the file at `path`, from its beginning to its end, without following links. Gives its
+    /// pieces to `take`, with whether they are of a hole: these are not read.
+    pub fn read_back(&self, path: &RelPath, mut take: impl FnMut(&[u8], bool)) -> io::Result<()> {
         let root = &self.context.directory.dir;
         let dir = partial::folder_of(root, path)?.ok_or(io::ErrorKind::NotFound)?;
         let mut file = open_file(&dir, path.file_name())?;
+        let found = fs::stat(&file)?;
+        let is_sparse = found.allocated < found.size;
         let mut buffer = vec![0; CHUNK_SIZE as usize];
+        let mut at = 0;
         loop {
+            let length = u64::from(chunk_len(found.size, at / u64::from(CHUNK_SIZE)));
+            let is_aligned = at % u64::from(CHUNK_SIZE) == 0;
+            if is_sparse && is_aligned && length > 0 && fs::is_hole(&file, at, length) {
+                take(&ZEROS[..usize::try_from(length).unwrap_or(0)], true);
+                at += length;
+                continue;
+            }
+            // Looking for holes moves where it is read from.
+            file.seek(SeekFrom::Start(at))?;
             match file.read(&mut buffer) {
                 Ok(0) => return Ok(()),
-                Ok(n) => take(&buffer[..n]),
+                Ok(n) => {
+                    take(&buffer[..n], false);
+                    at += n as u64;
+                }
                 Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
                 Err(e) => return Err(e),
             }

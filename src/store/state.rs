@@ -46,6 +46,25 @@ pub(super) fn with_state<T>(
     }
 }
 
+/// Brings to disk that the state directory below `root` is there, with the folders in it: what lies
+/// in one that is not would be lost with it.
+pub(super) fn sync_state(root: &Dir) -> io::Result<()> {
+    for name in [STATE_DIR, &own_name()] {
+        if let StateFound::Ours(state) = look_for(root, name)? {
+            return sync_names(&state).and_then(|()| sync_names(root));
+        }
+    }
+    Ok(())
+}
+
+fn sync_names(dir: &Dir) -> io::Result<()> {
+    match dir.sync() {
+        // A file system that has no such thing for folders.
+        Err(e) if fs::is_unsupported(&e) => Ok(()),
+        synced => synced,
+    }
+}
+
 /// A folder of the state directory below `root`, if it is there.
 pub(super) fn existing_state(root: &Dir, sub: &str) -> io::Result<Option<Dir>> {
     for name in [STATE_DIR, &own_name()] {

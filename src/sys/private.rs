@@ -33,6 +33,16 @@ pub(crate) fn write_new(path: &Path, bytes: &[u8]) -> io::Result<()> {
     if_possible(file.sync_all())
 }
 
+/// Opens a file to write at its end, or makes it; then others may read it at most, whatever the
+/// system's mask.
+pub(crate) fn append_to(path: &Path) -> io::Result<File> {
+    OpenOptions::new()
+        .append(true)
+        .create(true)
+        .mode(0o644)
+        .open(path)
+}
+
 /// Waits until no other process has the lock that the file at `path` stands for, and takes it
 /// until the file is dropped. Where the file system has no locks, nobody has any.
 pub(crate) fn lock(path: &Path) -> io::Result<File> {

@@ -19,7 +19,7 @@ use crate::model::outcome::Outcome;
 use crate::model::progress::{Event, Progress};
 use crate::model::relpath::RelPath;
 use crate::store::StoreSession;
-use crate::sys::{name as system_name, vectored};
+use crate::sys::{name as system_name, private, vectored};
 
 /// How a line begins that does not count any more.
 const COMMENT: &[u8] = b"#";
@@ -28,6 +28,10 @@ const DIGITS: usize = 64;
 /// Of how many lines it is remembered where they are: 16 bytes each, and some. Of a longer list all
 /// is read again after each session.
 const MAX_KNOWN: usize = 1 << 20;
+
+/// Locked while a piece of a hole is hashed: a sender that says in a few bytes how large they are
+/// gets no more for it than one processor, for all its sessions.
+static HOLES: Mutex<()> = Mutex::new(());
 
 /// A list of sums, to which lines are added.
 #[derive(Debug)]
@@ -45,8 +49,7 @@ pub(crate) struct Sums {
 impl Sums {
     /// Opens a list that is to be checked in `base`, or makes a new one.
     pub(crate) fn open(path: &Path, base: &Path) -> Result<Self> {
-        let end = OpenOptions::new().append(true).create(true).open(path);
-        let end = end.map_err(|e| Error::file(Action::AddSums, path, e))?;
+        let end = private::append_to(path).map_err(|e| Error::file(Action::AddSums, path, e))?;
         let is_file = end.metadata().is_ok_and(|meta| meta.is_file());
         let whole = || OpenOptions::new().read(true).write(true).open(path).ok();
         Ok(Self {
@@ -265,7 +268,10 @@ impl SessionSums {
     fn sum(&self, path: &RelPath) -> io::Result<Digest> {
         // The first chunk has the plain hash of its bytes, and this takes any number of them.
         let mut sum = ChunkHasher::new(Algorithm::Sha256, 0, 0);
-        self.store.read_back(path, |bytes| sum.update(bytes))?;
+        self.store.read_back(path, |bytes, is_hole| {
+            let _alone = is_hole.then(|| HOLES.lock());
+            sum.update(bytes);
+        })?;
         Ok(sum.finish())
     }
 }
