@@ -251,6 +251,34 @@ fn age(dir: &Path) {
 }
 
 #[test]
+fn strangers_store_no_second_copy_where_times_cannot_be_kept() {
+    let Some(odd) = Odd::with(&["--open"], |s| s.times = Times::Ignored) else {
+        return;
+    };
+    age(&odd.src("tree"));
+    let mut args: Vec<PathBuf> = vec!["--open".into()];
+    args.extend([odd.src("tree"), odd.proxy.target().into()]);
+    let stranger = odd.sandbox.user("stranger");
+    for _ in 0..3 {
+        let before = odd.proxy.passed().0;
+        stranger.send(&args).assert_code(0);
+        let travelled = odd.proxy.passed().0 - before;
+        odd.check_in(&odd.src("tree"), "tree");
+        assert!(before == 0 || travelled < TALK, "{travelled} bytes");
+    }
+    // Another content is another file, which is found again as well.
+    make_file(odd.src("tree/small"), 9, 1000);
+    age(&odd.src("tree"));
+    set_mtime(odd.src("tree/small"), 1_550_000_000, 0);
+    for _ in 0..2 {
+        stranger.send(&args).assert_code(0);
+        let names = Tree::read(odd.sandbox.path("real")).names();
+        let copies = names.iter().filter(|name| name.contains("(2)"));
+        assert_eq!(copies.collect::<Vec<_>>(), ["tree/small (2)"]);
+    }
+}
+
+#[test]
 fn one_that_is_beside_another_is_found_again_where_times_cannot_be_kept() {
     let Some(odd) = Odd::new(|s| s.times = Times::Ignored) else {
         return;

@@ -23,6 +23,7 @@ use super::partial;
 use super::plan::PlanRules;
 use super::space::{self, Counted, Space};
 use super::state::{PARTIALS, with_state};
+use super::times::SentTimes;
 
 /// How long what another session has is waited for: longer than it takes for that session to
 /// notice that its peer is gone.
@@ -168,6 +169,8 @@ pub(super) struct SessionContext {
     pub(super) durability: Arc<Durability>,
     /// The partials that there were when it began, of any sender.
     pub(super) partials: HashSet<String>,
+    /// What a sender who may not learn what is there sent before, where times are not kept.
+    pub(super) times: Option<SentTimes>,
     /// How many are open now.
     partials_open: AtomicUsize,
 }
@@ -178,12 +181,14 @@ impl SessionContext {
         access: Access,
         durability: Arc<Durability>,
         partials: HashSet<String>,
+        times: Option<SentTimes>,
     ) -> Self {
         Self {
             directory,
             access,
             durability,
             partials,
+            times,
             partials_open: AtomicUsize::new(0),
         }
     }
@@ -195,6 +200,7 @@ impl SessionContext {
             conflict: self.access.conflict,
             suspects: self.durability.suspects(),
             owner: &self.access.owner,
+            times: self.times.as_ref(),
         }
     }
 

@@ -15,6 +15,7 @@ use super::durability::Doubt;
 use super::folder::Folder;
 use super::found::{in_the_way, may_make_way, same_time, timestamp, why};
 use super::name::{nth_name, other_name, partial_name};
+use super::times::{Sent, SentTimes};
 use super::{partial, plan};
 
 /// What came of making a link.
@@ -102,7 +103,10 @@ impl NewLink<'_> {
                 found => found,
             },
             false => match self.put(dir, name) {
-                Ok(()) => return self.folder.note_link(name, dir, name).map(|()| Made::New),
+                Ok(()) => {
+                    self.remember(dir, name)?;
+                    return self.folder.note_link(name, dir, name).map(|()| Made::New);
+                }
                 Err(e) if e.kind() == io::ErrorKind::AlreadyExists => dir.stat_at(name)?,
                 Err(e) => return Err(e),
             },
@@ -119,7 +123,12 @@ impl NewLink<'_> {
         if self.context.access.existing {
             return dir.read_link(name).is_ok_and(|there| there == target);
         }
-        found.is_link() && found.size == target.len() as u64 && same_time(found, self.mtime)
+        let times = self.context.times.as_ref();
+        let has_time = || {
+            let knows = |times: &SentTimes| times.knows(self.sent(name), found);
+            same_time(found, self.mtime) || times.is_some_and(knows)
+        };
+        found.is_link() && found.size == target.len() as u64 && has_time()
     }
 
     /// Makes it under a partial's name, and renames it over what is there.
@@ -149,6 +158,28 @@ impl NewLink<'_> {
         });
         let _ = directory.with_records(|records| partial::remove_record(records, &id));
         replaced.map_err(|e| why(&e))
+    }
+
+    /// Takes note of its time, where that is not kept and to be remembered.
+    fn remember(&self, dir: &Dir, name: &[u8]) -> io::Result<()> {
+        let Some(times) = &self.context.times else {
+            return Ok(());
+        };
+        let look = || Ok(dir.stat_at(name)?.ok_or(io::ErrorKind::NotFound)?);
+        if let Some(time) = times.is_lost(self.mtime, look)? {
+            let root = &self.context.directory.dir;
+            let _ = times.note(root, self.sent(name), time);
+        }
+        Ok(())
+    }
+
+    fn sent<'s>(&'s self, name: &'s [u8]) -> Sent<'s> {
+        Sent {
+            folder: self.folder,
+            name,
+            size: self.target.as_bytes().len() as u64,
+            mtime: self.mtime,
+        }
     }
 
     /// Lets pass that a file system does not take its time.

@@ -6,7 +6,7 @@
 //!
 //! From the bottom up: `found`, `permissions`, `name`, `not_kept`, `owned`, `state`, `in_use`,
 //! `clash` and `space` know one thing each; `marks` and `durability` what is on disk; `folder`,
-//! with `session_folders`, `names_there`, `plan` and `partial` where something goes;
+//! with `session_folders`, `names_there`, `times`, `plan` and `partial` where something goes;
 //! `context` what all entries of a session share; `held`, `publish`, `incoming` and `link` how
 //! an entry gets its name; `removal` what a mirror takes away; `directory` and `session` are what
 //! the rest of the program sees.
@@ -35,6 +35,7 @@ mod session;
 mod session_folders;
 mod space;
 mod state;
+mod times;
 
 pub use context::Access;
 pub use directory::Store;

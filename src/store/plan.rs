@@ -10,6 +10,7 @@ use super::durability::{Doubt, Suspects};
 use super::folder::Folder;
 use super::found::{in_the_way, may_make_way, same_time, why};
 use super::name::nth_name;
+use super::times::{Sent, SentTimes};
 use crate::model::digest::CHUNK_SIZE;
 use crate::model::entry::{Mode, Time};
 use crate::model::outcome::{OnConflict, Why};
@@ -122,6 +123,8 @@ pub(super) struct PlanRules<'a> {
     pub(super) suspects: Option<&'a Suspects>,
     /// Who sends.
     pub(super) owner: &'a [u8; 32],
+    /// What is known of what it sent before, where times are not kept.
+    pub(super) times: Option<&'a SentTimes>,
 }
 
 /// Plans a file of `size` bytes and `mtime` that is to have `name`.
@@ -154,7 +157,17 @@ pub(super) fn plan(
             Some(all) if found.is_file() => all.of(&found, rules.owner),
             _ => None,
         };
-        if found.is_file() && same_time(&found, mtime) {
+        let has_time = || {
+            let name = &candidate;
+            let sent = Sent {
+                folder,
+                name,
+                size,
+                mtime,
+            };
+            same_time(&found, mtime) || rules.times.is_some_and(|times| times.knows(sent, &found))
+        };
+        if found.is_file() && has_time() {
             match suspicion {
                 None if right_size && !rules.checksum => return Ok(Plan::Have(candidate)),
                 // Mending replaces, and tells what is there: not for those who may do neither.

@@ -9,7 +9,7 @@ use std::io::{self, IoSlice};
 use crate::model::entry::{Mode, Time};
 use crate::model::outcome::{Attribute, Outcome, Why};
 use crate::model::relpath::RelPath;
-use crate::sys::fs::{self, Dir, File, Stat};
+use crate::sys::fs::{self, Dir, File, Stat, Timestamp};
 use crate::sys::vectored;
 
 use super::context::SessionContext;
@@ -18,7 +18,8 @@ use super::found::{SENDERS_BITS, open_file, same_time, timestamp};
 use super::held::is_same;
 use super::name::{nth_name, other_name};
 use super::not_kept::NotKeptCounts;
-use super::plan::{MAX_BESIDE, Plan, is_taken, plan};
+use super::plan::{MAX_BESIDE, Plan, STREAM, is_taken, plan};
+use super::times::Sent;
 
 /// How often a name is looked for anew when it is taken at the last moment.
 const PUBLISH_TRIES: usize = 16;
@@ -102,6 +103,23 @@ impl Publication<'_> {
         match was_other && self.has_time(file)? {
             true => Ok(Touched::Changed),
             false => Ok(Touched::AsItWas),
+        }
+    }
+
+    /// Which time a file has instead of its own, where that is to be remembered.
+    fn lost_time(&self, file: &File) -> io::Result<Option<Timestamp>> {
+        match &self.context.times {
+            Some(times) if self.size != STREAM => times.is_lost(self.mtime, || fs::stat(file)),
+            _ => Ok(None),
+        }
+    }
+
+    fn sent<'s>(&'s self, name: &'s [u8]) -> Sent<'s> {
+        Sent {
+            folder: self.folder,
+            name,
+            size: self.size,
+            mtime: self.mtime,
         }
     }
 
@@ -212,8 +230,8 @@ impl Publication<'_> {
         }
         self.set_mtime(&file)?;
         let is_beside = name != self.path.file_name() && self.may_compare();
-        if is_beside && !self.has_time(&file)? {
-            // It may be here, which only one that can be read again tells.
+        if (is_beside && !self.has_time(&file)?) || self.lost_time(&file)?.is_some() {
+            // It may be here, or be found again, which takes a partial.
             return Err(io::ErrorKind::Unsupported.into());
         }
         // Before somebody finds it there.
@@ -239,6 +257,7 @@ impl Publication<'_> {
         if let Some(same) = self.same_beside(file).map_err(|e| why(&e))? {
             return Ok(Some(Outcome::Have(other_name(self.path, &same))));
         }
+        let lost = self.lost_time(file).map_err(|e| why(&e))?;
         let put = |name: &[u8], replaces| {
             self.context.durability.before_naming(file, replaces)?;
             // Before somebody finds it there.
@@ -249,7 +268,12 @@ impl Publication<'_> {
                 false => dir.rename_new(from, name),
             };
             let put = self.folder.with(put).map_err(fs::of_new_name);
-            put.map(|()| Put::Done)
+            put?;
+            if let (Some(times), Some(time)) = (&self.context.times, lost) {
+                // Should that fail, the next session stores it once more.
+                let _ = times.note(&self.context.directory.dir, self.sent(name), time);
+            }
+            Ok(Put::Done)
         };
         self.publish(put, why)
     }

@@ -31,6 +31,7 @@ use super::plan::{NewFile, Plan, plan};
 use super::removal::{Mirror, not_removed};
 use super::session_folders::{FailedFolder, SessionFolders};
 use super::state::{PARTIALS, existing_state, tidy};
+use super::times::SentTimes;
 
 /// What one sender stores in one session.
 #[derive(Debug)]
@@ -68,10 +69,16 @@ impl StoreSession {
             Some(records) => partial::all(&records)?,
             None => HashSet::new(),
         };
+        let times = match access.existing {
+            true => None,
+            false => Some(SentTimes::load(&directory.dir, access.owner)?),
+        };
         let in_use = directory.in_use.clone();
         let folders = SessionFolders::new(access.owner, in_use, folding, durability.clone());
         Ok(Self {
-            context: Arc::new(SessionContext::new(directory, access, durability, partials)),
+            context: Arc::new(SessionContext::new(
+                directory, access, durability, partials, times,
+            )),
             folders: Arc::new(folders),
             mirror: access.mirror.then(Mirror::default),
             claims: Mutex::default(),

@@ -17,6 +17,9 @@ use super::owned::{OTHERS, is_ours, not_ours};
 pub(super) const PARTIALS: &str = "partials";
 /// Where the marks of sessions lie whose files may not be on disk, below the state directory.
 pub(super) const MARKS: &str = "unsynced";
+/// Where it is listed what time files were sent with, where that is not kept, below the state
+/// directory.
+pub(super) const TIMES: &str = "times";
 
 /// How often the state directory is made anew when another session removes it, empty, at that
 /// moment.
@@ -84,7 +87,7 @@ pub(super) fn existing_state(root: &Dir, sub: &str) -> io::Result<Option<Dir>> {
 pub(super) fn tidy(root: &Dir) {
     for name in [STATE_DIR, &own_name()] {
         if let Ok(StateFound::Ours(state)) = look_for(root, name) {
-            for sub in [PARTIALS, MARKS] {
+            for sub in [PARTIALS, MARKS, TIMES] {
                 let _ = state.remove_dir(sub.as_bytes());
             }
             let _ = root.remove_dir(name.as_bytes());
