@@ -308,6 +308,8 @@ fn aborts() -> Vec<(&'static str, AbortReason)> {
         ("abort-sync", AbortReason::Sync(full())),
         ("abort-thread", AbortReason::Thread(full())),
         ("abort-other", AbortReason::Other("enough".into())),
+        ("abort-unpaired", AbortReason::Unpaired),
+        ("abort-idle", AbortReason::Idle),
     ]
 }
 

@@ -220,9 +220,14 @@ pub(crate) fn for_error(error: &Error, task: Task) -> Option<String> {
         Error::Undelivered {
             small_only: true, ..
         } => MTU,
+        Error::Aborted {
+            reason: AbortReason::Unpaired,
+            ..
+        } => "Run the same command again to pair the two anew: the receiver shows a code.",
         Error::Lost { .. }
         | Error::Silent { .. }
         | Error::Undelivered { .. }
+        | Error::Idle { .. }
         | Error::Aborted { .. } => task.again(),
         Error::Spent { .. } => Task::SendStream.again(),
         Error::Protocol { .. } => {

@@ -348,6 +348,24 @@ pub enum Error {
         /// From where.
         peer: SocketAddr,
     },
+    /// A session was ended because its sender may not send here any more.
+    #[error("{peer} ({name}) may not send here any more")]
+    Unpaired {
+        /// Where.
+        peer: SocketAddr,
+        /// What the sender was called here.
+        name: String,
+    },
+    /// A session was ended that stood still, because another one needed its place.
+    #[error("{peer} ({name}) sent nothing for {seconds} s, and others waited")]
+    Idle {
+        /// Where.
+        peer: SocketAddr,
+        /// What the sender is called here.
+        name: String,
+        /// For how long, in seconds.
+        seconds: u64,
+    },
     /// The connection broke.
     #[error("lost {peer}: {source}")]
     Lost {

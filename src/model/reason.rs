@@ -212,6 +212,12 @@ pub enum AbortReason {
     /// Something else, in its words.
     #[error("{0}")]
     Other(Text),
+    /// The sender may not send to it any more.
+    #[error("this sender may not send there any more")]
+    Unpaired,
+    /// Nothing came, and another session needed the place.
+    #[error("nothing was sent for a long time, and others needed the place")]
+    Idle,
 }
 
 impl From<&io::Error> for SystemError {

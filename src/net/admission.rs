@@ -1,50 +1,57 @@
-//! Admission: how many connections may wait to be let in, and how many sessions and connections a
-//! peer may have.
+//! Admission: how many connections may wait to be let in, and which of them make room for others.
 //!
 //! Must not know what is said on a connection, nor wait for anybody. Who is let in, `trust` and
-//! `pairing` decide.
+//! `pairing` decide; how many sessions there may be, `slots` does.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
-use std::net::{IpAddr, Shutdown, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::net::Fingerprint;
+use super::network::Network;
 use crate::sys::host;
 
 /// How many connections can wait at each stage to being let in.
 const MAX_WAITING: usize = 192;
-/// How many of these can be from one address: more than the lanes of a session.
-const MAX_WAITING_PER_ADDR: usize = 96;
-/// How many connections the sessions can have, all told.
-const MAX_CONNECTIONS: usize = 1024;
-/// How many of these can be to one address.
-const MAX_CONNECTIONS_PER_ADDR: usize = 512;
-/// How many sessions there can be with one peer: with one key, or one address.
-const MAX_SESSIONS_PER_PEER: usize = 32;
-/// What part of the descriptors that a process may have the connections of either kind can take:
-/// files need some, too.
+/// How many of these can be from one network: more than the lanes of a session.
+const MAX_WAITING_PER_NETWORK: usize = 96;
+/// How many connections of a network do not count against it when others need room: a sender
+/// opens its lanes all at once.
+const FEW: usize = 16;
+/// What part of the descriptors that a process may have those that wait can take, all told: files
+/// and sessions need some, too.
 const PART_OF_DESCRIPTORS: usize = 4;
+/// How many can wait at the very least, where few descriptors are allowed.
+const MIN_WAITING: usize = 8;
 
-/// How far a connection has come. Those that have come as far make room for each other alone, so
-/// that the cheap ones are in nobody's way who has done more.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// How far a connection has come. Those that have come as far make room for each other, so that
+/// the cheap ones are in nobody's way who has done more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Stage {
     /// It has said nothing.
     Connected,
     /// It has begun as xfer begins.
     Greeted,
-    /// It has proven who it is.
+    /// It has proven who it is, which is nobody that is known here.
     Proven,
+    /// It has proven to be somebody that is known here.
+    Known,
 }
 
+/// All but the last, the cheapest first.
+const STRANGERS: [Stage; 3] = [Stage::Connected, Stage::Greeted, Stage::Proven];
+
 /// The connections that have not joined or begun a session. Where there are too many, the oldest
-/// goes and not the newest: a sender that means it is let in at once. The address that has the
-/// most of them pays, so that it hurts itself before others.
+/// goes and not the newest: a sender that means it is let in at once. A network that has many of
+/// them pays first, so that it hurts itself before others. Those that are known here have places
+/// of their own: they make room for each other alone.
 pub(crate) struct Admission {
+    /// How many there may be at each stage.
     most: usize,
-    most_per_addr: usize,
+    /// How many there may be at the stages of strangers together.
+    most_strangers: usize,
+    most_per_network: usize,
     waiting: Mutex<Candidates>,
 }
 
@@ -56,7 +63,7 @@ struct Candidates {
 }
 
 struct CandidateEntry {
-    addr: IpAddr,
+    network: Network,
     stage: Stage,
     stream: Arc<TcpStream>,
 }
@@ -76,14 +83,21 @@ impl fmt::Debug for Candidate {
 
 impl Admission {
     pub(crate) fn new() -> Arc<Self> {
-        let most = MAX_WAITING.min(host::limit_of_open() / PART_OF_DESCRIPTORS);
-        Self::with(most, MAX_WAITING_PER_ADDR.min(most.div_ceil(2)))
+        let share = host::limit_of_open() / PART_OF_DESCRIPTORS;
+        let most = MAX_WAITING.min(share / 2).max(MIN_WAITING);
+        let strangers = share.max(2 * MIN_WAITING);
+        Self::with(
+            most,
+            strangers,
+            MAX_WAITING_PER_NETWORK.min(most.div_ceil(2)),
+        )
     }
 
-    fn with(most: usize, most_per_addr: usize) -> Arc<Self> {
+    fn with(most: usize, most_strangers: usize, most_per_network: usize) -> Arc<Self> {
         Arc::new(Self {
             most,
-            most_per_addr,
+            most_strangers,
+            most_per_network,
             waiting: Mutex::default(),
         })
     }
@@ -93,20 +107,18 @@ impl Admission {
     }
 
     /// Takes up a connection, and turns others away where there are too many.
-    pub(crate) fn enter(self: &Arc<Self>, addr: IpAddr, stream: Arc<TcpStream>) -> Candidate {
+    pub(crate) fn enter(self: &Arc<Self>, peer: SocketAddr, stream: Arc<TcpStream>) -> Candidate {
         let mut waiting = self.waiting();
         let id = waiting.next;
         waiting.next += 1;
-        let stage = Stage::Connected;
-        waiting.list.insert(
-            id,
-            CandidateEntry {
-                addr,
-                stage,
-                stream,
-            },
-        );
-        self.bound(&mut waiting, addr, stage);
+        let (network, stage) = (Network::from(peer), Stage::Connected);
+        let entry = CandidateEntry {
+            network,
+            stage,
+            stream,
+        };
+        waiting.list.insert(id, entry);
+        self.bound(&mut waiting, network, stage);
         Candidate {
             admission: self.clone(),
             id,
@@ -114,21 +126,29 @@ impl Admission {
         }
     }
 
-    /// Turns away as many as there are too many after one from `addr` came to `stage`.
-    fn bound(&self, waiting: &mut Candidates, addr: IpAddr, stage: Stage) {
+    /// Turns away as many as there are too many after one from `network` came to `stage`.
+    fn bound(&self, waiting: &mut Candidates, network: Network, stage: Stage) {
         let there = waiting.list.values().filter(|w| w.stage == stage);
-        if there.clone().filter(|w| w.addr == addr).count() > self.most_per_addr {
-            waiting.displace(addr, stage);
+        if there.clone().filter(|w| w.network == network).count() > self.most_per_network {
+            waiting.displace(|w| w.network == network && w.stage == stage);
         } else if there.count() > self.most {
             waiting.make_room(stage);
+        } else if waiting.strangers() > self.most_strangers {
+            let count = |stage: Stage| waiting.list.values().filter(|w| w.stage == stage).count();
+            // Those who have just come may be the only ones at their stage.
+            let fullest = STRANGERS
+                .into_iter()
+                .rev()
+                .max_by_key(|&stage| count(stage));
+            fullest.map(|stage| waiting.make_room(stage));
         }
     }
 
     /// Turns one away of those who have done the least, if there is one.
     pub(crate) fn make_room(&self) {
         let mut waiting = self.waiting();
-        let stages = [Stage::Connected, Stage::Greeted, Stage::Proven];
-        let _ = stages.iter().any(|&stage| waiting.make_room(stage));
+        let mut stages = STRANGERS.into_iter().chain([Stage::Known]);
+        let _ = stages.any(|stage| waiting.make_room(stage));
     }
 }
 
@@ -139,26 +159,32 @@ impl fmt::Debug for Admission {
 }
 
 impl Candidates {
-    /// Turns away the oldest one at a stage of the address that has the most there, if there is
-    /// one.
+    /// How many there are that nobody is known to be.
+    fn strangers(&self) -> usize {
+        let all = self.list.values();
+        all.filter(|w| STRANGERS.contains(&w.stage)).count()
+    }
+
+    /// Turns away the oldest one at a stage, if there is one: of the network that has the most
+    /// there, where it has more than a few; otherwise the oldest of all.
     fn make_room(&mut self, stage: Stage) -> bool {
-        let mut counts: HashMap<IpAddr, usize> = HashMap::new();
-        let mut most = None;
+        let mut counts: HashMap<Network, usize> = HashMap::new();
         for entry in self.list.values().filter(|w| w.stage == stage) {
-            let count = counts.entry(entry.addr).or_default();
-            *count += 1;
-            most = most.max(Some((*count, entry.addr)));
+            *counts.entry(entry.network).or_default() += 1;
         }
-        if let Some((_, addr)) = most {
-            self.displace(addr, stage);
-        }
+        let excess = |network: &Network| {
+            counts
+                .get(network)
+                .map_or(0, |count| count.saturating_sub(FEW))
+        };
+        let most = counts.keys().map(excess).max();
+        self.displace(|w| w.stage == stage && Some(excess(&w.network)) == most);
         most.is_some()
     }
 
-    /// Turns away the oldest one of an address at a stage.
-    fn displace(&mut self, addr: IpAddr, stage: Stage) {
-        let mut list = self.list.iter();
-        let oldest = list.find(|(_, w)| w.addr == addr && w.stage == stage);
+    /// Turns away the oldest one of those that are meant.
+    fn displace(&mut self, is_meant: impl Fn(&CandidateEntry) -> bool) {
+        let oldest = self.list.iter().find(|(_, entry)| is_meant(entry));
         if let Some(id) = oldest.map(|(&id, _)| id)
             && let Some(entry) = self.list.remove(&id)
         {
@@ -174,8 +200,8 @@ impl Candidate {
         let mut waiting = self.admission.waiting();
         if let Some(entry) = waiting.list.get_mut(&self.id) {
             entry.stage = stage;
-            let addr = entry.addr;
-            self.admission.bound(&mut waiting, addr, stage);
+            let network = entry.network;
+            self.admission.bound(&mut waiting, network, stage);
         }
     }
 
@@ -198,88 +224,14 @@ impl Drop for Candidate {
     }
 }
 
-/// The sessions that run, or are about to, by a number for each.
-pub(crate) struct SessionSlots {
-    max_sessions: usize,
-    max_connections: usize,
-    next: u64,
-    taken: HashMap<u64, SessionSlot>,
-}
-
-/// What a session takes.
-#[derive(Debug, Clone, Copy)]
-struct SessionSlot {
-    owner: Fingerprint,
-    addr: IpAddr,
-    connections: usize,
-}
-
-impl SessionSlots {
-    pub(crate) fn new(max_sessions: usize) -> Self {
-        Self {
-            max_sessions,
-            max_connections: MAX_CONNECTIONS.min(host::limit_of_open() / PART_OF_DESCRIPTORS),
-            next: 0,
-            taken: HashMap::new(),
-        }
-    }
-
-    pub(crate) fn is_empty(&self) -> bool {
-        self.taken.is_empty()
-    }
-
-    /// Takes a slot for a session with `owner` at `addr`, which would like `lanes`. Gives its
-    /// number, and how many lanes it may have; none where there is no slot.
-    pub(crate) fn take(
-        &mut self,
-        owner: Fingerprint,
-        addr: IpAddr,
-        lanes: u16,
-    ) -> Option<(u64, u16)> {
-        let here = |slot: &&SessionSlot| slot.addr == addr;
-        let all = self.taken.values();
-        let peers = all.clone().filter(|p| p.owner == owner || here(p)).count();
-        if all.len() >= self.max_sessions || peers >= MAX_SESSIONS_PER_PEER {
-            return None;
-        }
-        let sum: usize = all.clone().map(|p| p.connections).sum();
-        let sum_here: usize = all.filter(here).map(|p| p.connections).sum();
-        let left = self
-            .max_connections
-            .saturating_sub(sum)
-            .min(MAX_CONNECTIONS_PER_ADDR.saturating_sub(sum_here));
-        // One of them is the control connection.
-        let left = u16::try_from(left).unwrap_or(u16::MAX).checked_sub(1)?;
-        let lanes = lanes.min(left);
-        if lanes == 0 {
-            return None;
-        }
-        let id = self.next;
-        self.next += 1;
-        let connections = usize::from(lanes) + 1;
-        let slot = SessionSlot {
-            owner,
-            addr,
-            connections,
-        };
-        self.taken.insert(id, slot);
-        Some((id, lanes))
-    }
-
-    pub(crate) fn release(&mut self, id: u64) {
-        self.taken.remove(&id);
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use std::io::Read;
     use std::net::TcpListener;
 
-    const A: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 1));
-    const B: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 2));
-    const C: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 3));
+    const A: [u8; 4] = [192, 0, 2, 1];
+    const B: [u8; 4] = [192, 0, 2, 2];
 
     struct Arrivals {
         admission: Arc<Admission>,
@@ -287,18 +239,18 @@ mod tests {
     }
 
     impl Arrivals {
-        fn new(most: usize, most_per_addr: usize) -> Self {
+        fn new(most: usize, most_strangers: usize, most_per_network: usize) -> Self {
             Self {
-                admission: Admission::with(most, most_per_addr),
+                admission: Admission::with(most, most_strangers, most_per_network),
                 listener: TcpListener::bind("127.0.0.1:0").unwrap(),
             }
         }
 
         /// Somebody who says that it is from `addr`, and what it has of the connection.
-        fn enter(&self, addr: IpAddr) -> (Candidate, TcpStream) {
+        fn enter(&self, ip: [u8; 4]) -> (Candidate, TcpStream) {
             let theirs = TcpStream::connect(self.listener.local_addr().unwrap()).unwrap();
             let ours = Arc::new(self.listener.accept().unwrap().0);
-            (self.admission.enter(addr, ours), theirs)
+            (self.admission.enter((ip, 1).into(), ours), theirs)
         }
     }
 
@@ -308,7 +260,7 @@ mod tests {
 
     #[test]
     fn the_oldest_of_an_address_makes_room() {
-        let arrivals = Arrivals::new(100, 3);
+        let arrivals = Arrivals::new(100, 100, 3);
         let mut candidates: Vec<_> = (0..3).map(|_| arrivals.enter(A)).collect();
         candidates.push(arrivals.enter(B));
         assert_eq!(gone(&candidates), [false; 4]);
@@ -324,23 +276,60 @@ mod tests {
     }
 
     #[test]
-    fn the_address_that_has_the_most_makes_room_for_others() {
-        let arrivals = Arrivals::new(6, 5);
-        let mut candidates = vec![arrivals.enter(B)];
-        candidates.extend((0..5).map(|_| arrivals.enter(A)));
-        candidates.push(arrivals.enter(C));
-        candidates.push(arrivals.enter(C));
-        assert_eq!(
-            gone(&candidates),
-            [false, true, true, false, false, false, false, false]
-        );
+    fn the_network_that_has_more_than_a_few_makes_room_for_others() {
+        let arrivals = Arrivals::new(FEW + 4, 100, 100);
+        let mut candidates = vec![arrivals.enter(B), arrivals.enter(B)];
+        candidates.extend((0..FEW + 2).map(|_| arrivals.enter(A)));
+        candidates.push(arrivals.enter(B));
+        candidates.push(arrivals.enter(B));
+        let mut expected = vec![false; FEW + 6];
+        (expected[2], expected[3]) = (true, true);
+        assert_eq!(gone(&candidates), expected);
+        // Nobody has more than a few any more: the oldest of all goes.
         arrivals.admission.make_room();
-        assert_eq!(gone(&candidates)[2..4], [true, true]);
+        expected[0] = true;
+        assert_eq!(gone(&candidates), expected);
+    }
+
+    #[test]
+    fn of_many_networks_the_oldest_connection_makes_room() {
+        let arrivals = Arrivals::new(4, 100, 100);
+        for order in [[1, 2, 3, 4, 9], [9, 4, 3, 2, 1], [9, 4, 3, 2, 3]] {
+            let all: Vec<_> = order.map(|n| arrivals.enter([10, 0, 0, n])).into();
+            assert_eq!(gone(&all), [true, false, false, false, false]);
+        }
+    }
+
+    #[test]
+    fn whoever_is_known_makes_room_for_no_stranger() {
+        let arrivals = Arrivals::new(4, 6, 4);
+        let known = arrivals.enter(A);
+        known.0.reached(Stage::Greeted);
+        known.0.reached(Stage::Known);
+        let stages = [Stage::Connected, Stage::Greeted, Stage::Proven];
+        let all: Vec<_> = (0..40)
+            .map(|n| {
+                let one = arrivals.enter([10, 0, 0, n]);
+                one.0.reached(stages[usize::from(n) % 3]);
+                one
+            })
+            .collect();
+        assert!(!known.0.was_displaced());
+        let gone = gone(&all);
+        assert_eq!(gone.iter().filter(|&&gone| !gone).count(), 6);
+        assert_eq!(gone[37..], [false; 3], "the newest of each stage stay");
+        let more = (0..4).map(|_| {
+            let one = arrivals.enter(A);
+            one.0.reached(Stage::Known);
+            one
+        });
+        let _more: Vec<_> = more.collect();
+        assert!(known.0.was_displaced());
     }
 
     #[test]
     fn whoever_has_done_more_makes_room_for_nobody_who_has_done_less() {
-        let arrivals = Arrivals::new(100, 2);
+        let arrivals = Arrivals::new(100, 100, 2);
         let mut candidates: Vec<_> = (0..2).map(|_| arrivals.enter(A)).collect();
         for (candidate, _) in &candidates {
             candidate.reached(Stage::Greeted);
@@ -356,38 +345,5 @@ mod tests {
         assert!(candidates[1].0.was_displaced());
         arrivals.admission.make_room();
         assert!(candidates[5].0.was_displaced());
-    }
-
-    #[test]
-    fn neither_a_key_nor_an_address_takes_every_place() {
-        let mut slots = SessionSlots::new(64);
-        let key = |n: usize| Fingerprint([u8::try_from(n).unwrap(); 32]);
-        // One address, many keys.
-        for n in 0..MAX_SESSIONS_PER_PEER {
-            slots.take(key(n), A, 1).unwrap();
-        }
-        assert_eq!(slots.take(key(100), A, 1), None);
-        // A key that has a session there, at another address, and others.
-        slots.take(key(0), B, 1).unwrap();
-        for n in 0..31 {
-            slots
-                .take(key(200), IpAddr::from([10, 0, 0, n]), 1)
-                .unwrap();
-        }
-        assert_eq!(slots.take(key(201), C, 1), None, "all are taken");
-        slots.release(0);
-        slots.take(key(201), C, 1).unwrap();
-    }
-
-    #[test]
-    fn the_last_sessions_get_fewer_lanes() {
-        let mut slots = SessionSlots::new(1000);
-        slots.max_connections = 100;
-        let key = Fingerprint([1; 32]);
-        assert_eq!(slots.take(key, A, 64), Some((0, 64)));
-        assert_eq!(slots.take(key, B, 64), Some((1, 34)));
-        assert_eq!(slots.take(key, C, 64), None);
-        slots.release(1);
-        assert_eq!(slots.take(key, C, 4), Some((2, 4)));
     }
 }

@@ -9,24 +9,32 @@ mod fingerprint;
 mod greeting;
 mod identity;
 mod messages;
+mod network;
 mod pairing;
 mod peers;
+mod pool;
+mod slots;
 mod tls;
 mod trust;
+mod watched;
 
 pub use address::{NoPeerAddress, PeerAddress};
-pub(crate) use admission::{Admission, Candidate, SessionSlots, Stage};
+pub(crate) use admission::{Admission, Candidate, Stage};
 pub use fingerprint::Fingerprint;
 pub(crate) use greeting::{
     Greeted, LetIn, Opening, greet, hear_offer, join, let_in, offer, opening,
 };
 pub use identity::Identity;
 pub(crate) use messages::{FIRST_WORDS, LAST_WORDS, aborted, say, say_last, turn_away, wire_error};
+pub(crate) use network::Network;
 pub(crate) use pairing::PairingAttempts;
 pub(crate) use peers::now;
 pub use peers::{Known, MAX_NAME_BYTES, Peers, device_name};
 #[cfg(feature = "testing")]
 pub(crate) use peers::{format, parse};
+pub(crate) use pool::{Pool, PoolBounds, PoolHolder};
+pub(crate) use slots::{SessionSize, SessionSlots};
 pub(crate) use tls::plain;
 pub use tls::{Channel, Closer, MAX_GATHER_BYTES, PIECE_BYTES, Pace, Reader, Tls, Writer};
 pub(crate) use trust::Ours;
+pub(crate) use watched::WatchedPeers;

@@ -13,6 +13,7 @@ use std::time::Duration;
 use crate::model::outcome::{OnConflict, Why};
 use crate::model::relpath::RelPath;
 use crate::sys::fs::{self, Dir};
+use crate::sys::host::limit_of_open;
 
 use super::durability::Durability;
 use super::folder::Folder;
@@ -30,6 +31,18 @@ use super::times::SentTimes;
 pub(super) const LOCK_WAIT: Duration = Duration::from_secs(45);
 /// How often another process is looked at for that.
 pub(super) const LOCK_LOOK: Duration = Duration::from_millis(200);
+
+/// How many partials a session has open at most, when it opens one that there was before.
+const MAX_RESUMED: usize = 64;
+/// How many it may have open whatever others have.
+const LEAST_RESUMED: usize = 4;
+/// How many all sessions have open at most, but for these.
+const MAX_ALL_RESUMED: usize = 256;
+/// What part of the descriptors that this process may have these can take.
+const PART_OF_DESCRIPTORS: usize = 16;
+
+/// How many partials all sessions of this process have open.
+static ALL_PARTIALS_OPEN: AtomicUsize = AtomicUsize::new(0);
 
 /// What a sender may do in a receive directory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -204,17 +217,24 @@ impl SessionContext {
         }
     }
 
-    pub(super) fn open_partials(&self) -> usize {
-        self.partials_open.load(Ordering::Relaxed)
+    /// Whether one more partial may be opened that there was before: each of these stays open until
+    /// it is whole.
+    pub(super) fn may_resume(&self) -> bool {
+        let here = self.partials_open.load(Ordering::Relaxed);
+        let all = ALL_PARTIALS_OPEN.load(Ordering::Relaxed);
+        let most = MAX_ALL_RESUMED.min(limit_of_open() / PART_OF_DESCRIPTORS);
+        here < LEAST_RESUMED || (here < MAX_RESUMED && all < most)
     }
 
     pub(super) fn partial_opened(&self) {
         self.partials_open.fetch_add(1, Ordering::Relaxed);
+        ALL_PARTIALS_OPEN.fetch_add(1, Ordering::Relaxed);
     }
 
     /// A partial is the session's no more.
     pub(super) fn partial_closed(&self) {
         self.partials_open.fetch_sub(1, Ordering::Relaxed);
+        ALL_PARTIALS_OPEN.fetch_sub(1, Ordering::Relaxed);
         self.directory.release();
     }
 

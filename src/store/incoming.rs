@@ -27,9 +27,6 @@ use super::plan::{NewFile, Plan, STREAM};
 use super::publish::{Publication, Touched};
 use super::space::{SpaceShare, why_full};
 
-/// With how many open no further one is resumed, but waited for.
-const MAX_RESUMED: usize = 64;
-
 /// A file that is being received. Chunks may be written by many threads at once, each by one.
 #[derive(Debug)]
 pub struct Incoming {
@@ -183,7 +180,7 @@ impl Incoming {
     pub fn open_held(&self, give_up: impl Fn() -> bool) -> Result<HeldFile, Why> {
         if self.resumes {
             // Each of these stays open until it is whole.
-            while self.context.open_partials() >= MAX_RESUMED && !give_up() {
+            while !self.context.may_resume() && !give_up() {
                 self.context.directory.wait_for_release(LOCK_LOOK);
             }
             let end = Instant::now() + LOCK_WAIT;

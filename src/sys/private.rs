@@ -4,8 +4,11 @@
 
 use std::fs::{DirBuilder, File, Metadata, OpenOptions};
 use std::io::{self, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
+use std::os::unix::fs::{
+    DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _,
+};
 use std::path::Path;
+use std::time::SystemTime;
 
 use rustix::fs::{FlockOperation, flock};
 
@@ -80,4 +83,29 @@ fn if_possible(done: io::Result<()>) -> io::Result<()> {
         Err(e) if fs::is_unsupported(&e) => Ok(()),
         done => done,
     }
+}
+
+/// What tells one version of a file from another.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct FileVersion {
+    id: (u64, u64),
+    length: u64,
+    modified: SystemTime,
+}
+
+impl FileVersion {
+    /// When it came to be.
+    pub(crate) fn changed(&self) -> SystemTime {
+        self.modified
+    }
+}
+
+/// Which version of the file at `path` is there now.
+pub(crate) fn version(path: &Path) -> io::Result<FileVersion> {
+    let meta = std::fs::metadata(path)?;
+    Ok(FileVersion {
+        id: (meta.dev(), meta.ino()),
+        length: meta.len(),
+        modified: meta.modified()?,
+    })
 }

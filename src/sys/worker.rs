@@ -48,6 +48,7 @@
 //! | the store's own; among themselves: `opening`; the mark; failed syncs; file systems, failed folders, `InUse`, names, a mirror's surplus, a session's claims | partials, names, claims |
 //! | `receive`: `CountedEntries` | a session's summary and the order of its messages |
 //! | `LinkState`, when the peer was last heard | a session's error and connections |
+//! | `PoolTaken`, the list of `WatchedPeers`, a session's progress | what all sessions have, and who is known |
 //! | `OutboxState`, `CreditState`, `receive`: the queues | what waits to be written, to be announced, to be done |
 //! | the user interface; among themselves: `asking`, screen, state | what is shown; events are told to it with no lock of the sender's held |
 

@@ -411,6 +411,8 @@ impl Link {
 fn abort_reason(error: &Error) -> AbortReason {
     match error {
         Error::Cancelled => AbortReason::Stopped,
+        Error::Unpaired { .. } => AbortReason::Unpaired,
+        Error::Idle { .. } => AbortReason::Idle,
         Error::Protocol { what, .. } => AbortReason::Protocol(Text::new(what.as_str())),
         Error::NotOneFile => AbortReason::NotOneFile,
         Error::File { source, .. } => AbortReason::File(SystemError::from(source)),

@@ -23,6 +23,8 @@ pub(super) const DEFAULT_MAX_LANES: u16 = 4;
 pub const DEFAULT_WINDOW: u32 = 16_384;
 /// How many sessions a receiver has at once.
 pub const DEFAULT_MAX_SESSIONS: usize = 64;
+/// How long a session may stand still when another one needs its place.
+pub(super) const DEFAULT_IDLE: Duration = Duration::from_secs(600);
 /// How long a sender keeps trying after a connection is lost.
 pub const DEFAULT_RETRY: Duration = Duration::from_secs(60);
 
@@ -167,6 +169,9 @@ pub struct ReceiveOptions {
     pub sync: bool,
     /// How many sessions there may be at once.
     pub max_sessions: usize,
+    /// How long a session may stand still when another one needs its place; that of a stranger has
+    /// a fifth of it.
+    pub idle: Duration,
     /// How many lanes a session may have at most.
     pub lanes: u16,
     /// How many entries may be announced that have no outcome yet.
@@ -191,6 +196,7 @@ impl Default for ReceiveOptions {
             mirror: false,
             sync: true,
             max_sessions: DEFAULT_MAX_SESSIONS,
+            idle: DEFAULT_IDLE,
             lanes: crate::wire::limits::MAX_LANES,
             window: DEFAULT_WINDOW,
             sums: None,

@@ -438,6 +438,8 @@ fn error_name(error: &Error) -> &'static str {
         Error::CodeNeeded { .. } | Error::NoCode { .. } => "code_needed",
         Error::WrongCode { .. } => "wrong_code",
         Error::Displaced { .. } => "displaced",
+        Error::Unpaired { .. } => "unpaired",
+        Error::Idle { .. } => "idle",
         Error::Lost { .. }
         | Error::Silent { .. }
         | Error::Mute { .. }

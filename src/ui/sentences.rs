@@ -123,6 +123,12 @@ pub(crate) fn error(error: &Error) -> String {
             "the code does not fit: it was mistyped, or another machine stands between this one \
              and {name}"
         ),
+        Error::Unpaired { name, .. } => {
+            format!("{name} may not send here any more: its transfer was ended")
+        }
+        Error::Idle { name, seconds, .. } => format!(
+            "{name} sent nothing for {seconds} s while others waited: its transfer was ended"
+        ),
         Error::Displaced { peer } => format!(
             "{peer} had to make room for newer connections",
             peer = at(peer)
@@ -308,6 +314,10 @@ fn aborted(reason: &AbortReason) -> String {
         }
         AbortReason::Thread(error) => format!("it cannot start a thread: {}", system(error)),
         AbortReason::Other(words) => words.to_string(),
+        AbortReason::Unpaired => "this machine may not send there any more".to_owned(),
+        AbortReason::Idle => {
+            "nothing was sent for a long time, and others needed the place".to_owned()
+        }
     }
 }
 

@@ -8,7 +8,7 @@ use std::borrow::Cow;
 use super::message::{FolderFailed, Message, Outcomes, Skipped};
 use super::preamble::Features;
 use crate::model::outcome::{Decline, Outcome, Why};
-use crate::model::reason::{StoreFault, SystemError};
+use crate::model::reason::{AbortReason, StoreFault, SystemError};
 use crate::model::text::Text;
 
 impl Message {
@@ -25,6 +25,9 @@ impl Message {
         };
         Cow::Owned(match self {
             Self::Abort(reason) if !has_reasons => Self::AbortText(Text::new(reason.to_string())),
+            Self::Abort(reason @ (AbortReason::Unpaired | AbortReason::Idle)) => {
+                Self::Abort(AbortReason::Other(Text::new(reason.to_string())))
+            }
             Self::Declined(reason) => {
                 let reason = decline_without_newer(reason);
                 Self::Declined(if has_reasons {
@@ -106,7 +109,7 @@ fn in_words(why: &Why) -> Why {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::reason::{AbortReason, Unsupported};
+    use crate::model::reason::Unsupported;
     use crate::model::relpath::RelPath;
     use crate::wire::EntryOutcome;
 
@@ -160,5 +163,13 @@ mod tests {
         assert!(matches!(at(Features::NONE), Decline::StoreText(_)));
         assert!(matches!(at(Features::REASONS), Decline::Store(_)));
         assert_eq!(at(Features::OURS), Decline::NoUpdate);
+        for reason in [AbortReason::Unpaired, AbortReason::Idle] {
+            let words = Text::new(reason.to_string());
+            let other = Message::Abort(AbortReason::Other(words.clone()));
+            let ends = Message::Abort(reason);
+            assert_eq!(*ends.for_peer(Features::NONE), Message::AbortText(words));
+            assert_eq!(*ends.for_peer(Features::REASONS), other);
+            assert_eq!(*ends.for_peer(Features::OURS), ends);
+        }
     }
 }

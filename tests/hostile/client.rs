@@ -8,7 +8,7 @@
 use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::io::{self, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -88,6 +88,17 @@ impl Who {
         Line::new(self.tls.connect(stream, ANSWER).unwrap())
     }
 
+    /// Connects from an address of this machine.
+    pub fn dial_from(&self, from: IpAddr, addr: SocketAddr) -> Line {
+        self.try_dial_from(from, addr).unwrap()
+    }
+
+    /// The same, where it may be turned away.
+    pub fn try_dial_from(&self, from: IpAddr, addr: SocketAddr) -> Option<Line> {
+        let channel = self.tls.connect(connect_from(from, addr), ANSWER);
+        channel.ok().map(Line::new)
+    }
+
     /// Answers whoever connects next.
     pub fn accept(&self, listener: &TcpListener) -> Line {
         let (stream, _) = listener.accept().unwrap();
@@ -112,16 +123,33 @@ impl Who {
     }
 }
 
+/// Connects from an address of this machine.
+pub fn connect_from(from: IpAddr, addr: SocketAddr) -> TcpStream {
+    use rustix::net::{AddressFamily, SocketType, bind, connect, socket};
+    let family = match addr {
+        SocketAddr::V4(_) => AddressFamily::INET,
+        SocketAddr::V6(_) => AddressFamily::INET6,
+    };
+    let socket = socket(family, SocketType::STREAM, None).unwrap();
+    bind(&socket, &SocketAddr::new(from, 0)).unwrap();
+    connect(&socket, &addr).unwrap();
+    socket.into()
+}
+
 /// What it offers.
 pub fn offer() -> Message {
     offer_with(Wish::default())
 }
 
 pub fn offer_with(wish: Wish) -> Message {
+    offer_of(wish, 4)
+}
+
+pub fn offer_of(wish: Wish, lanes: u16) -> Message {
     Message::Offer(Offer {
         algorithm: Algorithm::Sha256,
         chunk_size: CHUNK_SIZE,
-        lanes: 4,
+        lanes,
         wish,
         contents: None,
     })
@@ -390,17 +418,46 @@ pub struct Session<'a> {
 
 impl<'a> Session<'a> {
     pub fn begin(who: &'a Who, addr: SocketAddr) -> Self {
-        let mut control = who.dial(addr);
+        Self::let_in(Self::offered(who, who.dial(addr), addr, 4))
+    }
+
+    /// From an address of this machine.
+    pub fn begin_from(from: IpAddr, who: &'a Who, addr: SocketAddr) -> Self {
+        Self::let_in(Self::try_begin_from(from, who, addr, 4))
+    }
+
+    /// The same with so many lanes, or what it is told instead.
+    pub fn try_begin_from(
+        from: IpAddr,
+        who: &'a Who,
+        addr: SocketAddr,
+        lanes: u16,
+    ) -> Result<Self, Message> {
+        Self::offered(who, who.dial_from(from, addr), addr, lanes)
+    }
+
+    #[track_caller]
+    fn let_in(asked: Result<Self, Message>) -> Self {
+        asked.unwrap_or_else(|other| panic!("not let in: {other:?}"))
+    }
+
+    fn offered(
+        who: &'a Who,
+        mut control: Line,
+        addr: SocketAddr,
+        lanes: u16,
+    ) -> Result<Self, Message> {
         let hello = who.hello(&control, Role::Sender);
         control.say(&hello);
         let theirs = control.hear();
         assert!(matches!(theirs, Message::Hello(_)), "{theirs:?}");
-        control.say(&offer_with(who.wish));
+        // One that nobody knows is told so, and hears nothing more.
+        control.say(&offer_of(who.wish, lanes));
         let accept = match control.hear() {
             Message::Accept(accept) => accept,
-            other => panic!("not let in: {other:?}"),
+            other => return Err(other),
         };
-        Self {
+        Ok(Self {
             who,
             addr,
             control,
@@ -408,7 +465,7 @@ impl<'a> Session<'a> {
             outcomes: Vec::new(),
             wants: Vec::new(),
             announced: Cell::new(0),
-        }
+        })
     }
 
     pub fn announce(&mut self, entries: &[RawEntry]) {

@@ -9,15 +9,18 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod budgets;
 mod chunks;
 mod client;
 mod existing;
+mod floods;
 mod lanes;
 mod messages;
 mod metadata;
 mod middle;
 mod mirror;
 mod names;
+mod places;
 mod raw;
 mod receiver;
 mod streams;

@@ -90,6 +90,11 @@ impl Accounts {
         self.counted().order.hear(message)
     }
 
+    /// How many entries were announced.
+    pub(super) fn announced(&self) -> u64 {
+        self.counted().order.announced()
+    }
+
     pub(super) fn has_stream(&self) -> bool {
         self.counted().order.has_stream()
     }

@@ -14,6 +14,7 @@ use crate::model::relpath::RelPath;
 use crate::store::Incoming;
 use crate::wire::{Changed, ChunkHeader};
 
+use super::budgets::NameRoom;
 use super::file_state::{
     Begun, Breach, ChunkClaim, Complete, ExpectedChunk, HeldChunk, Storing, WantedAction,
     WantedEvent, WantedState,
@@ -41,6 +42,7 @@ pub(super) struct WantedFile {
     pub(super) is_stream: bool,
     /// How many of its bytes have been verified.
     pub(super) verified: Arc<AtomicU64>,
+    _room: Option<NameRoom>,
     guarded: Mutex<Guarded>,
     /// Signals that a chunk was stored, or that held digests were used up.
     changed: Condvar,
@@ -111,8 +113,15 @@ fn content(incoming: Incoming) -> Arc<FileContent> {
 }
 
 impl WantedFile {
-    pub(super) fn new(entry: EntryId, algorithm: Algorithm, incoming: Incoming) -> Self {
+    /// `room` is what its path takes.
+    pub(super) fn new(
+        entry: EntryId,
+        algorithm: Algorithm,
+        incoming: Incoming,
+        room: Option<NameRoom>,
+    ) -> Self {
         Self {
+            _room: room,
             entry,
             path: incoming.path().clone(),
             is_stream: incoming.is_stream(),

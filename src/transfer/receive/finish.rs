@@ -26,8 +26,9 @@ const MOST_WORKERS: u16 = 4;
 /// How many jobs may wait before lanes wait. The planner, which brings one for a wanted file at
 /// most, never does.
 const MOST_JOBS: usize = 64;
-/// What part of the descriptors of this process these jobs can have.
-const PART_OF_DESCRIPTORS: usize = 16;
+/// What part of the descriptors of this process these jobs of one session can have: a few in each
+/// of many sessions.
+const PART_OF_DESCRIPTORS: usize = 256;
 
 /// Something to do for a file.
 pub(super) enum FinishJob {

@@ -11,6 +11,7 @@ use crate::store::HeldFile;
 use crate::sys::worker::{Worker, checkpoint};
 use crate::wire::{Held, Message};
 
+use super::budgets::SessionBudget;
 use super::file::WantedFile;
 use super::file_state::HeldChunk;
 use super::lanes::Activity;
@@ -21,8 +22,6 @@ use super::wanted::WantedFiles;
 const BATCH: usize = 256;
 /// How many digests of a file the sender may have been told and not answered.
 const MOST: usize = 16 * 1024;
-/// How many bytes what waits to be written to the sender can have, about, before no more is put in.
-pub(super) const MAX_OUTBOX_BYTES: usize = 16 << 20;
 
 /// Ends sessions of the same sender that seem to be dead.
 pub(crate) type EndSilent = Box<dyn Fn() + Send + Sync>;
@@ -34,6 +33,7 @@ pub(super) struct HeldHasher {
     pub(super) wanted: Arc<WantedFiles>,
     pub(super) activity: Arc<Activity>,
     pub(super) end_silent: EndSilent,
+    pub(super) budget: Arc<SessionBudget>,
     /// Attempts at files of which something is held.
     pub(super) files: WorkQueue<(Arc<WantedFile>, u32)>,
     /// Locked while what is held of a file is being hashed.
@@ -92,7 +92,7 @@ impl HeldHasher {
                 chunks.push(self.hash(&held, size, index, buffer));
             }
             let n = chunks.len() as u64;
-            self.link.outbox.wait_below(MAX_OUTBOX_BYTES);
+            self.link.outbox.wait_below(self.budget.waiting_bytes());
             if !file.tell_held(attempt, first, &chunks, MOST, || self.link.is_over()) {
                 return Ok(());
             }

@@ -25,6 +25,10 @@ pub(super) struct Activity {
 pub(super) struct AtWork<'a>(&'a Activity);
 
 impl Activity {
+    pub(super) fn is_at_work(&self) -> bool {
+        self.at_work.load(Ordering::Relaxed) > 0
+    }
+
     pub(super) fn work(&self) -> AtWork<'_> {
         self.at_work.fetch_add(1, Ordering::Relaxed);
         AtWork(self)

@@ -9,10 +9,11 @@
 //! becomes of a file is decided in `file_state`, what may be said when in `order`.
 //!
 //! Memory does not grow with the number of files: entries without an outcome are bounded by the
-//! window, tasks by `session`, long paths by `wanted`, held digests and what waits to be written by
-//! `hasher`, open files by `open_files`; the store bounds the names that it remembers.
+//! window, held digests by `hasher`; long paths, open files and what waits to be done or written by
+//! `budgets`, for all sessions together; the store bounds the names that it remembers.
 
 mod accounts;
+mod budgets;
 mod chunk;
 mod file;
 mod file_state;
@@ -31,6 +32,7 @@ mod session;
 mod sums;
 mod wanted;
 
+pub(super) use budgets::Budgets;
 pub(super) use output::{NAME, Output};
 pub(super) use session::{Destination, ReceiveSession, SessionSetup};
 pub(super) use sums::Sums;

@@ -1,5 +1,5 @@
-//! How many files of more than one chunk a session has open at once, and which of them may begin
-//! when there are that many.
+//! Which files of more than one chunk a session may have open at once, where no more than so many
+//! can be open in all sessions.
 //!
 //! Must not fail a file for being late: what ends the files that are open may come on any
 //! connection, in any time. Must not let a lane wait for what only that lane can bring either.
@@ -16,14 +16,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use crate::sys::host::limit_of_open;
+use super::budgets::SessionBudget;
 
-/// How many files a session has open at most, but for the oldest few.
-const MOST_OPEN: usize = 256;
-/// The least of that, where few descriptors are allowed.
-const LEAST_OPEN: usize = 8;
-/// The part of all descriptors that a session's open files may be.
-const SHARE: usize = 4;
 /// How many files can be in the middle of being sent, beside one for each lane.
 const IN_THE_MIDDLE: usize = 3;
 
@@ -32,7 +26,6 @@ struct OpenCounts {
     /// The turns of the files that have not ended, in the order in which they were asked for.
     unfinished: BTreeSet<u64>,
     next: u64,
-    open: usize,
     /// Goes on with every change.
     version: u64,
 }
@@ -42,7 +35,7 @@ struct OpenCounts {
 pub(super) struct OpenFiles {
     counts: Mutex<OpenCounts>,
     changed: Condvar,
-    most: usize,
+    budget: Arc<SessionBudget>,
     oldest: usize,
 }
 
@@ -56,12 +49,11 @@ pub(super) struct OpenTurn {
 
 impl OpenFiles {
     /// For a session of so many lanes.
-    pub(super) fn new(lanes: u16) -> Arc<Self> {
-        let most = limit_of_open() / SHARE;
+    pub(super) fn new(lanes: u16, budget: Arc<SessionBudget>) -> Arc<Self> {
         Arc::new(Self {
             counts: Mutex::default(),
             changed: Condvar::new(),
-            most: most.clamp(LEAST_OPEN, MOST_OPEN),
+            budget,
             oldest: usize::from(lanes) + IN_THE_MIDDLE,
         })
     }
@@ -121,12 +113,21 @@ impl OpenTurn {
         if self.is_open() {
             return true;
         }
-        let mut counts = self.files.counts();
-        let oldest = counts.unfinished.iter().nth(self.files.oldest);
-        let may = counts.open < self.files.most || oldest.is_none_or(|&n| self.number < n);
-        if may && !self.opened.swap(true, Ordering::AcqRel) {
-            counts.open += 1;
+        let counts = self.files.counts();
+        // Another lane may have been faster.
+        if self.is_open() {
+            return true;
         }
+        let budget = &self.files.budget;
+        let oldest = counts.unfinished.iter().nth(self.files.oldest);
+        let may = match oldest.is_none_or(|&n| self.number < n) {
+            true => {
+                budget.open_anyway();
+                true
+            }
+            false => budget.open(),
+        };
+        self.opened.store(may, Ordering::Release);
         may
     }
 }
@@ -134,29 +135,47 @@ impl OpenTurn {
 impl Drop for OpenTurn {
     fn drop(&mut self) {
         let was_open = self.is_open();
+        if was_open {
+            self.files.budget.closed();
+        }
         self.files.clone().change(|counts| {
             counts.unfinished.remove(&self.number);
-            counts.open -= usize::from(was_open);
         });
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::budgets::Budgets;
     use super::*;
+    use crate::net::{Fingerprint, PoolHolder};
 
     #[test]
     fn the_oldest_may_begin_when_there_is_no_room() {
-        let files = OpenFiles::new(1);
-        let turns: Vec<_> = (0..MOST_OPEN as u64 + 20).map(|_| files.turn()).collect();
+        let budgets = Budgets::new();
+        let session = |n| {
+            let holder = PoolHolder::Known(Fingerprint([n; 32]));
+            OpenFiles::new(1, budgets.session(holder))
+        };
+        let files = session(1);
+        let turns: Vec<_> = (0..1000).map(|_| files.turn()).collect();
         let (old, new) = turns.split_at(10);
-        let opened: Vec<_> = new.iter().map(OpenTurn::try_open).collect();
-        assert_eq!(opened.iter().filter(|&&open| open).count(), files.most);
-        assert!(!new[files.most].try_open());
+        let most = new.iter().filter(|turn| turn.try_open()).count();
+        assert!((4..=256).contains(&most), "{most}");
+        assert!(!new[most].try_open());
+        // Another session of the same peer has no more room, but goes on with its oldest.
+        let more = session(1);
+        let others: Vec<_> = (0..10).map(|_| more.turn()).collect();
+        let opened = |turns: &[OpenTurn]| turns.iter().filter(|turn| turn.try_open()).count();
+        assert_eq!(opened(&others), more.oldest);
+        drop(others);
+        // Somebody else has.
+        let other = session(2);
+        let others: Vec<_> = (0..10).map(|_| other.turn()).collect();
+        assert!(others[9].try_open());
         // Those that have a turn before all but a few.
-        let opened = old.iter().filter(|turn| turn.try_open()).count();
-        assert_eq!(opened, files.oldest);
-        // One that ends makes room for another, whichever that is.
+        assert_eq!(opened(old), files.oldest);
+        // As many that end make room for another, whichever that is.
         let seen = files.version();
         let mut turns = turns;
         drop(turns.drain(10..10 + files.oldest + 1));

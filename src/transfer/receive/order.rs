@@ -88,6 +88,11 @@ impl ReceivingOrder {
         self.has_stream
     }
 
+    /// How many entries were announced.
+    pub(super) fn announced(&self) -> u64 {
+        self.order.count()
+    }
+
     /// Whether there is, or was, such an entry.
     pub(super) fn was_announced(&self, entry: EntryId) -> bool {
         entry < self.order.count()

@@ -16,6 +16,7 @@ use crate::sys::worker::{Worker, checkpoint};
 use crate::wire::Want;
 
 use super::accounts::{Accounts, EndedEntry};
+use super::budgets::{NameRoom, SessionBudget};
 use super::file::{Next, WantedFile};
 use super::finish::Finisher;
 use super::hasher::HeldHasher;
@@ -33,12 +34,14 @@ struct OpenFolder {
     folder: Result<Arc<Folder>, Why>,
     mode: Mode,
     mtime: Time,
+    _room: Option<NameRoom>,
 }
 
 /// A file or link that waits for the removal of a folder that has its name.
 struct DeferredEntry {
     folder: Arc<Folder>,
     entry: Entry,
+    _room: Option<NameRoom>,
 }
 
 /// What decides about entries that go into a folder.
@@ -49,6 +52,7 @@ pub(super) struct Planner<'a> {
     pub(super) most_deferred: usize,
     pub(super) link: &'a Arc<Link>,
     pub(super) accounts: &'a Accounts,
+    pub(super) budget: &'a Arc<SessionBudget>,
     pub(super) wanted: &'a WantedFiles,
     pub(super) hasher: &'a HeldHasher,
     pub(super) finisher: &'a Finisher,
@@ -101,6 +105,7 @@ impl Planner<'_> {
                         folder: Ok(folder),
                         mode,
                         mtime,
+                        ..
                     }) = open.pop()
                     {
                         self.store.finish_folder(&folder, complete, mode, mtime);
@@ -155,8 +160,10 @@ impl Planner<'_> {
             (self.hasher.end_silent)();
             self.link.is_over()
         };
+        let mut room = None;
         let folder = parent.and_then(|parent| {
             self.store.announced(parent, path);
+            room = self.budget.name(path)?;
             self.store.folder(parent, path, entry.mode, give_up)
         });
         let outcome = match &folder {
@@ -169,6 +176,7 @@ impl Planner<'_> {
             folder,
             mode: entry.mode,
             mtime: entry.mtime,
+            _room: room,
         }
     }
 
@@ -184,7 +192,9 @@ impl Planner<'_> {
         if let (true, Err(why), Ok(parent)) = (is_other, &planned, &parent)
             && why.is_in_the_way()
         {
-            let can_wait = self.store.is_dry() || undone.deferred.len() < self.most_deferred;
+            let room = self.budget.name(&entry.path);
+            let may_defer = undone.deferred.len() < self.most_deferred && room.is_ok();
+            let can_wait = self.store.is_dry() || may_defer;
             if !can_wait {
                 // It fails, and what is in its way stays until the next run, which stores it.
                 if self.store.is_obstacle(parent, &entry.path) {
@@ -196,6 +206,7 @@ impl Planner<'_> {
                     return undone.deferred.push(DeferredEntry {
                         folder: Arc::clone(parent),
                         entry,
+                        _room: room.ok().flatten(),
                     });
                 }
                 planned = Ok(Planned::Settled(Outcome::Replaced));
@@ -216,7 +227,6 @@ impl Planner<'_> {
             Kind::File { size } => size.get(),
             _ => STREAM,
         };
-        self.wanted.check_room(path)?;
         let file = NewFile {
             size,
             allocated: entry.allocated(),
@@ -234,10 +244,13 @@ impl Planner<'_> {
         wants: &mut Vec<Arc<WantedFile>>,
     ) {
         let outcome = match planned {
-            Ok(Planned::Incoming(incoming)) => {
-                let file = WantedFile::new(entry.id, self.algorithm, incoming);
-                return wants.push(Arc::new(file));
-            }
+            Ok(Planned::Incoming(incoming)) => match self.budget.name(&entry.path) {
+                Ok(room) => {
+                    let file = WantedFile::new(entry.id, self.algorithm, incoming, room);
+                    return wants.push(Arc::new(file));
+                }
+                Err(why) => Outcome::Failed(why),
+            },
             Ok(Planned::Settled(outcome)) => outcome,
             Err(why) => Outcome::Failed(why),
         };
@@ -332,7 +345,7 @@ impl Planner<'_> {
     fn resume_deferred(&self, undone: &mut Undone) -> Result<()> {
         self.accounts.resume_deferred();
         self.removal().run()?;
-        for DeferredEntry { folder, entry } in std::mem::take(&mut undone.deferred) {
+        for DeferredEntry { folder, entry, .. } in std::mem::take(&mut undone.deferred) {
             let planned = self.plan(&folder, &entry);
             self.settle(entry, planned, &mut undone.wants);
         }

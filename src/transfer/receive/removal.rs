@@ -12,7 +12,7 @@ use crate::store::StoreSession;
 use crate::wire::{MayRemove, Message, Removed, limits};
 
 use super::accounts::Accounts;
-use super::hasher::{HeldHasher, MAX_OUTBOX_BYTES};
+use super::hasher::HeldHasher;
 use super::queue::{PlannerTask, WorkQueue};
 
 /// How many bytes of paths travel in a message, about.
@@ -43,7 +43,8 @@ impl Removal<'_> {
         }
         let (mut list, mut bytes, mut told) = (Vec::new(), 0, 0);
         let send = |list: &mut Vec<RelPath>| {
-            self.link.outbox.wait_below(MAX_OUTBOX_BYTES);
+            let most = self.hasher.budget.waiting_bytes();
+            self.link.outbox.wait_below(most);
             let list = std::mem::take(list);
             self.link.outbox.push(Message::Removed(Removed(list)));
         };

@@ -23,9 +23,10 @@ use crate::sys::worker::{Worker, checkpoint};
 use crate::wire::{DirEnd, Frame, Message, Verified, read_frame};
 
 use super::accounts::Accounts;
+use super::budgets::SessionBudget;
 use super::chunk::ChunkTaker;
 use super::finish::Finisher;
-use super::hasher::{EndSilent, HeldHasher, MAX_OUTBOX_BYTES};
+use super::hasher::{EndSilent, HeldHasher};
 use super::lane::ReceivingLane;
 use super::lanes::{Activity, ReceivingLanes};
 use super::open_files::OpenFiles;
@@ -37,9 +38,6 @@ use super::wanted::WantedFiles;
 
 /// How often the sender is told how far its files are.
 const REPORT: Duration = Duration::from_millis(200);
-/// How many bytes the entries and messages that wait for the planner can have, about. Whoever
-/// reads the control connection waits then: the planner goes on without it.
-const MAX_TASK_BYTES: usize = 16 << 20;
 
 /// Where what is received goes.
 #[derive(Debug, Clone)]
@@ -66,6 +64,8 @@ pub(crate) struct SessionSetup {
     pub(crate) end_silent: EndSilent,
     /// How many lanes the sender may open.
     pub(crate) lanes: u16,
+    /// What it can have in memory, and open.
+    pub(crate) budget: Arc<SessionBudget>,
 }
 
 /// A receiving session.
@@ -81,6 +81,7 @@ pub(crate) struct ReceiveSession {
     workers: u16,
     tasks: Arc<WorkQueue<PlannerTask>>,
     accounts: Arc<Accounts>,
+    budget: Arc<SessionBudget>,
     wanted: Arc<WantedFiles>,
     activity: Arc<Activity>,
     hasher: HeldHasher,
@@ -119,13 +120,17 @@ impl ReceiveSession {
             window,
             lanes,
             destination,
+            budget,
             ..
         } = setup;
         let tasks = Arc::new(WorkQueue::new());
         let heard = (progress.clone(), counters.clone());
         let accounts = Accounts::new(number, window, heard, link.clone(), tasks.clone());
         let accounts = Arc::new(accounts);
-        let wanted = Arc::new(WantedFiles::new(OpenFiles::new(lanes), accounts.clone()));
+        let wanted = Arc::new(WantedFiles::new(
+            OpenFiles::new(lanes, budget.clone()),
+            accounts.clone(),
+        ));
         let activity = Arc::new(Activity::default());
         let sums = match (setup.sums, &destination) {
             (Some(sums), Destination::Folder(store)) => Some(Arc::new(SessionSums {
@@ -150,6 +155,7 @@ impl ReceiveSession {
                 wanted: wanted.clone(),
                 activity: activity.clone(),
                 end_silent: setup.end_silent,
+                budget: budget.clone(),
                 files: WorkQueue::new(),
                 hashing: Mutex::default(),
             },
@@ -170,6 +176,7 @@ impl ReceiveSession {
             destination,
             tasks,
             accounts,
+            budget,
             wanted,
             activity,
             sums,
@@ -245,6 +252,22 @@ impl ReceiveSession {
         Ok(self.accounts.summary())
     }
 
+    /// How far it is, as a number that changes whenever it gets on; none while this side has work to
+    /// do, for which its sender may have to wait.
+    pub(crate) fn progress(&self) -> Option<u64> {
+        if self.activity.is_at_work() {
+            return None;
+        }
+        let Counters {
+            entries_done,
+            bytes_done,
+            ..
+        } = &*self.counters;
+        let announced = self.accounts.announced();
+        let done = [entries_done, bytes_done].map(Counters::get);
+        Some(done.iter().fold(announced, |sum, &n| sum.wrapping_add(n)))
+    }
+
     /// Whether its sender can go on with it in another session, should this one be lost. Not with a
     /// stream, which it cannot read again, nor where what came was written on.
     pub(crate) fn can_go_on(&self) -> bool {
@@ -288,6 +311,7 @@ impl ReceiveSession {
                     most_deferred: self.window as usize / 2,
                     link: &self.link,
                     accounts: &self.accounts,
+                    budget: &self.budget,
                     wanted: &self.wanted,
                     hasher: &self.hasher,
                     finisher: &self.finisher,
@@ -297,6 +321,7 @@ impl ReceiveSession {
                 if !planner.run()? {
                     return Ok(());
                 }
+                let _at_work = self.activity.work();
                 let removal = planner.removal();
                 removal.run()?;
                 removal.fail_folders();
@@ -320,6 +345,7 @@ impl ReceiveSession {
                 if !planner.run()? {
                     return Ok(());
                 }
+                let _at_work = self.activity.work();
                 if self.sync {
                     output.sync()?;
                 }
@@ -426,7 +452,8 @@ impl ReceiveSession {
         self.tasks.push(task, bytes);
         // No more is read for as long as too much waits: for the planner, or to be written. Neither
         // waits for the one that reads.
-        self.tasks.wait_below(MAX_TASK_BYTES);
-        self.link.outbox.wait_below(MAX_OUTBOX_BYTES);
+        let most = self.budget.waiting_bytes();
+        self.tasks.wait_below(most);
+        self.link.outbox.wait_below(most);
     }
 }

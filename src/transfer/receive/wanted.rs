@@ -1,10 +1,10 @@
 //! The wanted files of a session that have no outcome.
 //!
-//! Must not decide what becomes of a file: it finds files, bounds the memory of long paths, gives
-//! each file its one outcome, and reports progress.
+//! Must not decide what becomes of a file: it finds files, gives each file its one outcome, and
+//! reports progress.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::model::digest::CHUNK_SIZE;
@@ -12,21 +12,12 @@ use crate::model::entry::EntryId;
 use crate::model::error::Result;
 use crate::model::outcome::{Outcome, Why};
 use crate::model::progress::Event;
-use crate::model::reason::Limit;
-use crate::model::relpath::RelPath;
 use crate::store::Incoming;
 use crate::wire::{ChunkHeader, FileVerified, limits};
 
 use super::accounts::{Accounts, EndedEntry};
 use super::file::WantedFile;
 use super::open_files::OpenFiles;
-
-/// How many bytes a path has that an ordinary system can open at once, at most. The window bounds
-/// how many of these there are.
-const ORDINARY_PATH: usize = 4096;
-/// How many bytes the paths of wanted files can have beyond that. These cannot be waited for, as
-/// what ends them comes behind them on the control connection: further files fail.
-const MAX_LONG_PATHS: usize = 32 << 20;
 
 /// A file that came as one chunk: nobody else has it any more.
 #[derive(Debug)]
@@ -42,15 +33,9 @@ type LargeFile = (Arc<WantedFile>, u64);
 pub(super) struct WantedFiles {
     files: Mutex<HashMap<EntryId, Arc<WantedFile>>>,
     large: Mutex<HashMap<EntryId, LargeFile>>,
-    /// By how many bytes their paths are longer than ordinary.
-    long_paths: AtomicUsize,
     /// Those that are open.
     pub(super) open: Arc<OpenFiles>,
     accounts: Arc<Accounts>,
-}
-
-fn excess(path: &RelPath) -> usize {
-    path.as_bytes().len().saturating_sub(ORDINARY_PATH)
 }
 
 impl WantedFiles {
@@ -58,7 +43,6 @@ impl WantedFiles {
         Self {
             files: Mutex::default(),
             large: Mutex::default(),
-            long_paths: AtomicUsize::new(0),
             open,
             accounts,
         }
@@ -77,22 +61,8 @@ impl WantedFiles {
         self.files().get(&entry).cloned()
     }
 
-    /// Whether one more file can be wanted.
-    pub(super) fn check_room(&self, path: &RelPath) -> Result<(), Why> {
-        let long = self.long_paths.load(Ordering::Acquire);
-        if excess(path) == 0 || long < MAX_LONG_PATHS {
-            Ok(())
-        } else {
-            Err(Why::Limit(Limit::Names))
-        }
-    }
-
     /// Takes up files.
     pub(super) fn add(&self, files: &[Arc<WantedFile>]) {
-        let long: usize = files.iter().map(|file| excess(&file.path)).sum();
-        if long > 0 {
-            self.long_paths.fetch_add(long, Ordering::AcqRel);
-        }
         let all = files.iter().map(|file| (file.entry, file.clone()));
         self.files().extend(all);
         files.iter().for_each(|file| self.watch(file));
@@ -198,10 +168,6 @@ impl WantedFiles {
     }
 
     fn ended(&self, file: &WantedFile, ended: &EndedEntry, outcome: Outcome) {
-        let long = excess(&file.path);
-        if long > 0 {
-            self.long_paths.fetch_sub(long, Ordering::AcqRel);
-        }
         self.accounts
             .outcome(file.entry, &file.path, ended, outcome);
     }

@@ -3,7 +3,7 @@
 //! Must not hold up another connection: each has its own thread, and fails alone.
 
 use std::net::TcpStream;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
 use tracing::debug;
@@ -14,7 +14,8 @@ use crate::model::outcome::{Decline, OnConflict, Role};
 use crate::model::progress::{Counters, Event, Peer, Progress};
 use crate::model::reason::{AbortReason, StoreFault, SystemError, Unsupported};
 use crate::net::{
-    Candidate, Channel, FIRST_WORDS, Opening, Stage, opening, say, say_last, turn_away,
+    Candidate, Channel, FIRST_WORDS, LAST_WORDS, Opening, PoolHolder, SessionSize, Stage, opening,
+    say, say_last, turn_away,
 };
 use crate::sys::worker::{Worker, caught, checkpoint};
 use crate::wire::{Accept, Hello, Join, LaneSecret, Message, Offer, limits};
@@ -25,7 +26,7 @@ use super::super::next_session;
 use super::super::receive::{Destination, Output, ReceiveSession, SessionSetup};
 use super::approval::proposal;
 use super::grant;
-use super::shared::ReceiverShared;
+use super::shared::{LetInSession, ReceiverShared};
 
 /// How long a receiver that ends with its first session waits for a sender whose connection was
 /// lost to come back.
@@ -47,7 +48,10 @@ pub(super) fn serve(serving: &Serving<'_>, stream: Arc<TcpStream>) -> Result<()>
     } = *serving;
     let greeted = || candidate.reached(Stage::Greeted);
     let mut channel = shared.tls.accept_noting(stream, FIRST_WORDS, greeted)?;
-    candidate.reached(Stage::Proven);
+    candidate.reached(match shared.is_known(channel.fingerprint) {
+        true => Stage::Known,
+        false => Stage::Proven,
+    });
     let peer = channel.peer;
     let lost = |source| Error::Lost { peer, source };
     channel
@@ -63,10 +67,12 @@ pub(super) fn serve(serving: &Serving<'_>, stream: Arc<TcpStream>) -> Result<()>
 fn lane(serving: &Serving<'_>, mut channel: Channel, join: &Join) -> Result<()> {
     let shared = serving.shared;
     let peer = channel.peer;
-    let session = shared.sessions().by_secret.get(&join.secret).cloned();
-    let session =
-        session.filter(|session| session.owner == channel.fingerprint && session.take_lane());
-    let Some(session) = session else {
+    let one = shared.sessions().by_secret.get(&join.secret).cloned();
+    let one = one.filter(|one| {
+        let is_owner = one.session.owner == channel.fingerprint;
+        is_owner && !shared.end_if_unpaired(one) && one.session.take_lane()
+    });
+    let Some(session) = one.map(|one| one.session.clone()) else {
         say_last(&mut channel, &Message::Abort(AbortReason::NoSession))?;
         return Err(Error::protocol(peer, "a lane of no session"));
     };
@@ -117,11 +123,21 @@ fn control(serving: &Serving<'_>, mut channel: Channel, hello: &Hello) -> Result
         // Chunks come in order over one.
         offer.lanes = 1;
     }
-    let Some(running) = RunningSession::new(shared, &channel, &mut offer) else {
+    // The user may have been asked, and may have thought of something else meanwhile.
+    if !shared.is_still_let_in(owner, peer.trust, &peer.name) {
+        return turn_away(&mut channel, &peer.caller(), Decline::Refused);
+    }
+    let wish = SessionSize {
+        lanes: offer.lanes.min(shared.options.lanes).min(limits::MAX_LANES),
+        window: (shared.options.window).clamp(*limits::WINDOW.start(), *limits::WINDOW.end()),
+    };
+    let holder = shared.holder(&channel, peer.trust);
+    let Some(running) = RunningSession::wait(shared, holder, wish) else {
         // It may be this sender's last session that is in its own way.
         (shared.end_silent(channel.fingerprint))();
         return turn_away(&mut channel, &peer.caller(), Decline::TooManySessions);
     };
+    offer.lanes = running.size.lanes;
     candidate.let_in();
     let destination = match (&shared.options.output, terms.store) {
         (None, Some(store)) => store
@@ -142,7 +158,7 @@ fn control(serving: &Serving<'_>, mut channel: Channel, hello: &Hello) -> Result
             return turn_away(&mut channel, &peer.caller(), Decline::Store(what));
         }
     };
-    session(serving, channel, &peer, &offer, destination)
+    session(serving, channel, &peer, &offer, (destination, &running))
 }
 
 fn session(
@@ -150,7 +166,7 @@ fn session(
     mut channel: Channel,
     peer: &Peer,
     offer: &Offer,
-    destination: Destination,
+    (destination, running): (Destination, &RunningSession<'_>),
 ) -> Result<()> {
     let Serving {
         shared,
@@ -161,10 +177,7 @@ fn session(
     let accept = Accept {
         lanes: offer.lanes,
         secret: secret()?,
-        window: shared
-            .options
-            .window
-            .clamp(*limits::WINDOW.start(), *limits::WINDOW.end()),
+        window: running.size.window,
         conflict: match &destination {
             Destination::Folder(store) => store.conflict(),
             Destination::Output(_) => OnConflict::Beside,
@@ -186,6 +199,7 @@ fn session(
             window: accept.window,
             end_silent: shared.end_silent(channel.fingerprint),
             lanes: accept.lanes,
+            budget: shared.budgets.session(running.holder),
         },
     );
     let number = session.number;
@@ -201,10 +215,10 @@ fn session(
         conflict = ?accept.conflict,
         "session begins, as receiver"
     );
-    shared
-        .sessions()
-        .by_secret
-        .insert(accept.secret, session.clone());
+    let one = LetInSession::new(session.clone(), running.holder, peer.trust, &peer.name);
+    shared.sessions().by_secret.insert(accept.secret, one);
+    // From now on it is looked after.
+    shared.wake_up.raise();
     let _registered = RegisteredSession(shared, accept.secret);
     progress.event(&Event::Started {
         session: number,
@@ -262,29 +276,56 @@ fn secret() -> Result<LaneSecret> {
 }
 
 /// A session that counts as running, until it is dropped.
-struct RunningSession<'a>(&'a ReceiverShared, u64);
+struct RunningSession<'a> {
+    shared: &'a ReceiverShared,
+    slot: u64,
+    holder: PoolHolder,
+    /// What it may have.
+    size: SessionSize,
+}
 
 impl<'a> RunningSession<'a> {
-    /// Takes a slot for a session, and leaves of the lanes that are offered those that it may
-    /// have. None where there is no slot.
-    fn new(shared: &'a ReceiverShared, channel: &Channel, offer: &mut Offer) -> Option<Self> {
-        let lanes = offer.lanes.min(shared.options.lanes).min(limits::MAX_LANES);
+    /// Takes a slot for a session of `holder`. None where there is none, nor will be in a moment.
+    fn wait(shared: &'a ReceiverShared, holder: PoolHolder, wish: SessionSize) -> Option<Self> {
+        let mut end = None;
         let mut sessions = shared.sessions();
-        if sessions.first.is_some() {
-            return None;
+        loop {
+            if sessions.first.is_some() {
+                return None;
+            }
+            if let Some((slot, size)) = sessions.running.take(holder, wish) {
+                return Some(Self {
+                    shared,
+                    slot,
+                    holder,
+                    size,
+                });
+            }
+            let Some(end) = end else {
+                drop(sessions);
+                if !shared.end_idle(holder) {
+                    return None;
+                }
+                // What ends has as long as last words take, and to let go of its files.
+                end = Some(Instant::now() + 2 * LAST_WORDS);
+                sessions = shared.sessions();
+                continue;
+            };
+            let left = end.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return None;
+            }
+            let waited = shared.changed.wait_timeout(sessions, left);
+            sessions = waited.unwrap_or_else(PoisonError::into_inner).0;
         }
-        let (owner, addr) = (channel.fingerprint, channel.peer.ip());
-        let (slot, lanes) = sessions.running.take(owner, addr, lanes)?;
-        offer.lanes = lanes;
-        Some(Self(shared, slot))
     }
 }
 
 impl Drop for RunningSession<'_> {
     fn drop(&mut self) {
-        self.0.sessions().running.release(self.1);
-        self.0.changed.notify_all();
-        self.0.wake_up.raise();
+        self.shared.sessions().running.release(self.slot);
+        self.shared.changed.notify_all();
+        self.shared.wake_up.raise();
     }
 }
 

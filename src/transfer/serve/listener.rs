@@ -17,12 +17,12 @@ use crate::model::error::{Error, Result};
 use crate::model::outcome::Summary;
 use crate::model::progress::{Event, Progress};
 use crate::model::prompt::Prompt;
-use crate::net::{Admission, Tls, plain};
+use crate::net::{Admission, Tls, WatchedPeers, plain};
 use crate::store::Store;
 
 use super::super::cancel::Cancel;
 use super::super::options::{Device, ReceiveOptions};
-use super::super::receive::Sums;
+use super::super::receive::{Budgets, Sums};
 use super::connection::{Serving, serve};
 use super::shared::{ReceiverSessions, ReceiverShared};
 use crate::sys::host;
@@ -101,6 +101,7 @@ impl Receiver {
                 tls: Tls::new(identity)?,
                 fingerprint: identity.fingerprint(),
                 peers: device.peers.clone(),
+                known: WatchedPeers::new(device.peers.clone()),
                 pairing: Arc::default(),
                 prompt,
                 asking: AtomicUsize::new(0),
@@ -112,6 +113,7 @@ impl Receiver {
                 connections: AtomicUsize::new(0),
                 admission: Admission::new(),
                 sessions: Mutex::new(ReceiverSessions::new(places)),
+                budgets: Budgets::new(),
                 changed: Condvar::new(),
                 wake_up,
             }),
@@ -187,6 +189,8 @@ impl Receiver {
             if pause {
                 continue;
             }
+            let look = self.shared.look_after_sessions();
+            let timeout = timeout.into_iter().chain(look).min();
             let wake_up = &self.shared.wake_up;
             let waited = wake_up.wait(Awaited::Connection(&self.listener), timeout);
             wake_up.clear();
@@ -230,7 +234,7 @@ impl Receiver {
         shared.connections.fetch_add(1, Ordering::AcqRel);
         let counted = CountedConnection(shared.clone());
         let stream = Arc::new(stream);
-        let candidate = shared.admission.enter(peer.ip(), stream.clone());
+        let candidate = shared.admission.enter(peer, stream.clone());
         let (progress, cancel) = (progress.clone(), cancel.clone());
         let on_panic = {
             let progress = progress.clone();

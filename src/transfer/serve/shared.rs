@@ -12,23 +12,33 @@ use crate::model::error::{Error, Result};
 use crate::model::outcome::Summary;
 use crate::model::progress::Trust;
 use crate::model::prompt::Prompt;
-use crate::net::{Admission, Fingerprint, PairingAttempts, Peers, SessionSlots, Tls};
+use crate::net::{
+    Admission, Channel, Fingerprint, Network, PairingAttempts, Peers, PoolHolder, SessionSlots,
+    Tls, WatchedPeers,
+};
 use crate::store::Store;
 use crate::wire::LaneSecret;
 
 use super::super::options::{Grant, ReceiveOptions};
 use super::super::outbox::PING_INTERVAL;
-use super::super::receive::{ReceiveSession, Sums};
+use super::super::receive::{Budgets, ReceiveSession, Sums};
 use crate::sys::wake::WakeUp;
 
 /// How long a session's peer can be silent when a later session of the same sender waits for
 /// what it has: three pings' time.
 const LIVE_SILENCE: Duration = PING_INTERVAL.saturating_mul(3);
 
+/// How often it is looked whether sessions are still let in, and get on.
+const LOOK: Duration = Duration::from_secs(1);
+/// What part of the time that a paired machine's session may stand still a stranger's has.
+const STRANGERS_PART: u32 = 5;
+
 pub(super) struct ReceiverShared {
     pub(super) tls: Tls,
     pub(super) fingerprint: Fingerprint,
     pub(super) peers: Peers,
+    /// The same as they are now.
+    pub(super) known: WatchedPeers,
     pub(super) pairing: Arc<PairingAttempts>,
     pub(super) prompt: Arc<dyn Prompt>,
     /// How many offers wait for the user.
@@ -44,6 +54,8 @@ pub(super) struct ReceiverShared {
     pub(super) connections: AtomicUsize,
     pub(super) admission: Arc<Admission>,
     pub(super) sessions: Mutex<ReceiverSessions>,
+    /// What all sessions can have.
+    pub(super) budgets: Arc<Budgets>,
     pub(super) changed: Condvar,
     /// Wakes the listening thread.
     pub(super) wake_up: WakeUp,
@@ -58,14 +70,55 @@ pub(super) struct GrantedTerms<'a> {
     pub(super) store: Option<&'a Arc<Store>>,
 }
 
+/// A session, and why its sender was let in.
+pub(super) struct LetInSession {
+    pub(super) session: Arc<ReceiveSession>,
+    pub(super) holder: PoolHolder,
+    pub(super) trust: Trust,
+    /// What its sender is called here.
+    pub(super) name: String,
+    /// How far it was when that was last seen to change, and when that was.
+    progress: Mutex<(u64, Instant)>,
+}
+
+impl LetInSession {
+    pub(super) fn new(
+        session: Arc<ReceiveSession>,
+        holder: PoolHolder,
+        trust: Trust,
+        name: &str,
+    ) -> Arc<Self> {
+        Arc::new(Self {
+            session,
+            holder,
+            trust,
+            name: name.to_owned(),
+            progress: Mutex::new((0, Instant::now())),
+        })
+    }
+
+    /// For how long it has not got on. Time in which this side makes its sender wait does not
+    /// count.
+    fn idle(&self) -> Duration {
+        let now = self.session.progress();
+        let mut progress = self.progress.lock().unwrap_or_else(PoisonError::into_inner);
+        if now.is_none_or(|now| now != progress.0) {
+            *progress = (now.unwrap_or(progress.0), Instant::now());
+        }
+        progress.1.elapsed()
+    }
+}
+
 pub(super) struct ReceiverSessions {
-    /// ReceiverSessions by what their lanes show.
-    pub(super) by_secret: HashMap<LaneSecret, Arc<ReceiveSession>>,
+    /// Sessions by what their lanes show.
+    pub(super) by_secret: HashMap<LaneSecret, Arc<LetInSession>>,
     pub(super) running: SessionSlots,
     /// How the first session ended, where that is what is waited for.
     pub(super) first: Option<Result<Summary>>,
     /// A session that was lost, and until when it may come back.
     pub(super) lost: Option<(Instant, Error)>,
+    /// When they were last looked after.
+    looked: Option<Instant>,
 }
 
 impl ReceiverSessions {
@@ -75,6 +128,7 @@ impl ReceiverSessions {
             running: SessionSlots::new(max_sessions),
             first: None,
             lost: None,
+            looked: None,
         }
     }
 }
@@ -82,6 +136,105 @@ impl ReceiverSessions {
 impl ReceiverShared {
     pub(super) fn sessions(&self) -> MutexGuard<'_, ReceiverSessions> {
         self.sessions.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn all_sessions(&self) -> Vec<Arc<LetInSession>> {
+        self.sessions().by_secret.values().cloned().collect()
+    }
+
+    /// Whom the sender at the other end of `channel` counts as.
+    pub(super) fn holder(&self, channel: &Channel, trust: Trust) -> PoolHolder {
+        match trust {
+            Trust::Open => PoolHolder::Stranger(Network::from(channel.peer)),
+            _ => PoolHolder::Known(channel.fingerprint),
+        }
+    }
+
+    /// Whether this key is this side's own, or one that may send here.
+    pub(super) fn is_known(&self, fingerprint: Fingerprint) -> bool {
+        fingerprint == self.fingerprint || self.known.sender(fingerprint).is_some()
+    }
+
+    /// Whether a sender may still send as it could when it was let in. Where the list of known
+    /// machines cannot be read, nothing has been taken from it.
+    pub(super) fn is_still_let_in(&self, sender: Fingerprint, trust: Trust, name: &str) -> bool {
+        if trust != Trust::Paired {
+            return true;
+        }
+        let Some(all) = self.known.all() else {
+            return true;
+        };
+        let mut all = all.iter();
+        let known = all.find(|known| known.fingerprint == sender && known.may_send);
+        // What is granted goes by the name.
+        known.is_some_and(|known| self.options.grants.is_empty() || known.name == name)
+    }
+
+    /// Looks whether each session still is let in, and whether it gets on, where that was not done
+    /// a moment ago. Says when to come again; never where there is no session.
+    pub(super) fn look_after_sessions(&self) -> Option<Duration> {
+        {
+            let mut sessions = self.sessions();
+            if sessions.running.is_empty() {
+                return None;
+            }
+            let since = sessions.looked.map(|looked| looked.elapsed());
+            if let Some(since) = since.filter(|&since| since < LOOK) {
+                return Some(LOOK - since);
+            }
+            sessions.looked = Some(Instant::now());
+        }
+        for one in self.all_sessions() {
+            one.idle();
+            self.end_if_unpaired(&one);
+        }
+        Some(LOOK)
+    }
+
+    /// Ends a session whose sender may not send here any more. Says whether it did.
+    pub(super) fn end_if_unpaired(&self, one: &LetInSession) -> bool {
+        let session = &one.session;
+        let ends = !self.is_still_let_in(session.owner, one.trust, &one.name);
+        if ends {
+            session.link.fail(Error::Unpaired {
+                peer: session.link.peer,
+                name: one.name.clone(),
+            });
+        }
+        ends
+    }
+
+    /// Ends the session that is of least use, so that there is room for one of `holder`: one that
+    /// does not get on, a stranger's before that of somebody known, and of these the one that has
+    /// stood still for longest. Says whether there is one.
+    pub(super) fn end_idle(&self, holder: PoolHolder) -> bool {
+        let own = self.sessions().running.is_full_of(holder);
+        let all = self.all_sessions().into_iter();
+        let may_go = all.filter_map(|one| {
+            let is_stranger = matches!(one.holder, PoolHolder::Stranger(_));
+            let idle = one.idle();
+            let patience = match is_stranger {
+                true => self.options.idle / STRANGERS_PART,
+                false => self.options.idle,
+            };
+            // No stranger is in the way of anybody that is known.
+            let helps = match (own, holder) {
+                (true, _) => one.holder == holder,
+                (false, PoolHolder::Stranger(_)) => is_stranger,
+                (false, PoolHolder::Known(_)) => true,
+            };
+            (helps && idle >= patience && !one.session.link.is_over())
+                .then_some(((is_stranger, idle), one))
+        });
+        let Some(((_, idle), one)) = may_go.max_by_key(|(use_, _)| *use_) else {
+            return false;
+        };
+        one.session.link.fail(Error::Idle {
+            peer: one.session.link.peer,
+            name: one.name.clone(),
+            seconds: idle.as_secs(),
+        });
+        true
     }
 
     /// On what terms a sender was let in.
@@ -127,7 +280,7 @@ impl ReceiverShared {
     pub(super) fn stop(&self) -> bool {
         let mut sessions = self.sessions();
         let mut was_running = false;
-        for session in sessions.by_secret.values() {
+        for session in sessions.by_secret.values().map(|one| &one.session) {
             // One that has said its summary only waits for its peer to close.
             if session.link.is_over() {
                 session.link.close_soon();
@@ -153,8 +306,7 @@ impl ReceiverShared {
             let Some(shared) = shared.upgrade() else {
                 return;
             };
-            let sessions: Vec<_> = shared.sessions().by_secret.values().cloned().collect();
-            for session in sessions {
+            for LetInSession { session, .. } in shared.all_sessions().iter().map(Arc::as_ref) {
                 if session.owner == owner && session.link.silent_for() > LIVE_SILENCE {
                     session.link.fail(Error::Silent {
                         peer: session.link.peer,

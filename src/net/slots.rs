@@ -1,0 +1,202 @@
+//! `SessionSlots`: how many sessions there may be, with how many connections and announced entries
+//! each.
+//!
+//! Must not know what a session is about, nor end one.
+
+use std::collections::HashMap;
+
+use super::pool::{Pool, PoolBounds, PoolHolder};
+use crate::sys::host;
+
+/// How many sessions there can be with one peer.
+const MAX_SESSIONS_PER_PEER: usize = 32;
+/// How many connections the sessions can have, all told; one peer has no more than half of them.
+/// Each lane has a chunk in memory, or two where they are compressed.
+const MAX_CONNECTIONS: usize = 272;
+/// What part of the descriptors that a process may have these connections can take: each lane may
+/// have a file open, too.
+const PART_OF_DESCRIPTORS: usize = 8;
+/// How many descriptors there are for each session: those of a lane, the control connection, and
+/// of what both have open, many times over.
+const DESCRIPTORS_PER_SESSION: usize = 32;
+/// How many entries without an outcome the sessions can have, all told; each is about a kibibyte in
+/// memory.
+const MAX_ENTRIES: usize = 128 << 10;
+/// What part of the connections that are left a session can have, so that there are always some for
+/// the next one.
+const PART_OF_CONNECTIONS: usize = 2;
+/// The same of entries.
+const PART_OF_ENTRIES: usize = 4;
+/// What part of all sessions is kept from each peer.
+const PART_OF_SESSIONS: usize = 4;
+/// How many lanes are not many, even for the last session.
+const FEW_LANES: usize = 4;
+/// How many entries without an outcome are not many, even for the last session.
+const FEW_ENTRIES: usize = 256;
+
+/// The sessions that run, or are about to, by a number for each.
+#[derive(Debug)]
+pub(crate) struct SessionSlots {
+    sessions: Pool,
+    connections: Pool,
+    entries: Pool,
+    next: u64,
+    taken: HashMap<u64, SessionSlot>,
+}
+
+/// What a session would like, or takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct SessionSize {
+    pub(crate) lanes: u16,
+    /// How many entries may be announced that have no outcome.
+    pub(crate) window: u32,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct SessionSlot {
+    holder: PoolHolder,
+    size: SessionSize,
+}
+
+impl SessionSize {
+    /// How many connections it has: the control connection is one more.
+    fn connections(self) -> usize {
+        usize::from(self.lanes) + 1
+    }
+
+    fn entries(self) -> usize {
+        usize::try_from(self.window).unwrap_or(usize::MAX)
+    }
+}
+
+impl SessionSlots {
+    pub(crate) fn new(max_sessions: usize) -> Self {
+        let descriptors = host::limit_of_open();
+        let sessions = max_sessions.min((descriptors / DESCRIPTORS_PER_SESSION).max(2));
+        let connections = MAX_CONNECTIONS.min(descriptors / PART_OF_DESCRIPTORS);
+        Self::with(sessions, connections)
+    }
+
+    fn with(sessions: usize, connections: usize) -> Self {
+        let each = sessions - sessions / PART_OF_SESSIONS;
+        let bounds = PoolBounds {
+            each: each.min(MAX_SESSIONS_PER_PEER),
+            ..PoolBounds::shared(sessions)
+        };
+        Self {
+            sessions: Pool::new(bounds),
+            connections: Pool::new(PoolBounds::shared(connections)),
+            entries: Pool::new(PoolBounds::shared(MAX_ENTRIES)),
+            next: 0,
+            taken: HashMap::new(),
+        }
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.taken.is_empty()
+    }
+
+    /// Whether `holder` has as much as it can have, however much there is.
+    pub(crate) fn is_full_of(&self, holder: PoolHolder) -> bool {
+        self.sessions.is_full_of(holder, 1) || self.connections.is_full_of(holder, 2)
+    }
+
+    /// Takes a slot for a session with `holder`, which would like what is in `size`. Gives its
+    /// number, and what it gets of that; none where there is no slot.
+    pub(crate) fn take(
+        &mut self,
+        holder: PoolHolder,
+        size: SessionSize,
+    ) -> Option<(u64, SessionSize)> {
+        let part = |left: usize, part: usize, few: usize| (left / part).max(few).min(left);
+        // One of them is the control connection.
+        let lanes = self.connections.left(holder).saturating_sub(1);
+        let lanes = u16::try_from(part(lanes, PART_OF_CONNECTIONS, FEW_LANES)).unwrap_or(u16::MAX);
+        let entries = self.entries.left(holder);
+        // Without these it could not go on.
+        let window = part(entries, PART_OF_ENTRIES, FEW_ENTRIES).max(FEW_ENTRIES);
+        let size = SessionSize {
+            lanes: size.lanes.min(lanes),
+            window: size.window.min(u32::try_from(window).unwrap_or(u32::MAX)),
+        };
+        if size.lanes == 0 || !self.sessions.take(holder, 1) {
+            return None;
+        }
+        self.connections.take_anyway(holder, size.connections());
+        self.entries.take_anyway(holder, size.entries());
+        let id = self.next;
+        self.next += 1;
+        self.taken.insert(id, SessionSlot { holder, size });
+        Some((id, size))
+    }
+
+    pub(crate) fn release(&mut self, id: u64) {
+        if let Some(SessionSlot { holder, size }) = self.taken.remove(&id) {
+            self.sessions.give_back(holder, 1);
+            self.connections.give_back(holder, size.connections());
+            self.entries.give_back(holder, size.entries());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::net::Fingerprint;
+    use std::net::SocketAddr;
+
+    fn known(n: u8) -> PoolHolder {
+        PoolHolder::Known(Fingerprint([n; 32]))
+    }
+
+    fn stranger(n: u8) -> PoolHolder {
+        PoolHolder::Stranger(SocketAddr::from(([10, 0, 0, n], 1)).into())
+    }
+
+    fn size(lanes: u16) -> SessionSize {
+        let window = 16_384;
+        SessionSize { lanes, window }
+    }
+
+    #[test]
+    fn neither_a_key_nor_an_address_takes_every_place() {
+        let mut slots = SessionSlots::with(64, 1000);
+        for holder in [known(1), stranger(1)] {
+            let all: Vec<_> = std::iter::from_fn(|| slots.take(holder, size(1))).collect();
+            assert_eq!(all.len(), MAX_SESSIONS_PER_PEER);
+            all.iter().for_each(|(id, _)| slots.release(*id));
+        }
+        // Strangers together take no place of those that are known.
+        let strangers = (0..200).filter(|&n| slots.take(stranger(n), size(1)).is_some());
+        assert_eq!(strangers.count(), 48);
+        for n in 0..16 {
+            slots.take(known(n), size(1)).unwrap();
+        }
+        assert_eq!(slots.take(known(100), size(1)), None, "all are taken");
+        slots.release(70);
+        slots.take(known(100), size(1)).unwrap();
+    }
+
+    #[test]
+    fn a_session_leaves_lanes_and_entries_to_others() {
+        let mut slots = SessionSlots::with(64, MAX_CONNECTIONS);
+        let (_, first) = slots.take(known(1), size(2)).unwrap();
+        assert_eq!(first, size(2));
+        slots.release(0);
+        let (id, first) = slots.take(known(1), size(64)).unwrap();
+        assert_eq!(first, size(64));
+        slots.release(id);
+        let wish = SessionSize {
+            lanes: 64,
+            window: u32::MAX,
+        };
+        let taken: Vec<_> = (0..40)
+            .filter_map(|_| slots.take(stranger(1), wish))
+            .collect();
+        assert!(taken.windows(2).all(|two| two[0].1.lanes >= two[1].1.lanes));
+        let (_, last) = slots.take(known(2), wish).unwrap();
+        assert!(last.lanes >= 4 && last.window >= 1000, "{last:?}");
+        let entries: usize = taken.iter().map(|(_, size)| size.entries()).sum();
+        assert!(entries <= MAX_ENTRIES);
+    }
+}
