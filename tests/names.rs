@@ -154,28 +154,41 @@ fn a_mirror_of_names_that_are_composed_in_another_way_there() {
 }
 
 /// An exFAT file system, which no kernel but a program gives, and numbers as it looks up.
-struct ExFat(PathBuf);
+struct ExFat {
+    at: PathBuf,
+    device: String,
+}
 
 impl ExFat {
     fn mount(image: &Path, at: &Path) -> Option<Self> {
         let run = |command: &mut Command| {
-            let done = command.stdout(Stdio::null()).stderr(Stdio::null()).status();
-            done.is_ok_and(|status| status.success())
+            let done = command.stderr(Stdio::null()).output().ok()?;
+            done.status.success().then_some(done.stdout)
         };
         fs::File::create(image).unwrap().set_len(64 << 20).unwrap();
-        let made = run(Command::new("mkfs.exfat").arg(image))
-            && run(Command::new("mount.exfat-fuse").arg(image).arg(at));
-        if !made {
+        let mounted = || {
+            run(Command::new("mkfs.exfat").arg(image))?;
+            let device = run(Command::new("losetup").args(["-f", "--show"]).arg(image))?;
+            let exfat = Self {
+                at: at.to_owned(),
+                device: String::from_utf8(device).ok()?.trim().to_owned(),
+            };
+            run(Command::new("mount.exfat-fuse").arg(&exfat.device).arg(at))?;
+            Some(exfat)
+        };
+        let mounted = mounted();
+        if mounted.is_none() {
             skip("no exFAT file system can be mounted here: it takes exfatprogs and exfat-fuse");
-            return None;
         }
-        Some(Self(at.to_owned()))
+        mounted
     }
 }
 
 impl Drop for ExFat {
     fn drop(&mut self) {
-        let _ = Command::new("umount").arg("-l").arg(&self.0).status();
+        let _ = Command::new("umount").arg("-l").arg(&self.at).output();
+        let detach = Command::new("losetup").arg("-d").arg(&self.device).output();
+        let _ = detach;
     }
 }
 
