@@ -5,7 +5,8 @@ use std::io::Write as _;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
-use xfer::wire::Preamble;
+use xfer::model::outcome::Role;
+use xfer::wire::{Message, Preamble};
 
 use crate::client::*;
 use crate::support::*;
@@ -71,6 +72,20 @@ fn a_flood_from_many_addresses_shuts_nobody_out() {
         // All of its lanes come at once.
         still_serves(&sandbox, &recv);
     }
+}
+
+#[test]
+fn whoever_is_known_makes_no_room_for_strangers() {
+    let sandbox = Sandbox::new();
+    let recv = sandbox.recv();
+    let (paired, flood) = (Who::paired(&sandbox), Who::stranger());
+    // Known by its key, it may take its time for its first word.
+    let mut line = paired.dial_from(middle(FLOOD), recv.addr());
+    let dial = |n| flood.try_dial_from(middle(n), recv.addr());
+    let _held: Vec<_> = (0..FLOOD / 2 + 50).filter_map(dial).collect();
+    line.say(&paired.hello(&line, Role::Sender));
+    let theirs = line.hear();
+    assert!(matches!(theirs, Message::Hello(_)), "{theirs:?}");
 }
 
 /// Moves this thread, and all that it starts, into a network where all of 2001:db8::/32 is this
