@@ -25,6 +25,7 @@ use xfer::model::relpath::RelPath;
 use xfer::net::{Channel, Identity, PIECE_BYTES, Tls};
 use xfer::source::{Filter, Roots, Walk, WalkStep};
 use xfer::store::{Access, NewFile, Planned, Store};
+use xfer::sys::own::OwnFolders;
 use xfer::wire::{
     ChunkHeader, Encoding, Entries, Message, read_frame, read_frame_head, write_chunk_header,
     write_message,
@@ -226,7 +227,7 @@ fn store(criterion: &mut Criterion) {
         b.iter_batched(
             || {
                 let dir = TempDir::new().unwrap();
-                let store = Store::open(dir.path()).unwrap();
+                let store = Store::open(dir.path(), OwnFolders::default()).unwrap();
                 (dir, store)
             },
             |(dir, store)| {

@@ -20,6 +20,7 @@ use crate::model::text::{Text, is_ignorable};
 use crate::net::{device_name, format, parse};
 use crate::store::{Access, Store};
 use crate::sys::fs::Dir;
+use crate::sys::own::OwnFolders;
 use crate::wire::{
     FRAME_HEADER_BYTES, Frame, Message, PREAMBLE_BYTES, Preamble, decode, encode, limits,
     read_first_message, read_frame, write_chunk_header, write_message,
@@ -212,7 +213,7 @@ pub fn partials(scratch: &Path, bytes: &[u8]) {
         dry_run: false,
         links_outside: false,
     };
-    let store = Store::open(&dir).unwrap();
+    let store = Store::open(&dir, OwnFolders::default()).unwrap();
     store.session(access, sync).unwrap().begin().unwrap();
 
     let named = match decode::<(u32, [u8; 32], RelPath, u64, Time)>(bytes) {

@@ -17,6 +17,7 @@ use xfer::model::outcome::Summary;
 use xfer::model::progress::{Event, Progress, Silent};
 use xfer::model::prompt::{Nobody, Prompt};
 use xfer::net::{Identity, Peers};
+use xfer::sys::own::OwnFolders;
 use xfer::transfer::{Address, Cancel, Device, ReceiveOptions, Receiver, SendOptions};
 use xfer::{Error, Result};
 
@@ -143,6 +144,7 @@ fn device(identity: &Identity, dir: &Path) -> Device {
     Device {
         identity: identity.clone(),
         peers: Peers::in_dir(dir),
+        own: OwnFolders::default(),
     }
 }
 

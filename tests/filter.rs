@@ -276,3 +276,39 @@ fn what_is_mounted_stays_here() {
     let names = Tree::read(sandbox.dst()).names();
     assert_eq!(names, ["p", "p/a", "p/a/mnt", "p/b", "p/z", "p/z/y"]);
 }
+
+#[test]
+fn patterns_without_end_take_neither_memory_nor_what_they_would_hide() {
+    const MANY: usize = (1 << 16) + 1;
+    let sandbox = sandbox(&["p/huge/secret", "p/many/secret", "p/fine", "p/deep/secret"]);
+    let huge = fs::File::create(sandbox.src().join("p/huge/.xferignore")).unwrap();
+    huge.set_len(60_000_000).unwrap();
+    write(&sandbox, "p/many/.xferignore", &"secret\n".repeat(MANY));
+    // Each of these could be, but not all of them at once.
+    let half = "x\n".repeat(MANY / 2 - 10);
+    let mut path = "p/deep".to_owned();
+    for _ in 0..3 {
+        write(&sandbox, &format!("{path}/.xferignore"), &half);
+        path.push_str("/deeper");
+        make_file(sandbox.src().join(&path).join("secret"), 1, 5);
+    }
+    let (names, sent) = send(&sandbox, &[], &["p"]);
+    sent.assert_code(3)
+        .assert_says("p/huge/.xferignore")
+        .assert_says("more than 1 MiB of patterns")
+        .assert_says("p/many/.xferignore")
+        .assert_says("more than 65536 patterns")
+        .assert_says("the ignore files that hold here have more than 65536 patterns");
+    let secrets = names.iter().filter(|name| name.ends_with("secret"));
+    assert_eq!(
+        secrets.collect::<Vec<_>>(),
+        ["p/deep/deeper/secret", "p/deep/secret"]
+    );
+    assert!(names.contains(&"p/fine".to_owned()));
+
+    write(&sandbox, "patterns", &"x\n".repeat(MANY));
+    let patterns = sandbox.src().join("patterns");
+    let args = ["--exclude-from", patterns.to_str().unwrap()];
+    let (_, sent) = send(&sandbox, &args, &["p/fine"]);
+    sent.assert_code(1).assert_says("more than 65536 patterns");
+}

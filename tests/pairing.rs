@@ -507,3 +507,41 @@ fn the_code_is_in_no_argument() {
         assert!(!help.contains("--code "), "{help}");
     }
 }
+
+#[test]
+fn what_was_asked_about_is_the_most_that_is_taken() {
+    let two = Two::new(&["--ask"]);
+    pair(&two.desktop, "desktop", &two.laptop);
+    let tree = two.sandbox.src().join("tree");
+    make_file(tree.join("a"), 1, 2);
+    make_file(tree.join("b"), 1, 2);
+    let target = two.addr.to_string();
+    let args = ["send", tree.to_str().unwrap(), &target];
+    let received = || {
+        let names = Tree::read(two.sandbox.dst()).names();
+        names.into_iter().filter(|name| name.starts_with("tree/"))
+    };
+    // One file that grows while the user reads what it is, and many that come.
+    let sender = Process::spawn(two.desktop.command(&args));
+    two.recv.wait_for("2 files, 4 B", 1);
+    two.recv.wait_for("[a]lways", 1);
+    make_file(tree.join("a"), 2, 2000);
+    for n in 0..200 {
+        make_file(tree.join(format!("new/{n}")), 3, 0);
+    }
+    two.recv.type_line("y");
+    let sent = sender.wait();
+    sent.assert_code(3)
+        .assert_says("more than the receiver's user was asked about");
+    let names: Vec<_> = received().collect();
+    assert_eq!(names[..2], ["tree/b", "tree/new"]);
+    // As many as were said, and the folder.
+    assert_eq!(names.len(), 3, "{names:?}");
+    // Asked again, the user hears of all of them.
+    let sender = Process::spawn(two.desktop.command(&args));
+    two.recv.wait_for("202 files, 2.00 kB", 1);
+    two.recv.wait_for("[a]lways", 2);
+    two.recv.type_line("y");
+    sender.wait().assert_code(0);
+    assert_eq!(received().count(), 203);
+}

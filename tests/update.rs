@@ -184,13 +184,24 @@ fn the_receivers_user_has_a_say() {
     fs::write(&ours, &new).unwrap();
     let words = "receiver does not replace";
     for (args, open, code, says) in [
-        (&[][..], false, 0, "1 took the place"),
-        (&["--on-conflict", "replace"], false, 0, "1 took the place"),
+        (&["--allow-update"][..], false, 0, "1 took the place"),
+        (
+            &["--allow-update", "--on-conflict", "replace"],
+            false,
+            0,
+            "1 took the place",
+        ),
+        (
+            &["--allow-update", "--on-conflict", "beside"],
+            false,
+            0,
+            words,
+        ),
         (&["--on-conflict", "beside"], false, 0, words),
         (&["--on-conflict", "skip"], false, 0, "1 was left out"),
         (&["--on-conflict", "fail"], false, 1, "a file is in its way"),
         // Whoever may be anybody replaces nothing, ever.
-        (&["--open"], true, 0, words),
+        (&["--open", "--allow-update"], true, 0, words),
         (&["--open", "--on-conflict", "replace"], true, 0, words),
         (
             &["--open", "--on-conflict", "skip"],

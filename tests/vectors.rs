@@ -220,10 +220,13 @@ fn whys_in_words() -> Vec<Why> {
 
 /// Those that came with `MORE_REASONS`.
 fn newer_whys() -> Vec<Why> {
-    vec![Why::Quota {
-        needed: 1 << 40,
-        left: 4096,
-    }]
+    vec![
+        Why::Quota {
+            needed: 1 << 40,
+            left: 4096,
+        },
+        Why::Limit(Limit::Offered),
+    ]
 }
 
 fn whys() -> Vec<Why> {
@@ -236,7 +239,10 @@ fn whys() -> Vec<Why> {
     all.extend(read_errors().into_iter().map(Why::Unreadable));
     all.extend(obstacles().into_iter().map(Why::InTheWay));
     all.extend(system_errors().into_iter().map(Why::System));
-    all.extend(limits_reached().map(Why::Limit));
+    let older = limits_reached()
+        .into_iter()
+        .filter(|limit| *limit != Limit::Offered);
+    all.extend(older.map(Why::Limit));
     all
 }
 
@@ -291,8 +297,13 @@ fn obstacles() -> Vec<Obstacle> {
     ]
 }
 
-fn limits_reached() -> [Limit; 3] {
-    [Limit::Names, Limit::MirroredNames, Limit::Files]
+fn limits_reached() -> [Limit; 4] {
+    [
+        Limit::Names,
+        Limit::MirroredNames,
+        Limit::Files,
+        Limit::Offered,
+    ]
 }
 
 fn aborts() -> Vec<(&'static str, AbortReason)> {

@@ -27,9 +27,9 @@ Settings are options for when the command line does not say them. They stand in 
   [peer.laptop]             # what is said of a paired machine, by its name
   dir = \"~/from-laptop\"     # what it sends goes there; the folder must exist
   quota = \"100G\"            # how much all that is in that folder may take up
-  may-update = false        # whether it may replace what is there
-  may-mirror = false        # whether it may remove what it does not have; like may-update, it may
-                            # not do what the receiver lets nobody do
+  may-update = true         # it may replace what is there, as all may with --allow-update
+  may-mirror = false        # it may not remove what it does not have, though all may with
+                            # --allow-mirror
 
 or in the environment: XFER_DIR, XFER_MAX_SESSIONS. The command line comes first, then the
 environment, then the file. What only the command line can say does not show here.";
@@ -61,6 +61,8 @@ fn lines(settings: &Settings, program: &Command) -> Vec<String> {
         None => {
             let value = match *key {
                 "name" => machine::name(),
+                "dir" => machine::downloads()
+                    .map_or_else(|| default(program, key), |dir| dir.display().to_string()),
                 key => default(program, key),
             };
             (format!("# {key}: {value}"), "default".to_owned())

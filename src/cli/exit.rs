@@ -126,7 +126,10 @@ fn code(error: &Error) -> Code {
         | Error::NoCode { .. }
         | Error::WrongCode { .. } => Code::Declined,
         // What is wrong with the arguments themselves, before anybody is dialed.
-        Error::Pattern { .. } | Error::SameName { .. } | Error::NoName { .. } => Code::Usage,
+        Error::Pattern { .. }
+        | Error::SameName { .. }
+        | Error::NoName { .. }
+        | Error::Own { .. } => Code::Usage,
         Error::Unsummed { .. } => Code::Partly,
         _ => Code::Failed,
     }

@@ -89,6 +89,10 @@ pub(crate) fn for_error(error: &Error, task: Task) -> Option<String> {
             Some(name) if is_reserved(from_system(name)) => "It is what xfer keeps for itself.",
             _ => "Name the folder itself, or what is in it.",
         },
+        Error::Own { .. } => match role {
+            Role::Sender => return None,
+            Role::Receiver => "Choose another folder: --dir DIR.",
+        },
         Error::State { file, .. } => match file {
             StateFile::Identity => {
                 "Mend or remove it; without it, this machine gets a new identity."
@@ -160,12 +164,11 @@ pub(crate) fn for_error(error: &Error, task: Task) -> Option<String> {
             }
             Decline::NoMirror => {
                 "There it takes `xfer recv` into a folder with --allow-mirror, no --on-conflict or \
-                 may-mirror that speaks against it, and no --open. Or send with --update, which \
-                 removes nothing."
+                 may-mirror that speaks against it, and no --open."
             }
             Decline::NoUpdate => {
-                "There it takes `xfer recv --allow-update`. Or send without --update: what \
-                 differs is then stored beside what is there."
+                "Start `xfer recv --allow-update` there, or leave out --update: what differs is \
+                 then stored beside what is there."
             }
             Decline::Unattended => "Start `xfer recv` in a terminal there, or without --ask.",
             _ => return None,
@@ -179,7 +182,10 @@ pub(crate) fn for_error(error: &Error, task: Task) -> Option<String> {
                 "Have it send with --open, or start this in a terminal, so that it can show a \
                  code."
             }
-            Decline::NoUpdate => "To let it, start `xfer recv` with --allow-update.",
+            Decline::NoUpdate => {
+                "To let it, start `xfer recv` with --allow-update; or set may-update = true for \
+                 it: see `xfer config --help`."
+            }
             Decline::NoMirror => {
                 "To let it, receive into a folder with --allow-mirror, without an --on-conflict or \
                  may-mirror that speaks against it. Whoever is let in with --open never may."

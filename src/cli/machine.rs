@@ -3,11 +3,12 @@
 //! Must not change anything but where its state is kept, which is made on first use.
 
 use std::net::{IpAddr, SocketAddr};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use directories::{BaseDirs, ProjectDirs};
+use directories::{BaseDirs, ProjectDirs, UserDirs};
 use xfer::Error;
 use xfer::net::{Identity, Peers};
+use xfer::sys::own::OwnFolders;
 use xfer::transfer::Device;
 
 /// How many addresses are worth showing.
@@ -30,9 +31,20 @@ pub(crate) fn name() -> String {
 
 /// This machine: its identity, made on first use, and whom it knows.
 pub(crate) fn device() -> xfer::Result<Device> {
+    let dirs = dirs()?;
+    let identity = Identity::load_or_create(dirs.config_dir())?;
+    // It is to be known by what it is, and not to be made while something is sent.
+    let _ = data_dir();
+    let own = [
+        dirs.config_dir(),
+        dirs.data_local_dir(),
+        dirs.data_dir(),
+        dirs.state_dir().unwrap_or(dirs.data_local_dir()),
+    ];
     Ok(Device {
-        identity: Identity::load_or_create(dirs()?.config_dir())?,
+        identity,
         peers: peers()?,
+        own: OwnFolders::at(own.map(Path::to_path_buf).to_vec()),
     })
 }
 
@@ -53,6 +65,15 @@ pub(crate) fn config_file() -> xfer::Result<PathBuf> {
 /// The user's home.
 pub(crate) fn home() -> Option<PathBuf> {
     Some(BaseDirs::new()?.home_dir().to_path_buf())
+}
+
+/// Where the user's downloads go; none where they have no home.
+pub(crate) fn downloads() -> Option<PathBuf> {
+    let home = home().filter(|home| home.parent().is_some())?;
+    let set = UserDirs::new()?.download_dir().map(Path::to_path_buf);
+    // Whoever has no such folder says that it is the home.
+    let set = set.filter(|dir| *dir != home && dir.is_absolute());
+    Some(set.unwrap_or_else(|| home.join("Downloads")))
 }
 
 /// Where whom this machine knows is kept, made where it is missing; none where it cannot be.

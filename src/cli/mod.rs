@@ -8,6 +8,7 @@ mod debug;
 mod dialer;
 mod exit;
 mod filter;
+mod folders;
 mod generate;
 mod hints;
 mod machine;

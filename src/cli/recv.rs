@@ -23,13 +23,13 @@ use super::arguments::{Events, Loudness, Wrong, parse_name};
 use super::exit::{Code, conclude};
 use super::hints::Task;
 use super::settings::Settings;
-use super::{debug, machine, signals, target};
+use super::{debug, folders, machine, signals, target};
 use crate::ui::{self, Line, TerminalPrompt, Ui};
 
 const EXAMPLES: &str = "\
 Examples:
-  xfer recv                           into the current folder, until Ctrl-C
-  xfer recv --dir ~/Downloads --once  one session, and its exit code
+  xfer recv                           into your Downloads folder, until Ctrl-C
+  xfer recv --dir ~/inbox --once      one session, and its exit code
   xfer recv --stdout | tar x          one file, to standard output
   xfer recv --ask                     asks you about each offer
   xfer recv --open                    from anyone on a network that you trust
@@ -42,9 +42,9 @@ person there types. Nobody needs to know it afterwards. See `xfer peers`.";
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Recv {
-    /// The folder to receive into; it must exist
-    #[arg(long, value_name = "DIR", default_value = ".", value_hint = ValueHint::DirPath)]
-    dir: PathBuf,
+    /// The folder to receive into; it must exist [default: your Downloads folder]
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    dir: Option<PathBuf>,
 
     /// Where to listen; port 0 takes a free one [default: 9090, on all addresses]
     #[arg(long, value_name = "[ADDR:]PORT", value_parser = target::listen)]
@@ -59,7 +59,7 @@ pub(crate) struct Recv {
     /// single file, or what `xfer send -` sends; every chunk is verified before it is written, and
     /// the exit code says whether it was all. Nothing is stored
     // What the settings say of a folder does not matter then; here it was meant to.
-    #[arg(long, conflicts_with_all = ["json", "dir", "sums", "on_conflict", "allow_mirror", "allow_links_outside"])]
+    #[arg(long, conflicts_with_all = ["json", "dir", "sums", "on_conflict", "allow_update", "allow_mirror", "allow_links_outside"])]
     stdout: bool,
 
     /// Receive from anyone who sends with --open; for networks that you trust
@@ -70,13 +70,18 @@ pub(crate) struct Recv {
     #[arg(long)]
     ask: bool,
 
-    /// The most that may be done where something else has the name of what comes. For senders
-    /// that were let in with --open, replace means beside [default: replace]
+    /// The most that may be done where something else has the name of what comes. To replace it,
+    /// other machines need --allow-update as well [default: replace]
     #[arg(long, value_name = "WHAT", value_enum)]
     on_conflict: Option<Conflict>,
 
-    /// Let senders remove what they do not have (xfer send --mirror), in folders that they send.
-    /// Not those that were let in with --open
+    /// Let paired machines replace what is here (xfer send --update). Without this, only you
+    /// yourself on this machine can; whoever was let in with --open never can
+    #[arg(long)]
+    allow_update: bool,
+
+    /// As --allow-update, and let senders remove what they do not have (xfer send --mirror), in
+    /// folders that they send. Not those that were let in with --open
     #[arg(long)]
     allow_mirror: bool,
 
@@ -109,7 +114,7 @@ pub(crate) struct Recv {
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
 enum Conflict {
-    /// Replace it, if the sender asks for that (send --update); else store beside
+    /// Replace it, if the sender asks for that (send --update) and may; else store beside
     Replace,
     /// Store what comes beside it, as 'name (2).ext'
     Beside,
@@ -134,7 +139,7 @@ impl Recv {
     fn into_options(self, grants: BTreeMap<String, Grant>, output: Option<File>) -> ReceiveOptions {
         let default = ReceiveOptions::default();
         ReceiveOptions {
-            dir: self.dir,
+            dir: self.dir.unwrap_or_default(),
             output: output.map(Arc::new),
             grants,
             listen: self.listen.unwrap_or(default.listen),
@@ -143,6 +148,7 @@ impl Recv {
             open: self.open,
             ask: self.ask,
             on_conflict: self.on_conflict.map(OnConflict::from),
+            update: self.allow_update,
             mirror: self.allow_mirror,
             links_outside: self.allow_links_outside,
             sync: !self.no_sync,
@@ -154,9 +160,19 @@ impl Recv {
 }
 
 /// Receives, until Ctrl-C or the end of the only session.
-pub(crate) fn run(args: Recv, loudness: &Loudness, settings: &Settings) -> Result<Code, Wrong> {
+pub(crate) fn run(mut args: Recv, loudness: &Loudness, settings: &Settings) -> Result<Code, Wrong> {
+    let grants = settings.grants();
+    let mut warnings = Vec::new();
     if args.stdout {
         check_stdout()?;
+    } else {
+        if args.dir.is_none() {
+            args.dir = Some(folders::downloads()?);
+        }
+        let own = grants.values().filter_map(|grant| grant.dir.as_ref());
+        for dir in args.dir.iter().chain(own) {
+            warnings.extend(folders::check(dir)?);
+        }
     }
     let task = match args.stdout {
         true => Task::ReceiveStream,
@@ -172,8 +188,9 @@ pub(crate) fn run(args: Recv, loudness: &Loudness, settings: &Settings) -> Resul
     }
     let cancel = Cancel::new();
     let output = args.stdout.then(stdout).transpose();
+    warnings.iter().for_each(|text| ui.warn(text));
     let ready = output.and_then(|output| {
-        let options = args.into_options(settings.grants(), output);
+        let options = args.into_options(grants, output);
         prepare(options, loudness.is_verbose(), &ui, &cancel)
     });
     // Threads that were there before would not be confined.
@@ -231,6 +248,15 @@ fn prepare(
     if options.mirror && !may_replace {
         let text = "--allow-mirror does nothing beside this --on-conflict: a mirror replaces what \
                     has changed.";
+        ui.warn(text);
+    } else if options.update && !may_replace {
+        ui.warn("--allow-update does nothing beside this --on-conflict.");
+    }
+    let mut grants = options.grants.values();
+    let others_may = options.update || options.mirror || grants.any(|g| g.may_update == Some(true));
+    if options.on_conflict == Some(OnConflict::Replace) && !others_may {
+        let text = "This --on-conflict lets only you yourself on this machine replace what is \
+                    here; for other machines, add --allow-update.";
         ui.warn(text);
     }
     let device = machine::device()?;

@@ -64,13 +64,13 @@ pub(crate) struct Send {
 
     /// Replace files that the receiver has in another version: same size and time counts as the
     /// same, anything else is replaced, newer or not. The old version stands until the new one is
-    /// whole, and only what differs travels
+    /// whole, and only what differs travels. Takes `xfer recv --allow-update` on another machine;
+    /// without it, the receiver declines before anything travels
     #[arg(long)]
     update: bool,
 
     /// As --update, and remove what is not here: when all else has been stored, in folders that are
-    /// sent and could be read, but for what filters leave out. Takes `xfer recv --allow-mirror`;
-    /// without it, the receiver declines before anything travels
+    /// sent and could be read, but for what filters leave out. Takes `xfer recv --allow-mirror`
     #[arg(long)]
     mirror: bool,
 

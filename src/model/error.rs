@@ -193,6 +193,12 @@ pub enum Error {
         /// The path.
         path: PathBuf,
     },
+    /// A path to send, or a folder to receive into, is where this program keeps its own state.
+    #[error("{} is xfer's own", path.display())]
+    Own {
+        /// The path.
+        path: PathBuf,
+    },
     /// A pattern of what is to be sent means nothing.
     #[error("pattern {pattern:?}: {fault}")]
     Pattern {

@@ -146,6 +146,9 @@ pub enum Limit {
     /// On the files that are begun and not ended.
     #[error("too many files at once")]
     Files,
+    /// What was offered when its user was asked.
+    #[error("it is more than its user was asked about")]
+    Offered,
 }
 
 /// What a receiver cannot do of an offer.

@@ -11,12 +11,18 @@ use ignore::gitignore::{Gitignore, GitignoreBuilder};
 
 use crate::model::error::{Action, Error, PatternFault, Result};
 use crate::model::relpath::RelPath;
-use crate::sys::fs::{self, Dir};
+use crate::sys::fs::{self, Dir, File};
+use crate::sys::own::OwnFolders;
 
 /// The file that says what is not to be sent of the folder it is in. It is always heeded, and
 /// sent as any other file.
 pub const IGNORE_FILE: &str = ".xferignore";
 const GITIGNORE: &str = ".gitignore";
+/// The most bytes that a file of patterns may have, and all that hold in one folder together.
+/// Ready to be used, they take up some hundred times as much.
+const MAX_PATTERN_BYTES: usize = 1 << 20;
+/// The most patterns that one file may have, and all that hold in one folder.
+const MAX_PATTERNS: usize = 1 << 16;
 
 /// What is sent, and what is left out. By default everything is sent but what an
 /// [`IGNORE_FILE`] names.
@@ -66,15 +72,18 @@ pub(super) struct CompiledFilter {
     max_size: u64,
     pub(super) links: Links,
     pub(super) one_file_system: bool,
+    /// What is never sent.
+    pub(super) own: OwnFolders,
 }
 
 impl CompiledFilter {
     /// Fails where a pattern means nothing, or a file of them cannot be read.
-    pub(super) fn new(filter: &Filter) -> Result<Self> {
+    pub(super) fn new(filter: &Filter, own: OwnFolders) -> Result<Self> {
         // Of several that match, the last one decides.
         let mut patterns = GitignoreBuilder::new("");
         for path in &filter.exclude_from {
-            std::fs::read(path)
+            File::open(path)
+                .and_then(|file| read_patterns(&file))
                 .and_then(|bytes| add_lines(&mut patterns, &bytes))
                 .map_err(|e| Error::file(Action::ReadPatterns, path, e))?;
         }
@@ -94,6 +103,7 @@ impl CompiledFilter {
             max_size: filter.max_size.unwrap_or(u64::MAX),
             links: filter.links,
             one_file_system: filter.one_file_system,
+            own,
         })
     }
 
@@ -133,10 +143,14 @@ impl CompiledFilter {
         path: &Path,
     ) -> Result<Option<IgnorePatterns>, (PathBuf, io::Error)> {
         let mut patterns = GitignoreBuilder::new(path);
+        let mut weight = PatternWeight::default();
         for name in self.ignore_files() {
             let bytes = read_regular(folder, name.as_bytes(), self.links);
             let added = bytes.and_then(|bytes| match bytes {
-                Some(bytes) => add_lines(&mut patterns, &bytes),
+                Some(bytes) => {
+                    weight = weight.plus(PatternWeight::of(&bytes));
+                    add_lines(&mut patterns, &bytes)
+                }
                 None => Ok(()),
             });
             added.map_err(|e| match folder.stat_at(name.as_bytes()) {
@@ -145,7 +159,9 @@ impl CompiledFilter {
             })?;
         }
         match patterns.build() {
-            Ok(patterns) => Ok((!patterns.is_empty()).then_some(IgnorePatterns(patterns))),
+            Ok(patterns) => {
+                Ok((!patterns.is_empty()).then_some(IgnorePatterns { patterns, weight }))
+            }
             Err(e) => Err((path.join(IGNORE_FILE), io::Error::other(what(e)))),
         }
     }
@@ -153,13 +169,58 @@ impl CompiledFilter {
 
 /// What the ignore files in one folder say.
 #[derive(Debug)]
-pub(super) struct IgnorePatterns(Gitignore);
+pub(super) struct IgnorePatterns {
+    patterns: Gitignore,
+    weight: PatternWeight,
+}
+
+/// How much patterns are.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct PatternWeight {
+    bytes: usize,
+    patterns: usize,
+}
+
+impl PatternWeight {
+    fn of(lines: &[u8]) -> Self {
+        let lines_of = lines.split(|&byte| byte == b'\n');
+        Self {
+            bytes: lines.len(),
+            patterns: lines_of.filter(|line| !line.is_empty()).count(),
+        }
+    }
+
+    fn plus(self, other: Self) -> Self {
+        Self {
+            bytes: self.bytes + other.bytes,
+            patterns: self.patterns + other.patterns,
+        }
+    }
+
+    /// The weight of these together, as long as it is no more than memory is to be spent on.
+    pub(super) fn of_all<'a>(all: impl Iterator<Item = &'a IgnorePatterns>) -> io::Result<Self> {
+        let sum = all.fold(Self::default(), |sum, one| sum.plus(one.weight));
+        sum.check("the ignore files that hold here have")
+            .map(|()| sum)
+    }
+
+    fn check(self, what: &str) -> io::Result<()> {
+        let error = |most: String| Err(io::Error::other(format!("{what} more than {most}")));
+        if self.bytes > MAX_PATTERN_BYTES {
+            return error(format!("{} MiB of patterns", MAX_PATTERN_BYTES >> 20));
+        }
+        if self.patterns > MAX_PATTERNS {
+            return error(format!("{MAX_PATTERNS} patterns"));
+        }
+        Ok(())
+    }
+}
 
 impl IgnorePatterns {
     /// Whether they leave something out that is below their folder; nothing where they do not
     /// speak of it.
     fn leave_out(&self, path: &Path, is_dir: bool) -> Option<bool> {
-        leaves_out(&self.0, path, is_dir)
+        leaves_out(&self.patterns, path, is_dir)
     }
 }
 
@@ -274,7 +335,7 @@ fn what(error: ignore::Error) -> String {
 /// links are not followed: it may lead to what is no business of whoever can make links here.
 fn read_regular(dir: &Dir, name: &[u8], links: Links) -> io::Result<Option<Vec<u8>>> {
     // A fifo of that name is not waited for.
-    let mut file = match open_file(dir, name, links) {
+    let file = match open_file(dir, name, links) {
         Ok(file) => file,
         Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(e) if fs::is_no_file(&e) => match dir.stat_at(name)? {
@@ -288,13 +349,20 @@ fn read_regular(dir: &Dir, name: &[u8], links: Links) -> io::Result<Option<Vec<u
     if !fs::stat(&file)?.is_file() {
         return Ok(None);
     }
+    read_patterns(&file).map(Some)
+}
+
+/// What is in a file of patterns, if that is no more than memory is to be spent on.
+fn read_patterns(file: &File) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
-    file.read_to_end(&mut bytes)?;
-    Ok(Some(bytes))
+    file.take(MAX_PATTERN_BYTES as u64 + 1)
+        .read_to_end(&mut bytes)?;
+    PatternWeight::of(&bytes).check("it has")?;
+    Ok(bytes)
 }
 
 /// Opens a file, or whatever has its name, for reading.
-pub(super) fn open_file(dir: &Dir, name: &[u8], links: Links) -> io::Result<fs::File> {
+pub(super) fn open_file(dir: &Dir, name: &[u8], links: Links) -> io::Result<File> {
     match links {
         Links::Follow => dir.open_file_following(name),
         Links::Keep | Links::Skip => dir.open_file(name),

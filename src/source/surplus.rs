@@ -13,7 +13,7 @@ use crate::model::relpath::RelPath;
 use crate::model::surplus::{Decision, Surplus, SurplusKind};
 use crate::sys::fs::{Dir, Stat};
 
-use super::filter::{CompiledFilter, IgnorePatterns, Links, is_ignored};
+use super::filter::{CompiledFilter, IgnorePatterns, Links, PatternWeight, is_ignored};
 use super::tree::{Roots, TreeReader, stat_at};
 
 /// How many folders' ignore files are remembered.
@@ -92,6 +92,7 @@ impl SurplusDecider {
             is_here = dir.is_some();
             if let Some(dir) = dir {
                 chain.extend(ignores(&mut self.known, filter, dir, &here)?);
+                PatternWeight::of_all(chain.iter().map(|ignores| &**ignores))?;
             }
             below.push(component);
             here.push(component);
@@ -141,7 +142,11 @@ fn ignores(
     }
     let ignores = filter.ignores(folder, path).map_err(|(_, error)| error)?;
     let ignores = ignores.map(Arc::new);
-    if known.len() == MAX_KNOWN {
+    let is_too_much = {
+        let all = known.values().chain([&ignores]).flatten();
+        PatternWeight::of_all(all.map(|one| &**one)).is_err()
+    };
+    if known.len() == MAX_KNOWN || is_too_much {
         known.clear();
     }
     known.insert(path.to_path_buf(), ignores.clone());

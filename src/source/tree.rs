@@ -16,6 +16,7 @@ use crate::model::relpath::RelPath;
 use crate::model::text::Text;
 use crate::sys::fs::{self, Dir, File, Stat};
 use crate::sys::host;
+use crate::sys::own::OwnFolders;
 
 use super::filter::{CompiledFilter, Filter, Links, open_file};
 
@@ -104,7 +105,12 @@ impl Roots {
     /// to. Fails where a path does not exist, has no name, or two have the same, and where a
     /// pattern of the filter means nothing.
     pub fn new(paths: &[PathBuf], filter: &Filter) -> Result<Self> {
-        let filter = CompiledFilter::new(filter)?;
+        Self::except(paths, filter, OwnFolders::default())
+    }
+
+    /// The same, but for what is in `own`: that is left out, and a path that is in it fails.
+    pub fn except(paths: &[PathBuf], filter: &Filter, own: OwnFolders) -> Result<Self> {
+        let filter = CompiledFilter::new(filter, own)?;
         let most = MAX_PARENTS.min(host::limit_of_open() / PARTS_FOR_PARENTS);
         let mut parents: HashMap<PathBuf, Arc<Parent>> = HashMap::new();
         let mut roots = Vec::with_capacity(paths.len());
@@ -120,6 +126,11 @@ impl Roots {
             let above = path.parent().ok_or_else(no_name)?;
             let parent = match parents.get(above) {
                 Some(parent) => parent.clone(),
+                None if filter.own.has_path(above) => {
+                    return Err(Error::Own {
+                        path: given.clone(),
+                    });
+                }
                 None => {
                     let parent = Parent::open(above, parents.len() < most).map_err(failed)?;
                     let parent = Arc::new(parent);
@@ -127,6 +138,13 @@ impl Roots {
                     parent
                 }
             };
+            let is_own = |id| filter.own.has(id);
+            let found = parent.with(|dir| dir.stat_at(own_name.as_encoded_bytes()));
+            if found.is_ok_and(|found| found.is_some_and(|found| is_own(found.id))) {
+                return Err(Error::Own {
+                    path: given.clone(),
+                });
+            }
             let root = Root {
                 name,
                 own_name: own_name.as_encoded_bytes().to_vec(),

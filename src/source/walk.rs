@@ -16,7 +16,7 @@ use crate::model::reason::ReadError;
 use crate::model::relpath::{PathError, RelPath, is_reserved};
 use crate::sys::fs::{Dir, Stat};
 
-use super::filter::{CompiledFilter, IgnorePatterns, Links, is_ignored};
+use super::filter::{CompiledFilter, IgnorePatterns, Links, PatternWeight, is_ignored};
 use super::found::{NameKind, NotAnnounced, describe, unreadable};
 use super::tree::{Root, Roots, TreeReader, mtime_of, stat_at};
 
@@ -185,6 +185,9 @@ impl WalkBelow {
         let looked = root.stat(filter.links).map_err(|e| unreadable(&e))?;
         let stat = looked.ok_or(Why::Vanished)?;
         self.device = filter.one_file_system.then_some(stat.id.device);
+        if filter.own.has(stat.id) {
+            return Err(LeftOut::Own.into());
+        }
         self.may_send(root, filter, || root.path.clone(), NameKind::of(&stat))?;
         let kind = describe(&stat, filter, || root.read_link())?;
         Ok((stat, kind))
@@ -236,10 +239,15 @@ impl WalkBelow {
         if let Err(e) = path {
             return Err(Why::Name(*e).into());
         }
+        let is_followed = followed.is_some();
         let stat = match followed {
             Some(followed) => followed?,
             None => self.stat(name, filter.links)?,
         };
+        // Into these folders lead names, mounts and links; to the files in them, links alone.
+        if filter.own.has(stat.id) || (is_followed && filter.own.has_file(stat.id)) {
+            return Err(LeftOut::Own.into());
+        }
         if NameKind::of(&stat) != listed {
             // It has become something else since it was listed.
             self.may_send(root, filter, || here(self), NameKind::of(&stat))?;
@@ -301,6 +309,8 @@ impl WalkBelow {
         if has_ignores {
             let dir = self.innermost().map_err(failed)?;
             ignores = filter.ignores(dir, here)?;
+            let above = self.open.iter().filter_map(|open| open.ignores.as_ref());
+            PatternWeight::of_all(above.chain(&ignores)).map_err(failed)?;
         }
         let real = match filter.links == Links::Follow {
             true => self.innermost().map_err(failed)?.real_path(),

@@ -14,6 +14,7 @@ use crate::model::outcome::{OnConflict, Why};
 use crate::model::relpath::RelPath;
 use crate::sys::fs::{self, Dir};
 use crate::sys::host::limit_of_open;
+use crate::sys::own::OwnFolders;
 
 use super::durability::Durability;
 use super::folder::Folder;
@@ -70,6 +71,8 @@ pub struct Access {
 pub(super) struct DirectoryContext {
     pub(super) dir: Dir,
     pub(super) path: PathBuf,
+    /// What nothing is stored into or removed from.
+    pub(super) own: OwnFolders,
     pub(super) space: Space,
     /// What sessions are storing at the moment, in any receive directory.
     pub(super) in_use: Arc<InUse>,
@@ -80,10 +83,11 @@ pub(super) struct DirectoryContext {
 }
 
 impl DirectoryContext {
-    pub(super) fn new(dir: Dir, path: PathBuf) -> Self {
+    pub(super) fn new(dir: Dir, path: PathBuf, own: OwnFolders) -> Self {
         Self {
             dir,
             path,
+            own,
             space: Space::default(),
             in_use: InUse::shared(),
             unnamed: UnnamedFiles::new(),

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use crate::model::error::{Action, Error, Result};
 use crate::sys::fs::Dir;
+use crate::sys::own::OwnFolders;
 
 use super::clash::Folding;
 use super::context::{Access, DirectoryContext};
@@ -38,9 +39,13 @@ impl fmt::Debug for Store {
 
 impl Store {
     /// Opens a receive directory, which must exist and be writable. Removes partials that nobody
-    /// has come back for in a long time.
-    pub fn open(path: &Path) -> Result<Arc<Self>> {
+    /// has come back for in a long time. Nothing is stored into `own`, nor removed from it; it
+    /// fails where the receive directory is in there.
+    pub fn open(path: &Path, own: OwnFolders) -> Result<Arc<Self>> {
         let path = std::fs::canonicalize(path).map_err(|e| Error::file(Action::Open, path, e))?;
+        if own.has_path(&path) {
+            return Err(Error::Own { path });
+        }
         let dir = Dir::open(&path).map_err(|e| Error::file(Action::Open, &path, e))?;
         let folding = with_state(&dir, PARTIALS, |records| {
             partial::remove_stale(&dir, records)?;
@@ -51,7 +56,7 @@ impl Store {
         let counts_links = dir.stat().is_ok_and(|stat| stat.links > 0);
         Ok(Arc::new(Self {
             counts_links,
-            context: Arc::new(DirectoryContext::new(dir, path)),
+            context: Arc::new(DirectoryContext::new(dir, path, own)),
             folding,
             looked: Mutex::new(Instant::now()),
         }))

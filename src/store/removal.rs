@@ -317,7 +317,11 @@ where
         let files = &self.session.directory.in_use.files;
         let (mut gone, mut error) = (true, None);
         for (there, decision) in all.iter().zip(decisions) {
+            let own = &self.session.directory.own;
+            let is_way = || !there.stat.is_dir() && own.is_on_the_way(this, &there.name);
             let stays = *decision == Decision::Keep
+                || own.has(there.stat.id)
+                || is_way()
                 || there.stat.id.device != this.device
                 || files.has(&(this, there.name.clone()));
             if stays {

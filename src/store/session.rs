@@ -12,7 +12,7 @@ use crate::model::digest::{CHUNK_SIZE, ZEROS, chunk_len};
 use crate::model::entry::{Mode, Target, Time};
 use crate::model::error::{Error, Result};
 use crate::model::outcome::{Attribute, NotKept, OnConflict, Outcome, Why};
-use crate::model::relpath::RelPath;
+use crate::model::relpath::{PathError, RelPath};
 use crate::model::surplus::{Decision, Surplus};
 use crate::sys::fs::{self, Dir, FileId, Stat};
 
@@ -32,6 +32,9 @@ use super::removal::{Mirror, not_removed};
 use super::session_folders::{FailedFolder, SessionFolders};
 use super::state::{PARTIALS, existing_state, tidy};
 use super::times::SentTimes;
+
+/// Why nothing takes the place of what this program keeps for itself.
+const OWN: Why = Why::Name(PathError::Reserved);
 
 /// What one sender stores in one session.
 #[derive(Debug)]
@@ -134,7 +137,14 @@ impl StoreSession {
         mode: Mode,
         give_up: impl Fn() -> bool,
     ) -> std::result::Result<Arc<Folder>, Why> {
-        let replace = self.context.access.conflict == OnConflict::Replace;
+        let own = &self.context.directory.own;
+        let is_named = |id| own.is_name_of_one(id, path.file_name());
+        if parent.id().is_some_and(is_named) {
+            return Err(OWN);
+        }
+        // A link that leads to those makes way for nothing.
+        let replace = self.context.access.conflict == OnConflict::Replace
+            && self.keeps_off(parent, path).is_ok();
         parent.reserve(path.file_name(), self.is_dry())?;
         let folder = if self.context.access.dry_run {
             parent.look_into(path, replace)?
@@ -150,10 +160,22 @@ impl StoreSession {
             }
             folder
         };
+        if folder.id().is_some_and(|id| own.has(id)) {
+            return Err(OWN);
+        }
         if let Some(mirror) = self.mirror.as_ref().filter(|_| !folder.is_fresh()) {
             mirror.list(&folder)?;
         }
         Ok(folder)
+    }
+
+    /// Fails where a name is that of what this program keeps for itself, or leads to it.
+    fn keeps_off(&self, folder: &Folder, path: &RelPath) -> std::result::Result<(), Why> {
+        let own = &self.context.directory.own;
+        match folder.id() {
+            Some(id) if own.is_on_the_way(id, path.file_name()) => Err(OWN),
+            _ => Ok(()),
+        }
     }
 
     fn claim(
@@ -244,6 +266,7 @@ impl StoreSession {
         let NewFile {
             size, mtime, mode, ..
         } = file;
+        self.keeps_off(folder, path)?;
         folder.reserve(path.file_name(), self.is_dry())?;
         let plan = if folder.is_fresh() {
             Plan::Store(path.file_name().to_vec())
@@ -315,6 +338,7 @@ impl StoreSession {
         if !self.context.access.links_outside && !target.stays_below(path) {
             return Err(Why::Outside);
         }
+        self.keeps_off(folder, path)?;
         folder.reserve(path.file_name(), self.is_dry())?;
         let context = &self.context;
         let bytes = match self.is_dry() {

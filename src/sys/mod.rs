@@ -10,6 +10,8 @@ pub mod error;
 pub mod fs;
 pub mod host;
 pub mod name;
+pub mod own;
+pub mod places;
 pub(crate) mod private;
 pub mod signals;
 pub(crate) mod socket;

@@ -14,6 +14,7 @@ use crate::model::outcome::{OnConflict, Wish};
 use crate::model::relpath::RelPath;
 use crate::net::{Fingerprint, Identity, Peers};
 use crate::source::Filter;
+use crate::sys::own::OwnFolders;
 
 /// The port that receivers listen on, unless told otherwise.
 pub const DEFAULT_PORT: u16 = 9090;
@@ -44,6 +45,8 @@ pub struct Device {
     pub identity: Identity,
     /// Those it is paired with.
     pub peers: Peers,
+    /// Where all that is kept: no transfer reads or writes there.
+    pub own: OwnFolders,
 }
 
 /// Where a receiver is.
@@ -121,7 +124,7 @@ pub struct Grant {
     pub dir: Option<PathBuf>,
     /// How many bytes all files in that folder may take up.
     pub quota: Option<u64>,
-    /// Whether it may replace what is there. Nobody may more than all may.
+    /// Whether it may replace what is there, whatever all others may.
     pub may_update: Option<bool>,
     /// Whether it may have removed what it does not have. Nobody may more than all may.
     pub may_mirror: Option<bool>,
@@ -161,9 +164,13 @@ pub struct ReceiveOptions {
     /// Whether to store links that lead out of the receive directory.
     pub links_outside: bool,
     /// The most that any sender may do where something else has the name of what comes; where
-    /// none is given, replace it if it is trusted.
+    /// none is given, replace it, if it may.
     pub on_conflict: Option<OnConflict>,
-    /// Whether senders that may replace may also have removed what they do not have.
+    /// Whether all paired senders may replace what is there; the same user on the same machine may
+    /// anyway.
+    pub update: bool,
+    /// Whether senders that may replace may also have removed what they do not have; all paired
+    /// senders may replace then.
     pub mirror: bool,
     /// Whether to bring everything to disk before a session counts as done.
     pub sync: bool,
@@ -193,6 +200,7 @@ impl Default for ReceiveOptions {
             ask: false,
             links_outside: false,
             on_conflict: None,
+            update: false,
             mirror: false,
             sync: true,
             max_sessions: DEFAULT_MAX_SESSIONS,

@@ -269,11 +269,11 @@ fn offered(proposal: &Proposal) -> Vec<String> {
         format!("    into {}{free}", proposal.dir.display()),
     ];
     if proposal.wish.update {
-        let text = "    in the place of what is there in another version, where that is allowed";
+        let text = "    replacing what is there in another version";
         lines.push(text.to_owned());
     }
     if proposal.wish.mirror {
-        let text = "    and removes there what it does not have, in folders that it sends";
+        let text = "    and removing what it does not have, in folders that it sends";
         lines.push(text.to_owned());
     }
     lines

@@ -41,6 +41,11 @@ pub(crate) fn error(error: &Error) -> String {
             second.display()
         ),
         Error::NoName { path } => format!("{} has no name to send it under", path.display()),
+        Error::Own { path } => format!(
+            "{} is where xfer keeps its key, its settings and whom it knows: no transfer may \
+             read or write there",
+            path.display()
+        ),
         Error::Pattern { pattern, fault } => {
             let fault = pattern_fault(fault);
             match pattern {
@@ -241,8 +246,8 @@ fn declined(reason: &Decline) -> String {
         }
         Decline::Refused => "its user said no".to_owned(),
         Decline::Unattended => "it asks its user about each offer, and nobody is there".to_owned(),
-        Decline::NoUpdate => "it does not let this machine replace files there".to_owned(),
-        Decline::NoMirror => "it does not let this machine remove anything there".to_owned(),
+        Decline::NoUpdate => "it does not let you replace files".to_owned(),
+        Decline::NoMirror => "it does not let you remove anything".to_owned(),
     }
 }
 
@@ -272,8 +277,8 @@ fn turned_away(reason: &Decline) -> String {
         Decline::NameTaken => "another machine is known here by this name".to_owned(),
         Decline::Refused => "you said no".to_owned(),
         Decline::Unattended => "there is no terminal to ask about its offer on".to_owned(),
-        Decline::NoUpdate => "it asked to replace files here, which it may not".to_owned(),
-        Decline::NoMirror => "it asked to remove files here, which it may not".to_owned(),
+        Decline::NoUpdate => "it wants to replace files here, and may not".to_owned(),
+        Decline::NoMirror => "it wants to remove files here, and may not".to_owned(),
     }
 }
 
@@ -350,6 +355,7 @@ pub(super) fn why(why: &Why) -> String {
         Why::Limit(limit) => match limit {
             Limit::Names => "could not be stored: too many long names at once".to_owned(),
             Limit::Files => "could not be stored: too many files at once".to_owned(),
+            Limit::Offered => "is more than the receiver's user was asked about".to_owned(),
             Limit::MirroredNames => "has too many names in it to be mirrored".to_owned(),
         },
         Why::ChangedThere => {

@@ -8,7 +8,7 @@ use std::borrow::Cow;
 use super::message::{FolderFailed, Message, Outcomes, Skipped};
 use super::preamble::Features;
 use crate::model::outcome::{Decline, Outcome, Why};
-use crate::model::reason::{AbortReason, StoreFault, SystemError};
+use crate::model::reason::{AbortReason, Limit, StoreFault, SystemError};
 use crate::model::text::Text;
 
 impl Message {
@@ -77,6 +77,9 @@ fn decline_without_newer(reason: &Decline) -> Decline {
 fn without_newer(why: &Why) -> Why {
     match *why {
         Why::Quota { needed, left } => Why::Space { needed, free: left },
+        Why::Limit(limit @ Limit::Offered) => {
+            Why::System(SystemError::Other(Text::new(limit.to_string())))
+        }
         _ => why.clone(),
     }
 }

@@ -158,6 +158,7 @@ impl Receiving {
         let device = Device {
             identity: Identity::generate().unwrap(),
             peers: peers(sandbox),
+            own: xfer::sys::own::OwnFolders::default(),
         };
         let options = ReceiveOptions {
             dir: sandbox.dst(),

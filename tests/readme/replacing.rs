@@ -36,6 +36,13 @@ fn update() -> String {
     Part::of("Only what has changed").lines.remove(0)
 }
 
+/// README.md's option that a receiver has to have for an update.
+fn may_replace() -> String {
+    let options = Part::of("Only what has changed").quoted_options();
+    let mut allowing = options.into_iter().filter(|o| o.contains("allow"));
+    allowing.next().unwrap()
+}
+
 /// README.md's option that a receiver has to have for a mirror.
 fn allowed() -> String {
     Part::of("A mirror").quoted_options().remove(0)
@@ -44,7 +51,12 @@ fn allowed() -> String {
 pub(crate) fn only_what_has_changed(scene: &Scene) {
     let [update] = scene.lines();
     scene.pair();
-    let _receiver = scene.laptop_receives("");
+    // Without leave it is no before anything travels.
+    let receiver = scene.laptop_receives("");
+    scene.run(&scene.desktop, &update).assert_code(4);
+    receiver.stop();
+    assert_eq!(entries(&scene.laptop.downloads()), [""; 0]);
+    let _receiver = scene.laptop_receives(&may_replace());
     scene.send(&update);
     let photos = scene.desktop.home("photos");
     let received = scene.laptop.downloads().join("photos");
@@ -164,8 +176,13 @@ pub(crate) fn what_may_be_replaced(scene: &Scene) {
             }
         }
     }
-    // It replaces where nothing is said.
-    let _receiver = scene.laptop_receives("");
+    // Where nothing is said it replaces nothing either, but where it may.
+    let receiver = scene.laptop_receives("");
+    scene.run(&scene.desktop, &update()).assert_code(4);
+    assert_eq!(fs::read(&old).unwrap(), bytes(1, 1000));
+    receiver.stop();
+    assert!(quoted.contains(&may_replace()) && quoted.contains(&allowed()));
+    let _receiver = scene.laptop_receives(&may_replace());
     scene.send(&update());
     assert_eq!(
         digest_of(&old),
@@ -184,7 +201,7 @@ fn travels_for(len: u64, change: impl FnOnce(&File)) -> u64 {
     make_file(&large, 1, len);
     set_mtime(&large, THEN, 0);
     scene.pair();
-    let _receiver = scene.laptop_receives("");
+    let _receiver = scene.laptop_receives(&may_replace());
     scene.send(&send);
     change(&File::options().write(true).open(&large).unwrap());
     let proxy = Proxy::new(scene.address());

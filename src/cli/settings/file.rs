@@ -21,12 +21,13 @@ use super::super::{machine, size};
 /// environment it is `XFER_` and the name in capitals.
 ///
 /// `open` is missing on purpose: to let anyone in is to be said each time.
-pub(crate) const KEYS: [&str; 14] = [
+pub(crate) const KEYS: [&str; 15] = [
     "name",
     "dir",
     "listen",
     "ask",
     "on-conflict",
+    "allow-update",
     "allow-mirror",
     "allow-links-outside",
     "no-sync",

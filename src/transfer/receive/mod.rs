@@ -13,6 +13,7 @@
 //! `budgets`, for all sessions together; the store bounds the names that it remembers.
 
 mod accounts;
+mod bound;
 mod budgets;
 mod chunk;
 mod file;
@@ -32,6 +33,7 @@ mod session;
 mod sums;
 mod wanted;
 
+pub(super) use bound::OfferBound;
 pub(super) use budgets::Budgets;
 pub(super) use output::{NAME, Output};
 pub(super) use session::{Destination, ReceiveSession, SessionSetup};

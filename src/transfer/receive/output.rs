@@ -19,6 +19,7 @@ use crate::wire::{Changed, ChunkHeader, Encoding, FileVerified, Want};
 
 use super::super::link::Link;
 use super::accounts::{Accounts, EndedEntry};
+use super::bound::OfferBound;
 use super::chunk::ChunkTaker;
 use super::file_state::{Breach, ExpectedChunk, check_attempt};
 use super::queue::{PlannerTask, WorkQueue};
@@ -178,12 +179,16 @@ pub(super) struct OutputPlanner<'a> {
     pub(super) accounts: &'a Accounts,
     pub(super) tasks: &'a WorkQueue<PlannerTask>,
     pub(super) algorithm: Algorithm,
+    /// What the user said yes to, if they were asked.
+    pub(super) bound: Option<&'a OfferBound>,
 }
 
 impl OutputPlanner<'_> {
     /// Wants the one file that is announced, and sees it to its end. True if it came to that.
     pub(super) fn run(&self) -> Result<bool> {
         let mut one: Option<Entry> = None;
+        let mut bound = self.bound.cloned();
+        let mut is_refused = false;
         while let Some(task) = self.tasks.pop() {
             match task {
                 PlannerTask::Entries(entries) => {
@@ -192,11 +197,23 @@ impl OutputPlanner<'_> {
                         if one.is_some() || !is_file {
                             return Err(Error::NotOneFile);
                         }
+                        if let Some(Err(why)) = bound.as_mut().map(|bound| bound.take(&entry)) {
+                            is_refused = true;
+                            let ended = EndedEntry {
+                                is_file: true,
+                                ..EndedEntry::default()
+                            };
+                            let refused = Outcome::Failed(why);
+                            self.accounts
+                                .outcome(entry.id, &entry.path, &ended, refused);
+                            continue;
+                        }
                         one = Some(entry);
                     }
                 }
                 PlannerTask::Announced => match one.take() {
                     Some(entry) => self.want(entry),
+                    None if is_refused => {}
                     None => return Err(Error::NotOneFile),
                 },
                 PlannerTask::Done(done) => self.output.with(self.accounts, done.entry, |file| {
@@ -210,7 +227,7 @@ impl OutputPlanner<'_> {
                         Some(Outcome::Failed(skipped.why.clone()))
                     })?;
                 }
-                PlannerTask::Changed(changed) => self.change(&changed)?,
+                PlannerTask::Changed(changed) => self.change(&changed, bound.as_mut())?,
                 PlannerTask::DirEnd { .. }
                 | PlannerTask::Decisions(_)
                 | PlannerTask::Deferred
@@ -252,7 +269,7 @@ impl OutputPlanner<'_> {
     }
 
     /// The file is another one now. Nothing of the old one can be taken back.
-    fn change(&self, changed: &Changed) -> Result<()> {
+    fn change(&self, changed: &Changed, bound: Option<&mut OfferBound>) -> Result<()> {
         let now = self.output.one();
         if let Some(file) = now.as_ref().filter(|file| file.entry == changed.entry) {
             check_attempt(changed.attempt, file.attempt, file.size.is_none())
@@ -264,6 +281,10 @@ impl OutputPlanner<'_> {
                 return Some(Outcome::Failed(Why::Changed));
             }
             let size = changed.size.get();
+            let more = size.saturating_sub(file.size.unwrap_or(0));
+            if let Some(Err(why)) = bound.map(|bound| bound.grow(more)) {
+                return Some(Outcome::Failed(why));
+            }
             file.attempt = changed.attempt;
             file.size = Some(size);
             file.digest = FileDigest::new(self.algorithm, size);

@@ -16,6 +16,7 @@ use crate::sys::worker::{Worker, checkpoint};
 use crate::wire::Want;
 
 use super::accounts::{Accounts, EndedEntry};
+use super::bound::OfferBound;
 use super::budgets::{NameRoom, SessionBudget};
 use super::file::{Next, WantedFile};
 use super::finish::Finisher;
@@ -58,6 +59,8 @@ pub(super) struct Planner<'a> {
     pub(super) finisher: &'a Finisher,
     pub(super) tasks: &'a WorkQueue<PlannerTask>,
     pub(super) activity: &'a Activity,
+    /// What the user said yes to, if they were asked.
+    pub(super) bound: Option<&'a OfferBound>,
 }
 
 /// What it has decided and not said yet.
@@ -78,6 +81,7 @@ impl Planner<'_> {
             .map_err(|e| Error::file(Action::Open, self.store.path(), e))?;
         let mut open: Vec<OpenFolder> = Vec::new();
         let mut undone = Undone::default();
+        let mut bound = self.bound.cloned();
         while let Some(task) = self.tasks.pop() {
             checkpoint(Worker::Planner);
             let _at_work = self.activity.work();
@@ -89,6 +93,10 @@ impl Planner<'_> {
                             Some(Ok(folder)) => Ok(folder),
                             Some(Err(_)) => Err(Why::Parent),
                         };
+                        let parent = parent.and_then(|parent| match &mut bound {
+                            Some(bound) => bound.take(&entry).map(|()| parent),
+                            None => Ok(parent),
+                        });
                         if matches!(entry.kind, Kind::Dir) {
                             open.push(self.folder(parent, entry));
                         } else {
@@ -127,6 +135,11 @@ impl Planner<'_> {
                 PlannerTask::Changed(changed) => {
                     let what = "a change of what was not announced";
                     if let Some(file) = self.announced(changed.entry, what)? {
+                        let more = changed.size.get().saturating_sub(file.size());
+                        if let Some(Err(why)) = bound.as_mut().map(|bound| bound.grow(more)) {
+                            self.wanted.fail(&file, why);
+                            continue;
+                        }
                         let uncount = |bytes| self.accounts.unverified(bytes);
                         let next = file.change(changed, uncount);
                         match next.map_err(|what| self.accounts.breach(what))? {

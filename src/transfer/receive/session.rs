@@ -23,6 +23,7 @@ use crate::sys::worker::{Worker, checkpoint};
 use crate::wire::{DirEnd, Frame, Message, Verified, read_frame};
 
 use super::accounts::Accounts;
+use super::bound::OfferBound;
 use super::budgets::SessionBudget;
 use super::chunk::ChunkTaker;
 use super::finish::Finisher;
@@ -66,6 +67,8 @@ pub(crate) struct SessionSetup {
     pub(crate) lanes: u16,
     /// What it can have in memory, and open.
     pub(crate) budget: Arc<SessionBudget>,
+    /// What the user said yes to, if they were asked.
+    pub(crate) bound: Option<OfferBound>,
 }
 
 /// A receiving session.
@@ -88,6 +91,7 @@ pub(crate) struct ReceiveSession {
     finisher: Finisher,
     lanes: ReceivingLanes,
     sums: Option<Arc<SessionSums>>,
+    bound: Option<OfferBound>,
 }
 
 impl fmt::Debug for ReceiveSession {
@@ -145,6 +149,7 @@ impl ReceiveSession {
         let session = Arc::new(Self {
             number,
             owner,
+            bound: setup.bound,
             algorithm,
             sync: setup.sync,
             window,
@@ -317,6 +322,7 @@ impl ReceiveSession {
                     finisher: &self.finisher,
                     tasks: &self.tasks,
                     activity: &self.activity,
+                    bound: self.bound.as_ref(),
                 };
                 if !planner.run()? {
                     return Ok(());
@@ -341,6 +347,7 @@ impl ReceiveSession {
                     accounts: &self.accounts,
                     tasks: &self.tasks,
                     algorithm: self.algorithm,
+                    bound: self.bound.as_ref(),
                 };
                 if !planner.run()? {
                     return Ok(());

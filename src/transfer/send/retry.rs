@@ -38,7 +38,7 @@ pub fn send(
     progress: &Arc<dyn Progress>,
     cancel: &Cancel,
 ) -> Result<Summary> {
-    let roots = Roots::new(&options.paths, &options.filter)?;
+    let roots = Roots::except(&options.paths, &options.filter, device.own.clone())?;
     let sessions = Sessions {
         connector: Connector {
             tls: Tls::new(&device.identity)?,

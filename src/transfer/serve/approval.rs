@@ -7,18 +7,19 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError};
 
 use crate::model::error::{Error, Result};
-use crate::model::outcome::{Decline, Role};
+use crate::model::outcome::{Decline, OnConflict, Role, Wish};
 use crate::model::progress::{Event, Peer, Progress, Trust};
 use crate::model::prompt::{Answer, Caller, Proposal};
 use crate::model::reason::StoreFault;
 use crate::net::{
     Candidate, Channel, Fingerprint, Known, LetIn, Ours, hear_offer, let_in, turn_away,
 };
-use crate::store::Store;
+use crate::store::{Access, Store};
 use crate::wire::{Contents, Hello, Offer};
 
-use super::super::receive::NAME;
-use super::shared::{GrantedTerms, ReceiverShared};
+use super::super::receive::{NAME, OfferBound};
+use super::grant;
+use super::shared::ReceiverShared;
 
 /// How many offers can wait for the user at once.
 const MAX_ASKING: usize = 8;
@@ -41,6 +42,18 @@ impl Drop for AskedOffer<'_> {
     }
 }
 
+/// An offer of a sender that was let in with it.
+pub(super) struct Proposed<'a> {
+    pub(super) peer: Peer,
+    pub(super) offer: Offer,
+    /// What the sender may do.
+    pub(super) access: Access,
+    /// Where what it sends goes; none where nothing is stored.
+    pub(super) store: Option<&'a Arc<Store>>,
+    /// What the user said yes to, if they were asked.
+    pub(super) bound: Option<OfferBound>,
+}
+
 /// Lets the sender in, and hears what it offers. None where it came to be let in, and no more.
 pub(super) fn proposal<'a>(
     shared: &'a ReceiverShared,
@@ -48,7 +61,7 @@ pub(super) fn proposal<'a>(
     candidate: &Candidate,
     hello: &Hello,
     progress: &Arc<dyn Progress>,
-) -> Result<Option<(Peer, Offer, GrantedTerms<'a>)>> {
+) -> Result<Option<Proposed<'a>>> {
     let asks = shared.options.ask && !is_unasked(shared, channel.fingerprint);
     let ours = Ours {
         fingerprint: shared.fingerprint,
@@ -79,22 +92,36 @@ pub(super) fn proposal<'a>(
     let Some(offer) = hear_offer(channel, asks)? else {
         return Ok(None);
     };
+    let (owner, wish) = (channel.fingerprint, offer.wish);
+    let access = match grant::access(owner, peer.trust, wish, terms.grant, &shared.options) {
+        Ok(access) => access,
+        Err(decline) => return turn_away(channel, &caller, decline),
+    };
+    let mut bound = None;
     if asks {
         candidate.let_in();
-        ask(shared, channel, caller, peer.trust, &offer, terms.store)?;
+        let (trust, store, conflict) = (peer.trust, terms.store, access.conflict);
+        bound = ask(shared, channel, caller, trust, &offer, conflict, store)?;
     }
-    Ok(Some((peer, offer, terms)))
+    Ok(Some(Proposed {
+        peer,
+        offer,
+        access,
+        store: terms.store,
+        bound,
+    }))
 }
 
-/// Asks the user about an offer.
+/// Asks the user about an offer. What they say yes to this time is the most that is taken.
 fn ask(
     shared: &ReceiverShared,
     channel: &mut Channel,
     caller: Caller,
     trust: Trust,
     offer: &Offer,
+    conflict: OnConflict,
     store: Option<&Arc<Store>>,
-) -> Result<()> {
+) -> Result<Option<OfferBound>> {
     let Some(contents) = &offer.contents else {
         return Err(Error::protocol(caller.addr, "an offer that says nothing"));
     };
@@ -104,7 +131,11 @@ fn ask(
         bytes: Some(contents.bytes).filter(|&bytes| bytes != Contents::UNKNOWN),
         first: contents.first.to_string(),
         named: contents.named,
-        wish: offer.wish,
+        // Nobody decides about what is not done.
+        wish: Wish {
+            update: conflict == OnConflict::Replace,
+            ..offer.wish
+        },
         dir: store.map_or_else(|| NAME.into(), |store| store.path().to_path_buf()),
         free: store.and_then(|store| store.free()),
     };
@@ -114,7 +145,7 @@ fn ask(
     // Until it is answered it has nothing to say.
     let closer = channel.closer.clone();
     match shared.prompt.decide(&proposal, &|| closer.has_news()) {
-        Some(Answer::Yes) => {}
+        Some(Answer::Yes) => return Ok(Some(OfferBound::new(contents))),
         Some(Answer::Always) => {
             let fingerprint = channel.fingerprint;
             let keep = |all: &mut Vec<Known>| {
@@ -143,7 +174,7 @@ fn ask(
         }
         None => return turn_away(channel, &proposal.caller, Decline::Unattended),
     }
-    Ok(())
+    Ok(None)
 }
 
 fn is_unasked(shared: &ReceiverShared, fingerprint: Fingerprint) -> bool {

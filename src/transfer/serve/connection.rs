@@ -23,9 +23,8 @@ use crate::wire::{Accept, Hello, Join, LaneSecret, Message, Offer, limits};
 use super::super::cancel::Cancel;
 use super::super::link::Link;
 use super::super::next_session;
-use super::super::receive::{Destination, Output, ReceiveSession, SessionSetup};
-use super::approval::proposal;
-use super::grant;
+use super::super::receive::{Destination, OfferBound, Output, ReceiveSession, SessionSetup};
+use super::approval::{Proposed, proposal};
 use super::shared::{LetInSession, ReceiverShared};
 
 /// How long a receiver that ends with its first session waits for a sender whose connection was
@@ -99,7 +98,14 @@ fn control(serving: &Serving<'_>, mut channel: Channel, hello: &Hello) -> Result
         ..
     } = *serving;
     let proposed = proposal(shared, &mut channel, candidate, hello, progress)?;
-    let Some((peer, mut offer, terms)) = proposed else {
+    let Some(Proposed {
+        peer,
+        mut offer,
+        access,
+        store,
+        bound,
+    }) = proposed
+    else {
         return Ok(());
     };
     if offer.chunk_size != CHUNK_SIZE {
@@ -110,13 +116,8 @@ fn control(serving: &Serving<'_>, mut channel: Channel, hello: &Hello) -> Result
         let what = Unsupported::NoLanes;
         return turn_away(&mut channel, &peer.caller(), Decline::Unsupported(what));
     }
-    let (owner, wish) = (channel.fingerprint, offer.wish);
-    let access = match grant::access(owner, peer.trust, wish, terms.grant, &shared.options) {
-        Ok(access) => access,
-        Err(decline) => return turn_away(&mut channel, &peer.caller(), decline),
-    };
     if shared.options.output.is_some() {
-        if wish.dry_run {
+        if offer.wish.dry_run {
             let what = Unsupported::DryRunToOutput;
             return turn_away(&mut channel, &peer.caller(), Decline::Unsupported(what));
         }
@@ -124,7 +125,7 @@ fn control(serving: &Serving<'_>, mut channel: Channel, hello: &Hello) -> Result
         offer.lanes = 1;
     }
     // The user may have been asked, and may have thought of something else meanwhile.
-    if !shared.is_still_let_in(owner, peer.trust, &peer.name) {
+    if !shared.is_still_let_in(channel.fingerprint, peer.trust, &peer.name) {
         return turn_away(&mut channel, &peer.caller(), Decline::Refused);
     }
     let wish = SessionSize {
@@ -139,7 +140,7 @@ fn control(serving: &Serving<'_>, mut channel: Channel, hello: &Hello) -> Result
     };
     offer.lanes = running.size.lanes;
     candidate.let_in();
-    let destination = match (&shared.options.output, terms.store) {
+    let destination = match (&shared.options.output, store) {
         (None, Some(store)) => store
             .session(access, shared.options.sync)
             .map(Destination::Folder),
@@ -158,7 +159,8 @@ fn control(serving: &Serving<'_>, mut channel: Channel, hello: &Hello) -> Result
             return turn_away(&mut channel, &peer.caller(), Decline::Store(what));
         }
     };
-    session(serving, channel, &peer, &offer, (destination, &running))
+    let to = (destination, bound);
+    session(serving, channel, &peer, &offer, to, &running)
 }
 
 fn session(
@@ -166,7 +168,8 @@ fn session(
     mut channel: Channel,
     peer: &Peer,
     offer: &Offer,
-    (destination, running): (Destination, &RunningSession<'_>),
+    (destination, bound): (Destination, Option<OfferBound>),
+    running: &RunningSession<'_>,
 ) -> Result<()> {
     let Serving {
         shared,
@@ -200,6 +203,7 @@ fn session(
             end_silent: shared.end_silent(channel.fingerprint),
             lanes: accept.lanes,
             budget: shared.budgets.session(running.holder),
+            bound,
         },
     );
     let number = session.number;

@@ -18,23 +18,37 @@ pub(super) fn access(
     grant: Option<&Grant>,
     options: &ReceiveOptions,
 ) -> Result<Access, Decline> {
-    let mut allowed = options.on_conflict.unwrap_or(OnConflict::Replace);
-    // Whoever may be anybody replaces nothing, whatever is allowed otherwise.
-    if trust == Trust::Open || grant.is_some_and(|grant| grant.may_update == Some(false)) {
-        allowed = allowed.max(OnConflict::Beside);
-    }
+    let may_replace = match trust {
+        Trust::SameUser => true,
+        Trust::Paired => {
+            (grant.and_then(|grant| grant.may_update)).unwrap_or(options.update || options.mirror)
+        }
+        // Whoever may be anybody replaces nothing, whatever is allowed otherwise.
+        Trust::Open => false,
+    };
+    let most = options.on_conflict.unwrap_or(OnConflict::Replace);
     let mirror = options.mirror && grant.is_none_or(|grant| grant.may_mirror != Some(false));
     let wanted = match wish.update || wish.mirror {
         true => OnConflict::Replace,
         false => OnConflict::Beside,
     };
-    let conflict = allowed.max(wanted);
+    let allowed = match may_replace {
+        true => OnConflict::Replace,
+        false => OnConflict::Beside,
+    };
+    let conflict = most.max(wanted).max(allowed);
     // What a file contains is told to those who may read it anyway, or may replace it.
     let existing = trust == Trust::SameUser || conflict == OnConflict::Replace;
     // Said at once, and not after everything has travelled. Beside each other, the old and the new
     // would make no mirror.
     if wish.mirror && !(mirror && conflict == OnConflict::Replace) {
         return Err(Decline::NoMirror);
+    }
+    // Where the user has said what is done instead, that is done; and nothing is replaced where
+    // nothing is stored.
+    let is_refused = trust == Trust::Paired && wish.update && !may_replace;
+    if is_refused && most == OnConflict::Replace && options.output.is_none() {
+        return Err(Decline::NoUpdate);
     }
     Ok(Access {
         owner: owner.0,
@@ -50,6 +64,8 @@ pub(super) fn access(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const OWNER: Fingerprint = Fingerprint([1; 32]);
 
     #[test]
     fn the_stricter_side_wins_and_anybody_replaces_nothing() {
@@ -73,10 +89,10 @@ mod tests {
             };
             let mut options = ReceiveOptions {
                 on_conflict: allowed,
+                update: true,
                 ..ReceiveOptions::default()
             };
-            let decide =
-                |wish, options: &_| access(Fingerprint([1; 32]), trust, wish, None, options);
+            let decide = |wish, options: &_| access(OWNER, trust, wish, None, options);
             let access = decide(wish, &options).unwrap();
             assert_eq!(access.conflict, conflict, "{trust:?} {allowed:?}");
             let may_compare = trust == Trust::SameUser || conflict == Replace;
@@ -94,9 +110,61 @@ mod tests {
     }
 
     #[test]
-    fn one_sender_may_less_than_all() {
-        let options = ReceiveOptions {
-            mirror: true,
+    fn other_machines_replace_what_they_were_given_leave_to() {
+        use OnConflict::{Beside, Replace};
+        let update = Wish {
+            update: true,
+            checksum: true,
+            ..Wish::default()
+        };
+        let options = |update, mirror| ReceiveOptions {
+            update,
+            mirror,
+            ..ReceiveOptions::default()
+        };
+        let closed = options(false, false);
+        let decide = |trust, wish, options: &_| access(OWNER, trust, wish, None, options);
+        let conflict = |decided: Result<Access, _>| decided.map(|access| access.conflict);
+        let of_paired = |options: &_| conflict(decide(Trust::Paired, update, options));
+        assert_eq!(of_paired(&closed), Err(Decline::NoUpdate));
+        let dry = Wish {
+            dry_run: true,
+            ..update
+        };
+        let dry = decide(Trust::Paired, dry, &closed);
+        assert_eq!(dry, Err(Decline::NoUpdate));
+        assert_eq!(of_paired(&options(true, false)), Ok(Replace));
+        assert_eq!(of_paired(&options(false, true)), Ok(Replace));
+        // What the user says is to be done instead is done.
+        for most in [Beside, OnConflict::Skip, OnConflict::Fail] {
+            let told = ReceiveOptions {
+                on_conflict: Some(most),
+                ..ReceiveOptions::default()
+            };
+            assert_eq!(of_paired(&told), Ok(most));
+        }
+        // The most that may be done is not leave to do it.
+        let most = ReceiveOptions {
+            on_conflict: Some(Replace),
+            ..ReceiveOptions::default()
+        };
+        assert_eq!(of_paired(&most), Err(Decline::NoUpdate));
+        // Whoever replaces nothing is not told what is there.
+        let plain = Wish {
+            update: false,
+            ..update
+        };
+        let plain = decide(Trust::Paired, plain, &closed).unwrap();
+        assert!(plain.conflict == Beside && !plain.existing && !plain.checksum);
+        let of_mine = conflict(decide(Trust::SameUser, update, &closed));
+        assert_eq!(of_mine, Ok(Replace));
+    }
+
+    #[test]
+    fn a_senders_own_grant_comes_before_what_all_may() {
+        let options = |update, mirror| ReceiveOptions {
+            update,
+            mirror,
             ..ReceiveOptions::default()
         };
         let wish = |mirror| Wish {
@@ -110,21 +178,33 @@ mod tests {
             ..Grant::default()
         };
         let decide = |mirror, grant: &Grant, options: &_| {
-            let owner = Fingerprint([1; 32]);
-            let access = access(owner, Trust::Paired, wish(mirror), Some(grant), options);
+            let access = access(OWNER, Trust::Paired, wish(mirror), Some(grant), options);
             access.map(|access| access.conflict)
         };
+        let replaced = Ok(OnConflict::Replace);
         let (all, none) = (grant(None, None), grant(Some(false), None));
-        assert_eq!(decide(true, &all, &options), Ok(OnConflict::Replace));
-        assert_eq!(decide(false, &none, &options), Ok(OnConflict::Beside));
-        assert_eq!(decide(true, &none, &options), Err(Decline::NoMirror));
+        let mirror = options(false, true);
+        assert_eq!(decide(true, &all, &mirror), replaced);
+        assert_eq!(decide(false, &none, &mirror), Err(Decline::NoUpdate));
+        assert_eq!(decide(true, &none, &mirror), Err(Decline::NoMirror));
+        assert_eq!(
+            decide(false, &none, &options(true, false)),
+            Err(Decline::NoUpdate)
+        );
         let none = grant(None, Some(false));
-        assert_eq!(decide(false, &none, &options), Ok(OnConflict::Replace));
-        assert_eq!(decide(true, &none, &options), Err(Decline::NoMirror));
-        // And never more.
+        assert_eq!(decide(false, &none, &mirror), replaced);
+        assert_eq!(decide(true, &none, &mirror), Err(Decline::NoMirror));
+        // It may replace without the others' leave, and remove only with it.
         let more = grant(Some(true), Some(true));
+        assert_eq!(decide(false, &more, &options(false, false)), replaced);
+        assert_eq!(
+            decide(true, &more, &options(true, false)),
+            Err(Decline::NoMirror)
+        );
+        // And never what is done for nobody.
         let options = ReceiveOptions {
             on_conflict: Some(OnConflict::Skip),
+            mirror: true,
             ..ReceiveOptions::default()
         };
         assert_eq!(decide(false, &more, &options), Ok(OnConflict::Skip));

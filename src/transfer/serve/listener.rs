@@ -59,7 +59,7 @@ impl Receiver {
         device.peers.create()?;
         let store = match options.output {
             Some(_) => None,
-            None => Some(Store::open(&options.dir)?),
+            None => Some(Store::open(&options.dir, device.own.clone())?),
         };
         let mut stores = HashMap::new();
         let grants = store.as_ref().map(|_| options.grants.values());
@@ -67,7 +67,7 @@ impl Receiver {
             let Some(dir) = &grant.dir else {
                 continue;
             };
-            let own = Store::open(dir)?;
+            let own = Store::open(dir, device.own.clone())?;
             // A folder that several have has one store.
             let mut all = store.iter().chain(stores.values());
             let same = all.find(|other| other.path() == own.path()).cloned();
