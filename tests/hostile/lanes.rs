@@ -150,6 +150,46 @@ fn each_connection_has_messages_of_its_own() {
     still_receives(&sandbox, &recv);
 }
 
+/// More files than can be open, of each of which the rest comes only behind the beginning of all
+/// others, on the same lane: it would wait for itself.
+#[test]
+fn more_begun_files_than_can_be_open_hold_nothing_up_for_long() {
+    const FILES: u64 = 300;
+    let sandbox = Sandbox::new();
+    let who = Who::let_in(&sandbox);
+    let recv = sandbox.recv();
+    let mut session = Session::begin(&who, recv.addr());
+    let (whole, rest) = (vec![0; usize::try_from(CHUNK).unwrap()], b"rest");
+    let data = [&whole[..], rest].concat();
+    let size = data.len() as u64;
+    let entries: Vec<_> = (0..FILES)
+        .map(|n| file(n, format!("f{n:03}"), size))
+        .collect();
+    session.announce(&entries);
+    let began = std::time::Instant::now();
+    let mut lane = session.lane();
+    for n in 0..FILES {
+        session.wanted(n);
+    }
+    for n in 0..FILES {
+        let hole = ChunkHeader {
+            encoding: Encoding::Hole,
+            ..part(n, 0, &whole)
+        };
+        lane.raw(&chunk_bytes(&hole, &[]));
+    }
+    for n in 0..FILES {
+        lane.raw(&chunk_bytes(&part(n, 1, rest), rest));
+    }
+    for n in 0..FILES {
+        session.control.say(&done(n, file_digest(&data)));
+    }
+    let summary = session.end(vec![lane]);
+    assert!(summary.failed > 0 && summary.stored >= 200, "{summary:?}");
+    assert!(began.elapsed().as_secs() < 60, "{:?}", began.elapsed());
+    still_serves(&sandbox, &recv);
+}
+
 #[test]
 fn a_lane_that_ends_without_a_word_is_a_lost_connection() {
     let sandbox = Sandbox::new();

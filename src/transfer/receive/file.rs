@@ -204,6 +204,14 @@ impl WantedFile {
         (guarded.state.attempt() == attempt).then(|| turn().try_open())
     }
 
+    /// Of one that is open, whether chunks of it are missing.
+    pub(super) fn misses_chunks(&self) -> Option<bool> {
+        let guarded = self.guarded();
+        let turn = guarded.content.as_ref().and_then(|c| c.turn.get());
+        let is_open = turn.is_some_and(OpenTurn::is_open);
+        is_open.then(|| guarded.state.misses_chunks())
+    }
+
     /// How a chunk is expected; none where it is not (any more).
     pub(super) fn expects(&self, chunk: &ChunkHeader) -> Result<Option<Expected>, Breach> {
         let guarded = self.guarded();

@@ -210,6 +210,11 @@ impl WantedState {
         matches!(&self.phase, WantedPhase::Receiving(attempt) if attempt.differs)
     }
 
+    /// Whether chunks of it are to come.
+    pub(super) fn misses_chunks(&self) -> bool {
+        matches!(&self.phase, WantedPhase::Receiving(attempt) if attempt.digest.finish().is_none())
+    }
+
     /// How a chunk is expected; none where it is of an attempt that is over.
     pub(super) fn expects(&self, chunk: &ChunkHeader) -> Result<Option<ExpectedChunk>, Breach> {
         if chunk.attempt > self.attempt {

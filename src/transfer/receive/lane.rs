@@ -233,7 +233,8 @@ fn wait_to_open(
             Some(false) if !link.is_over() => {}
             _ => return Ok(false),
         }
-        match waiting.get_or_insert_with(|| lanes.wait()).look() {
+        let waiting = waiting.get_or_insert_with(|| lanes.wait());
+        match waiting.look_if(|| wanted.all_open_miss_chunks()) {
             Lateness::Fine => files.wait_for_change(seen, LOOK),
             // It begins more files than can be open before it ends any of them.
             Lateness::Breach => {

@@ -3,7 +3,7 @@
 //!
 //! Must not end a wait because something is late: only when nothing moves at all any more.
 
-use std::sync::atomic::{AtomicU16, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU16, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -11,6 +11,8 @@ use crate::model::progress::Counters;
 
 /// How long nothing may move while a lane waits.
 pub(super) const STILL: Duration = Duration::from_secs(120);
+/// How long, where what it waits for can only come on a lane, and each of them waits.
+const HOPELESS: Duration = Duration::from_secs(10);
 /// How often a lane that waits looks at that.
 pub(super) const LOOK: Duration = Duration::from_secs(10);
 
@@ -54,6 +56,8 @@ struct LaneCounts {
 #[derive(Debug)]
 pub(super) struct ReceivingLanes {
     left: AtomicU16,
+    /// Whether its sender has kept all lanes waiting for each other once.
+    hopeless: AtomicBool,
     counts: Mutex<LaneCounts>,
     ended: Condvar,
     counters: Arc<Counters>,
@@ -85,6 +89,7 @@ impl ReceivingLanes {
     pub(super) fn new(most: u16, counters: Arc<Counters>, activity: Arc<Activity>) -> Self {
         Self {
             left: AtomicU16::new(most),
+            hopeless: AtomicBool::new(false),
             counts: Mutex::default(),
             ended: Condvar::new(),
             counters,
@@ -132,6 +137,12 @@ impl ReceivingLanes {
         }
     }
 
+    /// Whether each one that there is waits.
+    fn all_wait(&self) -> bool {
+        let counts = self.counts();
+        counts.waiting >= counts.open
+    }
+
     /// What grows with everything that moves.
     fn moved(&self) -> u64 {
         let times = &self.counters.times;
@@ -151,11 +162,29 @@ impl WaitingLane<'_> {
         if self.since.elapsed() < STILL {
             return Lateness::Fine;
         }
-        let counts = self.lanes.counts();
-        match counts.waiting >= counts.open {
+        match self.lanes.all_wait() {
             true => Lateness::Breach,
             false => Lateness::Lost,
         }
+    }
+
+    /// The same, where `needs_lanes` says whether what is waited for can only come on a lane. A
+    /// sender that has kept them all waiting for each other is not waited for again.
+    pub(super) fn look_if(&mut self, needs_lanes: impl FnOnce() -> bool) -> Lateness {
+        let known = &self.lanes.hopeless;
+        let lateness = self.look();
+        let most = match known.load(Ordering::Relaxed) {
+            true => Duration::ZERO,
+            false => HOPELESS,
+        };
+        let is_still = lateness == Lateness::Fine
+            && self.since.elapsed() >= most
+            && self.lanes.activity.at_work.load(Ordering::Relaxed) == 0;
+        if is_still && self.lanes.all_wait() && needs_lanes() {
+            known.store(true, Ordering::Relaxed);
+            return Lateness::Breach;
+        }
+        lateness
     }
 }
 

@@ -61,6 +61,13 @@ impl WantedFiles {
         self.files().get(&entry).cloned()
     }
 
+    /// Whether each file that is open waits for chunks, and none for a word about it.
+    pub(super) fn all_open_miss_chunks(&self) -> bool {
+        let files: Vec<_> = self.files().values().cloned().collect();
+        let mut open = files.iter().filter_map(|file| file.misses_chunks());
+        open.all(|misses| misses)
+    }
+
     /// Takes up files.
     pub(super) fn add(&self, files: &[Arc<WantedFile>]) {
         let all = files.iter().map(|file| (file.entry, file.clone()));
