@@ -394,3 +394,19 @@ fn memory_does_not_grow_with_the_output() {
     recv.wait().assert_code(0);
     assert_eq!(fs::metadata(sandbox.path("output")).unwrap().len(), SIZE);
 }
+
+#[test]
+fn a_pipe_of_the_shell_is_told_from_what_is_not_there() {
+    let sandbox = Sandbox::new();
+    let me = sandbox.me();
+    // As `xfer send <(command)` has it.
+    let (reader, writer) = pipe().unwrap();
+    drop(writer);
+    let mut command = me.command(&["send", "/dev/stdin", "127.0.0.1:9"]);
+    command.stdin(reader);
+    Process::spawn(command)
+        .wait()
+        .assert_code(2)
+        .assert_says("/dev/stdin is a pipe")
+        .assert_says("xfer send - --as NAME");
+}

@@ -129,7 +129,8 @@ fn code(error: &Error) -> Code {
         Error::Pattern { .. }
         | Error::SameName { .. }
         | Error::NoName { .. }
-        | Error::Own { .. } => Code::Usage,
+        | Error::Own { .. }
+        | Error::Pipe { .. } => Code::Usage,
         Error::Unsummed { .. } => Code::Partly,
         _ => Code::Failed,
     }

@@ -89,6 +89,7 @@ pub(crate) fn for_error(error: &Error, task: Task) -> Option<String> {
             Some(name) if is_reserved(from_system(name)) => "It is what xfer keeps for itself.",
             _ => "Name the folder itself, or what is in it.",
         },
+        Error::Pipe { .. } => "Send what comes out of it: COMMAND | xfer send - --as NAME.",
         Error::Own { .. } => match role {
             Role::Sender => return None,
             Role::Receiver => "Choose another folder: --dir DIR.",

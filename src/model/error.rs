@@ -199,6 +199,12 @@ pub enum Error {
         /// The path.
         path: PathBuf,
     },
+    /// A path to send is a pipe.
+    #[error("{} is a pipe", path.display())]
+    Pipe {
+        /// The path.
+        path: PathBuf,
+    },
     /// A pattern of what is to be sent means nothing.
     #[error("pattern {pattern:?}: {fault}")]
     Pattern {

@@ -116,7 +116,15 @@ impl Roots {
         let mut roots = Vec::with_capacity(paths.len());
         for given in paths {
             let failed = |e| Error::file(Action::Send, given, e);
-            let path = std::fs::canonicalize(given).map_err(failed)?;
+            let path = match std::fs::canonicalize(given) {
+                // The pipe of a shell's `<(command)` is nowhere, though something is there.
+                Err(_) if std::fs::metadata(given).is_ok() => {
+                    return Err(Error::Pipe {
+                        path: given.clone(),
+                    });
+                }
+                path => path.map_err(failed)?,
+            };
             let no_name = || Error::NoName {
                 path: given.clone(),
             };

@@ -423,7 +423,9 @@ fn error_cause(error: &Error) -> Option<&'static str> {
 fn error_name(error: &Error) -> &'static str {
     match error {
         Error::File { .. } | Error::Unsummed { .. } | Error::SharedQuota { .. } => "file",
-        Error::SameName { .. } | Error::NoName { .. } | Error::Own { .. } => "name",
+        Error::SameName { .. } | Error::NoName { .. } | Error::Own { .. } | Error::Pipe { .. } => {
+            "name"
+        }
         Error::State { .. } | Error::NoHome => "state",
         Error::Resolve { .. } => "resolve",
         Error::Connect { .. } => "connect",

@@ -41,6 +41,7 @@ pub(crate) fn error(error: &Error) -> String {
             second.display()
         ),
         Error::NoName { path } => format!("{} has no name to send it under", path.display()),
+        Error::Pipe { path } => format!("{} is a pipe", path.display()),
         Error::Own { path } => format!(
             "{} is where xfer keeps its key, its settings and whom it knows: no transfer may \
              read or write there",
