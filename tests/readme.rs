@@ -53,6 +53,7 @@ parts! {
     "Not everything": sending::not_everything,
     "Only what has changed": replacing::only_what_has_changed,
     "A mirror": replacing::a_mirror,
+    "A mirror that removes too much": replacing::a_mirror_that_removes_too_much,
     "What would happen?": replacing::what_would_happen,
     "What may be replaced": replacing::what_may_be_replaced,
     "What another program writes": pipes::what_another_program_writes,

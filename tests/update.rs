@@ -622,7 +622,13 @@ fn a_receiver_that_is_killed_while_it_removes() {
         fs::write(folder.join(n.to_string()), "").unwrap();
     }
     let recv = sandbox.recv_with(&["--allow-mirror", "-v"]);
-    let args = ["--mirror", "--retry", "0", tree.to_str().unwrap()];
+    let args = [
+        "--mirror",
+        "--max-delete=100%",
+        "--retry",
+        "0",
+        tree.to_str().unwrap(),
+    ];
     let sender = sandbox
         .me()
         .spawn_send(&[&args[..], &[&recv.target()]].concat());
@@ -766,7 +772,8 @@ fn a_mirror_in_which_very_many_folders_became_files_ends_well() {
         fs::create_dir_all(copy.join(format!("{n:05}/inside"))).unwrap();
     }
     make_file(copy.join("surplus"), 1, 10);
-    let args = ["--mirror".into(), tree.clone(), recv.target().into()];
+    let [mirror, all] = ["--mirror", "--max-delete=100%"].map(PathBuf::from);
+    let args = [mirror, all, tree.clone(), recv.target().into()];
     let sent = sandbox.me().send(&args);
     sent.assert_code(3).assert_says("a folder is in its way");
     // What is not stored may have moved: until it is, all stays that is not in the way, and what is
@@ -788,7 +795,7 @@ fn what_cannot_be_removed_is_named() {
     let deep = "d/".repeat(300);
     fs::create_dir_all(scene.copy().join("sub").join(deep)).unwrap();
     make_file(scene.copy().join("surplus"), 1, 10);
-    let sent = scene.send(&["--mirror"]);
+    let sent = scene.send(&["--mirror", "--max-delete=100%"]);
     sent.assert_code(3)
         .assert_says("tree/sub: not all that was to go could be removed: it is too deep");
     sent.assert_says("1 was removed");
@@ -892,7 +899,10 @@ fn a_mirror_keeps_off_what_a_session_of_another_receiver_stores() {
     proxy.wait_for_up(10 * CHUNK);
     let before = contents(&copy);
     assert!(before.len() > 20, "{before:?}");
-    let mirror = || me.send(&["--mirror", "mine/tree", &receivers[0].target()]);
+    let mirror = || {
+        let all = "--max-delete=100%";
+        me.send(&["--mirror", all, "mine/tree", &receivers[0].target()])
+    };
     let sent = mirror();
     sent.assert_code(1)
         .assert_says("tree: is being received in another session");

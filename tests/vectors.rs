@@ -23,7 +23,10 @@ use xfer::model::reason::{
     AbortReason, Limit, Obstacle, ReadError, StoreFault, SystemError, Unsupported,
 };
 use xfer::model::relpath::{PathError, RelPath};
-use xfer::model::surplus::{Decision, Surplus, SurplusKind};
+use xfer::model::surplus::{
+    Decision, MaxDelete, Objection, RemovalAnswer, RemovalCount, RemovalQuestion, Surplus,
+    SurplusKind,
+};
 use xfer::model::text::Text;
 use xfer::wire::*;
 
@@ -227,6 +230,23 @@ fn newer_whys() -> Vec<Why> {
         },
         Why::Limit(Limit::Offered),
     ]
+}
+
+/// The same, of mirrors.
+fn too_many_removals() -> Vec<Why> {
+    let count = RemovalCount {
+        would_go: 21,
+        there: 1 << 40,
+    };
+    let objections = [
+        Objection::ReceiverLimit(MaxDelete::Count(1 << 33)),
+        Objection::SenderLimit(MaxDelete::Percent(25)),
+        Objection::ReceiverNo,
+        Objection::SenderNo,
+        Objection::Nobody,
+    ];
+    let why = |objection| Why::TooManyRemovals { count, objection };
+    objections.map(why).to_vec()
 }
 
 fn whys() -> Vec<Why> {
@@ -642,6 +662,32 @@ fn messages() -> Vec<(&'static str, Message)> {
             }),
         ),
         (
+            "removal-question",
+            Message::RemovalQuestion(RemovalQuestion {
+                count: RemovalCount {
+                    would_go: 21,
+                    there: 40,
+                },
+                needs_yes: true,
+            }),
+        ),
+        (
+            "removal-answer-at-most",
+            Message::RemovalAnswer(RemovalAnswer::AtMost(1 << 40)),
+        ),
+        (
+            "removal-answer-limit",
+            Message::RemovalAnswer(RemovalAnswer::Limit(MaxDelete::Percent(25))),
+        ),
+        (
+            "removal-answer-no",
+            Message::RemovalAnswer(RemovalAnswer::No),
+        ),
+        (
+            "removal-answer-nobody",
+            Message::RemovalAnswer(RemovalAnswer::Nobody),
+        ),
+        (
             "fates",
             Message::Decisions(Decisions(vec![
                 Decision::Keep,
@@ -660,6 +706,7 @@ fn messages() -> Vec<(&'static str, Message)> {
     for (name, whys) in [
         ("outcomes-reasons", whys()),
         ("outcomes-more-reasons", newer_whys()),
+        ("outcomes-too-many-removals", too_many_removals()),
     ] {
         let failed = (0..).zip(whys).map(|(entry, why)| EntryOutcome {
             entry,
@@ -792,7 +839,7 @@ fn every_message_has_a_vector() {
 fn variants<T: DeserializeOwned>() -> usize {
     (0u32..)
         .take_while(|index| {
-            (0..32).any(|zeros| {
+            (0..=32).any(|zeros| {
                 let mut bytes = index.to_le_bytes().to_vec();
                 bytes.resize(4 + zeros, 0);
                 decode::<T>(&bytes).is_ok()
@@ -811,7 +858,7 @@ fn distinct<T>(values: impl IntoIterator<Item = T>) -> usize {
 
 #[test]
 fn every_variant_is_in_a_vector() {
-    let all = [whys_in_words(), whys(), newer_whys()].concat();
+    let all = [whys_in_words(), whys(), newer_whys(), too_many_removals()].concat();
     assert_eq!(variants::<Why>(), distinct(all));
     assert_eq!(variants::<SystemError>(), distinct(system_errors()));
     assert_eq!(variants::<ReadError>(), distinct(read_errors()));
@@ -830,6 +877,9 @@ fn every_variant_is_in_a_vector() {
         distinct(declines().into_iter().map(|d| d.1))
     );
     assert_eq!(variants::<Encoding>(), distinct(encodings().map(|e| e.1)));
+    assert_eq!(variants::<Objection>(), 5);
+    assert_eq!(variants::<RemovalAnswer>(), 4);
+    assert_eq!(variants::<MaxDelete>(), 2);
     assert_eq!(variants::<Role>(), 2);
     assert_eq!(variants::<Algorithm>(), 2);
 }

@@ -46,6 +46,8 @@ pub(crate) fn conclude(
     ui.finish();
     let summary = result.as_ref().ok().copied().flatten();
     let code = match ending(result, ui.was_interrupted(), cancel.is_cancelled()) {
+        // Everything is done but that, which may be all there was to do.
+        Ok(Code::Failed) if ui.keeps_surplus() => Code::Partly,
         Ok(code) => code,
         Err(error) => {
             say(ui, task, &error);

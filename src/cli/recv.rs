@@ -14,6 +14,7 @@ use xfer::Error;
 use xfer::model::error::Action;
 use xfer::model::outcome::OnConflict;
 use xfer::model::progress::Progress;
+use xfer::model::surplus::MaxDelete;
 use xfer::net::Known;
 use xfer::sys::confine::{Confined, confine};
 use xfer::sys::stream;
@@ -23,7 +24,7 @@ use super::arguments::{Events, Loudness, Wrong, parse_name};
 use super::exit::{Code, conclude};
 use super::hints::Task;
 use super::settings::Settings;
-use super::{debug, folders, machine, signals, target};
+use super::{debug, folders, machine, signals, size, target};
 use crate::ui::{self, Line, TerminalPrompt, Ui};
 
 const EXAMPLES: &str = "\
@@ -84,6 +85,11 @@ pub(crate) struct Recv {
     /// folders that they send. Not those that were let in with --open
     #[arg(long)]
     allow_mirror: bool,
+
+    /// With --allow-mirror: remove nothing at all where more would go, such as 500, or 25% of what is
+    /// there [default: ask where more than ten and more than half would go]
+    #[arg(long, value_name = "N", value_parser = size::max_delete)]
+    max_delete: Option<MaxDelete>,
 
     /// Store links that lead out of the folder, too; without this they are refused
     #[arg(long)]
@@ -150,6 +156,7 @@ impl Recv {
             on_conflict: self.on_conflict.map(OnConflict::from),
             update: self.allow_update,
             mirror: self.allow_mirror,
+            max_delete: self.max_delete,
             links_outside: self.allow_links_outside,
             sync: !self.no_sync,
             max_sessions: self.max_sessions.map_or(default.max_sessions, usize::from),

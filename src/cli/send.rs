@@ -13,6 +13,7 @@ use clap::{Args, ValueEnum, ValueHint};
 use xfer::model::digest::Algorithm;
 use xfer::model::outcome::Wish;
 use xfer::model::relpath::RelPath;
+use xfer::model::surplus::MaxDelete;
 use xfer::net::Known;
 use xfer::sys::name::from_system;
 use xfer::sys::stream;
@@ -73,6 +74,11 @@ pub(crate) struct Send {
     /// sent and could be read, but for what filters leave out. Takes `xfer recv --allow-mirror`
     #[arg(long)]
     mirror: bool,
+
+    /// With --mirror: remove nothing at all where more would go, such as 500, or 25% of what is there
+    /// [default: ask where more than ten and more than half would go]
+    #[arg(long, value_name = "N", value_parser = size::max_delete)]
+    max_delete: Option<MaxDelete>,
 
     /// Only say what would be done; nothing is made, changed or removed. Sizes and times decide:
     /// where content would be compared, it counts as another one
@@ -165,6 +171,7 @@ impl Send {
                 mirror: self.mirror,
                 dry_run: self.dry_run,
             },
+            max_delete: self.max_delete,
             compress: match self.compress {
                 Packing::Auto => Compress::Auto,
                 Packing::Zstd => Compress::Zstd,

@@ -1,8 +1,9 @@
-//! Sizes and rates as people write them: `500`, `1.5 GiB`, `20MB/s`, `800k`.
+//! Sizes, rates and parts as people write them: `500`, `1.5 GiB`, `20MB/s`, `800k`, `25%`.
 //!
 //! Must not know what they are for.
 
 use anyhow::{Context, Result, ensure};
+use xfer::model::surplus::MaxDelete;
 
 /// The lowest rate: below it, even the words that keep a session alive would be late.
 const MIN_RATE: u64 = 1000;
@@ -26,6 +27,22 @@ pub(crate) fn rate(text: &str) -> Result<u64> {
 /// is whole bytes, down.
 pub(crate) fn bytes(text: &str) -> Result<u64> {
     read(text.trim()).context("it is a number and a unit, such as 500, 20MB, 1.5G or 800KiB")
+}
+
+/// Reads how much a mirror may remove: a number, or a part of what is there.
+pub(crate) fn max_delete(text: &str) -> Result<MaxDelete> {
+    let read = |text: &str| {
+        let is_number = text.bytes().all(|byte| byte.is_ascii_digit());
+        text.parse().ok().filter(|_| is_number)
+    };
+    let limit = match text.strip_suffix('%') {
+        Some(part) => read(part)
+            .and_then(|part| u8::try_from(part).ok())
+            .filter(|part| *part <= 100)
+            .map(MaxDelete::Percent),
+        None => read(text).map(MaxDelete::Count),
+    };
+    limit.context("it is a number such as 500, or a percentage such as 25%")
 }
 
 fn read(text: &str) -> Option<u64> {
@@ -86,6 +103,22 @@ mod tests {
             "99999999P",
         ] {
             assert!(bytes(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_limit_on_removals_is_a_number_or_a_percentage() {
+        for (text, limit) in [
+            ("0", MaxDelete::Count(0)),
+            ("500", MaxDelete::Count(500)),
+            ("0%", MaxDelete::Percent(0)),
+            ("25%", MaxDelete::Percent(25)),
+            ("100%", MaxDelete::Percent(100)),
+        ] {
+            assert_eq!(max_delete(text).unwrap(), limit, "{text}");
+        }
+        for text in ["", "%", "-1", "+1", "1.5", "101%", "25 %", "5k", "all"] {
+            assert!(max_delete(text).is_err(), "{text}");
         }
     }
 

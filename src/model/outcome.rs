@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::model::reason::{Limit, Obstacle, ReadError, StoreFault, SystemError, Unsupported};
 use crate::model::relpath::{PathError, RelPath};
+use crate::model::surplus::{Objection, RemovalCount};
 use crate::model::text::Text;
 
 /// What a side does in a session, whoever opened the connection.
@@ -177,6 +178,14 @@ pub enum Why {
         needed: u64,
         /// Bytes that are left of the quota.
         left: u64,
+    },
+    /// It is a folder of a mirror that would remove too much there, so that nothing is removed.
+    #[error("nothing is removed there: {} of {} would go, and {objection}", count.would_go, count.there)]
+    TooManyRemovals {
+        /// What would go, of how many.
+        count: RemovalCount,
+        /// Why that is too much.
+        objection: Objection,
     },
 }
 

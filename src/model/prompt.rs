@@ -5,7 +5,8 @@
 use std::fmt;
 use std::net::SocketAddr;
 
-use crate::model::outcome::Wish;
+use crate::model::outcome::{Role, Wish};
+use crate::model::surplus::RemovalCount;
 
 /// How many digits a code has.
 pub const CODE_DIGITS: usize = 6;
@@ -91,6 +92,17 @@ pub struct Proposal {
     pub free: Option<u64>,
 }
 
+/// How much a mirror would remove.
+#[derive(Debug, Clone)]
+pub struct ProposedRemoval {
+    /// What this side does in the session.
+    pub role: Role,
+    /// What the other side is called.
+    pub peer: String,
+    /// What would go, of how many.
+    pub count: RemovalCount,
+}
+
 /// What a person says to a proposal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Answer {
@@ -125,6 +137,16 @@ pub trait Prompt: Send + Sync + fmt::Debug {
     /// Whether there is anybody for [`Prompt::decide`] at all.
     fn can_decide(&self) -> bool {
         false
+    }
+
+    /// Asks whether a mirror may remove so much, for as long as the session is not `gone`. None
+    /// where nobody can answer, or does.
+    fn confirm_removal(
+        &self,
+        _removal: &ProposedRemoval,
+        _gone: &dyn Fn() -> bool,
+    ) -> Option<bool> {
+        None
     }
 
     /// After too many wrong codes: returns once the user asks for pairing to go on. False where

@@ -398,6 +398,14 @@ impl Folder {
         }
     }
 
+    /// The same of the folder that was named to be sent, which it is in.
+    pub(super) fn fail_named(&self, why: Why) {
+        match &self.place {
+            FolderPlace::Below { parent, .. } if parent.path().is_some() => parent.fail_named(why),
+            _ => self.fail(why),
+        }
+    }
+
     /// Gives it its mode and time, as far as its file system takes them.
     fn close(&self, dir: &Dir, mode: Mode, mtime: Time) -> io::Result<()> {
         let not_kept = &self.session.durability.not_kept;

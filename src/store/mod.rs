@@ -8,8 +8,8 @@
 //! `clash` and `space` know one thing each; `marks` and `durability` what is on disk; `folder`,
 //! with `session_folders`, `names_there`, `times`, `plan` and `partial` where something goes;
 //! `context` what all entries of a session share; `held`, `publish`, `incoming` and `link` how
-//! an entry gets its name; `removal` what a mirror takes away; `directory` and `session` are what
-//! the rest of the program sees.
+//! an entry gets its name; `surplus` and `removal` what a mirror takes away; `directory` and
+//! `session` are what the rest of the program sees.
 
 mod clash;
 mod context;
@@ -35,6 +35,7 @@ mod session;
 mod session_folders;
 mod space;
 mod state;
+mod surplus;
 mod times;
 
 pub use context::Access;

@@ -3,28 +3,31 @@
 //! Must not remove anything that came after its folder was entered, that another session writes
 //! into, or that the store keeps for itself; nor follow a link or cross into another file system.
 //! Nothing is removed until everything else is stored; only files and links that wait for a folder
-//! to go are stored after that.
+//! to go are stored after that. Nor is anything before all that would go has been counted.
 
 use std::collections::HashSet;
 use std::hash::RandomState;
 use std::io;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::iter::Peekable;
+use std::slice::Iter;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::model::outcome::Why;
 use crate::model::reason::{Limit, SystemError};
-use crate::model::relpath::{RelPath, is_reserved};
-use crate::model::surplus::{Decision, Surplus, SurplusKind};
-use crate::sys::fs::{self, Dir, FileKind, Stat};
+use crate::model::relpath::RelPath;
+use crate::model::surplus::{Decision, Objection, RemovalCount, Surplus};
+use crate::sys::fs::{self, Dir, Stat};
 
 use super::context::SessionContext;
 use super::folder::Folder;
 use super::found::why;
 use super::in_use;
-use super::names_there::{NamesThere, Seen, is_still, seen};
+use super::names_there::{NamesThere, seen};
 use super::partial;
 use super::permissions::{unlock_by_name, unlock_open};
 use super::state::{PARTIALS, existing_state};
+use super::surplus::{There, count_all, describe, list, surplus_of};
 
 /// How many names of one session's folders are remembered at once: 16 bytes each, and some.
 const MAX_NAMES: usize = 4 << 20;
@@ -39,23 +42,13 @@ pub(super) struct Mirror {
     hasher: RandomState,
     /// How many names are remembered.
     names: AtomicUsize,
+    /// How many names there were in all folders that were entered.
+    there: AtomicU64,
     surplus: Mutex<Vec<(Arc<Folder>, NamesThere)>>,
 }
 
-/// The names in a folder, and what they are the names of, but for those that the store keeps.
-fn list(dir: &Dir, hasher: &RandomState) -> io::Result<Vec<(Vec<u8>, Seen)>> {
-    let mut all = Vec::new();
-    for entry in dir.list()? {
-        let name = entry?.name;
-        if !is_reserved(&name) {
-            // What the listing itself says of numbers is not the same on every file system.
-            if let Some(found) = dir.stat_at(&name)? {
-                all.push((name, seen(hasher, &found)));
-            }
-        }
-    }
-    Ok(all)
-}
+/// Folders of which something may go, with that.
+type Cleanable = Vec<(Arc<Folder>, Vec<There>)>;
 
 impl Mirror {
     fn surplus(&self) -> MutexGuard<'_, Vec<(Arc<Folder>, NamesThere)>> {
@@ -71,6 +64,7 @@ impl Mirror {
             self.names.fetch_sub(all.len(), Ordering::Relaxed);
             return Err(Why::Limit(Limit::MirroredNames));
         }
+        self.there.fetch_add(all.len() as u64, Ordering::Relaxed);
         *folder.listed() = Some(NamesThere::new(&self.hasher, &all));
         Ok(())
     }
@@ -134,20 +128,22 @@ impl Mirror {
 
     /// Removes what its sender does not have, in folders that it sent and could read all of, once
     /// everything else is stored; in a dry run nothing, but it is counted. `ask` says what is to
-    /// become of things, in their order; each path that goes is told to `tell`; `give_up` is asked
-    /// from time to time. Says how many files, links and folders went, or would; folders
-    /// of which not everything could be removed are among those that failed.
+    /// become of things, in their order; all that would go is counted then, and `allow` says how
+    /// much may, or why nothing does; each path that goes is told to `tell`; `give_up` is asked
+    /// from time to time. Says how many files, links and folders went, or would; folders of which
+    /// not everything could be removed are among those that failed.
     pub(super) fn remove_surplus(
         &self,
         session: &SessionContext,
         ask: impl FnMut(Vec<Surplus>) -> Vec<Decision>,
+        allow: impl FnOnce(RemovalCount) -> Result<u64, Objection>,
         give_up: impl Fn() -> bool,
         tell: impl FnMut(RelPath),
     ) -> io::Result<u64> {
         let all = std::mem::take(&mut *self.surplus());
-        if all.is_empty() {
+        let Some((first, _)) = all.first() else {
             return Ok(0);
-        }
+        };
         // What was moved is on disk in its new place before it goes in the old one.
         session.durability.sync()?;
         let root = &session.directory.dir;
@@ -157,37 +153,91 @@ impl Mirror {
         };
         let mut remover = Remover {
             session,
-            dry: session.access.dry_run,
+            pass: Pass::Count,
             received,
             ask,
             give_up,
             tell,
             removed: 0,
+            below: 0,
+            most: u64::MAX,
+            is_bound: false,
+            has_failed: false,
         };
-        // Folders are asked about together: each question takes the time to the sender and back.
+        let mut left = all.iter().peekable();
+        let mut batches = 0;
+        // Few are not looked for again, nor asked about.
+        let mut known = None;
+        while left.peek().is_some() {
+            let folders = self.cleanable(&mut left);
+            let decisions = remover.decisions(folders.iter().flat_map(|(_, there)| there));
+            remover.clean(&folders, &decisions);
+            known = (batches == 0).then_some((folders, decisions));
+            batches += 1;
+        }
+        let count = RemovalCount {
+            would_go: remover.removed,
+            there: self.there.load(Ordering::Relaxed) + remover.below,
+        };
+        let most = match count.would_go {
+            _ if (remover.give_up)() => return Ok(0),
+            // What could not be counted fails.
+            0 if remover.has_failed => Ok(0),
+            0 => return Ok(0),
+            _ => allow(count),
+        };
+        if (remover.give_up)() {
+            return Ok(0);
+        }
+        (remover.removed, remover.pass) = (0, Pass::Remove);
+        match most {
+            Ok(most) => remover.most = most,
+            Err(objection) => first.fail_named(Why::TooManyRemovals { count, objection }),
+        }
+        if session.access.dry_run {
+            (remover.most, remover.pass) = (u64::MAX, Pass::Plan);
+        } else if most.is_err() {
+            return Ok(0);
+        }
+        if let Some((folders, decisions)) = known {
+            remover.clean(&folders, &decisions);
+        } else {
+            let mut left = all.iter().peekable();
+            while left.peek().is_some() {
+                let folders = self.cleanable(&mut left);
+                let decisions = remover.decisions(folders.iter().flat_map(|(_, there)| there));
+                remover.clean(&folders, &decisions);
+            }
+        }
+        if remover.is_bound {
+            let what = "more is there than was counted";
+            first.fail_named(not_removed(&io::Error::other(what)));
+        }
+        Ok(remover.removed)
+    }
+
+    /// The next folders of which something may go. They are asked about together: each question
+    /// takes the time to the sender and back.
+    fn cleanable(&self, left: &mut Peekable<Iter<'_, (Arc<Folder>, NamesThere)>>) -> Cleanable {
         let (mut folders, mut count) = (Vec::new(), 0);
-        let mut left = all.into_iter().peekable();
-        while let Some((folder, names)) = left.next() {
+        while count < QUESTION
+            && let Some((folder, names)) = left.next()
+        {
             if names.in_doubt() {
                 let what = "its file system takes different names for one, \
                             so that it is not certain what would go";
                 folder.fail(not_removed(&io::Error::other(what)));
                 continue;
             }
-            match folder.with(|dir| surplus_of(&folder, dir, self, &names)) {
+            match folder.with(|dir| surplus_of(folder, dir, &self.hasher, names)) {
                 Ok(there) => {
                     count += there.len();
-                    folders.push((folder, there));
+                    folders.push((Arc::clone(folder), there));
                 }
                 Err(e) => folder.fail(not_removed(&e)),
             }
-            if count >= QUESTION || left.peek().is_none() {
-                remover.clean(&folders);
-                folders.clear();
-                count = 0;
-            }
         }
-        Ok(remover.removed)
+        folders
     }
 }
 
@@ -196,69 +246,33 @@ pub(super) fn not_removed(error: &io::Error) -> Why {
     Why::NotRemoved(SystemError::from(error))
 }
 
-/// Something that may go.
-struct There {
-    name: Vec<u8>,
-    stat: Stat,
-    /// None where it has no path that could be told.
-    surplus: Option<Surplus>,
-}
-
-impl There {
-    fn path(&self) -> Option<&RelPath> {
-        self.surplus.as_ref().map(|surplus| &surplus.path)
-    }
-}
-
-/// What of `names` is in a folder, and still what it was.
-fn surplus_of(
-    folder: &Folder,
-    dir: &Dir,
-    mirror: &Mirror,
-    names: &NamesThere,
-) -> io::Result<Vec<There>> {
-    let there = names.surplus(list(dir, &mirror.hasher)?);
-    describe(dir, &mirror.hasher, there, folder.path())
-}
-
-/// What these are that are in a folder, by their names.
-fn describe(
-    dir: &Dir,
-    hasher: &RandomState,
-    mut names: Vec<(Vec<u8>, Seen)>,
-    path: Option<&RelPath>,
-) -> io::Result<Vec<There>> {
-    names.sort_by(|(a, _), (b, _)| a.cmp(b));
-    let mut all = Vec::with_capacity(names.len());
-    for (name, seen) in names {
-        let stat = dir.stat_at(&name)?;
-        let Some(stat) = stat.filter(|stat| is_still(hasher, stat, seen)) else {
-            continue;
-        };
-        let kind = match stat.kind {
-            FileKind::Dir => SurplusKind::Dir,
-            FileKind::Link => SurplusKind::Symlink,
-            _ => SurplusKind::File(stat.size),
-        };
-        let path = path.and_then(|path| path.join(&name).ok());
-        all.push(There {
-            surplus: path.map(|path| Surplus { path, kind }),
-            name,
-            stat,
-        });
-    }
-    Ok(all)
+/// What is done with what may go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Pass {
+    /// It is counted.
+    Count,
+    /// It is told, in a dry run.
+    Plan,
+    Remove,
 }
 
 struct Remover<'a, A, G, T> {
     session: &'a SessionContext,
-    dry: bool,
+    pass: Pass,
     /// What other processes are receiving at the moment.
     received: HashSet<RelPath>,
     ask: A,
     give_up: G,
     tell: T,
     removed: u64,
+    /// How much was seen in folders that may go, as far as it was counted.
+    below: u64,
+    /// How much may go at most.
+    most: u64,
+    /// Whether more was to go.
+    is_bound: bool,
+    /// Whether something could not be counted.
+    has_failed: bool,
 }
 
 impl<A, G, T> Remover<'_, A, G, T>
@@ -282,25 +296,30 @@ where
     }
 
     /// Removes from folders what may go.
-    fn clean(&mut self, folders: &[(Arc<Folder>, Vec<There>)]) {
-        let decisions = self.decisions(folders.iter().flat_map(|(_, there)| there));
-        let mut decisions = decisions.into_iter();
+    fn clean(&mut self, folders: &Cleanable, decisions: &[Decision]) {
+        let mut decisions = decisions;
         for (folder, there) in folders {
-            let decisions: Vec<_> = decisions.by_ref().take(there.len()).collect();
-            if !self.dry
+            let of_folder;
+            (of_folder, decisions) = decisions.split_at(there.len().min(decisions.len()));
+            if self.pass == Pass::Remove
                 && !there.is_empty()
                 && let Err(why) = folder.before_change()
             {
                 folder.fail(why);
                 continue;
             }
-            let remove = |dir: &Dir| self.remove_all(dir, there, &decisions, 0);
+            let remove = |dir: &Dir| self.remove_all(dir, there, of_folder, 0);
             let removed = match there.is_empty() {
                 true => Ok(None),
                 false => folder.with_alone(remove),
             };
-            if let Err(e) = removed.and(folder.names_changed()) {
-                folder.fail(not_removed(&e));
+            match self.pass {
+                Pass::Count => self.has_failed |= removed.is_err(),
+                Pass::Plan | Pass::Remove => {
+                    if let Err(e) = removed.and(folder.names_changed()) {
+                        folder.fail(not_removed(&e));
+                    }
+                }
             }
         }
     }
@@ -355,10 +374,20 @@ where
             return Ok(false);
         }
         let is_dir = now.is_dir();
-        if is_dir && !self.empty(dir, there, decision, depth)? {
+        if is_dir {
+            match self.empty(dir, there, decision, depth) {
+                Ok(true) => {}
+                Ok(false) => return Ok(false),
+                // It counts, for what is known of it.
+                Err(_) if self.pass == Pass::Count => {}
+                Err(e) => return Err(e),
+            }
+        }
+        if self.removed >= self.most {
+            self.is_bound = true;
             return Ok(false);
         }
-        if !self.dry {
+        if self.pass == Pass::Remove {
             let removed = match is_dir {
                 true => dir.remove_dir(&there.name),
                 false => dir.remove_file(&there.name),
@@ -372,7 +401,9 @@ where
             }
         }
         self.removed += 1;
-        if let Some(path) = there.path() {
+        if self.pass != Pass::Count
+            && let Some(path) = there.path()
+        {
             (self.tell)(path.clone());
         }
         Ok(true)
@@ -389,7 +420,7 @@ where
         let name = &folder.name;
         let mut unlocked = None;
         let opened = match dir.open_dir(name) {
-            Err(e) if !self.dry && e.kind() == io::ErrorKind::PermissionDenied => {
+            Err(e) if self.pass == Pass::Remove && e.kind() == io::ErrorKind::PermissionDenied => {
                 unlocked = Some(unlock_by_name(dir, name)?);
                 dir.open_dir(name)
             }
@@ -401,7 +432,7 @@ where
             now.ctime = folder.stat.ctime;
         }
         let is_still = now.is_still(&folder.stat);
-        if !self.dry && is_still {
+        if self.pass == Pass::Remove && is_still {
             unlocked = unlocked.or(unlock_open(&opened)?);
         }
         let emptied = match is_still {
@@ -430,8 +461,17 @@ where
         if depth == MAX_DEPTH {
             return Err(io::Error::other("it is too deep to be removed"));
         }
+        if self.pass == Pass::Count && decision == Decision::Remove {
+            let count = count_all(opened, MAX_DEPTH - depth)?;
+            self.removed += count;
+            self.below += count;
+            return Ok(true);
+        }
         let hasher = RandomState::new();
         let all = describe(opened, &hasher, list(opened, &hasher)?, folder.path())?;
+        if self.pass == Pass::Count {
+            self.below += all.len() as u64;
+        }
         let decisions = match decision {
             Decision::AskInside => self.decisions(all.iter()),
             Decision::Keep | Decision::Remove => vec![decision; all.len()],

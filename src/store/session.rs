@@ -13,7 +13,7 @@ use crate::model::entry::{Mode, Target, Time};
 use crate::model::error::{Error, Result};
 use crate::model::outcome::{Attribute, NotKept, OnConflict, Outcome, Why};
 use crate::model::relpath::{PathError, RelPath};
-use crate::model::surplus::{Decision, Surplus};
+use crate::model::surplus::{Decision, Objection, RemovalCount, Surplus};
 use crate::sys::fs::{self, Dir, FileId, Stat};
 
 use super::clash::Folding;
@@ -360,17 +360,19 @@ impl StoreSession {
 
     /// Removes what its sender does not have, in folders that it sent and could read all of, once
     /// everything else is stored; in a dry run nothing, but it is counted. `ask` says what is to
-    /// become of things, in their order; each path that goes is told to `tell`; `give_up` is asked
-    /// from time to time. Says how many files, links and folders went, or would; folders
-    /// of which not everything could be removed are among those that failed.
+    /// become of things, in their order; all that would go is counted then, and `allow` says how
+    /// much may, or why nothing does; each path that goes is told to `tell`; `give_up` is asked
+    /// from time to time. Says how many files, links and folders went, or would; folders of which
+    /// not everything could be removed are among those that failed.
     pub fn remove_surplus(
         &self,
         ask: impl FnMut(Vec<Surplus>) -> Vec<Decision>,
+        allow: impl FnOnce(RemovalCount) -> std::result::Result<u64, Objection>,
         give_up: impl Fn() -> bool,
         tell: impl FnMut(RelPath),
     ) -> io::Result<u64> {
         match &self.mirror {
-            Some(mirror) => mirror.remove_surplus(&self.context, ask, give_up, tell),
+            Some(mirror) => mirror.remove_surplus(&self.context, ask, allow, give_up, tell),
             None => Ok(0),
         }
     }

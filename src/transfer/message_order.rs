@@ -167,7 +167,9 @@ impl SendingOrder {
             | Message::Abort(_)
             | Message::AbortText(_) => true,
             Message::Removed(_) => self.wish.mirror,
-            Message::MayRemove(_) => self.wish.mirror && self.phase != SendingPhase::Walking,
+            Message::MayRemove(_) | Message::RemovalQuestion(_) => {
+                self.wish.mirror && self.phase != SendingPhase::Walking
+            }
             // Once for each, but it is only words: nothing depends on how often.
             Message::NotKept(_) => self.phase == SendingPhase::Ended,
             Message::Summary(summary) => return self.check_summary(summary, failed),

@@ -12,6 +12,7 @@ use std::time::Duration;
 use crate::model::digest::Algorithm;
 use crate::model::outcome::{OnConflict, Wish};
 use crate::model::relpath::RelPath;
+use crate::model::surplus::MaxDelete;
 use crate::net::{Fingerprint, Identity, Peers};
 use crate::source::Filter;
 use crate::sys::own::OwnFolders;
@@ -92,6 +93,8 @@ pub struct SendOptions {
     pub retry: Duration,
     /// What is to be done with what is there already.
     pub wish: Wish,
+    /// How much a mirror may remove. Where none is given, it asks before it removes much.
+    pub max_delete: Option<MaxDelete>,
     /// What of the files and folders to send.
     pub filter: Filter,
     /// How many bytes all lanes may send in a second.
@@ -111,6 +114,7 @@ impl Default for SendOptions {
             lanes: default_lanes(),
             retry: DEFAULT_RETRY,
             wish: Wish::default(),
+            max_delete: None,
             filter: Filter::default(),
             limit: None,
         }
@@ -172,6 +176,8 @@ pub struct ReceiveOptions {
     /// Whether senders that may replace may also have removed what they do not have; all paired
     /// senders may replace then.
     pub mirror: bool,
+    /// How much a mirror may remove. Where none is given, it asks before it removes much.
+    pub max_delete: Option<MaxDelete>,
     /// Whether to bring everything to disk before a session counts as done.
     pub sync: bool,
     /// How many sessions there may be at once.
@@ -202,6 +208,7 @@ impl Default for ReceiveOptions {
             on_conflict: None,
             update: false,
             mirror: false,
+            max_delete: None,
             sync: true,
             max_sessions: DEFAULT_MAX_SESSIONS,
             idle: DEFAULT_IDLE,

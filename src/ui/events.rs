@@ -373,6 +373,7 @@ fn reason_name(why: &Why) -> &'static str {
         Why::Damaged => "damaged",
         Why::Outside => "outside",
         Why::NotRemoved(_) | Why::NotRemovedText(_) => "not_removed",
+        Why::TooManyRemovals { .. } => "max_delete",
     }
 }
 

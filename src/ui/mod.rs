@@ -14,6 +14,7 @@ mod overview;
 mod prompt;
 mod rate;
 mod refusals;
+mod removals;
 mod report;
 mod safe;
 mod screen;
@@ -235,6 +236,11 @@ impl Ui {
     /// Whether a session was interrupted by the user.
     pub(crate) fn was_interrupted(&self) -> bool {
         lock(&self.shared.state).report.was_interrupted()
+    }
+
+    /// Whether a mirror removed nothing because it would have been too much.
+    pub(crate) fn keeps_surplus(&self) -> bool {
+        lock(&self.shared.state).report.keeps_surplus()
     }
 
     /// Whether this was told when a session failed of it.

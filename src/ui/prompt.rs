@@ -12,12 +12,12 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use xfer::model::prompt::{Answer, Caller, PairingCode, Prompt, Proposal};
+use xfer::model::prompt::{Answer, Caller, PairingCode, Prompt, Proposal, ProposedRemoval};
 use xfer::sys::terminal;
 use xfer::transfer::Cancel;
 
 use super::system::io_error;
-use super::{Line, Ui, lock, words};
+use super::{Line, Ui, lock, removals, words};
 
 /// How often it is looked whether the user wants to stop.
 const LOOK: Duration = Duration::from_millis(100);
@@ -206,6 +206,22 @@ impl Prompt for TerminalPrompt {
                 "y" | "yes" => return Some(Answer::Yes),
                 "n" | "no" => return Some(Answer::No),
                 "a" | "always" => return Some(Answer::Always),
+                _ => {}
+            }
+        }
+    }
+
+    fn confirm_removal(&self, removal: &ProposedRemoval, gone: &dyn Fn() -> bool) -> Option<bool> {
+        let mut lines = vec![removals::proposed(removal)];
+        loop {
+            let line = self.ask(
+                std::mem::take(&mut lines),
+                "Remove them? [y]es, [n]o: ",
+                gone,
+            )?;
+            match line.trim().to_lowercase().as_str() {
+                "y" | "yes" => return Some(true),
+                "n" | "no" => return Some(false),
                 _ => {}
             }
         }

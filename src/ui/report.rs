@@ -16,6 +16,7 @@ use self::Line::{Talk, Trouble};
 use super::bottleneck;
 use super::options::OutputOptions;
 use super::refusals::{Refusals, Tell};
+use super::removals;
 use super::safe::{quoted, safe};
 use super::sentences;
 use super::summary::{self, Terms};
@@ -56,6 +57,8 @@ pub(crate) struct Report {
     told: HashSet<String>,
     retried: Option<String>,
     interrupted: bool,
+    /// Whether a mirror removed nothing because it would have been too much.
+    keeps_surplus: bool,
 }
 
 #[derive(Debug)]
@@ -83,7 +86,13 @@ impl Report {
             told: HashSet::new(),
             retried: None,
             interrupted: false,
+            keeps_surplus: false,
         }
+    }
+
+    /// Whether a mirror removed nothing because it would have been too much.
+    pub(crate) fn keeps_surplus(&self) -> bool {
+        self.keeps_surplus
     }
 
     /// Whether any session has begun.
@@ -312,12 +321,23 @@ impl Report {
         let verbose = self.settings.verbose;
         let shown = safe(path);
         if state.terms.wish.dry_run {
+            // Behind all that would go, where not all of it is shown.
+            if let (Outcome::Failed(Why::TooManyRemovals { count, objection }), Role::Sender) =
+                (outcome, state.role)
+            {
+                self.keeps_surplus = true;
+                let text = removals::planned(*count, *objection);
+                lines.push(Trouble(format!("{shown}: {text}")));
+                return;
+            }
             lines.extend(state.planned(verbose, &planned(path, outcome)));
             return;
         }
         match outcome {
             Outcome::Failed(why) => {
-                if !state.tally.failure(path, why) && !verbose {
+                let is_much = matches!(why, Why::TooManyRemovals { .. });
+                self.keeps_surplus |= is_much;
+                if !state.tally.failure(path, why) && !verbose && !is_much {
                     return;
                 }
                 let why_words = sentences::why(why);
@@ -329,6 +349,11 @@ impl Report {
                     return;
                 }
                 lines.push(Trouble(text));
+                if let Why::TooManyRemovals { count, objection } = why
+                    && let Some(hint) = removals::hint(state.role, count.would_go, *objection)
+                {
+                    lines.push(Trouble(format!("        {hint}")));
+                }
                 if matches!(why, Why::Space { .. })
                     && !std::mem::replace(&mut state.told_hint, true)
                 {

@@ -14,6 +14,7 @@ use xfer::model::relpath::PathError;
 use xfer::net::PeerAddress;
 
 use super::faults::{handshake_fault, pattern_fault, state_fault};
+use super::removals;
 use super::system::{io_error, system};
 use super::words;
 
@@ -368,6 +369,7 @@ pub(super) fn why(why: &Why) -> String {
         Why::NotRemoved(error) => {
             format!("not all that was to go could be removed: {}", system(error))
         }
+        Why::TooManyRemovals { count, objection } => removals::too_many(*count, *objection),
         Why::NotRemovedText(what) => format!("not all that was to go could be removed: {what}"),
     }
 }
@@ -390,7 +392,9 @@ pub(super) fn why_many(why: &Why) -> &'static str {
         }
         Why::Damaged => "arrived damaged",
         Why::Outside => "are links that lead out of the receiver's folder",
-        Why::NotRemoved(_) | Why::NotRemovedText(_) => "still have something that was to go",
+        Why::NotRemoved(_) | Why::NotRemovedText(_) | Why::TooManyRemovals { .. } => {
+            "still have something that was to go"
+        }
     }
 }
 

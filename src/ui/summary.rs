@@ -85,7 +85,8 @@ pub(crate) fn lines(
         summary.removed,
         format!("{removed} that the sender does not have"),
     );
-    if terms.wish.mirror && summary.failed > 0 && summary.removed == 0 {
+    let is_said = tally.too_many_removals;
+    if terms.wish.mirror && summary.failed > 0 && summary.removed == 0 && !is_said {
         let text = "nothing was removed, because something failed";
         add(1, text.to_owned());
     }

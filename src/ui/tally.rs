@@ -25,6 +25,8 @@ pub(crate) struct Tally {
     warned: u64,
     /// How much the sender's user did not want to be sent.
     pub(crate) left_out: u64,
+    /// Whether it was said why a mirror removes nothing.
+    pub(crate) too_many_removals: bool,
     /// Failures beyond the first few, by the words for their reason.
     untold: BTreeMap<&'static str, Untold>,
     /// The first entries that got another name, and these names.
@@ -43,6 +45,7 @@ impl Tally {
     /// Counts a failure, and says whether it is one to tell in full.
     pub(crate) fn failure(&mut self, path: &Path, why: &Why) -> bool {
         self.failed += 1;
+        self.too_many_removals |= matches!(why, Why::TooManyRemovals { .. });
         let tell = self.failed <= IN_FULL;
         if !tell {
             let untold = self.untold.entry(why_many(why)).or_default();

@@ -15,7 +15,7 @@ use crate::model::entry::{Entry, EntryId, FileSize, Mode, Time, bounded_list};
 use crate::model::outcome::{Decline, NotKept, OnConflict, Outcome, Role, Summary, Why, Wish};
 use crate::model::reason::AbortReason;
 use crate::model::relpath::RelPath;
-use crate::model::surplus::{Decision, Surplus};
+use crate::model::surplus::{Decision, RemovalAnswer, RemovalQuestion, Surplus};
 use crate::model::text::Text;
 
 /// The length of a [`Share`], in bytes.
@@ -119,6 +119,9 @@ messages! {
     0x26 End(End),
     /// What is to become of what the receiver has asked about.
     0x27 Decisions(Decisions),
+    /// Whether so much may be removed as the receiver has counted. Only to a
+    /// [`RemovalQuestion`].
+    0x28 RemovalAnswer(RemovalAnswer),
     /// The receiver asks for files.
     0x30 Wants(Wants),
     /// What the receiver has of a file already.
@@ -138,6 +141,9 @@ messages! {
     /// What could not be kept of entries that are stored. Only where both have
     /// [`super::Features::MORE_REASONS`].
     0x38 NotKept(NotKept),
+    /// The receiver asks whether so much may be removed. The sender answers with
+    /// [`RemovalAnswer`]. Only where both have [`super::Features::MORE_REASONS`].
+    0x39 RemovalQuestion(RemovalQuestion),
     /// A lane has no more chunks. The last message of a lane.
     0x41 LaneEnd(()),
 }

@@ -80,6 +80,9 @@ fn without_newer(why: &Why) -> Why {
         Why::Limit(limit @ Limit::Offered) => {
             Why::System(SystemError::Other(Text::new(limit.to_string())))
         }
+        Why::TooManyRemovals { .. } => {
+            Why::NotRemoved(SystemError::Other(Text::new(why.to_string())))
+        }
         _ => why.clone(),
     }
 }

@@ -3,6 +3,7 @@
 use xfer::model::digest::Digest;
 use xfer::model::outcome::{Decline, Outcome, Role, Summary, Why};
 use xfer::model::reason::AbortReason;
+use xfer::model::surplus::{RemovalAnswer, RemovalCount, RemovalQuestion};
 use xfer::wire::*;
 
 use crate::client::*;
@@ -81,6 +82,11 @@ fn one_of_each(line: &Line, who: &Who) -> Vec<Message> {
             why: Why::Damaged,
         }),
         Message::Decisions(Decisions(vec![])),
+        Message::RemovalAnswer(RemovalAnswer::AtMost(u64::MAX)),
+        Message::RemovalQuestion(RemovalQuestion {
+            count: RemovalCount::default(),
+            needs_yes: true,
+        }),
         Message::LaneEnd(()),
     ]
 }

@@ -5,6 +5,7 @@ use std::net::TcpListener;
 
 use xfer::model::digest::Digest;
 use xfer::model::outcome::{Outcome, Role, Summary, Why};
+use xfer::model::surplus::{RemovalAnswer, RemovalCount, RemovalQuestion};
 use xfer::wire::*;
 
 use crate::client::*;
@@ -264,6 +265,11 @@ fn a_receiver_has_messages_of_its_own() {
         Message::Removed(Removed::default()),
         Message::MayRemove(MayRemove::default()),
         Message::Decisions(Decisions::default()),
+        Message::RemovalQuestion(RemovalQuestion {
+            count: RemovalCount::default(),
+            needs_yes: true,
+        }),
+        Message::RemovalAnswer(RemovalAnswer::Nobody),
         Message::LaneEnd(()),
         Message::Declined(xfer::model::outcome::Decline::TooManySessions),
     ];

@@ -102,6 +102,28 @@ pub(crate) fn a_mirror(scene: &Scene) {
     assert_eq!(state_of(&received), before);
 }
 
+pub(crate) fn a_mirror_that_removes_too_much(scene: &Scene) {
+    let [mirror] = scene.lines();
+    scene.pair();
+    let _receiver = scene.laptop_receives(&allowed());
+    scene.send(&mirror);
+    let photos = scene.desktop.home("photos");
+    let received = scene.laptop.downloads().join("photos");
+    assert_same_tree(&photos, &received);
+    let before = Tree::read(&received);
+    // As where the disk with the photos is not mounted.
+    let elsewhere = scene.desktop.home("elsewhere");
+    fs::rename(&photos, &elsewhere).unwrap();
+    fs::create_dir(&photos).unwrap();
+    scene.run(&scene.desktop, &mirror).assert_code(3);
+    assert_eq!(Tree::read(&received).names(), before.names());
+    fs::remove_dir(&photos).unwrap();
+    fs::rename(&elsewhere, &photos).unwrap();
+    fs::remove_file(photos.join("2024/c.jpg")).unwrap();
+    scene.send(&mirror);
+    assert_same_tree(&photos, &received);
+}
+
 /// The last line of a run that tells programs what happens.
 #[track_caller]
 fn summary(output: &Output) -> Value {

@@ -21,7 +21,7 @@ use super::super::{machine, size};
 /// environment it is `XFER_` and the name in capitals.
 ///
 /// `open` is missing on purpose: to let anyone in is to be said each time.
-pub(crate) const KEYS: [&str; 15] = [
+pub(crate) const KEYS: [&str; 16] = [
     "name",
     "dir",
     "listen",
@@ -29,6 +29,7 @@ pub(crate) const KEYS: [&str; 15] = [
     "on-conflict",
     "allow-update",
     "allow-mirror",
+    "max-delete",
     "allow-links-outside",
     "no-sync",
     "max-sessions",

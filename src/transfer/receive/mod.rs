@@ -36,5 +36,6 @@ mod wanted;
 pub(super) use bound::OfferBound;
 pub(super) use budgets::Budgets;
 pub(super) use output::{NAME, Output};
+pub(super) use removal::RemovalTerms;
 pub(super) use session::{Destination, ReceiveSession, SessionSetup};
 pub(super) use sums::Sums;

@@ -48,7 +48,7 @@ impl ReceivingOrder {
         let out_of_turn = Err(OrderViolation::OutOfTurn(message.name()));
         match message {
             Message::Ping(()) => {}
-            Message::Decisions(_) if self.asked => self.asked = false,
+            Message::Decisions(_) | Message::RemovalAnswer(_) if self.asked => self.asked = false,
             _ if self.ended => return Err(OrderViolation::BehindEnd),
             Message::Entries(_) | Message::DirEnd(_) if self.scanned => return out_of_turn,
             Message::Entries(entries) => {

@@ -230,6 +230,7 @@ impl OutputPlanner<'_> {
                 PlannerTask::Changed(changed) => self.change(&changed, bound.as_mut())?,
                 PlannerTask::DirEnd { .. }
                 | PlannerTask::Decisions(_)
+                | PlannerTask::RemovalAnswer(_)
                 | PlannerTask::Deferred
                 | PlannerTask::Restart(_) => {}
                 PlannerTask::End => return Ok(true),

@@ -23,7 +23,7 @@ use super::finish::Finisher;
 use super::hasher::HeldHasher;
 use super::lanes::Activity;
 use super::queue::{PlannerTask, WorkQueue};
-use super::removal::Removal;
+use super::removal::{Removal, RemovalTerms};
 use super::wanted::WantedFiles;
 
 /// How many files are asked for at once: enough to be worth a message, and few enough that the
@@ -61,6 +61,7 @@ pub(super) struct Planner<'a> {
     pub(super) activity: &'a Activity,
     /// What the user said yes to, if they were asked.
     pub(super) bound: Option<&'a OfferBound>,
+    pub(super) removal_terms: &'a RemovalTerms,
 }
 
 /// What it has decided and not said yet.
@@ -151,7 +152,7 @@ impl Planner<'_> {
                 PlannerTask::Restart(file) => self.restart(&file),
                 PlannerTask::Announced => self.accounts.all_decided(),
                 PlannerTask::Deferred => self.resume_deferred(&mut undone)?,
-                PlannerTask::Decisions(_) => {}
+                PlannerTask::Decisions(_) | PlannerTask::RemovalAnswer(_) => {}
                 PlannerTask::End => return Ok(true),
             }
         }
@@ -373,6 +374,7 @@ impl Planner<'_> {
             accounts: self.accounts,
             hasher: self.hasher,
             tasks: self.tasks,
+            terms: self.removal_terms,
         }
     }
 }

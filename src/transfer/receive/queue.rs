@@ -9,7 +9,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use tracing::debug;
 
 use crate::model::entry::Entry;
-use crate::model::surplus::Decision;
+use crate::model::surplus::{Decision, RemovalAnswer};
 use crate::wire::{Changed, Done, Skipped};
 
 use super::file::WantedFile;
@@ -32,6 +32,8 @@ pub(super) enum PlannerTask {
     End,
     /// What is to become of what the sender was asked about.
     Decisions(Vec<Decision>),
+    /// Whether so much may be removed as the sender was told.
+    RemovalAnswer(RemovalAnswer),
     /// Every entry has its outcome, but for those that wait for removals.
     Deferred,
 }

@@ -1,15 +1,21 @@
 //! The end of a mirror: asks the sender about surplus, has the store remove what may go, and
-//! reports it.
+//! reports it. Before that it settles with both users how much may go.
 //!
 //! Must not remove anything after a failure: what was moved may not be in its new place yet.
 
+use std::sync::Arc;
+
 use super::super::link::Link;
 use crate::model::error::{Action, Error, Result};
+use crate::model::outcome::Role;
 use crate::model::progress::Event;
+use crate::model::prompt::{Prompt, ProposedRemoval};
 use crate::model::relpath::RelPath;
-use crate::model::surplus::{Decision, Surplus};
+use crate::model::surplus::{
+    Decision, MaxDelete, Objection, RemovalAnswer, RemovalCount, RemovalQuestion, Surplus,
+};
 use crate::store::StoreSession;
-use crate::wire::{MayRemove, Message, Removed, limits};
+use crate::wire::{Features, MayRemove, Message, Removed, limits};
 
 use super::accounts::Accounts;
 use super::hasher::HeldHasher;
@@ -18,13 +24,23 @@ use super::queue::{PlannerTask, WorkQueue};
 /// How many bytes of paths travel in a message, about.
 const MAX_PATHS_BYTES: usize = 64 << 10;
 
+/// What this side's user lets a mirror remove.
+#[derive(Debug)]
+pub(crate) struct RemovalTerms {
+    pub(crate) max_delete: Option<MaxDelete>,
+    pub(crate) prompt: Arc<dyn Prompt>,
+    /// What the sender is called.
+    pub(crate) peer: String,
+}
+
 /// What removes surplus, on the planner's thread.
 pub(super) struct Removal<'a> {
     pub(super) store: &'a StoreSession,
-    pub(super) link: &'a std::sync::Arc<Link>,
+    pub(super) link: &'a Arc<Link>,
     pub(super) accounts: &'a Accounts,
     pub(super) hasher: &'a HeldHasher,
     pub(super) tasks: &'a WorkQueue<PlannerTask>,
+    pub(super) terms: &'a RemovalTerms,
 }
 
 impl Removal<'_> {
@@ -63,9 +79,10 @@ impl Removal<'_> {
             }
         };
         let decide = |surplus| self.decisions(surplus);
+        let allow = |count| self.allow(count);
         let removed = self
             .store
-            .remove_surplus(decide, || self.link.is_over(), tell)
+            .remove_surplus(decide, allow, || self.link.is_over(), tell)
             .map_err(|e| Error::file(Action::WriteInto, self.store.path(), e))?;
         if !list.is_empty() {
             send(&mut list);
@@ -101,19 +118,86 @@ impl Removal<'_> {
 
     fn ask_sender(&self, question: Vec<Surplus>) -> Vec<Decision> {
         let count = question.len();
-        self.accounts.ask(Message::MayRemove(MayRemove(question)));
+        match self.ask(Message::MayRemove(MayRemove(question))) {
+            Some(PlannerTask::Decisions(decisions)) if decisions.len() == count => decisions,
+            Some(_) => {
+                self.not_asked();
+                vec![Decision::Keep; count]
+            }
+            None => vec![Decision::Keep; count],
+        }
+    }
+
+    /// What the sender says to a question; none once the session is over.
+    fn ask(&self, question: Message) -> Option<PlannerTask> {
+        self.accounts.ask(question);
         while let Some(task) = self.tasks.pop() {
             match task {
-                PlannerTask::Decisions(decisions) if decisions.len() == count => return decisions,
-                PlannerTask::Decisions(_) => {
-                    let what = "an answer to something else";
-                    self.link.fail(self.accounts.breach(what));
-                    break;
-                }
+                PlannerTask::Decisions(_) | PlannerTask::RemovalAnswer(_) => return Some(task),
                 // Nothing is left to be done but this.
                 _ => {}
             }
         }
-        vec![Decision::Keep; count]
+        None
+    }
+
+    fn not_asked(&self) {
+        let what = "an answer to something else";
+        self.link.fail(self.accounts.breach(what));
+    }
+
+    /// How much may go of what would, by both sides' limits; where there are none and it is much,
+    /// by what a user says. In a dry run no user of this side is asked.
+    fn allow(&self, count: RemovalCount) -> std::result::Result<u64, Objection> {
+        let limit = self.terms.max_delete;
+        if let Some(limit) = limit.filter(|limit| limit.is_passed_by(count)) {
+            return Err(Objection::ReceiverLimit(limit));
+        }
+        let needs_yes = limit.is_none() && count.is_doubtful();
+        let most = match limit {
+            Some(limit) => limit.of(count.there),
+            None if needs_yes => u64::MAX,
+            None => count.most_unasked(),
+        };
+        match self.sender_allows(RemovalQuestion { count, needs_yes }) {
+            RemovalAnswer::AtMost(number) if number >= count.would_go => Ok(most.min(number)),
+            RemovalAnswer::AtMost(number) => Err(Objection::SenderLimit(MaxDelete::Count(number))),
+            RemovalAnswer::Limit(limit) => Err(Objection::SenderLimit(limit)),
+            RemovalAnswer::No => Err(Objection::SenderNo),
+            RemovalAnswer::Nobody if !needs_yes => Ok(most),
+            RemovalAnswer::Nobody => match self.user_allows(count) {
+                Some(true) => Ok(count.would_go),
+                Some(false) => Err(Objection::ReceiverNo),
+                None => Err(Objection::Nobody),
+            },
+        }
+    }
+
+    /// What the sender says to how much would go; one that is too old to be asked says nothing.
+    fn sender_allows(&self, question: RemovalQuestion) -> RemovalAnswer {
+        if !self.link.outbox.understands(Features::MORE_REASONS) {
+            return RemovalAnswer::Nobody;
+        }
+        match self.ask(Message::RemovalQuestion(question)) {
+            Some(PlannerTask::RemovalAnswer(answer)) => answer,
+            Some(_) => {
+                self.not_asked();
+                RemovalAnswer::No
+            }
+            None => RemovalAnswer::No,
+        }
+    }
+
+    fn user_allows(&self, count: RemovalCount) -> Option<bool> {
+        if self.store.is_dry() {
+            return None;
+        }
+        let removal = ProposedRemoval {
+            role: Role::Receiver,
+            peer: self.terms.peer.clone(),
+            count,
+        };
+        let gone = || self.link.is_over();
+        self.terms.prompt.confirm_removal(&removal, &gone)
     }
 }

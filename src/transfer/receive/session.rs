@@ -34,6 +34,7 @@ use super::open_files::OpenFiles;
 use super::output::{Output, OutputPlanner};
 use super::planner::Planner;
 use super::queue::{PlannerTask, WorkQueue};
+use super::removal::RemovalTerms;
 use super::sums::{SessionSums, Sums};
 use super::wanted::WantedFiles;
 
@@ -69,6 +70,8 @@ pub(crate) struct SessionSetup {
     pub(crate) budget: Arc<SessionBudget>,
     /// What the user said yes to, if they were asked.
     pub(crate) bound: Option<OfferBound>,
+    /// What a mirror may remove.
+    pub(crate) removal: RemovalTerms,
 }
 
 /// A receiving session.
@@ -92,6 +95,7 @@ pub(crate) struct ReceiveSession {
     lanes: ReceivingLanes,
     sums: Option<Arc<SessionSums>>,
     bound: Option<OfferBound>,
+    removal: RemovalTerms,
 }
 
 impl fmt::Debug for ReceiveSession {
@@ -150,6 +154,7 @@ impl ReceiveSession {
             number,
             owner,
             bound: setup.bound,
+            removal: setup.removal,
             algorithm,
             sync: setup.sync,
             window,
@@ -323,6 +328,7 @@ impl ReceiveSession {
                     tasks: &self.tasks,
                     activity: &self.activity,
                     bound: self.bound.as_ref(),
+                    removal_terms: &self.removal,
                 };
                 if !planner.run()? {
                     return Ok(());
@@ -450,6 +456,7 @@ impl ReceiveSession {
             }
             Message::Changed(changed) => PlannerTask::Changed(changed),
             Message::Decisions(decisions) => PlannerTask::Decisions(decisions.0),
+            Message::RemovalAnswer(answer) => PlannerTask::RemovalAnswer(answer),
             Message::End(end) => {
                 unannounced.store(end.unannounced, Ordering::Release);
                 PlannerTask::End

@@ -12,7 +12,7 @@ use crate::model::digest::Algorithm;
 use crate::model::error::{Error, Result};
 use crate::model::outcome::Summary;
 use crate::net::{Reader, aborted};
-use crate::source::{Roots, SurplusDecider};
+use crate::source::Roots;
 use crate::sys::worker::{Worker, checkpoint};
 use crate::wire::{Decisions, Frame, Message, read_frame};
 
@@ -21,6 +21,7 @@ use super::super::message_order::SendingEvent;
 use super::entries::{Credits, UnsettledEntries};
 use super::order::SharedOrder;
 use super::queue::Queue;
+use super::removal::{RemovalAnswers, RemovalConsent};
 use super::report::SessionReport;
 use super::stream::StreamInput;
 
@@ -36,6 +37,7 @@ pub(super) struct Control<'a> {
     /// How many bytes of files were sent.
     pub(super) moved: &'a AtomicU64,
     pub(super) roots: &'a Roots,
+    pub(super) removal: RemovalConsent<'a>,
     pub(super) algorithm: Algorithm,
     pub(super) report: SessionReport<'a>,
 }
@@ -64,7 +66,7 @@ impl Control<'_> {
 
     fn read(&self, reader: &mut Reader) -> Result<Summary> {
         let mut buffer = Vec::new();
-        let mut decider = SurplusDecider::new(self.roots);
+        let mut answers = RemovalAnswers::new(self.roots, self.removal, self.link);
         loop {
             // Only a whole message is a sign of life.
             reader.set_deadline(Some(Instant::now() + SILENCE));
@@ -74,7 +76,7 @@ impl Control<'_> {
                     self.link.heard();
                     // The thread that writes may be waiting to do so.
                     self.link.look();
-                    if let Some(summary) = self.hear(message, &mut decider)? {
+                    if let Some(summary) = self.hear(message, &mut answers)? {
                         return Ok(summary);
                     }
                 }
@@ -85,7 +87,7 @@ impl Control<'_> {
     }
 
     /// Handles a message; gives the summary when it was that.
-    fn hear(&self, message: Message, decider: &mut SurplusDecider) -> Result<Option<Summary>> {
+    fn hear(&self, message: Message, answers: &mut RemovalAnswers<'_>) -> Result<Option<Summary>> {
         let failed = match &message {
             Message::Summary(_) => self.entries.stored().failed,
             _ => 0,
@@ -124,11 +126,18 @@ impl Control<'_> {
             Message::FolderFailed(failed) => self.entries.folder_failed(failed, &self.report),
             Message::MayRemove(surplus) => {
                 // Nothing else is to be heard while the receiver waits for it.
-                let answers = Decisions(decider.decide(&surplus.0));
-                self.link.outbox.push(Message::Decisions(answers));
+                let counters = self.report.counters;
+                let decisions = answers.decide(&surplus.0, self.entries, counters);
+                let decisions = Message::Decisions(Decisions(decisions));
+                self.link.outbox.push(decisions);
+            }
+            Message::RemovalQuestion(question) => {
+                // As long as its user takes to answer it, it waits.
+                let answer = answers.answer(&question, &|| self.link.is_over());
+                self.link.outbox.push(Message::RemovalAnswer(answer));
             }
             Message::NotKept(not_kept) => self.report.not_kept(&not_kept),
-            Message::Summary(summary) => return Ok(Some(summary)),
+            Message::Summary(summary) => return Ok(Some(answers.summary(summary, &self.report))),
             // The order lets nothing else pass but these.
             other => {
                 if let Ok(error) = aborted(self.link.peer, other) {

@@ -24,6 +24,7 @@ mod file_state;
 mod lane;
 mod order;
 mod queue;
+mod removal;
 mod report;
 mod retry;
 mod session;

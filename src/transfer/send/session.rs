@@ -34,6 +34,7 @@ use super::entries::{Credits, UnsettledEntries};
 use super::lane::{self, Lanes};
 use super::order::SharedOrder;
 use super::queue::Queue;
+use super::removal::RemovalConsent;
 use super::report::SessionReport;
 use super::stream::StreamInput;
 
@@ -83,8 +84,10 @@ impl Stop for WaitPoints {
 }
 
 /// What was agreed on.
-struct Agreed {
+struct Agreed<'a> {
     session: u64,
+    /// What the receiver is called.
+    peer: &'a str,
     channel: Channel,
     /// Where lanes are to go.
     addr: SocketAddr,
@@ -173,6 +176,7 @@ impl Sessions<'_> {
         });
         let agreed = Agreed {
             session,
+            peer: &peer.name,
             channel,
             addr,
             offer,
@@ -199,7 +203,7 @@ impl Sessions<'_> {
     /// Starts the workers, and waits for their end.
     fn transfer(
         &self,
-        agreed: Agreed,
+        agreed: Agreed<'_>,
         link: &Arc<Link>,
         wait_points: &WaitPoints,
         counters: &Arc<Counters>,
@@ -207,6 +211,7 @@ impl Sessions<'_> {
     ) -> Result<Summary> {
         let Agreed {
             session,
+            peer,
             channel,
             addr,
             offer,
@@ -262,6 +267,12 @@ impl Sessions<'_> {
             input,
             moved,
             roots,
+            removal: RemovalConsent {
+                max_delete: self.options.max_delete,
+                prompt: &**self.connector.prompt,
+                peer,
+                dry_run: offer.wish.dry_run,
+            },
             algorithm: offer.algorithm,
             report,
         };

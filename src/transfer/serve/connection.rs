@@ -23,7 +23,9 @@ use crate::wire::{Accept, Hello, Join, LaneSecret, Message, Offer, limits};
 use super::super::cancel::Cancel;
 use super::super::link::Link;
 use super::super::next_session;
-use super::super::receive::{Destination, OfferBound, Output, ReceiveSession, SessionSetup};
+use super::super::receive::{
+    Destination, OfferBound, Output, ReceiveSession, RemovalTerms, SessionSetup,
+};
 use super::approval::{Proposed, proposal};
 use super::shared::{LetInSession, ReceiverShared};
 
@@ -204,6 +206,11 @@ fn session(
             lanes: accept.lanes,
             budget: shared.budgets.session(running.holder),
             bound,
+            removal: RemovalTerms {
+                max_delete: shared.options.max_delete,
+                prompt: shared.prompt.clone(),
+                peer: peer.name.clone(),
+            },
         },
     );
     let number = session.number;
