@@ -211,7 +211,7 @@ fn a_full_disk_is_its_end() {
     let (sender, mut writer) = spawn_send(&sandbox.me(), "a.tar", &recv.target());
     // More than fits; whoever does not read it any more says so.
     while writer.write_all(&[1; 65_536]).is_ok() {}
-    sender.wait().assert_code(1).assert_says("no space");
+    sender.wait().assert_code(1).assert_says("of space");
     let sent = send(&sandbox.me(), b"fits", "b.tar", &recv.target());
     sent.assert_code(0);
     let pid = recv.process().pid().as_raw_nonzero();

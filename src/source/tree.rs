@@ -80,7 +80,7 @@ impl Parent {
         }
         let dir = Dir::open_to_pass(&self.path)?;
         // Whatever has its path now, it is that folder or none.
-        match dir.stat()?.is_still(&self.stat) {
+        match dir.is_still(&dir.stat()?, &self.stat) {
             true => f(&dir),
             false => Err(ErrorKind::NotFound.into()),
         }

@@ -355,7 +355,7 @@ impl WalkBelow {
         let folder = self.open.last().ok_or(ErrorKind::NotFound)?;
         let path = folder.path.as_bytes();
         let (dir, is_new) = self.reader.folder(path)?;
-        if is_new && folder.is_listed && !dir.stat()?.is_still(&folder.stat) {
+        if is_new && folder.is_listed && !dir.is_still(&dir.stat()?, &folder.stat) {
             // It is looked at anew for the next name: another folder stays another one.
             self.reader.close();
             return Err(ErrorKind::NotFound.into());

@@ -68,7 +68,7 @@ impl Partial {
             }
             let there = dir.stat_at(name.as_bytes())?;
             let ours = fs::stat(&self.file)?;
-            match there.is_some_and(|there| there.is_still(&ours)) {
+            match there.is_some_and(|there| dir.is_still(&there, &ours)) {
                 true => Ok(()),
                 false => Err(io::Error::other(
                     "somebody took away what was received of it",
@@ -192,8 +192,11 @@ fn open(
         // Between opening and locking, who had the lock may have given the file its final name.
         // That file must not be written to any more.
         let ours = fs::stat(&file)?;
-        let there = folder.with(|dir| dir.stat_at(name.as_bytes()))?;
-        if there.is_none_or(|there| !there.is_still(&ours)) {
+        let is_there = folder.with(|dir| {
+            let there = dir.stat_at(name.as_bytes())?;
+            Ok(there.is_some_and(|there| dir.is_still(&there, &ours)))
+        });
+        if !is_there? {
             continue;
         }
         if !fresh && was_exposed(&file, &ours, mode)? {

@@ -109,7 +109,16 @@ impl SentTimes {
         let record = [&key[..], &seconds, &nanos].concat();
         with_state(root, TIMES, |dir| {
             let mut file = match dir.append_to_file(NAME) {
-                Err(e) if e.kind() == io::ErrorKind::NotFound => dir.create_file(NAME, 0o600)?,
+                Err(e) if e.kind() == io::ErrorKind::NotFound => {
+                    // Several may find it missing at once, and each writes at its end.
+                    let made = dir.create_file(NAME, 0o600);
+                    if let Err(e) = made.map(drop)
+                        && e.kind() != io::ErrorKind::AlreadyExists
+                    {
+                        return Err(e);
+                    }
+                    dir.append_to_file(NAME)?
+                }
                 opened => opened?,
             };
             file.write_all(&record)

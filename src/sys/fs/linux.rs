@@ -19,15 +19,27 @@ use super::types::MODE_BITS;
 /// Whether [`super::Dir::sync_file_system`] waits until everything is on disk, and tells of errors.
 /// FUSE does not pass it on to whoever stores the files; a sync of one file it does.
 pub(super) fn syncs_whole_file_system(dir: BorrowedFd<'_>) -> bool {
-    const FUSE_SUPER_MAGIC: u32 = 0x6573_5546;
+    kind_of_file_system(dir).is_some_and(|kind| kind != FUSE)
+}
+
+const FUSE: u32 = 0x6573_5546;
+const CIFS: u32 = 0xff53_4d42;
+const SMB2: u32 = 0xfe53_4d42;
+const VBOXSF: u32 = 0x786f_4256;
+
+/// Whether things may have other numbers there than the last time they were looked at.
+pub(super) fn makes_numbers_up(dir: BorrowedFd<'_>) -> bool {
+    kind_of_file_system(dir).is_some_and(|kind| [FUSE, CIFS, SMB2, VBOXSF].contains(&kind))
+}
+
+fn kind_of_file_system(dir: BorrowedFd<'_>) -> Option<u32> {
     // Its type differs between processors; the numbers are all of 32 bits.
     #[allow(
         clippy::unnecessary_cast,
         clippy::cast_possible_truncation,
         clippy::cast_sign_loss
     )]
-    let is_fuse = |stat: rustix::fs::StatFs| stat.f_type as u32 == FUSE_SUPER_MAGIC;
-    rustix::fs::fstatfs(dir).is_ok_and(|stat| !is_fuse(stat))
+    rustix::fs::fstatfs(dir).ok().map(|stat| stat.f_type as u32)
 }
 
 /// Opens a folder for nothing but to reach what is in it.

@@ -18,6 +18,12 @@ pub(super) fn syncs_whole_file_system(_: BorrowedFd<'_>) -> bool {
     false
 }
 
+/// Whether things may have other numbers there than the last time they were looked at. Nobody
+/// says so here.
+pub(super) fn makes_numbers_up(_: BorrowedFd<'_>) -> bool {
+    false
+}
+
 /// Opens a folder for nothing but to reach what is in it: `O_SEARCH`, where the system has it.
 pub(super) const TO_PASS: OFlags = OFlags::from_bits_retain(if cfg!(target_vendor = "apple") {
     0x4010_0000

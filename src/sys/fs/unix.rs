@@ -265,6 +265,13 @@ impl Dir {
         system::folds_case(self.as_fd())
     }
 
+    /// Whether something on its file system is still what was found before. Where numbers can be
+    /// relied on, nothing else counts: two things that were made in one moment look the same.
+    #[must_use]
+    pub fn is_still(&self, now: &Stat, before: &Stat) -> bool {
+        now.id == before.id || (now.is_still(before) && system::makes_numbers_up(self.as_fd()))
+    }
+
     /// How much its file system has left; fails where that does not say.
     pub fn space(&self) -> io::Result<FreeSpace> {
         let stat = rustix::fs::fstatvfs(self)?;
