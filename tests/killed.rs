@@ -171,8 +171,12 @@ impl Scene {
     }
 
     fn recv(&self, dst: &Path, args: &[&str]) -> Recv {
-        let allows = (self.work == Work::Mirror).then_some("--allow-mirror");
-        let args: Vec<_> = args.iter().copied().chain(allows).collect();
+        let allows = match self.work {
+            // Most of what is there goes.
+            Work::Mirror => &["--allow-mirror", "--max-delete=100%"][..],
+            _ => &[],
+        };
+        let args = [args, allows].concat();
         self.sandbox.me().recv(dst, &args)
     }
 
