@@ -10,6 +10,7 @@ use std::fs;
 use std::os::unix::fs::{MetadataExt, symlink};
 use std::path::{Path, PathBuf};
 
+use rustix::fs::inotify::{self, CreateFlags, WatchFlags};
 use support::fuse::{Errno, Fuse, Inodes, Names, Op, Switches, Times};
 use support::*;
 
@@ -453,4 +454,36 @@ fn names_that_a_file_system_does_not_take_leave_nothing() {
             5
         );
     }
+}
+
+#[test]
+fn a_file_system_below_that_cannot_do_something_slows_no_other() {
+    let sandbox = Sandbox::in_memory();
+    let odd = sandbox.folder("dst/odd");
+    let Some(_fuse) = Fuse::mount(&sandbox.path("real"), &odd) else {
+        return;
+    };
+    let recv = sandbox.recv();
+    let watch = inotify::init(CreateFlags::NONBLOCK | CreateFlags::CLOEXEC).unwrap();
+    // Where nothing better can be done, a file has another name at first.
+    inotify::add_watch(&watch, sandbox.dst(), WatchFlags::MOVE).unwrap();
+    for name in ["first", "odd/inside", "second"] {
+        make_file(sandbox.src().join(name), 1, 1000);
+        let paths = [sandbox.src().join(name.split('/').next().unwrap())];
+        let paths = paths.each_ref().map(PathBuf::as_path);
+        sandbox.send(&paths, &recv.target()).assert_code(0);
+    }
+    assert_same_tree(sandbox.src(), sandbox.dst());
+    let renamed = rustix::io::read(&watch, &mut [0; 4096]).unwrap_err();
+    assert_eq!(renamed, Errno::AGAIN);
+}
+
+#[test]
+fn renames_that_are_refused_as_if_they_led_elsewhere() {
+    let Some(odd) = Odd::new(|s| s.fail(Op::RenameFlags, Errno::XDEV)) else {
+        return;
+    };
+    odd.send(&[]).assert_code(0);
+    assert_same_tree(odd.src("tree"), odd.sandbox.path("real/tree"));
+    no_leftovers(odd.sandbox.path("real"));
 }

@@ -565,3 +565,32 @@ fn a_partial_that_was_about_to_be_renamed() {
     assert_same_tree(sandbox.src(), sandbox.dst());
     no_leftovers(sandbox.dst());
 }
+
+#[test]
+fn a_name_that_was_kept_free_for_a_partial() {
+    for is_older in [false, true] {
+        let sandbox = Sandbox::in_memory();
+        let [partial, _] = left_partial(&sandbox);
+        set_mode(&partial, 0o644);
+        // As if it had been killed between these two, where nothing else keeps a name free.
+        let name = sandbox.dst().join(TREE).join("large");
+        fs::File::create(&name).unwrap();
+        set_mode(&name, 0o600);
+        if is_older {
+            // It was there before, and is somebody's.
+            set_mtime(&name, THEN, 7);
+        }
+        let recv = sandbox.recv_with(&["--once"]);
+        sandbox.send(&[], &recv.target()).assert_code(0);
+        recv.wait().assert_code(0);
+        no_leftovers(sandbox.dst());
+        if !is_older {
+            assert_same_tree(sandbox.src(), sandbox.dst());
+            continue;
+        }
+        assert_eq!(fs::metadata(&name).unwrap().len(), 0);
+        let sent = sandbox.src().join(TREE).join("large");
+        let beside = name.with_file_name("large (2)");
+        assert_eq!(digest_of(&beside), digest_of(&sent));
+    }
+}

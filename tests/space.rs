@@ -118,6 +118,36 @@ fn a_quota_counts_what_has_no_content() {
 }
 
 #[test]
+fn what_is_there_needs_nothing_of_a_quota() {
+    let quota = Quota::of("100kB");
+    for n in 0..300 {
+        let link = quota.src(&format!("dir/{n}"));
+        fs::create_dir_all(link.parent().unwrap()).unwrap();
+        symlink("nowhere", link).unwrap();
+    }
+    let mut before = 0;
+    for _ in 0..20 {
+        quota.send("dir").assert_code(IN_PART);
+        let used = quota.used();
+        if used == before {
+            break;
+        }
+        before = used;
+    }
+    for n in 0..300 {
+        if quota
+            .own
+            .join(format!("dir/{n}"))
+            .symlink_metadata()
+            .is_err()
+        {
+            fs::remove_file(quota.src(&format!("dir/{n}"))).unwrap();
+        }
+    }
+    quota.send("dir").assert_code(0);
+}
+
+#[test]
 fn a_quota_is_shared_by_all_sessions() {
     let quota = Quota::of("10MB");
     for n in 0..4 {

@@ -7,7 +7,7 @@ use std::collections::HashSet;
 use std::io;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use crate::model::outcome::{OnConflict, Why};
@@ -111,31 +111,57 @@ impl DirectoryContext {
     /// Finds out how much of a quota is used, if there is one.
     pub(super) fn measure(&self) {
         if self.space.has_quota() {
-            let block = self.dir.space().map_or(0, |space| space.block);
-            self.space.measure(block, || space::used(&self.path));
+            self.space.measure(self.block(), || space::used(&self.path));
         }
     }
 
-    /// Promises `bytes`, if the quota and the file system below `dir` have them. What was replaced
-    /// or removed may have made room: where the quota is used up, it is measured again, from time
-    /// to time.
+    fn block(&self) -> u64 {
+        self.dir.space().map_or(0, |space| space.block)
+    }
+
+    /// Tries what a quota may refuse. Others may have made room: where it is used up, it is
+    /// measured again.
+    fn with_quota<T>(&self, attempt: impl Fn() -> Result<T, Why>) -> Result<T, Why> {
+        if !self.space.has_quota() {
+            return attempt();
+        }
+        let used = || space::used(&self.path);
+        self.space.attempt(|| self.block(), used, attempt)
+    }
+
+    /// Promises `bytes`, if the quota and the file system below `dir` have them.
     pub(super) fn promise(&self, dir: &Dir, bytes: u64) -> Result<(), Why> {
-        let promised = self.space.promise(dir, bytes);
-        if matches!(promised, Err(Why::Quota { .. })) && self.space.may_measure_again() {
-            self.measure();
-            return self.space.promise(dir, bytes);
-        }
-        promised
+        self.with_quota(|| self.space.promise(dir, bytes))
     }
 
-    /// Counts a folder that may be made in another one; nothing where it is there already.
-    pub(super) fn count_folder(&self, parent: &Folder, path: &RelPath) -> Result<Counted<'_>, Why> {
+    /// Counts something of so many bytes that may be made under a name in a folder; nothing where
+    /// something has the name already.
+    pub(super) fn count_new(
+        &self,
+        folder: &Folder,
+        name: &[u8],
+        bytes: u64,
+    ) -> Result<Counted<'_>, Why> {
         let space = &self.space;
-        let is_there = || parent.with(|dir| Ok(dir.stat_at(path.file_name())?.is_some()));
-        if !space.has_quota() || (!parent.is_fresh() && is_there().map_err(|e| why(&e))?) {
+        let is_there = || folder.with(|dir| Ok(dir.stat_at(name)?.is_some()));
+        if !space.has_quota() || (!folder.is_fresh() && is_there().map_err(|e| why(&e))?) {
             return Ok(space.count_nothing());
         }
-        space.count(1)
+        self.with_quota(|| space.count(bytes))
+    }
+
+    /// Renames `from` over what has the name `to`, which makes room in a quota.
+    pub(super) fn rename_over(&self, dir: &Dir, from: &[u8], to: &[u8]) -> io::Result<()> {
+        if !self.space.has_quota() {
+            return dir.rename_over(from, to);
+        }
+        let found = dir.stat_at(to)?;
+        let replaced = found.map(|found| self.space.before_replacing(&found));
+        dir.rename_over(from, to)?;
+        if let Some(replaced) = replaced {
+            self.space.gone(replaced);
+        }
+        Ok(())
     }
 
     /// How many bytes are free, where the file system says, or are left of a quota.
@@ -151,10 +177,13 @@ impl DirectoryContext {
     }
 }
 
-/// Whether small files can be made without a name, as far as is known.
+/// Where small files can be made without a name, as far as is known.
 #[derive(Debug)]
 pub(super) struct UnnamedFiles {
-    possible: AtomicBool,
+    /// Whether there is a file system where they cannot.
+    some_impossible: AtomicBool,
+    /// The devices of those.
+    impossible: Mutex<HashSet<u64>>,
     /// What the system takes from the permissions of new files.
     pub(super) umask: u32,
 }
@@ -163,18 +192,37 @@ impl UnnamedFiles {
     /// Asks for the system's mask, which must be before any session.
     pub(super) fn new() -> Self {
         Self {
-            possible: AtomicBool::new(true),
+            some_impossible: AtomicBool::new(false),
+            impossible: Mutex::default(),
             umask: fs::umask(),
         }
     }
 
-    pub(super) fn are_possible(&self) -> bool {
-        self.possible.load(Ordering::Relaxed)
+    /// Whether they are in a folder.
+    pub(super) fn are_possible(&self, folder: &Folder) -> bool {
+        if !self.some_impossible.load(Ordering::Relaxed) {
+            return true;
+        }
+        let impossible = self.impossible();
+        folder
+            .id()
+            .is_none_or(|id| !impossible.contains(&id.device))
     }
 
-    /// They turned out not to be, and are not tried again.
-    pub(super) fn are_not_possible(&self) {
-        self.possible.store(false, Ordering::Relaxed);
+    /// They turned out not to be in a folder, and are not tried again on its device. Of one that
+    /// was removed meanwhile that says nothing.
+    pub(super) fn are_not_possible(&self, dir: &Dir, error: &io::Error) {
+        let Ok(stat) = dir.stat() else { return };
+        let is_gone = error.kind() == io::ErrorKind::NotFound && stat.links == 0;
+        if !is_gone {
+            self.impossible().insert(stat.id.device);
+            self.some_impossible.store(true, Ordering::Relaxed);
+        }
+    }
+
+    fn impossible(&self) -> MutexGuard<'_, HashSet<u64>> {
+        let impossible = self.impossible.lock();
+        impossible.unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -218,6 +266,7 @@ impl SessionContext {
             suspects: self.durability.suspects(),
             owner: &self.access.owner,
             times: self.times.as_ref(),
+            unfinished: None,
         }
     }
 

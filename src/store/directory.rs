@@ -63,7 +63,7 @@ impl Store {
     }
 
     /// Has all files in it take up no more than `quota` bytes. It is measured when a session
-    /// begins; what is replaced during one counts until the next.
+    /// begins, and when it is used up.
     pub fn limit(&self, quota: u64) {
         self.context.space.limit(quota);
     }

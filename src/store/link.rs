@@ -18,6 +18,10 @@ use super::name::{nth_name, other_name, partial_name};
 use super::times::{Sent, SentTimes};
 use super::{partial, plan};
 
+/// A link that leads to less than so many bytes is stored beside its size and time, on most file
+/// systems.
+const SHORT: usize = 60;
+
 /// What came of making a link.
 enum Made {
     /// It is new.
@@ -56,9 +60,17 @@ impl NewLink<'_> {
         for n in 1..=plan::MAX_BESIDE {
             let name = nth_name(path.file_name(), n);
             let other = || other_name(path, &name);
+            let directory = &self.context.directory;
+            let counted = match dry {
+                true => directory.space.count_nothing(),
+                false => directory.count_new(folder, &name, self.bytes())?,
+            };
             let made = folder.with(|dir| self.make(dir, &name));
             let (found, is_same) = match made.map_err(|e| why(&e))? {
-                Made::New => return Ok(Outcome::Stored(other())),
+                Made::New => {
+                    counted.keep_if(true);
+                    return Ok(Outcome::Stored(other()));
+                }
                 Made::Taken { found, is_same } => (found, is_same),
             };
             if let Some(found) = &found {
@@ -93,6 +105,12 @@ impl NewLink<'_> {
             }
         }
         Err(in_the_way(None))
+    }
+
+    /// How many bytes it takes up: a short one has none of its own.
+    fn bytes(&self) -> u64 {
+        let length = self.target.as_bytes().len();
+        if length < SHORT { 0 } else { length as u64 }
     }
 
     /// Makes it, or in a dry run looks whether it could be.
@@ -150,7 +168,7 @@ impl NewLink<'_> {
             self.put(dir, hidden)?;
             let noted = self.folder.note_link(name, dir, hidden);
             noted
-                .and_then(|()| dir.rename_over(hidden, name))
+                .and_then(|()| directory.rename_over(dir, hidden, name))
                 .inspect_err(|_| {
                     // It is found by its record, should it stay.
                     let _ = dir.remove_file(hidden);
@@ -166,7 +184,9 @@ impl NewLink<'_> {
             return Ok(());
         };
         let look = || Ok(dir.stat_at(name)?.ok_or(io::ErrorKind::NotFound)?);
-        if let Some(time) = times.is_lost(self.mtime, look)? {
+        let device = self.folder.id().map(|id| id.device);
+        let lost = device.map(|device| times.is_lost(device, self.mtime, look));
+        if let Some(time) = lost.transpose()?.flatten() {
             let root = &self.context.directory.dir;
             let _ = times.note(root, self.sent(name), time);
         }

@@ -1,10 +1,12 @@
 //! Whose something in the receive directory is: others may write there as well, and prepare what
 //! this program would take for its own.
 //!
-//! Must not go by names, nor change anything: only what is this user's counts as what it seems.
+//! Must not go by names: only what is this user's counts as what it seems.
 
+use std::collections::BTreeMap;
 use std::io;
-use std::time::SystemTime;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant, SystemTime};
 
 use crate::model::digest::sha256;
 use crate::sys::fs::{self, Dir, Stat};
@@ -16,11 +18,62 @@ pub(super) const OTHERS: u32 = 0o077;
 /// What lets others write.
 const OTHERS_WRITE: u32 = 0o022;
 
+/// How long it holds what was found out of a file system: another one may take its place.
+const HOLDS: Duration = Duration::from_secs(10);
+/// Of how many folders it is known at most.
+const MAX_KNOWN: usize = 1024;
+
+/// What was found out lately, by the device and number of a folder.
+type Lately<T> = Mutex<BTreeMap<(u64, u64), (T, Instant)>>;
+
+/// Whom new files in a folder belong to, where that is not this user.
+static OWNERS: Lately<u32> = Mutex::new(BTreeMap::new());
+/// The devices that keep no permissions.
+static WITHOUT_MODES: Lately<()> = Mutex::new(BTreeMap::new());
+
+fn known<T: Copy>(all: &Lately<T>, key: (u64, u64)) -> Option<T> {
+    let all = all.lock().unwrap_or_else(PoisonError::into_inner);
+    let (value, since) = all.get(&key)?;
+    (since.elapsed() < HOLDS).then_some(*value)
+}
+
+fn remember<T>(all: &Lately<T>, key: (u64, u64), value: T) {
+    let mut all = all.lock().unwrap_or_else(PoisonError::into_inner);
+    if all.len() >= MAX_KNOWN {
+        all.clear();
+    }
+    all.insert(key, (value, Instant::now()));
+}
+
 /// Whether something that was found in `dir` is this user's, so that no other user made it, and
 /// none can take it away where that is not allowed. On a file system that gives everything to one
 /// user, whoever makes it, everything there is.
 pub(super) fn is_ours(dir: &Dir, found: &Stat) -> bool {
-    found.user == fs::effective_user() || owner_of_new(dir).is_ok_and(|user| user == found.user)
+    found.user == fs::effective_user() || known_owner(dir).is_ok_and(|user| user == found.user)
+}
+
+/// Takes away what others may do with a folder of this user's that was found so. Not every file
+/// system has such permissions; those are not asked for them each time.
+pub(super) fn keep_from_others(dir: &Dir, found: &Stat) -> io::Result<()> {
+    let device = (found.id.device, 0);
+    if known(&WITHOUT_MODES, device).is_none()
+        && (dir.set_mode(found.mode & !OTHERS).is_err() || dir.stat()?.mode & OTHERS != 0)
+    {
+        remember(&WITHOUT_MODES, device, ());
+    }
+    Ok(())
+}
+
+/// As [`owner_of_new`], or as that said lately.
+fn known_owner(dir: &Dir) -> io::Result<u32> {
+    let id = dir.stat()?.id;
+    let key = (id.device, id.inode);
+    if let Some(owner) = known(&OWNERS, key) {
+        return Ok(owner);
+    }
+    let owner = owner_of_new(dir)?;
+    remember(&OWNERS, key, owner);
+    Ok(owner)
 }
 
 /// Whether others may rename and remove what is in a folder.

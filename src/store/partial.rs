@@ -20,7 +20,7 @@ use super::folder::Folder;
 use super::found::open_file;
 use super::name::{partial_ids, partial_name};
 use super::owned::{OTHERS, is_ours, is_shared, not_ours};
-use super::state::{PARTIALS, lock, look, remove_if_there, with_state};
+use super::state::{PARTIALS, existing_state, lock, look, remove_if_there, with_state};
 
 /// A partial that nobody has written to for so long is removed, in seconds: 30 days.
 const MAX_AGE: i64 = 30 * 24 * 3600;
@@ -116,6 +116,27 @@ pub(super) fn find(
         }
     }
     others
+}
+
+/// A partial that an earlier session left.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct EarlierPartial {
+    pub(super) partial: Stat,
+    /// When its record was written, before it was made, in seconds.
+    pub(super) began: i64,
+}
+
+/// What an earlier session left of a file below `root`, if that can be said.
+pub(super) fn unfinished(
+    root: &Dir,
+    folder: &Folder,
+    owner: &[u8; 32],
+    path: &RelPath,
+) -> Option<EarlierPartial> {
+    let (id, partial) = find(folder, owner, path).ok()?;
+    let records = existing_state(root, PARTIALS).ok()??;
+    let (_, began) = read_record(&records, &id).ok()?;
+    partial.map(|partial| EarlierPartial { partial, began })
 }
 
 /// A file that is to have a partial.

@@ -10,6 +10,7 @@ use super::durability::{Doubt, Suspects};
 use super::folder::Folder;
 use super::found::{in_the_way, may_make_way, same_time, why};
 use super::name::nth_name;
+use super::partial::{EarlierPartial, MODE};
 use super::times::{Sent, SentTimes};
 use crate::model::digest::CHUNK_SIZE;
 use crate::model::entry::{Mode, Time};
@@ -125,6 +126,23 @@ pub(super) struct PlanRules<'a> {
     pub(super) owner: &'a [u8; 32],
     /// What is known of what it sent before, where times are not kept.
     pub(super) times: Option<&'a SentTimes>,
+    /// What is here of the file, from an earlier session.
+    pub(super) unfinished: Option<EarlierPartial>,
+}
+
+/// Whether what was found is the empty file that keeps a name free for a partial, which has all of
+/// `size` bytes, while that is renamed: a session ended in the middle of that.
+fn is_placeholder(found: &Stat, unfinished: &EarlierPartial, size: u64) -> bool {
+    let EarlierPartial { partial, began } = unfinished;
+    let is_new = found.is_file() && found.size == 0 && found.links <= 1;
+    // Where modes are not kept, both have the same.
+    let modes = [MODE, partial.mode];
+    is_new
+        && found.user == partial.user
+        && modes.contains(&found.mode)
+        && partial.size == size
+        // Not what was here when the partial was made.
+        && found.mtime.seconds >= *began
 }
 
 /// Plans a file of `size` bytes and `mtime` that is to have `name`.
@@ -152,6 +170,11 @@ pub(super) fn plan(
             });
         };
         folder.claim(&candidate, &found)?;
+        let unfinished = rules.unfinished.as_ref();
+        if unfinished.is_some_and(|unfinished| is_placeholder(&found, unfinished, size)) {
+            let (name, doubt) = (candidate, Doubt::Unwritten);
+            return Ok(Plan::Mend { name, doubt });
+        }
         let right_size = found.is_file() && found.size == size;
         let suspicion = match rules.suspects {
             Some(all) if found.is_file() => all.of(&found, rules.owner),

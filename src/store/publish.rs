@@ -107,9 +107,11 @@ impl Publication<'_> {
     }
 
     /// Which time a file has instead of its own, where that is to be remembered.
-    fn lost_time(&self, file: &File) -> io::Result<Option<Timestamp>> {
-        match &self.context.times {
-            Some(times) if self.size != STREAM => times.is_lost(self.mtime, || fs::stat(file)),
+    fn lost_time(&self, look: impl FnOnce() -> io::Result<Stat>) -> io::Result<Option<Timestamp>> {
+        match (&self.context.times, self.folder.id()) {
+            (Some(times), Some(folder)) if self.size != STREAM => {
+                times.is_lost(folder.device, self.mtime, look)
+            }
             _ => Ok(None),
         }
     }
@@ -195,29 +197,30 @@ impl Publication<'_> {
         why: impl Fn(&io::Error) -> Why,
     ) -> Result<Option<Outcome>, Why> {
         let unnamed = &self.context.directory.unnamed;
-        if !unnamed.are_possible() {
+        if !unnamed.are_possible(self.folder) {
             return Ok(None);
         }
         let put = |name: &[u8], replaces| {
             if replaces {
                 return Ok(Put::Cannot);
             }
-            let stored = self.folder.with(|dir| self.store_unnamed(dir, name, data));
-            match stored {
-                Err(e) if fs::cannot_be_unnamed(&e) => {
-                    unnamed.are_not_possible();
-                    Ok(Put::Cannot)
+            self.folder.with(|dir| {
+                match self.store_unnamed(dir, name, data) {
+                    Err(e) if fs::cannot_be_unnamed(&e) => {
+                        unnamed.are_not_possible(dir, &e);
+                        Ok(Put::Cannot)
+                    }
+                    // It may be the name, which only a rename tells for sure.
+                    Err(e) if is_impossible(&e) && !fs::is_name_too_long(&e) => Ok(Put::Cannot),
+                    stored => stored,
                 }
-                // It may be the name, which only a rename tells for sure.
-                Err(e) if is_impossible(&e) && !fs::is_name_too_long(&e) => Ok(Put::Cannot),
-                stored => stored.map(|()| Put::Done),
-            }
+            })
         };
         self.publish(put, why)
     }
 
     /// A crash leaves nothing behind, and there is nothing to rename.
-    fn store_unnamed(&self, dir: &Dir, name: &[u8], data: &[IoSlice<'_>]) -> io::Result<()> {
+    fn store_unnamed(&self, dir: &Dir, name: &[u8], data: &[IoSlice<'_>]) -> io::Result<Put> {
         let mode = self.mode.bits() & SENDERS_BITS;
         let file = dir.create_unnamed(mode)?;
         // Writing uses the pieces up, and the name may be taken.
@@ -230,9 +233,10 @@ impl Publication<'_> {
         }
         self.set_mtime(&file)?;
         let is_beside = name != self.path.file_name() && self.may_compare();
-        if (is_beside && !self.has_time(&file)?) || self.lost_time(&file)?.is_some() {
-            // It may be here, or be found again, which takes a partial.
-            return Err(io::ErrorKind::Unsupported.into());
+        let look = || fs::stat(&file);
+        if (is_beside && !self.has_time(&file)?) || self.lost_time(look)?.is_some() {
+            // It may be here, or be found again, which takes a partial. Of others that says nothing.
+            return Ok(Put::Cannot);
         }
         // Before somebody finds it there.
         self.folder.note(name, &file)?;
@@ -240,10 +244,12 @@ impl Publication<'_> {
         match dir.name_unnamed(&file, name) {
             // Where it could be made, it may be stored, but not linked.
             Err(e) => match fs::of_new_name(e) {
+                // It may be this folder alone.
+                e if fs::is_denied(&e) => Ok(Put::Cannot),
                 e if fs::is_refused(&e) => Err(io::ErrorKind::Unsupported.into()),
                 e => Err(e),
             },
-            named => named,
+            Ok(()) => Ok(Put::Done),
         }
     }
 
@@ -257,25 +263,33 @@ impl Publication<'_> {
         if let Some(same) = self.same_beside(file).map_err(|e| why(&e))? {
             return Ok(Some(Outcome::Have(other_name(self.path, &same))));
         }
-        let lost = self.lost_time(file).map_err(|e| why(&e))?;
         let put = |name: &[u8], replaces| {
             self.context.durability.before_naming(file, replaces)?;
             // Before somebody finds it there.
             self.folder.note(name, file)?;
             let from = from.as_bytes();
             let put = |dir: &Dir| match replaces {
-                true => dir.rename_over(from, name),
+                true => self.context.directory.rename_over(dir, from, name),
                 false => dir.rename_new(from, name),
             };
             let put = self.folder.with(put).map_err(fs::of_new_name);
             put?;
-            if let (Some(times), Some(time)) = (&self.context.times, lost) {
-                // Should that fail, the next session stores it once more.
-                let _ = times.note(&self.context.directory.dir, self.sent(name), time);
-            }
+            self.remember_time(name);
             Ok(Put::Done)
         };
         self.publish(put, why)
+    }
+
+    /// Takes note of the time that was lost of a file that has its name, if it was. Some file
+    /// systems set theirs as late as that. Should it fail, the next session stores it once more.
+    fn remember_time(&self, name: &[u8]) {
+        let look = || {
+            let found = self.folder.with(|dir| dir.stat_at(name))?;
+            Ok(found.ok_or(io::ErrorKind::NotFound)?)
+        };
+        if let (Some(times), Ok(Some(time))) = (&self.context.times, self.lost_time(look)) {
+            let _ = times.note(&self.context.directory.dir, self.sent(name), time);
+        }
     }
 
     /// Calls `put` with the planned name, and with others for as long as names turn out to be

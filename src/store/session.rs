@@ -150,7 +150,10 @@ impl StoreSession {
             parent.look_into(path, replace)?
         } else {
             let existing = self.context.access.existing;
-            let counted = self.context.directory.count_folder(parent, path)?;
+            let counted = self
+                .context
+                .directory
+                .count_new(parent, path.file_name(), 1)?;
             let folder = parent.enter(path, mode, existing, replace)?;
             counted.keep_if(folder.is_fresh());
             if path.depth() == 1
@@ -271,7 +274,13 @@ impl StoreSession {
         let plan = if folder.is_fresh() {
             Plan::Store(path.file_name().to_vec())
         } else {
-            plan(folder, path.file_name(), size, mtime, self.context.rules())?
+            let mut rules = self.context.rules();
+            if size > 0 && self.context.has_partial(path) {
+                let owner = &self.context.access.owner;
+                let root = &self.context.directory.dir;
+                rules.unfinished = partial::unfinished(root, folder, owner, path);
+            }
+            plan(folder, path.file_name(), size, mtime, rules)?
         };
         if self.context.access.dry_run {
             let outcome = self.preview_file(folder, path, &plan)?;
@@ -341,11 +350,9 @@ impl StoreSession {
         self.keeps_off(folder, path)?;
         folder.reserve(path.file_name(), self.is_dry())?;
         let context = &self.context;
-        let bytes = match self.is_dry() {
-            true => self.could_write(folder).map(|()| 0)?,
-            false => target.as_bytes().len() as u64,
-        };
-        let counted = context.directory.space.count(bytes)?;
+        if self.is_dry() {
+            self.could_write(folder)?;
+        }
         let link = NewLink {
             context,
             folder,
@@ -353,9 +360,7 @@ impl StoreSession {
             target,
             mtime,
         };
-        let outcome = link.store()?;
-        counted.keep_if(matches!(outcome, Outcome::Stored(_)) && !self.is_dry());
-        Ok(outcome)
+        link.store()
     }
 
     /// Removes what its sender does not have, in folders that it sent and could read all of, once

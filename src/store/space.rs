@@ -18,7 +18,7 @@ use walkdir::WalkDir;
 
 use crate::model::outcome::Why;
 use crate::model::reason::SystemError;
-use crate::sys::fs::{self, Dir};
+use crate::sys::fs::{self, Dir, Stat};
 
 /// How many bytes may be promised before the file system is asked again.
 const UNCHECKED: u64 = 64 << 20;
@@ -26,9 +26,16 @@ const UNCHECKED: u64 = 64 << 20;
 const MIN_COST: u64 = 512;
 /// The largest block that files are counted in, in bytes: some file systems tell how much is best
 /// written at once instead.
-const MAX_BLOCK: u64 = 1 << 20;
-/// How long a quota that is used up is not measured again.
+const MAX_BLOCK: u64 = 64 << 10;
+/// How long a quota that is used up is not measured again, where nothing that is known of could
+/// have made room.
 const MEASURE_AGAIN: Duration = Duration::from_secs(10);
+/// What part of the time is spent on measuring at most, one in so many; but who is refused waits no
+/// longer than that for it.
+const PAUSE_PARTS: u32 = 8;
+const MAX_PAUSE: Duration = Duration::from_secs(1);
+/// How often something that was refused is tried again, each time with a newer measurement.
+const TRIES: usize = 4;
 
 /// Space that has been promised and not been written yet, over all sessions of a store.
 #[derive(Debug, Default)]
@@ -43,8 +50,27 @@ pub(super) struct Space {
     used: AtomicU64,
     /// In what pieces the disk gives space away, where there is a quota.
     block: AtomicU64,
-    /// One measures at a time; with when that was last done.
-    measuring: Mutex<Option<Instant>>,
+    /// What may count too much since then: all that was taken or gave its place up.
+    doubtful: AtomicU64,
+    /// One measures at a time.
+    measuring: Mutex<Measured>,
+    /// How often it was measured.
+    measured: AtomicU64,
+}
+
+/// When a quota was last measured, and how long that took.
+#[derive(Debug, Default)]
+struct Measured {
+    last: Option<Instant>,
+    took: Duration,
+}
+
+/// What something takes up that is about to make way.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Replaced {
+    bytes: u64,
+    /// How often it had been measured before.
+    measured: u64,
 }
 
 /// Takes up to `most` from a counter; says how much that was.
@@ -74,10 +100,14 @@ impl Space {
     /// taken while it does counts beside that, whether it comes upon it or not: rather twice than
     /// not at all.
     pub(super) fn measure(&self, block: u64, measure: impl FnOnce() -> u64) {
-        let mut last = self
-            .measuring
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let measuring = self.measuring.lock();
+        let mut measuring = measuring.unwrap_or_else(PoisonError::into_inner);
+        self.measure_locked(&mut measuring, block, measure);
+    }
+
+    fn measure_locked(&self, measuring: &mut Measured, block: u64, measure: impl FnOnce() -> u64) {
+        let began = Instant::now();
+        self.doubtful.store(0, Ordering::Relaxed);
         self.block.store(block.min(MAX_BLOCK), Ordering::Relaxed);
         let before = self.used.load(Ordering::Relaxed);
         let promised = self.promised.load(Ordering::Relaxed);
@@ -90,14 +120,75 @@ impl Space {
         let _ = self
             .used
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, add);
-        *last = Some(Instant::now());
+        measuring.last = Some(Instant::now());
+        measuring.took = began.elapsed();
+        self.measured.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Whether it was not measured lately.
-    pub(super) fn may_measure_again(&self) -> bool {
-        let last = self.measuring.lock();
-        let last = last.unwrap_or_else(PoisonError::into_inner);
-        last.is_none_or(|last| last.elapsed() > MEASURE_AGAIN)
+    /// Calls `attempt`, and again where the quota refused it and was measured anew since: by
+    /// somebody else, or here, with `measure`, if that could show more room.
+    pub(super) fn attempt<T>(
+        &self,
+        block: impl Fn() -> u64,
+        measure: impl Fn() -> u64,
+        attempt: impl Fn() -> Result<T, Why>,
+    ) -> Result<T, Why> {
+        for _ in 1..TRIES {
+            let before = self.measured.load(Ordering::Relaxed);
+            let refused = match attempt() {
+                Err(Why::Quota { needed, left }) => Why::Quota { needed, left },
+                done => return done,
+            };
+            let measuring = self.measuring.lock();
+            let mut measuring = measuring.unwrap_or_else(PoisonError::into_inner);
+            if self.measured.load(Ordering::Relaxed) != before {
+                continue;
+            }
+            if !self.may_have_room(&refused, &measuring) {
+                return Err(refused);
+            }
+            // What is waited for keeps all others who are refused waiting, too.
+            let pause = measuring.took * (PAUSE_PARTS - 1);
+            let since = measuring.last.map(|last| last.elapsed());
+            let pause = since.map(|since| pause.min(MAX_PAUSE).saturating_sub(since));
+            std::thread::sleep(pause.unwrap_or_default());
+            self.measure_locked(&mut measuring, block(), &measure);
+        }
+        attempt()
+    }
+
+    /// Whether it could turn out that there is room for what was refused.
+    fn may_have_room(&self, refused: &Why, measuring: &Measured) -> bool {
+        let Why::Quota { needed, .. } = refused else {
+            return false;
+        };
+        let left = self.left().unwrap_or(u64::MAX);
+        let doubtful = self.doubtful.load(Ordering::Relaxed);
+        let lately = |last: Instant| last.elapsed() <= MEASURE_AGAIN;
+        *needed <= left.saturating_add(doubtful) || !measuring.last.is_some_and(lately)
+    }
+
+    /// What something takes up that is about to make way, to be told when it is gone.
+    pub(super) fn before_replacing(&self, found: &Stat) -> Replaced {
+        Replaced {
+            // What has other names stays.
+            bytes: match found.links > 1 {
+                true => 0,
+                false => found.allocated.max(MIN_COST),
+            },
+            measured: self.measured.load(Ordering::Relaxed),
+        }
+    }
+
+    /// Something is gone. It makes room at once, unless somebody has measured meanwhile, or does:
+    /// then nobody can say whether it was counted, and the next one who needs room measures.
+    pub(super) fn gone(&self, replaced: Replaced) {
+        self.doubtful.fetch_add(replaced.bytes, Ordering::Relaxed);
+        if let Ok(_measuring) = self.measuring.try_lock()
+            && self.measured.load(Ordering::Relaxed) == replaced.measured
+        {
+            take_up_to(&self.used, replaced.bytes);
+        }
     }
 
     /// What something takes up that has so many bytes: these alone, where there is no quota.
@@ -135,10 +226,16 @@ impl Space {
         let taken = self
             .used
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, more);
-        taken.map(drop).map_err(|used| Why::Quota {
-            needed: bytes,
-            left: quota.saturating_sub(used),
-        })
+        match taken {
+            Ok(_) => {
+                self.doubtful.fetch_add(bytes, Ordering::Relaxed);
+                Ok(())
+            }
+            Err(used) => Err(Why::Quota {
+                needed: bytes,
+                left: quota.saturating_sub(used),
+            }),
+        }
     }
 
     /// Promises `bytes`, if the quota and the file system below `dir` have them.
@@ -226,8 +323,8 @@ impl SpaceShare {
         here: Option<u64>,
     ) -> Self {
         let (needed, more) = match size {
-            // Nobody knows how much.
-            None => (0, u64::MAX),
+            // Nobody knows how much, but no less than an empty file.
+            None => (space.cost(0), u64::MAX),
             Some(size) => {
                 let here = here.unwrap_or(0);
                 let all = space.cost(size).saturating_sub(here);
@@ -247,7 +344,9 @@ impl SpaceShare {
     pub(super) fn ask(&self, promise: impl FnOnce(u64) -> Result<(), Why>) -> Result<(), Why> {
         let bytes = self.unpromised.swap(0, Ordering::Relaxed);
         if bytes > 0 {
-            promise(bytes)?;
+            promise(bytes).inspect_err(|_| {
+                self.unpromised.fetch_add(bytes, Ordering::Relaxed);
+            })?;
             self.put_back(bytes);
         }
         Ok(())
@@ -345,5 +444,87 @@ mod tests {
             400
         });
         assert_eq!(space.left(), Some(900));
+    }
+
+    fn with_quota(quota: u64, used: u64) -> Space {
+        let space = Space::default();
+        space.limit(quota);
+        space.measure(1, || used);
+        space
+    }
+
+    #[test]
+    fn what_is_refused_is_measured_again_where_that_could_help() {
+        let space = with_quota(10_000, 4000);
+        space.take(5000).unwrap();
+        let attempt = |used: u64| space.attempt(|| 1, || used, || space.take(3000));
+        // What was taken takes up less than it was thought to.
+        attempt(4500).unwrap();
+        assert_eq!(space.left(), Some(2500));
+        attempt(7500).unwrap_err();
+        let again = space.attempt(|| 1, || panic!("nothing has changed"), || space.take(3000));
+        again.unwrap_err();
+    }
+
+    #[test]
+    fn what_is_refused_is_tried_again_when_others_have_measured() {
+        let space = with_quota(10_000, 10_000);
+        let tried = std::cell::Cell::new(0);
+        let attempt = || {
+            tried.set(tried.get() + 1);
+            let taken = space.take(3000);
+            if tried.get() == 1 {
+                // As others do while this one waits for them.
+                space.measure(1, || 1000);
+            }
+            taken
+        };
+        let measure = || panic!("others did");
+        space.attempt(|| 1, measure, attempt).unwrap();
+        assert_eq!(tried.get(), 2);
+    }
+
+    #[test]
+    fn what_makes_way_makes_room() {
+        let temp = tempfile::tempdir().unwrap();
+        let dir = Dir::open(temp.path()).unwrap();
+        drop(dir.create_file(b"empty", 0o600).unwrap());
+        let found = dir.stat_at(b"empty").unwrap().unwrap();
+        let space = with_quota(10_000, 10_000);
+        let replaced = space.before_replacing(&found);
+        space.gone(replaced);
+        assert_eq!(space.left(), Some(MIN_COST));
+        let replaced = space.before_replacing(&found);
+        // It was counted then, or not.
+        space.measure(1, || 9800);
+        space.gone(replaced);
+        assert_eq!(space.left(), Some(200));
+        space.attempt(|| 1, || 9000, || space.take(600)).unwrap();
+    }
+
+    #[test]
+    fn a_share_that_is_refused_is_asked_for_again() {
+        let space = with_quota(10_000, 0);
+        let share = SpaceShare::of(&space, Some(5000), None, None);
+        for _ in 0..2 {
+            share.ask(|_| Err(Why::InUse)).unwrap_err();
+        }
+        share.ask(|bytes| space.take(bytes)).unwrap();
+        assert_eq!(space.left(), Some(5000));
+    }
+
+    #[test]
+    fn a_stream_takes_up_what_an_empty_file_does() {
+        let space = with_quota(10_000, 0);
+        let share = SpaceShare::of(&space, None, None, None);
+        share.ask(|bytes| space.take(bytes)).unwrap();
+        assert_eq!(space.left(), Some(10_000 - MIN_COST));
+    }
+
+    #[test]
+    fn small_files_are_not_counted_as_what_is_best_written_at_once() {
+        let space = with_quota(1 << 30, 0);
+        space.measure(1 << 20, || 0);
+        assert_eq!(space.cost(1), 64 << 10);
     }
 }

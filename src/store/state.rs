@@ -11,7 +11,7 @@ use std::time::Duration;
 use crate::model::relpath::{STATE_DIR, STATE_DIR_PREFIX};
 use crate::sys::fs::{self, Dir, File, Lock, LockState, Stat};
 
-use super::owned::{OTHERS, is_ours, not_ours};
+use super::owned::{OTHERS, is_ours, keep_from_others, not_ours};
 
 /// Where the records of partials lie, below the state directory.
 pub(super) const PARTIALS: &str = "partials";
@@ -150,8 +150,7 @@ fn look_for(dir: &Dir, name: &str) -> io::Result<StateFound> {
         return Ok(StateFound::Other(found));
     }
     if found.mode & OTHERS != 0 {
-        // Not every file system has such permissions.
-        let _ = opened.set_mode(found.mode & !OTHERS);
+        keep_from_others(&opened, &found)?;
     }
     Ok(StateFound::Ours(opened))
 }

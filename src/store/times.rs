@@ -7,12 +7,12 @@
 
 use std::collections::HashMap;
 use std::io::{self, Read, Write};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::model::digest::sha256;
 use crate::model::entry::Time;
-use crate::sys::fs::{Dir, Stat, Timestamp};
+use crate::sys::fs::{self, Dir, Stat, Timestamp};
 
 use super::folder::Folder;
 use super::found::same_time;
@@ -22,16 +22,20 @@ const NAME: &[u8] = b"list";
 /// How many bytes tell of one file: its key, and seconds and nanoseconds of the time that it has.
 const KEY: usize = 16;
 const RECORD: usize = KEY + 8 + 4;
-/// The longest list, in bytes. One that is longer is begun anew.
+/// The longest list, in bytes. One that is full is begun anew by the next session.
 const MAX_BYTES: usize = 100_000 * RECORD;
+
+/// None has that number.
+const NO_DEVICE: u64 = u64::MAX;
 
 /// What one session knows.
 #[derive(Debug, Default)]
 pub(super) struct SentTimes {
     owner: [u8; 32],
     known: Mutex<HashMap<[u8; KEY], Timestamp>>,
-    /// Whether a file system was seen to keep times, so that none is asked again.
-    kept: AtomicBool,
+    /// The device of the last file system that was seen to keep times, so that it is not asked
+    /// again; [`NO_DEVICE`] before that.
+    kept_on: AtomicU64,
 }
 
 /// What was sent, and where it is.
@@ -54,7 +58,7 @@ impl SentTimes {
                 Err(e) if e.kind() == io::ErrorKind::NotFound => 0,
                 Err(e) => return Err(e),
             };
-            if bytes.len() > MAX_BYTES {
+            if bytes.len() >= MAX_BYTES {
                 remove_if_there(&dir, NAME)?;
                 bytes.clear();
             }
@@ -71,7 +75,7 @@ impl SentTimes {
         Ok(Self {
             owner,
             known: Mutex::new(known.collect()),
-            kept: AtomicBool::new(false),
+            kept_on: AtomicU64::new(NO_DEVICE),
         })
     }
 
@@ -82,29 +86,27 @@ impl SentTimes {
     }
 
     /// Whether the time of what was just stored was lost; `look` is asked only where that is not
-    /// known to be otherwise.
+    /// known of its device to be otherwise.
     pub(super) fn is_lost(
         &self,
+        device: u64,
         mtime: Time,
         look: impl FnOnce() -> io::Result<Stat>,
     ) -> io::Result<Option<Timestamp>> {
-        if self.kept.load(Ordering::Relaxed) {
+        if self.kept_on.load(Ordering::Relaxed) == device {
             return Ok(None);
         }
         let stat = look()?;
-        let kept = same_time(&stat, mtime);
-        self.kept.store(kept, Ordering::Relaxed);
-        Ok((!kept).then_some(stat.mtime))
+        if same_time(&stat, mtime) {
+            self.kept_on.store(device, Ordering::Relaxed);
+            return Ok(None);
+        }
+        Ok(Some(stat.mtime))
     }
 
     /// Takes note of what was stored and has this time instead of its own.
     pub(super) fn note(&self, root: &Dir, sent: Sent<'_>, time: Timestamp) -> io::Result<()> {
         let key = self.key(sent);
-        let mut known = self.known();
-        if known.len() < MAX_BYTES / RECORD {
-            known.insert(key, time);
-        }
-        drop(known);
         let (seconds, nanos) = (time.seconds.to_le_bytes(), time.nanos.to_le_bytes());
         let record = [&key[..], &seconds, &nanos].concat();
         with_state(root, TIMES, |dir| {
@@ -121,7 +123,15 @@ impl SentTimes {
                 }
                 opened => opened?,
             };
-            file.write_all(&record)
+            if fs::stat(&file)?.size >= MAX_BYTES as u64 {
+                return Ok(());
+            }
+            file.write_all(&record)?;
+            let mut known = self.known();
+            if known.len() < MAX_BYTES / RECORD {
+                known.insert(key, time);
+            }
+            Ok(())
         })
     }
 

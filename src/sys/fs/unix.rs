@@ -197,15 +197,19 @@ impl Dir {
     ///
     /// Where the file system can neither do that in one step nor make links, an empty file takes
     /// the name first, over which the other one is renamed. What somebody else puts in the place
-    /// of that empty file, between these two steps, is lost.
+    /// of that empty file, between these two steps, is lost; who is killed there leaves it.
     pub fn rename_new(&self, from: &[u8], to: &[u8]) -> io::Result<()> {
         match system::rename_new(self.as_fd(), from, to) {
-            Err(Errno::INVAL | Errno::NOSYS | Errno::NOTSUP | Errno::PERM) => {}
+            Err(Errno::INVAL | Errno::NOSYS | Errno::NOTSUP | Errno::PERM | Errno::XDEV) => {}
             other => return Ok(other?),
         }
         // A file system that cannot do it in one step, NFS for one, has links.
         match rustix::fs::linkat(self, from, self, to, AtFlags::empty()) {
-            Ok(()) => return self.remove_file(from),
+            Ok(()) => {
+                // It has its name. What keeps the old one is found by that.
+                let _ = self.remove_file(from);
+                return Ok(());
+            }
             Err(Errno::EXIST) => return Err(Errno::EXIST.into()),
             // One that has not, FAT for one, has neither.
             Err(_) => {}
