@@ -46,6 +46,7 @@ fn another_machine_replaces_nothing_without_leave() {
         ("allow-update = true\n", &[], true),
         ("allow-update = true\n", &["--allow-update=no"], false),
         ("[peer.desktop]\nmay-update = true\n", &[], true),
+        ("[peer.desktop]\nmay-mirror = true\n", &[], true),
         (
             "[peer.desktop]\nmay-update = false\n",
             &["--allow-update"],
@@ -149,17 +150,21 @@ fn own((a, b): (&str, &str)) -> (String, String) {
 fn without_a_home_it_asks_for_a_folder() {
     let sandbox = Sandbox::new();
     let me = sandbox.me();
-    for home in [sandbox.path("no/such"), PathBuf::from("/")] {
+    // One that cannot be made may be there later: a service tries again.
+    for (home, code, says) in [
+        (sandbox.path("no/such"), 1, "mkdir -p"),
+        (PathBuf::from("/"), 2, "--dir DIR"),
+    ] {
         let mut command = recv_without_dir(&me, &[]);
         command.env("HOME", &home);
         let ended = Process::spawn(command).wait();
-        ended.assert_code(2).assert_says("--dir DIR");
+        ended.assert_code(code).assert_says(says);
         assert!(!home.join("Downloads").exists());
     }
     // And where downloads go home.
     symlink(me.home(), me.home().join("Downloads")).unwrap();
     let ended = Process::spawn(recv_without_dir(&me, &[])).wait();
-    ended.assert_code(2).assert_says("is your home folder");
+    ended.assert_code(2).assert_says("is a home folder");
 }
 
 #[test]
@@ -168,21 +173,35 @@ fn folders_of_the_system_are_refused_and_the_home_is_warned_of() {
     let me = sandbox.me();
     symlink("/etc", sandbox.path("link")).unwrap();
     let link = sandbox.path("link").display().to_string();
-    let refused = ["/", "/etc", "/usr/bin", "/var", "/var/lib", "/proc", &link];
+    let refused = ["/", "/etc", "/usr/bin", "/usr/lib", "/boot", "/proc", &link];
     for dir in refused {
         let ended = Process::spawn(me.recv_command(Path::new(dir), &[])).wait();
         ended
             .assert_code(2)
-            .assert_says("belongs to the system")
-            .assert_says("--dir DIR");
+            .assert_says("--dir: ")
+            .assert_says("belongs to the system");
     }
     assert!(!Path::new("/.xfer").exists() && !Path::new("/etc/.xfer").exists());
-    for settings in ["dir = \"/etc\"\n", "[peer.anna]\ndir = \"/etc\"\n"] {
+    for (settings, source) in [
+        ("\ndir = \"/etc\"\n", "config.toml line 2: "),
+        ("[peer.anna]\ndir = \"/etc\"\n", "[peer.anna]: "),
+    ] {
         set(&me, settings);
         let ended = Process::spawn(recv_without_dir(&me, &[])).wait();
-        ended.assert_code(2).assert_says("belongs to the system");
+        ended
+            .assert_code(2)
+            .assert_says(source)
+            .assert_says("belongs to the system");
     }
     set(&me, "");
+    // Others of the system are received into where somebody says so.
+    if let Ok(cache) = tempfile::tempdir_in("/var/cache") {
+        let recv = me.recv(cache.path(), &[]);
+        let ended = recv.interrupt();
+        ended
+            .assert_code(0)
+            .assert_says("which belongs to the system");
+    }
 
     // The home is received into where somebody says so, and is told what that means.
     let warning = "Receiving into your home folder";
@@ -248,12 +267,50 @@ fn a_sender_does_not_send_its_own_key() {
         assert_eq!(names, expected, "{links}");
         fs::remove_dir_all(into).unwrap();
     }
-    // What is named itself is an error.
+    // Nor by hard links, by links to a folder in one, or where one is elsewhere by a link.
+    let kept = fs::read(&key).unwrap();
+    make_file(home.join(OWN[0]).join("sub/file"), 5, 100);
+    fs::create_dir(home.join("dotfiles")).unwrap();
+    fs::rename(
+        home.join(OWN[0]).join("config.toml"),
+        home.join("dotfiles/settings"),
+    )
+    .unwrap();
+    symlink(
+        home.join("dotfiles/settings"),
+        home.join(OWN[0]).join("config.toml"),
+    )
+    .unwrap();
+    make_file(home.join("t/fine"), 6, 100);
+    fs::hard_link(&key, home.join("t/x")).unwrap();
+    fs::hard_link(home.join("dotfiles/settings"), home.join("t/settings")).unwrap();
+    fs::write(home.join("t/copy"), &kept).unwrap();
+    symlink(home.join(OWN[0]).join("sub"), home.join("t/sub")).unwrap();
+    let (t, dotfiles) = (home.join("t"), home.join("dotfiles"));
+    let named = [t.to_str().unwrap(), dotfiles.to_str().unwrap()];
+    let sent = desktop.send(&[&["--links", "follow"], &named[..], &[&target]].concat());
+    sent.assert_code(0);
+    let names = Tree::read(sandbox.dst()).names();
+    assert_eq!(names, ["dotfiles", "t", "t/fine"]);
+    for folder in ["t", "dotfiles"] {
+        fs::remove_dir_all(sandbox.dst().join(folder)).unwrap();
+    }
+    // What is named itself is left out, or an error where there is nothing else.
+    let fine = t.join("fine").display().to_string();
+    let own = home.join(OWN[0]).display().to_string();
+    let sent = desktop.send(&[&fine, &own, &target]);
+    sent.assert_code(0)
+        .assert_says("Warning: ")
+        .assert_says("where xfer keeps its key");
+    assert_eq!(Tree::read(sandbox.dst()).names(), ["fine"]);
+    fs::remove_file(sandbox.dst().join("fine")).unwrap();
     let named = [
         &home.join(OWN[0]),
         &key,
         &home.join("to the key"),
         &home.join("to them"),
+        &home.join("t/x"),
+        &home.join("t/copy"),
     ];
     for path in named {
         let sent = desktop.send(&[path.to_str().unwrap(), &target]);
@@ -374,4 +431,40 @@ fn a_receiver_lets_nobody_write_to_its_own_folders() {
             .assert_says("--dir DIR");
     }
     is_whole();
+}
+
+#[test]
+fn a_receiver_knows_its_own_folders_when_they_are_made_anew() {
+    let sandbox = Sandbox::new();
+    let (desktop, laptop) = (sandbox.user("desktop"), sandbox.user("laptop"));
+    pair(&desktop, "desktop", &laptop);
+    let home = laptop.home();
+    // The settings are elsewhere, by a link.
+    fs::create_dir(home.join("dotfiles")).unwrap();
+    fs::write(home.join("dotfiles/settings"), "name = \"laptop\"\n").unwrap();
+    let config = home.join(OWN[0]);
+    symlink(home.join("dotfiles/settings"), config.join("config.toml")).unwrap();
+    let attack = sandbox.folder("attack");
+    make_file(attack.join(".config/xfer/config.toml"), 3, 50);
+    make_file(attack.join("dotfiles/settings"), 4, 50);
+    let recv = laptop.recv(home, &["--allow-update", "--no-sync"]);
+    let send = || {
+        let mut command = desktop.command(&["send", "--update", ".config", "dotfiles"]);
+        command.arg(recv.target()).current_dir(&attack);
+        let sent = Process::spawn(command).wait();
+        assert_ne!(sent.code, Some(0));
+        sent.assert_says("a name that xfer keeps for itself");
+        let settings = fs::read_to_string(config.join("config.toml")).unwrap();
+        assert_eq!(settings, "name = \"laptop\"\n");
+    };
+    send();
+    // As where it is restored from elsewhere.
+    let other = home.join("other");
+    let mut copy = Command::new("cp");
+    copy.arg("-a").arg(home.join(".config")).arg(&other);
+    assert!(copy.status().unwrap().success());
+    fs::remove_dir_all(home.join(".config")).unwrap();
+    fs::rename(&other, home.join(".config")).unwrap();
+    send();
+    recv.interrupt();
 }

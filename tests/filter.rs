@@ -306,9 +306,15 @@ fn patterns_without_end_take_neither_memory_nor_what_they_would_hide() {
     );
     assert!(names.contains(&"p/fine".to_owned()));
 
+    // One that is named is the user's own.
     write(&sandbox, "patterns", &"x\n".repeat(MANY));
     let patterns = sandbox.src().join("patterns");
     let args = ["--exclude-from", patterns.to_str().unwrap()];
     let (_, sent) = send(&sandbox, &args, &["p/fine"]);
-    sent.assert_code(1).assert_says("more than 65536 patterns");
+    sent.assert_code(0);
+    let huge = fs::File::create(&patterns).unwrap();
+    huge.set_len((16 << 20) + 1).unwrap();
+    let (_, sent) = send(&sandbox, &args, &["p/fine"]);
+    sent.assert_code(1)
+        .assert_says("more than 16 MiB of patterns");
 }

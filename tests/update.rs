@@ -201,8 +201,14 @@ fn the_receivers_user_has_a_say() {
         (&["--on-conflict", "skip"], false, 0, "1 was left out"),
         (&["--on-conflict", "fail"], false, 1, "a file is in its way"),
         // Whoever may be anybody replaces nothing, ever.
-        (&["--open", "--allow-update"], true, 0, words),
-        (&["--open", "--on-conflict", "replace"], true, 0, words),
+        (&["--open", "--allow-update"], true, 4, "replace files"),
+        (
+            &["--open", "--on-conflict", "replace"],
+            true,
+            4,
+            "replace files",
+        ),
+        (&["--open", "--on-conflict", "beside"], true, 0, words),
         (
             &["--open", "--on-conflict", "skip"],
             true,

@@ -24,12 +24,12 @@ Settings are options for when the command line does not say them. They stand in 
   dir = \"~/Downloads\"
   lanes = 2
 
-  [peer.laptop]             # what is said of a paired machine, by its name
-  dir = \"~/from-laptop\"     # what it sends goes there; the folder must exist
-  quota = \"100G\"            # how much all that is in that folder may take up
-  may-update = true         # it may replace what is there, as all may with --allow-update
-  may-mirror = false        # it may not remove what it does not have, though all may with
-                            # --allow-mirror
+  [peer.laptop]           # what is said of a paired machine, by its name
+  dir = \"~/from-laptop\"   # what it sends goes there; the folder must exist
+  quota = \"100G\"          # how much all that is in that folder may take up
+  may-update = true       # it may replace what is there, whatever others may
+  may-mirror = true       # it may also remove what it does not have; false: it
+                          # may not, whatever others may
 
 or in the environment: XFER_DIR, XFER_MAX_SESSIONS. The command line comes first, then the
 environment, then the file. What only the command line can say does not show here.";

@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use xfer::Error;
 use xfer::model::error::Action;
 use xfer::model::outcome::Summary;
+use xfer::model::reason::AbortReason;
 use xfer::transfer::Cancel;
 
 use super::hints::{self, Task};
@@ -126,6 +127,11 @@ fn code(error: &Error) -> Code {
         | Error::Impostor { .. }
         | Error::CodeNeeded { .. }
         | Error::NoCode { .. }
+        | Error::Unpaired { .. }
+        | Error::Aborted {
+            reason: AbortReason::Unpaired,
+            ..
+        }
         | Error::WrongCode { .. } => Code::Declined,
         // What is wrong with the arguments themselves, before anybody is dialed.
         Error::Pattern { .. }
@@ -172,5 +178,7 @@ mod tests {
         assert_eq!(code_of(Err(lost()), true), 130);
         assert_eq!(code_of(Err(Error::Cancelled), false), 130);
         assert_eq!(code_of(Err(Error::Declined { peer, reason }), false), 4);
+        let reason = AbortReason::Unpaired;
+        assert_eq!(code_of(Err(Error::Aborted { peer, reason }), false), 4);
     }
 }

@@ -18,6 +18,7 @@ What is left out:
   for what is below their folder. --include wins over --exclude, that over --exclude-from, that
   over these files, of which the nearest wins. What is in a folder that is left out is left out:
   for nothing but pictures, say --exclude '*' --include '*/' --include '*.jpg'.
+  A file of --exclude-from has at most 16 MiB and 1,048,576 patterns.
   What is left out is no failure: it is counted in the end, and named with -v. What would be left
   out is not removed by a mirror either, though it is at the receiver alone.";
 

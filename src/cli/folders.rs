@@ -1,19 +1,22 @@
-//! Which folders are received into: those that were named, else where downloads go. What belongs to
-//! the system is refused.
+//! Which folders are received into: those that were named, else where downloads go. What the system
+//! needs to run is refused.
 //!
 //! Must not look at what is in them.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use xfer::sys::places::is_of_system;
+use xfer::Error;
+use xfer::model::error::Action;
+use xfer::sys::places::{OfSystem, is_home, of_system};
 
 use super::arguments::Wrong;
 use super::machine;
-use crate::ui::{io_error, quoted};
+use crate::ui::quoted;
 
-/// Where downloads go, made where it is missing.
-pub(super) fn downloads() -> Result<PathBuf, Wrong> {
+/// Where downloads go, made where it is missing. It fails where it cannot be made; that there is
+/// nothing to be made is wrong usage.
+pub(super) fn downloads() -> Result<xfer::Result<PathBuf>, Wrong> {
     let wrong = |why: String| {
         Wrong(format!(
             "{why}; say which folder to receive into: --dir DIR"
@@ -24,39 +27,54 @@ pub(super) fn downloads() -> Result<PathBuf, Wrong> {
     };
     let shown = quoted(&dir.display().to_string());
     // A home that is missing is none to be made.
-    let made = match fs::create_dir(&dir) {
-        Err(e) if e.kind() == std::io::ErrorKind::AlreadyExists => Ok(()),
-        made => made,
-    };
-    made.map_err(|e| wrong(format!("cannot make {shown}: {}", io_error(&e))))?;
-    if machine::home().and_then(|home| home.canonicalize().ok()) == dir.canonicalize().ok() {
-        return Err(wrong(format!("{shown} is your home folder")));
+    match fs::create_dir(&dir) {
+        Err(e) if e.kind() != std::io::ErrorKind::AlreadyExists => {
+            return Ok(Err(Error::file(Action::ReceiveInto, &dir, e)));
+        }
+        _ => {}
     }
-    Ok(dir)
+    let home = machine::home();
+    if let Ok(path) = dir.canonicalize() {
+        if is_home(&path, home.as_deref()) {
+            return Err(wrong(format!("{shown} is a home folder")));
+        }
+        if of_system(&path).is_some() {
+            return Err(wrong(format!("{shown} belongs to the system")));
+        }
+    }
+    Ok(Ok(dir))
 }
 
-/// Looks at a folder that is to be received into; says what there is to be said about it before.
-/// What is wrong with its path is for others to say.
-pub(super) fn check(dir: &Path) -> Result<Option<String>, Wrong> {
+/// Looks at a folder that is to be received into, because `source` says so; says what there is to
+/// be said about it before. What is wrong with its path is for others to say.
+pub(super) fn check(dir: &Path, source: &str) -> Result<Option<String>, Wrong> {
     let Ok(path) = dir.canonicalize() else {
         return Ok(None);
     };
-    if is_of_system(&path) {
-        let path = path.display().to_string();
+    let shown = path.display();
+    let of_system = of_system(&path);
+    if of_system == Some(OfSystem::Core) {
+        let path = shown.to_string();
         return Err(Wrong(format!(
-            "{} belongs to the system; choose another folder to receive into: --dir DIR",
+            "{source}: {} belongs to the system; choose another folder to receive into",
             quoted(&path)
         )));
     }
     let home = machine::home().and_then(|home| home.canonicalize().ok());
     Ok(match home {
         Some(home) if home == path => Some(
-            "Receiving into your home folder: what others send can land beside .bashrc and .ssh."
+            "Receiving into your home folder: others can add files there, in .ssh and .config too."
                 .to_owned(),
         ),
         Some(home) if home.starts_with(&path) => Some(format!(
-            "Your home folder is in {}: what others send can land in it, beside .bashrc and .ssh.",
-            path.display()
+            "Your home folder is in {shown}: others can add files there, in .ssh and .config too."
+        )),
+        home if is_home(&path, home.as_deref()) => Some(format!(
+            "Receiving into {shown}, where somebody is at home: others can add files there, in \
+             .ssh and .config too."
+        )),
+        _ if of_system.is_some() => Some(format!(
+            "Receiving into {shown}, which belongs to the system: others can add files there."
         )),
         _ => None,
     })

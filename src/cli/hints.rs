@@ -168,8 +168,10 @@ pub(crate) fn for_error(error: &Error, task: Task) -> Option<String> {
                  may-mirror that speaks against it, and no --open."
             }
             Decline::NoUpdate => {
-                "Start `xfer recv --allow-update` there, or leave out --update: what differs is \
-                 then stored beside what is there."
+                "There it takes `xfer recv --allow-update`, or `allow-update = true` in its \
+                 settings (and no may-update = false for this machine). Or leave out --update: what \
+                 differs is then stored beside what is there. With --open, nothing is ever \
+                 replaced: leave out --update, or pair the two."
             }
             Decline::Unattended => "Start `xfer recv` in a terminal there, or without --ask.",
             _ => return None,
@@ -184,8 +186,8 @@ pub(crate) fn for_error(error: &Error, task: Task) -> Option<String> {
                  code."
             }
             Decline::NoUpdate => {
-                "To let it, start `xfer recv` with --allow-update; or set may-update = true for \
-                 it: see `xfer config --help`."
+                "To let it, set may-update = true for it (see `xfer config --help`), or start \
+                 `xfer recv --allow-update`. Whoever is let in with --open never may."
             }
             Decline::NoMirror => {
                 "To let it, receive into a folder with --allow-mirror, without an --on-conflict or \

@@ -44,7 +44,10 @@ pub(crate) fn device() -> xfer::Result<Device> {
     Ok(Device {
         identity,
         peers: peers()?,
-        own: OwnFolders::at(own.map(Path::to_path_buf).to_vec()),
+        own: OwnFolders::at(
+            own.map(Path::to_path_buf).to_vec(),
+            &Identity::file_in(dirs.config_dir()),
+        ),
     })
 }
 

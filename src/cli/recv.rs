@@ -43,7 +43,8 @@ person there types. Nobody needs to know it afterwards. See `xfer peers`.";
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Recv {
-    /// The folder to receive into; it must exist [default: your Downloads folder]
+    /// The folder to receive into, which must exist [default: your Downloads folder, made if
+    /// missing]
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
     dir: Option<PathBuf>,
 
@@ -81,8 +82,8 @@ pub(crate) struct Recv {
     #[arg(long)]
     allow_update: bool,
 
-    /// As --allow-update, and let senders remove what they do not have (xfer send --mirror), in
-    /// folders that they send. Not those that were let in with --open
+    /// As --allow-update, and let paired machines remove what they do not have (xfer send
+    /// --mirror), in the folders that they send
     #[arg(long)]
     allow_mirror: bool,
 
@@ -170,15 +171,25 @@ impl Recv {
 pub(crate) fn run(mut args: Recv, loudness: &Loudness, settings: &Settings) -> Result<Code, Wrong> {
     let grants = settings.grants();
     let mut warnings = Vec::new();
+    let mut made = Ok(());
     if args.stdout {
         check_stdout()?;
     } else {
-        if args.dir.is_none() {
-            args.dir = Some(folders::downloads()?);
+        if let Some(dir) = &args.dir {
+            warnings.extend(folders::check(
+                dir,
+                &settings.source("dir", dir.as_os_str()),
+            )?);
+        } else {
+            match folders::downloads()? {
+                Ok(dir) => args.dir = Some(dir),
+                Err(error) => made = Err(error),
+            }
         }
-        let own = grants.values().filter_map(|grant| grant.dir.as_ref());
-        for dir in args.dir.iter().chain(own) {
-            warnings.extend(folders::check(dir)?);
+        for (name, grant) in &grants {
+            if let Some(dir) = &grant.dir {
+                warnings.extend(folders::check(dir, &format!("[peer.{name}]"))?);
+            }
         }
     }
     let task = match args.stdout {
@@ -196,7 +207,7 @@ pub(crate) fn run(mut args: Recv, loudness: &Loudness, settings: &Settings) -> R
     let cancel = Cancel::new();
     let output = args.stdout.then(stdout).transpose();
     warnings.iter().for_each(|text| ui.warn(text));
-    let ready = output.and_then(|output| {
+    let ready = made.and(output).and_then(|output| {
         let options = args.into_options(grants, output);
         prepare(options, loudness.is_verbose(), &ui, &cancel)
     });
@@ -252,16 +263,19 @@ fn prepare(
         ui.warn(text);
     }
     let may_replace = matches!(options.on_conflict, None | Some(OnConflict::Replace));
-    if options.mirror && !may_replace {
+    // Nothing is replaced where nothing is stored.
+    let stores = options.output.is_none();
+    if stores && options.mirror && !may_replace {
         let text = "--allow-mirror does nothing beside this --on-conflict: a mirror replaces what \
                     has changed.";
         ui.warn(text);
-    } else if options.update && !may_replace {
+    } else if stores && options.update && !may_replace {
         ui.warn("--allow-update does nothing beside this --on-conflict.");
     }
     let mut grants = options.grants.values();
-    let others_may = options.update || options.mirror || grants.any(|g| g.may_update == Some(true));
-    if options.on_conflict == Some(OnConflict::Replace) && !others_may {
+    let may = |grant: &Grant| grant.may_update == Some(true) || grant.may_mirror == Some(true);
+    let others_may = options.update || options.mirror || grants.any(may);
+    if stores && options.on_conflict == Some(OnConflict::Replace) && !others_may {
         let text = "This --on-conflict lets only you yourself on this machine replace what is \
                     here; for other machines, add --allow-update.";
         ui.warn(text);

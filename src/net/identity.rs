@@ -5,7 +5,7 @@
 use std::fmt;
 use std::fs::{self, File};
 use std::io::{self, Read as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use aws_lc_rs::encoding::{AsDer as _, Pkcs8V2Der};
@@ -31,11 +31,17 @@ pub struct Identity {
 }
 
 impl Identity {
+    /// Where it is kept in its directory.
+    #[must_use]
+    pub fn file_in(dir: &Path) -> PathBuf {
+        dir.join(FILE_NAME)
+    }
+
     /// Loads the key from `dir`, or makes both on first use. Of several processes that start at
     /// once, one makes the key and all get that one. A key that is damaged, or that others on
     /// this machine could have read, is refused and left as it is.
     pub fn load_or_create(dir: &Path) -> Result<Self> {
-        let path = dir.join(FILE_NAME);
+        let path = Self::file_in(dir);
         if let Some(identity) = load(&path)? {
             return Ok(identity);
         }

@@ -18,11 +18,17 @@ use crate::sys::own::OwnFolders;
 /// sent as any other file.
 pub const IGNORE_FILE: &str = ".xferignore";
 const GITIGNORE: &str = ".gitignore";
-/// The most bytes that a file of patterns may have, and all that hold in one folder together.
-/// Ready to be used, they take up some hundred times as much.
-const MAX_PATTERN_BYTES: usize = 1 << 20;
-/// The most patterns that one file may have, and all that hold in one folder.
-const MAX_PATTERNS: usize = 1 << 16;
+/// How much an ignore file may have, and all that hold in one folder together. Ready to be used,
+/// patterns take up some hundred times as much.
+const MOST_IGNORED: PatternWeight = PatternWeight {
+    bytes: 1 << 20,
+    patterns: 1 << 16,
+};
+/// How much each of the user's own files may have.
+const MOST_OF_USER: PatternWeight = PatternWeight {
+    bytes: 16 << 20,
+    patterns: 1 << 20,
+};
 
 /// What is sent, and what is left out. By default everything is sent but what an
 /// [`IGNORE_FILE`] names.
@@ -83,7 +89,7 @@ impl CompiledFilter {
         let mut patterns = GitignoreBuilder::new("");
         for path in &filter.exclude_from {
             File::open(path)
-                .and_then(|file| read_patterns(&file))
+                .and_then(|file| read_patterns(&file, MOST_OF_USER))
                 .and_then(|bytes| add_lines(&mut patterns, &bytes))
                 .map_err(|e| Error::file(Action::ReadPatterns, path, e))?;
         }
@@ -200,17 +206,17 @@ impl PatternWeight {
     /// The weight of these together, as long as it is no more than memory is to be spent on.
     pub(super) fn of_all<'a>(all: impl Iterator<Item = &'a IgnorePatterns>) -> io::Result<Self> {
         let sum = all.fold(Self::default(), |sum, one| sum.plus(one.weight));
-        sum.check("the ignore files that hold here have")
+        sum.check("the ignore files that hold here have", MOST_IGNORED)
             .map(|()| sum)
     }
 
-    fn check(self, what: &str) -> io::Result<()> {
+    fn check(self, what: &str, most: Self) -> io::Result<()> {
         let error = |most: String| Err(io::Error::other(format!("{what} more than {most}")));
-        if self.bytes > MAX_PATTERN_BYTES {
-            return error(format!("{} MiB of patterns", MAX_PATTERN_BYTES >> 20));
+        if self.bytes > most.bytes {
+            return error(format!("{} MiB of patterns", most.bytes >> 20));
         }
-        if self.patterns > MAX_PATTERNS {
-            return error(format!("{MAX_PATTERNS} patterns"));
+        if self.patterns > most.patterns {
+            return error(format!("{} patterns", most.patterns));
         }
         Ok(())
     }
@@ -349,15 +355,14 @@ fn read_regular(dir: &Dir, name: &[u8], links: Links) -> io::Result<Option<Vec<u
     if !fs::stat(&file)?.is_file() {
         return Ok(None);
     }
-    read_patterns(&file).map(Some)
+    read_patterns(&file, MOST_IGNORED).map(Some)
 }
 
 /// What is in a file of patterns, if that is no more than memory is to be spent on.
-fn read_patterns(file: &File) -> io::Result<Vec<u8>> {
+fn read_patterns(file: &File, most: PatternWeight) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
-    file.take(MAX_PATTERN_BYTES as u64 + 1)
-        .read_to_end(&mut bytes)?;
-    PatternWeight::of(&bytes).check("it has")?;
+    file.take(most.bytes as u64 + 1).read_to_end(&mut bytes)?;
+    PatternWeight::of(&bytes).check("it has", most)?;
     Ok(bytes)
 }
 

@@ -38,6 +38,7 @@ pub struct Roots(Arc<Named>);
 struct Named {
     /// By name.
     roots: Vec<Root>,
+    left_out: Vec<PathBuf>,
     filter: CompiledFilter,
 }
 
@@ -93,6 +94,13 @@ impl Root {
         self.parent.with(|dir| stat_at(dir, &self.own_name, links))
     }
 
+    /// Whether it is what this program keeps for itself; `stat` is what it is.
+    pub(super) fn is_own(&self, filter: &CompiledFilter, stat: &Stat) -> bool {
+        let is_key = |dir: &Dir| Ok(is_key(filter, dir, &self.own_name, stat));
+        is_own_now(filter, &self.own_name, stat, self.path.clone())
+            || self.parent.with(is_key).unwrap_or(false)
+    }
+
     /// Where it leads, if it is a link now.
     pub(super) fn read_link(&self) -> io::Result<Vec<u8>> {
         self.parent.with(|dir| dir.read_link(&self.own_name))
@@ -108,12 +116,13 @@ impl Roots {
         Self::except(paths, filter, OwnFolders::default())
     }
 
-    /// The same, but for what is in `own`: that is left out, and a path that is in it fails.
+    /// The same, but for what is in `own`: that is left out. Fails where nothing else is named.
     pub fn except(paths: &[PathBuf], filter: &Filter, own: OwnFolders) -> Result<Self> {
         let filter = CompiledFilter::new(filter, own)?;
         let most = MAX_PARENTS.min(host::limit_of_open() / PARTS_FOR_PARENTS);
         let mut parents: HashMap<PathBuf, Arc<Parent>> = HashMap::new();
         let mut roots = Vec::with_capacity(paths.len());
+        let mut left_out = Vec::new();
         for given in paths {
             let failed = |e| Error::file(Action::Send, given, e);
             let path = match std::fs::canonicalize(given) {
@@ -135,9 +144,8 @@ impl Roots {
             let parent = match parents.get(above) {
                 Some(parent) => parent.clone(),
                 None if filter.own.has_path(above) => {
-                    return Err(Error::Own {
-                        path: given.clone(),
-                    });
+                    left_out.push(given.clone());
+                    continue;
                 }
                 None => {
                     let parent = Parent::open(above, parents.len() < most).map_err(failed)?;
@@ -146,20 +154,24 @@ impl Roots {
                     parent
                 }
             };
-            let is_own = |id| filter.own.has(id);
-            let found = parent.with(|dir| dir.stat_at(own_name.as_encoded_bytes()));
-            if found.is_ok_and(|found| found.is_some_and(|found| is_own(found.id))) {
-                return Err(Error::Own {
-                    path: given.clone(),
-                });
-            }
             let root = Root {
                 name,
                 own_name: own_name.as_encoded_bytes().to_vec(),
                 parent,
                 path,
             };
+            let found = root.stat(Links::Keep);
+            if found.is_ok_and(|found| found.is_some_and(|found| root.is_own(&filter, &found))) {
+                left_out.push(given.clone());
+                continue;
+            }
             roots.push((root, given));
+        }
+        // Where other things are sent, it was not what was meant.
+        if roots.is_empty()
+            && let Some(path) = left_out.first()
+        {
+            return Err(Error::Own { path: path.clone() });
         }
         roots.sort_by(|(a, _), (b, _)| a.name.cmp(&b.name));
         for pair in roots.windows(2) {
@@ -173,7 +185,16 @@ impl Roots {
             }
         }
         let roots = roots.into_iter().map(|(root, _)| root).collect();
-        Ok(Self(Arc::new(Named { roots, filter })))
+        Ok(Self(Arc::new(Named {
+            roots,
+            left_out,
+            filter,
+        })))
+    }
+
+    /// What was named and is not sent, because this program keeps it for itself.
+    pub fn left_out(&self) -> impl Iterator<Item = &Path> {
+        self.0.left_out.iter().map(PathBuf::as_path)
     }
 
     /// How many there are, and the name of the first one.
@@ -306,6 +327,22 @@ impl TreeReader {
         let last = self.open.last().ok_or(ErrorKind::NotFound)?;
         Ok((&last.dir, is_new))
     }
+}
+
+/// Whether something is what this program keeps for itself, by what it is, or by what has its path
+/// `here` now.
+pub(super) fn is_own_now(filter: &CompiledFilter, name: &[u8], stat: &Stat, here: PathBuf) -> bool {
+    let own = &filter.own;
+    own.has(stat.id) || own.has_file(stat.id) || own.has_now(stat.id, name, || here)
+}
+
+/// Whether a file is this machine's key, by what is in it: that is read where its size is the
+/// key's.
+pub(super) fn is_key(filter: &CompiledFilter, dir: &Dir, name: &[u8], stat: &Stat) -> bool {
+    let own = &filter.own;
+    stat.is_file()
+        && own.is_size_of_key(stat.size)
+        && open_file(dir, name, filter.links).is_ok_and(|file| own.is_key(&file))
 }
 
 /// What has a name in a folder, or what it leads to where links are followed.

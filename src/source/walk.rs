@@ -18,7 +18,7 @@ use crate::sys::fs::{Dir, Stat};
 
 use super::filter::{CompiledFilter, IgnorePatterns, Links, PatternWeight, is_ignored};
 use super::found::{NameKind, NotAnnounced, describe, unreadable};
-use super::tree::{Root, Roots, TreeReader, mtime_of, stat_at};
+use super::tree::{Root, Roots, TreeReader, is_key, is_own_now, mtime_of, stat_at};
 
 /// What a walk comes upon.
 #[derive(Debug)]
@@ -185,7 +185,7 @@ impl WalkBelow {
         let looked = root.stat(filter.links).map_err(|e| unreadable(&e))?;
         let stat = looked.ok_or(Why::Vanished)?;
         self.device = filter.one_file_system.then_some(stat.id.device);
-        if filter.own.has(stat.id) {
+        if root.is_own(filter, &stat) {
             return Err(LeftOut::Own.into());
         }
         self.may_send(root, filter, || root.path.clone(), NameKind::of(&stat))?;
@@ -244,8 +244,11 @@ impl WalkBelow {
             Some(followed) => followed?,
             None => self.stat(name, filter.links)?,
         };
-        // Into these folders lead names, mounts and links; to the files in them, links alone.
-        if filter.own.has(stat.id) || (is_followed && filter.own.has_file(stat.id)) {
+        let at = match filter.own.knows_name(name) {
+            true => here(self),
+            false => PathBuf::new(),
+        };
+        if self.is_own(filter, name, &stat, is_followed, at) {
             return Err(LeftOut::Own.into());
         }
         if NameKind::of(&stat) != listed {
@@ -254,6 +257,32 @@ impl WalkBelow {
         }
         let kind = describe(&stat, filter, || self.innermost()?.read_link(name))?;
         Ok((stat, kind))
+    }
+
+    /// Whether something in the innermost open folder is what this program keeps for itself, by
+    /// whatever name, mount or link it was come to.
+    fn is_own(
+        &mut self,
+        filter: &CompiledFilter,
+        name: &[u8],
+        stat: &Stat,
+        is_followed: bool,
+        here: PathBuf,
+    ) -> bool {
+        if is_own_now(filter, name, stat, here) {
+            return true;
+        }
+        let Ok(dir) = self.innermost() else {
+            return false;
+        };
+        if is_followed && stat.is_dir() {
+            let real = dir
+                .open_dir_following(name)
+                .ok()
+                .and_then(|d| d.real_path());
+            return real.is_some_and(|real| filter.own.has_path(&real));
+        }
+        is_key(filter, dir, name, stat)
     }
 
     /// Announces something, and enters it where it is a folder.

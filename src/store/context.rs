@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use crate::model::outcome::{OnConflict, Why};
 use crate::model::relpath::RelPath;
-use crate::sys::fs::{self, Dir};
+use crate::sys::fs::{self, Dir, FileId};
 use crate::sys::host::limit_of_open;
 use crate::sys::own::OwnFolders;
 
@@ -230,6 +230,8 @@ impl UnnamedFiles {
 #[derive(Debug)]
 pub(super) struct SessionContext {
     pub(super) directory: Arc<DirectoryContext>,
+    /// What nothing is stored into or removed from, as it was when the session began.
+    own: OwnFolders,
     pub(super) access: Access,
     pub(super) durability: Arc<Durability>,
     /// The partials that there were when it began, of any sender.
@@ -249,6 +251,7 @@ impl SessionContext {
         times: Option<SentTimes>,
     ) -> Self {
         Self {
+            own: directory.own.looked_at_again(),
             directory,
             access,
             durability,
@@ -256,6 +259,29 @@ impl SessionContext {
             times,
             partials_open: AtomicUsize::new(0),
         }
+    }
+
+    /// Whether a folder is one that this program keeps for itself.
+    pub(super) fn is_own(&self, folder: FileId) -> bool {
+        self.own.has(folder)
+    }
+
+    /// Whether a name, with which something has `path`, is that of what this program keeps for
+    /// itself.
+    pub(super) fn is_name_of_own(&self, folder: Option<FileId>, path: &RelPath) -> bool {
+        let whole = || self.directory.path.join(path.as_path());
+        self.own.is_name_of_one(folder, path.file_name(), whole)
+    }
+
+    /// The same, or whether it leads to it.
+    pub(super) fn leads_to_own(
+        &self,
+        folder: Option<FileId>,
+        name: &[u8],
+        path: Option<&RelPath>,
+    ) -> bool {
+        let whole = || path.map(|path| self.directory.path.join(path.as_path()));
+        (self.own).is_on_the_way(folder, name, || whole().unwrap_or_default())
     }
 
     pub(super) fn rules(&self) -> PlanRules<'_> {

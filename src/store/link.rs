@@ -77,7 +77,8 @@ impl NewLink<'_> {
                 folder.claim(&name, found)?;
             }
             let doubt = |found: &Stat| self.context.durability.doubt(found);
-            if is_same && found.as_ref().and_then(doubt) == Some(Doubt::Unwritten) && !dry {
+            let is_unwritten = found.as_ref().and_then(doubt) == Some(Doubt::Unwritten);
+            if is_same && access.existing && is_unwritten && !dry {
                 // It may be in memory alone.
                 return self.replace(&name).map(|()| Outcome::Have(other()));
             }

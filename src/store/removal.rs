@@ -336,11 +336,15 @@ where
         let files = &self.session.directory.in_use.files;
         let (mut gone, mut error) = (true, None);
         for (there, decision) in all.iter().zip(decisions) {
-            let own = &self.session.directory.own;
-            let is_way = || !there.stat.is_dir() && own.is_on_the_way(this, &there.name);
+            let session = self.session;
+            let is_own = || match (there.stat.is_dir(), there.path()) {
+                (true, Some(path)) => session.is_name_of_own(Some(this), path),
+                (true, None) => false,
+                (false, path) => session.leads_to_own(Some(this), &there.name, path),
+            };
             let stays = *decision == Decision::Keep
-                || own.has(there.stat.id)
-                || is_way()
+                || session.is_own(there.stat.id)
+                || is_own()
                 || there.stat.id.device != this.device
                 || files.has(&(this, there.name.clone()));
             if stays {

@@ -137,9 +137,7 @@ impl StoreSession {
         mode: Mode,
         give_up: impl Fn() -> bool,
     ) -> std::result::Result<Arc<Folder>, Why> {
-        let own = &self.context.directory.own;
-        let is_named = |id| own.is_name_of_one(id, path.file_name());
-        if parent.id().is_some_and(is_named) {
+        if self.context.is_name_of_own(parent.id(), path) {
             return Err(OWN);
         }
         // A link that leads to those makes way for nothing.
@@ -163,7 +161,7 @@ impl StoreSession {
             }
             folder
         };
-        if folder.id().is_some_and(|id| own.has(id)) {
+        if folder.id().is_some_and(|id| self.context.is_own(id)) {
             return Err(OWN);
         }
         if let Some(mirror) = self.mirror.as_ref().filter(|_| !folder.is_fresh()) {
@@ -174,10 +172,10 @@ impl StoreSession {
 
     /// Fails where a name is that of what this program keeps for itself, or leads to it.
     fn keeps_off(&self, folder: &Folder, path: &RelPath) -> std::result::Result<(), Why> {
-        let own = &self.context.directory.own;
-        match folder.id() {
-            Some(id) if own.is_on_the_way(id, path.file_name()) => Err(OWN),
-            _ => Ok(()),
+        let context = &self.context;
+        match context.leads_to_own(folder.id(), path.file_name(), Some(path)) {
+            true => Err(OWN),
+            false => Ok(()),
         }
     }
 

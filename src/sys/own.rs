@@ -1,27 +1,53 @@
 //! `OwnFolders`: where this program keeps its key, its settings and whom it knows, so that no
 //! transfer reads or writes there.
 //!
-//! Must not keep anything open, nor make anything.
+//! Must not make anything.
 
-use std::fs;
+use std::any::Any;
+use std::fs::{self, File};
+use std::io::Read;
 use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
-use super::fs::{FileId, stat_of_metadata};
+use super::fs::{Dir, FileId, stat_of_metadata};
 
 /// How many links on the way to one folder are looked behind.
 const MAX_LINKS: usize = 40;
+/// How many files of one folder are looked at.
+const MAX_FILES: usize = 64;
+/// The most bytes that a key has.
+const MAX_KEY_BYTES: u64 = 4096;
 
-/// Folders that no transfer reads or writes. They are known by what they are and not by their
-/// paths alone, so that neither a link nor another mount leads into them.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+/// Folders that no transfer reads or writes, with what is in them. They are known by what they
+/// are, so that neither a link nor another mount leads into them; by their paths, where numbers of
+/// files change; and the key by what is in it.
+#[derive(Debug, Clone, Default)]
 pub struct OwnFolders(Arc<Places>);
 
-#[derive(Debug, Default, PartialEq, Eq)]
+#[derive(Debug, Default)]
 struct Places {
     paths: Vec<PathBuf>,
-    ids: Vec<FileId>,
+    /// What is in the key's file.
+    key: Vec<u8>,
+    /// As they were first. They are held, so that nothing else is given their numbers.
+    first: Arc<Snapshot>,
+    /// As they were when somebody looked last.
+    now: Snapshot,
+}
+
+/// What some paths led to at one moment.
+#[derive(Debug, Default)]
+struct Snapshot {
+    folders: Vec<FileId>,
+    /// Files in the folders, and what links there lead to.
+    files: Vec<FileId>,
     on_the_way: Vec<WayName>,
+    /// The paths, and what they really are: of the folders, and of what links in them lead to.
+    real: Vec<PathBuf>,
+    /// The names of these files, and all on the ways.
+    names: Vec<Vec<u8>>,
+    /// What is open, so that its number is given to nothing else.
+    held: Vec<Box<dyn Any + Send + Sync>>,
 }
 
 /// A name that has to stay what it is, or the folder would be another one.
@@ -34,69 +60,232 @@ struct WayName {
 }
 
 impl OwnFolders {
-    /// The folders at these paths, and the ways to them, as they are now.
+    /// The folders at these paths, and the ways to them; `key` is a file in one.
     #[must_use]
-    pub fn at(paths: Vec<PathBuf>) -> Self {
-        let ids = paths.iter().filter_map(|path| id_of(path)).collect();
-        let on_the_way = paths.iter().flat_map(|path| ways(path)).collect();
+    pub fn at(paths: Vec<PathBuf>, key: &Path) -> Self {
+        let mut first = Snapshot::look(&paths);
+        first.hold(&paths);
+        let mut bytes = Vec::new();
+        let is_file = fs::metadata(key).is_ok_and(|meta| meta.is_file());
+        if let Some(file) = is_file.then(|| File::open(key).ok()).flatten() {
+            let read = file.take(MAX_KEY_BYTES).read_to_end(&mut bytes);
+            bytes.truncate(read.unwrap_or(0));
+        }
         Self(Arc::new(Places {
+            now: Snapshot::look(&paths),
             paths,
-            ids,
-            on_the_way,
+            key: bytes,
+            first: Arc::new(first),
         }))
+    }
+
+    /// The same ones, with what their paths lead to now.
+    #[must_use]
+    pub fn looked_at_again(&self) -> Self {
+        Self(Arc::new(Places {
+            paths: self.0.paths.clone(),
+            key: self.0.key.clone(),
+            first: self.0.first.clone(),
+            now: Snapshot::look(&self.0.paths),
+        }))
+    }
+
+    fn snapshots(&self) -> [&Snapshot; 2] {
+        [&*self.0.first, &self.0.now]
     }
 
     /// Whether this is one of them.
     #[must_use]
     pub fn has(&self, folder: FileId) -> bool {
-        self.0.ids.contains(&folder)
+        let mut all = self.snapshots().into_iter();
+        all.any(|snapshot| snapshot.folders.contains(&folder))
+    }
+
+    /// Whether this is a file in one of them, or what a link in one leads to, whatever leads to it
+    /// here.
+    #[must_use]
+    pub fn has_file(&self, file: FileId) -> bool {
+        let mut all = self.snapshots().into_iter();
+        all.any(|snapshot| snapshot.files.contains(&file))
     }
 
     /// Whether a folder is one of them, or below one, by its canonical path.
     #[must_use]
     pub fn has_path(&self, path: &Path) -> bool {
+        let now: Vec<_> = self.0.paths.iter().filter_map(|own| id_of(own)).collect();
         path.ancestors().any(|path| {
             let by_path = || self.0.paths.iter().any(|own| own == path);
-            id_of(path).is_some_and(|id| self.has(id)) || by_path()
+            id_of(path).is_some_and(|id| self.has(id) || now.contains(&id)) || by_path()
         })
     }
 
-    /// Whether this is a file in one of them now, whatever path leads to it.
+    /// Whether a name is one by which they, or what is in them, are known: only then there is more
+    /// to ask of it.
     #[must_use]
-    pub fn has_file(&self, file: FileId) -> bool {
-        if !self.0.ids.iter().any(|own| own.device == file.device) {
-            return false;
-        }
-        let lists = self
-            .0
-            .paths
-            .iter()
-            .filter_map(|path| fs::read_dir(path).ok());
-        let mut names = lists.flatten().filter_map(Result::ok);
-        names.any(|entry| id_of(&entry.path()) == Some(file))
+    pub fn knows_name(&self, name: &[u8]) -> bool {
+        // File systems may take several spellings for one.
+        let is_it = |known: &Vec<u8>| known.eq_ignore_ascii_case(name);
+        let mut all = self.snapshots().into_iter();
+        all.any(|snapshot| snapshot.names.iter().any(is_it))
     }
 
-    /// Whether a name in a folder leads to one of them, so that nothing may take it: it, or a
-    /// folder or link that it is below.
+    /// Whether something of a name is one of them, or a file in one, by what is there now; `path`
+    /// is where it is.
     #[must_use]
-    pub fn is_on_the_way(&self, folder: FileId, name: &[u8]) -> bool {
-        self.on_the_way(folder, name).is_some()
+    pub fn has_now(&self, found: FileId, name: &[u8], path: impl FnOnce() -> PathBuf) -> bool {
+        if !self.knows_name(name) {
+            return false;
+        }
+        let now = Snapshot::look(&self.0.paths);
+        if now.folders.contains(&found) || now.files.contains(&found) {
+            return true;
+        }
+        let path = path();
+        now.real.iter().any(|own| path.starts_with(own))
+    }
+
+    /// Whether a file of this size can be the key.
+    #[must_use]
+    pub fn is_size_of_key(&self, size: u64) -> bool {
+        size > 0 && size == self.0.key.len() as u64
+    }
+
+    /// Whether a file is the key, by what is in it.
+    #[must_use]
+    pub fn is_key(&self, file: &File) -> bool {
+        let mut bytes = Vec::new();
+        let read = file.take(MAX_KEY_BYTES + 1).read_to_end(&mut bytes);
+        read.is_ok() && !bytes.is_empty() && bytes == self.0.key
+    }
+
+    /// Whether a name in a folder, which makes `path` of it, leads to one of them, so that nothing
+    /// may take it: it, or a folder or link that it is below.
+    #[must_use]
+    pub fn is_on_the_way(
+        &self,
+        folder: Option<FileId>,
+        name: &[u8],
+        path: impl FnOnce() -> PathBuf,
+    ) -> bool {
+        self.on_the_way(folder, name, path).is_some()
     }
 
     /// Whether it is the name of one of them itself.
     #[must_use]
-    pub fn is_name_of_one(&self, folder: FileId, name: &[u8]) -> bool {
-        self.on_the_way(folder, name).is_some_and(|on| on.is_last)
+    pub fn is_name_of_one(
+        &self,
+        folder: Option<FileId>,
+        name: &[u8],
+        path: impl FnOnce() -> PathBuf,
+    ) -> bool {
+        self.on_the_way(folder, name, path) == Some(true)
     }
 
-    fn on_the_way(&self, folder: FileId, name: &[u8]) -> Option<&WayName> {
-        // File systems may take several spellings for one.
-        let is_it = |on: &&WayName| on.folder == folder && on.name.eq_ignore_ascii_case(name);
-        self.0
-            .on_the_way
-            .iter()
-            .filter(is_it)
-            .max_by_key(|on| on.is_last)
+    /// Whether it is the last one on the way; none where it is not on it.
+    fn on_the_way(
+        &self,
+        folder: Option<FileId>,
+        name: &[u8],
+        path: impl FnOnce() -> PathBuf,
+    ) -> Option<bool> {
+        if !self.knows_name(name) {
+            return None;
+        }
+        // What they are may have changed since.
+        let now = Snapshot::look(&self.0.paths);
+        let path = path();
+        let path = path.as_os_str().as_encoded_bytes();
+        let by_path = now.real.iter().filter_map(|own| {
+            let own = own.as_os_str().as_encoded_bytes();
+            let is_it = own.get(..path.len())?.eq_ignore_ascii_case(path);
+            match own.get(path.len()) {
+                None => is_it.then_some(true),
+                Some(b'/') => (is_it && !path.is_empty()).then_some(false),
+                Some(_) => None,
+            }
+        });
+        let [first, before] = self.snapshots();
+        let ways = [first, before, &now]
+            .into_iter()
+            .flat_map(|s| &s.on_the_way);
+        let is_it = |on: &&WayName| Some(on.folder) == folder && on.name.eq_ignore_ascii_case(name);
+        let by_what_it_is = ways.filter(is_it).map(|on| on.is_last);
+        by_path.chain(by_what_it_is).max()
+    }
+}
+
+impl Snapshot {
+    fn look(paths: &[PathBuf]) -> Self {
+        let mut this = Self::default();
+        for path in paths {
+            this.folders.extend(id_of(path));
+            this.add_way(path);
+            let Ok(list) = fs::read_dir(path) else {
+                continue;
+            };
+            for entry in list.filter_map(Result::ok).take(MAX_FILES) {
+                let file = entry.path();
+                let Some(meta) = fs::metadata(&file).ok().filter(fs::Metadata::is_file) else {
+                    continue;
+                };
+                this.files.push(stat_of_metadata(&meta).id);
+                this.names
+                    .push(entry.file_name().as_encoded_bytes().to_vec());
+                // What it leads to is read and written in its place.
+                if entry.file_type().is_ok_and(|kind| kind.is_symlink()) {
+                    this.add_way(&file);
+                }
+            }
+        }
+        let names = this.on_the_way.iter().map(|on| on.name.clone());
+        this.names.extend(names);
+        for path in paths {
+            // Where there is none yet, its names count all the same.
+            let components = path.components().filter_map(|component| match component {
+                Component::Normal(name) => Some(name.as_encoded_bytes().to_vec()),
+                _ => None,
+            });
+            this.names.extend(components);
+        }
+        this.names.sort_unstable();
+        this.names.dedup();
+        this
+    }
+
+    fn add_way(&mut self, path: &Path) {
+        self.on_the_way.extend(ways(path));
+        self.real.push(path.to_path_buf());
+        self.real.extend(fs::canonicalize(path));
+    }
+
+    /// Holds what it knows for as long as it lives.
+    fn hold(&mut self, paths: &[PathBuf]) {
+        let mut held: Vec<Box<dyn Any + Send + Sync>> = Vec::new();
+        let mut known = Vec::new();
+        for path in paths.iter().chain(&self.real).flat_map(|p| p.ancestors()) {
+            let Some(id) = id_of(path).filter(|id| !known.contains(id)) else {
+                continue;
+            };
+            known.push(id);
+            if let Ok(dir) = Dir::open_to_pass(path) {
+                held.push(Box::new(dir));
+            }
+        }
+        for list in paths.iter().filter_map(|path| fs::read_dir(path).ok()) {
+            for entry in list.filter_map(Result::ok).take(MAX_FILES) {
+                if let Ok(file) = open_file(&entry.path()) {
+                    held.push(Box::new(file));
+                }
+            }
+        }
+        self.held = held;
+    }
+}
+
+fn open_file(path: &Path) -> std::io::Result<File> {
+    match fs::metadata(path)?.is_file() {
+        true => File::open(path),
+        false => Err(std::io::ErrorKind::InvalidInput.into()),
     }
 }
 
@@ -152,7 +341,10 @@ mod tests {
         fs::create_dir_all(root.join("dots/config/xfer")).unwrap();
         fs::write(root.join("dots/config/xfer/key"), "k").unwrap();
         symlink("dots/config", root.join(".config")).unwrap();
-        let own = OwnFolders::at(vec![root.join(".config/xfer"), root.join("no/such")]);
+        let own = OwnFolders::at(
+            vec![root.join(".config/xfer"), root.join("no/such")],
+            &root.join(".config/xfer/key"),
+        );
         let id = |path: &str| id_of(&root.join(path)).unwrap();
         assert!(own.has(id("dots/config/xfer")) && !own.has(id("dots/config")));
         assert!(own.has_path(&root.join("dots/config/xfer/sub")));
@@ -167,12 +359,52 @@ mod tests {
             ("dots/config", "xfer", true, true),
             ("dots/config", "XFER", true, true),
             (".", "no", true, false),
+            ("dots/config", "key", false, false),
             (".", "xfer", false, false),
             ("dots", "xfer", false, false),
         ] {
-            let (folder, name) = (id(folder), name.as_bytes());
-            assert_eq!(own.is_on_the_way(folder, name), on_the_way, "{name:?}");
-            assert_eq!(own.is_name_of_one(folder, name), is_one, "{name:?}");
+            let (at, folder) = (root.join(folder).join(name), Some(id(folder)));
+            let (name, at) = (name.as_bytes(), at.canonicalize().unwrap_or(at));
+            let is_on = own.is_on_the_way(folder, name, || at.clone());
+            assert_eq!(is_on, on_the_way, "{name:?}");
+            let is_name = own.is_name_of_one(folder, name, || at);
+            assert_eq!(is_name, is_one, "{name:?}");
         }
+    }
+
+    #[test]
+    fn they_are_still_known_when_they_are_replaced() {
+        let temp = tempfile::tempdir().unwrap();
+        let root = temp.path().canonicalize().unwrap();
+        let folder = root.join("config/xfer");
+        let make = || {
+            fs::create_dir_all(&folder).unwrap();
+            fs::write(folder.join("key"), "secret").unwrap();
+        };
+        make();
+        let own = OwnFolders::at(vec![folder.clone()], &folder.join("key"));
+        fs::rename(root.join("config"), root.join("old")).unwrap();
+        make();
+        let id = |path: &str| id_of(&root.join(path)).unwrap();
+        let at = |path: &str| root.join(path);
+        for parent in ["config", "old"] {
+            let path = format!("{parent}/xfer");
+            assert!(own.is_name_of_one(Some(id(parent)), b"xfer", || at("x")));
+            assert!(own.has(id(&path)) || own.has_now(id(&path), b"xfer", || at("x")));
+        }
+        assert!(own.has_now(id("config/xfer/key"), b"key", || at("x")));
+        assert!(own.looked_at_again().has_file(id("config/xfer/key")));
+        // Numbers may say nothing.
+        let none = || {
+            Some(FileId {
+                device: 0,
+                inode: 0,
+            })
+        };
+        assert!(own.is_name_of_one(none(), b"xfer", || at("config/xfer")));
+        assert!(own.is_on_the_way(none(), b"config", || at("config")));
+        assert!(!own.is_on_the_way(none(), b"config", || at("a/config")));
+        assert!(own.is_size_of_key(6) && !own.is_size_of_key(0));
+        assert!(own.is_key(&File::open(folder.join("key")).unwrap()));
     }
 }

@@ -130,7 +130,8 @@ pub struct Grant {
     pub quota: Option<u64>,
     /// Whether it may replace what is there, whatever all others may.
     pub may_update: Option<bool>,
-    /// Whether it may have removed what it does not have. Nobody may more than all may.
+    /// Whether it may have removed what it does not have, whatever all others may. Then it may
+    /// replace what is there, too, unless the other says that it may not.
     pub may_mirror: Option<bool>,
 }
 

@@ -459,7 +459,11 @@ pub(crate) fn not_kept(not_kept: &NotKept) -> String {
         Attribute::Mode => format!("{entries} {are} stored without {their} permissions: {why}"),
         Attribute::Time => format!("{entries} {are} stored without {their} time: {why}"),
         Attribute::Sync => {
-            format!("the file system does not say when {entries} {are} on disk: {why}")
+            let them = if are == "is" { "it" } else { "them" };
+            format!(
+                "{entries} may not be on disk yet: {their} file system cannot be told to write \
+                 {them} out"
+            )
         }
     }
 }

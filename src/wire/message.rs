@@ -233,7 +233,8 @@ pub struct Offer {
     pub contents: Option<Contents>,
 }
 
-/// What an offer holds, as its sender says. It binds nobody.
+/// What an offer holds, as its sender says. Where the receiver's user said yes to it once, it is the
+/// most that is taken.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Contents {
     /// How many files.

@@ -6,7 +6,7 @@
 mod file;
 
 use std::collections::BTreeMap;
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::path::Path;
 
 use clap::builder::BoolishValueParser;
@@ -92,6 +92,19 @@ impl Settings {
     /// What a key is set to, if it is.
     pub(super) fn get(&self, key: &str) -> Option<&Value> {
         self.values.get(key)
+    }
+
+    /// Where it is said what an option is: the option itself, or where it is set so.
+    pub(super) fn source(&self, key: &str, word: &OsStr) -> String {
+        match self.get(key) {
+            Some(value) if value.words.iter().any(|set| set == word) => {
+                match (&self.path, value.from.starts_with("line")) {
+                    (Some(path), true) => format!("{path} {}", value.from),
+                    _ => value.from.clone(),
+                }
+            }
+            _ => format!("--{key}"),
+        }
     }
 
     /// What this machine calls itself, where no option says it.

@@ -10,6 +10,10 @@ use crate::model::reason::Limit;
 use crate::model::text::Text;
 use crate::wire::Contents;
 
+/// How many folders and links come with an offer at most, for each file of it, and besides: nobody
+/// has counted them.
+const UNCOUNTED_OF_FILE: u64 = 16;
+const UNCOUNTED: u64 = 10_000;
 /// Why something is not taken.
 const OVER: Why = Why::Limit(Limit::Offered);
 
@@ -21,18 +25,26 @@ pub(crate) struct OfferBound {
     bytes: Option<u64>,
     /// What was named to be sent: files, folders and links.
     named: u64,
-    /// The name of the only one of these.
-    only: Option<Text>,
+    /// The name of one of these, as long as it has not come.
+    first: Option<Text>,
+    /// Folders and links.
+    uncounted: u64,
 }
 
 impl OfferBound {
     /// The bound of an offer of these.
     pub(crate) fn new(contents: &Contents) -> Self {
+        let bytes = Some(contents.bytes).filter(|&bytes| bytes != Contents::UNKNOWN);
+        let files = match bytes {
+            Some(_) => contents.files,
+            None => contents.files.min(1),
+        };
         Self {
-            files: contents.files,
-            bytes: Some(contents.bytes).filter(|&bytes| bytes != Contents::UNKNOWN),
+            files,
+            bytes,
             named: contents.named,
-            only: (contents.named == 1).then(|| contents.first.clone()),
+            first: Some(contents.first.clone()),
+            uncounted: UNCOUNTED.saturating_add(files.saturating_mul(UNCOUNTED_OF_FILE)),
         }
     }
 
@@ -40,16 +52,25 @@ impl OfferBound {
     pub(super) fn take(&mut self, entry: &Entry) -> Result<(), Why> {
         if entry.path.depth() == 1 {
             let named = self.named.checked_sub(1).ok_or(OVER)?;
-            let name = || shown(entry.path.as_path());
-            if self.only.as_ref().is_some_and(|only| *only != name()) {
+            let is_it = |first: &Text| *first == shown(entry.path.as_path());
+            let is_first = self.first.as_ref().is_some_and(is_it);
+            // Its place is kept for it.
+            if self.first.is_some() && !is_first && named == 0 {
                 return Err(OVER);
+            }
+            if is_first {
+                self.first = None;
             }
             self.named = named;
         }
         let size = match &entry.kind {
-            Kind::Dir | Kind::Symlink { .. } => return Ok(()),
+            Kind::Dir | Kind::Symlink { .. } => {
+                self.uncounted = self.uncounted.checked_sub(1).ok_or(OVER)?;
+                return Ok(());
+            }
             Kind::Stream if self.bytes.is_some() => return Err(OVER),
             Kind::Stream => 0,
+            Kind::File { .. } if self.bytes.is_none() => return Err(OVER),
             Kind::File { size } => size.get(),
         };
         let files = self.files.checked_sub(1).ok_or(OVER)?;
@@ -116,5 +137,36 @@ mod tests {
         assert_eq!(bound.take(&file("a/4", 0)), Err(OVER));
         assert_eq!(bound.take(&folder("a/sub")), Ok(()));
         assert_eq!(bound.take(&folder("a")), Err(OVER));
+    }
+
+    #[test]
+    fn what_was_shown_is_among_what_is_taken() {
+        let several = Contents {
+            files: 1,
+            bytes: 10,
+            named: 2,
+            first: "a".into(),
+        };
+        let mut bound = OfferBound::new(&several);
+        assert_eq!(bound.take(&file("b", 1)), Ok(()));
+        assert_eq!(bound.take(&folder("c")), Err(OVER));
+        assert_eq!(bound.take(&folder("a")), Ok(()));
+        let folders = (0..).map(|n| bound.take(&folder(&format!("a/{n}"))));
+        let most = UNCOUNTED + UNCOUNTED_OF_FILE - 1;
+        assert_eq!(folders.take_while(Result::is_ok).count() as u64, most);
+
+        let mut bound = OfferBound::new(&Contents {
+            files: 9,
+            bytes: Contents::UNKNOWN,
+            named: 9,
+            first: "a".into(),
+        });
+        assert_eq!(bound.take(&file("a", 1)), Err(OVER));
+        let stream = |path| Entry {
+            kind: Kind::Stream,
+            ..file(path, 0)
+        };
+        assert_eq!(bound.take(&stream("b")), Ok(()));
+        assert_eq!(bound.take(&stream("c")), Err(OVER));
     }
 }

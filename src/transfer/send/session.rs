@@ -237,6 +237,11 @@ impl Sessions<'_> {
         let report = SessionReport::new(session, offer.wish, &**self.progress, counters);
         // A peer that stops reading must not hold its session up for ever.
         let _ = writer.set_timeout(Some(SILENCE));
+        for path in roots.left_out() {
+            let path = path.to_path_buf();
+            let error = &Error::Own { path };
+            self.progress.event(&Event::Warning { session, error });
+        }
         let (to_announce, steps) = announce::steps();
         let announcer = Announcer {
             link,

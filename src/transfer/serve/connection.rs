@@ -126,9 +126,9 @@ fn control(serving: &Serving<'_>, mut channel: Channel, hello: &Hello) -> Result
         // Chunks come in order over one.
         offer.lanes = 1;
     }
-    // The user may have been asked, and may have thought of something else meanwhile.
+    // The user may have been asked, and may have unpaired it meanwhile.
     if !shared.is_still_let_in(channel.fingerprint, peer.trust, &peer.name) {
-        return turn_away(&mut channel, &peer.caller(), Decline::Refused);
+        return turn_away(&mut channel, &peer.caller(), Decline::Unknown);
     }
     let wish = SessionSize {
         lanes: offer.lanes.min(shared.options.lanes).min(limits::MAX_LANES),

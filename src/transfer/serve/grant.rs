@@ -18,16 +18,18 @@ pub(super) fn access(
     grant: Option<&Grant>,
     options: &ReceiveOptions,
 ) -> Result<Access, Decline> {
+    // Whoever may remove may replace.
+    let mirror = (grant.and_then(|grant| grant.may_mirror)).unwrap_or(options.mirror);
     let may_replace = match trust {
         Trust::SameUser => true,
         Trust::Paired => {
-            (grant.and_then(|grant| grant.may_update)).unwrap_or(options.update || options.mirror)
+            let all_may = options.update || options.mirror || mirror;
+            (grant.and_then(|grant| grant.may_update)).unwrap_or(all_may)
         }
         // Whoever may be anybody replaces nothing, whatever is allowed otherwise.
         Trust::Open => false,
     };
     let most = options.on_conflict.unwrap_or(OnConflict::Replace);
-    let mirror = options.mirror && grant.is_none_or(|grant| grant.may_mirror != Some(false));
     let wanted = match wish.update || wish.mirror {
         true => OnConflict::Replace,
         false => OnConflict::Beside,
@@ -46,7 +48,7 @@ pub(super) fn access(
     }
     // Where the user has said what is done instead, that is done; and nothing is replaced where
     // nothing is stored.
-    let is_refused = trust == Trust::Paired && wish.update && !may_replace;
+    let is_refused = wish.update && !may_replace;
     if is_refused && most == OnConflict::Replace && options.output.is_none() {
         return Err(Decline::NoUpdate);
     }
@@ -81,6 +83,8 @@ mod tests {
             (Trust::Open, true, None, Beside),
             (Trust::Open, true, Some(Replace), Beside),
             (Trust::Open, true, Some(Fail), Fail),
+            (Trust::Open, false, None, Beside),
+            (Trust::Open, false, Some(Replace), Beside),
         ] {
             let wish = Wish {
                 update,
@@ -93,7 +97,12 @@ mod tests {
                 ..ReceiveOptions::default()
             };
             let decide = |wish, options: &_| access(OWNER, trust, wish, None, options);
-            let access = decide(wish, &options).unwrap();
+            let decided = decide(wish, &options);
+            if trust == Trust::Open && update && matches!(allowed, None | Some(Replace)) {
+                assert_eq!(decided, Err(Decline::NoUpdate), "{allowed:?}");
+                continue;
+            }
+            let access = decided.unwrap();
             assert_eq!(access.conflict, conflict, "{trust:?} {allowed:?}");
             let may_compare = trust == Trust::SameUser || conflict == Replace;
             assert_eq!(access.existing, may_compare);
@@ -194,11 +203,13 @@ mod tests {
         let none = grant(None, Some(false));
         assert_eq!(decide(false, &none, &mirror), replaced);
         assert_eq!(decide(true, &none, &mirror), Err(Decline::NoMirror));
-        // It may replace without the others' leave, and remove only with it.
-        let more = grant(Some(true), Some(true));
+        // It may without the others' leave, and whoever may remove may replace.
+        let more = grant(None, Some(true));
         assert_eq!(decide(false, &more, &options(false, false)), replaced);
+        assert_eq!(decide(true, &more, &options(false, false)), replaced);
+        let odd = grant(Some(false), Some(true));
         assert_eq!(
-            decide(true, &more, &options(true, false)),
+            decide(true, &odd, &options(false, false)),
             Err(Decline::NoMirror)
         );
         // And never what is done for nobody.
