@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
-use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::net::{IpAddr, Shutdown, SocketAddr, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -16,8 +16,8 @@ use crate::sys::host;
 const MAX_WAITING: usize = 192;
 /// How many of these can be from one network: more than the lanes of a session.
 const MAX_WAITING_PER_NETWORK: usize = 96;
-/// How many connections of a network do not count against it when others need room: a sender
-/// opens its lanes all at once.
+/// How many connections of a network, or of one address in it, do not count against it when others
+/// need room: a sender opens its lanes all at once.
 const FEW: usize = 16;
 /// What part of the descriptors that a process may have those that wait can take, all told: files
 /// and sessions need some, too.
@@ -64,6 +64,8 @@ struct Candidates {
 
 struct CandidateEntry {
     network: Network,
+    /// Where in its network it is from: there may be others.
+    ip: IpAddr,
     stage: Stage,
     stream: Arc<TcpStream>,
 }
@@ -114,6 +116,7 @@ impl Admission {
         let (network, stage) = (Network::from(peer), Stage::Connected);
         let entry = CandidateEntry {
             network,
+            ip: peer.ip(),
             stage,
             stream,
         };
@@ -130,9 +133,9 @@ impl Admission {
     fn bound(&self, waiting: &mut Candidates, network: Network, stage: Stage) {
         let there = waiting.list.values().filter(|w| w.stage == stage);
         if there.clone().filter(|w| w.network == network).count() > self.most_per_network {
-            waiting.displace(|w| w.network == network && w.stage == stage);
+            waiting.make_room(|w| w.network == network && w.stage == stage);
         } else if there.count() > self.most {
-            waiting.make_room(stage);
+            waiting.make_room(|w| w.stage == stage);
         } else if waiting.strangers() > self.most_strangers {
             let count = |stage: Stage| waiting.list.values().filter(|w| w.stage == stage).count();
             // Those who have just come may be the only ones at their stage.
@@ -140,7 +143,7 @@ impl Admission {
                 .into_iter()
                 .rev()
                 .max_by_key(|&stage| count(stage));
-            fullest.map(|stage| waiting.make_room(stage));
+            fullest.map(|stage| waiting.make_room(|w| w.stage == stage));
         }
     }
 
@@ -148,7 +151,7 @@ impl Admission {
     pub(crate) fn make_room(&self) {
         let mut waiting = self.waiting();
         let mut stages = STRANGERS.into_iter().chain([Stage::Known]);
-        let _ = stages.any(|stage| waiting.make_room(stage));
+        let _ = stages.any(|stage| waiting.make_room(|w| w.stage == stage));
     }
 }
 
@@ -165,32 +168,35 @@ impl Candidates {
         all.filter(|w| STRANGERS.contains(&w.stage)).count()
     }
 
-    /// Turns away the oldest one at a stage, if there is one: of the network that has the most
-    /// there, where it has more than a few; otherwise the oldest of all.
-    fn make_room(&mut self, stage: Stage) -> bool {
-        let mut counts: HashMap<Network, usize> = HashMap::new();
-        for entry in self.list.values().filter(|w| w.stage == stage) {
-            *counts.entry(entry.network).or_default() += 1;
+    /// Turns one away of those that are meant, if there is one: of the network that has the most of
+    /// them, and there of the address that has, where these have more than a few; and of those the
+    /// oldest.
+    fn make_room(&mut self, is_meant: impl Fn(&CandidateEntry) -> bool) -> bool {
+        let mut networks: HashMap<Network, usize> = HashMap::new();
+        let mut addresses: HashMap<(Network, IpAddr), usize> = HashMap::new();
+        let meant = || self.list.iter().filter(|(_, entry)| is_meant(entry));
+        for (_, entry) in meant() {
+            *networks.entry(entry.network).or_default() += 1;
+            *addresses.entry((entry.network, entry.ip)).or_default() += 1;
         }
-        let excess = |network: &Network| {
-            counts
-                .get(network)
-                .map_or(0, |count| count.saturating_sub(FEW))
+        let excess = |count: Option<&usize>| count.map_or(0, |count| count.saturating_sub(FEW));
+        // Of equal ones this gives the last, which from behind is the oldest.
+        let first = meant().rev().max_by_key(|(_, entry)| {
+            let address = (entry.network, entry.ip);
+            (
+                excess(networks.get(&entry.network)),
+                excess(addresses.get(&address)),
+            )
+        });
+        let Some(entry) = first
+            .map(|(&id, _)| id)
+            .and_then(|id| self.list.remove(&id))
+        else {
+            return false;
         };
-        let most = counts.keys().map(excess).max();
-        self.displace(|w| w.stage == stage && Some(excess(&w.network)) == most);
-        most.is_some()
-    }
-
-    /// Turns away the oldest one of those that are meant.
-    fn displace(&mut self, is_meant: impl Fn(&CandidateEntry) -> bool) {
-        let oldest = self.list.iter().find(|(_, entry)| is_meant(entry));
-        if let Some(id) = oldest.map(|(&id, _)| id)
-            && let Some(entry) = self.list.remove(&id)
-        {
-            // Its thread gets an end or an error, and finds out why from its candidate.
-            let _ = entry.stream.shutdown(Shutdown::Both);
-        }
+        // Its thread gets an end or an error, and finds out why from its candidate.
+        let _ = entry.stream.shutdown(Shutdown::Both);
+        true
     }
 }
 
@@ -247,10 +253,10 @@ mod tests {
         }
 
         /// Somebody who says that it is from `addr`, and what it has of the connection.
-        fn enter(&self, ip: [u8; 4]) -> (Candidate, TcpStream) {
+        fn enter(&self, ip: impl Into<IpAddr>) -> (Candidate, TcpStream) {
             let theirs = TcpStream::connect(self.listener.local_addr().unwrap()).unwrap();
             let ours = Arc::new(self.listener.accept().unwrap().0);
-            (self.admission.enter((ip, 1).into(), ours), theirs)
+            (self.admission.enter((ip.into(), 1).into(), ours), theirs)
         }
     }
 
@@ -345,5 +351,25 @@ mod tests {
         assert!(candidates[1].0.was_displaced());
         arrivals.admission.make_room();
         assert!(candidates[5].0.was_displaced());
+    }
+
+    #[test]
+    fn in_one_network_the_address_that_has_more_than_a_few_makes_room() {
+        let host = |n| [0x2001, 0xdb8, 0, 0, 0, 0, 0, n];
+        // Whether the network has too many, or all have.
+        for (most, most_per_network) in [(100, FEW + 3), (FEW + 3, 100)] {
+            let arrivals = Arrivals::new(most, 100, most_per_network);
+            let mut candidates = vec![arrivals.enter(host(1))];
+            candidates.extend((0..FEW + 2).map(|_| arrivals.enter(host(2))));
+            candidates.extend([arrivals.enter(host(1)), arrivals.enter(host(3))]);
+            let mut expected = vec![false; FEW + 5];
+            (expected[1], expected[2]) = (true, true);
+            assert_eq!(gone(&candidates), expected);
+            // None has more than a few any more: the oldest goes.
+            candidates.push(arrivals.enter(host(3)));
+            expected[0] = true;
+            expected.push(false);
+            assert_eq!(gone(&candidates), expected);
+        }
     }
 }

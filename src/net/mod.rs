@@ -33,7 +33,7 @@ pub use peers::{Known, MAX_NAME_BYTES, Peers, device_name};
 #[cfg(feature = "testing")]
 pub(crate) use peers::{format, parse};
 pub(crate) use pool::{Pool, PoolBounds, PoolHolder};
-pub(crate) use slots::{SessionSize, SessionSlots};
+pub(crate) use slots::{LeastEntries, SessionSize, SessionSlots};
 pub(crate) use tls::plain;
 pub use tls::{Channel, Closer, MAX_GATHER_BYTES, PIECE_BYTES, Pace, Reader, Tls, Writer};
 pub(crate) use trust::Ours;

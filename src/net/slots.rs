@@ -10,8 +10,8 @@ use crate::sys::host;
 
 /// How many sessions there can be with one peer.
 const MAX_SESSIONS_PER_PEER: usize = 32;
-/// How many connections the sessions can have, all told; one peer has no more than half of them.
-/// Each lane has a chunk in memory, or two where they are compressed.
+/// How many connections the sessions can have, all told, and one peer half of them: but each session
+/// has one lane at least, so that a place for a session is never of no use. Each lane has a chunk in memory, or two where they are compressed.
 const MAX_CONNECTIONS: usize = 272;
 /// What part of the descriptors that a process may have these connections can take: each lane may
 /// have a file open, too.
@@ -33,6 +33,9 @@ const PART_OF_SESSIONS: usize = 4;
 const FEW_LANES: usize = 4;
 /// How many entries without an outcome are not many, even for the last session.
 const FEW_ENTRIES: usize = 256;
+/// The same for a session that mirrors: half of them can wait for removals, and further ones fail.
+/// How many sessions others have must not decide about that.
+const MIRROR_ENTRIES: usize = 16 << 10;
 
 /// The sessions that run, or are about to, by a number for each.
 #[derive(Debug)]
@@ -50,6 +53,15 @@ pub(crate) struct SessionSize {
     pub(crate) lanes: u16,
     /// How many entries may be announced that have no outcome.
     pub(crate) window: u32,
+}
+
+/// How many entries a session needs, if it would like as many.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum LeastEntries {
+    /// So many that it can go on.
+    Few,
+    /// So many that a mirror stores the same, whatever others do.
+    Mirror,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -98,7 +110,7 @@ impl SessionSlots {
 
     /// Whether `holder` has as much as it can have, however much there is.
     pub(crate) fn is_full_of(&self, holder: PoolHolder) -> bool {
-        self.sessions.is_full_of(holder, 1) || self.connections.is_full_of(holder, 2)
+        self.sessions.is_full_of(holder, 1)
     }
 
     /// Takes a slot for a session with `holder`, which would like what is in `size`. Gives its
@@ -107,19 +119,24 @@ impl SessionSlots {
         &mut self,
         holder: PoolHolder,
         size: SessionSize,
+        least: LeastEntries,
     ) -> Option<(u64, SessionSize)> {
         let part = |left: usize, part: usize, few: usize| (left / part).max(few).min(left);
         // One of them is the control connection.
         let lanes = self.connections.left(holder).saturating_sub(1);
-        let lanes = u16::try_from(part(lanes, PART_OF_CONNECTIONS, FEW_LANES)).unwrap_or(u16::MAX);
+        let lanes = part(lanes, PART_OF_CONNECTIONS, FEW_LANES).max(1);
+        let lanes = u16::try_from(lanes).unwrap_or(u16::MAX);
         let entries = self.entries.left(holder);
-        // Without these it could not go on.
-        let window = part(entries, PART_OF_ENTRIES, FEW_ENTRIES).max(FEW_ENTRIES);
+        let least = match least {
+            LeastEntries::Few => FEW_ENTRIES,
+            LeastEntries::Mirror => MIRROR_ENTRIES,
+        };
+        let window = part(entries, PART_OF_ENTRIES, FEW_ENTRIES).max(least);
         let size = SessionSize {
             lanes: size.lanes.min(lanes),
             window: size.window.min(u32::try_from(window).unwrap_or(u32::MAX)),
         };
-        if size.lanes == 0 || !self.sessions.take(holder, 1) {
+        if !self.sessions.take(holder, 1) {
             return None;
         }
         self.connections.take_anyway(holder, size.connections());
@@ -162,28 +179,37 @@ mod tests {
     fn neither_a_key_nor_an_address_takes_every_place() {
         let mut slots = SessionSlots::with(64, 1000);
         for holder in [known(1), stranger(1)] {
-            let all: Vec<_> = std::iter::from_fn(|| slots.take(holder, size(1))).collect();
+            let all: Vec<_> =
+                std::iter::from_fn(|| slots.take(holder, size(1), LeastEntries::Few)).collect();
             assert_eq!(all.len(), MAX_SESSIONS_PER_PEER);
             all.iter().for_each(|(id, _)| slots.release(*id));
         }
         // Strangers together take no place of those that are known.
-        let strangers = (0..200).filter(|&n| slots.take(stranger(n), size(1)).is_some());
+        let strangers = (0..200).filter(|&n| {
+            slots
+                .take(stranger(n), size(1), LeastEntries::Few)
+                .is_some()
+        });
         assert_eq!(strangers.count(), 48);
         for n in 0..16 {
-            slots.take(known(n), size(1)).unwrap();
+            slots.take(known(n), size(1), LeastEntries::Few).unwrap();
         }
-        assert_eq!(slots.take(known(100), size(1)), None, "all are taken");
+        assert_eq!(
+            slots.take(known(100), size(1), LeastEntries::Few),
+            None,
+            "all are taken"
+        );
         slots.release(70);
-        slots.take(known(100), size(1)).unwrap();
+        slots.take(known(100), size(1), LeastEntries::Few).unwrap();
     }
 
     #[test]
     fn a_session_leaves_lanes_and_entries_to_others() {
         let mut slots = SessionSlots::with(64, MAX_CONNECTIONS);
-        let (_, first) = slots.take(known(1), size(2)).unwrap();
+        let (_, first) = slots.take(known(1), size(2), LeastEntries::Few).unwrap();
         assert_eq!(first, size(2));
         slots.release(0);
-        let (id, first) = slots.take(known(1), size(64)).unwrap();
+        let (id, first) = slots.take(known(1), size(64), LeastEntries::Few).unwrap();
         assert_eq!(first, size(64));
         slots.release(id);
         let wish = SessionSize {
@@ -191,12 +217,45 @@ mod tests {
             window: u32::MAX,
         };
         let taken: Vec<_> = (0..40)
-            .filter_map(|_| slots.take(stranger(1), wish))
+            .filter_map(|_| slots.take(stranger(1), wish, LeastEntries::Few))
             .collect();
         assert!(taken.windows(2).all(|two| two[0].1.lanes >= two[1].1.lanes));
-        let (_, last) = slots.take(known(2), wish).unwrap();
+        let (_, last) = slots.take(known(2), wish, LeastEntries::Few).unwrap();
         assert!(last.lanes >= 4 && last.window >= 1000, "{last:?}");
         let entries: usize = taken.iter().map(|(_, size)| size.entries()).sum();
         assert!(entries <= MAX_ENTRIES);
+    }
+
+    #[test]
+    fn where_there_is_a_place_there_is_a_lane() {
+        for lanes in [1, 16, 64] {
+            let mut slots = SessionSlots::with(64, MAX_CONNECTIONS);
+            let mut take = |holder| slots.take(holder, size(lanes), LeastEntries::Few);
+            for n in 0..48 {
+                let (_, size) = take(stranger(n)).unwrap();
+                assert!(size.lanes >= 1, "stranger {n} of {lanes} lanes");
+            }
+            assert_eq!(take(stranger(48)), None);
+            for n in 0..16 {
+                let (_, size) = take(known(n)).unwrap();
+                assert!(size.lanes >= 1, "machine {n} of {lanes} lanes");
+            }
+            let taken = slots.taken.values();
+            let connections: usize = taken.map(|slot| slot.size.connections()).sum();
+            assert!(connections <= MAX_CONNECTIONS + 2 * 64, "{connections}");
+        }
+    }
+
+    #[test]
+    fn a_mirror_can_have_as_many_entries_wait_whatever_others_do() {
+        let mut slots = SessionSlots::with(64, MAX_CONNECTIONS);
+        let wish = size(4);
+        for n in 0..40 {
+            slots.take(known(n), wish, LeastEntries::Few).unwrap();
+        }
+        let (_, few) = slots.take(known(40), wish, LeastEntries::Few).unwrap();
+        let (_, mirror) = slots.take(known(41), wish, LeastEntries::Mirror).unwrap();
+        assert!(few.window < wish.window);
+        assert_eq!(mirror.window, wish.window);
     }
 }

@@ -12,11 +12,18 @@ use crate::sys::private::{self, FileVersion};
 /// same.
 const SETTLED: Duration = Duration::from_secs(2);
 
-/// The list of known machines as it was read last, and which version of its file that was.
+/// The list of known machines as it was read last.
 #[derive(Debug)]
 pub(crate) struct WatchedPeers {
     peers: Peers,
-    read: Mutex<Option<(FileVersion, Arc<[Known]>)>>,
+    read: Mutex<ReadPeers>,
+}
+
+#[derive(Debug, Default)]
+struct ReadPeers {
+    /// Which version of the file that was; none where another one could look the same.
+    version: Option<FileVersion>,
+    all: Option<Arc<[Known]>>,
 }
 
 impl WatchedPeers {
@@ -32,28 +39,63 @@ impl WatchedPeers {
         // Looked at first: what changes after that is seen the next time.
         let version = private::version(&self.peers.path()).ok();
         let mut read = self.read.lock().unwrap_or_else(PoisonError::into_inner);
-        if let (Some((before, all)), Some(version)) = (&*read, &version)
-            && before == version
-        {
-            return Some(all.clone());
+        if version.is_some() && read.version == version {
+            return read.all.clone();
         }
         let all: Arc<[Known]> = self.peers.list().ok()?.into();
         let settled = |version: &FileVersion| {
             let age = SystemTime::now().duration_since(version.changed());
             age.is_ok_and(|age| age > SETTLED)
         };
-        *read = version
-            .filter(settled)
-            .map(|version| (version, all.clone()));
+        *read = ReadPeers {
+            version: version.filter(settled),
+            all: Some(all.clone()),
+        };
         Some(all)
     }
 
-    /// The one with this fingerprint that may send here. None where there is none, or the file
-    /// cannot be read.
+    /// The one with this fingerprint that may send here, if there is one. Where the file cannot be
+    /// read, such as while too many files are open, it is as when it was read last.
     pub(crate) fn sender(&self, fingerprint: Fingerprint) -> Option<Known> {
-        let all = self.all()?;
+        let last = || {
+            let read = self.read.lock().unwrap_or_else(PoisonError::into_inner);
+            read.all.clone()
+        };
+        let all = self.all().or_else(last)?;
         let mut all = all.iter();
         all.find(|known| known.fingerprint == fingerprint && known.may_send)
             .cloned()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_list_that_cannot_be_read_is_as_it_was_last() {
+        let root = tempfile::tempdir().unwrap();
+        let peers = Peers::in_dir(root.path());
+        let (one, other) = (Fingerprint([1; 32]), Fingerprint([2; 32]));
+        let known = Known {
+            may_send: true,
+            ..Known::new("one", one)
+        };
+        let add = |list: &mut Vec<Known>| {
+            list.push(known);
+            Ok(())
+        };
+        peers.update(add).unwrap();
+        let watched = WatchedPeers::new(peers.clone());
+        assert!(watched.sender(one).is_some());
+        let path = peers.path();
+        std::fs::remove_file(&path).unwrap();
+        std::fs::create_dir(&path).unwrap();
+        assert!(watched.all().is_none());
+        assert!(watched.sender(one).is_some());
+        assert!(watched.sender(other).is_none());
+        // One that is gone is empty.
+        std::fs::remove_dir(&path).unwrap();
+        assert!(watched.sender(one).is_none());
     }
 }

@@ -3,11 +3,11 @@
 //!
 //! Must not talk to the peer: it counts, and has the user shown the code.
 
-use std::collections::HashMap;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use super::super::network::Network;
 use super::proof::new_code;
 use crate::model::error::Result;
 use crate::model::outcome::Decline;
@@ -18,6 +18,9 @@ use crate::sys::worker::{self, Worker};
 const MAX_WAITING: usize = 8;
 /// How many of these can be at one address.
 const MAX_WAITING_PER_ADDRESS: usize = 2;
+/// How many at the addresses of one network: one host may have as many of these as it likes, but all
+/// machines of a household may be in one, too.
+const MAX_WAITING_PER_NETWORK: usize = 6;
 /// How many wrong attempts a code lives through.
 const WRONG_PER_CODE: u32 = 3;
 /// After how many wrong attempts in a row there is no pairing any more.
@@ -37,7 +40,8 @@ struct AttemptsState {
     /// Wrong attempts since one was right, or the user asked to go on.
     wrong: u32,
     last_wrong: Option<Instant>,
-    waiting: HashMap<IpAddr, usize>,
+    /// Where those are who wait.
+    waiting: Vec<SocketAddr>,
     /// Whether an attempt is being made.
     in_progress: bool,
 }
@@ -90,13 +94,19 @@ impl PairingAttempts {
         if state.wrong >= MAX_WRONG {
             return Err(Decline::Locked);
         }
-        let all: usize = state.waiting.values().sum();
-        let here = state.waiting.get(&caller.addr.ip()).copied();
-        let here = here.unwrap_or_default();
-        if all >= MAX_WAITING || here >= MAX_WAITING_PER_ADDRESS {
+        let waiting = &state.waiting;
+        let count = |is_meant: &dyn Fn(SocketAddr) -> bool| {
+            let all = waiting.iter().copied();
+            all.filter(|&addr| is_meant(addr)).count()
+        };
+        let network = Network::from(caller.addr);
+        if waiting.len() >= MAX_WAITING
+            || count(&|addr| addr.ip() == caller.addr.ip()) >= MAX_WAITING_PER_ADDRESS
+            || count(&|addr| Network::from(addr) == network) >= MAX_WAITING_PER_NETWORK
+        {
             return Err(Decline::Crowded);
         }
-        state.waiting.insert(caller.addr.ip(), here + 1);
+        state.waiting.push(caller.addr);
         Ok(Waiter {
             attempts: self.clone(),
             caller,
@@ -248,12 +258,9 @@ impl Drop for CurrentAttempt<'_> {
 impl Drop for Waiter {
     fn drop(&mut self) {
         let mut state = self.attempts.state();
-        let addr: SocketAddr = self.caller.addr;
-        if let Some(here) = state.waiting.get_mut(&addr.ip()) {
-            *here -= 1;
-            if *here == 0 {
-                state.waiting.remove(&addr.ip());
-            }
+        let mut all = state.waiting.iter();
+        if let Some(at) = all.position(|&addr| addr == self.caller.addr) {
+            state.waiting.swap_remove(at);
         }
     }
 }
@@ -360,5 +367,25 @@ mod tests {
         );
         waiters.pop();
         attempts.wait_in_line(caller(9)).unwrap();
+    }
+
+    #[test]
+    fn a_host_of_many_addresses_takes_not_all_places_and_its_neighbours_have_some() {
+        let at = |network: u16, host: u16| Caller {
+            addr: format!("[2001:db8:{network}::{host}]:1").parse().unwrap(),
+            ..caller(1)
+        };
+        let attempts = Arc::new(PairingAttempts::default());
+        // Two people in one household, who try twice.
+        let tries = [at(1, 1), at(1, 1), at(1, 2), at(1, 2)];
+        let honest = tries.map(|caller| attempts.wait_in_line(caller).unwrap());
+        drop(honest);
+        let many = (1..20).filter_map(|host| attempts.wait_in_line(at(1, host)).ok());
+        let mut many: Vec<_> = many.collect();
+        assert_eq!(many.len(), MAX_WAITING_PER_NETWORK);
+        let others = [at(2, 1), caller(1)];
+        let _others = others.map(|caller| attempts.wait_in_line(caller).unwrap());
+        many.pop();
+        attempts.wait_in_line(at(1, 30)).unwrap();
     }
 }

@@ -3,7 +3,6 @@
 //!
 //! Must not wait for an answer that cannot come.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError};
 
 use crate::model::error::{Error, Result};
@@ -20,27 +19,6 @@ use crate::wire::{Contents, Hello, Offer};
 use super::super::receive::{NAME, OfferBound};
 use super::grant;
 use super::shared::ReceiverShared;
-
-/// How many offers can wait for the user at once.
-const MAX_ASKING: usize = 8;
-
-/// An offer that waits for the user, until it is dropped.
-struct AskedOffer<'a>(&'a AtomicUsize);
-
-impl<'a> AskedOffer<'a> {
-    /// None where too many wait.
-    fn new(count: &'a AtomicUsize) -> Option<Self> {
-        let more = |n: usize| (n < MAX_ASKING).then_some(n + 1);
-        let added = count.fetch_update(Ordering::AcqRel, Ordering::Acquire, more);
-        added.ok().map(|_| Self(count))
-    }
-}
-
-impl Drop for AskedOffer<'_> {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::AcqRel);
-    }
-}
 
 /// An offer of a sender that was let in with it.
 pub(super) struct Proposed<'a> {
@@ -139,7 +117,7 @@ fn ask(
         dir: store.map_or_else(|| NAME.into(), |store| store.path().to_path_buf()),
         free: store.and_then(|store| store.free()),
     };
-    let Some(_asked) = AskedOffer::new(&shared.asking) else {
+    let Some(_asked) = shared.asking.add(shared.holder(channel, trust)) else {
         return turn_away(channel, &proposal.caller, Decline::Crowded);
     };
     // Until it is answered it has nothing to say.

@@ -14,8 +14,8 @@ use crate::model::outcome::{Decline, OnConflict, Role};
 use crate::model::progress::{Counters, Event, Peer, Progress};
 use crate::model::reason::{AbortReason, StoreFault, SystemError, Unsupported};
 use crate::net::{
-    Candidate, Channel, FIRST_WORDS, LAST_WORDS, Opening, PoolHolder, SessionSize, Stage, opening,
-    say, say_last, turn_away,
+    Candidate, Channel, FIRST_WORDS, LAST_WORDS, LeastEntries, Opening, PoolHolder, SessionSize,
+    Stage, opening, say, say_last, turn_away,
 };
 use crate::sys::worker::{Worker, caught, checkpoint};
 use crate::wire::{Accept, Hello, Join, LaneSecret, Message, Offer, limits};
@@ -134,8 +134,12 @@ fn control(serving: &Serving<'_>, mut channel: Channel, hello: &Hello) -> Result
         lanes: offer.lanes.min(shared.options.lanes).min(limits::MAX_LANES),
         window: (shared.options.window).clamp(*limits::WINDOW.start(), *limits::WINDOW.end()),
     };
+    let least = match offer.wish.mirror {
+        true => LeastEntries::Mirror,
+        false => LeastEntries::Few,
+    };
     let holder = shared.holder(&channel, peer.trust);
-    let Some(running) = RunningSession::wait(shared, holder, wish) else {
+    let Some(running) = RunningSession::wait(shared, holder, wish, least) else {
         // It may be this sender's last session that is in its own way.
         (shared.end_silent(channel.fingerprint))();
         return turn_away(&mut channel, &peer.caller(), Decline::TooManySessions);
@@ -297,14 +301,19 @@ struct RunningSession<'a> {
 
 impl<'a> RunningSession<'a> {
     /// Takes a slot for a session of `holder`. None where there is none, nor will be in a moment.
-    fn wait(shared: &'a ReceiverShared, holder: PoolHolder, wish: SessionSize) -> Option<Self> {
+    fn wait(
+        shared: &'a ReceiverShared,
+        holder: PoolHolder,
+        wish: SessionSize,
+        least: LeastEntries,
+    ) -> Option<Self> {
         let mut end = None;
         let mut sessions = shared.sessions();
         loop {
             if sessions.first.is_some() {
                 return None;
             }
-            if let Some((slot, size)) = sessions.running.take(holder, wish) {
+            if let Some((slot, size)) = sessions.running.take(holder, wish, least) {
                 return Some(Self {
                     shared,
                     slot,
@@ -314,7 +323,8 @@ impl<'a> RunningSession<'a> {
             }
             let Some(end) = end else {
                 drop(sessions);
-                if !shared.end_idle(holder) {
+                // With `once` there is no next one: what it waits for is this session.
+                if shared.options.once || !shared.end_idle(holder) {
                     return None;
                 }
                 // What ends has as long as last words take, and to let go of its files.

@@ -23,6 +23,7 @@ use crate::store::Store;
 use super::super::cancel::Cancel;
 use super::super::options::{Device, ReceiveOptions};
 use super::super::receive::{Budgets, Sums};
+use super::asked::AskedOffers;
 use super::connection::{Serving, serve};
 use super::shared::{ReceiverSessions, ReceiverShared};
 use crate::sys::host;
@@ -104,7 +105,7 @@ impl Receiver {
                 known: WatchedPeers::new(device.peers.clone()),
                 pairing: Arc::default(),
                 prompt,
-                asking: AtomicUsize::new(0),
+                asking: AskedOffers::new(),
                 unasked: Mutex::default(),
                 store,
                 stores,
@@ -186,10 +187,11 @@ impl Receiver {
                 Ok(ended) => return Ok(Some(ended)),
                 Err(timeout) => timeout,
             };
+            // However many connections there are.
+            let look = self.shared.look_after_sessions();
             if pause {
                 continue;
             }
-            let look = self.shared.look_after_sessions();
             let timeout = timeout.into_iter().chain(look).min();
             let wake_up = &self.shared.wake_up;
             let waited = wake_up.wait(Awaited::Connection(&self.listener), timeout);

@@ -7,6 +7,7 @@
 //! it may do. All of them share what is in `shared`.
 
 mod approval;
+mod asked;
 mod connection;
 mod grant;
 mod listener;

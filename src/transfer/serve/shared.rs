@@ -22,6 +22,7 @@ use crate::wire::LaneSecret;
 use super::super::options::{Grant, ReceiveOptions};
 use super::super::outbox::PING_INTERVAL;
 use super::super::receive::{Budgets, ReceiveSession, Sums};
+use super::asked::AskedOffers;
 use crate::sys::wake::WakeUp;
 
 /// How long a session's peer can be silent when a later session of the same sender waits for
@@ -41,8 +42,8 @@ pub(super) struct ReceiverShared {
     pub(super) known: WatchedPeers,
     pub(super) pairing: Arc<PairingAttempts>,
     pub(super) prompt: Arc<dyn Prompt>,
-    /// How many offers wait for the user.
-    pub(super) asking: AtomicUsize,
+    /// The offers that wait for the user.
+    pub(super) asking: AskedOffers,
     /// Those who are not paired, and whose offers the user does not want to be asked about.
     pub(super) unasked: Mutex<HashSet<Fingerprint>>,
     /// None where nothing is stored.
