@@ -13,7 +13,7 @@ use crate::client::*;
 use crate::support::*;
 
 /// Begins a mirror of one folder, to where the sender is asked about what is there.
-fn asked(session: &mut Session<'_>) -> Vec<Surplus> {
+pub(crate) fn asked(session: &mut Session<'_>) -> Vec<Surplus> {
     session.announce(&[dir(0, "folder")]);
     session.control.say(&dir_end(0));
     session.outcome(0);

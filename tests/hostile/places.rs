@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use xfer::model::outcome::Decline;
+use xfer::model::outcome::{Decline, Wish};
 use xfer::model::progress::{Progress, Silent};
 use xfer::model::prompt::Nobody;
 use xfer::net::{Identity, Known, Peers};
@@ -155,6 +155,15 @@ struct Receiving {
 impl Receiving {
     /// One with few places, where one that stands still may lose its own after `idle`.
     fn new(sandbox: &Sandbox, max_sessions: usize, idle: Duration) -> Self {
+        let options = ReceiveOptions {
+            max_sessions,
+            idle,
+            ..ReceiveOptions::default()
+        };
+        Self::with(sandbox, options)
+    }
+
+    fn with(sandbox: &Sandbox, options: ReceiveOptions) -> Self {
         let device = Device {
             identity: Identity::generate().unwrap(),
             peers: peers(sandbox),
@@ -164,9 +173,7 @@ impl Receiving {
             dir: sandbox.dst(),
             listen: ([127, 0, 0, 1], 0).into(),
             open: true,
-            max_sessions,
-            idle,
-            ..ReceiveOptions::default()
+            ..options
         };
         let receiver = Receiver::bind(&device, options, Arc::new(Nobody)).unwrap();
         let (addr, cancel) = (receiver.local_addr(), Cancel::new());
@@ -263,4 +270,50 @@ fn a_session_that_gets_on_keeps_its_place() {
         }
         over.store(true, Ordering::Release);
     });
+}
+
+#[test]
+fn the_one_session_that_is_waited_for_keeps_its_place() {
+    let sandbox = Sandbox::new();
+    let (known, open) = (Who::paired(&sandbox), Who::open_stranger());
+    let options = ReceiveOptions {
+        once: true,
+        idle: Duration::from_millis(100),
+        ..ReceiveOptions::default()
+    };
+    let receiving = Receiving::with(&sandbox, options);
+    let mut session = get_in(&open, 1, &receiving);
+    let begun = Instant::now();
+    while begun.elapsed() < Duration::from_secs(1) {
+        assert!(ask(&known, 2, receiving.addr).is_err());
+    }
+    folder(&mut session, 0);
+    session.end(vec![]);
+}
+
+#[test]
+fn a_sender_that_never_answers_a_question_makes_room() {
+    let sandbox = Sandbox::new();
+    let mut known = Who::paired(&sandbox);
+    known.wish = Wish {
+        update: true,
+        mirror: true,
+        ..Wish::default()
+    };
+    make_file(sandbox.dst().join("folder/surplus"), 1, 10);
+    let options = ReceiveOptions {
+        mirror: true,
+        max_sessions: 1,
+        idle: Duration::from_secs(1),
+        ..ReceiveOptions::default()
+    };
+    let receiving = Receiving::with(&sandbox, options);
+    let mut first = get_in(&known, 1, &receiving);
+    assert_eq!(crate::mirror::asked(&mut first).len(), 1);
+    let begun = Instant::now();
+    let second = get_in(&known, 2, &receiving);
+    assert!(first.control.hear_abort().contains(IDLE));
+    assert!(begun.elapsed() >= Duration::from_millis(900), "too soon");
+    second.end(vec![]);
+    assert!(sandbox.dst().join("folder/surplus").exists());
 }

@@ -96,7 +96,13 @@ impl ReceivingLane<'_> {
     /// Takes a chunk, and what `reader` has of it.
     fn chunk(&mut self, chunk: &ChunkHeader, reader: &mut Reader) -> Result<()> {
         if let Some(output) = self.output {
-            return output.chunk(chunk, reader, &mut self.chunks, self.accounts);
+            return output.chunk(
+                chunk,
+                reader,
+                &mut self.chunks,
+                self.accounts,
+                self.activity,
+            );
         }
         if chunk.whole && chunk.encoding != Encoding::Held {
             return self.whole(chunk, reader);

@@ -21,10 +21,15 @@ pub(super) const LOOK: Duration = Duration::from_secs(10);
 pub(super) struct Activity {
     steps: AtomicU64,
     at_work: AtomicUsize,
+    /// How often the sender has been asked something that work waits for.
+    asked: AtomicU64,
 }
 
 /// Work that goes on until this is dropped, however long that takes.
 pub(super) struct AtWork<'a>(&'a Activity);
+
+/// Work that stands still until this is dropped, as the sender has been asked something.
+pub(super) struct Asking<'a>(&'a Activity);
 
 impl Activity {
     pub(super) fn is_at_work(&self) -> bool {
@@ -35,12 +40,30 @@ impl Activity {
         self.at_work.fetch_add(1, Ordering::Relaxed);
         AtWork(self)
     }
+
+    /// To be called by whoever is at work: until what it gets is dropped, it is not.
+    pub(super) fn ask(&self) -> Asking<'_> {
+        self.asked.fetch_add(1, Ordering::Relaxed);
+        self.at_work.fetch_sub(1, Ordering::Relaxed);
+        Asking(self)
+    }
+
+    /// How often the sender has been asked.
+    pub(super) fn asked(&self) -> u64 {
+        self.asked.load(Ordering::Relaxed)
+    }
 }
 
 impl Drop for AtWork<'_> {
     fn drop(&mut self) {
         self.0.steps.fetch_add(1, Ordering::Relaxed);
         self.0.at_work.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl Drop for Asking<'_> {
+    fn drop(&mut self) {
+        self.0.at_work.fetch_add(1, Ordering::Relaxed);
     }
 }
 

@@ -22,6 +22,7 @@ use super::accounts::{Accounts, EndedEntry};
 use super::bound::OfferBound;
 use super::chunk::ChunkTaker;
 use super::file_state::{Breach, ExpectedChunk, check_attempt};
+use super::lanes::Activity;
 use super::queue::{PlannerTask, WorkQueue};
 use crate::sys::stream;
 use crate::sys::wake::{Awaited, WakeUp};
@@ -329,6 +330,7 @@ impl Output {
         reader: &mut Reader,
         chunks: &mut ChunkTaker<'_>,
         accounts: &Accounts,
+        activity: &Activity,
     ) -> Result<()> {
         // A chunk of a stream is hashed as a file of its own.
         let size = self.one().as_ref().and_then(|file| file.size);
@@ -338,6 +340,8 @@ impl Output {
         };
         let data = chunks.verified(chunk, expected, reader)?;
         let mut breach = None;
+        // Whoever reads the output may take its time, which is not the sender's.
+        let _at_work = activity.work();
         self.with(accounts, chunk.entry, |file| {
             match file.expects(chunk) {
                 Ok(true) => {}

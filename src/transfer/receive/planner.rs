@@ -375,6 +375,7 @@ impl Planner<'_> {
             hasher: self.hasher,
             tasks: self.tasks,
             terms: self.removal_terms,
+            activity: self.activity,
         }
     }
 }

@@ -19,6 +19,7 @@ use crate::wire::{Features, MayRemove, Message, Removed, limits};
 
 use super::accounts::Accounts;
 use super::hasher::HeldHasher;
+use super::lanes::Activity;
 use super::queue::{PlannerTask, WorkQueue};
 
 /// How many bytes of paths travel in a message, about.
@@ -41,6 +42,8 @@ pub(super) struct Removal<'a> {
     pub(super) hasher: &'a HeldHasher,
     pub(super) tasks: &'a WorkQueue<PlannerTask>,
     pub(super) terms: &'a RemovalTerms,
+    /// Whoever removes is at work.
+    pub(super) activity: &'a Activity,
 }
 
 impl Removal<'_> {
@@ -130,6 +133,8 @@ impl Removal<'_> {
 
     /// What the sender says to a question; none once the session is over.
     fn ask(&self, question: Message) -> Option<PlannerTask> {
+        // What takes long from here on is the sender's answer.
+        let _asking = self.activity.ask();
         self.accounts.ask(question);
         while let Some(task) = self.tasks.pop() {
             match task {

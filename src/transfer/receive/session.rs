@@ -274,8 +274,9 @@ impl ReceiveSession {
             ..
         } = &*self.counters;
         let announced = self.accounts.announced();
-        let done = [entries_done, bytes_done].map(Counters::get);
-        Some(done.iter().fold(announced, |sum, &n| sum.wrapping_add(n)))
+        let [entries, bytes] = [entries_done, bytes_done].map(Counters::get);
+        let others = [entries, bytes, self.activity.asked()];
+        Some(others.iter().fold(announced, |sum, &n| sum.wrapping_add(n)))
     }
 
     /// Whether its sender can go on with it in another session, should this one be lost. Not with a
