@@ -12,6 +12,8 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::process::Command;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use support::*;
@@ -456,6 +458,32 @@ fn sums_are_those_of_sha256sum() {
         fs::remove_dir_all(sandbox.dst().join("tree")).unwrap();
         make_file(sandbox.dst().join("tree/sub/taken"), 4, 20);
     }
+}
+
+/// A hole hardly travels, but its sum takes its time: nobody who ends the receiver waits for it.
+#[test]
+fn the_sum_of_a_very_large_hole_is_given_up_with_its_session() {
+    const BYTES: u64 = 4 << 30;
+    let sandbox = Sandbox::new();
+    let hole = sandbox.src().join("hole");
+    let file = fs::File::create(&hole).unwrap();
+    if file.set_len(BYTES).is_err() {
+        return skip("no file can be so large here");
+    }
+    let list = sandbox.path("sums");
+    let recv = sandbox.recv_with(&["--sums", list.to_str().unwrap()]);
+    let target = recv.target();
+    let args = send_args(&["--hash", "blake3", "--retry", "0"], &hole, &target);
+    let sender = sandbox.me().spawn_send(&args);
+    let stored = sandbox.dst().join("hole");
+    let begun = Instant::now();
+    while !stored.exists() {
+        assert!(begun.elapsed() < PATIENCE, "it never gets its name");
+        thread::sleep(Duration::from_millis(20));
+    }
+    recv.interrupt().assert_says("the session is over");
+    sender.wait();
+    assert_eq!(fs::metadata(stored).unwrap().len(), BYTES);
 }
 
 #[test]

@@ -395,8 +395,13 @@ impl StoreSession {
     }
 
     /// Reads the file at `path`, from its beginning to its end, without following links. Gives its
-    /// pieces to `take`, with whether they are of a hole: these are not read.
-    pub fn read_back(&self, path: &RelPath, mut take: impl FnMut(&[u8], bool)) -> io::Result<()> {
+    /// pieces to `take`, with whether they are of a hole: these are not read. An error of `take` ends
+    /// it.
+    pub fn read_back(
+        &self,
+        path: &RelPath,
+        mut take: impl FnMut(&[u8], bool) -> io::Result<()>,
+    ) -> io::Result<()> {
         let root = &self.context.directory.dir;
         let dir = partial::folder_of(root, path)?.ok_or(io::ErrorKind::NotFound)?;
         let mut file = open_file(&dir, path.file_name())?;
@@ -408,7 +413,7 @@ impl StoreSession {
             let length = u64::from(chunk_len(found.size, at / u64::from(CHUNK_SIZE)));
             let is_aligned = at % u64::from(CHUNK_SIZE) == 0;
             if is_sparse && is_aligned && length > 0 && fs::is_hole(&file, at, length) {
-                take(&ZEROS[..usize::try_from(length).unwrap_or(0)], true);
+                take(&ZEROS[..usize::try_from(length).unwrap_or(0)], true)?;
                 at += length;
                 continue;
             }
@@ -417,7 +422,7 @@ impl StoreSession {
             match file.read(&mut buffer) {
                 Ok(0) => return Ok(()),
                 Ok(n) => {
-                    take(&buffer[..n], false);
+                    take(&buffer[..n], false)?;
                     at += n as u64;
                 }
                 Err(e) if e.kind() == io::ErrorKind::Interrupted => {}

@@ -19,7 +19,7 @@
 //! | (`Lane`, `Control` of a receiver) | names for panics only: the thread is its `Connection` | – |
 //! | `Planner` | what is decided about entries, in the manifest's order | the control connection's thread; the disk; the hasher, and room in the outbox, before removals; another session of the same sender that has the folder, for 45 s |
 //! | `Hasher` | what is told of held chunks | the planner; the disk; the outbox, when that is full; the sender's answers; another session that has the partial, for 45 s; a partial to close, while 64 are open |
-//! | `Finisher` | giving files their names: those of more than one chunk, and small ones that replace others, where the session syncs; copies and sums | the disk, and nothing else: lanes may wait for it |
+//! | `Finisher` | giving files their names: those of more than one chunk, and small ones that replace others, where the session syncs; copies and sums | the disk, and its turn to hash a hole, and nothing else: lanes may wait for it |
 //! | `LastWords` | closing a session's connections | the peer's end, for as long as last words take |
 //! | `Connect` | one call to the system that nobody can interrupt | the network |
 //! | `Pairing` | asking the user to go on with pairing | the user |
@@ -39,6 +39,7 @@
 //! | lock | what is behind it |
 //! |---|---|
 //! | `receive`: what is being hashed | held while a file is |
+//! | `receive`: whose turn among `Turns` it is | held while a piece of a hole is hashed for a list of sums; a finisher takes no other with it |
 //! | `serve`: the sessions | who runs, who may join, how the first one ended |
 //! | `send`: `EntryTable`; `receive`: the tables of wanted and of large files | entries without an outcome |
 //! | `send`: `QueueState` | what waits for a lane |

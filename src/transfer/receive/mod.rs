@@ -31,6 +31,7 @@ mod queue;
 mod removal;
 mod session;
 mod sums;
+mod turns;
 mod wanted;
 
 pub(super) use bound::OfferBound;

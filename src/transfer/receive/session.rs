@@ -144,6 +144,7 @@ impl ReceiveSession {
             (Some(sums), Destination::Folder(store)) => Some(Arc::new(SessionSums {
                 sums,
                 store: store.clone(),
+                link: link.clone(),
                 algorithm,
                 session: number,
                 progress,

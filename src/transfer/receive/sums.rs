@@ -21,6 +21,9 @@ use crate::model::relpath::RelPath;
 use crate::store::StoreSession;
 use crate::sys::{name as system_name, private, vectored};
 
+use super::super::link::Link;
+use super::turns::Turns;
+
 /// How a line begins that does not count any more.
 const COMMENT: &[u8] = b"#";
 /// How many digits a SHA-256 has.
@@ -29,9 +32,12 @@ const DIGITS: usize = 64;
 /// is read again after each session.
 const MAX_KNOWN: usize = 1 << 20;
 
-/// Locked while a piece of a hole is hashed: a sender that says in a few bytes how large they are
-/// gets no more for it than one processor, for all its sessions.
-static HOLES: Mutex<()> = Mutex::new(());
+/// Who hashes a piece of a hole: a sender that says in a few bytes how large they are gets no more for
+/// it than one processor, for all its sessions.
+static HOLES: Turns = Turns::new();
+/// How many bytes of holes of a file are hashed even when its session is over: a fraction of a
+/// second's work.
+const FEW_HOLES: u64 = 64 << 20;
 
 /// A list of sums, to which lines are added.
 #[derive(Debug)]
@@ -217,6 +223,7 @@ impl SumLines {
 pub(super) struct SessionSums {
     pub(super) sums: Arc<Sums>,
     pub(super) store: Arc<StoreSession>,
+    pub(super) link: Arc<Link>,
     pub(super) algorithm: Algorithm,
     pub(super) session: u64,
     pub(super) progress: Arc<dyn Progress>,
@@ -264,13 +271,22 @@ impl SessionSums {
         }
     }
 
-    /// The SHA-256 of a file that was stored.
+    /// The SHA-256 of a file that was stored. Once the session is over, holes of any size are given
+    /// up: they cost their sender nothing. What came is read to its end.
     fn sum(&self, path: &RelPath) -> io::Result<Digest> {
         // The first chunk has the plain hash of its bytes, and this takes any number of them.
         let mut sum = ChunkHasher::new(Algorithm::Sha256, 0, 0);
+        let mut holes = 0;
         self.store.read_back(path, |bytes, is_hole| {
-            let _alone = is_hole.then(|| HOLES.lock());
+            let turn = is_hole.then(|| HOLES.wait());
+            if turn.is_some() {
+                holes += bytes.len() as u64;
+                if holes > FEW_HOLES && self.link.is_over() {
+                    return Err(io::Error::other("the session is over"));
+                }
+            }
             sum.update(bytes);
+            Ok(())
         })?;
         Ok(sum.finish())
     }
