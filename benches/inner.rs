@@ -23,7 +23,7 @@ use xfer::model::outcome::{OnConflict, Outcome};
 use xfer::model::progress::Counters;
 use xfer::model::relpath::RelPath;
 use xfer::net::{Channel, Identity, PIECE_BYTES, Tls};
-use xfer::source::{Filter, Roots, Walk, WalkStep};
+use xfer::source::{Filter, Roots, Walk, WalkStep, WalkedFolders};
 use xfer::store::{Access, NewFile, Planned, Store};
 use xfer::sys::own::OwnFolders;
 use xfer::wire::{
@@ -296,7 +296,12 @@ fn walk(criterion: &mut Criterion) {
                 };
                 matches!(kind, Kind::File { .. })
             };
-            assert_eq!(Walk::new(&roots).filter(is_file).count(), files);
+            assert_eq!(
+                Walk::new(&roots, &WalkedFolders::default())
+                    .filter(is_file)
+                    .count(),
+                files
+            );
         });
     });
     group.finish();

@@ -3,6 +3,7 @@
 //! Must not look at anything itself, but for where a link leads.
 
 use std::io::{self, ErrorKind};
+use std::path::PathBuf;
 
 use walkdir::DirEntry;
 
@@ -33,6 +34,25 @@ impl NameKind {
             is_dir: stat.is_dir(),
             is_link: stat.is_link(),
         }
+    }
+}
+
+/// What walkdir says of a folder.
+pub(super) struct ListedFolder {
+    /// The path by which it was listed.
+    pub(super) at: PathBuf,
+    /// The names in it, the last one first.
+    pub(super) names: Vec<DirEntry>,
+    /// Why they are not all.
+    pub(super) error: Option<io::Error>,
+}
+
+impl ListedFolder {
+    /// Whether a name is in it.
+    pub(super) fn has(&self, name: &str) -> bool {
+        let path = self.at.join(name);
+        let order = |entry: &DirEntry| path.as_os_str().cmp(entry.path().as_os_str());
+        self.names.binary_search_by(order).is_ok()
     }
 }
 

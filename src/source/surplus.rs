@@ -15,6 +15,7 @@ use crate::sys::fs::{Dir, Stat};
 
 use super::filter::{CompiledFilter, IgnorePatterns, Links, PatternWeight, is_ignored};
 use super::tree::{Roots, TreeReader, stat_at};
+use super::walked::WalkedFolders;
 
 /// How many folders' ignore files are remembered.
 const MAX_KNOWN: usize = 1024;
@@ -24,17 +25,19 @@ const MAX_KNOWN: usize = 1024;
 pub struct SurplusDecider {
     roots: Roots,
     reader: TreeReader,
+    walked: WalkedFolders,
     /// What the ignore files in folders say.
     known: HashMap<PathBuf, Option<Arc<IgnorePatterns>>>,
 }
 
 impl SurplusDecider {
-    /// For what is below `roots`.
+    /// For what is below `roots`, as far as a walk has been there.
     #[must_use]
-    pub fn new(roots: &Roots) -> Self {
+    pub fn new(roots: &Roots, walked: &WalkedFolders) -> Self {
         Self {
             roots: roots.clone(),
             reader: roots.reader(),
+            walked: walked.clone(),
             known: HashMap::new(),
         }
     }
@@ -90,6 +93,12 @@ impl SurplusDecider {
                 None => None,
             };
             is_here = dir.is_some();
+            // What something else hides, or what was taken away with its disk, is not gone.
+            match (self.walked.of(&path.as_bytes()[..end]), dir) {
+                (Some(walked), Some(dir)) if dir.is_still(&dir.stat()?, &walked) => {}
+                (None, _) if !below.as_os_str().is_empty() => {}
+                _ => return Ok(Some(Decision::Keep)),
+            }
             if let Some(dir) = dir {
                 chain.extend(ignores(&mut self.known, filter, dir, &here)?);
                 PatternWeight::of_all(chain.iter().map(|ignores| &**ignores))?;
@@ -176,6 +185,7 @@ mod tests {
     use std::os::unix::fs::symlink;
 
     use super::super::filter::Filter;
+    use super::super::walk::Walk;
     use super::*;
 
     const DIR: SurplusKind = SurplusKind::Dir;
@@ -184,7 +194,9 @@ mod tests {
 
     fn check(root: &Path, filter: &Filter, expected: &[(&str, SurplusKind, Decision)]) {
         let roots = Roots::new(&[root.to_path_buf()], filter).unwrap();
-        let mut decider = SurplusDecider::new(&roots);
+        let walked = WalkedFolders::default();
+        assert!(Walk::new(&roots, &walked).count() > 0);
+        let mut decider = SurplusDecider::new(&roots, &walked);
         for &(path, kind, expected) in expected {
             let path = RelPath::new(path).unwrap();
             let surplus = Surplus { path, kind };
@@ -269,5 +281,25 @@ mod tests {
         // What the patterns are cannot be known.
         fs::write(root.join("a/.xferignore"), "[z-a]\n").unwrap();
         check(&root, &ignores_only, &[("t/a/gone", FILE, Decision::Keep)]);
+    }
+
+    #[test]
+    fn nothing_goes_where_something_else_has_the_place_of_the_root() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = dir.path().join("t");
+        fs::create_dir_all(root.join("a")).unwrap();
+        let roots = Roots::new(std::slice::from_ref(&root), &Filter::default()).unwrap();
+        let walked = WalkedFolders::default();
+        assert!(Walk::new(&roots, &walked).count() > 0);
+        let mut decider = SurplusDecider::new(&roots, &walked);
+        let mut decide = |path| {
+            let path = RelPath::new(path).unwrap();
+            decider.decide(&[Surplus { path, kind: FILE }])
+        };
+        assert_eq!(decide("t/a/gone"), [Decision::Remove]);
+        fs::rename(&root, dir.path().join("elsewhere")).unwrap();
+        fs::create_dir(&root).unwrap();
+        assert_eq!(decide("t/a/gone"), [Decision::Keep]);
+        assert_eq!(decide("t/gone"), [Decision::Keep]);
     }
 }

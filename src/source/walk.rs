@@ -17,8 +17,9 @@ use crate::model::relpath::{PathError, RelPath, is_reserved};
 use crate::sys::fs::{Dir, Stat};
 
 use super::filter::{CompiledFilter, IgnorePatterns, Links, PatternWeight, is_ignored};
-use super::found::{NameKind, NotAnnounced, describe, unreadable};
+use super::found::{ListedFolder, NameKind, NotAnnounced, describe, unreadable};
 use super::tree::{Root, Roots, TreeReader, is_key, is_own_now, mtime_of, stat_at};
+use super::walked::WalkedFolders;
 
 /// What a walk comes upon.
 #[derive(Debug)]
@@ -38,8 +39,9 @@ pub enum WalkStep {
     },
     /// The innermost folder that has not ended has no more entries.
     DirEnd {
-        /// Whether all names in it could be read: whoever removes what is missing must not believe
-        /// in a folder where not. What is below it counts for itself.
+        /// Whether all names in it could be read and looked at, in this very folder: whoever
+        /// removes what is missing must not believe in a folder where not. What is below it counts
+        /// for itself.
         complete: bool,
     },
     /// Something that cannot be sent.
@@ -61,7 +63,7 @@ pub enum WalkStep {
 /// How many files there are below some roots at this moment, and how many bytes they have.
 #[must_use]
 pub fn count(roots: &Roots) -> (u64, u64) {
-    Walk::new(roots).fold((0, 0), |(files, bytes), step| match step {
+    Walk::new(roots, &WalkedFolders::default()).fold((0, 0), |(files, bytes), step| match step {
         WalkStep::Found {
             kind: Kind::File { size },
             ..
@@ -87,6 +89,7 @@ struct WalkBelow {
     device: Option<u64>,
     /// The folders that have not ended.
     open: Vec<WalkedFolder>,
+    walked: WalkedFolders,
     ready: VecDeque<WalkStep>,
 }
 
@@ -105,28 +108,10 @@ struct WalkedFolder {
     ignores: Option<IgnorePatterns>,
 }
 
-/// What walkdir says of a folder.
-struct ListedFolder {
-    /// The path by which it was listed.
-    at: PathBuf,
-    /// The names in it, the last one first.
-    names: Vec<DirEntry>,
-    /// Why they are not all.
-    error: Option<io::Error>,
-}
-
-impl ListedFolder {
-    fn has(&self, name: &str) -> bool {
-        let path = self.at.join(name);
-        let order = |entry: &DirEntry| path.as_os_str().cmp(entry.path().as_os_str());
-        self.names.binary_search_by(order).is_ok()
-    }
-}
-
 impl Walk {
-    /// A walk over `roots`.
+    /// A walk over `roots`, which notes in `walked` where it has been.
     #[must_use]
-    pub fn new(roots: &Roots) -> Self {
+    pub fn new(roots: &Roots, walked: &WalkedFolders) -> Self {
         Self {
             roots: roots.clone(),
             begun: 0,
@@ -134,6 +119,7 @@ impl Walk {
                 reader: roots.reader(),
                 device: None,
                 open: Vec::new(),
+                walked: walked.clone(),
                 ready: VecDeque::new(),
             },
         }
@@ -207,6 +193,10 @@ impl WalkBelow {
                 self.not_announced(here, LeftOut::Special.into());
             }
             (Err(why), path) => {
+                if matches!(why, NotAnnounced::Skipped(Why::Unreadable(_))) {
+                    // Nobody knows what it is.
+                    self.is_incomplete();
+                }
                 let here = self.path_here(root, entry, &path);
                 self.not_announced(here, why);
             }
@@ -322,9 +312,7 @@ impl WalkBelow {
             return self.not_announced(here, LeftOut::Mounted.into());
         }
         if let Err((path, error)) = self.enter(filter, &here) {
-            if let Some(folder) = self.open.last_mut() {
-                folder.complete = false;
-            }
+            self.is_incomplete();
             self.not_announced(path, unreadable(&error).into());
         }
     }
@@ -355,6 +343,7 @@ impl WalkBelow {
 
     /// The names in the innermost open folder.
     fn list(&mut self, here: &Path) -> io::Result<ListedFolder> {
+        self.note_walked()?;
         let by_handle = self.innermost()?.path_of_handle();
         let is_by_handle = by_handle.is_some();
         // With the dot, it is no link any more that walkdir would have to look behind.
@@ -379,6 +368,28 @@ impl WalkBelow {
         Ok(ListedFolder { at, names, error })
     }
 
+    /// Notes which folder the innermost open one is, where something else may get its place without
+    /// anybody's changing what is sent: where it is a root, or on another file system.
+    fn note_walked(&mut self) -> io::Result<()> {
+        let now = self.innermost()?.stat()?;
+        let above = self.open.iter().rev().nth(1).map(|open| open.stat.id);
+        let Some(folder) = self.open.last_mut() else {
+            return Ok(());
+        };
+        if above.is_none_or(|above| above.device != now.id.device) {
+            folder.complete &= self.walked.add(folder.path.as_bytes(), &now);
+            folder.stat = now;
+        }
+        Ok(())
+    }
+
+    /// Not all is known of what is in the innermost open folder.
+    fn is_incomplete(&mut self) {
+        if let Some(folder) = self.open.last_mut() {
+            folder.complete = false;
+        }
+    }
+
     /// The innermost open folder: the one that was announced, or none.
     fn innermost(&mut self) -> io::Result<&Dir> {
         let folder = self.open.last().ok_or(ErrorKind::NotFound)?;
@@ -393,7 +404,14 @@ impl WalkBelow {
     }
 
     fn stat(&mut self, name: &[u8], links: Links) -> Result<Stat, Why> {
-        let found = self.innermost().and_then(|dir| stat_at(dir, name, links));
+        let found = match self.innermost() {
+            Ok(dir) => stat_at(dir, name, links),
+            Err(e) => {
+                // It is not the name that is gone.
+                self.is_incomplete();
+                Err(e)
+            }
+        };
         found.map_err(|e| unreadable(&e))?.ok_or(Why::Vanished)
     }
 
@@ -498,60 +516,63 @@ mod tests {
     fn steps_with(paths: &[PathBuf], filter: &Filter) -> Vec<String> {
         let mut order = Order::new();
         let mut open = Vec::new();
-        Walk::new(&Roots::new(paths, filter).unwrap())
-            .map(|step| match step {
-                WalkStep::Found {
-                    path,
-                    kind,
-                    mtime,
-                    mode,
-                    ..
-                } => {
-                    let id = order.count();
-                    if matches!(kind, Kind::Dir) {
-                        open.push(id);
+        Walk::new(
+            &Roots::new(paths, filter).unwrap(),
+            &WalkedFolders::default(),
+        )
+        .map(|step| match step {
+            WalkStep::Found {
+                path,
+                kind,
+                mtime,
+                mode,
+                ..
+            } => {
+                let id = order.count();
+                if matches!(kind, Kind::Dir) {
+                    open.push(id);
+                }
+                let line = format!(
+                    "{} {}",
+                    path.as_path().display(),
+                    match kind {
+                        Kind::File { size } => size.get().to_string(),
+                        Kind::Dir => "dir".into(),
+                        Kind::Stream => unreachable!(),
+                        Kind::Symlink { ref target } =>
+                            format!("-> {}", target.as_path().display()),
                     }
-                    let line = format!(
-                        "{} {}",
-                        path.as_path().display(),
-                        match kind {
-                            Kind::File { size } => size.get().to_string(),
-                            Kind::Dir => "dir".into(),
-                            Kind::Stream => unreachable!(),
-                            Kind::Symlink { ref target } =>
-                                format!("-> {}", target.as_path().display()),
-                        }
-                    );
-                    order
-                        .entry(&Entry {
-                            id,
-                            path,
-                            kind,
-                            mtime,
-                            mode,
-                            extras: vec![],
-                        })
-                        .unwrap();
-                    line
-                }
-                WalkStep::DirEnd { complete } => {
-                    order.dir_end(open.pop().unwrap()).unwrap();
-                    format!("end {complete}")
-                }
-                WalkStep::Skipped { path, why } => {
-                    format!(
-                        "skip {} {why:?}",
-                        path.file_name().unwrap().to_string_lossy()
-                    )
-                }
-                WalkStep::LeftOut { path, why } => {
-                    format!(
-                        "left out {} {why:?}",
-                        path.file_name().unwrap().to_string_lossy()
-                    )
-                }
-            })
-            .collect()
+                );
+                order
+                    .entry(&Entry {
+                        id,
+                        path,
+                        kind,
+                        mtime,
+                        mode,
+                        extras: vec![],
+                    })
+                    .unwrap();
+                line
+            }
+            WalkStep::DirEnd { complete } => {
+                order.dir_end(open.pop().unwrap()).unwrap();
+                format!("end {complete}")
+            }
+            WalkStep::Skipped { path, why } => {
+                format!(
+                    "skip {} {why:?}",
+                    path.file_name().unwrap().to_string_lossy()
+                )
+            }
+            WalkStep::LeftOut { path, why } => {
+                format!(
+                    "left out {} {why:?}",
+                    path.file_name().unwrap().to_string_lossy()
+                )
+            }
+        })
+        .collect()
     }
 
     #[test]
@@ -657,5 +678,31 @@ mod tests {
         let through = RelPath::new("t/d/link/deep/large").unwrap();
         let file = roots.reader().open(&through).unwrap();
         assert_eq!(file.metadata().unwrap().len(), 7);
+    }
+
+    #[test]
+    fn a_folder_is_incomplete_whose_place_something_else_has() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = dir.path().join("t");
+        // So deep that the root is not kept open.
+        fs::create_dir_all(root.join("a/1/2/3/4/5/6/7/8/9/last")).unwrap();
+        for name in ["b", "c"] {
+            fs::write(root.join(name), name).unwrap();
+        }
+        let roots = Roots::new(std::slice::from_ref(&root), &Filter::default()).unwrap();
+        let (mut vanished, mut ends) = (0, Vec::new());
+        for step in Walk::new(&roots, &WalkedFolders::default()) {
+            match step {
+                WalkStep::Found { path, .. } if path.file_name() == b"last" => {
+                    fs::rename(&root, dir.path().join("elsewhere")).unwrap();
+                    fs::create_dir(&root).unwrap();
+                }
+                WalkStep::Skipped { why, .. } => vanished += u32::from(why == Why::Vanished),
+                WalkStep::DirEnd { complete } => ends.push(complete),
+                _ => {}
+            }
+        }
+        assert_eq!(vanished, 2);
+        assert_eq!(ends.pop(), Some(false), "the root");
     }
 }

@@ -13,7 +13,7 @@ use crate::model::entry::{Entry, EntryId, Extra, Kind, Mode, Time};
 use crate::model::outcome::{LeftOut, Outcome};
 use crate::model::progress::{Counters, Event};
 use crate::model::relpath::RelPath;
-use crate::source::{Roots, Walk, WalkStep};
+use crate::source::{Roots, Walk, WalkStep, WalkedFolders};
 use crate::sys::worker::{Worker, checkpoint};
 use crate::wire::{DirEnd, Message, Scanned};
 
@@ -45,10 +45,15 @@ pub(super) fn steps() -> (SyncSender<WalkBatch>, Receiver<WalkBatch>) {
 }
 
 /// Walks, and hands over what it finds, until it is at its end or nobody listens any more.
-pub(super) fn walk(roots: &Roots, counters: &Counters, to: &SyncSender<WalkBatch>) {
+pub(super) fn walk(
+    roots: &Roots,
+    walked: &WalkedFolders,
+    counters: &Counters,
+    to: &SyncSender<WalkBatch>,
+) {
     let mut steps = Vec::new();
     let mut handed = Instant::now();
-    for step in Walk::new(roots) {
+    for step in Walk::new(roots, walked) {
         checkpoint(Worker::Walk);
         match &step {
             WalkStep::Found { kind, .. } => {

@@ -12,7 +12,7 @@ use crate::model::digest::Algorithm;
 use crate::model::error::{Error, Result};
 use crate::model::outcome::Summary;
 use crate::net::{Reader, aborted};
-use crate::source::Roots;
+use crate::source::{Roots, WalkedFolders};
 use crate::sys::worker::{Worker, checkpoint};
 use crate::wire::{Decisions, Frame, Message, read_frame};
 
@@ -37,6 +37,8 @@ pub(super) struct Control<'a> {
     /// How many bytes of files were sent.
     pub(super) moved: &'a AtomicU64,
     pub(super) roots: &'a Roots,
+    /// Where this session's walk has been.
+    pub(super) walked: &'a WalkedFolders,
     pub(super) removal: RemovalConsent<'a>,
     pub(super) algorithm: Algorithm,
     pub(super) report: SessionReport<'a>,
@@ -66,7 +68,7 @@ impl Control<'_> {
 
     fn read(&self, reader: &mut Reader) -> Result<Summary> {
         let mut buffer = Vec::new();
-        let mut answers = RemovalAnswers::new(self.roots, self.removal, self.link);
+        let mut answers = RemovalAnswers::new(self.roots, self.walked, self.removal, self.link);
         loop {
             // Only a whole message is a sign of life.
             reader.set_deadline(Some(Instant::now() + SILENCE));

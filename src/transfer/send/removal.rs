@@ -12,7 +12,7 @@ use crate::model::surplus::{
     Decision, MaxDelete, RemovalAnswer, RemovalCount, RemovalQuestion, Surplus,
 };
 use crate::model::text::Text;
-use crate::source::{Roots, SurplusDecider};
+use crate::source::{Roots, SurplusDecider, WalkedFolders};
 use crate::wire::Features;
 
 use super::super::link::Link;
@@ -44,10 +44,15 @@ pub(super) struct RemovalAnswers<'a> {
 }
 
 impl<'a> RemovalAnswers<'a> {
-    pub(super) fn new(roots: &Roots, terms: RemovalConsent<'a>, link: &Link) -> Self {
+    pub(super) fn new(
+        roots: &Roots,
+        walked: &WalkedFolders,
+        terms: RemovalConsent<'a>,
+        link: &Link,
+    ) -> Self {
         Self {
             terms,
-            decider: SurplusDecider::new(roots),
+            decider: SurplusDecider::new(roots, walked),
             is_older: !link.outbox.understands(Features::MORE_REASONS),
             asked: 0,
             going: 0,

@@ -16,7 +16,7 @@ use crate::model::outcome::{Role, Summary};
 use crate::model::progress::{Counters, Event, Progress};
 use crate::model::text::Text;
 use crate::net::{Channel, FIRST_WORDS, Pace, offer};
-use crate::source::{self, Roots};
+use crate::source::{self, Roots, WalkedFolders};
 use crate::sys::worker::Worker;
 use crate::wire::{Accept, Contents, Offer};
 
@@ -233,6 +233,7 @@ impl Sessions<'_> {
         let lane_count = accept.lanes.min(offer.lanes);
         let entries = &UnsettledEntries::default();
         let moved = &AtomicU64::new(0);
+        let walked = &WalkedFolders::default();
         let order = &SharedOrder::new(offer.wish, lane_count, queue, link);
         let report = SessionReport::new(session, offer.wish, &**self.progress, counters);
         // A peer that stops reading must not hold its session up for ever.
@@ -272,6 +273,7 @@ impl Sessions<'_> {
             input,
             moved,
             roots,
+            walked,
             removal: RemovalConsent {
                 max_delete: self.options.max_delete,
                 prompt: &**self.connector.prompt,
@@ -288,7 +290,7 @@ impl Sessions<'_> {
         let write = || link.write(&mut writer, PING_INTERVAL, look);
         let walk = move || match &self.options.stream {
             Some(stream) => announce::walk_stream(&stream.name, counters, &to_announce),
-            None => announce::walk(roots, counters, &to_announce),
+            None => announce::walk(roots, walked, counters, &to_announce),
         };
         let announce = move || announcer.run(&steps);
         let run_lane = move || {
