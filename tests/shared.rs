@@ -11,9 +11,10 @@ mod support;
 
 use std::ffi::OsStr;
 use std::fs;
+use std::io::{BufRead, BufReader};
 use std::os::unix::fs::{MetadataExt, chown, symlink};
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -396,6 +397,80 @@ fn a_mirror_keeps_what_xfer_keeps_for_any_user() {
     fs::create_dir(path.join(".xfer-99")).unwrap();
     me.send(&args).assert_code(0);
     assert!(!tree.join(".xfer-99").exists());
+}
+
+/// Has another user lock a folder until this is dropped. Where `gone`, the process that did so has
+/// ended since.
+struct ForeignLock(std::process::Child);
+
+impl ForeignLock {
+    fn new(folder: &Path, how: &str, gone: bool) -> Self {
+        let wait = "echo locked; read end";
+        let script = match gone {
+            true => format!("exec 3<\"$0\"; flock {how} 3; {wait}"),
+            false => format!("exec flock -F {how} \"$0\" sh -c '{wait}'"),
+        };
+        let (user, group) = (format!("--reuid={BERT}"), format!("--regid={BERT}"));
+        let mut command = Command::new("setpriv");
+        command.args([&user, &group, "--clear-groups", "sh", "-c", &script]);
+        command.arg(folder).current_dir("/");
+        command.stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        let mut said = String::new();
+        let stdout = child.stdout.take().unwrap();
+        BufReader::new(stdout).read_line(&mut said).unwrap();
+        assert_eq!(said, "locked\n");
+        Self(child)
+    }
+}
+
+impl Drop for ForeignLock {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+#[test]
+fn what_another_user_locks_stops_nobody() {
+    for gone in [false, true] {
+        let Some(machine) = Machine::new(0o1777) else {
+            return;
+        };
+        let start = Instant::now();
+        make_file(machine.src("tree/sub/a"), 1, 100);
+        let tree = machine.dst().join("tree");
+        let lock = ForeignLock::new(&machine.dst(), "-x", gone);
+        let recv = machine.recv(ANNA);
+        machine.send(&recv.target()).assert_code(0);
+        recv.interrupt().assert_code(0);
+        assert_same_tree(machine.sandbox.src(), machine.dst());
+        drop(lock);
+        // Nothing is removed where they are, and that is said.
+        make_file(machine.src("tree/new"), 2, 100);
+        fs::write(tree.join("surplus"), "").unwrap();
+        fs::write(tree.join("sub/surplus"), "").unwrap();
+        let me = machine.sandbox.me();
+        let recv = me.recv(&machine.dst(), &["--allow-mirror"]);
+        let path = machine.src("tree");
+        let mirror = || me.send(&["--mirror", path.to_str().unwrap(), &recv.target()]);
+        for locked in ["tree", "tree/sub"] {
+            let folder = machine.dst().join(locked);
+            let _lock = ForeignLock::new(&folder, "-s", gone);
+            fs::write(tree.join("surplus"), "").unwrap();
+            fs::write(tree.join("sub/surplus"), "").unwrap();
+            let sent = mirror();
+            sent.assert_code(3).assert_says("1 was removed");
+            sent.assert_says(&format!(
+                "{locked}: not all that was to go could be removed: another session stores into \
+                 it, or another program has locked it"
+            ));
+            assert!(folder.join("surplus").exists());
+        }
+        mirror().assert_code(0);
+        assert_same_tree(machine.sandbox.src(), machine.dst());
+        assert!(start.elapsed() < Duration::from_secs(30), "it waited");
+    }
 }
 
 /// A file system that gives everything to one user, whoever makes it.

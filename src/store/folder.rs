@@ -48,6 +48,8 @@ pub struct Folder {
     /// The names of its entries, where they can clash.
     names: Option<EntryNames>,
     failed: AtomicBool,
+    /// Whether the session has it alone, in all processes, to its end.
+    alone: AtomicBool,
     session: Arc<SessionFolders>,
 }
 
@@ -86,6 +88,7 @@ impl Folder {
             unlocked: None,
             listed: Mutex::default(),
             failed: AtomicBool::new(false),
+            alone: AtomicBool::new(false),
             session,
         }))
     }
@@ -110,13 +113,13 @@ impl Folder {
     }
 
     /// Calls `f` with the open folder while no other session is in it, in any process; none where
-    /// one is. Those that were named to be sent a mirror has alone anyway.
+    /// one is. Those that were named to be sent a mirror mostly has alone anyway.
     pub(super) fn with_alone<T>(
         &self,
         f: impl FnOnce(&Dir) -> io::Result<T>,
     ) -> io::Result<Option<T>> {
         self.with(|dir| {
-            let is_claimed = self.path().is_some_and(|path| path.depth() == 1);
+            let is_claimed = self.alone.load(Ordering::Relaxed);
             let is_alone = is_claimed || in_use::have_alone(dir)?;
             let done = is_alone.then(|| f(dir));
             if !is_claimed && !in_use::share(dir)? {
@@ -124,6 +127,11 @@ impl Folder {
             }
             done.transpose()
         })
+    }
+
+    /// The session has it alone from now on.
+    pub(super) fn has_alone(&self) {
+        self.alone.store(true, Ordering::Relaxed);
     }
 
     /// To be called before anything in it, or about it, is changed.
@@ -307,6 +315,7 @@ impl Folder {
             listed: Mutex::default(),
             names,
             failed: AtomicBool::new(false),
+            alone: AtomicBool::new(false),
             session: session.clone(),
         }))
     }

@@ -3,7 +3,8 @@
 //! what is told to senders and for folders that are not kept open, by what is noted in this one.
 //!
 //! Must not identify a folder by its path: there may be several. Must not believe that nobody is in
-//! a folder where the file system has no locks.
+//! a folder where the file system has no locks. Must not fail for locks of other users, which
+//! anybody can take who may read a folder: nothing is removed there, and that is all.
 
 use std::collections::HashMap;
 use std::hash::Hash;
@@ -12,6 +13,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use crate::sys::fs::{self, Dir, FileId, Lock, LockState, Stat, Timestamp};
+use crate::sys::lock_holders;
 
 /// How many folders are remembered that a session left unfinished.
 const MAX_UNFINISHED: usize = 64 * 1024;
@@ -23,9 +25,14 @@ const LOCK_TRIES: usize = 20;
 const LOCK_PAUSE: Duration = Duration::from_millis(5);
 
 /// Is in an open folder from now on, with others, until every handle to it is closed that this one
-/// was made to. False where a mirror has it alone.
+/// was made to. False where a mirror has it alone. What other users have is no mirror's.
 pub(super) fn share(dir: &Dir) -> io::Result<bool> {
-    lock(dir, Lock::Shared).map(|state| state != LockState::Theirs)
+    Ok(lock(dir, Lock::Shared)? != LockState::Theirs || is_others(dir)?)
+}
+
+/// Whether only other users have locks on a folder, so that no session of this one is in it.
+pub(super) fn is_others(dir: &Dir) -> io::Result<bool> {
+    Ok(lock_holders::are_all_others(dir.stat()?.id.inode))
 }
 
 /// Has an open folder alone from now on, in the same way. False where somebody else is in it; an
@@ -45,7 +52,7 @@ pub(super) fn have_alone(dir: &Dir) -> io::Result<bool> {
 fn lock(dir: &Dir, lock: Lock) -> io::Result<LockState> {
     for _ in 1..LOCK_TRIES {
         match fs::try_lock(dir, lock)? {
-            LockState::Theirs => std::thread::sleep(LOCK_PAUSE),
+            LockState::Theirs if !is_others(dir)? => std::thread::sleep(LOCK_PAUSE),
             other => return Ok(other),
         }
     }
@@ -123,15 +130,27 @@ pub(super) struct FolderClaim {
 }
 
 impl FolderClaim {
-    /// Has the folder among all processes, too; false where one of the others has it.
-    pub(super) fn lock(&mut self, dir: Dir) -> io::Result<bool> {
-        let has = match self.holder.alone {
-            true => have_alone(&dir)?,
-            false => share(&dir)?,
+    /// Has the folder among all processes, too. Where another user has a lock on it, it cannot be
+    /// had alone, and is shared.
+    pub(super) fn lock(&mut self, dir: Dir) -> io::Result<Locked> {
+        let locked = match self.holder.alone {
+            true if have_alone(&dir)? => Locked::Alone,
+            true if !is_others(&dir)? => Locked::Not,
+            _ if share(&dir)? => Locked::Shared,
+            _ => Locked::Not,
         };
-        self.lock = has.then_some(dir);
-        Ok(has)
+        self.lock = (locked != Locked::Not).then_some(dir);
+        Ok(locked)
     }
+}
+
+/// How a claim has its folder among all processes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Locked {
+    /// Not: another process has it.
+    Not,
+    Shared,
+    Alone,
 }
 
 /// Who has a folder that cannot be had.
@@ -179,10 +198,10 @@ impl InUse {
         })
     }
 
-    /// Whether a session of `owner` has any folder.
-    pub(super) fn has_claim_of(&self, owner: [u8; 32]) -> bool {
-        let is_of = |holder: &Holder| holder.owner == owner;
-        self.claims().values().flatten().any(is_of)
+    /// How many folders sessions of `owner` have.
+    pub(super) fn claims_of(&self, owner: [u8; 32]) -> usize {
+        let is_of = |holder: &&Holder| holder.owner == owner;
+        self.claims().values().flatten().filter(is_of).count()
     }
 
     fn unfinished(&self) -> MutexGuard<'_, HashMap<FileId, Unfinished>> {

@@ -246,6 +246,11 @@ pub(super) fn not_removed(error: &io::Error) -> Why {
     Why::NotRemoved(SystemError::from(error))
 }
 
+/// Why nothing is removed from a folder that cannot be had alone.
+fn others_are_in_it() -> io::Error {
+    io::Error::other("another session stores into it, or another program has locked it")
+}
+
 /// What is done with what may go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Pass {
@@ -310,8 +315,13 @@ where
             }
             let remove = |dir: &Dir| self.remove_all(dir, there, of_folder, 0);
             let removed = match there.is_empty() {
-                true => Ok(None),
-                false => folder.with_alone(remove),
+                true => Ok(()),
+                false => folder.with_alone(remove).and_then(|done| match done {
+                    None if of_folder.iter().any(|one| *one != Decision::Keep) => {
+                        Err(others_are_in_it())
+                    }
+                    _ => Ok(()),
+                }),
             };
             match self.pass {
                 Pass::Count => self.has_failed |= removed.is_err(),
@@ -459,8 +469,14 @@ where
     ) -> io::Result<bool> {
         let this = opened.stat()?.id;
         let in_use = &self.session.directory.in_use;
-        if in_use.folders.has(&this) || !in_use::have_alone(opened)? {
+        if in_use.folders.has(&this) {
             return Ok(false);
+        }
+        if !in_use::have_alone(opened)? {
+            return match in_use::is_others(opened)? {
+                true => Err(others_are_in_it()),
+                false => Ok(false),
+            };
         }
         if depth == MAX_DEPTH {
             return Err(io::Error::other("it is too deep to be removed"));

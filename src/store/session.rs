@@ -21,7 +21,7 @@ use super::context::{Access, DirectoryContext, LOCK_LOOK, LOCK_WAIT, SessionCont
 use super::durability::Durability;
 use super::folder::Folder;
 use super::found::{open_file, why};
-use super::in_use::{FolderClaim, Taken};
+use super::in_use::{FolderClaim, Locked, Taken};
 use super::incoming::Incoming;
 use super::link::NewLink;
 use super::name::other_name;
@@ -145,7 +145,12 @@ impl StoreSession {
             && self.keeps_off(parent, path).is_ok();
         parent.reserve(path.file_name(), self.is_dry())?;
         let folder = if self.context.access.dry_run {
-            parent.look_into(path, replace)?
+            let folder = parent.look_into(path, replace)?;
+            if path.depth() == 1 {
+                // Nothing goes: what it would have does for that.
+                folder.has_alone();
+            }
+            folder
         } else {
             let existing = self.context.access.existing;
             let counted = self
@@ -192,13 +197,17 @@ impl StoreSession {
             let by_same = match in_use.claim(id, owner, self.mirror.is_some()) {
                 Ok(mut claim) => {
                     let dir = folder.with(Dir::try_clone).map_err(|e| why(&e))?;
-                    let locked = claim.lock(dir).map_err(|e| not_removed(&e))?;
-                    if locked {
-                        break claim;
+                    match claim.lock(dir).map_err(|e| not_removed(&e))? {
+                        Locked::Not => {}
+                        Locked::Shared => break claim,
+                        Locked::Alone => {
+                            folder.has_alone();
+                            break claim;
+                        }
                     }
                     drop(claim);
-                    // It may be one whose folder has another number there.
-                    in_use.has_claim_of(owner)
+                    // It may be one whose folder has another number there, and is not this one.
+                    in_use.claims_of(owner) > self.claims().len()
                 }
                 Err(taken) => taken == Taken::BySame,
             };

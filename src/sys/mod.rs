@@ -9,6 +9,7 @@ pub mod confine;
 pub mod error;
 pub mod fs;
 pub mod host;
+pub mod lock_holders;
 pub mod name;
 pub mod own;
 pub mod places;
