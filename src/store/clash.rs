@@ -7,21 +7,23 @@
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::io;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use unicode_normalization::UnicodeNormalization;
 
-use crate::model::digest::sha256;
 use crate::model::outcome::Why;
 use crate::model::reason::Obstacle;
+use crate::model::relpath::is_reserved;
 use crate::model::text::Text;
-use crate::sys::fs::{Dir, Stat};
+use crate::sys::fs::{Dir, Stat, Timestamp};
 
-use super::name::partial_name;
+use super::name::passing_name;
 
 /// How many names of one folder are remembered. Whatever has more is not guarded beyond that.
 const MAX_NAMES: usize = 1 << 20;
+
+/// After how many seconds a try has certainly ended, or was cut off.
+const MAX_TRY: i64 = 3600;
 
 /// Where names can clash.
 #[derive(Debug, Clone, Copy)]
@@ -32,12 +34,15 @@ pub(super) struct Folding {
 }
 
 impl Folding {
-    /// As it is in a receive directory, which is asked.
-    pub(super) fn of(root: &Dir) -> io::Result<Self> {
+    /// As it is in a receive directory, which is asked, in the folder `place` of it. What was left
+    /// there when that was cut off goes.
+    pub(super) fn of(root: &Dir, place: &Dir) -> io::Result<Self> {
+        // What cannot be removed now is left for another time.
+        let _ = remove_left(place);
         // What hands files on to others may have some of any kind.
         let here = !root.syncs_whole_file_system()
-            || is_one_name(root, b"a", b"A")
-            || is_one_name(root, "\u{e9}".as_bytes(), "e\u{301}".as_bytes());
+            || is_one_name(place, b"a", b"A")
+            || is_one_name(place, "\u{e9}".as_bytes(), "e\u{301}".as_bytes());
         Ok(Self {
             here,
             device: root.stat()?.id.device,
@@ -82,11 +87,7 @@ fn without_end(name: &[u8]) -> &[u8] {
 /// Whether two names are one in a folder: it is tried, with a file that nobody else sees. Where it
 /// cannot be, they are.
 pub(super) fn is_one_name(dir: &Dir, one: &[u8], other: &[u8]) -> bool {
-    static TRIED: AtomicU64 = AtomicU64::new(0);
-    let number = TRIED.fetch_add(1, Ordering::Relaxed).to_le_bytes();
-    let process = std::process::id().to_le_bytes();
-    let digest = sha256(&[b"xfer names\0", &process, &number, one, other]).to_string();
-    let hidden = partial_name(digest.get(..32).unwrap_or_default());
+    let hidden = passing_name();
     let hidden = hidden.as_bytes();
     let tried = dir
         .make_dir(hidden, 0o700)
@@ -99,6 +100,23 @@ pub(super) fn is_one_name(dir: &Dir, one: &[u8], other: &[u8]) -> bool {
         });
     let _ = dir.remove_dir(hidden);
     tried.map_or(true, |found| found.is_some())
+}
+
+/// Removes what tries have left in a folder that were cut off.
+fn remove_left(place: &Dir) -> io::Result<()> {
+    let then = Timestamp::now().seconds.saturating_sub(MAX_TRY);
+    for entry in place.list()? {
+        let name = entry?.name;
+        let is_left = |found: Stat| found.is_dir() && found.mtime.seconds < then;
+        if is_reserved(&name) && place.stat_at(&name)?.is_some_and(is_left) {
+            let left = place.open_dir(&name)?;
+            for entry in left.list()? {
+                left.remove_file(&entry?.name)?;
+            }
+            place.remove_dir(&name)?;
+        }
+    }
+    Ok(())
 }
 
 /// Whether a name is in the list of a folder just as it is spelled.
@@ -243,6 +261,24 @@ mod tests {
             names.reserve(name.as_bytes(), |_| true).unwrap_err();
             names.reserve(name.as_bytes(), |_| false).unwrap();
         }
+    }
+
+    #[test]
+    fn what_a_try_left_that_was_cut_off_goes_in_time() {
+        let temp = tempfile::tempdir().unwrap();
+        let dir = Dir::open(temp.path()).unwrap();
+        let [old, new] = [passing_name(), passing_name()];
+        for name in [&old, &new] {
+            std::fs::create_dir(temp.path().join(name)).unwrap();
+            std::fs::write(temp.path().join(name).join("a"), "").unwrap();
+        }
+        let left = dir.open_dir(old.as_bytes()).unwrap();
+        let now = Timestamp::now();
+        let seconds = now.seconds - MAX_TRY - 1;
+        left.set_mtime(Timestamp { seconds, ..now }).unwrap();
+        Folding::of(&dir, &dir).unwrap();
+        let there: Vec<_> = dir.list().unwrap().map(|one| one.unwrap().name).collect();
+        assert_eq!(there, [new.into_bytes()]);
     }
 
     #[test]

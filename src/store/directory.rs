@@ -49,7 +49,7 @@ impl Store {
         let dir = Dir::open(&path).map_err(|e| Error::file(Action::Open, &path, e))?;
         let folding = with_state(&dir, PARTIALS, |records| {
             partial::remove_stale(&dir, records)?;
-            Folding::of(&dir)
+            Folding::of(&dir, records)
         });
         let folding = folding.map_err(|e| Error::file(Action::WriteInto, &path, e))?;
         tidy(&dir);

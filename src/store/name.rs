@@ -2,6 +2,8 @@
 //!
 //! Must not touch a file system.
 
+use std::hash::{BuildHasher, RandomState};
+
 use crate::model::digest::sha256;
 use crate::model::relpath::{PARTIAL_PREFIX, PARTIAL_SUFFIX, RelPath};
 use crate::sys::fs;
@@ -29,6 +31,13 @@ pub(super) fn partial_ids(owner: &[u8; 32], path: &RelPath) -> [String; 2] {
 /// The name of a partial's file.
 pub(super) fn partial_name(id: &str) -> String {
     format!("{PARTIAL_PREFIX}{id}{PARTIAL_SUFFIX}")
+}
+
+/// The name of something that is there for a moment, unlike any other: nobody is to come upon what
+/// a process that was killed has left.
+pub(super) fn passing_name() -> String {
+    let random = || RandomState::new().hash_one(0);
+    partial_name(&format!("{:016x}{:016x}", random(), random()))
 }
 
 /// The `n`-th name for a file whose own is taken: `photo.jpg`, `photo (2).jpg` and so on. It is

@@ -6,12 +6,11 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::sync::{Mutex, PoisonError};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
-use crate::model::digest::sha256;
 use crate::sys::fs::{self, Dir, Stat};
 
-use super::name::partial_name;
+use super::name::passing_name;
 
 /// What others on this machine may do with something.
 pub(super) const OTHERS: u32 = 0o077;
@@ -97,12 +96,7 @@ fn owner_of_new(dir: &Dir) -> io::Result<u32> {
         Err(e) if fs::cannot_be_unnamed(&e) => {}
         made => return Ok(fs::stat(&made?)?.user),
     }
-    let unique = sha256(&[
-        &std::process::id().to_le_bytes(),
-        &std::ptr::from_ref(dir).addr().to_le_bytes(),
-        format!("{:?}", SystemTime::now()).as_bytes(),
-    ]);
-    let name = partial_name(&unique.to_string()[..32]);
+    let name = passing_name();
     let made = dir.create_file(name.as_bytes(), 0o600)?;
     let user = fs::stat(&made).map(|stat| stat.user);
     dir.remove_file(name.as_bytes())?;
