@@ -373,10 +373,8 @@ impl WalkBelow {
     fn note_walked(&mut self) -> io::Result<()> {
         let now = self.innermost()?.stat()?;
         let above = self.open.iter().rev().nth(1).map(|open| open.stat.id);
-        let Some(folder) = self.open.last_mut() else {
-            return Ok(());
-        };
-        if above.is_none_or(|above| above.device != now.id.device) {
+        let is_other = above.is_none_or(|above| above.device != now.id.device);
+        if let Some(folder) = self.open.last_mut().filter(|_| is_other) {
             folder.complete &= self.walked.add(folder.path.as_bytes(), &now);
             folder.stat = now;
         }
