@@ -77,7 +77,7 @@ impl FromStr for PeerAddress {
             Some(inner) => inner
                 .split_once('%')
                 .map_or((inner, None), |(ip, interface)| {
-                    (ip, Some(interface.to_owned()))
+                    (ip, Some(named(interface)))
                 }),
             None => (host, None),
         };
@@ -92,6 +92,13 @@ impl FromStr for PeerAddress {
             false => Err(NoPeerAddress),
         }
     }
+}
+
+/// What an interface is called that may be given by its number, as earlier versions kept it.
+fn named(interface: &str) -> String {
+    let number = interface.parse().ok().filter(|number| *number != 0);
+    let name = number.and_then(host::interface_name);
+    name.unwrap_or_else(|| interface.to_owned())
 }
 
 impl TryFrom<String> for PeerAddress {
@@ -119,7 +126,8 @@ mod tests {
             ("[::1]:1", "::1"),
             ("[fe80::1%eth0]:9090", "fe80::1%eth0"),
             ("[fe80::1%wlan0.7:x]:9090", "fe80::1%wlan0.7:x"),
-            ("[fe80::1%3]:9090", "fe80::1%3"),
+            // There is no such interface.
+            ("[fe80::1%4000000000]:9090", "fe80::1%4000000000"),
         ] {
             let address: PeerAddress = text.parse().unwrap();
             assert_eq!(
@@ -145,6 +153,8 @@ mod tests {
     fn an_interface_has_a_name() {
         let lo: SocketAddr = "[fe80::1%1]:9090".parse().unwrap();
         let shown = PeerAddress::from(lo).to_string();
+        let kept: PeerAddress = "[fe80::1%1]:9090".parse().unwrap();
+        assert_eq!(kept, PeerAddress::from(lo));
         assert!(
             ["[fe80::1%lo]:9090", "[fe80::1%lo0]:9090"].contains(&&*shown),
             "{shown}"
