@@ -204,6 +204,42 @@ fn a_lane_that_leads_nowhere_while_others_go_on() {
     drop(recv);
 }
 
+/// A router that lets a machine have no more than a few connections at once, and says nothing.
+#[test]
+fn lanes_that_cannot_be_connected_are_done_without() {
+    let Some(net) = Net::new() else { return };
+    let sandbox = Sandbox::in_memory();
+    make_file(sandbox.src().join("large"), 1, 24 * CHUNK + 5);
+    let limit = ["iptables", "-A", "FORWARD", "-p", "tcp", "--syn"];
+    let above = ["-m", "connlimit", "--connlimit-above", "3", "-j", "DROP"];
+    let limited = |_: &Command| net.on("r", &[&limit[..], &above].concat());
+    if !can_run(limited, "no limit of connections") {
+        return;
+    }
+    let recv = net.recv(&sandbox);
+    let began = Instant::now();
+    let sender = net.send(&sandbox, &["--lanes", "4", "--limit", "16MB/s"]);
+    let sent = arrives(&sandbox, sender, began);
+    assert!(!sent.text().contains("Retrying"), "{sent}");
+    // Nor was it waited for longer than it takes to connect.
+    assert!(began.elapsed().as_secs() < 20, "{:?}", began.elapsed());
+    // Where they all cannot, that is what it says.
+    run(net.on("r", &["iptables", "-F", "FORWARD"]));
+    let above = ["-m", "connlimit", "--connlimit-above", "1", "-j", "DROP"];
+    run(net.on("r", &[&limit[..], &above].concat()));
+    make_file(sandbox.src().join("another"), 2, 5);
+    let sender = net.send(&sandbox, &["--lanes", "2", "--retry", "0"]);
+    sender.wait().assert_code(1).assert_says("cannot connect");
+    // Whoever stops it meanwhile does not wait for that.
+    let sender = net.send(&sandbox, &["--lanes", "2", "--retry", "0"]);
+    sender.wait_for_text("Sending");
+    let began = Instant::now();
+    sender.interrupt();
+    sender.wait();
+    assert!(began.elapsed().as_secs() < 8, "{:?}", began.elapsed());
+    drop(recv);
+}
+
 /// Waits until so much has been received.
 #[track_caller]
 fn wait_for_bytes(dir: &std::path::Path, bytes: u64) {

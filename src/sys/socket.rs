@@ -34,32 +34,38 @@ pub(crate) fn give_up_after(stream: &TcpStream, time: Duration) {
     system::give_up_after(stream, time);
 }
 
-/// Has the system send what is lost again every few seconds, for as long as it takes, where it can
-/// be told: by itself it waits longer each time, and notices late that a network is back.
+/// Has the system send what is lost again at most ten seconds after the last time, where it can be
+/// told: by itself it waits longer each time, and notices late that a network is back.
 pub(crate) fn retry_often(stream: &TcpStream) {
     system::retry_often(stream);
 }
 
+/// A socket that [`connect`] can connect to an address.
+pub(crate) fn unconnected(addr: SocketAddr) -> io::Result<TcpStream> {
+    socket(addr).map(TcpStream::from)
+}
+
 /// Connects to an address, in no more than `time`; with `max_segment`, no packet either way is to
-/// carry more bytes than that.
+/// carry more bytes than that, as far as the system can be told. A shutdown ends the attempt where
+/// the system lets it.
 pub(crate) fn connect(
+    stream: &TcpStream,
     addr: SocketAddr,
     time: Duration,
     max_segment: Option<u16>,
-) -> io::Result<TcpStream> {
-    let Some(bytes) = max_segment else {
-        return TcpStream::connect_timeout(&addr, time);
-    };
-    let stream = TcpStream::from(socket(addr)?);
-    system::set_max_segment(&stream, bytes)?;
+) -> io::Result<()> {
+    let limit = |bytes| system::set_max_segment(stream, bytes).is_err();
+    let too_early = max_segment.filter(|bytes| limit(*bytes));
     stream.set_nonblocking(true)?;
-    match rustix::net::connect(&stream, &addr) {
+    match rustix::net::connect(stream, &addr) {
         Ok(()) => {}
-        Err(Errno::INPROGRESS | Errno::INTR) => wait_until_connected(&stream, time)?,
+        Err(Errno::INPROGRESS | Errno::INTR) => wait_until_connected(stream, time)?,
         Err(e) => return Err(e.into()),
     }
-    stream.set_nonblocking(false)?;
-    Ok(stream)
+    // On BSDs it may only be lowered, and before it is connected it is lower. After that it counts
+    // in one direction, which is better than in none.
+    let _ = too_early.map(limit);
+    stream.set_nonblocking(false)
 }
 
 fn wait_until_connected(stream: &TcpStream, time: Duration) -> io::Result<()> {
@@ -163,8 +169,12 @@ mod system {
     const ASKED_AGAIN: u32 = 150_000;
     /// `TCP_RTO_MAX_MS` (linux/tcp.h), since Linux 6.15.
     const RTO_MAX_MS: i32 = 44;
-    /// How long the system waits at most before it sends what is lost again, in milliseconds.
-    const AGAIN: i32 = 4000;
+    /// How long the system waits at most before it sends what is lost again, in milliseconds. Of
+    /// that depends as well for how long it tries: 15 times (`tcp_retries2`), which is about two
+    /// minutes, and twice this where the other side has taken back its room. Shorter, it would give
+    /// up sessions that the next seconds would save; longer, it would notice only behind the half a
+    /// minute after which a silent peer counts as gone that a network is back.
+    const AGAIN: i32 = 10_000;
     /// Where things are in `struct tcp_info` (linux/tcp.h), which only ever grows at its end.
     const AT_PROBES: usize = 3;
     const AT_UNCONFIRMED: usize = 24;
@@ -244,11 +254,10 @@ mod system {
     use super::{Delivery, set_tcp_option};
 
     /// After how many seconds without a confirmation of what is on its way a connection is dropped:
-    /// `TCP_RXT_CONNDROPTIME` on macOS, `TCP_MAXUNACKTIME` on FreeBSD.
+    /// `TCP_RXT_CONNDROPTIME` on macOS. FreeBSD's `TCP_MAXUNACKTIME` is no such thing: it also drops
+    /// one whose other side has no room and says so.
     const DROP_TIME: Option<i32> = if cfg!(target_vendor = "apple") {
         Some(0x80)
-    } else if cfg!(target_os = "freebsd") {
-        Some(68)
     } else {
         None
     };
@@ -282,7 +291,8 @@ mod tests {
     fn pair(max_segment: Option<u16>) -> (TcpStream, TcpStream) {
         let listener = listen(([127, 0, 0, 1], 0).into()).unwrap();
         let addr = listener.local_addr().unwrap();
-        let dialer = connect(addr, TIME, max_segment).unwrap();
+        let dialer = unconnected(addr).unwrap();
+        connect(&dialer, addr, TIME, max_segment).unwrap();
         (dialer, listener.accept().unwrap().0)
     }
 
@@ -301,9 +311,29 @@ mod tests {
             .and_then(|listener| listener.local_addr())
             .unwrap();
         for max_segment in [None, Some(1200)] {
-            let refused = connect(addr, TIME, max_segment).unwrap_err();
+            let stream = unconnected(addr).unwrap();
+            let refused = connect(&stream, addr, TIME, max_segment).unwrap_err();
             assert_eq!(refused.kind(), io::ErrorKind::ConnectionRefused);
         }
+    }
+
+    /// Nobody answers there (RFC 5737), if there is a way to it at all.
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn an_attempt_to_connect_can_be_ended() {
+        let addr = ([192, 0, 2, 1], 9).into();
+        let stream = unconnected(addr).unwrap();
+        let began = std::time::Instant::now();
+        std::thread::scope(|s| {
+            let connecting = s.spawn(|| connect(&stream, addr, TIME, None));
+            while !connecting.is_finished() && began.elapsed() < TIME / 2 {
+                let _ = stream.shutdown(std::net::Shutdown::Both);
+                std::thread::yield_now();
+            }
+            let _ = connecting.join().unwrap();
+        });
+        assert!(began.elapsed() < TIME / 2);
+        assert!(stream.peer_addr().is_err());
     }
 
     #[cfg(target_os = "linux")]

@@ -3,6 +3,7 @@
 //!
 //! Must not know what the session is about.
 
+use std::collections::HashMap;
 use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
@@ -18,7 +19,7 @@ use crate::net::{Channel, Closer, LAST_WORDS, Reader, Writer, wire_error};
 use crate::sys::worker::{self, Panicked, Worker};
 use crate::wire::{Message, WireError};
 
-use super::liveness::{UNDELIVERED, Watched, only_small_ones_pass};
+use super::liveness::{ALL_UNDELIVERED, UNDELIVERED, Watched, only_small_ones_pass};
 use super::outbox::{Outbox, PING_INTERVAL};
 
 /// How long a peer can be silent on its control connection before it counts as gone.
@@ -26,7 +27,7 @@ pub(crate) const SILENCE: Duration = Duration::from_secs(30);
 /// How often the connections are looked at.
 const LOOK: Duration = Duration::from_secs(4);
 /// Within how long a peer that is there is heard: three pings' time.
-const HEARD: Duration = PING_INTERVAL.saturating_mul(3);
+pub(crate) const HEARD: Duration = PING_INTERVAL.saturating_mul(3);
 
 /// Whatever waits for something that never comes once the session is over.
 pub(crate) trait Stop: Send + Sync {
@@ -38,6 +39,10 @@ pub(crate) trait Stop: Send + Sync {
 struct LinkState {
     error: Option<Error>,
     lanes: Vec<(Closer, Watched)>,
+    /// Connections that are being made for lanes, by the lane's number.
+    dialed: HashMap<u16, Closer>,
+    /// Since when there is nothing for lanes to do any more.
+    all_done: Option<Instant>,
     /// What was seen of the control connection.
     control: Watched,
     /// When all of them were looked at last.
@@ -49,6 +54,19 @@ struct LinkState {
 }
 
 impl LinkState {
+    /// Whether nobody needs another lane: those that are about to join have had the time to.
+    fn needs_no_lane(&self, now: Instant) -> bool {
+        let past = |since| now.saturating_duration_since(since) >= LAST_WORDS;
+        self.over || self.all_done.is_some_and(past)
+    }
+
+    /// Takes out all connections but the control connection.
+    fn take_lanes(&mut self) -> Vec<Closer> {
+        let lanes = std::mem::take(&mut self.lanes).into_iter();
+        let dialed = std::mem::take(&mut self.dialed).into_values();
+        lanes.map(|(lane, _)| lane).chain(dialed).collect()
+    }
+
     fn only_small_ones_pass(&self, now: Instant) -> bool {
         let lanes = self.lanes.iter().map(|(_, watched)| *watched);
         let all: Vec<_> = lanes.chain([self.control]).collect();
@@ -164,6 +182,31 @@ impl Link {
         }
     }
 
+    /// Notes on what connection a lane is about to come to be, to be closed when that is of no use
+    /// any more; at once if it is not.
+    pub(crate) fn dials(&self, lane: u16, connection: Closer) {
+        let mut state = self.state();
+        if state.needs_no_lane(Instant::now()) {
+            connection.close();
+        }
+        state.dialed.insert(lane, connection);
+    }
+
+    /// Notes that a lane is connected, or will not be.
+    pub(crate) fn dialed(&self, lane: u16) {
+        self.state().dialed.remove(&lane);
+    }
+
+    /// Notes that there is nothing for lanes to do any more.
+    pub(crate) fn lanes_are_done(&self) {
+        self.state().all_done.get_or_insert_with(Instant::now);
+    }
+
+    /// Whether there is something for lanes to do, or may be.
+    pub(crate) fn has_work_for_lanes(&self) -> bool {
+        self.state().all_done.is_none()
+    }
+
     /// Looks whether what was sent arrives, on each connection. Where one leads nowhere while the
     /// peer is there, the session ends. To be called again and again: more often than every few
     /// seconds does no harm.
@@ -176,6 +219,9 @@ impl Link {
             return;
         }
         state.looked = Some(now);
+        if state.needs_no_lane(now) {
+            state.dialed.values().for_each(Closer::close);
+        }
         if let Some(seen) = self.control.delivery() {
             state.control.look(seen, now);
         }
@@ -184,17 +230,23 @@ impl Link {
                 watched.look(seen, now);
             }
         }
-        let is_dead = |(_, watched): &(_, Watched)| watched.is_dead(now);
+        let small_only = state.only_small_ones_pass(now);
+        let stands_still = |(_, watched): &(_, Watched)| watched.stands_still(now);
+        let most = match state.lanes.iter().all(stands_still) && !small_only {
+            true => ALL_UNDELIVERED,
+            false => UNDELIVERED,
+        };
+        let is_dead = |(_, watched): &(_, Watched)| watched.is_dead(most, now);
         // Of a peer that is not there the control connection tells, and sooner.
         if !is_there || !state.lanes.iter().any(is_dead) {
             return;
         }
-        let small_only = state.only_small_ones_pass(now);
-        state.ailment.lane = true;
+        // Where the size of packets is what is wrong, it is not the lane.
+        state.ailment.lane |= !small_only;
         drop(state);
         self.fail(Error::Undelivered {
             peer: self.peer,
-            seconds: UNDELIVERED.as_secs(),
+            seconds: most.as_secs(),
             small_only,
         });
     }
@@ -252,11 +304,11 @@ impl Link {
             Error::Lost { .. } | Error::Silent { .. } | Error::Undelivered { .. } => {
                 self.outbox.drop_all();
                 self.control.close();
-                std::mem::take(&mut state.lanes)
+                state.take_lanes()
             }
             Error::Aborted { .. } => {
                 self.outbox.drop_all();
-                std::mem::take(&mut state.lanes)
+                state.take_lanes()
             }
             // A lane that closes would be heard before the words, and taken for a lost
             // connection.
@@ -267,7 +319,7 @@ impl Link {
         };
         state.error = Some(error);
         drop(state);
-        lanes.iter().for_each(|(lane, _)| lane.close());
+        lanes.iter().for_each(Closer::close);
         self.wake();
         self.close_soon();
     }
@@ -290,8 +342,8 @@ impl Link {
 
     fn close(&self) {
         self.control.close();
-        let lanes = std::mem::take(&mut self.state().lanes);
-        lanes.iter().for_each(|(lane, _)| lane.close());
+        let lanes = self.state().take_lanes();
+        lanes.iter().for_each(Closer::close);
     }
 
     /// Waits for something, but not longer than last words take.

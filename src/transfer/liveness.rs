@@ -12,6 +12,10 @@ use crate::sys::socket::Delivery;
 /// How long nothing may arrive on a connection while something is to: longer than it takes a
 /// system to send it once more to a peer that was asleep.
 pub(crate) const UNDELIVERED: Duration = Duration::from_secs(45);
+/// How long, where something is on its way on all lanes: a receiver that stores nothing for two
+/// minutes ends the session itself, and until then its system may have no room for what comes and
+/// not say so (Linux before 6.6).
+pub(crate) const ALL_UNDELIVERED: Duration = Duration::from_secs(150);
 /// How long that is no accident any more, where a session has ended meanwhile.
 const DOUBTFUL: Duration = Duration::from_secs(10);
 /// How many bytes arrive over a connection that passes no packet of ordinary size: what is said
@@ -47,9 +51,14 @@ impl Watched {
             .map_or(Duration::ZERO, |since| now.saturating_duration_since(since))
     }
 
-    /// Whether it leads nowhere.
-    pub(crate) fn is_dead(&self, now: Instant) -> bool {
-        self.waits_for(now) >= UNDELIVERED
+    /// Whether it has waited for a confirmation for longer than one that moves.
+    pub(crate) fn stands_still(&self, now: Instant) -> bool {
+        self.waits_for(now) >= DOUBTFUL
+    }
+
+    /// Whether it leads nowhere: it has waited for as long as `most`.
+    pub(crate) fn is_dead(&self, most: Duration, now: Instant) -> bool {
+        self.waits_for(now) >= most
     }
 
     /// Whether something has arrived within `time`.
@@ -63,8 +72,7 @@ impl Watched {
 /// of the session has much arrived.
 pub(crate) fn only_small_ones_pass(all: &[Watched], now: Instant) -> bool {
     let is_small = |watched: &Watched| watched.confirmed < SMALL;
-    let waits = |watched: &Watched| watched.waits_for(now) >= DOUBTFUL;
-    all.iter().all(is_small) && all.iter().any(waits)
+    all.iter().all(is_small) && all.iter().any(|watched| watched.stands_still(now))
 }
 
 #[cfg(test)]
@@ -97,10 +105,14 @@ mod tests {
         ] {
             let (watched, at) = watched(looks);
             assert!(
-                !watched.is_dead(at(dead_at.unwrap_or(1000) - 1)),
+                !watched.is_dead(UNDELIVERED, at(dead_at.unwrap_or(1000) - 1)),
                 "{looks:?}"
             );
-            assert_eq!(watched.is_dead(at(1000)), dead_at.is_some(), "{looks:?}");
+            assert_eq!(
+                watched.is_dead(UNDELIVERED, at(1000)),
+                dead_at.is_some(),
+                "{looks:?}"
+            );
         }
     }
 

@@ -57,6 +57,11 @@ impl Channel {
 pub struct Closer(pub(super) Arc<TcpStream>);
 
 impl Closer {
+    /// What ends this connection, or the attempt to make it.
+    pub(crate) fn of(stream: Arc<TcpStream>) -> Self {
+        Self(stream)
+    }
+
     /// Ends the connection at once: whoever is blocked in either half gets an error or the end.
     pub fn close(&self) {
         // It fails where there is no connection any more, which is what was wanted.

@@ -78,7 +78,11 @@ impl Tls {
 
     /// Makes a channel of a connection that this side opened. `deadline` is for all of it,
     /// however slowly the peer answers.
-    pub fn connect(&self, stream: TcpStream, deadline: Duration) -> Result<Channel> {
+    pub fn connect(
+        &self,
+        stream: impl Into<Arc<TcpStream>>,
+        deadline: Duration,
+    ) -> Result<Channel> {
         let end = || UnbufferedClientConnection::new(self.client.clone(), self.name.clone());
         establish(stream.into(), deadline, || {}, end)
     }

@@ -5,7 +5,7 @@
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tracing::debug;
 
@@ -13,7 +13,7 @@ use crate::model::error::{Error, Result};
 use crate::model::outcome::Role;
 use crate::model::progress::{Event, Peer, Progress};
 use crate::model::prompt::Prompt;
-use crate::net::{Channel, Fingerprint, Known, Peers, Tls};
+use crate::net::{Channel, Closer, Fingerprint, Known, Peers, Tls};
 use crate::net::{FIRST_WORDS, Greeted, Ours, greet, say_last};
 use crate::sys::socket;
 use crate::wire::Message;
@@ -23,6 +23,9 @@ use super::super::options::{Address, Device};
 
 /// How long connecting to one address may take.
 const CONNECT: Duration = Duration::from_secs(10);
+/// How soon a receiver answers that was silent before because packets were too large, and not
+/// because it is slow.
+const PROMPT: Duration = Duration::from_secs(3);
 /// How many bytes a small packet carries at most: as many as pass every network that has IPv6, and
 /// two tunnels in one another.
 const SMALL_PACKET: u16 = 1200;
@@ -72,7 +75,17 @@ impl Packets {
         self.0.store(true, Ordering::Relaxed);
     }
 
-    fn are_small(&self) -> bool {
+    /// On new connections, from now on, they are as large as the system makes them.
+    pub(super) fn grow(&self) {
+        self.0.store(false, Ordering::Relaxed);
+    }
+
+    /// Others of the same size, which change by themselves.
+    pub(super) fn apart(&self) -> Self {
+        Self(Arc::new(self.are_small().into()))
+    }
+
+    pub(super) fn are_small(&self) -> bool {
         self.0.load(Ordering::Relaxed)
     }
 }
@@ -177,7 +190,10 @@ impl Connector<'_> {
             self.progress.event(&Event::Connecting { addr });
             debug!(%addr, "connecting");
             let (tls, packets) = (self.tls.clone(), self.packets.clone());
-            match self.cancel.unless(move || dial(&tls, addr, &packets)) {
+            match self
+                .cancel
+                .unless(move || dial(&tls, addr, &packets, |_| ()))
+            {
                 Ok(channel) => return Ok((channel, addr)),
                 Err(Error::Cancelled) => return Err(Error::Cancelled),
                 // The first error is about the address that the system prefers.
@@ -189,11 +205,19 @@ impl Connector<'_> {
 }
 
 /// Connects to an address. Where somebody is there who says the first word and nothing behind it,
-/// it tries again with small packets.
-pub(super) fn dial(tls: &Tls, addr: SocketAddr, packets: &Packets) -> Result<Channel> {
+/// it tries again with small packets. Of each connection that it tries, it says before what ends
+/// it: `tries`.
+pub(super) fn dial(
+    tls: &Tls,
+    addr: SocketAddr,
+    packets: &Packets,
+    tries: impl Fn(Closer),
+) -> Result<Channel> {
     let connect = |size| {
-        let stream = socket::connect(addr, CONNECT, size)
-            .map_err(|source| Error::Connect { addr, source })?;
+        let failed = |source| Error::Connect { addr, source };
+        let stream = Arc::new(socket::unconnected(addr).map_err(failed)?);
+        tries(Closer::of(stream.clone()));
+        socket::connect(&stream, addr, CONNECT, size).map_err(failed)?;
         tls.connect(stream, FIRST_WORDS)
     };
     if packets.are_small() {
@@ -202,8 +226,11 @@ pub(super) fn dial(tls: &Tls, addr: SocketAddr, packets: &Packets) -> Result<Cha
     match connect(None) {
         Err(silent @ Error::Silent { .. }) => {
             debug!(%addr, "no answer to what may have been too large: trying small packets");
+            let again = Instant::now();
             let channel = connect(Some(SMALL_PACKET)).map_err(|_| silent)?;
-            packets.shrink();
+            if again.elapsed() < PROMPT {
+                packets.shrink();
+            }
             Ok(channel)
         }
         other => other,

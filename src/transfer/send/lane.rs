@@ -12,10 +12,10 @@ use std::time::Instant;
 use crate::model::digest::{Algorithm, ChunkHasher, Digest, chunk_digest, chunk_len, hole_digest};
 use crate::model::error::{Error, Result};
 use crate::model::progress::Counters;
-use crate::net::{Channel, Fingerprint, Tls, Writer, join};
+use crate::net::{Channel, Closer, Fingerprint, Tls, Writer};
 use crate::source::{Roots, TreeReader};
 use crate::sys::worker::{Worker, checkpoint};
-use crate::wire::{Encoding, LaneSecret};
+use crate::wire::Encoding;
 
 use super::super::link::SILENCE;
 use super::super::options::Compress;
@@ -50,19 +50,19 @@ struct Lane<'a> {
     chunks: ChunkWriter<'a>,
 }
 
-/// Connects a lane and joins the session with it.
+/// Connects a lane. Of each connection that it tries for that, it says before what ends it: `tries`.
 pub(super) fn connect(
     tls: &Tls,
     addr: SocketAddr,
     expected: Fingerprint,
-    secret: LaneSecret,
     packets: &Packets,
+    tries: impl Fn(Closer),
 ) -> Result<Channel> {
-    let mut channel = dial(tls, addr, packets)?;
+    // What one of many has to do with says nothing of the others.
+    let channel = dial(tls, addr, &packets.apart(), tries)?;
     if channel.fingerprint != expected {
         return Err(Error::protocol(addr, "a lane leads to another device"));
     }
-    join(&mut channel, secret)?;
     Ok(channel)
 }
 

@@ -38,7 +38,10 @@ impl<'a> SharedOrder<'a> {
         let action = self.order().on(event);
         match action {
             SendingAction::Nothing => {}
-            SendingAction::EndLanes => self.queue.close(),
+            SendingAction::EndLanes => {
+                self.link.lanes_are_done();
+                self.queue.close();
+            }
             SendingAction::Say(end) => self.link.outbox.push(Message::End(end)),
         }
     }

@@ -4,7 +4,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU16, AtomicU64, Ordering};
 use std::thread;
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ use crate::model::error::{Error, Result};
 use crate::model::outcome::{Role, Summary};
 use crate::model::progress::{Counters, Event, Progress};
 use crate::model::text::Text;
-use crate::net::{Channel, FIRST_WORDS, Pace, offer};
+use crate::net::{Channel, FIRST_WORDS, Pace, join, offer};
 use crate::source::{self, Roots, WalkedFolders};
 use crate::sys::worker::Worker;
 use crate::wire::{Accept, Contents, Offer};
@@ -234,6 +234,8 @@ impl Sessions<'_> {
         let entries = &UnsettledEntries::default();
         let moved = &AtomicU64::new(0);
         let walked = &WalkedFolders::default();
+        // How many of them are connected, or may yet be.
+        let hoped_for = &AtomicU16::new(lane_count);
         let order = &SharedOrder::new(offer.wish, lane_count, queue, link);
         let report = SessionReport::new(session, offer.wish, &**self.progress, counters);
         // A peer that stops reading must not hold its session up for ever.
@@ -293,16 +295,38 @@ impl Sessions<'_> {
             None => announce::walk(roots, walked, counters, &to_announce),
         };
         let announce = move || announcer.run(&steps);
-        let run_lane = move || {
+        let run_lane = move |number| {
             let Connector { tls, packets, .. } = &self.connector;
-            let connected = lane::connect(tls, addr, fingerprint, accept.secret, packets);
-            if connected.as_ref().is_err_and(leads_nowhere) {
-                link.no_lane();
-            }
-            let ended = connected.map_err(gone).and_then(|mut channel| {
+            let tries = |connection| link.dials(number, connection);
+            let connected = lane::connect(tls, addr, fingerprint, packets, tries);
+            link.dialed(number);
+            let connected = match connected {
+                Err(error) => {
+                    if leads_nowhere(&error) {
+                        link.no_lane();
+                    }
+                    let others = hoped_for.fetch_sub(1, Ordering::AcqRel) - 1;
+                    let can_do_without = others > 0 || !link.has_work_for_lanes();
+                    if is_of_the_connection(&error) && can_do_without && !link.is_over() {
+                        debug!(session, others, "one lane fewer: {error}");
+                        return order.on(SendingEvent::LaneEnded);
+                    }
+                    Err(error)
+                }
+                connected => connected,
+            };
+            let joined = connected.and_then(|mut channel| {
+                link.add_lane(channel.closer.clone());
+                // From here on the receiver counts on it.
+                let joined = join(&mut channel, accept.secret);
+                if joined.as_ref().is_err_and(leads_nowhere) {
+                    link.no_lane();
+                }
+                joined.map(|()| channel)
+            });
+            let ended = joined.map_err(gone).and_then(|mut channel| {
                 channel.carry(counters.clone());
                 channel.keep_to(self.pace.clone());
-                link.add_lane(channel.closer.clone());
                 debug!(session, "lane joined");
                 lanes.run(channel)
             });
@@ -319,7 +343,8 @@ impl Sessions<'_> {
                 .and_then(|()| link.spawn(scope, Worker::Walk, walk))
                 .and_then(|()| link.spawn(scope, Worker::Announcer, announce))
                 .and_then(|()| {
-                    (0..lane_count).try_for_each(|_| link.spawn(scope, Worker::Lane, run_lane))
+                    let run = |number| move || run_lane(number);
+                    (0..lane_count).try_for_each(|n| link.spawn(scope, Worker::Lane, run(n)))
                 });
             if let Err(error) = spawned {
                 link.fail(error);
@@ -363,6 +388,14 @@ fn leads_nowhere(error: &Error) -> bool {
         Error::Silent { .. } | Error::Mute { .. } => true,
         _ => false,
     }
+}
+
+/// Whether a lane could not be connected for what may be true of that connection alone.
+fn is_of_the_connection(error: &Error) -> bool {
+    matches!(
+        error,
+        Error::Connect { .. } | Error::Lost { .. } | Error::Silent { .. } | Error::Mute { .. }
+    )
 }
 
 /// Why a lane could not join: the session that it would join is gone, or about to be, which is a
