@@ -171,6 +171,41 @@ fn what_is_flushed_arrives_and_what_is_not_waits() {
     assert_eq!(b.reader.read(&mut five).unwrap(), 0);
 }
 
+/// What is left in the buffer, while a part of the same has gone out, is only what was said to.
+#[test]
+fn what_is_kept_together_goes_out_whole() {
+    let (mut a, b) = channels();
+    let counters = Arc::new(Counters::default());
+    a.carry(counters.clone());
+    let sent = || Counters::get(&counters.bytes_wire);
+    thread::scope(|s| {
+        let mut reader = b.reader;
+        s.spawn(move || io::copy(&mut reader, &mut io::sink()).unwrap());
+        let sizes = [
+            1,
+            16_383,
+            16_384,
+            100,
+            65_536,
+            200_000,
+            245_759,
+            245_760,
+            1 << 20,
+        ];
+        for size in sizes.iter().cycle().take(200) {
+            let before = sent();
+            let together = a.writer.keeps_together(*size);
+            a.writer.write_all(&vec![0; *size]).unwrap();
+            assert_eq!(together, sent() == before, "{size}");
+            a.writer.flush().unwrap();
+            assert!(a.writer.keeps_together(245_759) && !a.writer.keeps_together(245_760));
+            // It does not always begin with an empty buffer.
+            a.writer.write_all(&vec![0; *size / 3]).unwrap();
+        }
+        a.writer.finish().unwrap();
+    });
+}
+
 #[test]
 fn keys_change_both_ways_without_notice() {
     for piece in [1_000, 16_384, 1 << 20] {

@@ -102,6 +102,14 @@ impl Writer {
         })
     }
 
+    /// Whether the next `len` bytes that are written go out together, with what lies in the buffer:
+    /// if not, a part of them goes out at once, and the rest waits.
+    #[must_use]
+    pub fn keeps_together(&self, len: usize) -> bool {
+        let full = (self.plain + len) / MAX_PLAIN_BYTES;
+        self.sealed + full * FULL_BYTES <= (RECORDS - 1) * FULL_BYTES
+    }
+
     /// Sends `len` bytes that were put into [`Self::room`], behind all that was written before.
     pub fn send_room(&mut self, len: usize) -> io::Result<()> {
         // Whatever it is that was never asked for, it is not in there.

@@ -5,6 +5,7 @@
 
 use std::io::IoSlice;
 use std::sync::Arc;
+use std::time::Duration;
 
 use zstd::bulk::Decompressor;
 
@@ -13,10 +14,15 @@ use crate::model::digest::{Algorithm, ChunkHasher, ZEROS, hole_digest};
 use crate::model::error::Result;
 use crate::model::outcome::Why;
 use crate::model::progress::{Clock, Times};
-use crate::net::Reader;
+use crate::net::{Reader, wire_error};
 use crate::wire::{ChunkHeader, Encoding};
 
 use super::file_state::ExpectedChunk;
+
+/// How long a sender may leave a lane in the middle of a frame without a byte. Long: it may have
+/// sent a part of one, and its disk says nothing for minutes since. It is for lanes that have ended
+/// without a word, and a sender does not say on its control connection which of both it is.
+pub(super) const UNFINISHED: Duration = Duration::from_secs(600);
 
 /// What a lane takes chunks with, kept from one to the next.
 pub(super) struct ChunkTaker<'a> {
@@ -48,7 +54,7 @@ impl<'a> ChunkTaker<'a> {
             clock.lap(|times| &times.network);
             see(piece, clock);
         });
-        let pieces = pieces.map_err(|e| self.link.wire_error(e.into()))?;
+        let pieces = pieces.map_err(|e| wire_error(self.link.peer, e.into(), UNFINISHED))?;
         Ok(pieces.map(IoSlice::new).collect())
     }
 

@@ -4,9 +4,9 @@
 //! hold a claim while it waits.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use super::super::link::{Link, SILENCE};
+use super::super::link::{HEARD, Link, SILENCE};
 use crate::model::error::{Error, Result};
 use crate::model::outcome::{Outcome, Why};
 use crate::model::reason::Limit;
@@ -15,17 +15,13 @@ use crate::sys::worker::{Worker, checkpoint};
 use crate::wire::{ChunkHeader, Encoding, Frame, Message, WireError, read_frame_head};
 
 use super::accounts::Accounts;
-use super::chunk::ChunkTaker;
+use super::chunk::{ChunkTaker, UNFINISHED};
 use super::file::{ClaimedChunk, Expected, WantedFile};
 use super::file_state::{Breach, Storing};
 use super::finish::Finisher;
 use super::lanes::{Activity, LOOK, Lateness, ReceivingLanes, STILL};
 use super::output::Output;
 use super::wanted::WantedFiles;
-
-/// How long a sender may leave a lane in the middle of a frame without a byte. A newer one gives
-/// such a lane up by itself before that.
-const UNFINISHED: Duration = Duration::from_secs(60);
 
 /// What a lane works for.
 pub(super) struct ReceivingLane<'a> {
@@ -240,7 +236,9 @@ fn wait_to_open(
             _ => return Ok(false),
         }
         let waiting = waiting.get_or_insert_with(|| lanes.wait());
-        match waiting.look_if(|| wanted.all_open_miss_chunks()) {
+        // Of a sender that is not heard, what it has to say of them may be on its way.
+        let is_heard = || link.silent_for() < HEARD;
+        match waiting.look_if(|| is_heard() && wanted.all_open_miss_chunks()) {
             Lateness::Fine => files.wait_for_change(seen, LOOK),
             // It begins more files than can be open before it ends any of them.
             Lateness::Breach => {

@@ -50,7 +50,7 @@ impl<'a> ChunkWriter<'a> {
         let length = chunk_len(file.announced.size, index) as usize;
         let head = &mut self.head;
         write_head(head, file, (index, length, digest), (encoding, 0))?;
-        self.writer.write_all(head)?;
+        write_together(self.writer, [head, &[]])?;
         if file.is_small() {
             return Ok(());
         }
@@ -79,15 +79,16 @@ impl<'a> ChunkWriter<'a> {
         match (packed, data) {
             (Some(packed), _) => {
                 write_head(head, file, chunk, (Encoding::Zstd, packed.len()))?;
-                writer.write_all(head)?;
-                writer.write_all(packed)?;
+                write_together(writer, [head, packed])?;
             }
             (None, data) => {
                 write_head(head, file, chunk, (Encoding::Raw, length))?;
-                writer.write_all(head)?;
                 match data {
-                    ChunkBytes::Here(data) => writer.write_all(data)?,
-                    ChunkBytes::InRoom(length) => writer.send_room(length)?,
+                    ChunkBytes::Here(data) => write_together(writer, [head, data])?,
+                    ChunkBytes::InRoom(length) => {
+                        writer.write_all(head)?;
+                        writer.send_room(length)?;
+                    }
                 }
             }
         }
@@ -101,6 +102,22 @@ impl<'a> ChunkWriter<'a> {
         self.head.clear();
         write_message(&Message::LaneEnd(()), &mut self.head).map_err(io::Error::other)?;
         self.writer.write_all(&self.head)
+    }
+}
+
+/// Writes a frame, and leaves no part of it behind that another part has gone out before: the next
+/// file's disk may be long in coming, and the receiver waits only so long in the middle of a frame.
+fn write_together(writer: &mut Writer, parts: [&[u8]; 2]) -> io::Result<()> {
+    let len = parts.iter().map(|part| part.len()).sum();
+    if writer.keeps_together(len) {
+        return parts.iter().try_for_each(|part| writer.write_all(part));
+    }
+    writer.flush()?;
+    let is_too_long = !writer.keeps_together(len);
+    parts.iter().try_for_each(|part| writer.write_all(part))?;
+    match is_too_long {
+        true => writer.flush(),
+        false => Ok(()),
     }
 }
 
