@@ -948,3 +948,72 @@ fn a_mirror_keeps_off_the_folder_that_another_receiver_stores_into() {
     mirror().assert_code(0);
     assert_same_tree(sandbox.path("mine"), sandbox.dst());
 }
+
+/// Each waits for the others where they have the same file, and finds it there.
+#[test]
+fn several_senders_of_one_tree_at_once() {
+    for args in [&[][..], &["--update"]] {
+        let sandbox = Sandbox::new();
+        let recv = sandbox.recv();
+        let (tree, copy) = (sandbox.src().join("tree"), sandbox.dst().join("tree"));
+        for n in 0..4 {
+            make_file(tree.join(format!("big{n}")), n, 8 * CHUNK + n);
+            if !args.is_empty() {
+                make_file(copy.join(format!("big{n}")), 10 + n, 8 * CHUNK + n);
+            }
+        }
+        for n in 0..200 {
+            make_file(tree.join(format!("sub/{n}")), n, 3000);
+            if !args.is_empty() {
+                make_file(copy.join(format!("sub/{n}")), n, 3001);
+            }
+        }
+        for n in 0..100 {
+            symlink(format!("sub/{n}"), tree.join(format!("link{n}"))).unwrap();
+            if !args.is_empty() {
+                symlink("elsewhere", copy.join(format!("link{n}"))).unwrap();
+            }
+        }
+        // All of them have begun before any file of more than a chunk has come.
+        let proxies = [(); 3].map(|()| Proxy::new(recv.addr()));
+        let senders = proxies.each_ref().map(|proxy| {
+            proxy.hold_at(CHUNK);
+            let (tree, target) = (tree.display().to_string(), proxy.target());
+            let args = [args, &["--lanes", "2", &tree, &target]].concat();
+            sandbox.me().spawn_send(&args)
+        });
+        proxies.iter().for_each(|proxy| proxy.wait_for_up(4096));
+        proxies.iter().for_each(Proxy::release);
+        for sender in senders {
+            sender.wait().assert_code(0);
+        }
+        assert_same_tree(sandbox.src(), sandbox.dst());
+        no_leftovers(sandbox.dst());
+    }
+}
+
+/// What was to wait for the other one goes on with what that one left.
+#[test]
+fn one_sender_goes_on_where_another_one_with_its_key_died() {
+    let sandbox = Sandbox::new();
+    let recv = sandbox.recv();
+    let tree = sandbox.src().join("tree");
+    make_file(tree.join("big"), 1, 8 * CHUNK + 1);
+    make_file(tree.join("small"), 2, 3000);
+    let tree = tree.display().to_string();
+    let proxies = [(); 2].map(|()| Proxy::new(recv.addr()));
+    proxies[0].hold_at(3 * CHUNK);
+    let [first, second] = proxies.each_ref().map(|proxy| {
+        let args = ["--lanes", "1", &tree, &proxy.target()];
+        let sender = sandbox.me().spawn_send(&args);
+        proxy.wait_for_lane(1);
+        sender
+    });
+    proxies[0].wait_for_up(3 * CHUNK);
+    first.kill();
+    // What is held up would keep the receiver from hearing of it.
+    proxies[0].cut_all();
+    second.wait().assert_code(0);
+    assert_same_tree(sandbox.src(), sandbox.dst());
+    no_leftovers(sandbox.dst());
+}

@@ -20,16 +20,17 @@ use super::durability::Durability;
 use super::folder::Folder;
 use super::found::why;
 use super::in_use::InUse;
-use super::name::partial_ids;
+use super::name::{partial_id, partial_ids};
 use super::partial;
 use super::plan::PlanRules;
 use super::space::{self, Counted, Space};
 use super::state::{PARTIALS, with_state};
 use super::times::SentTimes;
+use super::turn::{FileInUse, Turn, Turns};
 
 /// How long what another session has is waited for: longer than it takes for that session to
 /// notice that its peer is gone.
-pub(super) const LOCK_WAIT: Duration = Duration::from_secs(45);
+pub const LOCK_WAIT: Duration = Duration::from_secs(45);
 /// How often another process is looked at for that.
 pub(super) const LOCK_LOOK: Duration = Duration::from_millis(200);
 
@@ -78,6 +79,10 @@ pub(super) struct DirectoryContext {
     pub(super) in_use: Arc<InUse>,
     /// Whether small files can be made without a name here, as far as is known.
     pub(super) unnamed: UnnamedFiles,
+    turns: Arc<Turns>,
+    /// Held while a link takes the place of something: sessions of one sender have the same name for
+    /// it until then.
+    pub(super) replacing_link: Mutex<()>,
     /// Signals that a partial or a folder was let go of.
     released: (Mutex<()>, Condvar),
 }
@@ -91,6 +96,8 @@ impl DirectoryContext {
             space: Space::default(),
             in_use: InUse::shared(),
             unnamed: UnnamedFiles::new(),
+            turns: Arc::default(),
+            replacing_link: Mutex::default(),
             released: (Mutex::new(()), Condvar::new()),
         }
     }
@@ -112,6 +119,16 @@ impl DirectoryContext {
     pub(super) fn measure(&self) {
         if self.space.has_quota() {
             self.space.measure(self.block(), || space::used(&self.path));
+        }
+    }
+
+    /// Finds out whether small files can be made without a name in the receive directory: where they
+    /// cannot, sessions take turns at them from the first one on.
+    pub(super) fn try_unnamed(&self) {
+        if let Err(e) = self.dir.create_unnamed(partial::MODE)
+            && fs::cannot_be_unnamed(&e)
+        {
+            self.unnamed.are_not_possible(&self.dir, &e);
         }
     }
 
@@ -238,7 +255,12 @@ pub(super) struct SessionContext {
     pub(super) partials: HashSet<String>,
     /// What a sender who may not learn what is there sent before, where times are not kept.
     pub(super) times: Option<SentTimes>,
-    /// How many are open now.
+    /// What it has its turns by.
+    number: u64,
+    /// Whether another session of this sender has had a file that this one was to receive: files
+    /// of it may be in any folder.
+    met_another: AtomicBool,
+    /// How many partials are open now.
     partials_open: AtomicUsize,
 }
 
@@ -252,6 +274,8 @@ impl SessionContext {
     ) -> Self {
         Self {
             own: directory.own.looked_at_again(),
+            number: directory.turns.session(),
+            met_another: AtomicBool::new(false),
             directory,
             access,
             durability,
@@ -294,6 +318,21 @@ impl SessionContext {
             times: self.times.as_ref(),
             unfinished: None,
         }
+    }
+
+    /// Takes the session's turn at a file that is to have a partial.
+    pub(super) fn turn(&self, path: &RelPath) -> Result<Turn, FileInUse> {
+        let id = partial_id(&self.access.owner, path);
+        let turn = self.directory.turns.take(self.number, id);
+        if turn.is_err() {
+            self.met_another.store(true, Ordering::Relaxed);
+        }
+        turn
+    }
+
+    /// Whether another session of this sender is known to store the same.
+    pub(super) fn has_met_another(&self) -> bool {
+        self.met_another.load(Ordering::Relaxed)
     }
 
     /// Whether one more partial may be opened that there was before: each of these stays open until

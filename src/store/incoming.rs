@@ -26,6 +26,7 @@ use super::partial::{self, OpenError, Partial, PartialOf};
 use super::plan::{NewFile, Plan, STREAM};
 use super::publish::{Publication, Touched};
 use super::space::{SpaceShare, why_full};
+use super::turn::Turn;
 
 /// A file that is being received. Chunks may be written by many threads at once, each by one.
 #[derive(Debug)]
@@ -46,6 +47,8 @@ pub struct Incoming {
     over: AtomicBool,
     opening: Mutex<()>,
     space: SpaceShare,
+    /// Behind what it is the turn for.
+    _turn: Option<Turn>,
 }
 
 impl Incoming {
@@ -54,7 +57,7 @@ impl Incoming {
         folder: &Arc<Folder>,
         path: &RelPath,
         file: NewFile,
-        plan: Plan,
+        (plan, turn): (Plan, Option<Turn>),
     ) -> Result<Self, Why> {
         let size = file.size;
         let owner = &context.access.owner;
@@ -96,6 +99,7 @@ impl Incoming {
                 file.allocated,
                 allocated,
             ),
+            _turn: turn,
         };
         if !incoming.plan.may_be_here() || incoming.resumes {
             incoming.ask_for_space()?;
@@ -487,8 +491,7 @@ impl Drop for Incoming {
         {
             self.context.directory.in_use.files.remove(&key);
         }
-        if let Some(partial) = self.partial.take() {
-            drop(partial);
+        if self.partial.take().is_some() {
             self.context.partial_closed();
         }
     }

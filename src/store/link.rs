@@ -4,6 +4,7 @@
 //! here believe that what it leads to was received.
 
 use std::io;
+use std::sync::PoisonError;
 
 use crate::model::entry::{Target, Time};
 use crate::model::outcome::{Attribute, OnConflict, Outcome, Why};
@@ -152,6 +153,9 @@ impl NewLink<'_> {
 
     /// Makes it under a partial's name, and renames it over what is there.
     fn replace(&self, name: &[u8]) -> Result<(), Why> {
+        let directory = &self.context.directory;
+        let alone = directory.replacing_link.lock();
+        let _alone = alone.unwrap_or_else(PoisonError::into_inner);
         let owner = &self.context.access.owner;
         let (id, _) = partial::find(self.folder, owner, self.path).map_err(|e| why(&e))?;
         let hidden = partial_name(&id);
@@ -160,7 +164,6 @@ impl NewLink<'_> {
         if !partial::remove(self.folder, &id).map_err(|e| why(&e))? {
             return Err(Why::InUse);
         }
-        let directory = &self.context.directory;
         let recorded = directory.with_records(|records| {
             partial::write_record(records, &id, owner, self.path, 0, self.mtime)
         });

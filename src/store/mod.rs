@@ -5,10 +5,10 @@
 //! during a transfer, leads outside it.
 //!
 //! From the bottom up: `found`, `permissions`, `name`, `not_kept`, `owned`, `state`, `in_use`,
-//! `clash` and `space` know one thing each; `marks` and `durability` what is on disk; `folder`,
-//! with `session_folders`, `names_there`, `times`, `plan` and `partial` where something goes;
-//! `context` what all entries of a session share; `held`, `publish`, `incoming` and `link` how
-//! an entry gets its name; `surplus` and `removal` what a mirror takes away; `directory` and
+//! `turn`, `clash` and `space` know one thing each; `marks` and `durability` what is on disk;
+//! `folder`, with `session_folders`, `names_there`, `times`, `plan` and `partial` where something
+//! goes; `context` what all entries of a session share; `held`, `publish`, `incoming` and `link`
+//! how an entry gets its name; `surplus` and `removal` what a mirror takes away; `directory` and
 //! `session` are what the rest of the program sees.
 
 mod clash;
@@ -37,8 +37,9 @@ mod space;
 mod state;
 mod surplus;
 mod times;
+mod turn;
 
-pub use context::Access;
+pub use context::{Access, LOCK_WAIT};
 pub use directory::Store;
 pub use folder::Folder;
 pub use held::{HeldFile, HeldIn};
@@ -46,3 +47,4 @@ pub use incoming::Incoming;
 pub use plan::{NewFile, STREAM};
 pub use session::{Planned, StoreSession};
 pub use session_folders::FailedFolder;
+pub use turn::FileInUse;

@@ -27,11 +27,12 @@ use super::link::NewLink;
 use super::name::other_name;
 use super::partial;
 use super::permissions::with_senders_bits;
-use super::plan::{NewFile, Plan, plan};
+use super::plan::{NewFile, Plan, STREAM, plan};
 use super::removal::{Mirror, not_removed};
 use super::session_folders::{FailedFolder, SessionFolders};
 use super::state::{PARTIALS, existing_state, tidy};
 use super::times::SentTimes;
+use super::turn::FileInUse;
 
 /// Why nothing takes the place of what this program keeps for itself.
 const OWN: Why = Why::Name(PathError::Reserved);
@@ -55,6 +56,8 @@ pub enum Planned {
     Settled(Outcome),
     /// It is to come.
     Incoming(Incoming),
+    /// Another session of this sender is receiving it, and may come to store it.
+    InUse(FileInUse),
 }
 
 impl StoreSession {
@@ -92,6 +95,9 @@ impl StoreSession {
     /// may have lost. It is to be called before anything is decided, and may take long.
     pub fn begin(&self) -> io::Result<()> {
         self.context.directory.measure();
+        if !self.is_dry() {
+            self.context.directory.try_unnamed();
+        }
         self.context.durability.begin()
     }
 
@@ -278,7 +284,7 @@ impl StoreSession {
         } = file;
         self.keeps_off(folder, path)?;
         folder.reserve(path.file_name(), self.is_dry())?;
-        let plan = if folder.is_fresh() {
+        let plan = if folder.is_fresh() && !self.context.has_met_another() {
             Plan::Store(path.file_name().to_vec())
         } else {
             let mut rules = self.context.rules();
@@ -311,7 +317,17 @@ impl StoreSession {
             self.context.drop_needless_partial(folder, path);
             return Ok(Planned::Settled(outcome));
         }
-        Incoming::new(&self.context, folder, path, file, plan).map(Planned::Incoming)
+        let has_partial = size > u64::from(CHUNK_SIZE)
+            || plan.replaces()
+            || !self.context.directory.unnamed.are_possible(folder)
+            || self.context.has_partial(path);
+        // Nobody could go on with a stream, nor finds it there.
+        let turn = (has_partial && size != STREAM).then(|| self.context.turn(path));
+        let turn = match turn.transpose() {
+            Ok(turn) => turn,
+            Err(in_use) => return Ok(Planned::InUse(in_use)),
+        };
+        Incoming::new(&self.context, folder, path, file, (plan, turn)).map(Planned::Incoming)
     }
 
     /// What would become of a file. Where only its content could tell, it counts as another one.

@@ -46,7 +46,7 @@
 //! | a file: `send`: what is open of it, what was sent of it; `receive`: its state, or the one file of an `Output` | an attempt and its chunks |
 //! | `receive`: `OpenCounts` | which files may be open |
 //! | `receive`: `LaneCounts` | how many lanes there are, and wait |
-//! | the store's own; among themselves: `opening`; the mark; failed syncs; file systems, failed folders, `InUse`, names, a mirror's surplus, a session's claims | partials, names, claims |
+//! | the store's own; among themselves: `opening`, links that take a place; the mark; failed syncs; file systems, failed folders, `InUse`, names, a mirror's surplus, a session's claims | partials, names, claims |
 //! | `receive`: `CountedEntries` | a session's summary and the order of its messages |
 //! | `LinkState`, when the peer was last heard | a session's error and connections |
 //! | `PoolTaken`, the list of `WatchedPeers`, a session's progress | what all sessions have, and who is known |

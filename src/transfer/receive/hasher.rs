@@ -23,8 +23,9 @@ const BATCH: usize = 256;
 /// How many digests of a file the sender may have been told and not answered.
 const MOST: usize = 16 * 1024;
 
-/// Ends sessions of the same sender that seem to be dead.
-pub(crate) type EndSilent = Box<dyn Fn() + Send + Sync>;
+/// Ends sessions of the same sender that seem to be dead. Says how far all of its sessions are, as a
+/// number that changes whenever one of them gets on.
+pub(crate) type EndSilent = Box<dyn Fn() -> u64 + Send + Sync>;
 
 /// What hashes held chunks.
 pub(super) struct HeldHasher {

@@ -167,7 +167,7 @@ impl ReceivingLanes {
     }
 
     /// What grows with everything that moves.
-    fn moved(&self) -> u64 {
+    pub(super) fn moved(&self) -> u64 {
         let times = &self.counters.times;
         let lanes = [&times.network, &times.disk, &times.processor].map(Counters::get);
         let steps = self.activity.steps.load(Ordering::Relaxed);

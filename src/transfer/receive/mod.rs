@@ -36,6 +36,7 @@ mod wanted;
 
 pub(super) use bound::OfferBound;
 pub(super) use budgets::Budgets;
+pub(super) use hasher::EndSilent;
 pub(super) use output::{NAME, Output};
 pub(super) use removal::RemovalTerms;
 pub(super) use session::{Destination, ReceiveSession, SessionSetup};

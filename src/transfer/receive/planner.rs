@@ -4,6 +4,7 @@
 //! Must not wait for chunks: whatever needs data is handed to the lanes as a wanted file.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use super::super::link::Link;
 use crate::model::digest::{Algorithm, chunk_count};
@@ -11,7 +12,7 @@ use crate::model::entry::{Entry, EntryId, Kind, Mode, Time};
 use crate::model::error::{Action, Error, Result};
 use crate::model::outcome::{Outcome, Why};
 use crate::model::relpath::RelPath;
-use crate::store::{Folder, NewFile, Planned, STREAM, StoreSession};
+use crate::store::{FileInUse, Folder, LOCK_WAIT, NewFile, Planned, STREAM, StoreSession};
 use crate::sys::worker::{Worker, checkpoint};
 use crate::wire::Want;
 
@@ -29,6 +30,8 @@ use super::wanted::WantedFiles;
 /// How many files are asked for at once: enough to be worth a message, and few enough that the
 /// first bytes come soon.
 const WANTS: usize = 64;
+/// How often files are looked at that other sessions of the sender have.
+const IN_USE_LOOK: Duration = Duration::from_millis(50);
 
 /// A folder that has not ended.
 struct OpenFolder {
@@ -40,6 +43,14 @@ struct OpenFolder {
 
 /// A file or link that waits for the removal of a folder that has its name.
 struct DeferredEntry {
+    folder: Arc<Folder>,
+    entry: Entry,
+    _room: Option<NameRoom>,
+}
+
+/// A file that another session of the sender is receiving.
+struct EntryInUse {
+    other: FileInUse,
     folder: Arc<Folder>,
     entry: Entry,
     _room: Option<NameRoom>,
@@ -64,12 +75,30 @@ pub(super) struct Planner<'a> {
     pub(super) removal_terms: &'a RemovalTerms,
 }
 
-/// What it has decided and not said yet.
-#[derive(Default)]
+/// What it has decided and not said yet, or could not decide.
 struct Undone {
     /// Files that are to be asked for.
     wants: Vec<Arc<WantedFile>>,
     deferred: Vec<DeferredEntry>,
+    /// Files that other sessions have, no more than the window has entries.
+    in_use: Vec<EntryInUse>,
+    /// When these were looked at.
+    looked: Instant,
+    /// How far the sender's sessions were when they were last seen to get on, and when that was.
+    moved: (u64, Instant),
+}
+
+impl Undone {
+    fn new() -> Self {
+        let now = Instant::now();
+        Self {
+            wants: Vec::new(),
+            deferred: Vec::new(),
+            in_use: Vec::new(),
+            looked: now,
+            moved: (0, now),
+        }
+    }
 }
 
 impl Planner<'_> {
@@ -81,9 +110,9 @@ impl Planner<'_> {
             .and_then(|()| self.store.root())
             .map_err(|e| Error::file(Action::Open, self.store.path(), e))?;
         let mut open: Vec<OpenFolder> = Vec::new();
-        let mut undone = Undone::default();
+        let mut undone = Undone::new();
         let mut bound = self.bound.cloned();
-        while let Some(task) = self.tasks.pop() {
+        while let Some(task) = self.next_task(&mut undone) {
             checkpoint(Worker::Planner);
             let _at_work = self.activity.work();
             match task {
@@ -196,14 +225,13 @@ impl Planner<'_> {
 
     /// Decides about a file or link.
     fn entry(&self, parent: Result<&Arc<Folder>, Why>, entry: Entry, undone: &mut Undone) {
-        let (is_other, mut planned) = match &parent {
-            Ok(parent) => {
-                let is_other = self.store.announced(parent, &entry.path);
-                (is_other, self.plan(parent, &entry))
-            }
-            Err(why) => (false, Err(why.clone())),
+        let parent = match parent {
+            Ok(parent) => parent,
+            Err(why) => return self.ended(&entry, Outcome::Failed(why)),
         };
-        if let (true, Err(why), Ok(parent)) = (is_other, &planned, &parent)
+        let is_other = self.store.announced(parent, &entry.path);
+        let mut planned = self.plan(parent, &entry);
+        if let (true, Err(why)) = (is_other, &planned)
             && why.is_in_the_way()
         {
             let room = self.budget.name(&entry.path);
@@ -226,7 +254,7 @@ impl Planner<'_> {
                 planned = Ok(Planned::Settled(Outcome::Replaced));
             }
         }
-        self.settle(entry, planned, &mut undone.wants);
+        self.settle(parent, entry, planned, undone);
     }
 
     fn plan(&self, folder: &Arc<Folder>, entry: &Entry) -> Result<Planned, Why> {
@@ -250,24 +278,40 @@ impl Planner<'_> {
         self.store.file(folder, path, file)
     }
 
-    /// Has a file sent that is to come, and gives anything else its outcome.
+    /// Has a file sent that is to come, keeps one that another session has, and gives anything else
+    /// its outcome.
     fn settle(
         &self,
+        folder: &Arc<Folder>,
         entry: Entry,
         planned: Result<Planned, Why>,
-        wants: &mut Vec<Arc<WantedFile>>,
+        undone: &mut Undone,
     ) {
         let outcome = match planned {
-            Ok(Planned::Incoming(incoming)) => match self.budget.name(&entry.path) {
-                Ok(room) => {
-                    let file = WantedFile::new(entry.id, self.algorithm, incoming, room);
-                    return wants.push(Arc::new(file));
-                }
-                Err(why) => Outcome::Failed(why),
-            },
             Ok(Planned::Settled(outcome)) => outcome,
+            Ok(planned) => match (planned, self.budget.name(&entry.path)) {
+                (Planned::Incoming(incoming), Ok(room)) => {
+                    let file = WantedFile::new(entry.id, self.algorithm, incoming, room);
+                    return undone.wants.push(Arc::new(file));
+                }
+                (Planned::InUse(other), Ok(room)) => {
+                    return undone.in_use.push(EntryInUse {
+                        other,
+                        folder: folder.clone(),
+                        entry,
+                        _room: room,
+                    });
+                }
+                (Planned::Settled(outcome), _) => outcome,
+                (_, Err(why)) => Outcome::Failed(why),
+            },
             Err(why) => Outcome::Failed(why),
         };
+        self.ended(&entry, outcome);
+    }
+
+    /// Gives a file or link that was never wanted its outcome.
+    fn ended(&self, entry: &Entry, outcome: Outcome) {
         let size = match entry.kind {
             Kind::File { size } => Some(size.get()),
             Kind::Stream => Some(0),
@@ -348,6 +392,7 @@ impl Planner<'_> {
                 return;
             }
             Ok(Planned::Settled(outcome)) => outcome,
+            Ok(Planned::InUse(_)) => Outcome::Failed(Why::InUse),
             Err(why) => Outcome::Failed(why),
         };
         if file.end() {
@@ -361,10 +406,55 @@ impl Planner<'_> {
         self.removal().run()?;
         for DeferredEntry { folder, entry, .. } in std::mem::take(&mut undone.deferred) {
             let planned = self.plan(&folder, &entry);
-            self.settle(entry, planned, &mut undone.wants);
+            self.settle(&folder, entry, planned, undone);
         }
         self.want(undone);
         Ok(())
+    }
+
+    /// Waits for the next task, and sees meanwhile to files that other sessions have. Everything
+    /// else goes on: one of them may in its turn wait for what this one has.
+    fn next_task(&self, undone: &mut Undone) -> Option<PlannerTask> {
+        while !undone.in_use.is_empty() {
+            let left = IN_USE_LOOK.saturating_sub(undone.looked.elapsed());
+            if left.is_zero() {
+                self.look_at_those_in_use(undone);
+            } else if self.tasks.wait_for_next(left) {
+                break;
+            }
+        }
+        self.tasks.pop()
+    }
+
+    /// Plans files anew that other sessions had and have no more. Nor does it wait longer for one
+    /// once none of the sender's sessions has got on for long.
+    fn look_at_those_in_use(&self, undone: &mut Undone) {
+        undone.looked = Instant::now();
+        let moved = (self.hasher.end_silent)();
+        if moved != undone.moved.0 {
+            undone.moved = (moved, undone.looked);
+        }
+        let gives_up = undone.moved.1.elapsed() >= LOCK_WAIT;
+        let is_due = |entry: &EntryInUse| gives_up || entry.other.is_free();
+        let all = std::mem::take(&mut undone.in_use).into_iter();
+        let (due, in_use): (Vec<_>, Vec<_>) = all.partition(is_due);
+        undone.in_use = in_use;
+        if due.is_empty() {
+            return;
+        }
+        let _at_work = self.activity.work();
+        for EntryInUse { folder, entry, .. } in due {
+            match self.plan(&folder, &entry) {
+                Ok(Planned::InUse(_)) if gives_up => {
+                    self.ended(&entry, Outcome::Failed(Why::InUse));
+                }
+                planned => self.settle(&folder, entry, planned, undone),
+            }
+            if undone.wants.len() == WANTS {
+                self.want(undone);
+            }
+        }
+        self.want(undone);
     }
 
     pub(super) fn removal(&self) -> Removal<'_> {

@@ -5,6 +5,7 @@
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use tracing::debug;
 
@@ -119,6 +120,18 @@ impl<T> WorkQueue<T> {
         while waiting.sum > most && !waiting.closed {
             waiting = self.sleep(waiting);
         }
+    }
+
+    /// Waits until there is something, or it is closed, but no longer than `most`. Says whether it
+    /// came to that.
+    pub(super) fn wait_for_next(&self, most: Duration) -> bool {
+        let mut waiting = self.waiting();
+        let is_still = |waiting: &mut Waiting<T>| waiting.items.is_empty() && !waiting.closed;
+        waiting.sleepers += 1;
+        let waited = self.changed.wait_timeout_while(waiting, most, is_still);
+        waiting = waited.unwrap_or_else(PoisonError::into_inner).0;
+        waiting.sleepers -= 1;
+        !is_still(&mut waiting)
     }
 
     /// Waits for the next; none once it is closed, and what was kept then is taken out.

@@ -280,6 +280,11 @@ impl ReceiveSession {
         Some(others.iter().fold(announced, |sum, &n| sum.wrapping_add(n)))
     }
 
+    /// What grows with everything that moves in it.
+    pub(crate) fn moved(&self) -> u64 {
+        self.lanes.moved()
+    }
+
     /// Whether its sender can go on with it in another session, should this one be lost. Not with a
     /// stream, which it cannot read again, nor where what came was written on.
     pub(crate) fn can_go_on(&self) -> bool {

@@ -21,7 +21,7 @@ use crate::wire::LaneSecret;
 
 use super::super::options::{Grant, ReceiveOptions};
 use super::super::outbox::PING_INTERVAL;
-use super::super::receive::{Budgets, ReceiveSession, Sums};
+use super::super::receive::{Budgets, EndSilent, ReceiveSession, Sums};
 use super::asked::AskedOffers;
 use crate::sys::wake::WakeUp;
 
@@ -300,21 +300,28 @@ impl ReceiverShared {
     }
 
     /// Something that ends the sessions of `owner` whose peer has been silent for longer than a
-    /// live one ever is. (A session that nobody waits for is given more time.)
-    pub(super) fn end_silent(self: &Arc<Self>, owner: Fingerprint) -> Box<dyn Fn() + Send + Sync> {
+    /// live one ever is. (A session that nobody waits for is given more time.) Says how far all of
+    /// them are, as a number that changes whenever one gets on.
+    pub(super) fn end_silent(self: &Arc<Self>, owner: Fingerprint) -> EndSilent {
         let shared = Arc::downgrade(self);
         Box::new(move || {
             let Some(shared) = shared.upgrade() else {
-                return;
+                return 0;
             };
+            let mut moved: u64 = 0;
             for LetInSession { session, .. } in shared.all_sessions().iter().map(Arc::as_ref) {
-                if session.owner == owner && session.link.silent_for() > LIVE_SILENCE {
+                if session.owner != owner {
+                    continue;
+                }
+                moved = moved.wrapping_add(session.moved());
+                if session.link.silent_for() > LIVE_SILENCE {
                     session.link.fail(Error::Silent {
                         peer: session.link.peer,
                         seconds: LIVE_SILENCE.as_secs(),
                     });
                 }
             }
+            moved
         })
     }
 }
