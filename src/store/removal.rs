@@ -473,10 +473,8 @@ where
             return Ok(false);
         }
         if !in_use::have_alone(opened)? {
-            return match in_use::is_others(opened)? {
-                true => Err(others_are_in_it()),
-                false => Ok(false),
-            };
+            let others = in_use::is_others(opened)?.then(others_are_in_it);
+            return others.map_or(Ok(false), Err);
         }
         if depth == MAX_DEPTH {
             return Err(io::Error::other("it is too deep to be removed"));
