@@ -33,7 +33,8 @@ impl Quota {
         let (me, anna) = (sandbox.me(), sandbox.user("anna"));
         pair(&anna, "anna", &me);
         let own = sandbox.folder("from-anna");
-        let config = format!("[peer.anna]\ndir = {own:?}\nquota = \"{quota}\"\n");
+        let config =
+            format!("[peer.anna]\ndir = {own:?}\nquota = \"{quota}\"\nmay-update = true\n");
         fs::create_dir_all(me.home().join(".config/xfer")).unwrap();
         fs::write(me.home().join(".config/xfer/config.toml"), config).unwrap();
         let recv = me.recv(&sandbox.dst(), &[]);
@@ -115,6 +116,26 @@ fn a_quota_counts_what_has_no_content() {
         before = used;
     }
     assert!(quota.used() <= 330_000, "{}", quota.used());
+}
+
+#[test]
+fn what_is_replaced_makes_room_in_a_quota() {
+    // Twice what is under way at once, and half of what is replaced.
+    let quota = Quota::of("160MB");
+    for round in 0..2 {
+        for n in 0..50 {
+            let size = 2 * CHUNK + 5 + round * 1000;
+            make_file(quota.src(&format!("dir/{n}")), n + round, size);
+        }
+        let args = [
+            "--update".into(),
+            quota.src("dir"),
+            quota.recv.target().into(),
+        ];
+        let sent = quota.sandbox.user("anna").spawn_send(&args).wait();
+        sent.assert_code(0);
+        assert_same_tree(quota.sandbox.src(), &quota.own);
+    }
 }
 
 #[test]

@@ -102,7 +102,11 @@ impl Incoming {
             _turn: turn,
         };
         if !incoming.plan.may_be_here() || incoming.resumes {
-            incoming.ask_for_space()?;
+            match incoming.ask_for_space() {
+                // What comes before it may make room by then: it is asked again.
+                Err(Why::Quota { .. }) if incoming.plan.replaces() => {}
+                asked => asked?,
+            }
         }
         Ok(incoming)
     }
