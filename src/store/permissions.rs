@@ -7,7 +7,7 @@ use std::io;
 use crate::model::entry::Mode;
 use crate::sys::fs::{self, Dir};
 
-use super::found::SENDERS_BITS;
+use super::found::{SENDERS_BITS, open_file};
 
 /// What the owner of a folder that is being filled must be allowed.
 pub(super) const OWNER_ALL: u32 = 0o700;
@@ -35,4 +35,16 @@ pub(super) fn unlock_by_name(dir: &Dir, name: &[u8]) -> io::Result<u32> {
 /// setgid, stay.
 pub(super) fn with_senders_bits(mode: u32, senders: Mode) -> u32 {
     (mode & !SENDERS_BITS) | (senders.bits() & SENDERS_BITS)
+}
+
+/// Gives the file `name` the permissions that its sender has, if it has others.
+pub(super) fn set_mode_at(dir: &Dir, name: &[u8], mode: Mode) -> io::Result<()> {
+    let Some(found) = dir.stat_at(name)? else {
+        return Ok(());
+    };
+    let wanted = with_senders_bits(found.mode, mode);
+    if !found.is_file() || found.mode == wanted {
+        return Ok(());
+    }
+    fs::set_mode(&open_file(dir, name)?, wanted)
 }

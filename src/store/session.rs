@@ -26,7 +26,7 @@ use super::incoming::Incoming;
 use super::link::NewLink;
 use super::name::other_name;
 use super::partial;
-use super::permissions::with_senders_bits;
+use super::permissions::set_mode_at;
 use super::plan::{NewFile, Plan, STREAM, plan};
 use super::removal::{Mirror, not_removed};
 use super::session_folders::{FailedFolder, SessionFolders};
@@ -304,7 +304,7 @@ impl StoreSession {
                 if self.context.access.conflict == OnConflict::Replace {
                     folder.before_change()?;
                     // It may be somebody else's, and right but for that.
-                    let set = set_mode(folder, name, mode);
+                    let set = folder.with(|dir| set_mode_at(dir, name, mode));
                     let not_kept = &self.context.durability.not_kept;
                     not_kept.permit(Attribute::Mode, set).map_err(|e| why(&e))?;
                 }
@@ -494,18 +494,4 @@ impl Drop for StoreSession {
     fn drop(&mut self) {
         tidy(&self.context.directory.dir);
     }
-}
-
-/// Gives the file `name` the permissions that its sender has, if it has others.
-fn set_mode(folder: &Folder, name: &[u8], mode: Mode) -> io::Result<()> {
-    folder.with(|dir| {
-        let Some(found) = dir.stat_at(name)? else {
-            return Ok(());
-        };
-        let wanted = with_senders_bits(found.mode, mode);
-        if !found.is_file() || found.mode == wanted {
-            return Ok(());
-        }
-        fs::set_mode(&open_file(dir, name)?, wanted)
-    })
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
-use rustix::net::{AddressFamily, SocketFlags, SocketType, sockopt};
+use rustix::net::{AddressFamily, SocketType, sockopt};
 
 /// How many connections may wait to be accepted.
 const BACKLOG: i32 = 128;
@@ -99,7 +99,7 @@ pub(crate) fn listen(addr: SocketAddr) -> io::Result<TcpListener> {
 
 #[cfg(not(target_vendor = "apple"))]
 fn socket(addr: SocketAddr) -> io::Result<std::os::fd::OwnedFd> {
-    let (family, flags) = (AddressFamily::of(addr), SocketFlags::CLOEXEC);
+    let (family, flags) = (AddressFamily::of(addr), rustix::net::SocketFlags::CLOEXEC);
     Ok(rustix::net::socket_with(
         family,
         SocketType::STREAM,
