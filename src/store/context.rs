@@ -26,7 +26,7 @@ use super::plan::PlanRules;
 use super::space::{self, Counted, Space};
 use super::state::{PARTIALS, with_state};
 use super::times::SentTimes;
-use super::turn::{FileInUse, Turn, Turns};
+use super::turn::{FileInUse, FileTurn, FileTurns};
 
 /// How long what another session has is waited for: longer than it takes for that session to
 /// notice that its peer is gone.
@@ -79,7 +79,7 @@ pub(super) struct DirectoryContext {
     pub(super) in_use: Arc<InUse>,
     /// Whether small files can be made without a name here, as far as is known.
     pub(super) unnamed: UnnamedFiles,
-    turns: Arc<Turns>,
+    turns: Arc<FileTurns>,
     /// Held while a link takes the place of something: sessions of one sender have the same name for
     /// it until then.
     pub(super) replacing_link: Mutex<()>,
@@ -321,7 +321,7 @@ impl SessionContext {
     }
 
     /// Takes the session's turn at a file that is to have a partial.
-    pub(super) fn turn(&self, path: &RelPath) -> Result<Turn, FileInUse> {
+    pub(super) fn turn(&self, path: &RelPath) -> Result<FileTurn, FileInUse> {
         let id = partial_id(&self.access.owner, path);
         let turn = self.directory.turns.take(self.number, id);
         if turn.is_err() {

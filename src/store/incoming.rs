@@ -26,7 +26,7 @@ use super::partial::{self, OpenError, Partial, PartialOf};
 use super::plan::{NewFile, Plan, STREAM};
 use super::publish::{Publication, Touched};
 use super::space::{SpaceShare, why_full};
-use super::turn::Turn;
+use super::turn::FileTurn;
 
 /// A file that is being received. Chunks may be written by many threads at once, each by one.
 #[derive(Debug)]
@@ -48,7 +48,7 @@ pub struct Incoming {
     opening: Mutex<()>,
     space: SpaceShare,
     /// Behind what it is the turn for.
-    _turn: Option<Turn>,
+    _turn: Option<FileTurn>,
 }
 
 impl Incoming {
@@ -57,7 +57,7 @@ impl Incoming {
         folder: &Arc<Folder>,
         path: &RelPath,
         file: NewFile,
-        (plan, turn): (Plan, Option<Turn>),
+        (plan, turn): (Plan, Option<FileTurn>),
     ) -> Result<Self, Why> {
         let size = file.size;
         let owner = &context.access.owner;
@@ -102,11 +102,10 @@ impl Incoming {
             _turn: turn,
         };
         if !incoming.plan.may_be_here() || incoming.resumes {
-            match incoming.ask_for_space() {
-                // What comes before it may make room by then: it is asked again.
-                Err(Why::Quota { .. }) if incoming.plan.replaces() => {}
-                asked => asked?,
-            }
+            // What comes before one that replaces may make room by then: it is asked again.
+            let asked = incoming.ask_for_space();
+            let later = matches!(asked, Err(Why::Quota { .. })) && incoming.plan.replaces();
+            (!later).then_some(asked).transpose()?;
         }
         Ok(incoming)
     }
@@ -117,8 +116,7 @@ impl Incoming {
     }
 
     fn promise(&self, bytes: u64) -> Result<(), Why> {
-        let directory = &self.context.directory;
-        let promised = self.folder.with(|dir| Ok(directory.promise(dir, bytes)));
+        let promised = (self.folder).with(|dir| Ok(self.context.directory.promise(dir, bytes)));
         promised.map_err(|e| why(&e))?
     }
 

@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// Which session has which file, by what its partial is known by.
 #[derive(Debug, Default)]
-pub(super) struct Turns {
+pub(super) struct FileTurns {
     holders: Mutex<HashMap<String, TurnHolder>>,
     sessions: AtomicU64,
 }
@@ -25,19 +25,19 @@ struct TurnHolder {
 
 /// A turn, until this is dropped.
 #[derive(Debug)]
-pub(super) struct Turn {
-    turns: Arc<Turns>,
+pub(super) struct FileTurn {
+    turns: Arc<FileTurns>,
     id: String,
 }
 
 /// A file that another session of the same sender is receiving.
 #[derive(Debug)]
 pub struct FileInUse {
-    turns: Arc<Turns>,
+    turns: Arc<FileTurns>,
     id: String,
 }
 
-impl Turns {
+impl FileTurns {
     /// What one more session is known by.
     pub(super) fn session(&self) -> u64 {
         self.sessions.fetch_add(1, Ordering::Relaxed)
@@ -48,7 +48,7 @@ impl Turns {
     }
 
     /// Gives a session its turn at the file whose partial is `id`.
-    pub(super) fn take(self: &Arc<Self>, session: u64, id: String) -> Result<Turn, FileInUse> {
+    pub(super) fn take(self: &Arc<Self>, session: u64, id: String) -> Result<FileTurn, FileInUse> {
         let new = || TurnHolder { session, turns: 0 };
         let mut holders = self.holders();
         let holder = holders.entry(id.clone()).or_insert_with(new);
@@ -57,11 +57,11 @@ impl Turns {
             return Err(FileInUse { turns, id });
         }
         holder.turns += 1;
-        Ok(Turn { turns, id })
+        Ok(FileTurn { turns, id })
     }
 }
 
-impl Drop for Turn {
+impl Drop for FileTurn {
     fn drop(&mut self) {
         let mut holders = self.turns.holders();
         if let Some(holder) = holders.get_mut(&self.id) {
@@ -87,7 +87,7 @@ mod tests {
 
     #[test]
     fn a_file_is_one_sessions_until_that_has_let_go_of_all_of_it() {
-        let turns = Arc::new(Turns::default());
+        let turns = Arc::new(FileTurns::default());
         let [one, two] = [turns.session(), turns.session()];
         let take = |session, id: &str| turns.take(session, id.to_owned());
         let first = take(one, "a").unwrap();
