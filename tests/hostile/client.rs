@@ -159,6 +159,8 @@ pub fn offer_of(wish: Wish, lanes: u16) -> Message {
 pub struct Line {
     pub channel: Channel,
     buffer: Vec<u8>,
+    /// Whether it answers a ping with one of its own, as a sender that waits does.
+    pub pings: bool,
 }
 
 impl Line {
@@ -168,6 +170,7 @@ impl Line {
         Self {
             channel,
             buffer: Vec::new(),
+            pings: false,
         }
     }
 
@@ -195,7 +198,10 @@ impl Line {
         let end = Instant::now() + ANSWER;
         loop {
             match read_frame(&mut self.channel.reader, &mut self.buffer)? {
-                Frame::Message(Message::Ping(()) | Message::Verified(_)) => {
+                Frame::Message(message @ (Message::Ping(()) | Message::Verified(_))) => {
+                    if self.pings && matches!(message, Message::Ping(())) {
+                        self.say(&message);
+                    }
                     if Instant::now() > end {
                         return Err(io::Error::from(io::ErrorKind::TimedOut).into());
                     }

@@ -5,7 +5,7 @@ use std::fs;
 use std::os::unix::fs::{FileTypeExt, symlink};
 use std::os::unix::net::UnixListener;
 
-use xfer::model::outcome::{Outcome, Wish};
+use xfer::model::outcome::{Decline, Outcome, Wish};
 use xfer::wire::*;
 
 use crate::client::*;
@@ -71,7 +71,9 @@ fn others_cannot_guess_what_files_contain() {
     guess_contents(&sandbox, &recv, &paired);
     // Nor those who would like to replace them, and may not.
     (stranger.wish, paired.wish) = (REPLACE, REPLACE);
-    guess_contents(&sandbox, &recv, &stranger);
+    let from = [127, 0, 0, 1].into();
+    let told = Session::try_begin_from(from, &stranger, recv.addr(), 4).err();
+    assert_eq!(told, Some(Message::Declined(Decline::NoUpdate)));
     still_serves(&sandbox, &recv);
     let recv = sandbox.recv_with(&["--on-conflict", "beside"]);
     guess_contents(&sandbox, &recv, &paired);

@@ -159,6 +159,8 @@ fn more_begun_files_than_can_be_open_hold_nothing_up_for_long() {
     let who = Who::let_in(&sandbox);
     let recv = sandbox.recv();
     let mut session = Session::begin(&who, recv.addr());
+    // It is there, however long it waits.
+    session.control.pings = true;
     let (whole, rest) = (vec![0; usize::try_from(CHUNK).unwrap()], b"rest");
     let data = [&whole[..], rest].concat();
     let size = data.len() as u64;
