@@ -572,6 +572,9 @@ fn a_name_that_was_kept_free_for_a_partial() {
         let sandbox = Sandbox::in_memory();
         let [partial, _] = left_partial(&sandbox);
         set_mode(&partial, 0o644);
+        // It gets its size right after it was made, which may have been the last moment.
+        let opened = fs::File::options().write(true).open(&partial).unwrap();
+        opened.set_len(3 * CHUNK).unwrap();
         // As if it had been killed between these two, where nothing else keeps a name free.
         let name = sandbox.dst().join(TREE).join("large");
         fs::File::create(&name).unwrap();
