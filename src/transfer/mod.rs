@@ -1,8 +1,10 @@
-//! What drives sessions: `serve` listens and starts them, `send` and `receive` are their two sides.
+//! What drives sessions: `serve` listens and starts them, `dial` finds a receiver and gets to know
+//! it, `send` and `receive` are the two sides.
 //!
 //! Must not know a terminal: what happens is reported through [`crate::model::progress`].
 
 mod cancel;
+mod dial;
 mod link;
 mod liveness;
 mod message_order;
@@ -18,11 +20,12 @@ use crate::model::error::Error;
 use crate::sys::worker::Panicked;
 
 pub use cancel::{Cancel, OnCancel};
+pub use dial::pair;
 pub use options::{
     Address, Compress, DEFAULT_MAX_SESSIONS, DEFAULT_PORT, DEFAULT_RETRY, DEFAULT_WINDOW, Device,
     Grant, ReceiveOptions, SendOptions, Stream, default_lanes,
 };
-pub use send::{pair, send};
+pub use send::send;
 pub use serve::Receiver;
 
 impl From<Panicked> for Error {

@@ -17,11 +17,11 @@ use crate::source::{Roots, TreeReader};
 use crate::sys::worker::{Worker, checkpoint};
 use crate::wire::Encoding;
 
+use super::super::dial::{Packets, dial};
 use super::super::link::SILENCE;
 use super::super::options::Compress;
 use super::attempt::Attempts;
 use super::chunk_writer::{ChunkBytes, ChunkWriter};
-use super::dial::{Packets, dial};
 use super::file::{ChunkSource, ReadFailure, SendFile};
 use super::queue::{Queue, Work};
 use super::stream::{StreamEnd, StreamInput, send_stream};

@@ -3,7 +3,6 @@
 //! Must not decide what is stored: the receiver does.
 //!
 //! - `retry`: session after session;
-//! - `dial`: finds the receiver, and gets to know it;
 //! - `session`: one session: its offer, its workers, its end;
 //! - `announce`, `lane`, `control`: the workers: walk and announcements; data; answers;
 //! - `stream`, `chunk_writer`, `compress`: what a lane sends with;
@@ -17,7 +16,6 @@ mod attempt;
 mod chunk_writer;
 mod compress;
 mod control;
-mod dial;
 mod entries;
 mod file;
 mod file_state;
@@ -30,5 +28,4 @@ mod retry;
 mod session;
 mod stream;
 
-pub use dial::pair;
 pub use retry::send;

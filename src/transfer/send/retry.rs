@@ -15,9 +15,9 @@ use crate::net::{Pace, Tls};
 use crate::source::Roots;
 
 use super::super::cancel::Cancel;
+use super::super::dial::{Connector, Packets};
 use super::super::link::Ailment;
 use super::super::options::{Device, SendOptions};
-use super::dial::{Connector, Packets};
 use super::session::{Ending, Sessions};
 
 /// How many bytes of files a session must have sent to count as one that got on: more than can

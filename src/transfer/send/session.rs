@@ -21,6 +21,7 @@ use crate::sys::worker::Worker;
 use crate::wire::{Accept, Contents, Offer};
 
 use super::super::cancel::Cancel;
+use super::super::dial::{Connector, Dialed};
 use super::super::link::{Ailment, Link, SILENCE, Stop};
 use super::super::message_order::SendingEvent;
 use super::super::next_session;
@@ -29,7 +30,6 @@ use super::super::outbox::PING_INTERVAL;
 use super::announce::{self, Announcer};
 use super::attempt::Attempts;
 use super::control::Control;
-use super::dial::{Connector, Dialed};
 use super::entries::{Credits, UnsettledEntries};
 use super::lane::{self, Lanes};
 use super::order::SharedOrder;

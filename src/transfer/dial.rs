@@ -18,8 +18,8 @@ use crate::net::{FIRST_WORDS, Greeted, Ours, greet, say_last};
 use crate::sys::socket;
 use crate::wire::Message;
 
-use super::super::cancel::{Cancel, OnCancel};
-use super::super::options::{Address, Device};
+use super::cancel::{Cancel, OnCancel};
+use super::options::{Address, Device};
 
 /// How long connecting to one address may take.
 const CONNECT: Duration = Duration::from_secs(10);
