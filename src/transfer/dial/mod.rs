@@ -1,0 +1,44 @@
+//! Finding a receiver, and getting to know it: addresses, the channel, who it is, pairing.
+//!
+//! Must not tell it anything of what is to be sent.
+
+mod attempt;
+mod connector;
+
+use std::sync::Arc;
+
+use crate::model::error::{Error, Result};
+use crate::model::progress::{Peer, Progress};
+use crate::model::prompt::Prompt;
+use crate::net::Tls;
+
+use super::cancel::Cancel;
+use super::options::{Address, Device};
+
+pub(super) use attempt::{Packets, dial};
+pub(super) use connector::{Connector, Dialed};
+
+/// Makes this machine and a receiver know each other, so that this one may send to it from then
+/// on. Says who it is.
+pub fn pair(
+    device: &Device,
+    to: &Address,
+    name: &str,
+    prompt: &Arc<dyn Prompt>,
+    progress: &Arc<dyn Progress>,
+    cancel: &Cancel,
+) -> Result<Peer> {
+    let connector = Connector {
+        tls: Tls::new(&device.identity)?,
+        peers: &device.peers,
+        prompt,
+        progress,
+        cancel,
+        packets: Packets::default(),
+    };
+    let dialed = connector.pair(to, name);
+    match dialed {
+        Err(_) if cancel.is_cancelled() => Err(Error::Cancelled),
+        other => other,
+    }
+}
