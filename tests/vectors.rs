@@ -14,10 +14,11 @@ use std::mem::{Discriminant, discriminant};
 use std::path::PathBuf;
 
 use serde::de::DeserializeOwned;
+use xfer::model::command::{CommandEnd, OutputStream};
 use xfer::model::digest::{Algorithm, CHUNK_SIZE, Digest};
 use xfer::model::entry::{Entry, Extra, FileSize, Kind, Mode, Target, Time};
 use xfer::model::outcome::{
-    Attribute, Decline, NotKept, OnConflict, Outcome, Role, Shares, Summary, Why, Wish,
+    Ability, Attribute, Decline, NotKept, OnConflict, Outcome, Role, Shares, Summary, Why, Wish,
 };
 use xfer::model::reason::{
     AbortReason, Limit, Obstacle, ReadError, StoreFault, SystemError, Unsupported,
@@ -27,6 +28,7 @@ use xfer::model::surplus::{
     Decision, MaxDelete, Objection, RemovalAnswer, RemovalCount, RemovalQuestion, Surplus,
     SurplusKind,
 };
+use xfer::model::talk::TalkLine;
 use xfer::model::text::Text;
 use xfer::wire::*;
 
@@ -389,7 +391,114 @@ fn declines() -> Vec<(&'static str, Decline)> {
             Decline::Store(StoreFault::FolderRemoved),
         ),
         ("declined-no-update", Decline::NoUpdate),
+        ("declined-no-files", Decline::NotGranted(Ability::Files)),
+        (
+            "declined-no-messages",
+            Decline::NotGranted(Ability::Messages),
+        ),
+        (
+            "declined-no-commands",
+            Decline::NotGranted(Ability::Commands),
+        ),
+        ("declined-no-room", Decline::NoRoom),
+        ("declined-only-room", Decline::OnlyRoom),
+        ("declined-full", Decline::Full),
+        ("declined-no-command", Decline::NoCommand),
+        ("declined-no-arguments", Decline::NoArguments),
     ]
+}
+
+fn command_ends() -> [(&'static str, CommandEnd); 6] {
+    [
+        ("command-exited", CommandEnd::Exited(3)),
+        ("command-signalled", CommandEnd::Signalled(9)),
+        ("command-time-limit", CommandEnd::TimeLimit(60)),
+        ("command-output-limit", CommandEnd::OutputLimit(1 << 20)),
+        (
+            "command-not-started",
+            CommandEnd::NotStarted(SystemError::NotFound),
+        ),
+        ("command-stopped", CommandEnd::Stopped),
+    ]
+}
+
+/// What people say, and what they run.
+fn talk() -> Vec<(&'static str, Message)> {
+    let line = |text: &str| TalkLine::new(text).unwrap();
+    let member = |number, name: &str| RoomMember {
+        number,
+        name: name.into(),
+    };
+    let mut all = vec![
+        (
+            "say",
+            Message::Say(Say {
+                bytes: 5,
+                asks: true,
+            }),
+        ),
+        ("say-part", Message::SayPart(SayPart("hällo".into()))),
+        ("shown", Message::Shown(())),
+        ("reply", Message::Reply(Reply(Some(line("in an hour"))))),
+        ("no-reply", Message::Reply(Reply(None))),
+        ("room-join", Message::RoomJoin(())),
+        (
+            "room-joined",
+            Message::RoomJoined(RoomJoined {
+                you: 2,
+                members: vec![member(0, "laptop"), member(2, "desktop")],
+            }),
+        ),
+        ("room-came", Message::RoomCame(member(3, "tablet"))),
+        ("room-left", Message::RoomLeft(RoomLeft { number: 2 })),
+        ("room-say", Message::RoomSay(line("who is there?"))),
+        (
+            "room-said",
+            Message::RoomSaid(RoomSaid {
+                number: 3,
+                line: line("me"),
+            }),
+        ),
+        ("list-commands", Message::ListCommands(())),
+        (
+            "commands",
+            Message::Commands(Commands(vec![
+                OfferedCommand {
+                    name: "backup".into(),
+                    arguments: false,
+                },
+                OfferedCommand {
+                    name: "unpack".into(),
+                    arguments: true,
+                },
+            ])),
+        ),
+        (
+            "run-command",
+            Message::RunCommand(RunCommand {
+                name: "unpack".into(),
+                arguments: vec![
+                    Argument(b"a b".to_vec()),
+                    Argument(vec![]),
+                    Argument(vec![0xff]),
+                ],
+            }),
+        ),
+    ];
+    for (name, stream) in [
+        ("command-output", OutputStream::Output),
+        ("command-error", OutputStream::Error),
+    ] {
+        let bytes = vec![0, 1, 0xff];
+        all.push((
+            name,
+            Message::CommandOutput(CommandOutput { stream, bytes }),
+        ));
+    }
+    for (name, end) in command_ends() {
+        all.push((name, Message::CommandEnded(end)));
+    }
+    all
 }
 
 fn encodings() -> [(&'static str, Encoding); 4] {
@@ -697,6 +806,7 @@ fn messages() -> Vec<(&'static str, Message)> {
         ),
         ("lane-end", Message::LaneEnd(())),
     ];
+    all.extend(talk());
     for (name, reason) in declines() {
         all.push((name, Message::Declined(reason)));
     }
@@ -727,7 +837,14 @@ fn vectors() -> Vec<(&'static str, Vector)> {
                 ..PLAIN
             }),
         ),
-        ("preamble-more-reasons", Vector::Preamble(Preamble::OURS)),
+        (
+            "preamble-more-reasons",
+            Vector::Preamble(Preamble {
+                features: Features::REASONS.0 | Features::MORE_REASONS.0,
+                ..PLAIN
+            }),
+        ),
+        ("preamble-ours", Vector::Preamble(Preamble::OURS)),
     ];
     all.extend(
         messages()
@@ -880,6 +997,10 @@ fn every_variant_is_in_a_vector() {
     assert_eq!(variants::<Objection>(), 5);
     assert_eq!(variants::<RemovalAnswer>(), 4);
     assert_eq!(variants::<MaxDelete>(), 2);
+    assert_eq!(variants::<Ability>(), 3);
+    assert_eq!(variants::<OutputStream>(), 2);
+    let all = command_ends().map(|end| end.1);
+    assert_eq!(variants::<CommandEnd>(), distinct(all));
     assert_eq!(variants::<Role>(), 2);
     assert_eq!(variants::<Algorithm>(), 2);
 }

@@ -199,6 +199,7 @@ pub(crate) fn for_error(error: &Error, task: Task) -> Option<String> {
             }
             _ => return None,
         },
+        Error::TooOld { .. } => "Update xfer on that machine.",
         Error::Impostor { name, .. } => {
             return Some(format!(
                 "Nothing was told to it. Either somebody pretends to be {name}, or {name} has a \

@@ -8,6 +8,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
+use crate::model::outcome::Ability;
 use crate::model::outcome::{Decline, Role};
 use crate::model::reason::AbortReason;
 
@@ -307,6 +308,16 @@ pub enum Error {
         peer: SocketAddr,
         /// The peer's reason.
         reason: Decline,
+    },
+    /// The peer's xfer cannot do what it is asked for: it is from before that.
+    #[error("{peer} ({name}) cannot be asked to let this machine {ability}")]
+    TooOld {
+        /// Where.
+        peer: SocketAddr,
+        /// What it is called.
+        name: String,
+        /// What it would have to know of.
+        ability: Ability,
     },
     /// This side did not let the peer in.
     #[error("{peer} ({name}) was told: {reason}")]

@@ -3,6 +3,7 @@
 //!
 //! Must not touch files, sockets or threads.
 
+pub mod command;
 pub mod digest;
 pub mod entry;
 pub mod error;
@@ -13,4 +14,5 @@ pub mod prompt;
 pub mod reason;
 pub mod relpath;
 pub mod surplus;
+pub mod talk;
 pub mod text;

@@ -3,6 +3,7 @@
 //!
 //! Must not decide anything: the engines and the store do.
 
+use std::fmt;
 use std::io;
 
 use serde::{Deserialize, Serialize};
@@ -67,6 +68,46 @@ pub enum Decline {
     /// It replaces nothing, and the sender would like it to.
     #[error("it does not let this sender replace files")]
     NoUpdate,
+    /// It knows the peer, and has not granted it this.
+    #[error("it does not let this machine {0}")]
+    NotGranted(Ability),
+    /// There is no room here: it receives files.
+    #[error("no chat is open there")]
+    NoRoom,
+    /// There is a room here, and nothing else.
+    #[error("only a chat is open there")]
+    OnlyRoom,
+    /// Its room, or its commands, have too many at the moment.
+    #[error("too many are there at the moment")]
+    Full,
+    /// It offers no command of this name.
+    #[error("it offers no command of that name")]
+    NoCommand,
+    /// It offers the command, but not with these arguments.
+    #[error("it does not take these arguments")]
+    NoArguments,
+}
+
+/// What a peer can be let in for. Variants are appended, never reordered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[non_exhaustive]
+pub enum Ability {
+    /// To send files.
+    Files,
+    /// To send messages, and to be in a room.
+    Messages,
+    /// To run commands.
+    Commands,
+}
+
+impl fmt::Display for Ability {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Files => "send files",
+            Self::Messages => "send messages",
+            Self::Commands => "run commands",
+        })
+    }
 }
 
 /// What a sender would like done with what is there already.

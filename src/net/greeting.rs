@@ -9,16 +9,18 @@ use std::time::Duration;
 use super::trust::{Sides, trust};
 use crate::model::digest::Algorithm;
 use crate::model::error::{Error, Result};
-use crate::model::outcome::{Decline, Role};
+use crate::model::outcome::{Ability, Decline, Role};
 use crate::model::progress::{Peer, Trust};
 use crate::model::prompt::{Caller, Prompt};
 use crate::model::reason::{AbortReason, StoreFault};
 use crate::model::text::Text;
 use crate::net::{Channel, Fingerprint, Known, Peers, device_name, now};
-use crate::wire::{Accept, Hello, Join, Message, Offer, Preambles, limits};
+use crate::wire::limits::{self, MAX_REQUEST_BYTES};
+use crate::wire::{Accept, Hello, Join, Message, Offer, Preambles, RunCommand, Say};
 
 use super::messages::{
-    FIRST_WORDS, broken, declined_or, hear, hear_within, say, say_last, turn_away, unexpected,
+    FIRST_WORDS, broken, declined_or, hear, hear_up_to, hear_within, say, say_last, turn_away,
+    unexpected,
 };
 use super::pairing::{PairingAttempts, as_receiver, as_sender};
 use super::peers::{be_alone_at, namesake};
@@ -212,6 +214,46 @@ pub(crate) struct LetIn {
     pub(crate) peer: Peer,
     /// Whether its offers are taken without a question.
     pub(crate) unasked: bool,
+    may: [bool; 3],
+}
+
+impl LetIn {
+    /// Whether it was let in for this.
+    pub(crate) fn may(&self, ability: Ability) -> bool {
+        let [files, messages, commands] = self.may;
+        match ability {
+            Ability::Files => files,
+            Ability::Messages => messages,
+            Ability::Commands => commands,
+        }
+    }
+}
+
+/// What a peer that was let in wants.
+#[derive(Debug)]
+#[allow(dead_code)]
+pub(crate) enum Request {
+    /// To send files.
+    Offer(Offer),
+    /// To say something.
+    Say(Say),
+    /// To be in a room.
+    JoinRoom,
+    /// To know what may be run.
+    ListCommands,
+    /// To have a command run.
+    Run(RunCommand),
+}
+
+impl Request {
+    /// What it has to be let in for.
+    pub(crate) fn ability(&self) -> Ability {
+        match self {
+            Self::Offer(_) => Ability::Files,
+            Self::Say(_) | Self::JoinRoom => Ability::Messages,
+            Self::ListCommands | Self::Run(_) => Ability::Commands,
+        }
+    }
 }
 
 /// The receiver's side, which listens: greets the sender, and pairs with it where that is needed.
@@ -233,7 +275,7 @@ pub(crate) fn let_in(
     };
     let known = all
         .iter()
-        .find(|k| k.fingerprint == channel.fingerprint && k.may_send);
+        .find(|k| k.fingerprint == channel.fingerprint && k.is_let_in());
     let unasked = known.is_some_and(|k| k.unasked);
     let ours = Ours {
         asks: ours.asks && !unasked,
@@ -252,6 +294,12 @@ pub(crate) fn let_in(
     let trust = trust(ours.fingerprint, channel, sides);
     let is_known = matches!(trust, Some(Trust::SameUser | Trust::Paired));
     let mut is_new = false;
+    let mut may = match (trust, known) {
+        (Some(Trust::SameUser), _) => [true; 3],
+        (Some(Trust::Paired), Some(known)) => [known.may_send, known.may_message, known.may_run],
+        // With anyone: files, and nothing else.
+        _ => [true, false, false],
+    };
     if !is_known && namesake(&all, channel.fingerprint, &caller.name).is_some() {
         return turn_away(channel, &caller, Decline::NameTaken);
     }
@@ -260,6 +308,7 @@ pub(crate) fn let_in(
         None => {
             as_receiver(channel, ours, &mut caller, pairing, stays)?;
             is_new = true;
+            may = [true, true, false];
             Trust::Paired
         }
     };
@@ -275,19 +324,24 @@ pub(crate) fn let_in(
             ..peer_of(caller, trust)
         },
         unasked,
+        may,
     })
 }
 
-/// Hears the offer of a sender that was let in, which was told whether this side `asks` its user;
-/// none where it only came to be let in.
-pub(crate) fn hear_offer(channel: &mut Channel, asks: bool) -> Result<Option<Offer>> {
+/// Hears what a peer that was let in wants, which was told whether this side `asks` its user; none
+/// where it only came to be let in.
+pub(crate) fn hear_request(channel: &mut Channel, asks: bool) -> Result<Option<Request>> {
     // It looks at all it has first, to say what is in the offer.
     let time = if asks { LOOKING } else { FIRST_WORDS };
-    match hear_within(channel, time)? {
-        Message::Offer(offer) => Ok(Some(offer)),
-        Message::Leave(()) => Ok(None),
-        other => Err(unexpected(channel, &other)),
-    }
+    Ok(Some(match hear_up_to(channel, time, MAX_REQUEST_BYTES)? {
+        Message::Offer(offer) => Request::Offer(offer),
+        Message::Say(say) => Request::Say(say),
+        Message::RoomJoin(()) => Request::JoinRoom,
+        Message::ListCommands(()) => Request::ListCommands,
+        Message::RunCommand(run) => Request::Run(run),
+        Message::Leave(()) => return Ok(None),
+        other => return Err(unexpected(channel, &other)),
+    }))
 }
 
 /// A lane's dialer: joins a session.

@@ -11,7 +11,8 @@ use crate::model::outcome::Decline;
 use crate::model::prompt::Caller;
 use crate::model::reason::AbortReason;
 use crate::model::text::Text;
-use crate::wire::{Message, WireError, read_first_message, write_message};
+use crate::wire::limits::MAX_FIRST_MESSAGE_BYTES;
+use crate::wire::{Message, WireError, read_small_message, write_message};
 
 use super::Channel;
 
@@ -54,9 +55,14 @@ pub(crate) fn hear(channel: &mut Channel) -> Result<Message> {
 
 /// Reads the next message, for which there is so much time.
 pub(super) fn hear_within(channel: &mut Channel, time: Duration) -> Result<Message> {
+    hear_up_to(channel, time, MAX_FIRST_MESSAGE_BYTES)
+}
+
+/// The same, for a message whose payload may have so many bytes.
+pub(super) fn hear_up_to(channel: &mut Channel, time: Duration, bytes: usize) -> Result<Message> {
     let peer = channel.peer;
     channel.reader.set_deadline(Some(Instant::now() + time));
-    match read_first_message(&mut channel.reader) {
+    match read_small_message(&mut channel.reader, bytes) {
         Ok(message @ (Message::Abort(_) | Message::AbortText(_))) => {
             Err(aborted(peer, message).unwrap_or_else(|other| unexpected(channel, &other)))
         }

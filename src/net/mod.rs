@@ -22,7 +22,7 @@ pub use address::{NoPeerAddress, PeerAddress};
 pub(crate) use admission::{Admission, Candidate, Stage};
 pub use fingerprint::Fingerprint;
 pub(crate) use greeting::{
-    Greeted, LetIn, Opening, greet, hear_offer, join, let_in, offer, opening,
+    Greeted, LetIn, Opening, Request, greet, hear_request, join, let_in, offer, opening,
 };
 pub use identity::Identity;
 pub(crate) use messages::{FIRST_WORDS, LAST_WORDS, aborted, say, say_last, turn_away, wire_error};

@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Fingerprint, PeerAddress};
 use crate::model::error::{Action, Error, Result, StateFault, StateFile};
+use crate::model::outcome::Ability;
 use crate::model::text::Text;
 use crate::sys::private;
 
@@ -35,8 +36,12 @@ pub struct Known {
     pub name: String,
     /// What it is known by. No two have the same.
     pub fingerprint: Fingerprint,
-    /// Whether it may send to this machine.
+    /// Whether it may send files to this machine.
     pub may_send: bool,
+    /// Whether it may send messages, and be in a room of this machine.
+    pub may_message: bool,
+    /// Whether it may run the commands that this machine offers.
+    pub may_run: bool,
     /// Whether this machine may send to it.
     pub may_receive: bool,
     /// Whether what it sends is taken without a question, where each offer is asked about.
@@ -55,10 +60,28 @@ impl Known {
             name: name.to_owned(),
             fingerprint,
             may_send: false,
+            may_message: false,
+            may_run: false,
             may_receive: false,
             unasked: false,
             address: None,
             seen: now(),
+        }
+    }
+
+    /// Whether it is let in here, for one thing at least.
+    #[must_use]
+    pub fn is_let_in(&self) -> bool {
+        self.may_send || self.may_message || self.may_run
+    }
+
+    /// Whether it is let in for this.
+    #[must_use]
+    pub fn may(&self, ability: Ability) -> bool {
+        match ability {
+            Ability::Files => self.may_send,
+            Ability::Messages => self.may_message,
+            Ability::Commands => self.may_run,
         }
     }
 }
@@ -83,6 +106,12 @@ struct ListedPeer {
     name: String,
     fingerprint: String,
     may_send: bool,
+    /// Whoever may send may, where it is not said: so it was before there were messages. It is
+    /// only written where it is not so, which an earlier version can read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    may_message: Option<bool>,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    may_run: bool,
     may_receive: bool,
     #[serde(default)]
     unasked: bool,
@@ -257,6 +286,8 @@ pub(crate) fn parse(text: &str) -> Result<Vec<Known>, StateFault> {
             name,
             fingerprint,
             may_send: peer.may_send,
+            may_message: peer.may_message.unwrap_or(peer.may_send),
+            may_run: peer.may_run,
             may_receive: peer.may_receive,
             unasked: peer.unasked,
             address: peer.address,
@@ -272,6 +303,8 @@ pub(crate) fn format(all: &[Known]) -> Result<String, String> {
         name: known.name.clone(),
         fingerprint: known.fingerprint.to_hex(),
         may_send: known.may_send,
+        may_message: (known.may_message != known.may_send).then_some(known.may_message),
+        may_run: known.may_run,
         may_receive: known.may_receive,
         unasked: known.unasked,
         address: known.address.clone(),
@@ -325,6 +358,8 @@ mod tests {
     fn known(n: u8) -> Known {
         Known {
             may_send: n.is_multiple_of(2),
+            may_message: n < 3,
+            may_run: n == 4,
             address: (n > 1).then(|| SocketAddr::from(([10, 0, 0, n], 9090)).into()),
             seen: u64::from(n) * 1_000_000_000,
             ..Known::new(&format!("it's machine {n} ä"), Fingerprint([n; 32]))

@@ -54,16 +54,16 @@ impl WatchedPeers {
         Some(all)
     }
 
-    /// The one with this fingerprint that may send here, if there is one. Where the file cannot be
+    /// The one with this fingerprint that is let in here, if there is one. Where the file cannot be
     /// read, such as while too many files are open, it is as when it was read last.
-    pub(crate) fn sender(&self, fingerprint: Fingerprint) -> Option<Known> {
+    pub(crate) fn let_in(&self, fingerprint: Fingerprint) -> Option<Known> {
         let last = || {
             let read = self.read.lock().unwrap_or_else(PoisonError::into_inner);
             read.all.clone()
         };
         let all = self.all().or_else(last)?;
         let mut all = all.iter();
-        all.find(|known| known.fingerprint == fingerprint && known.may_send)
+        all.find(|known| known.fingerprint == fingerprint && known.is_let_in())
             .cloned()
     }
 }
@@ -87,15 +87,15 @@ mod tests {
         };
         peers.update(add).unwrap();
         let watched = WatchedPeers::new(peers.clone());
-        assert!(watched.sender(one).is_some());
+        assert!(watched.let_in(one).is_some());
         let path = peers.path();
         std::fs::remove_file(&path).unwrap();
         std::fs::create_dir(&path).unwrap();
         assert!(watched.all().is_none());
-        assert!(watched.sender(one).is_some());
-        assert!(watched.sender(other).is_none());
+        assert!(watched.let_in(one).is_some());
+        assert!(watched.let_in(other).is_none());
         // One that is gone is empty.
         std::fs::remove_dir(&path).unwrap();
-        assert!(watched.sender(one).is_none());
+        assert!(watched.let_in(one).is_none());
     }
 }

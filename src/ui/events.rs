@@ -441,6 +441,7 @@ fn error_name(error: &Error) -> &'static str {
         Error::CodeNeeded { .. } | Error::NoCode { .. } => "code_needed",
         Error::WrongCode { .. } => "wrong_code",
         Error::Displaced { .. } => "displaced",
+        Error::TooOld { .. } => "too-old",
         Error::Unpaired { .. } => "unpaired",
         Error::Idle { .. } => "idle",
         Error::Lost { .. }

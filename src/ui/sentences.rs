@@ -130,6 +130,9 @@ pub(crate) fn error(error: &Error) -> String {
             "the code does not fit: it was mistyped, or another machine stands between this one \
              and {name}"
         ),
+        Error::TooOld { name, ability, .. } => {
+            format!("{name} has an xfer from before one could {ability}")
+        }
         Error::Unpaired { name, .. } => {
             format!("{name} may not send here any more: its transfer was ended")
         }
@@ -250,6 +253,12 @@ fn declined(reason: &Decline) -> String {
         Decline::Unattended => "it asks its user about each offer, and nobody is there".to_owned(),
         Decline::NoUpdate => "it does not let you replace files".to_owned(),
         Decline::NoMirror => "it does not let you remove anything".to_owned(),
+        Decline::NotGranted(ability) => format!("it does not let this machine {ability}"),
+        Decline::NoRoom => "no chat is open there".to_owned(),
+        Decline::OnlyRoom => "only a chat is open there".to_owned(),
+        Decline::Full => "too many are there at the moment".to_owned(),
+        Decline::NoCommand => "it has no command of that name for you".to_owned(),
+        Decline::NoArguments => "it does not take these arguments".to_owned(),
     }
 }
 
@@ -281,6 +290,12 @@ fn turned_away(reason: &Decline) -> String {
         Decline::Unattended => "there is no terminal to ask about its offer on".to_owned(),
         Decline::NoUpdate => "it wants to replace files here, and may not".to_owned(),
         Decline::NoMirror => "it wants to remove files here, and may not".to_owned(),
+        Decline::NotGranted(ability) => format!("it may not {ability} here"),
+        Decline::NoRoom => "it wants to join a chat, and none is open here".to_owned(),
+        Decline::OnlyRoom => "it wants something else than to join the chat".to_owned(),
+        Decline::Full => "too many are here".to_owned(),
+        Decline::NoCommand => "it wants to run a command that it has none of here".to_owned(),
+        Decline::NoArguments => "it gives a command arguments that it does not take".to_owned(),
     }
 }
 

@@ -134,7 +134,12 @@ pub fn read_frame_head(reader: &mut impl Read, buffer: &mut Vec<u8>) -> Result<F
 /// Reads the next message that this version knows, where nobody sends chunks yet: no frame may be
 /// longer than [`MAX_FIRST_MESSAGE_BYTES`], and none may be a chunk's.
 pub fn read_first_message(reader: &mut impl Read) -> Result<Message, WireError> {
-    match read_bounded(reader, &mut Vec::new(), MAX_FIRST_MESSAGE_BYTES, 0)? {
+    read_small_message(reader, MAX_FIRST_MESSAGE_BYTES)
+}
+
+/// The same, where no frame may be longer than `most`.
+pub fn read_small_message(reader: &mut impl Read, most: usize) -> Result<Message, WireError> {
+    match read_bounded(reader, &mut Vec::new(), most, 0)? {
         Frame::Message(message) => Ok(message),
         Frame::Chunk(_) => Err(WireError::UnknownType(CHUNK_FRAME)),
     }

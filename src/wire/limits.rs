@@ -7,6 +7,11 @@
 pub const MAX_MESSAGE_BYTES: usize = 256 * 1024;
 /// The longest payload of a message before the session has begun, in bytes.
 pub const MAX_FIRST_MESSAGE_BYTES: usize = 4 * 1024;
+/// The longest payload of the first message of a peer that was let in, which says what it wants, in
+/// bytes.
+pub const MAX_REQUEST_BYTES: usize = 128 * 1024;
+/// The most bytes in one [`super::SayPart`].
+pub const MAX_SAY_PART: usize = 64 * 1024;
 /// The size of an encoded [`super::ChunkHeader`], in bytes.
 pub const CHUNK_HEADER_BYTES: usize = 8 + 4 + 8 + 4 + 4 + 1 + 4 + 32;
 /// The longest payload of a chunk's frame, in bytes: its header and a whole chunk.

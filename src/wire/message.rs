@@ -8,14 +8,18 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use super::codec::{self, CodecError};
+use super::command::{CommandOutput, Commands, RunCommand};
 use super::limits::{MAX_HELD, MAX_LIST, MAX_VERIFIED};
 use super::preamble::{Features, PREAMBLE_BYTES, Preamble};
+use super::talk::{Reply, RoomJoined, RoomLeft, RoomMember, RoomSaid, Say, SayPart};
+use crate::model::command::CommandEnd;
 use crate::model::digest::{Algorithm, Digest};
 use crate::model::entry::{Entry, EntryId, FileSize, Mode, Time, bounded_list};
 use crate::model::outcome::{Decline, NotKept, OnConflict, Outcome, Role, Summary, Why, Wish};
 use crate::model::reason::AbortReason;
 use crate::model::relpath::RelPath;
 use crate::model::surplus::{Decision, RemovalAnswer, RemovalQuestion, Surplus};
+use crate::model::talk::TalkLine;
 use crate::model::text::Text;
 
 /// The length of a [`Share`], in bytes.
@@ -146,6 +150,38 @@ messages! {
     0x39 RemovalQuestion(RemovalQuestion),
     /// A lane has no more chunks. The last message of a lane.
     0x41 LaneEnd(()),
+    /// In the place of an offer: the dialer has something to say. This and what follows only where
+    /// both have [`super::Features::MESSAGES`].
+    0x50 Say(Say),
+    /// A piece of it.
+    0x51 SayPart(SayPart),
+    /// The listener has shown it to its user.
+    0x52 Shown(()),
+    /// What its user replies, behind [`Message::Shown`]. Only to what asks for it.
+    0x53 Reply(Reply),
+    /// In the place of an offer: the dialer would like to be in the room that is open there.
+    0x58 RoomJoin(()),
+    /// It is.
+    0x59 RoomJoined(RoomJoined),
+    /// Somebody else has come.
+    0x5a RoomCame(RoomMember),
+    /// Somebody has gone.
+    0x5b RoomLeft(RoomLeft),
+    /// A member has something to say, to its host.
+    0x5c RoomSay(TalkLine),
+    /// Somebody else has said something, from the host.
+    0x5d RoomSaid(RoomSaid),
+    /// In the place of an offer: what may be run? This and what follows only where both have
+    /// [`super::Features::COMMANDS`].
+    0x60 ListCommands(()),
+    /// The answer to that.
+    0x61 Commands(Commands),
+    /// In the place of an offer: the dialer wants a command to be run.
+    0x62 RunCommand(RunCommand),
+    /// What the command has written.
+    0x63 CommandOutput(CommandOutput),
+    /// How it ended. The last message.
+    0x64 CommandEnded(CommandEnd),
 }
 
 /// The type of the frames that carry chunks ([`ChunkHeader`]).

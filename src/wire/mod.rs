@@ -4,16 +4,19 @@
 //! assets/protocol.md is the same in prose.
 
 mod codec;
+mod command;
 mod frame;
 pub mod limits;
 mod message;
 mod older;
 mod preamble;
+mod talk;
 
 pub use codec::{CodecError, decode, encode};
+pub use command::{Argument, CommandOutput, Commands, OfferedCommand, RunCommand};
 pub use frame::{
     FRAME_HEADER_BYTES, Frame, WireError, read_first_message, read_frame, read_frame_head,
-    write_chunk_header, write_message,
+    read_small_message, write_chunk_header, write_message,
 };
 pub use limits::CHUNK_HEADER_BYTES;
 pub use message::{
@@ -23,3 +26,4 @@ pub use message::{
     SHARE_BYTES, Scanned, Share, Skipped, Verified, Want, Wants,
 };
 pub use preamble::{Features, MAGIC, PREAMBLE_BYTES, Preamble, VERSION};
+pub use talk::{Reply, RoomJoined, RoomLeft, RoomMember, RoomSaid, Say, SayPart};

@@ -19,17 +19,19 @@ impl Message {
             return Cow::Borrowed(self);
         }
         let has_reasons = features.has(Features::REASONS);
-        let why = |why: &Why| {
-            let why = without_newer(why);
-            if has_reasons { why } else { in_words(&why) }
+        let has_more = features.has(Features::MORE_REASONS);
+        let why = |why: &Why| match has_more {
+            true => why.clone(),
+            false if has_reasons => without_newer(why),
+            false => in_words(&without_newer(why)),
         };
         Cow::Owned(match self {
             Self::Abort(reason) if !has_reasons => Self::AbortText(Text::new(reason.to_string())),
-            Self::Abort(reason @ (AbortReason::Unpaired | AbortReason::Idle)) => {
+            Self::Abort(reason @ (AbortReason::Unpaired | AbortReason::Idle)) if !has_more => {
                 Self::Abort(AbortReason::Other(Text::new(reason.to_string())))
             }
             Self::Declined(reason) => {
-                let reason = decline_without_newer(reason);
+                let reason = decline_without_newer(reason, features);
                 Self::Declined(if has_reasons {
                     reason
                 } else {
@@ -62,10 +64,23 @@ impl Message {
     }
 }
 
-/// For those without [`Features::MORE_REASONS`]: what comes nearest of what they know.
-fn decline_without_newer(reason: &Decline) -> Decline {
+/// For those without the features of a reason: what comes nearest of what they know.
+fn decline_without_newer(reason: &Decline, features: Features) -> Decline {
+    let is_new = match reason {
+        Decline::NoUpdate => !features.has(Features::MORE_REASONS),
+        // A peer with either may ask for what they are about.
+        Decline::NotGranted(_)
+        | Decline::NoRoom
+        | Decline::OnlyRoom
+        | Decline::Full
+        | Decline::NoCommand
+        | Decline::NoArguments => {
+            !features.has(Features::MESSAGES) && !features.has(Features::COMMANDS)
+        }
+        _ => false,
+    };
     match reason {
-        Decline::NoUpdate => {
+        _ if is_new => {
             let words = Text::new(reason.to_string());
             Decline::Store(StoreFault::System(SystemError::Other(words)))
         }

@@ -34,8 +34,13 @@ impl Features {
     /// The reasons are understood that came after those of [`Self::REASONS`]; `older.rs` says
     /// which.
     pub const MORE_REASONS: Self = Self(2);
+    /// People can talk: [`super::Say`], rooms, and the reasons not to.
+    pub const MESSAGES: Self = Self(4);
+    /// Commands can be run: [`super::RunCommand`], and the reasons not to.
+    pub const COMMANDS: Self = Self(8);
     /// All that this program has.
-    pub const OURS: Self = Self(Self::REASONS.0 | Self::MORE_REASONS.0);
+    pub const OURS: Self =
+        Self(Self::REASONS.0 | Self::MORE_REASONS.0 | Self::MESSAGES.0 | Self::COMMANDS.0);
 
     /// Whether all of `wanted` are among these.
     #[must_use]

@@ -238,6 +238,7 @@ pub fn pair(sender: &User, name: &str, receiver: &User) {
     };
     let mut theirs = known(sender, name);
     theirs.may_send = true;
+    theirs.may_message = true;
     meet(receiver, theirs);
     let mut theirs = known(receiver, "receiver");
     theirs.may_receive = true;

@@ -130,6 +130,7 @@ pub(in super::super) fn as_receiver(
                 let fingerprint = channel.fingerprint;
                 let kept = remember(ours.peers, caller, fingerprint, |known| {
                     known.may_send = true;
+                    known.may_message = true;
                 });
                 current.right();
                 if let Err(error) = kept {

@@ -8,11 +8,11 @@ use std::sync::Arc;
 use tracing::debug;
 
 use crate::model::error::{Error, Result};
-use crate::model::outcome::Role;
+use crate::model::outcome::{Ability, Role};
 use crate::model::progress::{Event, Peer, Progress};
 use crate::model::prompt::Prompt;
 use crate::net::{Channel, Fingerprint, Greeted, Known, Ours, Peers, Tls, greet, say_last};
-use crate::wire::Message;
+use crate::wire::{Features, Message};
 
 use super::super::cancel::{Cancel, OnCancel};
 use super::super::options::Address;
@@ -42,6 +42,31 @@ impl Connector<'_> {
     /// Connects to a receiver, and pairs with it where that is needed.
     pub(in super::super) fn dial(&self, to: &Address, name: &str, open: bool) -> Result<Dialed> {
         self.greet(to, name, open, true)
+    }
+
+    /// Connects to a machine that this one has something else for than files, and pairs with it
+    /// where that is needed.
+    #[allow(dead_code)]
+    pub(in super::super) fn dial_for(
+        &self,
+        to: &Address,
+        name: &str,
+        ability: Ability,
+    ) -> Result<Dialed> {
+        let feature = match ability {
+            Ability::Commands => Features::COMMANDS,
+            _ => Features::MESSAGES,
+        };
+        let mut dialed = self.greet(to, name, false, true)?;
+        if dialed.channel.preambles.features().has(feature) {
+            return Ok(dialed);
+        }
+        let _ = say_last(&mut dialed.channel, &Message::Leave(()));
+        Err(Error::TooOld {
+            peer: dialed.channel.peer,
+            name: dialed.greeted.peer.name,
+            ability,
+        })
     }
 
     pub(super) fn pair(&self, to: &Address, name: &str) -> Result<Peer> {

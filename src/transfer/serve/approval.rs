@@ -11,7 +11,7 @@ use crate::model::progress::{Event, Peer, Progress, Trust};
 use crate::model::prompt::{Answer, Caller, Proposal};
 use crate::model::reason::StoreFault;
 use crate::net::{
-    Candidate, Channel, Fingerprint, Known, LetIn, Ours, hear_offer, let_in, turn_away,
+    Candidate, Channel, Fingerprint, Known, LetIn, Ours, Request, hear_request, let_in, turn_away,
 };
 use crate::store::{Access, Store};
 use crate::wire::{Contents, Hello, Offer};
@@ -32,14 +32,22 @@ pub(super) struct Proposed<'a> {
     pub(super) bound: Option<OfferBound>,
 }
 
-/// Lets the sender in, and hears what it offers. None where it came to be let in, and no more.
-pub(super) fn proposal<'a>(
+/// What a peer that was let in came for.
+pub(super) enum Admitted<'a> {
+    /// To send files.
+    Proposed(Proposed<'a>),
+    /// To say something, to be in a room, or to run something, for which it was let in.
+    Other(Peer, Request),
+}
+
+/// Lets the peer in, and hears what it wants. None where it came to be let in, and no more.
+pub(super) fn admitted<'a>(
     shared: &'a ReceiverShared,
     channel: &mut Channel,
     candidate: &Candidate,
     hello: &Hello,
     progress: &Arc<dyn Progress>,
-) -> Result<Option<Proposed<'a>>> {
+) -> Result<Option<Admitted<'a>>> {
     let asks = shared.options.ask && !is_unasked(shared, channel.fingerprint);
     let ours = Ours {
         fingerprint: shared.fingerprint,
@@ -50,7 +58,9 @@ pub(super) fn proposal<'a>(
     };
     let pairing = (&shared.pairing, &shared.prompt);
     // Few can wait for a person, and those need not hurry.
-    let LetIn { peer, unasked } = let_in(channel, hello, ours, pairing, || candidate.let_in())?;
+    let let_in = let_in(channel, hello, ours, pairing, || candidate.let_in())?;
+    let LetIn { peer, unasked, .. } = &let_in;
+    let unasked = *unasked;
     if peer.is_new {
         progress.event(&Event::Paired {
             caller: &peer.caller(),
@@ -67,8 +77,16 @@ pub(super) fn proposal<'a>(
         let reason = Decline::Store(StoreFault::PeersUnreadable);
         return turn_away(channel, &caller, reason);
     };
-    let Some(offer) = hear_offer(channel, asks)? else {
+    let Some(request) = hear_request(channel, asks)? else {
         return Ok(None);
+    };
+    if !let_in.may(request.ability()) {
+        return turn_away(channel, &caller, Decline::NotGranted(request.ability()));
+    }
+    let peer = let_in.peer;
+    let offer = match request {
+        Request::Offer(offer) => offer,
+        other => return Ok(Some(Admitted::Other(peer, other))),
     };
     let (owner, wish) = (channel.fingerprint, offer.wish);
     let access = match grant::access(owner, peer.trust, wish, terms.grant, &shared.options) {
@@ -81,13 +99,13 @@ pub(super) fn proposal<'a>(
         let (trust, store, conflict) = (peer.trust, terms.store, access.conflict);
         bound = ask(shared, channel, caller, trust, &offer, conflict, store)?;
     }
-    Ok(Some(Proposed {
+    Ok(Some(Admitted::Proposed(Proposed {
         peer,
         offer,
         access,
         store: terms.store,
         bound,
-    }))
+    })))
 }
 
 /// Asks the user about an offer. What they say yes to this time is the most that is taken.

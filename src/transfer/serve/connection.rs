@@ -14,8 +14,8 @@ use crate::model::outcome::{Decline, OnConflict, Role};
 use crate::model::progress::{Counters, Event, Peer, Progress};
 use crate::model::reason::{AbortReason, StoreFault, SystemError, Unsupported};
 use crate::net::{
-    Candidate, Channel, FIRST_WORDS, LAST_WORDS, LeastEntries, Opening, PoolHolder, SessionSize,
-    Stage, opening, say, say_last, turn_away,
+    Candidate, Channel, FIRST_WORDS, LAST_WORDS, LeastEntries, Opening, PoolHolder, Request,
+    SessionSize, Stage, opening, say, say_last, turn_away,
 };
 use crate::sys::worker::{Worker, caught, checkpoint};
 use crate::wire::{Accept, Hello, Join, LaneSecret, Message, Offer, limits};
@@ -26,7 +26,7 @@ use super::super::next_session;
 use super::super::receive::{
     Destination, OfferBound, Output, ReceiveSession, RemovalTerms, SessionSetup,
 };
-use super::approval::{Proposed, proposal};
+use super::approval::{Admitted, Proposed, admitted};
 use super::shared::{LetInSession, ReceiverShared};
 
 /// How long a receiver that ends with its first session waits for a sender whose connection was
@@ -99,17 +99,20 @@ fn control(serving: &Serving<'_>, mut channel: Channel, hello: &Hello) -> Result
         progress,
         ..
     } = *serving;
-    let proposed = proposal(shared, &mut channel, candidate, hello, progress)?;
-    let Some(Proposed {
+    let proposed = match admitted(shared, &mut channel, candidate, hello, progress)? {
+        None => return Ok(()),
+        Some(Admitted::Proposed(proposed)) => proposed,
+        Some(Admitted::Other(peer, request)) => {
+            return other(serving, channel, &peer, request);
+        }
+    };
+    let Proposed {
         peer,
         mut offer,
         access,
         store,
         bound,
-    }) = proposed
-    else {
-        return Ok(());
-    };
+    } = proposed;
     if offer.chunk_size != CHUNK_SIZE {
         let what = Unsupported::ChunkSize(offer.chunk_size);
         return turn_away(&mut channel, &peer.caller(), Decline::Unsupported(what));
@@ -167,6 +170,22 @@ fn control(serving: &Serving<'_>, mut channel: Channel, hello: &Hello) -> Result
     };
     let to = (destination, bound);
     session(serving, channel, &peer, &offer, to, &running)
+}
+
+/// What is not about files.
+fn other(
+    _serving: &Serving<'_>,
+    mut channel: Channel,
+    peer: &Peer,
+    request: Request,
+) -> Result<()> {
+    let reason = match request {
+        Request::Offer(_) => return Ok(()),
+        Request::Say(_) => Decline::NotGranted(request.ability()),
+        Request::JoinRoom => Decline::NoRoom,
+        Request::ListCommands | Request::Run(_) => Decline::NoCommand,
+    };
+    turn_away(&mut channel, &peer.caller(), reason)
 }
 
 fn session(

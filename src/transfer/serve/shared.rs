@@ -151,9 +151,9 @@ impl ReceiverShared {
         }
     }
 
-    /// Whether this key is this side's own, or one that may send here.
+    /// Whether this key is this side's own, or one that is let in here.
     pub(super) fn is_known(&self, fingerprint: Fingerprint) -> bool {
-        fingerprint == self.fingerprint || self.known.sender(fingerprint).is_some()
+        fingerprint == self.fingerprint || self.known.let_in(fingerprint).is_some()
     }
 
     /// Whether a sender may still send as it could when it was let in. Where the list of known
