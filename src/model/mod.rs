@@ -7,6 +7,7 @@ pub mod command;
 pub mod digest;
 pub mod entry;
 pub mod error;
+mod fault;
 pub mod order;
 pub mod outcome;
 pub mod progress;
