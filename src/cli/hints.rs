@@ -243,6 +243,10 @@ pub(crate) fn for_error(error: &Error, task: Task) -> Option<String> {
         Error::Protocol { .. } => {
             "Are both sides the same version of xfer? If so, this is a bug worth reporting."
         }
+        Error::Discovery { .. } => {
+            "Another program may keep UDP port 5353 to itself. What is sent to this machine's \
+             address arrives all the same."
+        }
         Error::Thread { .. } => {
             "This user or machine has as many processes and threads as it may (`ulimit -u`): end \
              some, or raise the limit."

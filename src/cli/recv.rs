@@ -9,6 +9,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use clap::builder::BoolishValueParser;
 use clap::{Args, ValueEnum, ValueHint};
 use xfer::Error;
 use xfer::model::error::Action;
@@ -67,6 +68,24 @@ pub(crate) struct Recv {
     /// Receive from anyone who sends with --open; for networks that you trust
     #[arg(long)]
     open: bool,
+
+    /// Do not tell the network that this machine receives: it is not in anybody's `xfer list`, and
+    /// is reached by its address alone
+    #[arg(long, conflicts_with = "announce")]
+    hidden: bool,
+
+    /// Tell the network this machine's name and where it listens, so that others find it: `xfer
+    /// list`. With --open, only where you say so [default: true, without --open]
+    #[arg(
+        long,
+        value_name = "BOOL",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "true",
+        value_parser = BoolishValueParser::new(),
+        hide_possible_values = true
+    )]
+    announce: Option<bool>,
 
     /// Ask about each offer, whoever it comes from: yes, no, or always from there
     #[arg(long)]
@@ -151,6 +170,7 @@ impl Recv {
             grants,
             listen: self.listen.unwrap_or(default.listen),
             name: self.name.unwrap_or_else(machine::name),
+            announce: self.announce.unwrap_or(!self.open) && !self.hidden,
             once: self.once || self.stdout,
             open: self.open,
             ask: self.ask,

@@ -142,6 +142,12 @@ pub enum Error {
         /// What the system said.
         source: io::Error,
     },
+    /// The network could not be asked who is there, nor told that this machine is.
+    #[error("multicast DNS: {source}")]
+    Discovery {
+        /// What the system said.
+        source: io::Error,
+    },
     /// What answers there does not speak this protocol.
     #[error("{peer} is not xfer")]
     NotXfer {

@@ -100,6 +100,16 @@ pub enum Event<'a> {
         /// Why.
         error: &'a Error,
     },
+    /// The network has been told that this machine is here.
+    Announced {
+        /// What it is called there: its own name, unless another machine has that already.
+        name: &'a str,
+    },
+    /// The network is not told that this machine is here, or not any more.
+    NotAnnounced {
+        /// Why.
+        error: &'a Error,
+    },
     /// The sender is connecting.
     Connecting {
         /// Where to.

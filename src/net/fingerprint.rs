@@ -6,10 +6,12 @@ use std::fmt;
 
 use crate::model::digest::sha256;
 
-/// How many of its bytes are shown: enough that nobody finds a second key to the same text.
-const SHOWN_BYTES: usize = 20;
+/// How many groups of characters are shown: enough that nobody finds a second key to the same text.
+const SHOWN_GROUPS: usize = 8;
 /// How many characters stand between two dashes.
 const GROUP_CHARS: usize = 4;
+/// How many bits those are.
+const GROUP_BITS: usize = GROUP_CHARS * 5;
 /// RFC 4648's base 32, in lower case: no character of it is easily taken for another.
 const ALPHABET: &[u8; 32] = b"abcdefghijklmnopqrstuvwxyz234567";
 
@@ -57,19 +59,22 @@ impl Fingerprint {
 /// The first 160 bits, as eight groups of four characters.
 impl fmt::Display for Fingerprint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let bits = |n: usize| {
-            let byte = self.0[n / 8];
-            (byte >> (7 - n % 8)) & 1
-        };
-        for (i, first) in (0..SHOWN_BYTES * 8).step_by(5).enumerate() {
-            if i > 0 && i % GROUP_CHARS == 0 {
-                f.write_str("-")?;
-            }
-            let value = (first..first + 5).fold(0, |value, n| value << 1 | bits(n));
-            write!(f, "{}", char::from(ALPHABET[usize::from(value)]))?;
-        }
-        Ok(())
+        write_groups(f, &self.0, SHOWN_GROUPS)
     }
+}
+
+/// Writes so many groups of four characters, of the first bits of `bytes`, which must have enough
+/// of them.
+pub(super) fn write_groups(f: &mut fmt::Formatter<'_>, bytes: &[u8], groups: usize) -> fmt::Result {
+    let bit = |n: usize| (bytes[n / 8] >> (7 - n % 8)) & 1;
+    for (i, first) in (0..groups * GROUP_BITS).step_by(5).enumerate() {
+        if i > 0 && i % GROUP_CHARS == 0 {
+            f.write_str("-")?;
+        }
+        let value = (first..first + 5).fold(0, |value, n| value << 1 | bit(n));
+        write!(f, "{}", char::from(ALPHABET[usize::from(value)]))?;
+    }
+    Ok(())
 }
 
 impl fmt::Debug for Fingerprint {

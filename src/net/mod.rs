@@ -5,6 +5,7 @@
 
 mod address;
 mod admission;
+mod discovery;
 mod fingerprint;
 mod greeting;
 mod identity;
@@ -20,6 +21,10 @@ mod watched;
 
 pub use address::{NoPeerAddress, PeerAddress};
 pub(crate) use admission::{Admission, Candidate, Stage};
+pub use discovery::{
+    Announcement, Announcer, Beacon, Browser, BrowserCloser, FingerprintStart, Service, Sighting,
+    reaches_others,
+};
 pub use fingerprint::Fingerprint;
 pub(crate) use greeting::{
     Greeted, LetIn, Opening, Request, greet, hear_request, join, let_in, offer, opening,

@@ -3,7 +3,7 @@
 //! Must not know what is said on them, nor decide when one is given up.
 
 use std::io;
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream};
 use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -95,6 +95,22 @@ pub(crate) fn listen(addr: SocketAddr) -> io::Result<TcpListener> {
     rustix::net::bind(&socket, &addr)?;
     rustix::net::listen(&socket, BACKLOG)?;
     Ok(socket.into())
+}
+
+/// Says whether this process can have a UDP port that several have at once, on either family.
+pub(crate) fn try_port_of_many(port: u16) -> io::Result<()> {
+    let bind = |addr: SocketAddr| {
+        let socket = rustix::net::socket(AddressFamily::of(addr), SocketType::DGRAM, None)?;
+        sockopt::set_socket_reuseaddr(&socket, true)?;
+        sockopt::set_socket_reuseport(&socket, true)?;
+        if addr.is_ipv6() {
+            sockopt::set_ipv6_v6only(&socket, true)?;
+        }
+        rustix::net::bind(&socket, &addr)
+    };
+    let v4 = bind((Ipv4Addr::UNSPECIFIED, port).into());
+    let v6 = || bind((Ipv6Addr::UNSPECIFIED, port).into());
+    v4.or_else(|error| v6().map_err(|_| error.into()))
 }
 
 #[cfg(not(target_vendor = "apple"))]

@@ -23,6 +23,7 @@
 //! | `LastWords` | closing a session's connections | the peer's end, for as long as last words take |
 //! | `Connect` | one call to the system that nobody can interrupt | the network |
 //! | `Pairing` | asking the user to go on with pairing | the user |
+//! | `Discovery` | the daemon that speaks multicast DNS (a thread of its own, which `mdns-sd` starts), and whom that has seen | that daemon; time |
 //! | `Ui`, `Signals` | the screen; signals | time; signals |
 //!
 //! A lane may wait to open one more file, which what comes on the control connection makes
@@ -84,6 +85,8 @@ pub enum Worker {
     Connect,
     /// Asks whether pairing is to go on.
     Pairing,
+    /// Announces this machine to the network, or hears of others.
+    Discovery,
     /// Shows what happens.
     Ui,
     /// Hears signals.
@@ -107,6 +110,7 @@ impl Worker {
             Self::LastWords => "last words",
             Self::Connect => "connect",
             Self::Pairing => "pairing",
+            Self::Discovery => "discovery",
             Self::Ui => "ui",
             Self::Signals => "signals",
         }

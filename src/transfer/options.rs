@@ -160,6 +160,8 @@ pub struct ReceiveOptions {
     pub listen: SocketAddr,
     /// What this side calls itself.
     pub name: String,
+    /// Whether the network is told that it is here.
+    pub announce: bool,
     /// Whether to end with the first session.
     pub once: bool,
     /// Whether to receive from anyone.
@@ -202,6 +204,7 @@ impl Default for ReceiveOptions {
             grants: BTreeMap::new(),
             listen: SocketAddr::from((Ipv6Addr::UNSPECIFIED, DEFAULT_PORT)),
             name: String::new(),
+            announce: false,
             once: false,
             open: false,
             ask: false,

@@ -406,6 +406,7 @@ fn error_cause(error: &Error) -> Option<&'static str> {
         | Error::Connect { source, .. }
         | Error::Listen { source, .. }
         | Error::Lost { source, .. }
+        | Error::Discovery { source }
         | Error::Thread { source }
         | Error::Sync { source, .. } => Some(system_code(&SystemError::from(source))),
         Error::Aborted {
@@ -431,6 +432,7 @@ fn error_name(error: &Error) -> &'static str {
         Error::Resolve { .. } => "resolve",
         Error::Connect { .. } => "connect",
         Error::Listen { .. } => "listen",
+        Error::Discovery { .. } => "discovery",
         Error::NotXfer { .. } => "not_xfer",
         Error::Version { .. } => "version",
         Error::Handshake { .. } | Error::Crypto { .. } => "handshake",

@@ -84,11 +84,13 @@ impl Json {
                     fingerprint: &caller.fingerprint,
                 },
             }),
-            Event::NotAccepting { error } => say(&JsonEvent::Warning {
-                session: None,
-                address: None,
-                error: self.failure(error),
-            }),
+            Event::NotAccepting { error } | Event::NotAnnounced { error } => {
+                say(&JsonEvent::Warning {
+                    session: None,
+                    address: None,
+                    error: self.failure(error),
+                });
+            }
             Event::Refused { peer, error } => say(&JsonEvent::Warning {
                 session: None,
                 address: Some(*peer),

@@ -137,6 +137,15 @@ impl Report {
                 let words = sentences::error(error);
                 lines.push(Trouble(format!("For now: {words}")));
             }
+            Event::Announced { name } if self.settings.verbose => {
+                lines.push(Talk(format!("Announced on the network as {}", safe(name))));
+            }
+            Event::NotAnnounced { error } => {
+                let words = sentences::error(error);
+                lines.push(Trouble(format!(
+                    "Other machines cannot find this one by its name: {words}"
+                )));
+            }
             Event::Refused { peer, error } => lines.extend(self.refused(peer.ip(), error, now)),
             Event::Started {
                 session,

@@ -184,6 +184,7 @@ pub(crate) fn error(error: &Error) -> String {
             "{}; what was read of the stream cannot be read again",
             self::error(source)
         ),
+        Error::Discovery { source } => format!("cannot use multicast DNS: {}", io_error(source)),
         Error::Thread { source } => format!("cannot start a thread: {}", io_error(source)),
         Error::Panicked { worker } => {
             format!("xfer has a fault: its {worker} thread panicked")

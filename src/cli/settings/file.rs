@@ -21,10 +21,11 @@ use super::super::{machine, size};
 /// environment it is `XFER_` and the name in capitals.
 ///
 /// `open` is missing on purpose: to let anyone in is to be said each time.
-pub(crate) const KEYS: [&str; 16] = [
+pub(crate) const KEYS: [&str; 17] = [
     "name",
     "dir",
     "listen",
+    "announce",
     "ask",
     "on-conflict",
     "allow-update",

@@ -109,7 +109,7 @@ pub(super) fn walk_stream(name: &RelPath, counters: &Counters, to: &SyncSender<W
 }
 
 /// Announces what the walk finds, within the window.
-pub(super) struct Announcer<'a> {
+pub(super) struct EntryAnnouncer<'a> {
     pub(super) link: &'a Link,
     pub(super) entries: &'a UnsettledEntries,
     pub(super) credits: &'a Credits,
@@ -130,7 +130,7 @@ struct Manifest {
     credit: u64,
 }
 
-impl Announcer<'_> {
+impl EntryAnnouncer<'_> {
     /// Announces until the walk is at its end, or the session over.
     pub(super) fn run(&self, batches: &Receiver<WalkBatch>) {
         let mut manifest = Manifest::default();

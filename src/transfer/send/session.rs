@@ -27,7 +27,7 @@ use super::super::message_order::SendingEvent;
 use super::super::next_session;
 use super::super::options::SendOptions;
 use super::super::outbox::PING_INTERVAL;
-use super::announce::{self, Announcer};
+use super::announce::{self, EntryAnnouncer};
 use super::attempt::Attempts;
 use super::control::Control;
 use super::entries::{Credits, UnsettledEntries};
@@ -246,7 +246,7 @@ impl Sessions<'_> {
             self.progress.event(&Event::Warning { session, error });
         }
         let (to_announce, steps) = announce::steps();
-        let announcer = Announcer {
+        let announcer = EntryAnnouncer {
             link,
             entries,
             credits,

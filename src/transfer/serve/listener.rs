@@ -17,7 +17,7 @@ use crate::model::error::{Error, Result};
 use crate::model::outcome::Summary;
 use crate::model::progress::{Event, Progress};
 use crate::model::prompt::Prompt;
-use crate::net::{Admission, Tls, WatchedPeers, plain};
+use crate::net::{Admission, Announcement, Announcer, Service, Tls, WatchedPeers, plain};
 use crate::store::Store;
 
 use super::super::cancel::Cancel;
@@ -143,7 +143,9 @@ impl Receiver {
         });
         let shared = self.shared.clone();
         let _cancel = cancel.on_cancel(move || shared.wake_up.raise());
+        let announcer = self.announce(progress);
         let ended = self.accept(progress, cancel);
+        drop(announcer);
         drop(self.listener);
         let was_running = self.shared.stop();
         match ended? {
@@ -155,6 +157,24 @@ impl Receiver {
             None if was_running => Err(Error::Cancelled),
             None => Ok(None),
         }
+    }
+
+    /// Tells the network that it is here. Whoever has its address needs no such thing.
+    fn announce(&self, progress: &Arc<dyn Progress>) -> Option<Announcer> {
+        let options = &self.shared.options;
+        let listen = self.local_addr();
+        let announcement = Announcement {
+            name: options.name.clone(),
+            fingerprint: self.shared.fingerprint,
+            port: listen.port(),
+            service: Service::Receiver,
+        };
+        let announced = options
+            .announce
+            .then(|| Announcer::start(&announcement, listen, progress))?;
+        announced
+            .map_err(|error| progress.event(&Event::NotAnnounced { error: &error }))
+            .ok()
     }
 
     /// Accepts connections. Gives how the first session ended, or none when it was cancelled.

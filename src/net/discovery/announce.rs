@@ -1,0 +1,255 @@
+//! `Announcer`: tells the network that this machine is there.
+//!
+//! Must not tell more than the name, the start of the fingerprint and where it listens: everybody
+//! on the network hears it.
+
+use std::fmt;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use mdns_sd::{DaemonEvent, IfKind, Receiver, RecvTimeoutError, ServiceDaemon, ServiceInfo};
+use tracing::debug;
+
+use super::super::Fingerprint;
+use super::beacon::{
+    FINGERPRINT_KEY, FingerprintStart, NAME_KEY, SERVICE_KEY, SERVICE_TYPE, Service, VERSION_KEY,
+    instance, instance_for,
+};
+use super::daemon;
+use crate::model::error::{Error, Result};
+use crate::model::progress::{Event, Progress};
+use crate::sys::worker::{Worker, checkpoint, spawn_detached};
+use crate::wire::VERSION;
+
+/// How often it is looked at what the daemon keeps.
+const LOOK: Duration = Duration::from_secs(2);
+/// How often a daemon that has ended by itself is replaced before it is given up.
+const MAX_RESTARTS: u32 = 8;
+
+/// What is announced.
+#[derive(Debug, Clone)]
+pub struct Announcement {
+    /// What this machine calls itself.
+    pub name: String,
+    /// Its key's.
+    pub fingerprint: Fingerprint,
+    /// Where it listens.
+    pub port: u16,
+    /// What it offers.
+    pub service: Service,
+}
+
+/// Announces something until it is dropped; then it is withdrawn.
+pub struct Announcer {
+    shared: Arc<AnnouncerShared>,
+    thread: Option<JoinHandle<()>>,
+}
+
+struct AnnouncerShared {
+    announcement: Announcement,
+    listen: SocketAddr,
+    progress: Arc<dyn Progress>,
+    /// None once it is withdrawn.
+    daemon: Mutex<Option<ServiceDaemon>>,
+}
+
+/// Whether others than this machine can reach whoever listens at this address.
+#[must_use]
+pub fn reaches_others(listen: SocketAddr) -> bool {
+    !listen.ip().to_canonical().is_loopback()
+}
+
+impl Announcer {
+    /// Announces what listens at `listen`, on every network that leads there, and follows this
+    /// machine's addresses as they change. What becomes of it later `progress` is told. What
+    /// listens for this machine alone is not announced.
+    ///
+    /// It has a thread that lasts as long, and inherits what the calling one has given up.
+    pub fn start(
+        announcement: &Announcement,
+        listen: SocketAddr,
+        progress: &Arc<dyn Progress>,
+    ) -> Result<Self> {
+        let mut shared = AnnouncerShared {
+            announcement: announcement.clone(),
+            listen,
+            progress: Arc::clone(progress),
+            daemon: Mutex::new(None),
+        };
+        if !reaches_others(listen) {
+            return Ok(Self {
+                shared: Arc::new(shared),
+                thread: None,
+            });
+        }
+        let (daemon, told) = shared.announce()?;
+        shared.daemon = Mutex::new(Some(daemon));
+        let shared = Arc::new(shared);
+        let (watching, panicked) = (Arc::clone(&shared), Arc::clone(&shared));
+        let watch = move || watching.watch(told);
+        let on_panic = move |_| panicked.withdraw();
+        let thread = spawn_detached(Worker::Discovery, watch, on_panic);
+        let mut announcer = Self {
+            shared,
+            thread: None,
+        };
+        announcer.thread = Some(thread.map_err(|source| Error::Thread { source })?);
+        Ok(announcer)
+    }
+}
+
+impl Drop for Announcer {
+    fn drop(&mut self) {
+        self.shared.withdraw();
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+impl fmt::Debug for Announcer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Announcer")
+            .field(&self.shared.announcement)
+            .finish()
+    }
+}
+
+impl AnnouncerShared {
+    fn daemon(&self) -> MutexGuard<'_, Option<ServiceDaemon>> {
+        self.daemon.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn withdraw(&self) {
+        // Not under the lock: it takes a while.
+        let daemon = self.daemon().take();
+        if let Some(daemon) = daemon {
+            daemon::stop(&daemon);
+        }
+    }
+
+    fn announce(&self) -> Result<(ServiceDaemon, Receiver<DaemonEvent>)> {
+        let info = info(&self.announcement, self.listen)?;
+        let daemon = daemon::start()?;
+        let told = daemon
+            .monitor()
+            .and_then(|told| daemon.register(info).map(|()| told));
+        match told {
+            Ok(told) => Ok((daemon, told)),
+            Err(error) => {
+                daemon::stop(&daemon);
+                Err(daemon::failed(error))
+            }
+        }
+    }
+
+    /// Hears what the daemon tells, until it is withdrawn.
+    fn watch(&self, mut told: Receiver<DaemonEvent>) {
+        let mut name = None;
+        let mut restarts = 0;
+        loop {
+            checkpoint(Worker::Discovery);
+            let too_large = match told.recv_timeout(LOOK) {
+                Ok(event) => {
+                    self.hear(&event, &mut name);
+                    false
+                }
+                Err(RecvTimeoutError::Timeout) => {
+                    let daemon = self.daemon().clone();
+                    daemon.is_some_and(|daemon| daemon::is_too_large(&daemon))
+                }
+                Err(RecvTimeoutError::Disconnected) => {
+                    restarts += 1;
+                    true
+                }
+            };
+            if !too_large {
+                continue;
+            }
+            let Some(old) = self.daemon().clone() else {
+                return;
+            };
+            debug!(restarts, "announcing anew");
+            daemon::stop(&old);
+            let announced = match restarts {
+                MAX_RESTARTS.. => Err(Error::Panicked {
+                    worker: Worker::Discovery.name(),
+                }),
+                _ => self.announce(),
+            };
+            match announced {
+                Ok((daemon, again)) => {
+                    let mut kept = self.daemon();
+                    if kept.is_none() {
+                        drop(kept);
+                        return daemon::stop(&daemon);
+                    }
+                    *kept = Some(daemon);
+                    told = again;
+                }
+                Err(error) => {
+                    *self.daemon() = None;
+                    return self.progress.event(&Event::NotAnnounced { error: &error });
+                }
+            }
+        }
+    }
+
+    fn hear(&self, event: &DaemonEvent, last: &mut Option<String>) {
+        debug!(?event, "mDNS");
+        let full = match event {
+            DaemonEvent::Announce(full, _) => full,
+            DaemonEvent::NameChange(change) => &change.new_name,
+            _ => return,
+        };
+        // The other names that it has are those of hosts.
+        let Some(instance) = instance(full) else {
+            return;
+        };
+        // Renamed on one network, it is announced under its first name on the next one.
+        if last.is_none()
+            || matches!(event, DaemonEvent::NameChange(_)) && *last != Some(instance.clone())
+        {
+            let event = Event::Announced { name: &instance };
+            self.progress.event(&event);
+            *last = Some(instance);
+        }
+    }
+}
+
+/// What the daemon is to announce.
+fn info(announcement: &Announcement, listen: SocketAddr) -> Result<ServiceInfo> {
+    let start = FingerprintStart::of(&announcement.fingerprint).to_hex();
+    let txt = [
+        (VERSION_KEY, VERSION.to_string()),
+        (FINGERPRINT_KEY, start.clone()),
+        (SERVICE_KEY, announcement.service.word().to_owned()),
+        (NAME_KEY, announcement.name.clone()),
+    ];
+    let instance = instance_for(&announcement.name);
+    // Not the machine's own host name: whoever announces that would take this for another machine.
+    let host = format!("xfer-{start}-{}.local.", announcement.port);
+    let any = listen.ip().is_unspecified();
+    let ips: Vec<IpAddr> = (!any)
+        .then(|| listen.ip().to_canonical())
+        .into_iter()
+        .collect();
+    let info = ServiceInfo::new(
+        SERVICE_TYPE,
+        &instance,
+        &host,
+        &ips[..],
+        announcement.port,
+        &txt[..],
+    );
+    let mut info = info.map_err(daemon::failed)?;
+    if any {
+        info = info.enable_addr_auto();
+        if listen.is_ipv4() {
+            info.set_interfaces(vec![IfKind::IPv4]);
+        }
+    }
+    Ok(info)
+}

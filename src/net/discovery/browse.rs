@@ -1,0 +1,220 @@
+//! `Browser`: hears who is there on the network.
+//!
+//! Must not keep more than some hundreds of them, whatever the network says.
+
+use std::fmt;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use mdns_sd::{Receiver, RecvTimeoutError, ServiceDaemon, ServiceEvent};
+use tracing::debug;
+
+use super::super::Fingerprint;
+use super::beacon::{Beacon, FingerprintStart, SERVICE_TYPE, instance};
+use super::daemon;
+use super::seen::{SeenInstances, Sighting};
+use crate::model::error::{Error, Result};
+use crate::sys::worker::{Worker, spawn_detached};
+
+/// How often it is looked at what the daemon keeps.
+const LOOK: Duration = Duration::from_millis(500);
+/// How long a daemon that has replaced another one has to see those again whom that one saw.
+const SETTLE: Duration = Duration::from_secs(8);
+/// How long nothing is heard after a daemon has ended by itself.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// Hears of others until it is dropped or closed.
+pub struct Browser(BrowserCloser);
+
+/// Ends what a [`Browser`] waits for, from wherever. Clones end the same.
+#[derive(Clone)]
+pub struct BrowserCloser(Arc<BrowserShared>);
+
+struct BrowserShared {
+    state: Mutex<BrowserState>,
+    changed: Condvar,
+}
+
+struct BrowserState {
+    seen: SeenInstances,
+    /// None once it is closed.
+    daemon: Option<ServiceDaemon>,
+}
+
+impl Browser {
+    /// Begins to look for others. However many strangers there are, those of `known` are told of.
+    pub fn start(known: &[Fingerprint]) -> Result<Self> {
+        let known = known.iter().map(FingerprintStart::of).collect();
+        let (daemon, events) = browse()?;
+        let shared = Arc::new(BrowserShared {
+            state: Mutex::new(BrowserState {
+                seen: SeenInstances::new(known),
+                daemon: Some(daemon),
+            }),
+            changed: Condvar::new(),
+        });
+        // Closed, should there be no thread for it.
+        let browser = Self(BrowserCloser(Arc::clone(&shared)));
+        let on_panic = browser.closer();
+        let hear = move || shared.hear(events);
+        spawn_detached(Worker::Discovery, hear, move |_| on_panic.close())
+            .map_err(|source| Error::Thread { source })?;
+        Ok(browser)
+    }
+
+    /// The next one that is found, or gone. None when it is too late, or closed: all that it heard
+    /// was told then.
+    #[must_use]
+    pub fn next(&self, deadline: Instant) -> Option<Sighting> {
+        let shared = &self.0.0;
+        let mut state = shared.state();
+        loop {
+            if let Some(sighting) = state.seen.next() {
+                return Some(sighting);
+            }
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() || state.daemon.is_none() {
+                return None;
+            }
+            state = shared
+                .changed
+                .wait_timeout(state, left)
+                .unwrap_or_else(PoisonError::into_inner)
+                .0;
+        }
+    }
+
+    /// What closes it.
+    #[must_use]
+    pub fn closer(&self) -> BrowserCloser {
+        self.0.clone()
+    }
+}
+
+impl Drop for Browser {
+    fn drop(&mut self) {
+        self.0.close();
+    }
+}
+
+impl BrowserCloser {
+    /// Ends it, at once. Waits for nothing.
+    pub fn close(&self) {
+        let daemon = self.0.state().daemon.take();
+        self.0.changed.notify_all();
+        if let Some(daemon) = daemon {
+            let _ = daemon.shutdown();
+        }
+    }
+}
+
+impl BrowserShared {
+    fn state(&self) -> MutexGuard<'_, BrowserState> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn hear(&self, mut events: Receiver<ServiceEvent>) {
+        let mut looked = Instant::now();
+        let mut settles = None;
+        loop {
+            let mut ended = false;
+            match events.recv_timeout(LOOK) {
+                Ok(event) => self.note(event),
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => ended = true,
+            }
+            let Some(daemon) = self.state().daemon.clone() else {
+                return;
+            };
+            if settles.is_some_and(|at| Instant::now() >= at) {
+                settles = None;
+                self.state().seen.settled();
+                self.changed.notify_all();
+            }
+            if !ended && looked.elapsed() < LOOK {
+                continue;
+            }
+            looked = Instant::now();
+            if !ended && !daemon::is_too_large(&daemon) {
+                continue;
+            }
+            debug!(ended, "browsing anew");
+            let _ = daemon.shutdown();
+            drop(daemon);
+            if ended {
+                self.pause();
+            }
+            let Ok((daemon, again)) = browse() else {
+                return BrowserShared::close(self);
+            };
+            let mut state = self.state();
+            if state.daemon.is_none() {
+                let _ = daemon.shutdown();
+                return;
+            }
+            state.daemon = Some(daemon);
+            // From the first one of several in a row.
+            if settles.is_none() {
+                state.seen.replaced();
+            }
+            settles = Some(Instant::now() + SETTLE);
+            events = again;
+        }
+    }
+
+    fn close(&self) {
+        self.state().daemon = None;
+        self.changed.notify_all();
+    }
+
+    /// Waits a little, but for its end.
+    fn pause(&self) {
+        let state = self.state();
+        let open = |state: &mut BrowserState| state.daemon.is_some();
+        let _ = self.changed.wait_timeout_while(state, PAUSE, open);
+    }
+
+    fn note(&self, event: ServiceEvent) {
+        match event {
+            ServiceEvent::ServiceResolved(found) => {
+                let Some(beacon) = Beacon::of(&found) else {
+                    return debug!(name = found.fullname, "no beacon of xfer");
+                };
+                debug!(?beacon, "found");
+                self.state().seen.found(beacon);
+            }
+            ServiceEvent::ServiceRemoved(_, full) => {
+                let Some(instance) = instance(&full) else {
+                    return;
+                };
+                debug!(instance, "gone");
+                self.state().seen.gone(&instance);
+            }
+            _ => return,
+        }
+        self.changed.notify_all();
+    }
+}
+
+fn browse() -> Result<(ServiceDaemon, Receiver<ServiceEvent>)> {
+    let daemon = daemon::start()?;
+    match daemon.browse(SERVICE_TYPE) {
+        Ok(events) => Ok((daemon, events)),
+        Err(error) => {
+            let _ = daemon.shutdown();
+            Err(daemon::failed(error))
+        }
+    }
+}
+
+impl fmt::Debug for Browser {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Browser").finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for BrowserCloser {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("BrowserCloser").finish_non_exhaustive()
+    }
+}
