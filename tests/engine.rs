@@ -18,7 +18,7 @@ use xfer::model::progress::{Event, Progress, Silent};
 use xfer::model::prompt::{Nobody, Prompt};
 use xfer::net::{Identity, Peers};
 use xfer::sys::own::OwnFolders;
-use xfer::transfer::{Address, Cancel, Device, ReceiveOptions, Receiver, SendOptions};
+use xfer::transfer::{Cancel, Device, ReceiveOptions, Receiver, SendOptions};
 use xfer::{Error, Result};
 
 /// How many entries count as very many.
@@ -123,11 +123,7 @@ impl Drop for Receiving {
 fn send(identity: &Identity, path: &Path, addr: SocketAddr) -> Result<Summary> {
     let options = SendOptions {
         paths: vec![path.to_path_buf()],
-        to: Address {
-            host: addr.ip().to_string(),
-            port: addr.port(),
-            fingerprint: None,
-        },
+        to: addr.into(),
         name: "sender".to_owned(),
         lanes: 2,
         retry: Duration::ZERO,

@@ -53,7 +53,7 @@ fn wrong_usage_is_said_and_has_its_code() {
         (&["send", "file", "desktop:port"], "port"),
         (&["send", "--no-such-option", "file", "desktop"], "no-such"),
         (&["send", "file", "no/such"], "no/such"),
-        (&["send", "file", "--to", "a b"], "HOST"),
+        (&["send", "file", "--to", "a b:1"], "HOST"),
         (&["send", "--lanes", "0", "file", "desktop"], "lanes"),
         (&["send", "--lanes", "65", "file", "desktop"], "lanes"),
         (&["send", "--hash", "md5", "file", "desktop"], "sha256"),

@@ -7,7 +7,6 @@ use std::sync::Arc;
 use xfer::model::outcome::Summary;
 use xfer::model::progress::Progress;
 use xfer::model::prompt::Prompt;
-use xfer::net::Known;
 use xfer::transfer::{Cancel, Device};
 
 use super::arguments::{CodeFrom, Events, Loudness};
@@ -20,8 +19,6 @@ use crate::ui::{TerminalPrompt, Ui};
 pub(super) struct Dialer {
     task: Task,
     pub(super) ui: Arc<Ui>,
-    /// Whom this machine knows. None where that cannot be read, which is said when it dials.
-    pub(super) peers: Vec<Known>,
     cancel: Cancel,
     person: Arc<dyn Prompt>,
     device: xfer::Result<Device>,
@@ -46,10 +43,8 @@ impl Dialer {
         let cancel = Cancel::new();
         let person = TerminalPrompt::at(&ui, &cancel, code.given());
         let device = machine::device();
-        let peers = device.as_ref().map(|device| device.peers.list());
         Self {
             task,
-            peers: peers.ok().and_then(Result::ok).unwrap_or_default(),
             ui,
             cancel,
             person,

@@ -88,6 +88,7 @@ fn say(ui: &Ui, task: Task, error: &Error) {
         let is_gone = matches!(
             error,
             Error::Connect { .. }
+                | Error::Unreachable { .. }
                 | Error::Resolve { .. }
                 | Error::NotXfer { .. }
                 | Error::Mute { .. }
@@ -125,6 +126,7 @@ fn code(error: &Error) -> Code {
         Error::Declined { .. }
         | Error::TurnedAway { .. }
         | Error::Impostor { .. }
+        | Error::OtherPeer { .. }
         | Error::CodeNeeded { .. }
         | Error::NoCode { .. }
         | Error::Unpaired { .. }

@@ -117,6 +117,15 @@ pub(crate) fn for_error(error: &Error, task: Task) -> Option<String> {
             ));
         }
         Error::Connect { addr: _, source } => return Some(connect(source.kind()).to_owned()),
+        Error::Unreachable { tried, .. } => {
+            // What is to be done about one is to be done about all, or nothing is sure.
+            let mut hints = tried.iter().map(|tried| for_error(&tried.error, task));
+            let first = hints.next()?;
+            return match hints.all(|hint| hint == first) {
+                true => first,
+                false => Some(NETWORK.to_owned()),
+            };
+        }
         Error::Listen { addr, source } => {
             let next = addr.port().checked_add(1).unwrap_or(9090);
             let next = match addr.ip().is_unspecified() {
@@ -200,6 +209,14 @@ pub(crate) fn for_error(error: &Error, task: Task) -> Option<String> {
             _ => return None,
         },
         Error::TooOld { .. } => "Update xfer on that machine.",
+        Error::OtherPeer { name, is, .. } => {
+            return Some(format!(
+                "Nothing was told to it. Name the one that you mean, {} or {}: xfer finds it where \
+                 it is now.",
+                quoted(name),
+                quoted(is)
+            ));
+        }
         Error::Impostor { name, .. } => {
             return Some(format!(
                 "Nothing was told to it. Either somebody pretends to be {name}, or {name} has a \

@@ -11,7 +11,7 @@ use super::dialer::Dialer;
 use super::exit::Code;
 use super::hints::Task;
 use super::machine;
-use super::target::address;
+use super::target::target;
 use crate::ui::{Line, safe};
 
 const EXAMPLES: &str = "\
@@ -40,8 +40,8 @@ pub(crate) struct Pair {
 /// Pairs, unless they are already.
 pub(crate) fn run(args: Pair, loudness: &Loudness) -> Result<Code, Wrong> {
     let dialer = Dialer::new(Task::Send, loudness, None, &args.code);
-    let to = address(&args.target, &dialer.peers)
-        .map_err(|why| Wrong(format!("'{}': {why}", safe(&args.target))))?;
+    let to =
+        target(&args.target).map_err(|why| Wrong(format!("'{}': {why}", safe(&args.target))))?;
     let name = args.name.unwrap_or_else(machine::name);
     let ui = Arc::clone(&dialer.ui);
     Ok(dialer.run(|device, person, progress, cancel| {

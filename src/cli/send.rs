@@ -14,17 +14,16 @@ use xfer::model::digest::Algorithm;
 use xfer::model::outcome::Wish;
 use xfer::model::relpath::RelPath;
 use xfer::model::surplus::MaxDelete;
-use xfer::net::Known;
 use xfer::sys::name::from_system;
 use xfer::sys::stream;
-use xfer::transfer::{Address, Compress, SendOptions, Stream};
+use xfer::transfer::{Compress, DialTarget, SendOptions, Stream};
 use xfer::wire::limits::MAX_LANES;
 
 use super::arguments::{CodeFrom, Events, Loudness, Wrong, parse_name};
 use super::dialer::Dialer;
 use super::exit::Code;
 use super::hints::Task;
-use super::target::{address, looks_like_target};
+use super::target::{looks_like_target, target};
 use super::{filter, machine, size};
 use crate::ui::safe;
 
@@ -139,14 +138,15 @@ enum Hash {
 }
 
 impl Send {
-    fn into_options(mut self, peers: &[Known]) -> Result<SendOptions, Wrong> {
+    fn into_options(mut self) -> Result<SendOptions, Wrong> {
         if self.checksum && !self.update && !self.mirror {
             return Err(Wrong("--checksum needs --update or --mirror".to_owned()));
         }
         let to = match self.to.take() {
-            Some(text) => address(&text, peers)
-                .map_err(|why| Wrong(format!("--to '{}': {why}", safe(&text))))?,
-            None => last_as_target(&mut self.paths, peers)?,
+            Some(text) => {
+                target(&text).map_err(|why| Wrong(format!("--to '{}': {why}", safe(&text))))?
+            }
+            None => last_as_target(&mut self.paths)?,
         };
         let stream = stream(&mut self.paths, self.as_name.as_deref())?;
         if stream.is_some() && (self.mirror || self.dry_run) {
@@ -187,7 +187,7 @@ impl Send {
     }
 }
 
-fn last_as_target(paths: &mut Vec<OsString>, peers: &[Known]) -> Result<Address, Wrong> {
+fn last_as_target(paths: &mut Vec<OsString>) -> Result<DialTarget, Wrong> {
     let last = paths.pop().unwrap_or_default();
     let shown = safe(&last);
     let text = last.to_str().unwrap_or_default();
@@ -210,7 +210,7 @@ fn last_as_target(paths: &mut Vec<OsString>, peers: &[Known]) -> Result<Address,
              tip: if it is the receiver's name as well, use --to '{shown}'"
         )));
     }
-    address(text, peers).map_err(|why| {
+    target(text).map_err(|why| {
         Wrong(format!(
             "the last argument, '{shown}', is neither a receiver nor a file here: {why}"
         ))
@@ -272,7 +272,7 @@ pub(crate) fn run(args: Send, loudness: &Loudness) -> Result<Code, Wrong> {
         false => Task::Send,
     };
     let dialer = Dialer::new(task, loudness, Some(&args.events), &args.code);
-    let options = args.into_options(&dialer.peers)?;
+    let options = args.into_options()?;
     Ok(dialer.run(|device, person, progress, cancel| {
         xfer::transfer::send(device, &options, person, progress, cancel).map(Some)
     }))
@@ -282,9 +282,9 @@ pub(crate) fn run(args: Send, loudness: &Loudness) -> Result<Code, Wrong> {
 mod tests {
     use super::*;
 
-    fn split(paths: &[&str]) -> Result<(Vec<OsString>, Address), String> {
+    fn split(paths: &[&str]) -> Result<(Vec<OsString>, DialTarget), String> {
         let mut paths: Vec<_> = paths.iter().map(OsString::from).collect();
-        let target = last_as_target(&mut paths, &[]).map_err(|wrong| wrong.0)?;
+        let target = last_as_target(&mut paths).map_err(|wrong| wrong.0)?;
         Ok((paths, target))
     }
 
@@ -292,7 +292,8 @@ mod tests {
     fn the_last_argument_is_the_target() {
         let (paths, target) = split(&["a", "b", "desktop:9091"]).unwrap();
         assert_eq!(paths, ["a", "b"]);
-        assert_eq!((target.host.as_str(), target.port), ("desktop", 9091));
+        let host = "desktop".to_owned();
+        assert_eq!(target, DialTarget::Host { host, port: 9091 });
     }
 
     #[test]

@@ -6,37 +6,29 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use anyhow::{Context, Result, anyhow, bail};
 
-use xfer::net::Known;
-use xfer::transfer::{Address, DEFAULT_PORT};
+use xfer::transfer::{DEFAULT_PORT, DialTarget};
 
-/// Reads a target: the name of a machine that is known here, or `host`, `host:port`, `[v6]`,
-/// `[v6]:port` or a bare IPv6 address.
-pub(crate) fn address(text: &str, peers: &[Known]) -> Result<Address> {
-    // A machine chooses its own name, and must not get what is meant for an address.
-    let is_it = |k: &&Known| k.may_receive && k.name == text && !looks_like_target(text);
-    let mut known = peers.iter().filter(is_it);
-    if let Some(known) = known.next() {
-        let at = known.address.as_ref().with_context(|| {
-            format!("it is not known where {text} is now: give its address once, as `xfer recv` shows it")
-        })?;
-        return Ok(Address {
-            host: at.host(),
-            port: at.port(),
-            fingerprint: Some(known.fingerprint),
-        });
-    }
-    let (host, port) = split(text)?;
+/// Reads a target: a name, or `host`, `host:port`, `[v6]`, `[v6]:port` or a bare IPv6 address. A
+/// name may have what a host's has not, as a device's may.
+pub(crate) fn target(text: &str) -> Result<DialTarget> {
+    let is_name = !text.contains(|c: char| c.is_control() || "/\\@[]?#:".contains(c))
+        && !text.starts_with('-')
+        && text.trim() == text;
+    let (host, port) = match split(text) {
+        Err(_) if is_name && !text.is_empty() => (text, None),
+        split => split?,
+    };
     let port = match port {
+        None if !looks_like_target(text) => return Ok(DialTarget::Name(host.to_owned())),
         None => DEFAULT_PORT,
         Some(port) => match port.parse() {
             Ok(0) | Err(_) => bail!("'{port}' is no port: 1 to 65535"),
             Ok(port) => port,
         },
     };
-    Ok(Address {
+    Ok(DialTarget::Host {
         host: host.to_owned(),
         port,
-        fingerprint: None,
     })
 }
 
@@ -105,7 +97,6 @@ mod tests {
         for (text, host, port) in [
             ("192.168.0.90", "192.168.0.90", 9090),
             ("192.168.0.90:9091", "192.168.0.90", 9091),
-            ("desktop", "desktop", 9090),
             ("desktop.local:1", "desktop.local", 1),
             ("[::1]", "::1", 9090),
             ("[::1]:65535", "::1", 65535),
@@ -113,8 +104,15 @@ mod tests {
             ("fe80::1%eth0", "fe80::1%eth0", 9090),
             ("[fe80::1%eth0]:9", "fe80::1%eth0", 9),
         ] {
-            let address = address(text, &[]).unwrap();
-            assert_eq!((&*address.host, address.port), (host, port), "{text}");
+            let host = host.to_owned();
+            assert_eq!(
+                target(text).unwrap(),
+                DialTarget::Host { host, port },
+                "{text}"
+            );
+        }
+        for text in ["desktop", "desktop.local", "Anna's laptop", "laptop (2)"] {
+            assert_eq!(target(text).unwrap(), DialTarget::Name(text.to_owned()));
         }
     }
 
@@ -134,12 +132,13 @@ mod tests {
             "./a",
             "user@a",
             "http://a:1",
-            "a b",
+            " a",
+            "a b:1",
             "-a",
             "a\n",
             "a:+",
         ] {
-            assert!(address(text, &[]).is_err(), "{text:?}");
+            assert!(target(text).is_err(), "{text:?}");
         }
     }
 

@@ -60,6 +60,20 @@ pub enum Action {
     Pipe,
 }
 
+/// An address that was tried in vain.
+#[derive(Debug)]
+pub struct Tried {
+    /// The address.
+    pub addr: SocketAddr,
+    /// Why no connection came of it.
+    pub error: Error,
+}
+
+fn listed(tried: &[Tried]) -> String {
+    let each: Vec<_> = tried.iter().map(|tried| tried.error.to_string()).collect();
+    each.join("; ")
+}
+
 /// Everything that can end a session or keep it from starting. What befalls a single entry is
 /// not an error but an outcome ([`crate::model::outcome::Why`]): it never stops the rest.
 #[derive(Debug, thiserror::Error)]
@@ -133,6 +147,14 @@ pub enum Error {
         addr: SocketAddr,
         /// What the system said.
         source: io::Error,
+    },
+    /// No connection could be made to any of several addresses.
+    #[error("connect to {host}: {}", listed(tried))]
+    Unreachable {
+        /// The name that they have.
+        host: String,
+        /// What became of each.
+        tried: Vec<Tried>,
     },
     /// The port could not be listened on.
     #[error("listen on {addr}: {source}")]
@@ -240,6 +262,16 @@ pub enum Error {
         known: String,
         /// The key that was seen.
         seen: String,
+    },
+    /// A machine that is known here is where another known one was.
+    #[error("{peer} is {is}, not {name}")]
+    OtherPeer {
+        /// Where.
+        peer: SocketAddr,
+        /// The name of the one that was there.
+        name: String,
+        /// The name of the one that is there.
+        is: String,
     },
     /// The peer shows a code, and nobody is there to type it.
     #[error("{peer} ({name}) shows a code")]

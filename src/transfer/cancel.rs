@@ -4,11 +4,8 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::{Arc, Condvar, Mutex, PoisonError, mpsc};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
-
-use crate::model::error::{Error, Result};
-use crate::sys::worker::{self, Worker};
 
 type Hook = Box<dyn FnOnce() + Send>;
 
@@ -81,32 +78,6 @@ impl Cancel {
             cancel: self.clone(),
             id,
         }
-    }
-
-    /// Runs what nobody can interrupt on a thread of its own, and leaves it to itself once the flag
-    /// is raised.
-    pub(super) fn unless<T: Send + 'static>(
-        &self,
-        run: impl FnOnce() -> Result<T> + Send + 'static,
-    ) -> Result<T> {
-        let (tell, told) = mpsc::channel();
-        let raised = tell.clone();
-        let _cancel = self.on_cancel(move || {
-            // Nobody listens any more where it is done.
-            let _ = raised.send(Err(Error::Cancelled));
-        });
-        let panicked = tell.clone();
-        worker::spawn_detached(
-            Worker::Connect,
-            move || {
-                let _ = tell.send(run());
-            },
-            move |failed| {
-                let _ = panicked.send(Err(failed.into()));
-            },
-        )
-        .map_err(|source| Error::Thread { source })?;
-        told.recv().unwrap_or(Err(Error::Cancelled))
     }
 
     /// Waits for so long, or until the flag is raised; says whether it is.

@@ -22,8 +22,8 @@ use crate::sys::worker::Panicked;
 pub use cancel::{Cancel, OnCancel};
 pub use dial::pair;
 pub use options::{
-    Address, Compress, DEFAULT_MAX_SESSIONS, DEFAULT_PORT, DEFAULT_RETRY, DEFAULT_WINDOW, Device,
-    Grant, ReceiveOptions, SendOptions, Stream, default_lanes,
+    Compress, DEFAULT_MAX_SESSIONS, DEFAULT_PORT, DEFAULT_RETRY, DEFAULT_WINDOW, Device,
+    DialTarget, Grant, ReceiveOptions, SendOptions, Stream, default_lanes,
 };
 pub use send::send;
 pub use serve::Receiver;

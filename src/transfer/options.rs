@@ -13,7 +13,7 @@ use crate::model::digest::Algorithm;
 use crate::model::outcome::{OnConflict, Wish};
 use crate::model::relpath::RelPath;
 use crate::model::surplus::MaxDelete;
-use crate::net::{Fingerprint, Identity, Peers};
+use crate::net::{Identity, Peers};
 use crate::source::Filter;
 use crate::sys::own::OwnFolders;
 
@@ -50,15 +50,33 @@ pub struct Device {
     pub own: OwnFolders,
 }
 
-/// Where a receiver is.
-#[derive(Debug, Clone, Default)]
-pub struct Address {
-    /// Its host name or address; an IPv6 address without brackets.
-    pub host: String,
-    /// Its port.
-    pub port: u16,
-    /// Its key, where it must be one.
-    pub fingerprint: Option<Fingerprint>,
+/// Which receiver is meant.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum DialTarget {
+    /// Whoever listens there.
+    Host {
+        /// A host name or an address; an IPv6 address without brackets.
+        host: String,
+        /// The port.
+        port: u16,
+    },
+    /// The one of this name: a machine that is known here, wherever it is now, or a host's name.
+    Name(String),
+}
+
+impl Default for DialTarget {
+    fn default() -> Self {
+        Self::Name(String::new())
+    }
+}
+
+impl From<SocketAddr> for DialTarget {
+    fn from(addr: SocketAddr) -> Self {
+        Self::Host {
+            host: addr.ip().to_string(),
+            port: addr.port(),
+        }
+    }
 }
 
 /// Something of unknown length that is sent as one file.
@@ -78,7 +96,7 @@ pub struct SendOptions {
     /// A stream to send, instead of files and folders.
     pub stream: Option<Stream>,
     /// The receiver.
-    pub to: Address,
+    pub to: DialTarget,
     /// What this side calls itself.
     pub name: String,
     /// Whether to send to anyone.
@@ -106,7 +124,7 @@ impl Default for SendOptions {
         Self {
             paths: Vec::new(),
             stream: None,
-            to: Address::default(),
+            to: DialTarget::default(),
             name: String::new(),
             open: false,
             algorithm: None,

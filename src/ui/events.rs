@@ -418,6 +418,7 @@ fn error_cause(error: &Error) -> Option<&'static str> {
             ..
         } => Some(system_code(error)),
         Error::Spent { source } => error_cause(source),
+        Error::Unreachable { tried, .. } => tried.iter().find_map(|t| error_cause(&t.error)),
         _ => None,
     }
 }
@@ -430,7 +431,7 @@ fn error_name(error: &Error) -> &'static str {
         }
         Error::State { .. } | Error::NoHome => "state",
         Error::Resolve { .. } => "resolve",
-        Error::Connect { .. } => "connect",
+        Error::Connect { .. } | Error::Unreachable { .. } => "connect",
         Error::Listen { .. } => "listen",
         Error::Discovery { .. } => "discovery",
         Error::NotXfer { .. } => "not_xfer",
@@ -439,7 +440,7 @@ fn error_name(error: &Error) -> &'static str {
         Error::SameRole { .. } => "same_role",
         Error::Declined { .. } => "declined",
         Error::TurnedAway { .. } => "turned_away",
-        Error::Impostor { .. } => "impostor",
+        Error::Impostor { .. } | Error::OtherPeer { .. } => "impostor",
         Error::CodeNeeded { .. } | Error::NoCode { .. } => "code_needed",
         Error::WrongCode { .. } => "wrong_code",
         Error::Displaced { .. } => "displaced",

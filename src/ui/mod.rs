@@ -10,6 +10,7 @@ mod faults;
 mod json;
 mod layout;
 mod options;
+mod outcome_words;
 mod overview;
 mod prompt;
 mod rate;

@@ -49,6 +49,7 @@ impl Refusals {
         let kind = discriminant(error);
         let (told, most, key) = match error {
             Error::Impostor { name, .. }
+            | Error::OtherPeer { name, .. }
             | Error::TurnedAway {
                 name,
                 reason: Decline::NameTaken,

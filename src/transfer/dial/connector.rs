@@ -2,8 +2,8 @@
 //!
 //! Must not know what is said to it then.
 
-use std::net::{SocketAddr, ToSocketAddrs};
-use std::sync::Arc;
+use std::net::SocketAddr;
+use std::sync::{Arc, OnceLock};
 
 use tracing::debug;
 
@@ -11,12 +11,14 @@ use crate::model::error::{Error, Result};
 use crate::model::outcome::{Ability, Role};
 use crate::model::progress::{Event, Peer, Progress};
 use crate::model::prompt::Prompt;
-use crate::net::{Channel, Fingerprint, Greeted, Known, Ours, Peers, Tls, greet, say_last};
+use crate::net::{Channel, Fingerprint, Greeted, Ours, Peers, Tls, greet, say_last};
 use crate::wire::{Features, Message};
 
 use super::super::cancel::{Cancel, OnCancel};
-use super::super::options::Address;
-use super::attempt::{Packets, dial};
+use super::super::options::{Device, DialTarget};
+use super::attempt::Packets;
+use super::search::{Search, SearchMeans};
+use super::whom::Whom;
 
 /// What it takes to get to know a receiver.
 pub(in super::super) struct Connector<'a> {
@@ -26,6 +28,8 @@ pub(in super::super) struct Connector<'a> {
     pub(in super::super) progress: &'a Arc<dyn Progress>,
     pub(in super::super) cancel: &'a Cancel,
     pub(in super::super) packets: Packets,
+    /// The key of the one that was dialed: a name is nobody else's from then on.
+    dialed: OnceLock<Fingerprint>,
 }
 
 /// A receiver that is trusted, and waits for an offer.
@@ -38,9 +42,27 @@ pub(in super::super) struct Dialed {
     pub(in super::super) cancel: OnCancel,
 }
 
-impl Connector<'_> {
+impl<'a> Connector<'a> {
+    /// For this device.
+    pub(in super::super) fn new(
+        device: &'a Device,
+        prompt: &'a Arc<dyn Prompt>,
+        progress: &'a Arc<dyn Progress>,
+        cancel: &'a Cancel,
+    ) -> Result<Self> {
+        Ok(Self {
+            tls: Tls::new(&device.identity)?,
+            peers: &device.peers,
+            prompt,
+            progress,
+            cancel,
+            packets: Packets::default(),
+            dialed: OnceLock::new(),
+        })
+    }
+
     /// Connects to a receiver, and pairs with it where that is needed.
-    pub(in super::super) fn dial(&self, to: &Address, name: &str, open: bool) -> Result<Dialed> {
+    pub(in super::super) fn dial(&self, to: &DialTarget, name: &str, open: bool) -> Result<Dialed> {
         self.greet(to, name, open, true)
     }
 
@@ -49,7 +71,7 @@ impl Connector<'_> {
     #[allow(dead_code)]
     pub(in super::super) fn dial_for(
         &self,
-        to: &Address,
+        to: &DialTarget,
         name: &str,
         ability: Ability,
     ) -> Result<Dialed> {
@@ -69,18 +91,28 @@ impl Connector<'_> {
         })
     }
 
-    pub(super) fn pair(&self, to: &Address, name: &str) -> Result<Peer> {
+    pub(super) fn pair(&self, to: &DialTarget, name: &str) -> Result<Peer> {
         // With a code to prove who is there, it does not matter who was there before.
         let mut dialed = self.greet(to, name, false, false)?;
         let _ = say_last(&mut dialed.channel, &Message::Leave(()));
         Ok(dialed.greeted.peer)
     }
 
-    fn greet(&self, to: &Address, name: &str, open: bool, alarm: bool) -> Result<Dialed> {
-        let (mut channel, addr) = self.connect(to)?;
+    fn means(&self) -> SearchMeans<'_> {
+        SearchMeans {
+            tls: &self.tls,
+            packets: &self.packets,
+            progress: self.progress,
+            cancel: self.cancel,
+        }
+    }
+
+    fn greet(&self, to: &DialTarget, name: &str, open: bool, alarm: bool) -> Result<Dialed> {
+        let before = self.dialed.get().copied();
+        let whom = Whom::new(to, before, self.tls.fingerprint(), self.peers, alarm)?;
+        let (mut channel, addr) = Search::new(self.means(), to, whom).run()?;
         let closer = channel.closer.clone();
         let cancel = self.cancel.on_cancel(move || closer.close());
-        self.check(to, &channel, alarm)?;
         let ours = Ours {
             fingerprint: self.tls.fingerprint(),
             name,
@@ -89,6 +121,7 @@ impl Connector<'_> {
             peers: self.peers,
         };
         let greeted = greet(&mut channel, ours, self.prompt)?;
+        let _ = self.dialed.set(channel.fingerprint);
         debug!(
             peer = %channel.peer,
             name = greeted.peer.name,
@@ -109,60 +142,5 @@ impl Connector<'_> {
             greeted,
             cancel,
         })
-    }
-
-    /// The machine must be the one that was meant, and, with `alarm`, the one that was there
-    /// before, if any was.
-    fn check(&self, to: &Address, channel: &Channel, alarm: bool) -> Result<()> {
-        let seen = channel.fingerprint;
-        let all = self.peers.list()?;
-        let impostor = |name: String, known: Fingerprint| {
-            Err(Error::Impostor {
-                peer: channel.peer,
-                name,
-                known: known.to_string(),
-                seen: seen.to_string(),
-            })
-        };
-        if let Some(meant) = to.fingerprint.filter(|meant| *meant != seen) {
-            let known = all.iter().find(|k| k.fingerprint == meant);
-            let name = known.map_or_else(|| "machine".to_owned(), |k| k.name.clone());
-            return impostor(name, meant);
-        }
-        let at = Some(channel.peer.into());
-        let here = |k: &&Known| k.address == at;
-        match all.iter().find(here) {
-            Some(k) if alarm && k.fingerprint != seen && seen != self.tls.fingerprint() => {
-                impostor(k.name.clone(), k.fingerprint)
-            }
-            _ => Ok(()),
-        }
-    }
-
-    /// Connects to the first of the host's addresses that answers.
-    fn connect(&self, to: &Address) -> Result<(Channel, SocketAddr)> {
-        let (host, port) = (to.host.as_str(), to.port);
-        let resolve = |source| Error::Resolve {
-            host: host.to_owned(),
-            source,
-        };
-        let name = (host.to_owned(), port);
-        let addrs = self.cancel.unless(move || Ok(name.to_socket_addrs()))?;
-        let mut error = None;
-        for addr in addrs.map_err(resolve)? {
-            self.progress.event(&Event::Connecting { addr });
-            debug!(%addr, "connecting");
-            let (tls, packets) = (self.tls.clone(), self.packets.clone());
-            match self
-                .cancel
-                .unless(move || dial(&tls, addr, &packets, |_| ()))
-            {
-                Ok(channel) => return Ok((channel, addr)),
-                Err(Error::Cancelled) => return Err(Error::Cancelled),
-                // The first error is about the address that the system prefers.
-                Err(e) => error = error.or(Some(e)),
-            }
-        }
-        Err(error.unwrap_or_else(|| resolve(std::io::ErrorKind::NotFound.into())))
     }
 }

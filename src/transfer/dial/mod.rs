@@ -2,18 +2,22 @@
 //!
 //! Must not tell it anything of what is to be sent.
 
+mod addresses;
 mod attempt;
 mod connector;
+mod news;
+mod race;
+mod search;
+mod whom;
 
 use std::sync::Arc;
 
 use crate::model::error::{Error, Result};
 use crate::model::progress::{Peer, Progress};
 use crate::model::prompt::Prompt;
-use crate::net::Tls;
 
 use super::cancel::Cancel;
-use super::options::{Address, Device};
+use super::options::{Device, DialTarget};
 
 pub(super) use attempt::{Packets, dial};
 pub(super) use connector::{Connector, Dialed};
@@ -22,20 +26,13 @@ pub(super) use connector::{Connector, Dialed};
 /// on. Says who it is.
 pub fn pair(
     device: &Device,
-    to: &Address,
+    to: &DialTarget,
     name: &str,
     prompt: &Arc<dyn Prompt>,
     progress: &Arc<dyn Progress>,
     cancel: &Cancel,
 ) -> Result<Peer> {
-    let connector = Connector {
-        tls: Tls::new(&device.identity)?,
-        peers: &device.peers,
-        prompt,
-        progress,
-        cancel,
-        packets: Packets::default(),
-    };
+    let connector = Connector::new(device, prompt, progress, cancel)?;
     let dialed = connector.pair(to, name);
     match dialed {
         Err(_) if cancel.is_cancelled() => Err(Error::Cancelled),

@@ -11,7 +11,7 @@ use crate::model::error::{Error, Result};
 use crate::model::outcome::{Decline, Summary};
 use crate::model::progress::{Event, Progress};
 use crate::model::prompt::Prompt;
-use crate::net::{Pace, Tls};
+use crate::net::Pace;
 use crate::source::Roots;
 
 use super::super::cancel::Cancel;
@@ -43,14 +43,7 @@ pub fn send(
 ) -> Result<Summary> {
     let roots = Roots::except(&options.paths, &options.filter, device.own.clone())?;
     let sessions = Sessions {
-        connector: Connector {
-            tls: Tls::new(&device.identity)?,
-            peers: &device.peers,
-            prompt,
-            progress,
-            cancel,
-            packets: Packets::default(),
-        },
+        connector: Connector::new(device, prompt, progress, cancel)?,
         roots,
         options,
         pace: options.limit.map(|limit| Arc::new(Pace::new(limit))),
@@ -151,6 +144,7 @@ fn is_unreachable(error: &Error) -> bool {
     matches!(
         error,
         Error::Connect { .. }
+            | Error::Unreachable { .. }
             | Error::Resolve { .. }
             | Error::NotXfer { .. }
             | Error::Declined {

@@ -1,0 +1,22 @@
+//! `News`: what a search waits for, from all the threads that work for it.
+//!
+//! Must not decide what follows from it.
+
+use std::io;
+use std::net::SocketAddr;
+
+use crate::model::error::Result;
+use crate::net::Channel;
+
+/// Something that a search waited for.
+pub(super) enum News {
+    /// The system's resolver has an answer.
+    Resolved(io::Result<Vec<SocketAddr>>),
+    /// An attempt to connect has ended.
+    Tried {
+        addr: SocketAddr,
+        result: Box<Result<Channel>>,
+    },
+    /// The user wants to stop.
+    Cancelled,
+}
