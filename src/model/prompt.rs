@@ -4,12 +4,17 @@
 
 use std::fmt;
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use crate::model::outcome::{Role, Wish};
 use crate::model::surplus::RemovalCount;
 
 /// How many digits a code has.
 pub const CODE_DIGITS: usize = 6;
+
+/// How long a user has to say whether a mirror may remove so much. What it would remove it from is
+/// kept from all others until then.
+pub const REMOVAL_TIME: Duration = Duration::from_secs(600);
 
 /// The short secret for one pairing: six digits. It does not print itself.
 #[derive(Clone, PartialEq, Eq)]

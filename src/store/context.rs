@@ -164,7 +164,12 @@ impl DirectoryContext {
         if !space.has_quota() || (!folder.is_fresh() && is_there().map_err(|e| why(&e))?) {
             return Ok(space.count_nothing());
         }
-        self.with_quota(|| space.count(bytes))
+        self.count(bytes)
+    }
+
+    /// Counts something of so many bytes that is made under a name that nothing has.
+    pub(super) fn count(&self, bytes: u64) -> Result<Counted<'_>, Why> {
+        self.with_quota(|| self.space.count(bytes))
     }
 
     /// Renames `from` over what has the name `to`, which makes room in a quota.

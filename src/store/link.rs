@@ -168,6 +168,8 @@ impl NewLink<'_> {
             partial::write_record(records, &id, owner, self.path, 0, self.mtime)
         });
         recorded.map_err(|e| why(&e))?;
+        // What it replaces gives back its own.
+        let counted = directory.count(self.bytes())?;
         let replaced = self.folder.with(|dir| {
             self.put(dir, hidden)?;
             let noted = self.folder.note_link(name, dir, hidden);
@@ -178,6 +180,7 @@ impl NewLink<'_> {
                     let _ = dir.remove_file(hidden);
                 })
         });
+        counted.keep_if(replaced.is_ok());
         let _ = directory.with_records(|records| partial::remove_record(records, &id));
         replaced.map_err(|e| why(&e))
     }

@@ -9,7 +9,7 @@ use std::fs;
 use std::io::{self, IsTerminal as _};
 use std::net::IpAddr;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, TryLockError};
 use std::time::{Duration, Instant};
 
 use xfer::model::prompt::{Answer, Caller, PairingCode, Prompt, Proposal, ProposedRemoval};
@@ -80,7 +80,7 @@ impl TerminalPrompt {
     /// Prints `lines` and `question`, and gives the line that is typed. None where nobody can
     /// type one, the user wants to stop, or who is to be answered is `gone`.
     fn ask(&self, lines: Vec<String>, question: &str, gone: &dyn Fn() -> bool) -> Option<String> {
-        let _alone = self.asking.lock().unwrap_or_else(PoisonError::into_inner);
+        let _alone = self.turn(gone)?;
         if !can_answer() || self.cancel.is_cancelled() || gone() {
             return None;
         }
@@ -92,6 +92,21 @@ impl TerminalPrompt {
             pause.unanswered();
         }
         line
+    }
+
+    /// Waits for its turn to ask; not for longer than somebody waits for the answer.
+    fn turn(&self, gone: &dyn Fn() -> bool) -> Option<MutexGuard<'_, ()>> {
+        loop {
+            match self.asking.try_lock() {
+                Ok(alone) => return Some(alone),
+                Err(TryLockError::Poisoned(alone)) => return Some(alone.into_inner()),
+                Err(TryLockError::WouldBlock) if gone() => return None,
+                Err(TryLockError::WouldBlock) => {}
+            }
+            if self.cancel.wait(LOOK) {
+                return None;
+            }
+        }
     }
 
     /// The next line that is typed.

@@ -26,10 +26,14 @@ const FUSE: u32 = 0x6573_5546;
 const CIFS: u32 = 0xff53_4d42;
 const SMB2: u32 = 0xfe53_4d42;
 const VBOXSF: u32 = 0x786f_4256;
+/// Their numbers last for as long as the system remembers the file.
+const FAT: u32 = 0x4d44;
+const EXFAT: u32 = 0x2011_bab0;
 
 /// Whether things may have other numbers there than the last time they were looked at.
 pub(super) fn makes_numbers_up(dir: BorrowedFd<'_>) -> bool {
-    kind_of_file_system(dir).is_some_and(|kind| [FUSE, CIFS, SMB2, VBOXSF].contains(&kind))
+    kind_of_file_system(dir)
+        .is_some_and(|kind| [FUSE, CIFS, SMB2, VBOXSF, FAT, EXFAT].contains(&kind))
 }
 
 fn kind_of_file_system(dir: BorrowedFd<'_>) -> Option<u32> {

@@ -24,8 +24,9 @@ const BATCH: usize = 256;
 const MOST: usize = 16 * 1024;
 
 /// Ends sessions of the same sender that seem to be dead. Says how far all of its sessions are, as a
-/// number that changes whenever one of them gets on.
-pub(crate) type EndSilent = Box<dyn Fn() -> u64 + Send + Sync>;
+/// number that changes whenever one of them gets on; none while one is at work, however long that
+/// takes.
+pub(crate) type EndSilent = Box<dyn Fn() -> Option<u64> + Send + Sync>;
 
 /// What hashes held chunks.
 pub(super) struct HeldHasher {

@@ -23,6 +23,8 @@ pub(super) struct Activity {
     at_work: AtomicUsize,
     /// How often the sender has been asked something that work waits for.
     asked: AtomicU64,
+    /// Whether there are files that other sessions have, which are waited for.
+    waits: AtomicBool,
 }
 
 /// Work that goes on until this is dropped, however long that takes.
@@ -46,6 +48,16 @@ impl Activity {
         self.asked.fetch_add(1, Ordering::Relaxed);
         self.at_work.fetch_sub(1, Ordering::Relaxed);
         Asking(self)
+    }
+
+    /// Notes whether there are files that other sessions have.
+    pub(super) fn wait_for_others(&self, waits: bool) {
+        self.waits.store(waits, Ordering::Relaxed);
+    }
+
+    /// Whether it waits for files that other sessions have.
+    pub(super) fn waits_for_others(&self) -> bool {
+        self.waits.load(Ordering::Relaxed)
     }
 
     /// How often the sender has been asked.

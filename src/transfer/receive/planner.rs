@@ -45,7 +45,7 @@ struct OpenFolder {
 struct DeferredEntry {
     folder: Arc<Folder>,
     entry: Entry,
-    _room: Option<NameRoom>,
+    room: Option<NameRoom>,
 }
 
 /// A file that another session of the sender is receiving.
@@ -53,7 +53,7 @@ struct EntryInUse {
     other: FileInUse,
     folder: Arc<Folder>,
     entry: Entry,
-    _room: Option<NameRoom>,
+    room: Option<NameRoom>,
 }
 
 /// What decides about entries that go into a folder.
@@ -85,7 +85,7 @@ struct Undone {
     /// When these were looked at.
     looked: Instant,
     /// How far the sender's sessions were when they were last seen to get on, and when that was.
-    moved: (u64, Instant),
+    moved: (Option<u64>, Instant),
 }
 
 impl Undone {
@@ -96,7 +96,7 @@ impl Undone {
             deferred: Vec::new(),
             in_use: Vec::new(),
             looked: now,
-            moved: (0, now),
+            moved: (None, now),
         }
     }
 }
@@ -104,11 +104,13 @@ impl Undone {
 impl Planner<'_> {
     /// Decides about entries as they are announced, until all is done. True if it came to that.
     pub(super) fn run(&self) -> Result<bool> {
+        let at_work = self.activity.work();
         let root = self
             .store
             .begin()
             .and_then(|()| self.store.root())
             .map_err(|e| Error::file(Action::Open, self.store.path(), e))?;
+        drop(at_work);
         let mut open: Vec<OpenFolder> = Vec::new();
         let mut undone = Undone::new();
         let mut bound = self.bound.cloned();
@@ -248,7 +250,7 @@ impl Planner<'_> {
                     return undone.deferred.push(DeferredEntry {
                         folder: Arc::clone(parent),
                         entry,
-                        _room: room.ok().flatten(),
+                        room: room.ok().flatten(),
                     });
                 }
                 planned = Ok(Planned::Settled(Outcome::Replaced));
@@ -299,7 +301,7 @@ impl Planner<'_> {
                         other,
                         folder: folder.clone(),
                         entry,
-                        _room: room,
+                        room,
                     });
                 }
                 (Planned::Settled(outcome), _) => outcome,
@@ -404,7 +406,14 @@ impl Planner<'_> {
     fn resume_deferred(&self, undone: &mut Undone) -> Result<()> {
         self.accounts.resume_deferred();
         self.removal().run()?;
-        for DeferredEntry { folder, entry, .. } in std::mem::take(&mut undone.deferred) {
+        for deferred in std::mem::take(&mut undone.deferred) {
+            let DeferredEntry {
+                folder,
+                entry,
+                room,
+            } = deferred;
+            // Who waits again takes it again.
+            drop(room);
             let planned = self.plan(&folder, &entry);
             self.settle(&folder, entry, planned, undone);
         }
@@ -416,6 +425,7 @@ impl Planner<'_> {
     /// else goes on: one of them may in its turn wait for what this one has.
     fn next_task(&self, undone: &mut Undone) -> Option<PlannerTask> {
         while !undone.in_use.is_empty() {
+            self.activity.wait_for_others(true);
             let left = IN_USE_LOOK.saturating_sub(undone.looked.elapsed());
             if left.is_zero() {
                 self.look_at_those_in_use(undone);
@@ -423,7 +433,9 @@ impl Planner<'_> {
                 break;
             }
         }
-        self.tasks.pop()
+        let task = self.tasks.pop();
+        self.activity.wait_for_others(!undone.in_use.is_empty());
+        task
     }
 
     /// Plans files anew that other sessions had and have no more. Nor does it wait longer for one
@@ -431,7 +443,7 @@ impl Planner<'_> {
     fn look_at_those_in_use(&self, undone: &mut Undone) {
         undone.looked = Instant::now();
         let moved = (self.hasher.end_silent)();
-        if moved != undone.moved.0 {
+        if moved.is_none() || moved != undone.moved.0 {
             undone.moved = (moved, undone.looked);
         }
         let gives_up = undone.moved.1.elapsed() >= LOCK_WAIT;
@@ -443,7 +455,14 @@ impl Planner<'_> {
             return;
         }
         let _at_work = self.activity.work();
-        for EntryInUse { folder, entry, .. } in due {
+        for in_use in due {
+            let EntryInUse {
+                folder,
+                entry,
+                room,
+                ..
+            } = in_use;
+            drop(room);
             match self.plan(&folder, &entry) {
                 Ok(Planned::InUse(_)) if gives_up => {
                     self.ended(&entry, Outcome::Failed(Why::InUse));

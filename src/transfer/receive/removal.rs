@@ -4,12 +4,13 @@
 //! Must not remove anything after a failure: what was moved may not be in its new place yet.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use super::super::link::Link;
 use crate::model::error::{Action, Error, Result};
 use crate::model::outcome::Role;
 use crate::model::progress::Event;
-use crate::model::prompt::{Prompt, ProposedRemoval};
+use crate::model::prompt::{Prompt, ProposedRemoval, REMOVAL_TIME};
 use crate::model::relpath::RelPath;
 use crate::model::surplus::{
     Decision, MaxDelete, Objection, RemovalAnswer, RemovalCount, RemovalQuestion, Surplus,
@@ -202,7 +203,8 @@ impl Removal<'_> {
             peer: self.terms.peer.clone(),
             count,
         };
-        let gone = || self.link.is_over();
+        let asked = Instant::now();
+        let gone = || self.link.is_over() || asked.elapsed() > REMOVAL_TIME;
         self.terms.prompt.confirm_removal(&removal, &gone)
     }
 }

@@ -266,7 +266,7 @@ impl ReceiveSession {
     /// How far it is, as a number that changes whenever it gets on; none while this side has work to
     /// do, for which its sender may have to wait.
     pub(crate) fn progress(&self) -> Option<u64> {
-        if self.activity.is_at_work() {
+        if self.activity.is_at_work() || self.activity.waits_for_others() {
             return None;
         }
         let Counters {
@@ -278,6 +278,11 @@ impl ReceiveSession {
         let [entries, bytes] = [entries_done, bytes_done].map(Counters::get);
         let others = [entries, bytes, self.activity.asked()];
         Some(others.iter().fold(announced, |sum, &n| sum.wrapping_add(n)))
+    }
+
+    /// Whether this side has work to do that takes as long as it does.
+    pub(crate) fn is_at_work(&self) -> bool {
+        self.activity.is_at_work()
     }
 
     /// What grows with everything that moves in it.

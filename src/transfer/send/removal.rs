@@ -3,13 +3,15 @@
 //!
 //! Must not say yes for a user who has not.
 
+use std::time::Instant;
+
 use crate::model::outcome::{Outcome, Role, Summary, Why};
 use crate::model::progress::Counters;
-use crate::model::prompt::{Prompt, ProposedRemoval};
+use crate::model::prompt::{Prompt, ProposedRemoval, REMOVAL_TIME};
 use crate::model::reason::SystemError;
 use crate::model::relpath::RelPath;
 use crate::model::surplus::{
-    Decision, MaxDelete, RemovalAnswer, RemovalCount, RemovalQuestion, Surplus,
+    Decision, MaxDelete, RemovalAnswer, RemovalCount, RemovalQuestion, Surplus, SurplusKind,
 };
 use crate::model::text::Text;
 use crate::source::{Roots, SurplusDecider, WalkedFolders};
@@ -77,6 +79,10 @@ impl<'a> RemovalAnswers<'a> {
             if *decision == Decision::Keep {
                 continue;
             }
+            // What is in it counts, too.
+            if matches!(one.kind, SurplusKind::Dir) {
+                *decision = Decision::AskInside;
+            }
             if self.going < most {
                 self.going += 1;
             } else {
@@ -129,7 +135,9 @@ impl<'a> RemovalAnswers<'a> {
             peer: self.terms.peer.to_owned(),
             count,
         };
-        self.terms.prompt.confirm_removal(&removal, gone)
+        let asked = Instant::now();
+        let gone = || gone() || asked.elapsed() > REMOVAL_TIME;
+        self.terms.prompt.confirm_removal(&removal, &gone)
     }
 
     /// The summary, with what stays because of the limit as a failure: the receiver does not know

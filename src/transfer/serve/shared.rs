@@ -301,19 +301,20 @@ impl ReceiverShared {
 
     /// Something that ends the sessions of `owner` whose peer has been silent for longer than a
     /// live one ever is. (A session that nobody waits for is given more time.) Says how far all of
-    /// them are, as a number that changes whenever one gets on.
+    /// them are, as a number that changes whenever one gets on; none while one is at work.
     pub(super) fn end_silent(self: &Arc<Self>, owner: Fingerprint) -> EndSilent {
         let shared = Arc::downgrade(self);
         Box::new(move || {
             let Some(shared) = shared.upgrade() else {
-                return 0;
+                return Some(0);
             };
-            let mut moved: u64 = 0;
+            let (mut moved, mut at_work) = (0_u64, false);
             for LetInSession { session, .. } in shared.all_sessions().iter().map(Arc::as_ref) {
                 if session.owner != owner {
                     continue;
                 }
                 moved = moved.wrapping_add(session.moved());
+                at_work |= session.is_at_work();
                 if session.link.silent_for() > LIVE_SILENCE {
                     session.link.fail(Error::Silent {
                         peer: session.link.peer,
@@ -321,7 +322,7 @@ impl ReceiverShared {
                     });
                 }
             }
-            moved
+            (!at_work).then_some(moved)
         })
     }
 }
