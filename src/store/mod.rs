@@ -8,7 +8,7 @@
 //! `turn`, `clash` and `space` know one thing each; `marks` and `durability` what is on disk;
 //! `folder`, with `session_folders`, `names_there`, `times`, `plan` and `partial` where something
 //! goes; `context` what all entries of a session share; `held`, `publish`, `incoming` and `link`
-//! how an entry gets its name; `surplus` and `removal` what a mirror takes away; `directory` and
+//! how an entry gets its name; `mirror`, `surplus` and `removal` what a mirror takes away; `directory` and
 //! `session` are what the rest of the program sees.
 
 mod clash;
@@ -22,6 +22,7 @@ mod in_use;
 mod incoming;
 mod link;
 mod marks;
+mod mirror;
 mod name;
 mod names_there;
 mod not_kept;

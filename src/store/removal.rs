@@ -1,245 +1,30 @@
-//! Mirrors: what is in a folder that its sender does not have, and the removal of it.
+//! Takes away what a mirror's sender does not have.
 //!
 //! Must not remove anything that came after its folder was entered, that another session writes
 //! into, or that the store keeps for itself; nor follow a link or cross into another file system.
-//! Nothing is removed until everything else is stored; only files and links that wait for a folder
-//! to go are stored after that. Nor is anything before all that would go has been counted.
 
 use std::collections::HashSet;
 use std::hash::RandomState;
 use std::io;
-use std::iter::Peekable;
-use std::slice::Iter;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use crate::model::outcome::Why;
-use crate::model::reason::{Limit, SystemError};
+use crate::model::reason::SystemError;
 use crate::model::relpath::RelPath;
-use crate::model::surplus::{Decision, Objection, RemovalCount, Surplus};
-use crate::sys::fs::{self, Dir, Stat};
+use crate::model::surplus::{Decision, Surplus};
+use crate::sys::fs::{self, Dir};
 
 use super::context::SessionContext;
 use super::folder::Folder;
-use super::found::why;
 use super::in_use;
-use super::names_there::{NamesThere, seen};
-use super::partial;
 use super::permissions::{unlock_by_name, unlock_open};
-use super::state::{PARTIALS, existing_state};
-use super::surplus::{There, count_all, describe, list, surplus_of};
+use super::surplus::{There, count_all, describe, list};
 
-/// How many names of one session's folders are remembered at once: 16 bytes each, and some.
-const MAX_NAMES: usize = 4 << 20;
-/// How many things are asked about at once, about.
-const QUESTION: usize = 1024;
 /// How deep a folder that is removed can be.
 const MAX_DEPTH: usize = 256;
 
-/// What a session that mirrors knows of what is to go.
-#[derive(Debug, Default)]
-pub(super) struct Mirror {
-    hasher: RandomState,
-    /// How many names are remembered.
-    names: AtomicUsize,
-    /// How many names there were in all folders that were entered.
-    there: AtomicU64,
-    surplus: Mutex<Vec<(Arc<Folder>, NamesThere)>>,
-}
-
 /// Folders of which something may go, with that.
-type Cleanable = Vec<(Arc<Folder>, Vec<There>)>;
-
-impl Mirror {
-    fn surplus(&self) -> MutexGuard<'_, Vec<(Arc<Folder>, NamesThere)>> {
-        self.surplus.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Remembers what is in a folder that was just entered.
-    pub(super) fn list(&self, folder: &Folder) -> Result<(), Why> {
-        let list = |dir: &Dir| list(dir, &self.hasher);
-        let all = folder.with(list).map_err(|e| why(&e))?;
-        let before = self.names.fetch_add(all.len(), Ordering::Relaxed);
-        if before + all.len() > MAX_NAMES {
-            self.names.fetch_sub(all.len(), Ordering::Relaxed);
-            return Err(Why::Limit(Limit::MirroredNames));
-        }
-        self.there.fetch_add(all.len() as u64, Ordering::Relaxed);
-        *folder.listed() = Some(NamesThere::new(&self.hasher, &all));
-        Ok(())
-    }
-
-    /// Takes note that the sender has `name` in a folder. Says whether something had it that no
-    /// other name of the sender's stands for. In a dry run it does not come.
-    pub(super) fn announced(&self, folder: &Folder, name: &[u8], dry: bool) -> bool {
-        let mut listed = folder.listed();
-        let Some(names) = listed.as_mut() else {
-            return false;
-        };
-        let before = names.len();
-        names.announced(name, !dry, || folder.with(|dir| dir.stat_at(name)));
-        let taken = before - names.len();
-        self.names.fetch_sub(taken, Ordering::Relaxed);
-        taken > 0
-    }
-
-    /// Takes note that what has `name` in a folder is not what the sender has by that name. Not
-    /// where nothing of the folder is to go.
-    pub(super) fn is_surplus(&self, folder: &Folder, name: &[u8], found: &Stat) -> bool {
-        let mut listed = folder.listed();
-        let Some(names) = listed.as_mut() else {
-            return false;
-        };
-        let before = names.len();
-        names.add(name, seen(&self.hasher, found));
-        self.names
-            .fetch_add(names.len() - before, Ordering::Relaxed);
-        true
-    }
-
-    /// Takes note that nothing more comes of a folder, which the sender could read all of or not.
-    pub(super) fn ended(&self, folder: &Arc<Folder>, complete: bool) {
-        let Some(names) = folder.listed().take() else {
-            return;
-        };
-        if complete && names.len() > 0 {
-            self.surplus().push((folder.clone(), names));
-        } else {
-            self.names.fetch_sub(names.len(), Ordering::Relaxed);
-        }
-    }
-
-    /// Forgets what was to be removed, but for what something waits for: it stays.
-    pub(super) fn keep_but_obstacles(&self) {
-        let mut surplus = self.surplus();
-        surplus.iter_mut().for_each(|(_, names)| {
-            self.names
-                .fetch_sub(names.keep_but_obstacles(), Ordering::Relaxed);
-        });
-        surplus.retain(|(_, names)| names.len() > 0);
-    }
-
-    /// Forgets what was to be removed: it stays.
-    pub(super) fn keep(&self) {
-        let kept = std::mem::take(&mut *self.surplus());
-        // Folders get their end with it, which takes its time.
-        drop(kept);
-    }
-
-    /// Removes what its sender does not have, in folders that it sent and could read all of, once
-    /// everything else is stored; in a dry run nothing, but it is counted. `ask` says what is to
-    /// become of things, in their order; all that would go is counted then, and `allow` says how
-    /// much may, or why nothing does; each path that goes is told to `tell`; `give_up` is asked
-    /// from time to time. Says how many files, links and folders went, or would; folders of which
-    /// not everything could be removed are among those that failed.
-    pub(super) fn remove_surplus(
-        &self,
-        session: &SessionContext,
-        ask: impl FnMut(Vec<Surplus>) -> Vec<Decision>,
-        allow: impl FnOnce(RemovalCount) -> Result<u64, Objection>,
-        give_up: impl Fn() -> bool,
-        tell: impl FnMut(RelPath),
-    ) -> io::Result<u64> {
-        let all = std::mem::take(&mut *self.surplus());
-        let Some((first, _)) = all.first() else {
-            return Ok(0);
-        };
-        // What was moved is on disk in its new place before it goes in the old one.
-        session.durability.sync()?;
-        let root = &session.directory.dir;
-        let received = match existing_state(root, PARTIALS)? {
-            Some(records) => partial::being_received(root, &records)?,
-            None => HashSet::new(),
-        };
-        let mut remover = Remover {
-            session,
-            pass: Pass::Count,
-            received,
-            ask,
-            give_up,
-            tell,
-            removed: 0,
-            below: 0,
-            most: u64::MAX,
-            is_bound: false,
-            has_failed: false,
-        };
-        let mut left = all.iter().peekable();
-        let mut batches = 0;
-        // Few are not looked for again, nor asked about.
-        let mut known = None;
-        while left.peek().is_some() {
-            let folders = self.cleanable(&mut left);
-            let decisions = remover.decisions(folders.iter().flat_map(|(_, there)| there));
-            remover.clean(&folders, &decisions);
-            known = (batches == 0).then_some((folders, decisions));
-            batches += 1;
-        }
-        let count = RemovalCount {
-            would_go: remover.removed,
-            there: self.there.load(Ordering::Relaxed) + remover.below,
-        };
-        let most = match count.would_go {
-            _ if (remover.give_up)() => return Ok(0),
-            // What could not be counted fails.
-            0 if remover.has_failed => Ok(0),
-            0 => return Ok(0),
-            _ => allow(count),
-        };
-        if (remover.give_up)() {
-            return Ok(0);
-        }
-        (remover.removed, remover.pass) = (0, Pass::Remove);
-        match most {
-            Ok(most) => remover.most = most,
-            Err(objection) => first.fail_named(Why::TooManyRemovals { count, objection }),
-        }
-        if session.access.dry_run {
-            (remover.most, remover.pass) = (u64::MAX, Pass::Plan);
-        } else if most.is_err() {
-            return Ok(0);
-        }
-        if let Some((folders, decisions)) = known {
-            remover.clean(&folders, &decisions);
-        } else {
-            let mut left = all.iter().peekable();
-            while left.peek().is_some() {
-                let folders = self.cleanable(&mut left);
-                let decisions = remover.decisions(folders.iter().flat_map(|(_, there)| there));
-                remover.clean(&folders, &decisions);
-            }
-        }
-        if remover.is_bound {
-            let what = "more is there than was counted";
-            first.fail_named(not_removed(&io::Error::other(what)));
-        }
-        Ok(remover.removed)
-    }
-
-    /// The next folders of which something may go. They are asked about together: each question
-    /// takes the time to the sender and back.
-    fn cleanable(&self, left: &mut Peekable<Iter<'_, (Arc<Folder>, NamesThere)>>) -> Cleanable {
-        let (mut folders, mut count) = (Vec::new(), 0);
-        while count < QUESTION
-            && let Some((folder, names)) = left.next()
-        {
-            if names.in_doubt() {
-                let what = "its file system takes different names for one, \
-                            so that it is not certain what would go";
-                folder.fail(not_removed(&io::Error::other(what)));
-                continue;
-            }
-            match folder.with(|dir| surplus_of(folder, dir, &self.hasher, names)) {
-                Ok(there) => {
-                    count += there.len();
-                    folders.push((Arc::clone(folder), there));
-                }
-                Err(e) => folder.fail(not_removed(&e)),
-            }
-        }
-        folders
-    }
-}
+pub(super) type Cleanable = Vec<(Arc<Folder>, Vec<There>)>;
 
 /// Why a folder failed that not all went from that was to go.
 pub(super) fn not_removed(error: &io::Error) -> Why {
@@ -253,7 +38,7 @@ fn others_are_in_it() -> io::Error {
 
 /// What is done with what may go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Pass {
+pub(super) enum Pass {
     /// It is counted.
     Count,
     /// It is told, in a dry run.
@@ -261,23 +46,23 @@ enum Pass {
     Remove,
 }
 
-struct Remover<'a, A, G, T> {
-    session: &'a SessionContext,
-    pass: Pass,
+pub(super) struct Remover<'a, A, G, T> {
+    pub(super) session: &'a SessionContext,
+    pub(super) pass: Pass,
     /// What other processes are receiving at the moment.
-    received: HashSet<RelPath>,
-    ask: A,
-    give_up: G,
-    tell: T,
-    removed: u64,
+    pub(super) received: HashSet<RelPath>,
+    pub(super) ask: A,
+    pub(super) give_up: G,
+    pub(super) tell: T,
+    pub(super) removed: u64,
     /// How much was seen in folders that may go, as far as it was counted.
-    below: u64,
+    pub(super) below: u64,
     /// How much may go at most.
-    most: u64,
+    pub(super) most: u64,
     /// Whether more was to go.
-    is_bound: bool,
+    pub(super) is_bound: bool,
     /// Whether something could not be counted.
-    has_failed: bool,
+    pub(super) has_failed: bool,
 }
 
 impl<A, G, T> Remover<'_, A, G, T>
@@ -287,7 +72,10 @@ where
     T: FnMut(RelPath),
 {
     /// What is to become of things, in their order.
-    fn decisions<'t>(&mut self, there: impl Iterator<Item = &'t There> + Clone) -> Vec<Decision> {
+    pub(super) fn decisions<'t>(
+        &mut self,
+        there: impl Iterator<Item = &'t There> + Clone,
+    ) -> Vec<Decision> {
         let asked: Vec<_> = there.clone().filter_map(|t| t.surplus.clone()).collect();
         let answers = match asked.is_empty() || (self.give_up)() {
             true => Vec::new(),
@@ -301,7 +89,7 @@ where
     }
 
     /// Removes from folders what may go.
-    fn clean(&mut self, folders: &Cleanable, decisions: &[Decision]) {
+    pub(super) fn clean(&mut self, folders: &Cleanable, decisions: &[Decision]) {
         let mut decisions = decisions;
         for (folder, there) in folders {
             let of_folder;
