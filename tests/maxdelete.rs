@@ -5,6 +5,7 @@
 mod support;
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
 use std::process::Command;
 
@@ -307,6 +308,32 @@ fn programs_are_told_that_it_is_the_limit() {
     let [sent, _] = scene.mirror(&["--json"], &[]);
     sent.assert_code(IN_PART)
         .assert_says("\"reason\":\"max_delete\"");
+}
+
+#[test]
+fn what_is_in_a_folder_that_its_mode_closes_counts() {
+    for (limit, goes) in [("30", false), ("31", true)] {
+        let scene = Scene::new(3, 0);
+        let closed = scene.copy().join("closed");
+        for n in 0..30 {
+            make_file(closed.join(format!("{n}")), 1, 10);
+        }
+        set_mode(&closed, 0o300);
+        let command = scene.recv_command(&["--max-delete", limit]);
+        let recv = Recv::start(without_privileges(&command));
+        let sent = Process::spawn(scene.send_command(&[], &recv.target())).wait();
+        let code = if goes { DONE } else { IN_PART };
+        sent.assert_code(code);
+        recv.wait().assert_code(code);
+        if goes {
+            scene.assert_mirrored();
+            continue;
+        }
+        let mode = fs::metadata(&closed).unwrap().permissions().mode();
+        assert_eq!(mode & 0o7777, 0o300);
+        set_mode(&closed, 0o700);
+        assert_eq!(fs::read_dir(&closed).unwrap().count(), 30);
+    }
 }
 
 #[test]

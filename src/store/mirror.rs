@@ -156,6 +156,7 @@ impl Mirror {
             most: u64::MAX,
             is_bound: false,
             has_failed: false,
+            has_unlocked: false,
         };
         let mut left = all.iter().peekable();
         let mut batches = 0;
@@ -192,6 +193,8 @@ impl Mirror {
         } else if most.is_err() {
             return Ok(0);
         }
+        // What was looked at has changed by that.
+        let known = known.filter(|_| !remover.has_unlocked);
         if let Some((folders, decisions)) = known {
             remover.clean(&folders, &decisions);
         } else {

@@ -63,6 +63,8 @@ pub(super) struct Remover<'a, A, G, T> {
     pub(super) is_bound: bool,
     /// Whether something could not be counted.
     pub(super) has_failed: bool,
+    /// Whether the mode of a folder was changed to look into it.
+    pub(super) has_unlocked: bool,
 }
 
 impl<A, G, T> Remover<'_, A, G, T>
@@ -172,10 +174,13 @@ where
         let Some(now) = dir.stat_at(&there.name)? else {
             return Ok(true);
         };
-        if !now.is_still(&there.stat) {
+        let is_dir = now.is_dir();
+        // A user may have been asked in between. (Of several names of one file, what happens to one
+        // shows at all of them.)
+        let was_changed = !is_dir && there.stat.links <= 1 && now.ctime != there.stat.ctime;
+        if !now.is_still(&there.stat) || was_changed {
             return Ok(false);
         }
-        let is_dir = now.is_dir();
         if is_dir {
             match self.empty(dir, there, decision, depth) {
                 Ok(true) => {}
@@ -211,6 +216,16 @@ where
         Ok(true)
     }
 
+    /// Whether what is in a folder that its mode closes is to be seen: it is counted as it is
+    /// removed.
+    fn may_unlock(&self) -> bool {
+        match self.pass {
+            Pass::Count => !self.session.access.dry_run,
+            Pass::Plan => false,
+            Pass::Remove => true,
+        }
+    }
+
     /// Removes what is in a folder. Says whether all of it is gone.
     fn empty(
         &mut self,
@@ -222,7 +237,8 @@ where
         let name = &folder.name;
         let mut unlocked = None;
         let opened = match dir.open_dir(name) {
-            Err(e) if self.pass == Pass::Remove && e.kind() == io::ErrorKind::PermissionDenied => {
+            Err(e) if self.may_unlock() && e.kind() == io::ErrorKind::PermissionDenied => {
+                self.has_unlocked = true;
                 unlocked = Some(unlock_by_name(dir, name)?);
                 dir.open_dir(name)
             }
@@ -241,8 +257,9 @@ where
             true => self.empty_open(&opened, folder, decision, depth),
             false => Ok(false),
         };
-        if let (Some(bits), false) = (unlocked, matches!(emptied, Ok(true))) {
-            // It stays, as it was.
+        let goes = self.pass == Pass::Remove && matches!(emptied, Ok(true));
+        if let (Some(bits), false) = (unlocked, goes) {
+            // It stays, as it was; or for now.
             opened.set_mode(bits)?;
         }
         emptied
