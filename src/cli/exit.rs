@@ -11,7 +11,7 @@ use xfer::model::reason::AbortReason;
 use xfer::transfer::Cancel;
 
 use super::hints::{self, Task};
-use crate::ui::{Line, Ui, sentence};
+use crate::ui::{Line, Ui, sentence, sentence_lines};
 
 /// The exit codes. Scripts rely on them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -82,7 +82,10 @@ fn say(ui: &Ui, task: Task, error: &Error) {
         ui.say([Line::Talk(words)]);
     } else if !ui.has_said(error) {
         ui.error_event(error);
-        ui.say([Line::Trouble(format!("xfer: {}", sentence(error)))]);
+        let (head, details) = sentence_lines(error);
+        ui.say([Line::Trouble(format!("xfer: {head}"))]);
+        let detail = |line| Line::Trouble(format!("      {line}"));
+        ui.say(details.into_iter().map(detail));
         let hint = hints::for_error(error, task).into_iter();
         // It had worked before, and did not again.
         let is_gone = matches!(
@@ -90,6 +93,7 @@ fn say(ui: &Ui, task: Task, error: &Error) {
             Error::Connect { .. }
                 | Error::Unreachable { .. }
                 | Error::Resolve { .. }
+                | Error::NotFound(_)
                 | Error::NotXfer { .. }
                 | Error::Mute { .. }
         );
@@ -135,6 +139,7 @@ fn code(error: &Error) -> Code {
             ..
         }
         | Error::WrongCode { .. } => Code::Declined,
+        Error::NotFound(search) if !search.passed.is_empty() => Code::Declined,
         // What is wrong with the arguments themselves, before anybody is dialed.
         Error::Pattern { .. }
         | Error::SameName { .. }

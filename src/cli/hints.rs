@@ -11,6 +11,7 @@ use xfer::model::error::{Action, StateFile};
 use xfer::model::outcome::{Decline, Role};
 use xfer::model::reason::AbortReason;
 use xfer::model::relpath::is_reserved;
+use xfer::net::PeerAddress;
 use xfer::sys::name::from_system;
 
 use crate::ui::quoted;
@@ -117,6 +118,25 @@ pub(crate) fn for_error(error: &Error, task: Task) -> Option<String> {
             ));
         }
         Error::Connect { addr: _, source } => return Some(connect(source.kind()).to_owned()),
+        Error::NotFound(search) => {
+            let impostor = |error: &&Error| matches!(error, Error::Impostor { .. });
+            if let Some(impostor) = search.passed.iter().find(impostor) {
+                return for_error(impostor, task);
+            }
+            let near: Vec<_> = search.near.iter().map(|name| quoted(name)).collect();
+            if !near.is_empty() {
+                return Some(format!("Did you mean {}?", near.join(" or ")));
+            }
+            "Is `xfer recv` running there, in the same network? `xfer list` shows who is here. Where \
+             a network blocks multicast, give the address instead, as `xfer recv` shows it."
+        }
+        Error::Ambiguous { found, .. } => {
+            let first = found.first()?;
+            return Some(format!(
+                "Say which one you mean by its address, such as {}, or by a name that only one has.",
+                PeerAddress::from(first.addr)
+            ));
+        }
         Error::Unreachable { tried, .. } => {
             // What is to be done about one is to be done about all, or nothing is sure.
             let mut hints = tried.iter().map(|tried| for_error(&tried.error, task));

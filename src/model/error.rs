@@ -69,6 +69,40 @@ pub struct Tried {
     pub error: Error,
 }
 
+/// A machine that announces itself, by its own word.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FoundMachine {
+    /// What it calls itself.
+    pub name: String,
+    /// What its announcement is called.
+    pub instance: String,
+    /// Where it listens.
+    pub addr: SocketAddr,
+    /// How the fingerprint begins that it says it has.
+    pub fingerprint: String,
+}
+
+/// What was done to find a machine by its name.
+#[derive(Debug)]
+pub struct NotFound {
+    /// The name.
+    pub name: String,
+    /// Where it was last, and when, in seconds since 1970, if it is known here.
+    pub last: Option<(String, u64)>,
+    /// The addresses that were tried.
+    pub tried: Vec<Tried>,
+    /// Those who were there, or said to be, and have another key.
+    pub passed: Vec<Error>,
+    /// What the resolver said, where that was no address.
+    pub resolver: Option<io::Error>,
+    /// Why nobody could be asked by multicast DNS, where that was so.
+    pub deaf: Option<Box<Error>>,
+    /// Who is there.
+    pub found: Vec<FoundMachine>,
+    /// Names of known machines that are nearly the same.
+    pub near: Vec<String>,
+}
+
 fn listed(tried: &[Tried]) -> String {
     let each: Vec<_> = tried.iter().map(|tried| tried.error.to_string()).collect();
     each.join("; ")
@@ -155,6 +189,17 @@ pub enum Error {
         host: String,
         /// What became of each.
         tried: Vec<Tried>,
+    },
+    /// No machine of a name was found.
+    #[error("find {}", .0.name)]
+    NotFound(Box<NotFound>),
+    /// Several machines have a name, and nobody has said which one is meant.
+    #[error("{} machines are called {name}", found.len())]
+    Ambiguous {
+        /// The name.
+        name: String,
+        /// All that have it.
+        found: Vec<FoundMachine>,
     },
     /// The port could not be listened on.
     #[error("listen on {addr}: {source}")]

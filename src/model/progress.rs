@@ -65,6 +65,15 @@ impl Peer {
     }
 }
 
+/// Why a machine was thought to be the one that is looked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mistaken {
+    /// That one was there last.
+    Place,
+    /// It announces itself by that name.
+    Name,
+}
+
 /// Something that happened.
 #[derive(Debug)]
 #[non_exhaustive]
@@ -114,6 +123,28 @@ pub enum Event<'a> {
     Connecting {
         /// Where to.
         addr: SocketAddr,
+    },
+    /// A machine is looked for by its name, and is not where it was last.
+    Searching {
+        /// The name.
+        name: &'a str,
+    },
+    /// A machine answers, or announces itself, where or as the one that is looked for, and has
+    /// another key: it is told nothing.
+    PassedOver {
+        /// The name of the one that is looked for.
+        name: &'a str,
+        /// Where.
+        addr: SocketAddr,
+        /// Why it is thought to be the one.
+        why: Mistaken,
+        /// What it is called here, if it is known.
+        is: Option<&'a str>,
+    },
+    /// The receiver is not there yet, and is waited for.
+    Awaiting {
+        /// The name or host that was given.
+        name: &'a str,
     },
     /// A session begins.
     Started {

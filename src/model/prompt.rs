@@ -6,6 +6,7 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use crate::model::error::FoundMachine;
 use crate::model::outcome::{Role, Wish};
 use crate::model::surplus::RemovalCount;
 
@@ -151,6 +152,12 @@ pub trait Prompt: Send + Sync + fmt::Debug {
         _removal: &ProposedRemoval,
         _gone: &dyn Fn() -> bool,
     ) -> Option<bool> {
+        None
+    }
+
+    /// Asks which of several machines of the same name is meant: its place among them. None where
+    /// nobody can answer, or does.
+    fn choose(&self, _name: &str, _found: &[FoundMachine]) -> Option<usize> {
         None
     }
 

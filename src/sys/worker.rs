@@ -21,9 +21,9 @@
 //! | `Hasher` | what is told of held chunks | the planner; the disk; the outbox, when that is full; the sender's answers; another session that has the partial, for 45 s; a partial to close, while 64 are open |
 //! | `Finisher` | giving files their names: those of more than one chunk, and small ones that replace others, where the session syncs; copies and sums | the disk, and its turn to hash a hole, and nothing else: lanes may wait for it |
 //! | `LastWords` | closing a session's connections | the peer's end, for as long as last words take |
-//! | `Connect` | one call to the system that nobody can interrupt | the network |
+//! | `Connect` | one call to the system that nobody can interrupt: the resolver; an attempt to connect, which its search can end | the network |
 //! | `Pairing` | asking the user to go on with pairing | the user |
-//! | `Discovery` | the daemon that speaks multicast DNS (a thread of its own, which `mdns-sd` starts), and whom that has seen | that daemon; time |
+//! | `Discovery` | the daemon that speaks multicast DNS (a thread of its own, which `mdns-sd` starts), and whom that has seen; for a search, what tells it of them | that daemon; time |
 //! | `Ui`, `Signals` | the screen; signals | time; signals |
 //!
 //! A lane may wait to open one more file, which what comes on the control connection makes

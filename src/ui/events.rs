@@ -47,6 +47,19 @@ pub(super) enum JsonEvent<'a> {
     Connecting {
         address: SocketAddr,
     },
+    Searching {
+        name: &'a str,
+    },
+    PassedOver {
+        name: &'a str,
+        address: SocketAddr,
+        why: &'static str,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        is: Option<&'a str>,
+    },
+    Awaiting {
+        name: &'a str,
+    },
     Waiting {
         #[serde(flatten)]
         peer: Who<'a>,
@@ -423,6 +436,10 @@ fn error_cause(error: &Error) -> Option<&'static str> {
     }
 }
 
+fn is_impostor(error: &Error) -> bool {
+    matches!(error, Error::Impostor { .. })
+}
+
 fn error_name(error: &Error) -> &'static str {
     match error {
         Error::File { .. } | Error::Unsummed { .. } | Error::SharedQuota { .. } => "file",
@@ -430,7 +447,8 @@ fn error_name(error: &Error) -> &'static str {
             "name"
         }
         Error::State { .. } | Error::NoHome => "state",
-        Error::Resolve { .. } => "resolve",
+        Error::NotFound(search) if search.passed.iter().any(is_impostor) => "impostor",
+        Error::Resolve { .. } | Error::NotFound(_) | Error::Ambiguous { .. } => "resolve",
         Error::Connect { .. } | Error::Unreachable { .. } => "connect",
         Error::Listen { .. } => "listen",
         Error::Discovery { .. } => "discovery",

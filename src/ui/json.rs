@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use xfer::Error;
 use xfer::model::outcome::{Outcome, Role, Summary};
-use xfer::model::progress::{Counters, Event};
+use xfer::model::progress::{Counters, Event, Mistaken};
 
 use super::events::{
     Counts, Failure, JsonEvent, Who, entry, left_out_name, line, not_kept as not_kept_line,
@@ -73,6 +73,22 @@ impl Json {
                 dir_bytes: odd_bytes(dir),
             }),
             Event::Connecting { addr } => say(&JsonEvent::Connecting { address: *addr }),
+            Event::Searching { name } => say(&JsonEvent::Searching { name }),
+            Event::PassedOver {
+                name,
+                addr,
+                why,
+                is,
+            } => say(&JsonEvent::PassedOver {
+                name,
+                address: *addr,
+                why: match why {
+                    Mistaken::Place => "place",
+                    Mistaken::Name => "name",
+                },
+                is: *is,
+            }),
+            Event::Awaiting { name } => say(&JsonEvent::Awaiting { name }),
             Event::Waiting { peer } => say(&JsonEvent::Waiting {
                 peer: (*peer).into(),
             }),

@@ -4,8 +4,6 @@
 
 use std::time::Instant;
 
-use xfer::net::PeerAddress;
-
 use super::overview::{Overview, Phase, SessionView, Standing};
 use super::safe::{keep_end, keep_start, width};
 use super::words;
@@ -78,11 +76,8 @@ pub(crate) fn rows(overview: &Overview, columns: usize, now: Instant) -> Vec<Row
     if let Some(more) = overview.sessions.len().checked_sub(MAX_SESSIONS + 1) {
         rows.push(Row::Text(rest(overview, more + 1, now)));
     }
-    if let Some(addr) = overview.connecting {
-        rows.push(Row::Text(format!(
-            "Connecting to {} …",
-            PeerAddress::from(addr)
-        )));
+    if let Some(what) = &overview.connecting {
+        rows.push(Row::Text(format!("{what} …")));
     }
     rows
 }

@@ -46,7 +46,7 @@ pub(crate) use options::OutputOptions;
 pub(crate) use prompt::{Given, TerminalPrompt};
 pub(crate) use report::Line;
 pub(crate) use safe::{quoted, safe};
-pub(crate) use sentences::error as sentence;
+pub(crate) use sentences::{error as sentence, lines as sentence_lines};
 pub(crate) use system::io_error;
 pub(crate) use words::ago;
 

@@ -3,13 +3,14 @@
 //! Must not draw: it says what there is to show, and the bars or lines show it.
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use xfer::model::outcome::Role;
 use xfer::model::progress::{Counters, Event};
+use xfer::net::PeerAddress;
 
 use super::rate::Rate;
 use super::safe::safe;
@@ -22,7 +23,7 @@ const SETTLE: Duration = Duration::from_secs(2);
 #[derive(Debug, Default)]
 pub(crate) struct Overview {
     /// Where a connection is being made to.
-    pub(crate) connecting: Option<SocketAddr>,
+    pub(crate) connecting: Option<String>,
     /// The sessions, by their number.
     pub(crate) sessions: BTreeMap<u64, SessionView>,
 }
@@ -91,8 +92,13 @@ impl Overview {
     /// Takes note of what an event sets in motion or ends.
     pub(crate) fn hear(&mut self, event: &Event<'_>, now: Instant) {
         match event {
-            Event::Connecting { addr } => self.connecting = Some(*addr),
-            Event::Waiting { .. } => self.connecting = None,
+            Event::Connecting { addr } => {
+                self.connecting = Some(format!("Connecting to {}", PeerAddress::from(*addr)));
+            }
+            Event::Searching { name } => {
+                self.connecting = Some(format!("Looking for {}", safe(name)));
+            }
+            Event::Waiting { .. } | Event::Awaiting { .. } => self.connecting = None,
             Event::Started {
                 session,
                 role,

@@ -12,7 +12,9 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, TryLockError};
 use std::time::{Duration, Instant};
 
+use xfer::model::error::FoundMachine;
 use xfer::model::prompt::{Answer, Caller, PairingCode, Prompt, Proposal, ProposedRemoval};
+use xfer::net::PeerAddress;
 use xfer::sys::terminal;
 use xfer::transfer::Cancel;
 
@@ -124,6 +126,23 @@ impl TerminalPrompt {
                 Ok(Some(byte)) if line.len() < MAX_ANSWER_BYTES => line.push(byte),
                 Ok(Some(_)) => {}
                 Ok(None) | Err(_) => return None,
+            }
+        }
+    }
+
+    /// Asks for a number from 1 on, and gives the place that it stands for.
+    fn number(
+        &self,
+        mut lines: Vec<String>,
+        count: usize,
+        gone: &dyn Fn() -> bool,
+    ) -> Option<usize> {
+        loop {
+            let question = format!("Which one? [1-{count}]: ");
+            let line = self.ask(std::mem::take(&mut lines), &question, gone)?;
+            match line.trim().parse::<usize>() {
+                Ok(number) if (1..=count).contains(&number) => return Some(number - 1),
+                _ => {}
             }
         }
     }
@@ -240,6 +259,19 @@ impl Prompt for TerminalPrompt {
                 _ => {}
             }
         }
+    }
+
+    fn choose(&self, name: &str, found: &[FoundMachine]) -> Option<usize> {
+        let mut lines = vec![format!("{} machines here are called {name}:", found.len())];
+        lines.extend((1..).zip(found).map(|(number, machine)| {
+            format!(
+                "  {number}) {} at {}, whose key begins {}",
+                machine.instance,
+                PeerAddress::from(machine.addr),
+                machine.fingerprint
+            )
+        }));
+        self.number(lines, found.len(), &|| false)
     }
 
     fn resume_pairing(&self) -> bool {

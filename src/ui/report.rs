@@ -9,7 +9,7 @@ use std::time::Instant;
 
 use xfer::Error;
 use xfer::model::outcome::{LeftOut, Outcome, Role, Why};
-use xfer::model::progress::{Counters, Event, Trust};
+use xfer::model::progress::{Counters, Event, Mistaken, Trust};
 use xfer::net::PeerAddress;
 
 use self::Line::{Talk, Trouble};
@@ -117,6 +117,21 @@ impl Report {
             Event::Connecting { addr } if self.settings.verbose => {
                 lines.push(Talk(format!("Connecting to {}", PeerAddress::from(*addr))));
             }
+            Event::PassedOver {
+                name,
+                addr,
+                why,
+                is,
+            } => {
+                let words = sentences::passed_over(name, addr, *why, *is);
+                lines.push(match why {
+                    Mistaken::Place => Talk(words),
+                    Mistaken::Name => Trouble(words),
+                });
+            }
+            Event::Awaiting { name } => lines.push(Talk(format!(
+                "{name} is not there yet: waiting for it, until you press Ctrl-C …"
+            ))),
             Event::Paired { caller, role } => lines.push(Talk(match role {
                 Role::Sender => format!(
                     "Paired with {}: from now on it takes what this machine sends, without a code.",

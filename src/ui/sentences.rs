@@ -7,8 +7,9 @@ use std::io;
 use std::net::SocketAddr;
 
 use xfer::Error;
-use xfer::model::error::{Action, CryptoFault, Tried};
+use xfer::model::error::{Action, CryptoFault, FoundMachine, NotFound, Tried};
 use xfer::model::outcome::{Decline, Role};
+use xfer::model::progress::Mistaken;
 use xfer::model::reason::{AbortReason, StoreFault, Unsupported};
 use xfer::net::PeerAddress;
 
@@ -16,19 +17,125 @@ pub(super) use super::outcome_words::{left_out, not_kept, why, why_many};
 
 use super::faults::{handshake_fault, pattern_fault, state_fault};
 use super::system::{io_error, system};
+use super::words;
 
 /// Where a peer is, with the interface by its name.
 fn at(addr: &SocketAddr) -> PeerAddress {
     PeerAddress::from(*addr)
 }
 
+/// The most machines that are named as those that are here.
+const MAX_NAMED: usize = 8;
+
+/// What went wrong in lines for people: what it is, and below it each thing that was tried.
+pub(crate) fn lines(told: &Error) -> (String, Vec<String>) {
+    let head = match told {
+        Error::Unreachable { host, .. } => format!("cannot connect to {host}:"),
+        Error::NotFound(search) => format!("cannot find {}:", search.name),
+        Error::Ambiguous { name, found } => {
+            format!("{} machines here are called {name}:", found.len())
+        }
+        other => return (error(other), Vec::new()),
+    };
+    (head, details(told))
+}
+
+/// Each thing that was tried, and what came of it.
+fn details(error: &Error) -> Vec<String> {
+    match error {
+        Error::Unreachable { tried, .. } => tried.iter().map(attempt).collect(),
+        Error::NotFound(search) => attempts(search),
+        Error::Ambiguous { found, .. } => {
+            let each = found.iter().map(|machine| {
+                let FoundMachine {
+                    instance,
+                    addr,
+                    fingerprint,
+                    ..
+                } = machine;
+                format!("{instance} at {}, whose key begins {fingerprint}", at(addr))
+            });
+            each.collect()
+        }
+        _ => Vec::new(),
+    }
+}
+
 /// What came of an attempt to connect to one of several addresses.
-pub(crate) fn attempt(tried: &Tried) -> String {
-    let reason = match &tried.error {
+fn attempt(tried: &Tried) -> String {
+    format!("{}: {}", at(&tried.addr), reason(tried))
+}
+
+fn reason(tried: &Tried) -> String {
+    match &tried.error {
         Error::Connect { source, .. } => io_error(source),
         other => error(other),
-    };
-    format!("{}: {reason}", at(&tried.addr))
+    }
+}
+
+/// What was done to find a machine by its name.
+fn attempts(search: &NotFound) -> Vec<String> {
+    let NotFound {
+        last,
+        tried,
+        passed,
+        resolver,
+        deaf,
+        found,
+        ..
+    } = search;
+    let mut lines: Vec<_> = tried
+        .iter()
+        .map(|tried| match last {
+            Some((address, seen)) if *address == at(&tried.addr).to_string() => {
+                let ago = words::ago_at(*seen);
+                format!("at {address}, where it was {ago}: {}", reason(tried))
+            }
+            _ => format!("at {}", attempt(tried)),
+        })
+        .collect();
+    lines.extend(passed.iter().map(error));
+    lines.push(match (deaf.as_deref(), found.len()) {
+        (Some(Error::Discovery { source }), _) => {
+            format!("by multicast DNS: {}", io_error(source))
+        }
+        (Some(other), _) => format!("by multicast DNS: {}", error(other)),
+        (None, 0) => "by multicast DNS: nobody answers".to_owned(),
+        (None, count) => {
+            let named = found.iter().take(MAX_NAMED);
+            let named =
+                named.map(|machine| format!("{} ({})", machine.instance, at(&machine.addr)));
+            let named: Vec<_> = named.collect();
+            let more = match count.saturating_sub(MAX_NAMED) {
+                0 => String::new(),
+                more => format!(", and {more} more"),
+            };
+            let named = named.join(", ");
+            format!("by multicast DNS: here are {named}{more}")
+        }
+    });
+    lines.extend((resolver.as_ref()).map(|error| format!("as a host name: {}", io_error(error))));
+    lines
+}
+
+/// That a machine is not the one that is looked for.
+pub(super) fn passed_over(
+    name: &str,
+    addr: &SocketAddr,
+    why: Mistaken,
+    is: Option<&str>,
+) -> String {
+    let addr = at(addr);
+    let who = is.unwrap_or("another machine");
+    match why {
+        Mistaken::Place => {
+            format!("{name} is not at {addr} any more: {who} answers there. Looking for it …")
+        }
+        Mistaken::Name => format!(
+            "Not sending to {who} at {addr}: it calls itself {name}, but has another key than the \
+             {name} that is known here."
+        ),
+    }
 }
 
 /// What went wrong, without what can be done about it.
@@ -81,9 +188,15 @@ pub(crate) fn error(error: &Error) -> String {
                 addr = at(addr)
             )
         }
-        Error::Unreachable { host, tried } => {
-            let each: Vec<_> = tried.iter().map(attempt).collect();
-            format!("cannot connect to {host}: {}", each.join("; "))
+        Error::Unreachable { host, .. } => {
+            format!("cannot connect to {host}: {}", details(error).join("; "))
+        }
+        Error::NotFound(search) => {
+            format!("cannot find {}: {}", search.name, details(error).join("; "))
+        }
+        Error::Ambiguous { name, found } => {
+            let (count, details) = (found.len(), details(error).join("; "));
+            format!("{count} machines here are called {name}: {details}")
         }
         Error::Listen { addr, source } => {
             format!(

@@ -2,7 +2,7 @@
 //!
 //! Must not know what is counted.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 const UNITS: [&str; 7] = ["B", "kB", "MB", "GB", "TB", "PB", "EB"];
 
@@ -96,6 +96,12 @@ pub(crate) fn ago(time: Duration) -> String {
         return "just now".to_owned();
     }
     format!("{} ago", duration(time))
+}
+
+/// How long a time in seconds since 1970 is over. A clock that was set back makes it now.
+pub(crate) fn ago_at(seconds: u64) -> String {
+    let then = UNIX_EPOCH + Duration::from_secs(seconds);
+    ago(SystemTime::now().duration_since(then).unwrap_or_default())
 }
 
 fn long(seconds: u64) -> String {

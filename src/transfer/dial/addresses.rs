@@ -9,7 +9,8 @@ use std::net::SocketAddr;
 /// answer with as many as they like.
 const MAX_ADDRESSES: usize = 64;
 
-/// What waits to be tried. No address comes twice.
+/// What waits to be tried. No address comes twice, until [`AddressQueue::forget`] says
+/// so.
 #[derive(Debug, Default)]
 pub(super) struct AddressQueue {
     /// By family, in the order in which they were found.
@@ -41,6 +42,13 @@ impl AddressQueue {
     /// Whether none waits.
     pub(super) fn is_empty(&self) -> bool {
         self.waiting.iter().all(VecDeque::is_empty)
+    }
+
+    /// Lets an address that is not waiting be tried again.
+    pub(super) fn forget(&mut self, addr: SocketAddr) {
+        if !self.waiting.iter().any(|waiting| waiting.contains(&addr)) {
+            self.known.remove(&addr);
+        }
     }
 }
 
@@ -77,6 +85,10 @@ mod tests {
         assert_eq!(all(&mut candidates), order);
         candidates.add(order[0].parse().unwrap());
         assert!(candidates.is_empty());
+        let first = order[0].parse().unwrap();
+        candidates.forget(first);
+        candidates.add(first);
+        assert_eq!(all(&mut candidates), [order[0]]);
     }
 
     #[test]

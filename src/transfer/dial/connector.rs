@@ -3,7 +3,7 @@
 //! Must not know what is said to it then.
 
 use std::net::SocketAddr;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tracing::debug;
 
@@ -11,7 +11,7 @@ use crate::model::error::{Error, Result};
 use crate::model::outcome::{Ability, Role};
 use crate::model::progress::{Event, Peer, Progress};
 use crate::model::prompt::Prompt;
-use crate::net::{Channel, Fingerprint, Greeted, Ours, Peers, Tls, greet, say_last};
+use crate::net::{Channel, Fingerprint, Greeted, Ours, Peers, Service, Tls, greet, say_last};
 use crate::wire::{Features, Message};
 
 use super::super::cancel::{Cancel, OnCancel};
@@ -28,8 +28,12 @@ pub(in super::super) struct Connector<'a> {
     pub(in super::super) progress: &'a Arc<dyn Progress>,
     pub(in super::super) cancel: &'a Cancel,
     pub(in super::super) packets: Packets,
-    /// The key of the one that was dialed: a name is nobody else's from then on.
-    dialed: OnceLock<Fingerprint>,
+    /// What a machine of the name that is dialed is to offer.
+    pub(in super::super) service: Service,
+    /// Whether the first one to be dialed is waited for until it is there.
+    pub(in super::super) waits: bool,
+    /// The key of the one that was dialed, and where it was: a name is nobody else's from then on.
+    dialed: Mutex<Option<(Fingerprint, SocketAddr)>>,
 }
 
 /// A receiver that is trusted, and waits for an offer.
@@ -57,7 +61,9 @@ impl<'a> Connector<'a> {
             progress,
             cancel,
             packets: Packets::default(),
-            dialed: OnceLock::new(),
+            service: Service::Receiver,
+            waits: false,
+            dialed: Mutex::new(None),
         })
     }
 
@@ -98,8 +104,16 @@ impl<'a> Connector<'a> {
         Ok(dialed.greeted.peer)
     }
 
-    fn means(&self) -> SearchMeans<'_> {
+    fn dialed(&self) -> MutexGuard<'_, Option<(Fingerprint, SocketAddr)>> {
+        self.dialed.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn means(&self, before: Option<(Fingerprint, SocketAddr)>) -> SearchMeans<'_> {
         SearchMeans {
+            service: self.service,
+            waits: self.waits && before.is_none(),
+            last: before.map(|(_, addr)| addr),
+            prompt: self.prompt,
             tls: &self.tls,
             packets: &self.packets,
             progress: self.progress,
@@ -108,9 +122,10 @@ impl<'a> Connector<'a> {
     }
 
     fn greet(&self, to: &DialTarget, name: &str, open: bool, alarm: bool) -> Result<Dialed> {
-        let before = self.dialed.get().copied();
-        let whom = Whom::new(to, before, self.tls.fingerprint(), self.peers, alarm)?;
-        let (mut channel, addr) = Search::new(self.means(), to, whom).run()?;
+        let before = *self.dialed();
+        let key = before.map(|(key, _)| key);
+        let whom = Whom::new(to, key, self.tls.fingerprint(), self.peers, alarm)?;
+        let (mut channel, addr) = Search::new(self.means(before), to, whom).run()?;
         let closer = channel.closer.clone();
         let cancel = self.cancel.on_cancel(move || closer.close());
         let ours = Ours {
@@ -121,7 +136,7 @@ impl<'a> Connector<'a> {
             peers: self.peers,
         };
         let greeted = greet(&mut channel, ours, self.prompt)?;
-        let _ = self.dialed.set(channel.fingerprint);
+        *self.dialed() = Some((channel.fingerprint, addr));
         debug!(
             peer = %channel.peer,
             name = greeted.peer.name,

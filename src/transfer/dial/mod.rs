@@ -5,6 +5,8 @@
 mod addresses;
 mod attempt;
 mod connector;
+mod futile;
+mod heard;
 mod news;
 mod race;
 mod search;

@@ -6,12 +6,14 @@ use std::io;
 use std::net::SocketAddr;
 
 use crate::model::error::Result;
-use crate::net::Channel;
+use crate::net::{Channel, Sighting};
 
 /// Something that a search waited for.
 pub(super) enum News {
     /// The system's resolver has an answer.
     Resolved(io::Result<Vec<SocketAddr>>),
+    /// Somebody on the network is there, or is gone.
+    Heard(Sighting),
     /// An attempt to connect has ended.
     Tried {
         addr: SocketAddr,

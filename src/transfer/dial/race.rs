@@ -89,6 +89,14 @@ impl<'a> Race<'a> {
         self.candidates.add(addr);
     }
 
+    /// An address to try, whether it was tried before or not, unless an attempt runs there.
+    pub(super) fn add_again(&mut self, addr: SocketAddr) {
+        if !self.running.contains_key(&addr) {
+            self.candidates.forget(addr);
+            self.candidates.add(addr);
+        }
+    }
+
     /// Begins every attempt whose time has come.
     pub(super) fn go_on(&mut self) -> Result<()> {
         while self.due().is_some_and(|due| due <= Instant::now()) {

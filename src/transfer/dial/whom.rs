@@ -5,7 +5,7 @@
 use std::net::SocketAddr;
 
 use crate::model::error::{Error, Result};
-use crate::net::{Fingerprint, Known, Peers};
+use crate::net::{Beacon, Fingerprint, FingerprintStart, Known, Peers};
 
 use super::super::options::DialTarget;
 
@@ -63,6 +63,67 @@ impl Whom {
         self.all.iter().find(|known| known.fingerprint == *key)
     }
 
+    /// Whether only one key is taken.
+    pub(super) fn is_one(&self) -> bool {
+        self.meant.is_some()
+    }
+
+    /// Whether a machine says that it is one that may be meant. For a name that is known here, that
+    /// takes its key.
+    pub(super) fn may_be(&self, beacon: &Beacon) -> bool {
+        match &self.meant {
+            Some((_, key)) => beacon.may_be(key),
+            None => {
+                let name = beacon.name.to_lowercase();
+                let mut namesakes = self.all.iter().filter(|k| k.name.to_lowercase() == name);
+                namesakes.all(|known| beacon.may_be(&known.fingerprint))
+            }
+        }
+    }
+
+    /// The keys of all that are known here.
+    pub(super) fn keys(&self) -> Vec<Fingerprint> {
+        self.all.iter().map(|known| known.fingerprint).collect()
+    }
+
+    /// Those that are known as receivers.
+    pub(super) fn receivers(&self) -> impl Iterator<Item = &str> {
+        let receivers = self.all.iter().filter(|known| known.may_receive);
+        receivers.map(|known| known.name.as_str())
+    }
+
+    /// What is wrong with a machine that announces itself by the name of one that is known here, and
+    /// says that it has another key.
+    pub(super) fn pretender(&self, beacon: &Beacon) -> Option<Error> {
+        let name = beacon.name.to_lowercase();
+        let namesake = || self.all.iter().find(|k| k.name.to_lowercase() == name);
+        let known = self.known().or_else(namesake)?;
+        Some(Error::Impostor {
+            peer: *beacon.addresses.first()?,
+            name: known.name.clone(),
+            known: known.fingerprint.to_string(),
+            seen: beacon.fingerprint.to_string(),
+        })
+    }
+
+    /// What is wrong with a machine that was chosen by its announcement, and has another key than
+    /// that says.
+    pub(super) fn other_key(
+        &self,
+        peer: SocketAddr,
+        target: &DialTarget,
+        announced: FingerprintStart,
+        seen: Fingerprint,
+    ) -> Error {
+        let (DialTarget::Name(name) | DialTarget::Host { host: name, .. }) = target;
+        Error::Impostor {
+            peer,
+            name: name.clone(),
+            known: announced.to_string(),
+            seen: seen.to_string(),
+        }
+    }
+
     /// What to do with a machine that has shown a key. Where one was passed over, only those that
     /// are known are taken.
     pub(super) fn judge(&self, peer: SocketAddr, seen: Fingerprint, wary: bool) -> Verdict {
@@ -102,6 +163,7 @@ impl Whom {
 
 /// The machine that is known as a receiver by this name.
 fn receiver<'a>(all: &'a [Known], name: &str) -> Option<&'a Known> {
-    let mut receivers = all.iter().filter(|known| known.may_receive);
-    receivers.find(|known| known.name == name)
+    let receivers = || all.iter().filter(|known| known.may_receive);
+    let exactly = receivers().find(|known| known.name == name);
+    exactly.or_else(|| receivers().find(|known| known.name.to_lowercase() == name.to_lowercase()))
 }

@@ -146,6 +146,7 @@ fn is_unreachable(error: &Error) -> bool {
         Error::Connect { .. }
             | Error::Unreachable { .. }
             | Error::Resolve { .. }
+            | Error::NotFound(_)
             | Error::NotXfer { .. }
             | Error::Declined {
                 reason: Decline::TooManySessions,

@@ -1,0 +1,83 @@
+//! `FutileSearch`: what a search comes to that has found nobody.
+//!
+//! Must not search.
+
+use std::io;
+
+use crate::model::error::{Error, FoundMachine, NotFound, Tried};
+
+use super::super::options::DialTarget;
+use super::whom::Whom;
+
+/// From how much of it a name that was typed is like another.
+const NEAR: f64 = 0.6;
+
+/// All that was done in vain.
+pub(super) struct FutileSearch<'a> {
+    pub(super) whom: &'a Whom,
+    pub(super) tried: Vec<Tried>,
+    /// Those who have another key.
+    pub(super) passed: Vec<Error>,
+    /// What the resolver said, where that was no address.
+    pub(super) resolver: Option<io::Error>,
+    /// Why there was nobody to listen to.
+    pub(super) deaf: Option<Error>,
+    pub(super) found: Vec<FoundMachine>,
+}
+
+impl FutileSearch<'_> {
+    /// What there is to say of it. Of a host whose addresses are known, they are what matters.
+    pub(super) fn error(mut self, target: &DialTarget) -> Error {
+        let leads_nowhere = self.tried.is_empty() && self.passed.is_empty();
+        match target {
+            DialTarget::Name(name) if self.whom.is_one() || leads_nowhere => self.not_found(name),
+            DialTarget::Host { host, .. } | DialTarget::Name(host) => {
+                if !self.passed.is_empty() {
+                    return self.passed.swap_remove(0);
+                }
+                let host = host.clone();
+                match self.tried.len() {
+                    0 => Error::Resolve {
+                        host,
+                        source: (self.resolver).unwrap_or_else(|| io::ErrorKind::NotFound.into()),
+                    },
+                    1 => self.tried.swap_remove(0).error,
+                    _ => Error::Unreachable {
+                        host,
+                        tried: self.tried,
+                    },
+                }
+            }
+        }
+    }
+
+    fn not_found(self, name: &str) -> Error {
+        let known = self.whom.known();
+        let last = known.and_then(|known| {
+            let at = known.address.as_ref()?;
+            Some((at.to_string(), known.seen))
+        });
+        let lower = name.to_lowercase();
+        let is_near = |other: &&str| {
+            let other = other.to_lowercase();
+            other != lower && strsim::normalized_damerau_levenshtein(&other, &lower) >= NEAR
+        };
+        let found = self.found.iter().map(|machine| machine.name.as_str());
+        let mut near = Vec::new();
+        for other in self.whom.receivers().chain(found).filter(is_near) {
+            if !near.iter().any(|name| name == other) {
+                near.push(other.to_owned());
+            }
+        }
+        Error::NotFound(Box::new(NotFound {
+            name: known.map_or_else(|| name.to_owned(), |known| known.name.clone()),
+            last,
+            tried: self.tried,
+            passed: self.passed,
+            resolver: self.resolver,
+            deaf: self.deaf.map(Box::new),
+            found: self.found,
+            near,
+        }))
+    }
+}

@@ -1,0 +1,153 @@
+//! `Heard`: what machines on the network say of themselves while one of them is looked for.
+//!
+//! Must not be believed: it says where to ask, and whom not to take by chance.
+
+use std::time::{Duration, Instant};
+
+use crate::model::error::FoundMachine;
+use crate::net::{Beacon, BrowserCloser, Service, Sighting};
+
+/// The most that are kept: more than a network of one office has.
+const MAX_HEARD: usize = 256;
+/// How long a network has to answer before the one that has answered is the only one.
+const SETTLE: Duration = Duration::from_millis(1500);
+/// How long it has behind the last one of that name.
+const SETTLE_AFTER: Duration = Duration::from_millis(300);
+
+/// Who is there, of one service.
+#[derive(Debug)]
+pub(super) struct Heard {
+    service: Service,
+    since: Instant,
+    all: Vec<Beacon>,
+}
+
+/// Whoever hears others, until it is dropped.
+pub(super) struct Listening(pub(super) BrowserCloser);
+
+impl Drop for Listening {
+    fn drop(&mut self) {
+        self.0.close();
+    }
+}
+
+impl Heard {
+    pub(super) fn new(service: Service) -> Self {
+        Self {
+            service,
+            since: Instant::now(),
+            all: Vec::new(),
+        }
+    }
+
+    /// Takes note of one; gives it back where it is there, and of the service that is looked for.
+    pub(super) fn note(&mut self, sighting: Sighting) -> Option<Beacon> {
+        match sighting {
+            Sighting::Gone { instance } => {
+                self.all.retain(|beacon| beacon.instance != instance);
+                None
+            }
+            Sighting::Found(beacon) if beacon.service == self.service => {
+                self.all.retain(|other| other.instance != beacon.instance);
+                if self.all.len() < MAX_HEARD {
+                    self.all.push(beacon.clone());
+                }
+                Some(beacon)
+            }
+            Sighting::Found(_) => None,
+        }
+    }
+
+    /// When those who have a name have all had the time to say so, where one has just done it.
+    pub(super) fn settles(&self) -> Instant {
+        (self.since + SETTLE).max(Instant::now() + SETTLE_AFTER)
+    }
+
+    /// Those of a name, one for each key that they say they have. Where one's announcement itself
+    /// has the name, and differs from what the machine calls itself, that one is meant.
+    pub(super) fn named(&self, name: &str) -> Vec<&Beacon> {
+        let by_instance = |beacon: &&Beacon| {
+            same(&beacon.instance, name) && !same(&beacon.name, &beacon.instance)
+        };
+        let mut found: Vec<&Beacon> = self.all.iter().filter(by_instance).collect();
+        if found.is_empty() {
+            found = self.all.iter().filter(|b| is_named(b, name)).collect();
+        }
+        let mut keys = Vec::new();
+        found.retain(|beacon| {
+            let is_new = !keys.contains(&beacon.fingerprint);
+            keys.push(beacon.fingerprint);
+            is_new
+        });
+        found.sort_by(|a, b| a.instance.cmp(&b.instance));
+        found
+    }
+
+    /// All of them, to be shown.
+    pub(super) fn machines(&self) -> Vec<FoundMachine> {
+        let mut all: Vec<_> = self.all.iter().filter_map(machine).collect();
+        all.sort_by(|a, b| a.instance.cmp(&b.instance));
+        all
+    }
+}
+
+/// Whether a machine says that it has this name.
+pub(super) fn is_named(beacon: &Beacon, name: &str) -> bool {
+    same(&beacon.name, name) || same(&beacon.instance, name)
+}
+
+/// One, to be shown.
+pub(super) fn machine(beacon: &Beacon) -> Option<FoundMachine> {
+    Some(FoundMachine {
+        name: beacon.name.clone(),
+        instance: beacon.instance.clone(),
+        addr: *beacon.addresses.first()?,
+        fingerprint: beacon.fingerprint.to_string(),
+    })
+}
+
+fn same(a: &str, b: &str) -> bool {
+    a.to_lowercase() == b.to_lowercase()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::net::{Fingerprint, FingerprintStart};
+
+    fn beacon(instance: &str, name: &str, key: u8) -> Sighting {
+        Sighting::Found(Beacon {
+            name: name.to_owned(),
+            instance: instance.to_owned(),
+            service: Service::Receiver,
+            fingerprint: FingerprintStart::of(&Fingerprint([key; 32])),
+            version: 1,
+            addresses: vec![([10, 0, 0, key], 9090).into()],
+        })
+    }
+
+    #[test]
+    fn names_are_of_machines_and_of_announcements() {
+        let mut heard = Heard::new(Service::Receiver);
+        for sighting in [
+            beacon("laptop", "laptop", 1),
+            beacon("laptop (2)", "laptop", 2),
+            beacon("Desktop", "Desktop", 3),
+            // The same machine, under two names.
+            beacon("Desktop (2)", "Desktop", 3),
+        ] {
+            assert!(heard.note(sighting).is_some());
+        }
+        let named = |name: &str| {
+            let found = heard.named(name).into_iter();
+            found.map(|b| b.instance.clone()).collect::<Vec<_>>()
+        };
+        assert_eq!(named("laptop"), ["laptop", "laptop (2)"]);
+        assert_eq!(named("LAPTOP (2)"), ["laptop (2)"]);
+        assert_eq!(named("desktop").len(), 1);
+        assert_eq!(named("lap"), [""; 0]);
+        let gone = "laptop".to_owned();
+        assert_eq!(heard.note(Sighting::Gone { instance: gone }), None);
+        assert_eq!(heard.named("laptop").len(), 1);
+    }
+}
