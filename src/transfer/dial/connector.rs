@@ -17,7 +17,8 @@ use crate::wire::{Features, Message};
 use super::super::cancel::{Cancel, OnCancel};
 use super::super::options::{Device, DialTarget};
 use super::attempt::Packets;
-use super::search::{Search, SearchMeans};
+use super::means::SearchMeans;
+use super::search::Search;
 use super::whom::Whom;
 
 /// What it takes to get to know a receiver.

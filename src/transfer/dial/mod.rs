@@ -7,6 +7,7 @@ mod attempt;
 mod connector;
 mod futile;
 mod heard;
+mod means;
 mod news;
 mod race;
 mod search;

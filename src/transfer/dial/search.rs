@@ -5,22 +5,20 @@
 use std::collections::HashMap;
 use std::io;
 use std::net::{SocketAddr, ToSocketAddrs as _};
-use std::sync::{Arc, mpsc};
+use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 use tracing::debug;
 
 use crate::model::error::{Error, Result, Tried};
-use crate::model::progress::{Event, Mistaken, Progress};
-use crate::model::prompt::Prompt;
-use crate::net::{Beacon, Browser, Channel, FingerprintStart, Service, Sighting, Tls};
+use crate::model::progress::{Event, Mistaken};
+use crate::net::{Beacon, Browser, Channel, FingerprintStart, Sighting};
 use crate::sys::worker::{self, Worker};
 
-use super::super::cancel::Cancel;
 use super::super::options::{DEFAULT_PORT, DialTarget};
-use super::attempt::Packets;
 use super::futile::FutileSearch;
 use super::heard::{Heard, Listening, is_named, machine};
+use super::means::{SearchMeans, is_host_name};
 use super::news::News;
 use super::race::Race;
 use super::whom::{Verdict, Whom};
@@ -36,21 +34,6 @@ const RESOLVE: Duration = Duration::from_secs(5);
 const AGAIN: Duration = Duration::from_secs(2);
 /// A day: for ever, for whoever waits for something else as well.
 const LONG: Duration = Duration::from_secs(86_400);
-
-/// What it takes to search.
-pub(super) struct SearchMeans<'a> {
-    pub(super) tls: &'a Tls,
-    pub(super) packets: &'a Packets,
-    pub(super) prompt: &'a Arc<dyn Prompt>,
-    pub(super) progress: &'a Arc<dyn Progress>,
-    pub(super) cancel: &'a Cancel,
-    /// What the machine is to offer.
-    pub(super) service: Service,
-    /// Where it was a moment ago.
-    pub(super) last: Option<SocketAddr>,
-    /// Whether it is waited for until it is there.
-    pub(super) waits: bool,
-}
 
 /// One search, for one target.
 pub(super) struct Search<'a> {
@@ -503,10 +486,4 @@ impl<'a> Search<'a> {
         };
         futile.error(target)
     }
-}
-
-/// Whether the resolver can be asked about it.
-fn is_host_name(name: &str) -> bool {
-    let is_of_one = |c: char| c.is_alphanumeric() || "-._".contains(c);
-    !name.is_empty() && name.chars().all(is_of_one)
 }
