@@ -124,7 +124,7 @@ fn a_code_is_typed_once_and_never_again() {
         .assert_says("already");
 
     for (user, name, may) in [
-        (&two.laptop, "desktop", "may send here"),
+        (&two.laptop, "desktop", "may send files and messages here"),
         (&two.desktop, "laptop", "receives from here"),
     ] {
         let listed = user.run(&["peers"]);

@@ -8,7 +8,7 @@ use std::path::Path;
 
 use xfer::Error;
 use xfer::model::error::{Action, StateFile};
-use xfer::model::outcome::{Decline, Role};
+use xfer::model::outcome::{Ability, Decline, Role};
 use xfer::model::reason::AbortReason;
 use xfer::model::relpath::is_reserved;
 use xfer::net::PeerAddress;
@@ -203,9 +203,16 @@ pub(crate) fn for_error(error: &Error, task: Task) -> Option<String> {
                  replaced: leave out --update, or pair the two."
             }
             Decline::Unattended => "Start `xfer recv` in a terminal there, or without --ask.",
+            Decline::NotGranted(ability) => {
+                return Some(format!(
+                    "To let it, its user runs there: xfer peers --allow {} NAME, with what this \
+                     machine is called there.",
+                    granted(*ability)
+                ));
+            }
             _ => return None,
         },
-        Error::TurnedAway { reason, .. } => match reason {
+        Error::TurnedAway { name, reason, .. } => match reason {
             Decline::Unknown => {
                 "To let it in, start `xfer recv` in a terminal, and have it send again; or pair \
                  the two there first, with `xfer pair`."
@@ -225,6 +232,13 @@ pub(crate) fn for_error(error: &Error, task: Task) -> Option<String> {
             Decline::NameTaken => {
                 "Either somebody pretends to be it, or it has a new key. If you are sure that \
                  it is the same machine: `xfer unpair` it here, and have it send again."
+            }
+            Decline::NotGranted(ability) => {
+                return Some(format!(
+                    "To let it: xfer peers --allow {} -- {}",
+                    granted(*ability),
+                    quoted(name)
+                ));
             }
             _ => return None,
         },
@@ -297,6 +311,15 @@ pub(crate) fn for_error(error: &Error, task: Task) -> Option<String> {
         _ => return None,
     };
     Some(hint.to_owned())
+}
+
+/// What `xfer peers` calls it.
+fn granted(ability: Ability) -> &'static str {
+    match ability {
+        Ability::Files => "files",
+        Ability::Messages => "messages",
+        _ => "run",
+    }
 }
 
 fn file(action: Action, path: &Path, kind: ErrorKind, role: Role) -> Option<String> {

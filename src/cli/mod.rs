@@ -62,8 +62,8 @@ enum Command {
     Send(send::Send),
     /// Get to know a receiver, without sending anything
     Pair(pair::Pair),
-    /// List the machines that this one is paired with
-    Peers,
+    /// List the machines that this one is paired with, and say what each may do here
+    Peers(peers::KnownMachines),
     /// Forget a machine
     Unpair(peers::Unpair),
     /// Show this machine's name and the fingerprint of its key
@@ -93,7 +93,9 @@ pub(crate) fn run() -> Code {
     };
     let loudness = &arguments.loudness;
     match (arguments.command, settings) {
-        (Command::Peers, _) => peers::list(loudness),
+        (Command::Peers(args), _) => {
+            peers::list(&args, loudness).unwrap_or_else(|why| wrong("peers", why))
+        }
         (Command::Unpair(args), _) => peers::unpair(&args, loudness),
         (Command::Completions(args), _) => generate::completions(&args, program, loudness),
         (Command::Man(args), _) => generate::manual(&args, program, loudness),

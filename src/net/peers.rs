@@ -84,6 +84,15 @@ impl Known {
             Ability::Commands => self.may_run,
         }
     }
+
+    /// Lets it in for this from now on, or no more.
+    pub fn grant(&mut self, ability: Ability, may: bool) {
+        match ability {
+            Ability::Files => self.may_send = may,
+            Ability::Messages => self.may_message = may,
+            Ability::Commands => self.may_run = may,
+        }
+    }
 }
 
 /// The list of known machines. It is read anew each time, so that a change shows at once.

@@ -106,7 +106,9 @@ pub(crate) fn who_is_known(scene: &Scene) {
     known.assert_says(name).assert_says(fingerprint.trim());
     known.assert_says("receives from here");
     let theirs = scene.run(&scene.laptop, &list);
-    theirs.assert_code(0).assert_says("may send here");
+    theirs
+        .assert_code(0)
+        .assert_says("may send files and messages here");
 
     scene.send(&forget);
     assert!(!scene.send(&list).text().contains(fingerprint.trim()));

@@ -10,7 +10,7 @@ use tracing::debug;
 
 use crate::model::digest::CHUNK_SIZE;
 use crate::model::error::{CryptoFault, Error, Result};
-use crate::model::outcome::{Decline, OnConflict, Role};
+use crate::model::outcome::{Ability, Decline, OnConflict, Role};
 use crate::model::progress::{Counters, Event, Peer, Progress};
 use crate::model::reason::{AbortReason, StoreFault, SystemError, Unsupported};
 use crate::net::{
@@ -130,7 +130,7 @@ fn control(serving: &Serving<'_>, mut channel: Channel, hello: &Hello) -> Result
         offer.lanes = 1;
     }
     // The user may have been asked, and may have unpaired it meanwhile.
-    if !shared.is_still_let_in(channel.fingerprint, peer.trust, &peer.name) {
+    if !shared.is_still_let_in(channel.fingerprint, peer.trust, &peer.name, Ability::Files) {
         return turn_away(&mut channel, &peer.caller(), Decline::Unknown);
     }
     let wish = SessionSize {

@@ -9,7 +9,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::model::error::{Error, Result};
-use crate::model::outcome::Summary;
+use crate::model::outcome::{Ability, Summary};
 use crate::model::progress::Trust;
 use crate::model::prompt::Prompt;
 use crate::net::{
@@ -156,9 +156,15 @@ impl ReceiverShared {
         fingerprint == self.fingerprint || self.known.let_in(fingerprint).is_some()
     }
 
-    /// Whether a sender may still send as it could when it was let in. Where the list of known
-    /// machines cannot be read, nothing has been taken from it.
-    pub(super) fn is_still_let_in(&self, sender: Fingerprint, trust: Trust, name: &str) -> bool {
+    /// Whether a peer may still do what it was let in for. Where the list of known machines cannot
+    /// be read, nothing has been taken from it.
+    pub(super) fn is_still_let_in(
+        &self,
+        peer: Fingerprint,
+        trust: Trust,
+        name: &str,
+        ability: Ability,
+    ) -> bool {
         if trust != Trust::Paired {
             return true;
         }
@@ -166,9 +172,10 @@ impl ReceiverShared {
             return true;
         };
         let mut all = all.iter();
-        let known = all.find(|known| known.fingerprint == sender && known.may_send);
-        // What is granted goes by the name.
-        known.is_some_and(|known| self.options.grants.is_empty() || known.name == name)
+        let known = all.find(|known| known.fingerprint == peer && known.may(ability));
+        // What the settings grant to those who send goes by the name.
+        let goes_by_name = ability == Ability::Files && !self.options.grants.is_empty();
+        known.is_some_and(|known| !goes_by_name || known.name == name)
     }
 
     /// Looks whether each session still is let in, and whether it gets on, where that was not done
@@ -195,7 +202,7 @@ impl ReceiverShared {
     /// Ends a session whose sender may not send here any more. Says whether it did.
     pub(super) fn end_if_unpaired(&self, one: &LetInSession) -> bool {
         let session = &one.session;
-        let ends = !self.is_still_let_in(session.owner, one.trust, &one.name);
+        let ends = !self.is_still_let_in(session.owner, one.trust, &one.name, Ability::Files);
         if ends {
             session.link.fail(Error::Unpaired {
                 peer: session.link.peer,
