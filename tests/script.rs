@@ -589,3 +589,43 @@ fn many_failures_take_few_lines() {
         assert!(text.contains("--json"), "{output}");
     }
 }
+
+#[test]
+fn what_is_said_is_told_to_programs() {
+    let sandbox = Sandbox::new();
+    let (laptop, desktop) = (sandbox.user("laptop"), sandbox.user("desktop"));
+    pair(&desktop, "desktop", &laptop);
+    let recv = Terminal::spawn(laptop.recv_command(&sandbox.dst(), &["--json"]));
+    let addr = recv.process().wait_for("an address", |output| {
+        let text = String::from_utf8(output.stdout.clone()).ok()?;
+        let event: Value = serde_json::from_str(text.lines().next()?).ok()?;
+        Some(event["address"].as_str()?.to_owned())
+    });
+    let say = [
+        "say",
+        "--json",
+        "--name",
+        "desktop",
+        "--ask",
+        &addr,
+        "What\n\x1b[1m?",
+    ];
+    let asker = Process::spawn(desktop.command(&say));
+    // Whoever is asked sees what about, though the message itself goes to a program.
+    recv.wait_for("\\x1b[1m?", 1);
+    recv.wait_for("Your reply to desktop", 1);
+    recv.type_line("This.");
+    let told = events(asker.wait().assert_code(0));
+    assert_eq!(first(&told, "shown")["name"], "receiver");
+    assert_eq!(first(&told, "reply")["text"], "This.");
+    let asker = Process::spawn(desktop.command(&say));
+    recv.wait_for("Your reply to desktop", 2);
+    recv.type_line("");
+    let told = events(asker.wait().assert_code(NOT_LET_IN));
+    assert_eq!(first(&told, "error")["kind"], "no_reply");
+    let told = events(recv.wait_and_stop().assert_code(0));
+    let message = first(&told, "message");
+    assert_eq!(message["text"], "What\n\x1b[1m?");
+    assert_eq!(message["name"], "desktop");
+    assert_eq!(message["asks"], true);
+}

@@ -1,4 +1,4 @@
-//! What `send` and `pair` have in common: both dial a receiver.
+//! What `send`, `say` and `pair` have in common: they dial a receiver.
 //!
 //! Must not know what is said to it.
 

@@ -133,6 +133,7 @@ fn code(error: &Error) -> Code {
         | Error::OtherPeer { .. }
         | Error::CodeNeeded { .. }
         | Error::NoCode { .. }
+        | Error::NoReply { .. }
         | Error::Unpaired { .. }
         | Error::Aborted {
             reason: AbortReason::Unpaired,

@@ -30,6 +30,8 @@ pub(crate) enum Task {
     Send,
     /// Standard input, which cannot be read again.
     SendStream,
+    /// A message.
+    Say,
     Receive,
     /// To standard output, which cannot be taken back.
     ReceiveStream,
@@ -38,7 +40,7 @@ pub(crate) enum Task {
 impl Task {
     fn role(self) -> Role {
         match self {
-            Self::Send | Self::SendStream => Role::Sender,
+            Self::Send | Self::SendStream | Self::Say => Role::Sender,
             Self::Receive | Self::ReceiveStream => Role::Receiver,
         }
     }
@@ -48,6 +50,7 @@ impl Task {
         match self {
             Self::Send => |error| for_error(error, Self::Send),
             Self::SendStream => |error| for_error(error, Self::SendStream),
+            Self::Say => |error| for_error(error, Self::Say),
             Self::Receive => |error| for_error(error, Self::Receive),
             Self::ReceiveStream => |error| for_error(error, Self::ReceiveStream),
         }
@@ -61,6 +64,7 @@ impl Task {
                 "Run the whole command again, with what makes the stream. Nothing of it is kept \
                  there."
             }
+            Self::Say => "Run the same command again. The message may have been shown already.",
             Self::Receive => {
                 "What has arrived is kept: when it is sent again, it goes on from there."
             }
@@ -177,6 +181,7 @@ pub(crate) fn for_error(error: &Error, task: Task) -> Option<String> {
                 "Start `xfer recv` in a terminal there, and send again: it shows a code then, \
                  once, and the two know each other from then on."
             }
+            Decline::Full => "Try again in a moment.",
             Decline::NotOpen => "Add --open here too, if you trust this network.",
             Decline::TooManySessions | Decline::Crowded => LATER,
             Decline::Unsupported(_) | Decline::UnsupportedText(_) => {

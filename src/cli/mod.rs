@@ -15,6 +15,7 @@ mod machine;
 mod pair;
 mod peers;
 mod recv;
+mod say;
 mod send;
 mod settings;
 mod signals;
@@ -60,6 +61,8 @@ enum Command {
     Recv(recv::Recv),
     /// Send files and folders to a receiver
     Send(send::Send),
+    /// Send a message, which a receiver shows
+    Say(say::SayArguments),
     /// Get to know a receiver, without sending anything
     Pair(pair::Pair),
     /// List the machines that this one is paired with, and say what each may do here
@@ -110,6 +113,9 @@ pub(crate) fn run() -> Code {
         }
         (Command::Send(args), Ok(_)) => {
             send::run(args, loudness).unwrap_or_else(|why| wrong("send", why))
+        }
+        (Command::Say(args), Ok(_)) => {
+            say::run(args, loudness).unwrap_or_else(|why| wrong("say", why))
         }
         (Command::Pair(args), Ok(_)) => {
             pair::run(args, loudness).unwrap_or_else(|why| wrong("pair", why))

@@ -286,6 +286,14 @@ pub enum Error {
         /// What it would have to know of.
         ability: Ability,
     },
+    /// The peer has shown what it was asked, and nobody there replies.
+    #[error("{peer} ({name}) does not reply")]
+    NoReply {
+        /// Where.
+        peer: SocketAddr,
+        /// What it is called.
+        name: String,
+    },
     /// This side did not let the peer in.
     #[error("{peer} ({name}) was told: {reason}")]
     TurnedAway {

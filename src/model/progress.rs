@@ -14,6 +14,7 @@ use crate::model::error::Error;
 use crate::model::outcome::{LeftOut, NotKept, OnConflict, Outcome, Role, Shares, Summary, Wish};
 use crate::model::prompt::Caller;
 use crate::model::relpath::RelPath;
+use crate::model::talk::TalkLine;
 
 /// Hears what happens. Called from many threads at once; must return soon.
 pub trait Progress: Send + Sync + fmt::Debug {
@@ -221,6 +222,18 @@ pub enum Event<'a> {
         session: u64,
         /// What, and of how many.
         not_kept: &'a NotKept,
+    },
+    /// What this side has said was shown.
+    Shown {
+        /// Where.
+        peer: &'a Peer,
+    },
+    /// Somebody has replied to it.
+    Replied {
+        /// Who.
+        peer: &'a Peer,
+        /// What.
+        line: &'a TalkLine,
     },
     /// The connection is lost, and the sender will try again.
     Retrying {

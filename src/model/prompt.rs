@@ -9,6 +9,7 @@ use std::time::Duration;
 use crate::model::error::FoundMachine;
 use crate::model::outcome::{Role, Wish};
 use crate::model::surplus::RemovalCount;
+use crate::model::talk::TalkLine;
 
 /// How many digits a code has.
 pub const CODE_DIGITS: usize = 6;
@@ -120,6 +121,23 @@ pub enum Answer {
     Always,
 }
 
+/// What somebody has said.
+#[derive(Clone)]
+pub struct SaidMessage {
+    /// Who.
+    pub caller: Caller,
+    /// What: anything that is UTF-8.
+    pub text: String,
+    /// Whether they wait for a reply.
+    pub asks: bool,
+}
+
+impl fmt::Debug for SaidMessage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("SaidMessage").field(&self.caller).finish()
+    }
+}
+
 /// A person, if there is one. Called from several threads; a call may take as long as people do,
 /// and ends early when the program does.
 pub trait Prompt: Send + Sync + fmt::Debug {
@@ -158,6 +176,18 @@ pub trait Prompt: Send + Sync + fmt::Debug {
     /// Asks which of several machines of the same name is meant: its place among them. None where
     /// nobody can answer, or does.
     fn choose(&self, _name: &str, _found: &[FoundMachine]) -> Option<usize> {
+        None
+    }
+
+    /// Shows what somebody has said, and returns once it is written. False where that cannot be.
+    fn show(&self, _said: &SaidMessage) -> bool {
+        false
+    }
+
+    /// Asks for a line of reply to what was shown, for as long as whoever waits for it is not
+    /// `gone`, which is to be looked at every second at least. None where nobody can answer, or
+    /// wants to.
+    fn reply(&self, _said: &SaidMessage, _gone: &dyn Fn() -> bool) -> Option<TalkLine> {
         None
     }
 

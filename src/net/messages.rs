@@ -59,7 +59,7 @@ pub(super) fn hear_within(channel: &mut Channel, time: Duration) -> Result<Messa
 }
 
 /// The same, for a message whose payload may have so many bytes.
-pub(super) fn hear_up_to(channel: &mut Channel, time: Duration, bytes: usize) -> Result<Message> {
+pub(crate) fn hear_up_to(channel: &mut Channel, time: Duration, bytes: usize) -> Result<Message> {
     let peer = channel.peer;
     channel.reader.set_deadline(Some(Instant::now() + time));
     match read_small_message(&mut channel.reader, bytes) {
@@ -75,7 +75,7 @@ pub(super) fn hear_up_to(channel: &mut Channel, time: Duration, bytes: usize) ->
 }
 
 /// The error of a peer that broke the rules, once that has been told how.
-pub(super) fn broken(channel: &mut Channel, what: impl fmt::Display) -> Error {
+pub(crate) fn broken(channel: &mut Channel, what: impl fmt::Display) -> Error {
     let what = what.to_string();
     let reason = AbortReason::Protocol(Text::new(what.as_str()));
     // Whether it hears it changes nothing.
@@ -83,11 +83,11 @@ pub(super) fn broken(channel: &mut Channel, what: impl fmt::Display) -> Error {
     Error::protocol(channel.peer, what)
 }
 
-pub(super) fn unexpected(channel: &mut Channel, message: &Message) -> Error {
+pub(crate) fn unexpected(channel: &mut Channel, message: &Message) -> Error {
     broken(channel, format!("a message {} out of turn", message.name()))
 }
 
-pub(super) fn declined_or(channel: &mut Channel, message: Message) -> Error {
+pub(crate) fn declined_or(channel: &mut Channel, message: Message) -> Error {
     match message {
         Message::Declined(reason) => Error::Declined {
             peer: channel.peer,

@@ -30,7 +30,10 @@ pub(crate) use greeting::{
     Greeted, LetIn, Opening, Request, greet, hear_request, join, let_in, offer, opening,
 };
 pub use identity::Identity;
-pub(crate) use messages::{FIRST_WORDS, LAST_WORDS, aborted, say, say_last, turn_away, wire_error};
+pub(crate) use messages::{
+    FIRST_WORDS, LAST_WORDS, aborted, broken, declined_or, hear_up_to, say, say_last, turn_away,
+    unexpected, wire_error,
+};
 pub(crate) use network::Network;
 pub(crate) use pairing::PairingAttempts;
 pub(crate) use peers::now;

@@ -72,14 +72,13 @@ impl WakeUp {
     }
 }
 
-/// Whether something has come on a connection that nobody has read, be it the end.
-pub(crate) fn has_input(stream: &TcpStream) -> bool {
+/// Whether something has come on a connection that nobody has read, be it the end; waits for it as
+/// long as `time`.
+pub(crate) fn has_input_within(stream: &TcpStream, time: Duration) -> bool {
     let mut fds = [PollFd::new(stream, PollFlags::IN)];
-    let at_once = Timespec {
-        tv_sec: 0,
-        tv_nsec: 0,
-    };
-    matches!(poll(&mut fds, Some(&at_once)), Ok(n) if n > 0)
+    // A time beyond what the system can count is for ever.
+    let time = Timespec::try_from(time).ok();
+    matches!(poll(&mut fds, time.as_ref()), Ok(n) if n > 0)
 }
 
 #[cfg(not(target_vendor = "apple"))]

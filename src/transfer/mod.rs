@@ -1,5 +1,5 @@
 //! What drives sessions: `serve` listens and starts them, `dial` finds a receiver and gets to know
-//! it, `send` and `receive` are the two sides.
+//! it, `send` and `receive` are the two sides of files, and `talk` has those of messages.
 //!
 //! Must not know a terminal: what happens is reported through [`crate::model::progress`].
 
@@ -13,6 +13,7 @@ mod outbox;
 mod receive;
 mod send;
 mod serve;
+mod talk;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -27,6 +28,7 @@ pub use options::{
 };
 pub use send::send;
 pub use serve::Receiver;
+pub use talk::{MAX_REPLY_TIME, SayOptions, say};
 
 impl From<Panicked> for Error {
     fn from(panicked: Panicked) -> Self {

@@ -1,12 +1,18 @@
-//! The time of day, for lines that are read later or elsewhere.
+//! The time of day: for lines that are read later or elsewhere in UTC, for whoever reads them at
+//! once as a clock on the wall has it.
 //!
-//! Must not know time zones: all of it is UTC.
+//! Must not be asked for how long something took.
 
-use jiff::Timestamp;
+use jiff::{Timestamp, Zoned};
 
 /// The time of day now, as RFC 3339 has it: `2026-11-21T08:22:40.123Z`.
 pub(crate) fn now() -> String {
     format!("{:.3}", Timestamp::now())
+}
+
+/// The hour and minute now, where this machine is: `08:22`.
+pub(crate) fn on_the_wall() -> String {
+    Zoned::now().strftime("%H:%M").to_string()
 }
 
 #[cfg(test)]
@@ -20,5 +26,6 @@ mod tests {
         assert_eq!(at(951_782_400_000), "2000-02-29T00:00:00.000Z");
         assert_eq!(at(1_795_249_360_123), "2026-11-21T08:22:40.123Z");
         assert_eq!(now().len(), at(0).len());
+        assert_eq!(on_the_wall().len(), "08:22".len());
     }
 }

@@ -13,6 +13,7 @@ use serde::Serialize;
 use xfer::Error;
 use xfer::model::outcome::{Attribute, Decline, LeftOut, NotKept, Outcome, Role, Summary, Why};
 use xfer::model::progress::{Peer, Trust};
+use xfer::model::prompt::Caller;
 use xfer::model::reason::{AbortReason, ReadError, StoreFault, SystemError};
 use xfer::model::relpath::RelPath;
 use xfer::sys::name::from_system;
@@ -68,6 +69,21 @@ pub(super) enum JsonEvent<'a> {
         role: &'static str,
         #[serde(flatten)]
         peer: Who<'a>,
+    },
+    Message {
+        #[serde(flatten)]
+        peer: Who<'a>,
+        text: &'a str,
+        asks: bool,
+    },
+    Shown {
+        #[serde(flatten)]
+        peer: Who<'a>,
+    },
+    Reply {
+        #[serde(flatten)]
+        peer: Who<'a>,
+        text: &'a str,
     },
     Start {
         session: u64,
@@ -172,6 +188,16 @@ pub(super) struct Who<'a> {
     pub(super) name: &'a str,
     pub(super) address: SocketAddr,
     pub(super) fingerprint: &'a str,
+}
+
+impl<'a> From<&'a Caller> for Who<'a> {
+    fn from(caller: &'a Caller) -> Self {
+        Self {
+            name: &caller.name,
+            address: caller.addr,
+            fingerprint: &caller.fingerprint,
+        }
+    }
 }
 
 impl<'a> From<&'a Peer> for Who<'a> {
@@ -462,7 +488,8 @@ fn error_name(error: &Error) -> &'static str {
         Error::CodeNeeded { .. } | Error::NoCode { .. } => "code_needed",
         Error::WrongCode { .. } => "wrong_code",
         Error::Displaced { .. } => "displaced",
-        Error::TooOld { .. } => "too-old",
+        Error::TooOld { .. } => "too_old",
+        Error::NoReply { .. } => "no_reply",
         Error::Unpaired { .. } => "unpaired",
         Error::Idle { .. } => "idle",
         Error::Lost { .. }

@@ -10,10 +10,11 @@ use std::time::{Duration, Instant};
 use xfer::Error;
 use xfer::model::outcome::{Outcome, Role, Summary};
 use xfer::model::progress::{Counters, Event, Mistaken};
+use xfer::model::prompt::SaidMessage;
 
 use super::events::{
-    Counts, Failure, JsonEvent, Who, entry, left_out_name, line, not_kept as not_kept_line,
-    odd_bytes, role_name, seconds, trust_name,
+    Counts, Failure, JsonEvent, entry, left_out_name, line, not_kept as not_kept_line, odd_bytes,
+    role_name, seconds, trust_name,
 };
 use super::overview::{Overview, Phase};
 
@@ -94,11 +95,14 @@ impl Json {
             }),
             Event::Paired { caller, role } => say(&JsonEvent::Paired {
                 role: role_name(*role),
-                peer: Who {
-                    name: &caller.name,
-                    address: caller.addr,
-                    fingerprint: &caller.fingerprint,
-                },
+                peer: (*caller).into(),
+            }),
+            Event::Shown { peer } => say(&JsonEvent::Shown {
+                peer: (*peer).into(),
+            }),
+            Event::Replied { peer, line } => say(&JsonEvent::Reply {
+                peer: (*peer).into(),
+                text: line.as_str(),
             }),
             Event::NotAccepting { error } | Event::NotAnnounced { error } => {
                 say(&JsonEvent::Warning {
@@ -321,6 +325,15 @@ impl SessionEvents {
             bytes: Counters::get(&self.counters.bytes_total),
         })
     }
+}
+
+/// A line for what somebody has said.
+pub(crate) fn message(said: &SaidMessage) -> Option<String> {
+    line(&JsonEvent::Message {
+        peer: (&said.caller).into(),
+        text: &said.text,
+        asks: said.asks,
+    })
 }
 
 /// A line for something that went wrong and that nothing failed of.

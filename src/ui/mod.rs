@@ -18,6 +18,7 @@ mod refusals;
 mod removals;
 mod report;
 mod safe;
+mod said;
 mod screen;
 mod sentences;
 mod summary;
@@ -35,6 +36,7 @@ use std::time::{Duration, Instant};
 use xfer::Error;
 use xfer::model::outcome::Summary;
 use xfer::model::progress::{Event, Progress};
+use xfer::model::prompt::SaidMessage;
 use xfer::sys::worker::{self, Worker};
 
 use json::Json;
@@ -46,6 +48,7 @@ pub(crate) use options::OutputOptions;
 pub(crate) use prompt::{Given, TerminalPrompt};
 pub(crate) use report::Line;
 pub(crate) use safe::{quoted, safe};
+pub(crate) use said::is_cut;
 pub(crate) use sentences::{error as sentence, lines as sentence_lines};
 pub(crate) use system::io_error;
 pub(crate) use words::ago;
@@ -179,6 +182,41 @@ impl Ui {
         if let Some(question) = asking {
             screen.ask(&question);
         }
+    }
+
+    /// Prints at once what somebody has said, above a question where one is being asked. Says
+    /// whether it is written.
+    pub(crate) fn show_said(&self, said: &SaidMessage) -> std::io::Result<()> {
+        let mut screen = lock(&self.shared.screen);
+        let (asking, waiting, is_json) = {
+            let mut state = lock(&self.shared.state);
+            let asking = state.asking.clone();
+            // What happened before it is told before it.
+            let waiting = match asking {
+                None => std::mem::take(&mut state.waiting),
+                Some(_) => Vec::new(),
+            };
+            (asking, waiting, state.json.is_some())
+        };
+        screen.print(&waiting);
+        if is_json {
+            let event = json::message(said).ok_or(std::io::ErrorKind::InvalidData)?;
+            return screen.print_event(&event);
+        }
+        if asking.is_some() {
+            screen.end_row();
+        }
+        let written = screen.print_said(said);
+        if let Some(question) = asking {
+            screen.ask(&question);
+        }
+        written
+    }
+
+    /// Whether what somebody says is shown where a question is asked: on a terminal.
+    pub(crate) fn shows_on_terminal(&self) -> bool {
+        let screen = lock(&self.shared.screen);
+        screen.is_on_terminal() && lock(&self.shared.state).json.is_none()
     }
 
     /// Prints lines and a question, behind which the cursor stays.

@@ -13,13 +13,16 @@ use std::sync::{Arc, Mutex, MutexGuard, TryLockError};
 use std::time::{Duration, Instant};
 
 use xfer::model::error::FoundMachine;
-use xfer::model::prompt::{Answer, Caller, PairingCode, Prompt, Proposal, ProposedRemoval};
+use xfer::model::prompt::{
+    Answer, Caller, PairingCode, Prompt, Proposal, ProposedRemoval, SaidMessage,
+};
+use xfer::model::talk::{MAX_LINE_BYTES, TalkLine};
 use xfer::net::PeerAddress;
 use xfer::sys::terminal;
 use xfer::transfer::Cancel;
 
 use super::system::io_error;
-use super::{Line, Ui, lock, removals, words};
+use super::{Line, Ui, lock, removals, said, words};
 
 /// How often it is looked whether the user wants to stop.
 const LOOK: Duration = Duration::from_millis(100);
@@ -82,6 +85,17 @@ impl TerminalPrompt {
     /// Prints `lines` and `question`, and gives the line that is typed. None where nobody can
     /// type one, the user wants to stop, or who is to be answered is `gone`.
     fn ask(&self, lines: Vec<String>, question: &str, gone: &dyn Fn() -> bool) -> Option<String> {
+        self.ask_for(lines, question, MAX_ANSWER_BYTES, gone)
+    }
+
+    /// The same, for an answer of so many bytes at most.
+    fn ask_for(
+        &self,
+        lines: Vec<String>,
+        question: &str,
+        most: usize,
+        gone: &dyn Fn() -> bool,
+    ) -> Option<String> {
         let _alone = self.turn(gone)?;
         if !can_answer() || self.cancel.is_cancelled() || gone() {
             return None;
@@ -89,7 +103,7 @@ impl TerminalPrompt {
         // What was typed before the question is no answer to it.
         terminal::forget_typed();
         let pause = self.ui.pause(lines, question);
-        let line = self.read_line(gone);
+        let line = self.read_line(most, gone);
         if line.is_none() {
             pause.unanswered();
         }
@@ -111,8 +125,8 @@ impl TerminalPrompt {
         }
     }
 
-    /// The next line that is typed.
-    fn read_line(&self, gone: &dyn Fn() -> bool) -> Option<String> {
+    /// The next line that is typed, up to so many bytes.
+    fn read_line(&self, most: usize, gone: &dyn Fn() -> bool) -> Option<String> {
         let mut line = Vec::new();
         loop {
             if self.cancel.is_cancelled() || !can_answer() || gone() {
@@ -123,7 +137,7 @@ impl TerminalPrompt {
             }
             match terminal::read_byte() {
                 Ok(Some(b'\n')) => return String::from_utf8(line).ok(),
-                Ok(Some(byte)) if line.len() < MAX_ANSWER_BYTES => line.push(byte),
+                Ok(Some(byte)) if line.len() < most => line.push(byte),
                 Ok(Some(_)) => {}
                 Ok(None) | Err(_) => return None,
             }
@@ -274,6 +288,30 @@ impl Prompt for TerminalPrompt {
         self.number(lines, found.len(), &|| false)
     }
 
+    fn show(&self, said: &SaidMessage) -> bool {
+        self.ui.show_said(said).is_ok()
+    }
+
+    fn reply(&self, said: &SaidMessage, gone: &dyn Fn() -> bool) -> Option<TalkLine> {
+        // Whoever is asked has seen what about.
+        let lines = match self.ui.shows_on_terminal() {
+            true => Vec::new(),
+            false => said::plain_lines(said),
+        };
+        let name = &said.caller.name;
+        let question = format!("Your reply to {name} (just Enter: none): ");
+        let line = self.ask_for(lines, &question, MAX_LINE_BYTES, gone);
+        if line.is_none() && gone() && !self.cancel.is_cancelled() {
+            let text = format!("{name} does not wait for a reply any more.");
+            self.ui.say([Line::Talk(text)]);
+        }
+        // Keys that are no letters type these.
+        let typed = line?.replace('\t', " ");
+        let typed: String = typed.chars().filter(|c| !c.is_control()).collect();
+        let typed = typed.trim();
+        TalkLine::new(typed).ok().filter(|_| !typed.is_empty())
+    }
+
     fn resume_pairing(&self) -> bool {
         let can = can_answer();
         // What was typed before this was said does not mean it.
@@ -294,7 +332,7 @@ impl Prompt for TerminalPrompt {
                 && let Ok(_alone) = self.asking.try_lock()
                 && terminal::was_typed_within(LOOK)
             {
-                let typed = self.read_line(&|| false).is_some();
+                let typed = self.read_line(MAX_ANSWER_BYTES, &|| false).is_some();
                 if typed {
                     let text = "New machines are let in again, with a code.";
                     self.ui.say([Line::Talk(text.to_owned())]);

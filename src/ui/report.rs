@@ -33,6 +33,8 @@ const HAVE: &str = "same";
 pub(crate) enum Line {
     /// What a command is there to say; to standard output, and in quiet too.
     Answer(String),
+    /// What somebody replied, in quiet too; to standard output, and to a pipe as it is.
+    Reply(String),
     /// What was asked for; to standard output.
     Result(String),
     /// What goes on; to standard error.
@@ -148,6 +150,10 @@ impl Report {
                 "Waiting for the user of {} to say yes",
                 peer.name
             ))),
+            Event::Shown { peer } => lines.push(Talk(format!("{} shows it now.", peer.name))),
+            Event::Replied { line, .. } if !self.settings.json => {
+                lines.push(Line::Reply(line.as_str().to_owned()));
+            }
             Event::NotAccepting { error } => {
                 let words = sentences::error(error);
                 lines.push(Trouble(format!("For now: {words}")));
@@ -476,7 +482,7 @@ mod tests {
                 Line::Result(text) => format!("= {text}"),
                 Talk(text) => format!("- {text}"),
                 Trouble(text) => format!("! {text}"),
-                Line::Answer(text) | Line::Event(text) => panic!("{text}"),
+                Line::Answer(text) | Line::Event(text) | Line::Reply(text) => panic!("{text}"),
             });
             texts.collect()
         }

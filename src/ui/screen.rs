@@ -5,6 +5,7 @@
 use std::io::{self, IsTerminal, Write};
 use std::time::{Duration, Instant};
 
+use xfer::model::prompt::SaidMessage;
 use xfer::sys::stream::stderr_has_times;
 
 use super::bars::Bars;
@@ -14,6 +15,7 @@ use super::options::OutputOptions;
 use super::overview::{Overview, SessionView};
 use super::report::Line;
 use super::safe::safe;
+use super::said::{self, SaidStyle};
 
 /// How often a line about progress is printed at most, where there are no bars.
 const LINE_EVERY: Duration = Duration::from_secs(10);
@@ -100,6 +102,11 @@ impl Screen {
                     note(writeln!(out, "{time}{space}{}", safe(text)));
                 }
                 Line::Event(text) => note(writeln!(out, "{text}")),
+                // Whoever reads it from a pipe gets what was typed.
+                Line::Reply(text) if !io::stdout().is_terminal() => {
+                    note(writeln!(out, "{text}"));
+                }
+                Line::Reply(text) => note(writeln!(out, "{}", safe(text))),
                 Line::Answer(text) => note(writeln!(out, "{}", safe(text))),
                 Line::Result(text) | Line::Talk(text) | Line::Trouble(text) => {
                     let _ = writeln!(err, "{time}{space}{}", safe(text));
@@ -107,6 +114,53 @@ impl Screen {
             }
         }
         note(out.flush());
+    }
+
+    /// Whether what somebody says goes to a terminal.
+    pub(crate) fn is_on_terminal(&self) -> bool {
+        match self.only_stderr {
+            true => io::stderr().is_terminal(),
+            false => io::stdout().is_terminal(),
+        }
+    }
+
+    /// Prints what somebody has said, and says whether it is written.
+    pub(crate) fn print_said(&mut self, message: &SaidMessage) -> io::Result<()> {
+        let is_terminal = self.is_on_terminal();
+        if let Shows::Bars(bars) = &mut self.shows {
+            bars.hide();
+        }
+        let (mut out, mut err) = (io::stdout().lock(), io::stderr().lock());
+        let style = SaidStyle {
+            colour: is_terminal && has_colours(),
+            cut: is_terminal,
+        };
+        let time = match self.times {
+            true => clock::now(),
+            false => clock::on_the_wall(),
+        };
+        let out: &mut dyn Write = match self.only_stderr {
+            true => &mut err,
+            false => &mut out,
+        };
+        let mut time = Some(time.as_str());
+        let times = self.times;
+        let mut text = String::new();
+        for line in said::lines(message, style) {
+            let time = if times { time } else { time.take() };
+            text.extend(time.iter().flat_map(|time| [time, " "]));
+            text.push_str(&line);
+            text.push('\n');
+        }
+        out.write_all(text.as_bytes())?;
+        out.flush()
+    }
+
+    /// Prints an event for programs, and says whether it is written.
+    pub(crate) fn print_event(&mut self, event: &str) -> io::Result<()> {
+        let mut out = io::stdout().lock();
+        writeln!(out, "{event}")?;
+        out.flush()
     }
 
     /// What went wrong with standard output, if anything did. A reader that went away is nothing.
@@ -162,6 +216,12 @@ impl Screen {
             bars.hide();
         }
     }
+}
+
+/// Whether colours are wanted: see https://no-color.org.
+fn has_colours() -> bool {
+    let set = |name| std::env::var_os(name).filter(|value| !value.is_empty());
+    set("NO_COLOR").is_none() && set("TERM").is_some_and(|term| term != "dumb")
 }
 
 fn progress(session: &SessionView, now: Instant) -> Line {

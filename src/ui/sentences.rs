@@ -259,6 +259,7 @@ pub(crate) fn error(error: &Error) -> String {
             "the code does not fit: it was mistyped, or another machine stands between this one \
              and {name}"
         ),
+        Error::NoReply { name, .. } => format!("{name} has shown it, but nobody there replied"),
         Error::TooOld { name, ability, .. } => {
             format!("{name} has an xfer from before one could {ability}")
         }

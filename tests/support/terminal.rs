@@ -112,6 +112,11 @@ impl Terminal {
             .unwrap();
     }
 
+    /// Types these keys.
+    pub fn type_raw(&self, keys: &str) {
+        (&self.keyboard).write_all(keys.as_bytes()).unwrap();
+    }
+
     /// As Ctrl-C.
     pub fn interrupt(&self) {
         (&self.keyboard).write_all(b"\x03").unwrap();

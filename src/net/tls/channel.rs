@@ -82,7 +82,12 @@ impl Closer {
     /// Whether something has come that nobody has read, be it the end. Of a peer that has nothing
     /// to say that is the end.
     pub(crate) fn has_news(&self) -> bool {
-        wake::has_input(&self.0)
+        self.has_news_within(Duration::ZERO)
+    }
+
+    /// The same; waits for it as long as `time`.
+    pub(crate) fn has_news_within(&self, time: Duration) -> bool {
+        wake::has_input_within(&self.0, time)
     }
 }
 

@@ -173,6 +173,11 @@ impl Reader {
         }
     }
 
+    /// Whether something was brought that is not read yet, if only a part of a record.
+    pub(crate) fn has_some(&self) -> bool {
+        !self.plain.is_empty() || !self.sealed.is_empty()
+    }
+
     /// Reads to the end, and throws it away. A connection that is closed with unread bytes in it
     /// resets, and takes with it what this side sent last.
     pub fn drain(&mut self) -> io::Result<()> {

@@ -75,7 +75,6 @@ impl<'a> Connector<'a> {
 
     /// Connects to a machine that this one has something else for than files, and pairs with it
     /// where that is needed.
-    #[allow(dead_code)]
     pub(in super::super) fn dial_for(
         &self,
         to: &DialTarget,

@@ -18,7 +18,7 @@ use crate::net::{
     SessionSize, Stage, opening, say, say_last, turn_away,
 };
 use crate::sys::worker::{Worker, caught, checkpoint};
-use crate::wire::{Accept, Hello, Join, LaneSecret, Message, Offer, limits};
+use crate::wire::{Accept, Hello, Join, LaneSecret, Message, Offer, Say, limits};
 
 use super::super::cancel::Cancel;
 use super::super::link::Link;
@@ -26,6 +26,7 @@ use super::super::next_session;
 use super::super::receive::{
     Destination, OfferBound, Output, ReceiveSession, RemovalTerms, SessionSetup,
 };
+use super::super::talk::{Listening, hear_said};
 use super::approval::{Admitted, Proposed, admitted};
 use super::shared::{LetInSession, ReceiverShared};
 
@@ -173,19 +174,28 @@ fn control(serving: &Serving<'_>, mut channel: Channel, hello: &Hello) -> Result
 }
 
 /// What is not about files.
-fn other(
-    _serving: &Serving<'_>,
-    mut channel: Channel,
-    peer: &Peer,
-    request: Request,
-) -> Result<()> {
+fn other(serving: &Serving<'_>, mut channel: Channel, peer: &Peer, request: Request) -> Result<()> {
     let reason = match request {
         Request::Offer(_) => return Ok(()),
-        Request::Say(_) => Decline::NotGranted(request.ability()),
+        Request::Say(said) => return hear(serving, channel, peer, said),
         Request::JoinRoom => Decline::NoRoom,
         Request::ListCommands | Request::Run(_) => Decline::NoCommand,
     };
     turn_away(&mut channel, &peer.caller(), reason)
+}
+
+fn hear(serving: &Serving<'_>, channel: Channel, peer: &Peer, said: Say) -> Result<()> {
+    let shared = serving.shared;
+    let (fingerprint, trust) = (channel.fingerprint, peer.trust);
+    let listening = Listening {
+        places: &shared.talk,
+        holder: shared.holder(&channel, trust),
+        prompt: &shared.prompt,
+        cancel: serving.cancel,
+        may: &|| shared.is_still_let_in(fingerprint, trust, &peer.name, Ability::Messages),
+        stays: &|| serving.candidate.let_in(),
+    };
+    hear_said(&listening, channel, peer, said)
 }
 
 fn session(

@@ -23,6 +23,7 @@ use crate::store::Store;
 use super::super::cancel::Cancel;
 use super::super::options::{Device, ReceiveOptions};
 use super::super::receive::{Budgets, Sums};
+use super::super::talk::TalkPlaces;
 use super::asked::AskedOffers;
 use super::connection::{Serving, serve};
 use super::shared::{ReceiverSessions, ReceiverShared};
@@ -106,6 +107,7 @@ impl Receiver {
                 pairing: Arc::default(),
                 prompt,
                 asking: AskedOffers::new(),
+                talk: TalkPlaces::new(),
                 unasked: Mutex::default(),
                 store,
                 stores,

@@ -13,8 +13,8 @@ use crate::model::outcome::{Ability, Summary};
 use crate::model::progress::Trust;
 use crate::model::prompt::Prompt;
 use crate::net::{
-    Admission, Channel, Fingerprint, Network, PairingAttempts, Peers, PoolHolder, SessionSlots,
-    Tls, WatchedPeers,
+    Admission, Channel, Fingerprint, LAST_WORDS, Network, PairingAttempts, Peers, PoolHolder,
+    SessionSlots, Tls, WatchedPeers,
 };
 use crate::store::Store;
 use crate::wire::LaneSecret;
@@ -22,6 +22,7 @@ use crate::wire::LaneSecret;
 use super::super::options::{Grant, ReceiveOptions};
 use super::super::outbox::PING_INTERVAL;
 use super::super::receive::{Budgets, EndSilent, ReceiveSession, Sums};
+use super::super::talk::TalkPlaces;
 use super::asked::AskedOffers;
 use crate::sys::wake::WakeUp;
 
@@ -44,6 +45,8 @@ pub(super) struct ReceiverShared {
     pub(super) prompt: Arc<dyn Prompt>,
     /// The offers that wait for the user.
     pub(super) asking: AskedOffers,
+    /// The messages that are under way.
+    pub(super) talk: TalkPlaces,
     /// Those who are not paired, and whose offers the user does not want to be asked about.
     pub(super) unasked: Mutex<HashSet<Fingerprint>>,
     /// None where nothing is stored.
@@ -303,6 +306,9 @@ impl ReceiverShared {
                 .wait(sessions)
                 .unwrap_or_else(PoisonError::into_inner);
         }
+        drop(sessions);
+        // Whoever waits for a reply is told that none comes.
+        self.talk.wait_for_none(LAST_WORDS);
         was_running
     }
 

@@ -1,0 +1,162 @@
+//! `xfer say`: sends one message, and waits until it is shown.
+//!
+//! Must not say anything: it takes the message, and the library does.
+
+use std::ffi::OsString;
+use std::io::{IsTerminal as _, Read as _};
+use std::sync::Arc;
+use std::time::Duration;
+
+use clap::Args;
+use xfer::model::talk::MAX_SAID_BYTES;
+use xfer::sys::name::from_system;
+use xfer::transfer::{MAX_REPLY_TIME, SayOptions};
+
+use super::arguments::{CodeFrom, Events, Loudness, Wrong, parse_name};
+use super::dialer::Dialer;
+use super::exit::Code;
+use super::hints::Task;
+use super::machine;
+use super::target::target;
+use crate::ui::{Line, Ui, is_cut, safe};
+
+const EXAMPLES: &str = "\
+Examples:
+  xfer say laptop Lunch is ready.
+  make 2>&1 | tail -5 | xfer say laptop
+  xfer say --ask laptop 'May I restart it?'
+
+The other side runs `xfer recv`, which shows the message; this ends once it has. With --ask, the
+reply is printed to standard output. Where nobody replies, in five minutes at most, or wants to,
+the exit code is 4.";
+
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct SayArguments {
+    /// The receiver: HOST, HOST:PORT, [IPV6]:PORT or the name of a paired machine
+    #[arg(value_name = "TARGET")]
+    target: String,
+
+    /// The message; without it, what comes from standard input, to its end. At most 1 MiB of UTF-8
+    #[arg(value_name = "TEXT")]
+    text: Vec<OsString>,
+
+    /// Wait for a line of reply, which the user of that machine is asked for
+    #[arg(long)]
+    ask: bool,
+
+    /// How long to wait for the reply, in seconds [default: 300, which is the most]
+    #[arg(long, value_name = "SECONDS", requires = "ask",
+          value_parser = clap::value_parser!(u64).range(1..=MAX_REPLY_TIME.as_secs()))]
+    reply_within: Option<u64>,
+
+    #[command(flatten)]
+    code: CodeFrom,
+
+    /// What this machine calls itself [default: its host name]
+    #[arg(long, value_name = "NAME", value_parser = parse_name)]
+    name: Option<String>,
+
+    #[command(flatten)]
+    events: Events,
+}
+
+/// Says it, and waits until it is shown.
+pub(crate) fn run(args: SayArguments, loudness: &Loudness) -> Result<Code, Wrong> {
+    let dialer = Dialer::new(Task::Say, loudness, Some(&args.events), &args.code);
+    let to =
+        target(&args.target).map_err(|why| Wrong(format!("'{}': {why}", safe(&args.target))))?;
+    let text = match args.text.is_empty() {
+        true => from_stdin(&dialer.ui)?,
+        false => from_words(&args.text)?,
+    };
+    if text.trim().is_empty() {
+        return Err(Wrong(
+            "there is nothing to say: the message is empty".to_owned(),
+        ));
+    }
+    if text.len() > MAX_SAID_BYTES as usize {
+        return Err(Wrong(TOO_LONG.to_owned()));
+    }
+    let time = args
+        .reply_within
+        .map_or(MAX_REPLY_TIME, Duration::from_secs);
+    let options = SayOptions {
+        to,
+        name: args.name.unwrap_or_else(machine::name),
+        reply: args.ask.then_some(time),
+        text,
+    };
+    let ui = Arc::clone(&dialer.ui);
+    Ok(dialer.run(|device, person, progress, cancel| {
+        let said = xfer::transfer::say(device, &options, person, progress, cancel);
+        if said.is_ok() && is_cut(&options.text) {
+            let text = "It is long: a terminal there shows only its beginning. To hand on all of \
+                        it, send it as a file: xfer send.";
+            ui.say([Line::Talk(text.to_owned())]);
+        }
+        said.map(|_| None)
+    }))
+}
+
+const TOO_LONG: &str = "a message has at most 1 MiB: send it as a file\n\n  \
+                        tip: COMMAND | xfer send - --as NAME TARGET";
+
+fn from_words(words: &[OsString]) -> Result<String, Wrong> {
+    let words: Result<Vec<_>, _> = (1..).zip(words).map(word).collect();
+    Ok(words?.join(" "))
+}
+
+fn word((number, word): (usize, &OsString)) -> Result<&str, Wrong> {
+    std::str::from_utf8(from_system(word)).map_err(|error| {
+        Wrong(format!(
+            "a message is UTF-8, and word {number} is not: '{}', from its byte {} on",
+            safe(word),
+            error.valid_up_to() + 1
+        ))
+    })
+}
+
+fn from_stdin(ui: &Ui) -> Result<String, Wrong> {
+    let stdin = std::io::stdin();
+    if stdin.is_terminal() {
+        let text = "Type the message; Ctrl-D on a line of its own sends it.";
+        ui.say([Line::Talk(text.to_owned())]);
+    }
+    let mut bytes = Vec::new();
+    let most = u64::from(MAX_SAID_BYTES) + 1;
+    let read = stdin.lock().take(most).read_to_end(&mut bytes);
+    read.map_err(|why| Wrong(format!("standard input cannot be read: {why}")))?;
+    // What was cut there may end in the middle of a letter.
+    if bytes.len() > MAX_SAID_BYTES as usize {
+        return Err(Wrong(TOO_LONG.to_owned()));
+    }
+    String::from_utf8(bytes).map_err(|error| {
+        let at = error.utf8_error().valid_up_to();
+        let before = &error.as_bytes()[..at];
+        let line = before.iter().filter(|&&byte| byte == b'\n').count() + 1;
+        Wrong(format!(
+            "a message is UTF-8, and standard input is not, from its byte {} on, in line {line}",
+            at + 1
+        ))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::ffi::OsStringExt as _;
+
+    use super::*;
+
+    #[test]
+    fn words_are_joined_and_what_is_no_text_is_said() {
+        let words = ["Lunch", "is  ready", ""].map(OsString::from);
+        assert_eq!(from_words(&words).unwrap(), "Lunch is  ready ");
+        let words = [OsString::from("a"), OsString::from_vec(b"caf\xe9".to_vec())];
+        let wrong = from_words(&words).unwrap_err().0;
+        assert!(
+            wrong.contains("word 2") && wrong.contains("byte 4"),
+            "{wrong}"
+        );
+    }
+}
