@@ -59,6 +59,11 @@ pub(crate) struct Events {
 }
 
 impl Events {
+    /// Whether programs are told.
+    pub(crate) fn are_told(&self) -> bool {
+        self.json
+    }
+
     pub(crate) fn with(&self, settings: ui::OutputOptions) -> ui::OutputOptions {
         ui::OutputOptions {
             json: self.json,

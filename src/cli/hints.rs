@@ -131,8 +131,9 @@ pub(crate) fn for_error(error: &Error, task: Task) -> Option<String> {
             if !near.is_empty() {
                 return Some(format!("Did you mean {}?", near.join(" or ")));
             }
-            "Is `xfer recv` running there, in the same network? `xfer list` shows who is here. Where \
-             a network blocks multicast, give the address instead, as `xfer recv` shows it."
+            "Is `xfer recv` running there, in the same network? `xfer list` shows who is here, and \
+             --wait waits for it. Where a network blocks multicast, give the address that `xfer \
+             recv` shows, instead of the name."
         }
         Error::Ambiguous { found, .. } => {
             let first = found.first()?;

@@ -3,6 +3,7 @@
 //! Must not do what the library does; clap's types stay here.
 
 mod arguments;
+mod choose;
 mod config;
 mod debug;
 mod dialer;

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use clap::Args;
 
 use super::arguments::{CodeFrom, Loudness, Wrong, parse_name};
+use super::choose;
 use super::dialer::Dialer;
 use super::exit::Code;
 use super::hints::Task;
@@ -25,9 +26,13 @@ The way back is its own pairing.";
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Pair {
-    /// The receiver: HOST, HOST:PORT, [IPV6]:PORT or the name of a paired machine
+    /// The receiver: its name, or HOST:PORT. Without it, in a terminal, those that are here are listed
     #[arg(value_name = "TARGET")]
-    target: String,
+    target: Option<String>,
+
+    /// Wait for a receiver that is not there yet, until you press Ctrl-C
+    #[arg(long)]
+    wait: bool,
 
     #[command(flatten)]
     code: CodeFrom,
@@ -40,12 +45,25 @@ pub(crate) struct Pair {
 /// Pairs, unless they are already.
 pub(crate) fn run(args: Pair, loudness: &Loudness) -> Result<Code, Wrong> {
     let dialer = Dialer::new(Task::Send, loudness, None, &args.code);
-    let to =
-        target(&args.target).map_err(|why| Wrong(format!("'{}': {why}", safe(&args.target))))?;
+    let to = match &args.target {
+        Some(text) => Some(target(text).map_err(|why| Wrong(format!("'{}': {why}", safe(text))))?),
+        None if choose::can_choose() => None,
+        None => {
+            return Err(Wrong(
+                "the receiver is missing: name it, such as laptop or 192.168.0.90\n\n  \
+                 tip: in a terminal, `xfer pair` lists those that are here"
+                    .to_owned(),
+            ));
+        }
+    };
     let name = args.name.unwrap_or_else(machine::name);
     let ui = Arc::clone(&dialer.ui);
     Ok(dialer.run(|device, person, progress, cancel| {
-        let peer = xfer::transfer::pair(device, &to, &name, person, progress, cancel)?;
+        let to = match to {
+            Some(to) => to,
+            None => choose::receiver(&ui, cancel, &device.peers)?,
+        };
+        let peer = xfer::transfer::pair(device, &to, &name, args.wait, person, progress, cancel)?;
         if !peer.is_new {
             let text = format!("{} takes what this machine sends already.", peer.name);
             ui.say([Line::Result(text)]);

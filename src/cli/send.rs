@@ -20,6 +20,7 @@ use xfer::transfer::{Compress, DialTarget, SendOptions, Stream};
 use xfer::wire::limits::MAX_LANES;
 
 use super::arguments::{CodeFrom, Events, Loudness, Wrong, parse_name};
+use super::choose;
 use super::dialer::Dialer;
 use super::exit::Code;
 use super::hints::Task;
@@ -45,14 +46,18 @@ cannot be read again: it has to come anew from its beginning.";
     xfer send [OPTIONS] <PATH>... --to <TARGET>")]
 pub(crate) struct Send {
     /// Files and folders, or - for standard input alone; the last one is the target, unless --to
-    /// names it: HOST, HOST:PORT, an IPv6 address, in brackets where a port follows, or the name of
-    /// a paired machine
+    /// names it: a name, HOST:PORT, or an IPv6 address, in brackets where a port follows. Without a
+    /// target, in a terminal, the receivers that are here are listed
     #[arg(required = true, value_name = "PATH", value_hint = ValueHint::AnyPath)]
     paths: Vec<OsString>,
 
-    /// The receiver: HOST, HOST:PORT, [IPV6]:PORT or the name of a paired machine
+    /// The receiver: the name of a machine, wherever it is now, or HOST:PORT or [IPV6]:PORT
     #[arg(long, value_name = "TARGET")]
     to: Option<String>,
+
+    /// Wait for a receiver that is not there yet, until you press Ctrl-C
+    #[arg(long)]
+    wait: bool,
 
     /// The name of the file that standard input (-) becomes on the other side
     #[arg(long = "as", value_name = "NAME")]
@@ -138,15 +143,27 @@ enum Hash {
 }
 
 impl Send {
-    fn into_options(mut self) -> Result<SendOptions, Wrong> {
+    /// Whether all that is named is to be sent, and somebody is there who can say where to.
+    fn is_without_target(&self) -> bool {
+        let is_file = |path: &OsString| {
+            let is_target = path.to_str().is_some_and(looks_like_target);
+            path != "-" && !is_target && Path::new(path).symlink_metadata().is_ok()
+        };
+        !self.events.are_told() && choose::can_choose() && self.paths.iter().all(is_file)
+    }
+
+    /// The options, but for the receiver where none is named.
+    fn into_options(mut self) -> Result<(SendOptions, Option<DialTarget>), Wrong> {
         if self.checksum && !self.update && !self.mirror {
             return Err(Wrong("--checksum needs --update or --mirror".to_owned()));
         }
         let to = match self.to.take() {
             Some(text) => {
-                target(&text).map_err(|why| Wrong(format!("--to '{}': {why}", safe(&text))))?
+                let wrong = |why| Wrong(format!("--to '{}': {why}", safe(&text)));
+                Some(target(&text).map_err(wrong)?)
             }
-            None => last_as_target(&mut self.paths)?,
+            None if self.is_without_target() => None,
+            None => Some(last_as_target(&mut self.paths)?),
         };
         let stream = stream(&mut self.paths, self.as_name.as_deref())?;
         if stream.is_some() && (self.mirror || self.dry_run) {
@@ -155,10 +172,10 @@ impl Send {
             ));
         }
         let default = SendOptions::default();
-        Ok(SendOptions {
+        let options = SendOptions {
             paths: self.paths.into_iter().map(PathBuf::from).collect(),
             stream,
-            to,
+            wait: self.wait,
             name: self.name.unwrap_or_else(machine::name),
             open: self.open,
             algorithm: self.hash.map(|hash| match hash {
@@ -183,7 +200,9 @@ impl Send {
                 .map_or(default.retry, |seconds| Duration::from_secs(seconds.into())),
             filter: self.filter.into(),
             limit: self.limit,
-        })
+            ..default
+        };
+        Ok((options, to))
     }
 }
 
@@ -201,7 +220,7 @@ fn last_as_target(paths: &mut Vec<OsString>) -> Result<DialTarget, Wrong> {
     if paths.is_empty() {
         return Err(Wrong(format!(
             "the receiver is missing: where is '{shown}' to be sent?\n\n  \
-             tip: xfer send '{shown}' HOST:PORT, as `xfer recv` shows it"
+             tip: xfer send '{shown}' NAME; in a terminal, xfer lists the receivers that are here"
         )));
     }
     if is_file {
@@ -272,8 +291,13 @@ pub(crate) fn run(args: Send, loudness: &Loudness) -> Result<Code, Wrong> {
         false => Task::Send,
     };
     let dialer = Dialer::new(task, loudness, Some(&args.events), &args.code);
-    let options = args.into_options()?;
+    let (mut options, to) = args.into_options()?;
+    let ui = Arc::clone(&dialer.ui);
     Ok(dialer.run(|device, person, progress, cancel| {
+        options.to = match to {
+            Some(to) => to,
+            None => choose::receiver(&ui, cancel, &device.peers)?,
+        };
         xfer::transfer::send(device, &options, person, progress, cancel).map(Some)
     }))
 }

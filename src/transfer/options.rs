@@ -13,7 +13,7 @@ use crate::model::digest::Algorithm;
 use crate::model::outcome::{OnConflict, Wish};
 use crate::model::relpath::RelPath;
 use crate::model::surplus::MaxDelete;
-use crate::net::{Identity, Peers};
+use crate::net::{Beacon, Identity, Peers};
 use crate::source::Filter;
 use crate::sys::own::OwnFolders;
 
@@ -60,8 +60,21 @@ pub enum DialTarget {
         /// The port.
         port: u16,
     },
+    /// The one that announces itself so, wherever it is now.
+    Announced(Box<Beacon>),
     /// The one of this name: a machine that is known here, wherever it is now, or a host's name.
     Name(String),
+}
+
+impl DialTarget {
+    /// What it is called, or where it is, as the user said it.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        match self {
+            Self::Host { host: name, .. } | Self::Name(name) => name,
+            Self::Announced(beacon) => &beacon.name,
+        }
+    }
 }
 
 impl Default for DialTarget {
@@ -97,6 +110,8 @@ pub struct SendOptions {
     pub stream: Option<Stream>,
     /// The receiver.
     pub to: DialTarget,
+    /// Whether to wait for it until it is there.
+    pub wait: bool,
     /// What this side calls itself.
     pub name: String,
     /// Whether to send to anyone.
@@ -125,6 +140,7 @@ impl Default for SendOptions {
             paths: Vec::new(),
             stream: None,
             to: DialTarget::default(),
+            wait: false,
             name: String::new(),
             open: false,
             algorithm: None,

@@ -82,6 +82,28 @@ impl TerminalPrompt {
         })
     }
 
+    /// Prints `lines` and `question`, and gives the line that is typed, if one is. In the meantime it
+    /// calls `look` again and again, which may print more.
+    pub(crate) fn ask_while(
+        ui: &Arc<Ui>,
+        cancel: &Cancel,
+        lines: Vec<String>,
+        question: &str,
+        look: &dyn Fn(),
+    ) -> Option<String> {
+        let person = Self {
+            ui: Arc::clone(ui),
+            cancel: cancel.clone(),
+            given: None,
+            asking: Mutex::default(),
+            shown: Mutex::default(),
+        };
+        person.ask(lines, question, &|| {
+            look();
+            false
+        })
+    }
+
     /// Prints `lines` and `question`, and gives the line that is typed. None where nobody can
     /// type one, the user wants to stop, or who is to be answered is `gone`.
     fn ask(&self, lines: Vec<String>, question: &str, gone: &dyn Fn() -> bool) -> Option<String> {

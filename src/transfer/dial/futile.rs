@@ -31,6 +31,7 @@ impl FutileSearch<'_> {
         let leads_nowhere = self.tried.is_empty() && self.passed.is_empty();
         match target {
             DialTarget::Name(name) if self.whom.is_one() || leads_nowhere => self.not_found(name),
+            DialTarget::Announced(beacon) => self.not_found(&beacon.name),
             DialTarget::Host { host, .. } | DialTarget::Name(host) => {
                 if !self.passed.is_empty() {
                     return self.passed.swap_remove(0);

@@ -26,16 +26,18 @@ pub(super) use attempt::{Packets, dial};
 pub(super) use connector::{Connector, Dialed};
 
 /// Makes this machine and a receiver know each other, so that this one may send to it from then
-/// on. Says who it is.
+/// on. Says who it is. One that is not there yet is waited for where it is to `wait`.
 pub fn pair(
     device: &Device,
     to: &DialTarget,
     name: &str,
+    wait: bool,
     prompt: &Arc<dyn Prompt>,
     progress: &Arc<dyn Progress>,
     cancel: &Cancel,
 ) -> Result<Peer> {
-    let connector = Connector::new(device, prompt, progress, cancel)?;
+    let mut connector = Connector::new(device, prompt, progress, cancel)?;
+    connector.waits = wait;
     let dialed = connector.pair(to, name);
     match dialed {
         Err(_) if cancel.is_cancelled() => Err(Error::Cancelled),

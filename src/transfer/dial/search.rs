@@ -129,7 +129,7 @@ impl<'a> Search<'a> {
         let now = Instant::now();
         match self.target {
             DialTarget::Host { host, port } => self.resolve(host, *port),
-            DialTarget::Name(_) => {
+            DialTarget::Name(_) | DialTarget::Announced(_) => {
                 self.asks = Some(match self.add_last() {
                     true => now + HEAD_START,
                     false => now,
@@ -143,6 +143,11 @@ impl<'a> Search<'a> {
     fn add_last(&mut self) -> bool {
         let mut last: Vec<_> = self.means.last.into_iter().collect();
         last.extend(self.last_known());
+        if let DialTarget::Announced(beacon) = self.target {
+            let start = beacon.fingerprint;
+            last.extend(&beacon.addresses);
+            (self.chosen).extend(beacon.addresses.iter().map(|addr| (*addr, start)));
+        }
         last.iter().for_each(|addr| self.race.add_again(*addr));
         !last.is_empty()
     }
@@ -176,9 +181,7 @@ impl<'a> Search<'a> {
 
     /// Asks the network and the resolver.
     fn ask(&mut self) -> Result<()> {
-        let DialTarget::Name(name) = self.target else {
-            return Ok(());
-        };
+        let name = self.target.name();
         self.means.progress.event(&Event::Searching { name });
         // RFC 6761: that is this machine, and nobody else's name.
         if !name.eq_ignore_ascii_case("localhost") {
@@ -200,7 +203,7 @@ impl<'a> Search<'a> {
                 }
                 self.resolve(name, port)
             }
-            DialTarget::Name(_) => Ok(()),
+            DialTarget::Name(_) | DialTarget::Announced(_) => Ok(()),
         }
     }
 
@@ -274,10 +277,10 @@ impl<'a> Search<'a> {
 
     /// Somebody says that they are there, or not any more.
     fn hear(&mut self, sighting: Sighting) {
-        let (Some(beacon), DialTarget::Name(name)) = (self.heard.note(sighting), self.target)
-        else {
+        let Some(beacon) = self.heard.note(sighting) else {
             return;
         };
+        let name = self.target.name();
         let may_be = self.whom.may_be(&beacon);
         if self.whom.is_one() && may_be {
             debug!(?beacon, "it may be there");
@@ -429,7 +432,7 @@ impl<'a> Search<'a> {
     /// Whether all has been done, in vain.
     fn is_at_its_end(&self) -> bool {
         let now = Instant::now();
-        let is_name = matches!(self.target, DialTarget::Name(_));
+        let is_name = !matches!(self.target, DialTarget::Host { .. });
         let resolved = self.lookups == 0 || is_name && now >= self.listens_until + RESOLVE;
         let waits = self.asks.is_some() || self.settles.is_some() || self.again.is_some();
         let listens = self.listening.is_some() && now < self.listens_until;
@@ -454,7 +457,7 @@ impl<'a> Search<'a> {
     fn wait_for_it(&mut self) {
         if !self.has_said_that_it_waits {
             self.has_said_that_it_waits = true;
-            let (DialTarget::Host { host: name, .. } | DialTarget::Name(name)) = self.target;
+            let name = self.target.name();
             self.means.progress.event(&Event::Awaiting { name });
         }
         self.again = Some(Instant::now() + AGAIN);

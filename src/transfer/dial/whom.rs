@@ -17,6 +17,8 @@ pub(super) struct Whom {
     all: Vec<Known>,
     /// What the one that is meant is called, and the key that it must have.
     meant: Option<(String, Fingerprint)>,
+    /// Else how the key begins that it must have.
+    begins: Option<FingerprintStart>,
     /// Whether another machine where a known one was is an alarm.
     alarm: bool,
 }
@@ -42,17 +44,20 @@ impl Whom {
         alarm: bool,
     ) -> Result<Self> {
         let all = peers.list()?;
-        let meant = match target {
-            DialTarget::Host { .. } => None,
-            DialTarget::Name(name) => match before {
-                Some(key) => Some((name.clone(), key)),
-                None => receiver(&all, name).map(|k| (k.name.clone(), k.fingerprint)),
-            },
-        };
+        let (mut meant, mut begins) = (None, None);
+        match (target, before) {
+            (DialTarget::Host { .. }, _) => {}
+            (_, Some(key)) => meant = Some((target.name().to_owned(), key)),
+            (DialTarget::Name(name), None) => {
+                meant = receiver(&all, name).map(|k| (k.name.clone(), k.fingerprint));
+            }
+            (DialTarget::Announced(beacon), None) => begins = Some(beacon.fingerprint),
+        }
         Ok(Self {
             ours,
             all,
             meant,
+            begins,
             alarm,
         })
     }
@@ -65,15 +70,16 @@ impl Whom {
 
     /// Whether only one key is taken.
     pub(super) fn is_one(&self) -> bool {
-        self.meant.is_some()
+        self.meant.is_some() || self.begins.is_some()
     }
 
     /// Whether a machine says that it is one that may be meant. For a name that is known here, that
     /// takes its key.
     pub(super) fn may_be(&self, beacon: &Beacon) -> bool {
-        match &self.meant {
-            Some((_, key)) => beacon.may_be(key),
-            None => {
+        match (&self.meant, self.begins) {
+            (Some((_, key)), _) => beacon.may_be(key),
+            (None, Some(start)) => beacon.fingerprint == start,
+            (None, None) => {
                 let name = beacon.name.to_lowercase();
                 let mut namesakes = self.all.iter().filter(|k| k.name.to_lowercase() == name);
                 namesakes.all(|known| beacon.may_be(&known.fingerprint))
@@ -115,10 +121,9 @@ impl Whom {
         announced: FingerprintStart,
         seen: Fingerprint,
     ) -> Error {
-        let (DialTarget::Name(name) | DialTarget::Host { host: name, .. }) = target;
         Error::Impostor {
             peer,
-            name: name.clone(),
+            name: target.name().to_owned(),
             known: announced.to_string(),
             seen: seen.to_string(),
         }

@@ -42,8 +42,10 @@ pub fn send(
     cancel: &Cancel,
 ) -> Result<Summary> {
     let roots = Roots::except(&options.paths, &options.filter, device.own.clone())?;
+    let mut connector = Connector::new(device, prompt, progress, cancel)?;
+    connector.waits = options.wait;
     let sessions = Sessions {
-        connector: Connector::new(device, prompt, progress, cancel)?,
+        connector,
         roots,
         options,
         pace: options.limit.map(|limit| Arc::new(Pace::new(limit))),

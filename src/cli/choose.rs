@@ -1,0 +1,155 @@
+//! Which receiver, where none was named: those that are here are listed as they appear, and one is
+//! chosen by its number.
+//!
+//! Must not ask where nobody can answer, nor talk to any of them.
+
+use std::cell::RefCell;
+use std::io::{self, IsTerminal as _};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use xfer::Error;
+use xfer::net::{Beacon, Browser, Known, PeerAddress, Peers, Service, Sighting};
+use xfer::transfer::{Cancel, DialTarget};
+
+use crate::ui::{Line, TerminalPrompt, Ui};
+
+/// How long they have to answer before the first list. Others are added to it.
+const FIRST: Duration = Duration::from_millis(1500);
+/// How often it is looked whether the user wants to stop.
+const LOOK: Duration = Duration::from_millis(100);
+/// The most that are listed.
+const MAX_LISTED: usize = 99;
+
+/// Whether somebody is there who can choose.
+pub(super) fn can_choose() -> bool {
+    io::stdin().is_terminal() && io::stderr().is_terminal()
+}
+
+/// Asks for one of the receivers that are here.
+pub(super) fn receiver(ui: &Arc<Ui>, cancel: &Cancel, peers: &Peers) -> xfer::Result<DialTarget> {
+    let known = peers.list()?;
+    let keys: Vec<_> = known.iter().map(|known| known.fingerprint).collect();
+    let browser = Browser::start(&keys)?;
+    let mut first = Vec::new();
+    let end = Instant::now() + FIRST;
+    while Instant::now() < end {
+        if cancel.is_cancelled() {
+            return Err(Error::Cancelled);
+        }
+        let until = end.min(Instant::now() + LOOK);
+        first.extend(browser.next(until).and_then(receiver_of));
+    }
+    first.sort_by_key(|beacon| {
+        (
+            Acquaintance::of(beacon, &known).rank(),
+            beacon.name.to_lowercase(),
+        )
+    });
+    let list = RefCell::new(Vec::new());
+    let mut lines: Vec<_> = first
+        .into_iter()
+        .filter_map(|beacon| listed(&mut list.borrow_mut(), beacon, &known))
+        .collect();
+    if lines.is_empty() {
+        lines.push("No receiver is here yet. Each one shows as soon as it is.".to_owned());
+    }
+    let has_default = list
+        .borrow()
+        .first()
+        .is_some_and(|(_, is_paired)| *is_paired);
+    let question = match has_default {
+        true => "Which one? A number, or Enter for 1: ",
+        false => "Which one? A number: ",
+    };
+    let look = || {
+        while let Some(sighting) = browser.next(Instant::now()) {
+            let beacon = receiver_of(sighting);
+            let line = beacon.and_then(|beacon| listed(&mut list.borrow_mut(), beacon, &known));
+            ui.interject(&line.map(Line::Trouble).into_iter().collect::<Vec<_>>());
+        }
+    };
+    loop {
+        let typed =
+            TerminalPrompt::ask_while(ui, cancel, std::mem::take(&mut lines), question, &look);
+        let Some(typed) = typed else {
+            return Err(Error::Cancelled);
+        };
+        let number = match typed.trim() {
+            "" if has_default => Some(1),
+            text => text.parse().ok(),
+        };
+        let list = list.borrow();
+        if let Some((target, _)) = number.and_then(|n: usize| list.get(n.checked_sub(1)?)) {
+            return Ok(target.clone());
+        }
+    }
+}
+
+fn receiver_of(sighting: Sighting) -> Option<Beacon> {
+    match sighting {
+        Sighting::Found(beacon) if beacon.service == Service::Receiver => Some(beacon),
+        _ => None,
+    }
+}
+
+/// What a machine is to this one, by its own word.
+enum Acquaintance<'a> {
+    Paired(&'a Known),
+    New,
+    /// It has the name of a known one, and another key.
+    Pretender,
+}
+
+impl<'a> Acquaintance<'a> {
+    fn of(beacon: &Beacon, all: &'a [Known]) -> Self {
+        let mut receivers = all.iter().filter(|known| known.may_receive);
+        if let Some(known) = receivers.find(|known| beacon.may_be(&known.fingerprint)) {
+            return Self::Paired(known);
+        }
+        let name = beacon.name.to_lowercase();
+        let mut namesakes = all.iter().filter(|known| known.name.to_lowercase() == name);
+        match namesakes.all(|known| beacon.may_be(&known.fingerprint)) {
+            true => Self::New,
+            false => Self::Pretender,
+        }
+    }
+
+    fn rank(&self) -> u8 {
+        match self {
+            Self::Paired(_) => 0,
+            Self::New => 1,
+            Self::Pretender => 2,
+        }
+    }
+}
+
+/// Adds one to the list, and says how it is shown there; none where it is there already.
+fn listed(list: &mut Vec<(DialTarget, bool)>, beacon: Beacon, known: &[Known]) -> Option<String> {
+    let at = PeerAddress::from(*beacon.addresses.first()?);
+    let (target, name, what) = match Acquaintance::of(&beacon, known) {
+        Acquaintance::Pretender => {
+            let name = &beacon.name;
+            return Some(format!(
+                "   -) {name} at {at}: not the {name} that is known here"
+            ));
+        }
+        Acquaintance::Paired(known) => {
+            let name = known.name.clone();
+            (DialTarget::Name(name.clone()), name, "paired")
+        }
+        Acquaintance::New => {
+            let name = beacon.instance.clone();
+            (DialTarget::Announced(Box::new(beacon)), name, "new")
+        }
+    };
+    let is_same = |(other, _): &(DialTarget, bool)| match (other, &target) {
+        (DialTarget::Announced(a), DialTarget::Announced(b)) => a.instance == b.instance,
+        (a, b) => a == b,
+    };
+    if list.len() >= MAX_LISTED || list.iter().any(is_same) {
+        return None;
+    }
+    list.push((target, what == "paired"));
+    Some(format!("  {:2}) {name} at {at}, {what}", list.len()))
+}
