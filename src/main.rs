@@ -9,8 +9,12 @@ mod ui;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
+    // A process that starts commands is this program as well, and nothing else.
+    if xfer::sys::commands::serve(std::env::args_os()) {
+        return ExitCode::SUCCESS;
+    }
     xfer::sys::host::raise_limit_of_open();
     // Without it, such a file ends the program as the system has it, which harms no other.
     let _ = xfer::sys::signals::outlive_large_files();
-    cli::run().into()
+    cli::run()
 }

@@ -60,6 +60,7 @@ parts! {
     "For another program to read": pipes::for_another_program,
     "Not at full speed": sending::not_at_full_speed,
     "A list of sums": telling::a_list_of_sums,
+    "Run something there": telling::run_something_there,
     "Scripts": telling::scripts,
 }
 

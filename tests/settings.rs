@@ -287,6 +287,8 @@ fn shells_and_the_manual_know_all_commands() {
         "pair",
         "peers",
         "recv",
+        "run",
+        "say",
         "send",
         "unpair",
     ];

@@ -31,6 +31,15 @@ Settings are options for when the command line does not say them. They stand in 
   may-mirror = true       # it may also remove what it does not have; false: it
                           # may not, whatever others may
 
+  [run.disk]              # `xfer run THIS-MACHINE disk` runs this here
+  command = \"df -h /srv\"  # quotes keep words together; no shell sees it
+  arguments = false       # true: whoever runs it may add arguments
+  options = false         # true: also such as begin with -
+  dir = \"/srv\"            # where it runs; else in your home
+  time-limit = 600        # seconds; 0 is for ever
+  output-limit = \"64M\"
+  at-once = 1
+
 or in the environment: XFER_DIR, XFER_MAX_SESSIONS. The command line comes first, then the
 environment, then the file. What only the command line can say does not show here.";
 
@@ -71,6 +80,16 @@ fn lines(settings: &Settings, program: &Command) -> Vec<String> {
     for peer in &settings.peers {
         rows.push((header(&peer.name), format!("line {}", peer.line)));
         rows.extend(peer.entries.iter().map(|entry| {
+            let value = literal(&entry.words);
+            (
+                format!("{} = {value}", entry.key),
+                format!("line {}", entry.line),
+            )
+        }));
+    }
+    for run in &settings.runs {
+        rows.push((format!("[run.{}]", run.name), format!("line {}", run.line)));
+        rows.extend(run.entries.iter().map(|entry| {
             let value = literal(&entry.words);
             (
                 format!("{} = {value}", entry.key),

@@ -1,4 +1,4 @@
-//! What `send`, `say` and `pair` have in common: they dial a receiver.
+//! What `send`, `say`, `run` and `pair` have in common: they dial a receiver.
 //!
 //! Must not know what is said to it.
 
@@ -7,7 +7,7 @@ use std::sync::Arc;
 use xfer::model::outcome::Summary;
 use xfer::model::progress::Progress;
 use xfer::model::prompt::Prompt;
-use xfer::transfer::{Cancel, Device};
+use xfer::transfer::{Cancel, Device, RunFrom};
 
 use super::arguments::{CodeFrom, Events, Loudness};
 use super::exit::{Code, conclude};
@@ -50,6 +50,24 @@ impl Dialer {
             person,
             device,
         }
+    }
+
+    /// Dials, until Ctrl-C at most, for something else than files.
+    pub(super) fn ask<T>(
+        self,
+        dial: impl FnOnce(RunFrom<'_>) -> xfer::Result<T>,
+    ) -> (Cancel, xfer::Result<T>) {
+        let watched = signals::watch(&self.ui, &self.cancel);
+        let progress: Arc<dyn Progress> = Arc::clone(&self.ui) as _;
+        let result = watched.and(self.device).and_then(|device| {
+            dial(RunFrom {
+                device: &device,
+                prompt: &self.person,
+                progress: &progress,
+                cancel: &self.cancel,
+            })
+        });
+        (self.cancel, result)
     }
 
     /// Dials, until Ctrl-C at most, and says how it ended.

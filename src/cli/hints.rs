@@ -35,12 +35,14 @@ pub(crate) enum Task {
     Receive,
     /// To standard output, which cannot be taken back.
     ReceiveStream,
+    /// A command on another machine.
+    Run,
 }
 
 impl Task {
     fn role(self) -> Role {
         match self {
-            Self::Send | Self::SendStream | Self::Say => Role::Sender,
+            Self::Send | Self::SendStream | Self::Say | Self::Run => Role::Sender,
             Self::Receive | Self::ReceiveStream => Role::Receiver,
         }
     }
@@ -53,6 +55,7 @@ impl Task {
             Self::Say => |error| for_error(error, Self::Say),
             Self::Receive => |error| for_error(error, Self::Receive),
             Self::ReceiveStream => |error| for_error(error, Self::ReceiveStream),
+            Self::Run => |error| for_error(error, Self::Run),
         }
     }
 
@@ -71,6 +74,7 @@ impl Task {
             Self::ReceiveStream => {
                 "Nothing of it is kept: receive and send it again, from its beginning."
             }
+            Self::Run => "The command has been ended there; how far it got is not known.",
         }
     }
 
@@ -215,6 +219,14 @@ pub(crate) fn for_error(error: &Error, task: Task) -> Option<String> {
                      machine is called there.",
                     granted(*ability)
                 ));
+            }
+            Decline::NoCommand => {
+                "`xfer run TARGET` lists what it offers; there, `xfer recv --run` or [run.NAME] in \
+                 its settings does."
+            }
+            Decline::NoArguments => {
+                "There, [run.NAME] in its settings says with arguments = true and options = true \
+                 what a command takes."
             }
             _ => return None,
         },

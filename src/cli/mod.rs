@@ -16,12 +16,15 @@ mod machine;
 mod pair;
 mod peers;
 mod recv;
+mod run;
 mod say;
 mod send;
 mod settings;
 mod signals;
 mod size;
 mod target;
+
+use std::process::ExitCode;
 
 use clap::error::ErrorKind;
 use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
@@ -64,6 +67,8 @@ enum Command {
     Send(send::Send),
     /// Send a message, which a receiver shows
     Say(say::SayArguments),
+    /// Run a command on another machine, which its user offers there
+    Run(run::Run),
     /// Get to know a receiver, without sending anything
     Pair(pair::Pair),
     /// List the machines that this one is paired with, and say what each may do here
@@ -82,7 +87,7 @@ enum Command {
 }
 
 /// Runs the program.
-pub(crate) fn run() -> Code {
+pub(crate) fn run() -> ExitCode {
     debug::tell_panics();
     let program = program();
     let settings = Settings::load(&program);
@@ -93,10 +98,10 @@ pub(crate) fn run() -> Code {
     let parsed = matches.and_then(|matches| Arguments::from_arg_matches(&matches));
     let arguments = match parsed {
         Ok(arguments) => arguments,
-        Err(error) => return stop(&error),
+        Err(error) => return stop(&error).into(),
     };
     let loudness = &arguments.loudness;
-    match (arguments.command, settings) {
+    let code = match (arguments.command, settings) {
         (Command::Peers(args), _) => {
             peers::list(&args, loudness).unwrap_or_else(|why| wrong("peers", why))
         }
@@ -118,12 +123,18 @@ pub(crate) fn run() -> Code {
         (Command::Say(args), Ok(_)) => {
             say::run(args, loudness).unwrap_or_else(|why| wrong("say", why))
         }
+        (Command::Run(args), Ok(_)) => match run::run(args, loudness) {
+            // It ends as the command there has.
+            Ok(code) => return code,
+            Err(why) => wrong("run", why),
+        },
         (Command::Pair(args), Ok(_)) => {
             pair::run(args, loudness).unwrap_or_else(|why| wrong("pair", why))
         }
         (Command::Id, Ok(settings)) => peers::id(loudness, &settings),
         (Command::Config(_), Ok(settings)) => config::show(loudness, &settings, &program),
-    }
+    };
+    code.into()
 }
 
 /// What the command line can be.

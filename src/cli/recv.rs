@@ -17,6 +17,7 @@ use xfer::model::outcome::OnConflict;
 use xfer::model::progress::Progress;
 use xfer::model::surplus::MaxDelete;
 use xfer::net::Known;
+use xfer::sys::commands::{CommandList, CommandStarter, ListedCommand};
 use xfer::sys::confine::{Confined, confine};
 use xfer::sys::stream;
 use xfer::transfer::{Cancel, Grant, ReceiveOptions, Receiver};
@@ -24,7 +25,7 @@ use xfer::transfer::{Cancel, Grant, ReceiveOptions, Receiver};
 use super::arguments::{Events, Loudness, Wrong, parse_name};
 use super::exit::{Code, conclude};
 use super::hints::Task;
-use super::settings::Settings;
+use super::settings::{Settings, all_commands, parse_run};
 use super::{debug, folders, machine, signals, size, target};
 use crate::ui::{self, Line, TerminalPrompt, Ui};
 
@@ -134,6 +135,12 @@ pub(crate) struct Recv {
     #[arg(long, value_name = "FILE")]
     sums: Option<PathBuf>,
 
+    /// Let machines run a command here that may do that (xfer peers --allow run NAME), by this name:
+    /// --run disk='df -h'. Quotes keep words together; no shell sees it. See `xfer config --help`
+    /// for arguments and limits
+    #[arg(long, value_name = "NAME=COMMAND", value_parser = parse_run)]
+    run: Vec<(String, ListedCommand)>,
+
     #[command(flatten)]
     events: Events,
 }
@@ -189,6 +196,12 @@ impl Recv {
 
 /// Receives, until Ctrl-C or the end of the only session.
 pub(crate) fn run(mut args: Recv, loudness: &Loudness, settings: &Settings) -> Result<Code, Wrong> {
+    // Before it is confined, and hears anybody.
+    let commands = all_commands(&settings.runs, std::mem::take(&mut args.run)).map_err(Wrong)?;
+    let starter = starter(CommandList {
+        commands,
+        on_done: None,
+    });
     let grants = settings.grants();
     let mut warnings = Vec::new();
     let mut made = Ok(());
@@ -228,7 +241,8 @@ pub(crate) fn run(mut args: Recv, loudness: &Loudness, settings: &Settings) -> R
     let output = args.stdout.then(stdout).transpose();
     warnings.iter().for_each(|text| ui.warn(text));
     let ready = made.and(output).and_then(|output| {
-        let options = args.into_options(grants, output);
+        let mut options = args.into_options(grants, output);
+        options.starter = starter?;
         prepare(options, loudness.is_verbose(), &ui, &cancel)
     });
     // Threads that were there before would not be confined.
@@ -242,6 +256,16 @@ pub(crate) fn run(mut args: Recv, loudness: &Loudness, settings: &Settings) -> R
         receiver.run(&progress, &cancel)
     });
     Ok(conclude(&ui, task, result, &cancel))
+}
+
+// None where it would have nothing to start.
+fn starter(list: CommandList) -> xfer::Result<Option<Arc<CommandStarter>>> {
+    if list.is_empty() {
+        return Ok(None);
+    }
+    let launched = CommandStarter::launch(list);
+    let launched = launched.map_err(|source| Error::Starter { source })?;
+    Ok(Some(Arc::new(launched)))
 }
 
 // What is in files does things to a terminal, and helps nobody there.

@@ -431,6 +431,12 @@ pub enum Error {
         /// What it said.
         source: io::Error,
     },
+    /// The process that starts commands could not be started.
+    #[error("start the process that starts commands: {source}")]
+    Starter {
+        /// What the system said.
+        source: io::Error,
+    },
     /// A thread of this program panicked: a fault of xfer's.
     #[error("the {worker} thread panicked")]
     Panicked {

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use crate::model::command::CommandEnd;
 use crate::model::error::Error;
 use crate::model::outcome::{LeftOut, NotKept, OnConflict, Outcome, Role, Shares, Summary, Wish};
 use crate::model::prompt::Caller;
@@ -234,6 +235,30 @@ pub enum Event<'a> {
         peer: &'a Peer,
         /// What.
         line: &'a TalkLine,
+    },
+    /// A command begins to run here, for a peer.
+    CommandStarted {
+        /// A number for it, unique in this process.
+        run: u64,
+        /// Who has it run.
+        peer: &'a Peer,
+        /// Its name.
+        name: &'a str,
+    },
+    /// A command that ran here for a peer has ended.
+    CommandEnded {
+        /// Its number.
+        run: u64,
+        /// Who has had it run.
+        peer: &'a Peer,
+        /// Its name.
+        name: &'a str,
+        /// How it ended.
+        end: &'a CommandEnd,
+        /// How many bytes of its output were passed on.
+        bytes: u64,
+        /// How long it ran.
+        time: Duration,
     },
     /// The connection is lost, and the sender will try again.
     Retrying {

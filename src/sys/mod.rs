@@ -5,6 +5,7 @@
 //! own, of which `model` makes errors and reasons. A port to another system replaces what names the
 //! system here and keeps every signature; `worker.rs` and `fs/types.rs` stay.
 
+pub mod commands;
 pub mod confine;
 pub mod error;
 pub mod fs;

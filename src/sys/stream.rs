@@ -23,6 +23,11 @@ pub fn stdout() -> io::Result<File> {
     Ok(io::stdout().as_fd().try_clone_to_owned()?.into())
 }
 
+/// Standard error, likewise.
+pub fn stderr() -> io::Result<File> {
+    Ok(io::stderr().as_fd().try_clone_to_owned()?.into())
+}
+
 /// Whether a standard stream was closed when this program began. Its place is taken then, by
 /// /dev/null for reading and writing, which nobody has a use for.
 #[must_use]

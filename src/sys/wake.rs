@@ -20,6 +20,8 @@ pub(crate) enum Awaited<'a> {
     Input(&'a File),
     /// That something can be written, or nobody reads it any more.
     Room(&'a File),
+    /// That nobody reads it any more.
+    Readers(&'a File),
 }
 
 /// Wakes whoever waits for something else. Once it is raised it stays so until it is cleared.
@@ -51,10 +53,21 @@ impl WakeUp {
     /// Waits for something, or until this is raised, or the time is over. Says whether it is
     /// raised.
     pub(crate) fn wait(&self, other: Awaited<'_>, time: Option<Duration>) -> io::Result<bool> {
+        self.wait_for_either(other, time).map(|(raised, _)| raised)
+    }
+
+    /// The same, and says of both whether they are.
+    pub(crate) fn wait_for_either(
+        &self,
+        other: Awaited<'_>,
+        time: Option<Duration>,
+    ) -> io::Result<(bool, bool)> {
         let (other, flags): (BorrowedFd<'_>, _) = match other {
             Awaited::Connection(listener) => (listener.as_fd(), PollFlags::IN),
             Awaited::Input(file) => (file.as_fd(), PollFlags::IN),
             Awaited::Room(file) => (file.as_fd(), PollFlags::OUT),
+            // That is told in any case.
+            Awaited::Readers(file) => (file.as_fd(), PollFlags::empty()),
         };
         let mut fds = [
             PollFd::new(&self.raised, PollFlags::IN),
@@ -64,7 +77,10 @@ impl WakeUp {
         let time = time.and_then(|time| Timespec::try_from(time).ok());
         loop {
             match poll(&mut fds, time.as_ref()) {
-                Ok(_) => return Ok(!fds[0].revents().is_empty()),
+                Ok(_) => {
+                    let [raised, other] = fds.map(|fd| !fd.revents().is_empty());
+                    return Ok((raised, other));
+                }
                 Err(Errno::INTR) => {}
                 Err(e) => return Err(e.into()),
             }

@@ -20,6 +20,8 @@
 //! | `Planner` | what is decided about entries, in the manifest's order | the control connection's thread; the disk; the hasher, and room in the outbox, before removals; another session of the same sender that has the folder, for 45 s |
 //! | `Hasher` | what is told of held chunks | the planner; the disk; the outbox, when that is full; the sender's answers; another session that has the partial, for 45 s; a partial to close, while 64 are open |
 //! | `Finisher` | giving files their names: those of more than one chunk, and small ones that replace others, where the session syncs; copies and sums | the disk, and its turn to hash a hole, and nothing else: lanes may wait for it |
+//! | `Command` of a receiver | what a command puts out, and the writing half of its peer's connection | the command; its peer, which its `Connection` watches |
+//! | `Command` of a dialer | the writing half of the connection | time; that the command ends, or nobody reads its output |
 //! | `LastWords` | closing a session's connections | the peer's end, for as long as last words take |
 //! | `Connect` | one call to the system that nobody can interrupt: the resolver; an attempt to connect, which its search can end | the network |
 //! | `Pairing` | asking the user to go on with pairing | the user |
@@ -79,6 +81,8 @@ pub enum Worker {
     Hasher,
     /// Gives files their names.
     Finisher,
+    /// Passes on what a command puts out, or keeps its connection alive.
+    Command,
     /// Closes connections when the last words have been heard.
     LastWords,
     /// Does something that nobody can interrupt.
@@ -107,6 +111,7 @@ impl Worker {
             Self::Planner => "planner",
             Self::Hasher => "hasher",
             Self::Finisher => "finisher",
+            Self::Command => "command",
             Self::LastWords => "last words",
             Self::Connect => "connect",
             Self::Pairing => "pairing",

@@ -11,9 +11,11 @@ mod message_order;
 mod options;
 mod outbox;
 mod receive;
+mod run;
 mod send;
 mod serve;
 mod talk;
+mod tell;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -26,6 +28,7 @@ pub use options::{
     Compress, DEFAULT_MAX_SESSIONS, DEFAULT_PORT, DEFAULT_RETRY, DEFAULT_WINDOW, Device,
     DialTarget, Grant, ReceiveOptions, SendOptions, Stream, default_lanes,
 };
+pub use run::{CommandSink, RunFrom, RunOptions, list_commands, run};
 pub use send::send;
 pub use serve::Receiver;
 pub use talk::{MAX_REPLY_TIME, SayOptions, say};

@@ -15,6 +15,7 @@ use crate::model::relpath::RelPath;
 use crate::model::surplus::MaxDelete;
 use crate::net::{Beacon, Identity, Peers};
 use crate::source::Filter;
+use crate::sys::commands::CommandStarter;
 use crate::sys::own::OwnFolders;
 
 /// The port that receivers listen on, unless told otherwise.
@@ -226,6 +227,9 @@ pub struct ReceiveOptions {
     pub lanes: u16,
     /// How many entries may be announced that have no outcome yet.
     pub window: u32,
+    /// What starts the commands that peers may run, and what runs behind a session; none where there
+    /// are none. It was launched before anything was heard of the network.
+    pub starter: Option<Arc<CommandStarter>>,
     /// A list to which the SHA-256 of each file that is received is added.
     pub sums: Option<PathBuf>,
 }
@@ -252,6 +256,7 @@ impl Default for ReceiveOptions {
             idle: DEFAULT_IDLE,
             lanes: crate::wire::limits::MAX_LANES,
             window: DEFAULT_WINDOW,
+            starter: None,
             sums: None,
         }
     }

@@ -11,14 +11,16 @@ use std::time::Duration;
 
 use serde::Serialize;
 use xfer::Error;
-use xfer::model::outcome::{Attribute, Decline, LeftOut, NotKept, Outcome, Role, Summary, Why};
+use xfer::model::outcome::{Attribute, LeftOut, NotKept, Outcome, Role, Summary, Why};
 use xfer::model::progress::{Peer, Trust};
 use xfer::model::prompt::Caller;
-use xfer::model::reason::{AbortReason, ReadError, StoreFault, SystemError};
+use xfer::model::reason::ReadError;
 use xfer::model::relpath::RelPath;
 use xfer::sys::name::from_system;
 
 use super::clock;
+use super::commands::CommandEnding;
+use super::error_names::{error_cause, error_name};
 use super::safe::is_unsafe;
 use super::sentences;
 use super::system::system_code;
@@ -148,6 +150,22 @@ pub(super) enum JsonEvent<'a> {
         entries: u64,
         cause: &'static str,
         message: String,
+    },
+    CommandStart {
+        run: u64,
+        command: &'a str,
+        #[serde(flatten)]
+        peer: Who<'a>,
+    },
+    CommandEnd {
+        run: u64,
+        command: &'a str,
+        #[serde(flatten)]
+        peer: Who<'a>,
+        #[serde(flatten)]
+        end: CommandEnding,
+        bytes: u64,
+        seconds: f64,
     },
     Retrying {
         session: u64,
@@ -435,76 +453,6 @@ fn reason_cause(why: &Why) -> Option<&'static str> {
             Some(system_code(error))
         }
         _ => None,
-    }
-}
-
-fn error_cause(error: &Error) -> Option<&'static str> {
-    match error {
-        Error::File { source, .. }
-        | Error::Resolve { source, .. }
-        | Error::Connect { source, .. }
-        | Error::Listen { source, .. }
-        | Error::Lost { source, .. }
-        | Error::Discovery { source }
-        | Error::Thread { source }
-        | Error::Sync { source, .. } => Some(system_code(&SystemError::from(source))),
-        Error::Aborted {
-            reason: AbortReason::File(error) | AbortReason::Sync(error) | AbortReason::Thread(error),
-            ..
-        }
-        | Error::Declined {
-            reason: Decline::Store(StoreFault::System(error)),
-            ..
-        } => Some(system_code(error)),
-        Error::Spent { source } => error_cause(source),
-        Error::Unreachable { tried, .. } => tried.iter().find_map(|t| error_cause(&t.error)),
-        _ => None,
-    }
-}
-
-fn is_impostor(error: &Error) -> bool {
-    matches!(error, Error::Impostor { .. })
-}
-
-fn error_name(error: &Error) -> &'static str {
-    match error {
-        Error::File { .. } | Error::Unsummed { .. } | Error::SharedQuota { .. } => "file",
-        Error::SameName { .. } | Error::NoName { .. } | Error::Own { .. } | Error::Pipe { .. } => {
-            "name"
-        }
-        Error::State { .. } | Error::NoHome => "state",
-        Error::NotFound(search) if search.passed.iter().any(is_impostor) => "impostor",
-        Error::Resolve { .. } | Error::NotFound(_) | Error::Ambiguous { .. } => "resolve",
-        Error::Connect { .. } | Error::Unreachable { .. } => "connect",
-        Error::Listen { .. } => "listen",
-        Error::Discovery { .. } => "discovery",
-        Error::NotXfer { .. } => "not_xfer",
-        Error::Version { .. } => "version",
-        Error::Handshake { .. } | Error::Crypto { .. } => "handshake",
-        Error::SameRole { .. } => "same_role",
-        Error::Declined { .. } => "declined",
-        Error::TurnedAway { .. } => "turned_away",
-        Error::Impostor { .. } | Error::OtherPeer { .. } => "impostor",
-        Error::CodeNeeded { .. } | Error::NoCode { .. } => "code_needed",
-        Error::WrongCode { .. } => "wrong_code",
-        Error::Displaced { .. } => "displaced",
-        Error::TooOld { .. } => "too_old",
-        Error::NoReply { .. } => "no_reply",
-        Error::Unpaired { .. } => "unpaired",
-        Error::Idle { .. } => "idle",
-        Error::Lost { .. }
-        | Error::Silent { .. }
-        | Error::Mute { .. }
-        | Error::Undelivered { .. } => "lost",
-        Error::Protocol { .. } => "protocol",
-        Error::Aborted { .. } => "aborted",
-        Error::Sync { .. } => "sync",
-        Error::Spent { source } => error_name(source),
-        Error::Cancelled => "interrupted",
-        Error::Pattern { .. }
-        | Error::NotOneFile
-        | Error::Thread { .. }
-        | Error::Panicked { .. } => "other",
     }
 }
 

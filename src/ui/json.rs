@@ -171,6 +171,26 @@ impl Json {
                 error: Failure::new(error, |_| None),
             }),
             Event::NotKept { session, not_kept } => say(&not_kept_line(*session, not_kept)),
+            Event::CommandStarted { run, peer, name } => say(&JsonEvent::CommandStart {
+                run: *run,
+                command: name,
+                peer: (*peer).into(),
+            }),
+            Event::CommandEnded {
+                run,
+                peer,
+                name,
+                end,
+                bytes,
+                time,
+            } => say(&JsonEvent::CommandEnd {
+                run: *run,
+                command: name,
+                peer: (*peer).into(),
+                end: (*end).into(),
+                bytes: *bytes,
+                seconds: seconds(*time),
+            }),
             Event::Retrying {
                 session,
                 error,

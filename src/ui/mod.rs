@@ -5,6 +5,8 @@
 mod bars;
 mod bottleneck;
 mod clock;
+mod commands;
+mod error_names;
 mod events;
 mod faults;
 mod json;
@@ -44,6 +46,7 @@ use overview::Overview;
 use report::Report;
 use screen::Screen;
 
+pub(crate) use commands::{CommandOutputs, command_end};
 pub(crate) use options::OutputOptions;
 pub(crate) use prompt::{Given, TerminalPrompt};
 pub(crate) use report::Line;

@@ -14,6 +14,7 @@ use xfer::net::PeerAddress;
 
 use self::Line::{Talk, Trouble};
 use super::bottleneck;
+use super::commands;
 use super::options::OutputOptions;
 use super::refusals::{Refusals, Tell};
 use super::removals;
@@ -256,6 +257,20 @@ impl Report {
                     "Warning: {}",
                     sentences::not_kept(not_kept)
                 )));
+            }
+            Event::CommandStarted { peer, name, .. } => {
+                lines.push(Talk(format!("{} runs {name}", peer.name)));
+            }
+            Event::CommandEnded {
+                peer,
+                name,
+                end,
+                bytes,
+                time,
+                ..
+            } => {
+                let text = commands::ended(&peer.name, name, end, *bytes, *time);
+                lines.push(Talk(text));
             }
             Event::Retrying {
                 session,

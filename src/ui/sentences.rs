@@ -316,6 +316,10 @@ pub(crate) fn error(error: &Error) -> String {
         ),
         Error::Discovery { source } => format!("cannot use multicast DNS: {}", io_error(source)),
         Error::Thread { source } => format!("cannot start a thread: {}", io_error(source)),
+        Error::Starter { source } => format!(
+            "cannot start the process that starts commands: {}",
+            io_error(source)
+        ),
         Error::Panicked { worker } => {
             format!("xfer has a fault: its {worker} thread panicked")
         }

@@ -3,7 +3,8 @@
 //! Must not be said to a peer without [`super::Features::COMMANDS`], nor by one that was not let in
 //! for it. A command line never travels: only the name that the listener's user gave it.
 
-use serde::{Deserialize, Serialize};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::model::command::{
     MAX_ARGUMENT_BYTES, MAX_ARGUMENTS, MAX_COMMANDS, MAX_OUTPUT_PART, OutputStream,
@@ -32,15 +33,13 @@ pub struct RunCommand {
     /// Its name.
     pub name: Text,
     /// What it is given, each as one argument.
-    #[serde(deserialize_with = "bounded_list::<_, _, MAX_ARGUMENTS>")]
+    #[serde(deserialize_with = "arguments")]
     pub arguments: Vec<Argument>,
 }
 
 /// An argument: any bytes but NUL.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Argument(
-    #[serde(deserialize_with = "bounded_list::<_, _, MAX_ARGUMENT_BYTES>")] pub Vec<u8>,
-);
+pub struct Argument(#[serde(deserialize_with = "argument")] pub Vec<u8>);
 
 /// What a command has written.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -48,6 +47,31 @@ pub struct CommandOutput {
     /// Where to.
     pub stream: OutputStream,
     /// What, at least a byte.
-    #[serde(deserialize_with = "bounded_list::<_, _, MAX_OUTPUT_PART>")]
+    #[serde(deserialize_with = "output")]
     pub bytes: Vec<u8>,
+}
+
+fn argument<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<u8>, D::Error> {
+    let bytes: Vec<u8> = bounded_list::<_, _, MAX_ARGUMENT_BYTES>(deserializer)?;
+    match bytes.contains(&0) {
+        true => Err(D::Error::custom("an argument with NUL")),
+        false => Ok(bytes),
+    }
+}
+
+fn arguments<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Argument>, D::Error> {
+    let all: Vec<Argument> = bounded_list::<_, _, MAX_ARGUMENTS>(deserializer)?;
+    let bytes: usize = all.iter().map(|argument| argument.0.len()).sum();
+    match bytes > MAX_ARGUMENT_BYTES {
+        true => Err(D::Error::custom("arguments of too many bytes")),
+        false => Ok(all),
+    }
+}
+
+fn output<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<u8>, D::Error> {
+    let bytes: Vec<u8> = bounded_list::<_, _, MAX_OUTPUT_PART>(deserializer)?;
+    match bytes.is_empty() {
+        true => Err(D::Error::custom("output of no bytes")),
+        false => Ok(bytes),
+    }
 }

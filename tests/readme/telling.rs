@@ -86,6 +86,19 @@ pub(crate) fn a_list_of_sums(scene: &Scene) {
     checked.assert_code(1).assert_says("notes.txt: FAILED");
 }
 
+pub(crate) fn run_something_there(scene: &Scene) {
+    let [receive, allow, list, run] = scene.lines();
+    let [_, help] = scene.quoted();
+    scene.pair();
+    let _receiver = scene.receive(&scene.laptop, &receive);
+    let refused = scene.run(&scene.desktop, &run);
+    refused.assert_code(255).assert_says("peers --allow run");
+    scene.run(&scene.laptop, &allow).assert_code(0);
+    assert_eq!(scene.send(&list).stdout, b"disk\n");
+    scene.send(&run).assert_says("Filesystem");
+    scene.send(&help).assert_says("[run.disk]");
+}
+
 pub(crate) fn scripts(scene: &Scene) {
     let [send] = scene.lines();
     let found = Command::new("jq")

@@ -13,9 +13,12 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 use xfer::model::text::Text;
 use xfer::net::device_name;
+use xfer::sys::commands::ListedCommand;
 use xfer::transfer::Grant;
 
-use super::super::{machine, size};
+use super::super::size;
+use super::commands::{self, RUN, RUN_KEYS, RunTable};
+use super::entry::{SettingEntry, path};
 
 /// What can be set: the long names of options, of whichever commands have them. In the
 /// environment it is `XFER_` and the name in capitals.
@@ -55,15 +58,8 @@ pub(super) struct FileContents {
     pub(super) entries: Vec<SettingEntry>,
     /// In the order of their lines.
     pub(super) peers: Vec<PeerTable>,
-}
-
-/// A key and what it is set to.
-#[derive(Debug)]
-pub(crate) struct SettingEntry {
-    pub(crate) key: &'static str,
-    /// One, but where it is set to a list.
-    pub(crate) words: Vec<OsString>,
-    pub(crate) line: usize,
+    /// Likewise.
+    pub(super) runs: Vec<RunTable>,
 }
 
 /// What a machine may do.
@@ -113,25 +109,17 @@ pub(super) fn parse(text: &str, file: &str) -> Result<FileContents, String> {
                     contents.peers.push(reader.peer(name, value)?);
                 }
             }
+            DeValue::Table(runs) if key.get_ref() == RUN => {
+                for (name, value) in runs {
+                    contents.runs.push(reader.run(name, value)?);
+                }
+            }
             value => contents.entries.push(reader.entry("", key, value, &KEYS)?),
         }
     }
     contents.peers.sort_by_key(|peer| peer.line);
+    contents.runs.sort_by_key(|run| run.line);
     Ok(contents)
-}
-
-/// A path in the file: what a shell would make of `~` has to be done here, and where the program
-/// was started says nothing.
-pub(super) fn path(word: &OsStr) -> Result<OsString, String> {
-    let given = Path::new(word);
-    match (given.strip_prefix("~"), machine::home()) {
-        _ if given.is_absolute() => Ok(word.to_owned()),
-        (Ok(below), Some(home)) => Ok(home.join(below).into()),
-        _ => Err(format!(
-            "'{}' begins with neither / nor ~/",
-            given.display()
-        )),
-    }
 }
 
 struct FileReader<'a> {
@@ -180,6 +168,36 @@ impl FileReader<'_> {
         }
         peer.entries.sort_by_key(|entry| entry.line);
         Ok(peer)
+    }
+
+    fn run(&self, name: &Key<'_>, value: &Spanned<DeValue<'_>>) -> Result<RunTable, String> {
+        let line = self.line(name.span().start);
+        let name = name.get_ref();
+        let DeValue::Table(table) = value.get_ref() else {
+            return Err(self.wrong(line, format!("'{RUN}.{name}' is no table")));
+        };
+        commands::check_name(name).map_err(|why| self.wrong(line, why))?;
+        let mut run = RunTable {
+            name: name.to_string(),
+            line,
+            command: ListedCommand::default(),
+            entries: Vec::new(),
+        };
+        let within = format!("{RUN}.{name}.");
+        for (key, value) in table {
+            let mut entry = self.entry(&within, key, value.get_ref(), &RUN_KEYS)?;
+            commands::command(&mut run.command, &mut entry, value.get_ref())
+                .map_err(|why| self.wrong(entry.line, format!("{within}{}: {why}", entry.key)))?;
+            run.entries.push(entry);
+        }
+        if run.command.words.is_empty() {
+            return Err(self.wrong(line, format!("{within}command is missing")));
+        }
+        if run.command.options && !run.command.arguments {
+            return Err(self.wrong(line, format!("{within}options needs arguments = true")));
+        }
+        run.entries.sort_by_key(|entry| entry.line);
+        Ok(run)
     }
 
     /// A key that must be one of `keys`, and its value.

@@ -3,6 +3,8 @@
 //!
 //! Must not know what a setting means: each is an option of some command, whose own rules hold.
 
+mod commands;
+mod entry;
 mod file;
 
 use std::collections::BTreeMap;
@@ -15,7 +17,8 @@ use clap::{Arg, ArgAction, Command, ValueHint};
 use xfer::transfer::Grant;
 
 use super::machine;
-use file::SettingEntry;
+pub(super) use commands::{RunTable, all as all_commands, parse_run};
+use entry::SettingEntry;
 pub(super) use file::{KEYS, PeerTable};
 
 /// What is set.
@@ -27,6 +30,8 @@ pub(super) struct Settings {
     pub(super) is_there: bool,
     /// What the machines in the file may do.
     pub(super) peers: Vec<PeerTable>,
+    /// The commands in the file that others may run.
+    pub(super) runs: Vec<RunTable>,
     values: BTreeMap<&'static str, Value>,
 }
 
@@ -76,7 +81,7 @@ impl Settings {
                 } = entry;
                 let failed = |why| format!("{shown} line {line}: {why}");
                 if is_path(program, key) {
-                    let paths = words.iter().map(|word| file::path(word));
+                    let paths = words.iter().map(|word| entry::path(word));
                     words = paths.collect::<Result<_, _>>().map_err(failed)?;
                 }
                 check(program, key, &words).map_err(failed)?;
@@ -84,6 +89,7 @@ impl Settings {
                 settings.values.insert(key, Value { words, from });
             }
             settings.peers = file.peers;
+            settings.runs = file.runs;
         }
         settings.path = Some(shown);
         Ok(settings)

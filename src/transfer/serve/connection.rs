@@ -28,6 +28,7 @@ use super::super::receive::{
 };
 use super::super::talk::{Listening, hear_said};
 use super::approval::{Admitted, Proposed, admitted};
+use super::commands;
 use super::shared::{LetInSession, ReceiverShared};
 
 /// How long a receiver that ends with its first session waits for a sender whose connection was
@@ -179,7 +180,17 @@ fn other(serving: &Serving<'_>, mut channel: Channel, peer: &Peer, request: Requ
         Request::Offer(_) => return Ok(()),
         Request::Say(said) => return hear(serving, channel, peer, said),
         Request::JoinRoom => Decline::NoRoom,
-        Request::ListCommands | Request::Run(_) => Decline::NoCommand,
+        Request::ListCommands => return commands::list(serving.shared, &mut channel),
+        Request::Run(run) => {
+            let Serving {
+                shared,
+                candidate,
+                progress,
+                cancel,
+            } = *serving;
+            candidate.let_in();
+            return commands::run(shared, (progress, cancel), channel, peer, run);
+        }
     };
     turn_away(&mut channel, &peer.caller(), reason)
 }

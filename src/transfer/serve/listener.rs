@@ -26,6 +26,7 @@ use super::super::receive::{Budgets, Sums};
 use super::super::talk::TalkPlaces;
 use super::asked::AskedOffers;
 use super::connection::{Serving, serve};
+use super::running::PeerCommands;
 use super::shared::{ReceiverSessions, ReceiverShared};
 use crate::sys::host;
 use crate::sys::socket;
@@ -116,6 +117,7 @@ impl Receiver {
                 connections: AtomicUsize::new(0),
                 admission: Admission::new(),
                 sessions: Mutex::new(ReceiverSessions::new(places)),
+                commands: PeerCommands::default(),
                 budgets: Budgets::new(),
                 changed: Condvar::new(),
                 wake_up,
@@ -149,6 +151,7 @@ impl Receiver {
         let ended = self.accept(progress, cancel);
         drop(announcer);
         drop(self.listener);
+        self.shared.commands.stop();
         let was_running = self.shared.stop();
         match ended? {
             Some(first) => first.map(Some),
@@ -210,11 +213,12 @@ impl Receiver {
                 Err(timeout) => timeout,
             };
             // However many connections there are.
-            let look = self.shared.look_after_sessions();
+            let look = self.shared.look_after_sessions().into_iter();
+            let look = look.chain(self.shared.look_after_commands());
             if pause {
                 continue;
             }
-            let timeout = timeout.into_iter().chain(look).min();
+            let timeout = look.chain(timeout).min();
             let wake_up = &self.shared.wake_up;
             let waited = wake_up.wait(Awaited::Connection(&self.listener), timeout);
             wake_up.clear();

@@ -8,9 +8,11 @@
 
 mod approval;
 mod asked;
+mod commands;
 mod connection;
 mod grant;
 mod listener;
+mod running;
 mod shared;
 
 pub use listener::Receiver;

@@ -24,6 +24,7 @@ use super::super::outbox::PING_INTERVAL;
 use super::super::receive::{Budgets, EndSilent, ReceiveSession, Sums};
 use super::super::talk::TalkPlaces;
 use super::asked::AskedOffers;
+use super::running::PeerCommands;
 use crate::sys::wake::WakeUp;
 
 /// How long a session's peer can be silent when a later session of the same sender waits for
@@ -58,6 +59,8 @@ pub(super) struct ReceiverShared {
     pub(super) connections: AtomicUsize,
     pub(super) admission: Arc<Admission>,
     pub(super) sessions: Mutex<ReceiverSessions>,
+    /// What runs for peers.
+    pub(super) commands: PeerCommands,
     /// What all sessions can have.
     pub(super) budgets: Arc<Budgets>,
     pub(super) changed: Condvar,
@@ -200,6 +203,14 @@ impl ReceiverShared {
             self.end_if_unpaired(&one);
         }
         Some(LOOK)
+    }
+
+    /// Ends commands whose peers may not run any here any more. Says when to come again; never where
+    /// none runs.
+    pub(super) fn look_after_commands(&self) -> Option<Duration> {
+        self.commands.look_after(|peer, trust, name| {
+            self.is_still_let_in(peer, trust, name, Ability::Commands)
+        })
     }
 
     /// Ends a session whose sender may not send here any more. Says whether it did.

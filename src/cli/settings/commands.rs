@@ -1,0 +1,175 @@
+//! Commands that others may run here: the tables `[run.NAME]` of the settings, and `recv --run`.
+//!
+//! Must not start anything, nor let a shell see what is set: words are split here, by quotes alone.
+
+use std::collections::BTreeMap;
+use std::ffi::OsStr;
+
+use toml::de::DeValue;
+use xfer::model::command::MAX_COMMANDS;
+use xfer::sys::commands::ListedCommand;
+
+use super::super::size;
+use super::entry::{SettingEntry, path};
+
+/// The table that has a table for each command.
+pub(super) const RUN: &str = "run";
+/// What can be set for a command.
+pub(super) const RUN_KEYS: [&str; 7] = [
+    "command",
+    "arguments",
+    "options",
+    "dir",
+    "time-limit",
+    "output-limit",
+    "at-once",
+];
+/// The longest name of a command, in bytes.
+const MAX_NAME_BYTES: usize = 64;
+
+/// A command that others may run.
+#[derive(Debug)]
+pub(crate) struct RunTable {
+    pub(crate) name: String,
+    pub(crate) line: usize,
+    pub(crate) command: ListedCommand,
+    /// What it was made of.
+    pub(crate) entries: Vec<SettingEntry>,
+}
+
+/// Takes the name of a command.
+pub(super) fn check_name(name: &str) -> Result<(), String> {
+    let is_plain = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'_';
+    let fits = (1..=MAX_NAME_BYTES).contains(&name.len());
+    match fits && name.bytes().all(is_plain) && !name.starts_with('-') {
+        true => Ok(()),
+        false => Err(format!(
+            "'{name}' is no name of a command: letters, digits, - and _, at most {MAX_NAME_BYTES}"
+        )),
+    }
+}
+
+/// A command as a person writes it, in words: quotes keep words together, and nothing else of a
+/// shell means anything.
+pub(super) fn words(line: &str) -> Result<Vec<String>, String> {
+    let words = shlex::split(line).ok_or("a quote in it is not closed")?;
+    match words.first().is_some_and(|program| !program.is_empty()) {
+        true if !line.contains('\0') => Ok(words),
+        _ => Err("it names no program".to_owned()),
+    }
+}
+
+/// What `recv --run NAME='command line'` says.
+pub(crate) fn parse_run(text: &str) -> anyhow::Result<(String, ListedCommand)> {
+    let (name, line) = text
+        .split_once('=')
+        .ok_or_else(|| anyhow::anyhow!("it is NAME='COMMAND LINE'"))?;
+    check_name(name).map_err(anyhow::Error::msg)?;
+    let command = ListedCommand {
+        words: words(line).map_err(anyhow::Error::msg)?,
+        ..ListedCommand::default()
+    };
+    Ok((name.to_owned(), command))
+}
+
+/// Makes an entry part of a command.
+pub(super) fn command(
+    command: &mut ListedCommand,
+    entry: &mut SettingEntry,
+    value: &DeValue<'_>,
+) -> Result<(), String> {
+    let flag = || value.as_bool().ok_or("it is true or false".to_owned());
+    let number = |what: &str| {
+        let number = entry
+            .words
+            .first()
+            .and_then(|word| word.to_str()?.parse().ok());
+        number.ok_or(format!("it is a number of {what}"))
+    };
+    match entry.key {
+        "command" => {
+            command.words = match value.as_str() {
+                Some(line) => words(line)?,
+                None => {
+                    let words = entry
+                        .words
+                        .iter()
+                        .map(|word| word.to_str().map(str::to_owned));
+                    let words: Option<Vec<_>> = words.collect();
+                    words.ok_or("it is text, or a list of words")?
+                }
+            };
+        }
+        "arguments" => command.arguments = flag()?,
+        "options" => command.options = flag()?,
+        "time-limit" => command.seconds = number("seconds; 0 is for ever")?,
+        "at-once" => {
+            let most = number("those that may run at once, at least 1")?;
+            command.at_once = usize::try_from(most).unwrap_or(usize::MAX).max(1);
+        }
+        "output-limit" => {
+            let bytes = value.as_str().and_then(|text| size::bytes(text).ok());
+            command.output = bytes.ok_or("it is a size, such as \"100M\"")?;
+        }
+        _ => {
+            let dir = value.as_str().and_then(|dir| path(OsStr::new(dir)).ok());
+            let dir = dir.ok_or("it is a path that begins with / or ~/")?;
+            entry.words = vec![dir.clone()];
+            command.dir = Some(dir.into());
+        }
+    }
+    Ok(())
+}
+
+/// All that may be run: what the settings say, and what the command line says instead.
+pub(crate) fn all(
+    tables: &[RunTable],
+    given: Vec<(String, ListedCommand)>,
+) -> Result<BTreeMap<String, ListedCommand>, String> {
+    let set = tables.iter();
+    let set = set.map(|table| (table.name.clone(), table.command.clone()));
+    let all: BTreeMap<_, _> = set.chain(given).collect();
+    match all.len() > MAX_COMMANDS {
+        true => Err(format!("more than {MAX_COMMANDS} commands to run")),
+        false => Ok(all),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_command_is_split_into_words_and_a_shell_sees_none_of_it() {
+        for (line, split) in [
+            (
+                "make -C 'my code' all",
+                &["make", "-C", "my code", "all"][..],
+            ),
+            ("echo $HOME; ls | wc", &["echo", "$HOME;", "ls", "|", "wc"]),
+            ("sh -c \"df -h; du\"", &["sh", "-c", "df -h; du"]),
+            ("a ''", &["a", ""]),
+        ] {
+            assert_eq!(words(line).unwrap(), split, "{line}");
+        }
+        for line in ["", "  ", "''", "a 'b", "a\0b"] {
+            assert!(words(line).is_err(), "{line:?}");
+        }
+    }
+
+    #[test]
+    fn a_name_is_plain() {
+        for name in ["a", "disk-free", "A_1"] {
+            assert!(check_name(name).is_ok(), "{name}");
+        }
+        for name in ["", "-a", "a b", "a/b", "\u{e4}", "a\x1b", &"a".repeat(65)] {
+            assert!(check_name(name).is_err(), "{name:?}");
+        }
+        assert!(parse_run("a").is_err());
+        let (name, command) = parse_run("a=b=c 'd e'").unwrap();
+        assert_eq!(
+            (&*name, command.words),
+            ("a", vec!["b=c".into(), "d e".into()])
+        );
+    }
+}
