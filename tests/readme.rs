@@ -46,6 +46,7 @@ parts! {
     "Several things at once": sending::several_things,
     "Ports": sending::ports,
     "Just one transfer": sending::just_one,
+    "Not there yet": sending::what_is_not_there_yet,
     "Who is known here": sending::who_is_known,
     "Ask me first": sending::each_offer_is_asked_about,
     "Anyone may send": sending::anyone_may_send,

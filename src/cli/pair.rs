@@ -18,7 +18,7 @@ use crate::ui::{Line, safe};
 const EXAMPLES: &str = "\
 Examples:
   laptop$   xfer recv --dir ~/Downloads
-  desktop$  xfer pair 192.168.0.90
+  desktop$  xfer pair laptop
 
 The receiver shows a code; type it here. From then on `xfer send` from here to there just sends.
 The way back is its own pairing.";

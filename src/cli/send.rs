@@ -30,8 +30,9 @@ use crate::ui::safe;
 
 const EXAMPLES: &str = "\
 Examples:
-  xfer send file.iso 192.168.0.90:9090    a file
-  xfer send photos notes.txt desktop      to port 9090 of a host
+  xfer send file.iso laptop               a file, to a machine of that name
+  xfer send file.iso 192.168.0.90:9090    to an address, where a network blocks multicast
+  xfer send photos/ notes.txt             lists the receivers that are here, to choose from
   xfer send --update photos desktop       replaces what has changed since
   xfer send --open big.img 192.168.0.90   to a receiver that takes from anyone
   xfer send --exclude target/ code pc     a folder without some of it
@@ -42,7 +43,7 @@ If it is interrupted, run the same command again: it goes on where it stopped. O
 cannot be read again: it has to come anew from its beginning.";
 
 #[derive(Debug, Args)]
-#[command(after_help = format!("{EXAMPLES}\n\n{}", filter::ABOUT), override_usage = "xfer send [OPTIONS] <PATH>... <TARGET>\n       \
+#[command(after_help = format!("{EXAMPLES}\n\n{}", filter::ABOUT), override_usage = "xfer send [OPTIONS] <PATH>... [TARGET]\n       \
     xfer send [OPTIONS] <PATH>... --to <TARGET>")]
 pub(crate) struct Send {
     /// Files and folders, or - for standard input alone; the last one is the target, unless --to

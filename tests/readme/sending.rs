@@ -14,7 +14,7 @@ pub(crate) fn send_by_name() -> String {
 }
 
 pub(crate) fn the_first_file(scene: &Scene) {
-    let [receive_here, send_here, receive, send] = scene.lines();
+    let [receive_here, send_here, receive, send, by_name] = scene.lines();
     let desktop = &scene.desktop;
     let receiver = scene.receive(desktop, &receive_here);
     scene.send(&send_here);
@@ -35,7 +35,21 @@ pub(crate) fn the_first_file(scene: &Scene) {
         stored.iter().any(|name| name == "file (2).iso"),
         "{stored:?}"
     );
+    scene.send(&by_name).assert_says("to laptop");
     assert!(!receiver.process().has_ended());
+}
+
+pub(crate) fn what_is_not_there_yet(scene: &Scene) {
+    let [send] = scene.quoted();
+    scene.pair();
+    // Where the laptop was before.
+    scene.laptop_receives("").stop();
+    let sender = scene.spawn(&scene.desktop, &send);
+    sender.wait_for_text("laptop is not there yet");
+    let at = format!("--listen {}", scene.address());
+    let _receiver = scene.laptop_receives(&at);
+    sender.end().assert_code(0);
+    scene.assert_received(&["file.iso"], &scene.laptop.downloads());
 }
 
 pub(crate) fn several_things(scene: &Scene) {
