@@ -48,6 +48,8 @@ parts! {
     "Just one transfer": sending::just_one,
     "Not there yet": sending::what_is_not_there_yet,
     "Who is known here": sending::who_is_known,
+    "Say something": sending::something_is_said,
+    "What each may do": sending::what_each_may_do,
     "Ask me first": sending::each_offer_is_asked_about,
     "Anyone may send": sending::anyone_may_send,
     "The same each time": telling::the_same_each_time,
@@ -108,7 +110,7 @@ fn every_command_is_run_or_excused() {
 fn every_option_and_file_that_it_names_is_there() {
     let sandbox = Sandbox::new();
     let help = |command| sandbox.me().run(&[command, "--help"]).text();
-    let help: String = ["send", "recv", "pair"].map(help).concat();
+    let help: String = ["send", "recv", "pair", "say", "peers"].map(help).concat();
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     for part in Part::all() {
         let is_ours = |part: &&Part| RUN.contains(&&*part.title) || part.lines.is_empty();

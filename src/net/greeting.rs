@@ -16,7 +16,7 @@ use crate::model::reason::{AbortReason, StoreFault};
 use crate::model::text::Text;
 use crate::net::{Channel, Fingerprint, Known, Peers, device_name, now};
 use crate::wire::limits::{self, MAX_REQUEST_BYTES};
-use crate::wire::{Accept, Hello, Join, Message, Offer, Preambles, RunCommand, Say};
+use crate::wire::{Accept, Features, Hello, Join, Message, Offer, Preambles, RunCommand, Say};
 
 use super::messages::{
     FIRST_WORDS, broken, declined_or, hear, hear_up_to, hear_within, say, say_last, turn_away,
@@ -254,6 +254,15 @@ impl Request {
             Self::ListCommands | Self::Run(_) => Ability::Commands,
         }
     }
+
+    /// What both sides must have for it.
+    fn features(&self) -> Features {
+        match self.ability() {
+            Ability::Files => Features::NONE,
+            Ability::Messages => Features::MESSAGES,
+            Ability::Commands => Features::COMMANDS,
+        }
+    }
 }
 
 /// The receiver's side, which listens: greets the sender, and pairs with it where that is needed.
@@ -333,7 +342,9 @@ pub(crate) fn let_in(
 pub(crate) fn hear_request(channel: &mut Channel, asks: bool) -> Result<Option<Request>> {
     // It looks at all it has first, to say what is in the offer.
     let time = if asks { LOOKING } else { FIRST_WORDS };
-    Ok(Some(match hear_up_to(channel, time, MAX_REQUEST_BYTES)? {
+    let message = hear_up_to(channel, time, MAX_REQUEST_BYTES)?;
+    let name = message.name();
+    let request = match message {
         Message::Offer(offer) => Request::Offer(offer),
         Message::Say(say) => Request::Say(say),
         Message::RoomJoin(()) => Request::JoinRoom,
@@ -341,7 +352,12 @@ pub(crate) fn hear_request(channel: &mut Channel, asks: bool) -> Result<Option<R
         Message::RunCommand(run) => Request::Run(run),
         Message::Leave(()) => return Ok(None),
         other => return Err(unexpected(channel, &other)),
-    }))
+    };
+    if !channel.preambles.features().has(request.features()) {
+        let what = format!("a message {name} without the feature that it belongs to");
+        return Err(broken(channel, what));
+    }
+    Ok(Some(request))
 }
 
 /// A lane's dialer: joins a session.

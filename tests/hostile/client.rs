@@ -55,6 +55,24 @@ impl Who {
         }
     }
 
+    /// The same, which may send messages here, too.
+    pub fn talking(sandbox: &Sandbox) -> Self {
+        let who = Self::paired(sandbox);
+        let peers = Peers::in_dir(&sandbox.me().home().join(".local/share/xfer"));
+        let grant = |all: &mut Vec<Known>| {
+            all.iter_mut().for_each(|known| known.may_message = true);
+            Ok(())
+        };
+        peers.update(grant).unwrap();
+        who
+    }
+
+    /// The same with an xfer that has these features alone.
+    pub fn of_before(self, features: Features) -> Self {
+        let tls = self.tls.with_features(features);
+        Self { tls, ..self }
+    }
+
     /// The receiver's own user, on the same machine: let in, and gone bad.
     pub fn let_in(sandbox: &Sandbox) -> Self {
         let home = sandbox.me().home().join(".config/xfer");

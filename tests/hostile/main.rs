@@ -25,4 +25,5 @@ mod raw;
 mod receiver;
 mod streams;
 mod swapped;
+mod talk;
 mod terminal;

@@ -4,6 +4,7 @@ use xfer::model::digest::Digest;
 use xfer::model::outcome::{Decline, Outcome, Role, Summary, Why};
 use xfer::model::reason::AbortReason;
 use xfer::model::surplus::{RemovalAnswer, RemovalCount, RemovalQuestion};
+use xfer::model::talk::TalkLine;
 use xfer::wire::*;
 
 use crate::client::*;
@@ -88,6 +89,13 @@ fn one_of_each(line: &Line, who: &Who) -> Vec<Message> {
             needs_yes: true,
         }),
         Message::LaneEnd(()),
+        Message::Say(Say {
+            bytes: 3,
+            asks: true,
+        }),
+        Message::SayPart(SayPart(b"abc".to_vec())),
+        Message::Shown(()),
+        Message::Reply(Reply(Some(TalkLine::new("yes").unwrap()))),
     ]
 }
 
@@ -115,7 +123,10 @@ fn may_be_said(state: State, message: &Message) -> bool {
     use Message::*;
     match state {
         State::Connected => matches!(message, Hello(_) | Join(_) | Abort(_) | AbortText(_)),
-        State::Greeted => matches!(message, Offer(_) | Abort(_) | AbortText(_) | Leave(_)),
+        State::Greeted => matches!(
+            message,
+            Offer(_) | Abort(_) | AbortText(_) | Leave(_) | Say(_)
+        ),
         State::Begun => matches!(
             message,
             Ping(_)

@@ -251,6 +251,7 @@ impl Scene {
             let identity = Identity::load_or_create(&other.home(".config/xfer")).unwrap();
             let mut known = Known::new(other.name, identity.fingerprint());
             (known.may_send, known.may_receive) = (sends, !sends);
+            known.may_message = sends;
             let add = |all: &mut Vec<Known>| {
                 all.push(known);
                 Ok(())

@@ -129,6 +129,42 @@ pub(crate) fn who_is_known(scene: &Scene) {
     assert_ne!(scene.run(&scene.desktop, &send).code, Some(0));
 }
 
+pub(crate) fn something_is_said(scene: &Scene) {
+    let [words, piped, asked] = scene.lines();
+    scene.pair();
+    let receiver = scene.receive_in_terminal(&scene.laptop, "xfer recv");
+    scene.send(&words);
+    // There is nothing to make, which is something to tell.
+    scene.send(&piped);
+    let asker = scene.spawn(&scene.desktop, &asked);
+    receiver.wait_for("Your reply to desktop", 1);
+    receiver.type_line("Go on.");
+    let answered = asker.end();
+    answered.assert_code(0);
+    assert_eq!(answered.stdout, b"Go on.\n");
+    let shown = receiver.stop().text();
+    for words in [
+        "desktop: Lunch is ready.",
+        "make",
+        "desktop: May I restart it?",
+    ] {
+        assert!(shown.contains(words), "no {words}: {shown}");
+    }
+}
+
+pub(crate) fn what_each_may_do(scene: &Scene) {
+    let [deny, allow] = scene.lines();
+    scene.pair();
+    let say = "xfer say laptop hello";
+    let _receiver = scene.receive(&scene.laptop, &between_machines("laptop"));
+    scene.send(say);
+    let denied = scene.run(&scene.laptop, &deny);
+    denied.assert_code(0).assert_says("may send files here");
+    scene.run(&scene.desktop, say).assert_code(4);
+    scene.run(&scene.laptop, &allow).assert_code(0);
+    scene.send(say);
+}
+
 pub(crate) fn each_offer_is_asked_about(scene: &Scene) {
     let [receive] = scene.quoted();
     scene.pair();

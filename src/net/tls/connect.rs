@@ -52,6 +52,7 @@ pub struct Tls {
     server: Arc<ServerConfig>,
     name: ServerName<'static>,
     fingerprint: Fingerprint,
+    preamble: Preamble,
 }
 
 impl Tls {
@@ -67,7 +68,16 @@ impl Tls {
                 fault: CryptoFault::Tls(e.to_string()),
             })?,
             fingerprint: identity.fingerprint(),
+            preamble: Preamble::OURS,
         })
+    }
+
+    /// The same of an xfer that has these features alone, as an earlier one has.
+    #[cfg(feature = "testing")]
+    #[must_use]
+    pub fn with_features(mut self, features: crate::wire::Features) -> Self {
+        self.preamble.features = features.0;
+        self
     }
 
     /// What peers know this device by.
@@ -84,7 +94,7 @@ impl Tls {
         deadline: Duration,
     ) -> Result<Channel> {
         let end = || UnbufferedClientConnection::new(self.client.clone(), self.name.clone());
-        establish(stream.into(), deadline, || {}, end)
+        establish(self.preamble, stream.into(), deadline, || {}, end)
     }
 
     /// Makes a channel of a connection that the peer opened. `deadline` is for all of it,
@@ -101,7 +111,7 @@ impl Tls {
         has_greeted: impl FnOnce(),
     ) -> Result<Channel> {
         let end = || UnbufferedServerConnection::new(self.server.clone());
-        establish(stream, deadline, has_greeted, end)
+        establish(self.preamble, stream, deadline, has_greeted, end)
     }
 }
 
@@ -120,6 +130,7 @@ pub(crate) fn plain(addr: SocketAddr) -> SocketAddr {
 }
 
 fn establish<E: Endpoint>(
+    preamble: Preamble,
     stream: Arc<TcpStream>,
     deadline: Duration,
     has_greeted: impl FnOnce(),
@@ -150,7 +161,7 @@ fn establish<E: Endpoint>(
     stream.set_nodelay(true).map_err(io_failed)?;
     socket::retry_often(&stream);
     let timed = Timed::new(&stream, until);
-    let preambles = exchange_preambles(timed, peer)?;
+    let preambles = exchange_preambles(preamble, timed, peer)?;
     has_greeted();
     let end = end().map_err(|e| failed(e.into()))?;
     handshake::run(end, stream.clone(), timed, preambles, [local, peer]).map_err(failed)
@@ -158,9 +169,9 @@ fn establish<E: Endpoint>(
 
 /// Sends this side's preamble and takes the peer's. One that is no xfer is named at its first
 /// wrong byte, or when the rest does not come. Of one that says nothing nobody knows what it is.
-fn exchange_preambles(stream: Timed<'_>, peer: SocketAddr) -> Result<Preambles> {
+fn exchange_preambles(ours: Preamble, stream: Timed<'_>, peer: SocketAddr) -> Result<Preambles> {
     let mut stream = stream.within(PREAMBLE_TIME);
-    let sent = Preamble::OURS.encode();
+    let sent = ours.encode();
     // Not looked at yet: where the peer said something before it went, that tells more.
     let wrote = stream.write_all(&sent);
     let seen = read_preamble(stream, peer)?;
