@@ -45,6 +45,7 @@ parts! {
     "Send something": sending::the_first_file,
     "Several things at once": sending::several_things,
     "Ports": sending::ports,
+    "Who is here": sending::who_is_here,
     "Just one transfer": sending::just_one,
     "Not there yet": sending::what_is_not_there_yet,
     "Who is known here": sending::who_is_known,
@@ -110,7 +111,9 @@ fn every_command_is_run_or_excused() {
 fn every_option_and_file_that_it_names_is_there() {
     let sandbox = Sandbox::new();
     let help = |command| sandbox.me().run(&[command, "--help"]).text();
-    let help: String = ["send", "recv", "pair", "say", "peers"].map(help).concat();
+    let help: String = ["send", "recv", "pair", "say", "peers", "list"]
+        .map(help)
+        .concat();
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     for part in Part::all() {
         let is_ours = |part: &&Part| RUN.contains(&&*part.title) || part.lines.is_empty();

@@ -284,6 +284,7 @@ fn shells_and_the_manual_know_all_commands() {
         "completions",
         "config",
         "id",
+        "list",
         "pair",
         "peers",
         "recv",

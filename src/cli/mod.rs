@@ -12,6 +12,7 @@ mod filter;
 mod folders;
 mod generate;
 mod hints;
+mod list;
 mod machine;
 mod pair;
 mod peers;
@@ -69,6 +70,8 @@ enum Command {
     Say(say::SayArguments),
     /// Run a command on another machine, which its user offers there
     Run(run::Run),
+    /// List the machines on this network that receive
+    List(list::ListMachines),
     /// Get to know a receiver, without sending anything
     Pair(pair::Pair),
     /// List the machines that this one is paired with, and say what each may do here
@@ -128,6 +131,7 @@ pub(crate) fn run() -> ExitCode {
             Ok(code) => return code,
             Err(why) => wrong("run", why),
         },
+        (Command::List(args), Ok(_)) => list::run(&args, loudness),
         (Command::Pair(args), Ok(_)) => {
             pair::run(args, loudness).unwrap_or_else(|why| wrong("pair", why))
         }

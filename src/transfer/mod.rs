@@ -10,6 +10,7 @@ mod liveness;
 mod message_order;
 mod options;
 mod outbox;
+mod presence;
 mod receive;
 mod run;
 mod send;
@@ -28,6 +29,7 @@ pub use options::{
     Compress, DEFAULT_MAX_SESSIONS, DEFAULT_PORT, DEFAULT_RETRY, DEFAULT_WINDOW, Device,
     DialTarget, Grant, ReceiveOptions, SendOptions, Stream, default_lanes,
 };
+pub use presence::{Change, Machine, Relation, look_around};
 pub use run::{CommandSink, RunFrom, RunOptions, list_commands, run};
 pub use send::send;
 pub use serve::Receiver;

@@ -358,7 +358,12 @@ pub(super) fn line(said: &JsonEvent<'_>) -> Option<String> {
         time: clock::now(),
         said,
     };
-    let text = serde_json::to_string(&line).ok()?;
+    harmless(&line)
+}
+
+/// Anything as a line of JSON that is harmless on a terminal as well.
+pub(super) fn harmless(said: &impl Serialize) -> Option<String> {
+    let text = serde_json::to_string(said).ok()?;
     if !text.contains(is_unsafe) {
         return Some(text);
     }

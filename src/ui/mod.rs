@@ -11,6 +11,7 @@ mod events;
 mod faults;
 mod json;
 mod layout;
+mod machines;
 mod options;
 mod outcome_words;
 mod overview;
@@ -47,6 +48,7 @@ use report::Report;
 use screen::Screen;
 
 pub(crate) use commands::{CommandOutputs, command_end};
+pub(crate) use machines::{machine_event, machine_lines};
 pub(crate) use options::OutputOptions;
 pub(crate) use prompt::{Given, TerminalPrompt};
 pub(crate) use report::Line;

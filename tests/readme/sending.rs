@@ -102,6 +102,19 @@ pub(crate) fn just_one(scene: &Scene) {
     assert_eq!(receiver.end().code, sent.code);
 }
 
+pub(crate) fn who_is_here(scene: &Scene) {
+    let [list, watch] = scene.lines();
+    let [_, hidden] = scene.quoted();
+    let receiver = scene.receive(&scene.laptop, &hidden);
+    assert!(!scene.send(&list).text().contains("laptop"));
+    receiver.stop().assert_code(0);
+    // tests/finding.rs has networks on which there is something to see.
+    scene.send(&list);
+    let watching = scene.spawn_in_terminal(&scene.desktop, &watch);
+    watching.wait_for("Watching", 1);
+    watching.wait_and_stop().assert_code(0);
+}
+
 pub(crate) fn who_is_known(scene: &Scene) {
     let [send, pair, list, forget, id] = scene.lines();
     let receiver = scene.receive_in_terminal(&scene.laptop, &between_machines("laptop"));

@@ -8,6 +8,8 @@
 
 #[cfg(target_os = "linux")]
 pub mod fuse;
+#[cfg(target_os = "linux")]
+pub mod lan;
 mod process;
 mod proxy;
 mod terminal;

@@ -84,6 +84,12 @@ impl Browser {
         }
     }
 
+    /// Whether nothing more comes: it was closed, or cannot go on.
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        self.0.0.state().daemon.is_none()
+    }
+
     /// What closes it.
     #[must_use]
     pub fn closer(&self) -> BrowserCloser {

@@ -61,9 +61,15 @@ pub(super) fn serve(serving: &Serving<'_>, stream: Arc<TcpStream>) -> Result<()>
         .writer
         .set_timeout(Some(FIRST_WORDS))
         .map_err(lost)?;
-    match opening(&mut channel)? {
-        Opening::Control(hello) => control(serving, channel, &hello),
-        Opening::Lane(join) => lane(serving, channel, &join),
+    match opening(&mut channel) {
+        Ok(Opening::Control(hello)) => control(serving, channel, &hello),
+        Ok(Opening::Lane(join)) => lane(serving, channel, &join),
+        // It wanted to know who is here, as `xfer list` does, or found a better way here.
+        Err(Error::Lost { peer, .. }) => {
+            debug!(%peer, "it has seen the key, and left without a word");
+            Ok(())
+        }
+        Err(error) => Err(error),
     }
 }
 
