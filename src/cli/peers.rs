@@ -19,7 +19,7 @@ use crate::ui::{Line, Ui, ago};
 const EXAMPLES: &str = "\
 Examples:
   xfer peers                                 who is known here, and what each may do here
-  xfer peers --allow run laptop              lets laptop run what you offer (see `xfer recv --help`)
+  xfer peers --allow run laptop              lets laptop run the commands that you offer
   xfer peers --deny messages,run laptop      takes that back: what runs of it ends
 
 Pairing lets a machine send files and messages. A machine that may do nothing here any more is

@@ -26,7 +26,7 @@ use super::super::next_session;
 use super::super::receive::{
     Destination, OfferBound, Output, ReceiveSession, RemovalTerms, SessionSetup,
 };
-use super::super::talk::{Listening, hear_said};
+use super::super::talk::{TalkMeans, hear_said};
 use super::approval::{Admitted, Proposed, admitted};
 use super::commands;
 use super::shared::{LetInSession, ReceiverShared};
@@ -204,7 +204,7 @@ fn other(serving: &Serving<'_>, mut channel: Channel, peer: &Peer, request: Requ
 fn hear(serving: &Serving<'_>, channel: Channel, peer: &Peer, said: Say) -> Result<()> {
     let shared = serving.shared;
     let (fingerprint, trust) = (channel.fingerprint, peer.trust);
-    let listening = Listening {
+    let means = TalkMeans {
         places: &shared.talk,
         holder: shared.holder(&channel, trust),
         prompt: &shared.prompt,
@@ -212,7 +212,7 @@ fn hear(serving: &Serving<'_>, channel: Channel, peer: &Peer, said: Say) -> Resu
         may: &|| shared.is_still_let_in(fingerprint, trust, &peer.name, Ability::Messages),
         stays: &|| serving.candidate.let_in(),
     };
-    hear_said(&listening, channel, peer, said)
+    hear_said(&means, channel, peer, said)
 }
 
 fn session(

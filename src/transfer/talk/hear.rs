@@ -30,7 +30,7 @@ const WHOLE: Duration = Duration::from_secs(120);
 const LOOK: Duration = Duration::from_secs(1);
 
 /// What a message is heard with.
-pub(in super::super) struct Listening<'a> {
+pub(in super::super) struct TalkMeans<'a> {
     pub(in super::super) places: &'a TalkPlaces,
     pub(in super::super) holder: PoolHolder,
     pub(in super::super) prompt: &'a Arc<dyn Prompt>,
@@ -43,14 +43,14 @@ pub(in super::super) struct Listening<'a> {
 
 /// Takes a message, shows it, and says so; and where it asks, what the user replies.
 pub(in super::super) fn hear_said(
-    listening: &Listening<'_>,
+    means: &TalkMeans<'_>,
     mut channel: Channel,
     peer: &Peer,
     said: Say,
 ) -> Result<()> {
     let channel = &mut channel;
     let full = |channel: &mut Channel| turn_away(channel, &peer.caller(), Decline::Full);
-    let Some(place) = listening.places.take(listening.holder, FIRST_WORDS) else {
+    let Some(place) = means.places.take(means.holder, FIRST_WORDS) else {
         return full(channel);
     };
     let question = match said.asks.then(|| place.question()) {
@@ -58,7 +58,7 @@ pub(in super::super) fn hear_said(
         Some(None) => return full(channel),
         Some(question) => question,
     };
-    (listening.stays)();
+    (means.stays)();
     let text = match take(channel, said)? {
         Ok(text) => text,
         Err(what) => return Err(broken(channel, what)),
@@ -72,9 +72,9 @@ pub(in super::super) fn hear_said(
             return Err(unexpected(channel, &other));
         }
     }
-    let refused = if listening.cancel.is_cancelled() {
+    let refused = if means.cancel.is_cancelled() {
         Some(AbortReason::Stopped)
-    } else if !(listening.may)() {
+    } else if !(means.may)() {
         Some(AbortReason::Unpaired)
     } else {
         None
@@ -87,7 +87,7 @@ pub(in super::super) fn hear_said(
         text,
         asks: said.asks,
     };
-    if !listening.prompt.show(&message) {
+    if !means.prompt.show(&message) {
         let reason = AbortReason::Other(Text::new("it cannot show messages"));
         return say_last(exchange.channel, &Message::Abort(reason));
     }
@@ -97,7 +97,7 @@ pub(in super::super) fn hear_said(
         return say_last(exchange.channel, &Message::Shown(()));
     }
     exchange.say(&Message::Shown(()))?;
-    reply(listening, exchange, &message)
+    reply(means, exchange, &message)
 }
 
 /// The text of a message, or in words what is wrong with it.
@@ -140,24 +140,24 @@ enum Withdrawn {
 }
 
 /// Asks the user for a reply, and says it. Whoever asked may go at any time.
-fn reply(listening: &Listening<'_>, exchange: Exchange<'_>, message: &SaidMessage) -> Result<()> {
+fn reply(means: &TalkMeans<'_>, exchange: Exchange<'_>, message: &SaidMessage) -> Result<()> {
     let end = Instant::now() + MAX_REPLY_TIME;
     let asked = RefCell::new((exchange, None, Instant::now()));
     let gone = || {
         let (exchange, withdrawn, looked) = &mut *asked.borrow_mut();
         if withdrawn.is_none() {
-            *withdrawn = withdraws(listening, exchange, end, looked);
+            *withdrawn = withdraws(means, exchange, end, looked);
         }
         withdrawn.is_some()
     };
-    let line = listening.prompt.reply(message, &gone);
+    let line = means.prompt.reply(message, &gone);
     let (exchange, withdrawn, _) = asked.into_inner();
     let channel = exchange.channel;
     match withdrawn {
         Some(Withdrawn::Gone) => Ok(()),
         Some(Withdrawn::Odd(message)) => Err(unexpected(channel, &message)),
         Some(Withdrawn::Unpaired) => say_last(channel, &Message::Abort(AbortReason::Unpaired)),
-        None if listening.cancel.is_cancelled() => {
+        None if means.cancel.is_cancelled() => {
             say_last(channel, &Message::Abort(AbortReason::Stopped))
         }
         _ => {
@@ -168,7 +168,7 @@ fn reply(listening: &Listening<'_>, exchange: Exchange<'_>, message: &SaidMessag
 }
 
 fn withdraws(
-    listening: &Listening<'_>,
+    means: &TalkMeans<'_>,
     exchange: &mut Exchange<'_>,
     end: Instant,
     looked: &mut Instant,
@@ -183,7 +183,7 @@ fn withdraws(
     }
     if looked.elapsed() >= LOOK {
         *looked = Instant::now();
-        if !(listening.may)() {
+        if !(means.may)() {
             return Some(Withdrawn::Unpaired);
         }
     }

@@ -13,7 +13,7 @@ mod say;
 
 use std::time::Duration;
 
-pub(super) use hear::{Listening, hear_said};
+pub(super) use hear::{TalkMeans, hear_said};
 pub(super) use places::TalkPlaces;
 pub use say::{SayOptions, say};
 
