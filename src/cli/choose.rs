@@ -31,6 +31,7 @@ pub(super) fn receiver(ui: &Arc<Ui>, cancel: &Cancel, peers: &Peers) -> xfer::Re
     let known = peers.list()?;
     let keys: Vec<_> = known.iter().map(|known| known.fingerprint).collect();
     let browser = Browser::start(&keys)?;
+    ui.say([Line::Trouble("Looking for receivers …".to_owned())]);
     let mut first = Vec::new();
     let end = Instant::now() + FIRST;
     while Instant::now() < end {

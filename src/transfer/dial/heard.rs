@@ -2,10 +2,14 @@
 //!
 //! Must not be believed: it says where to ask, and whom not to take by chance.
 
+use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
-use crate::model::error::FoundMachine;
-use crate::net::{Beacon, BrowserCloser, Service, Sighting};
+use crate::model::error::{Error, FoundMachine, Result};
+use crate::net::{Beacon, Browser, BrowserCloser, Fingerprint, Service, Sighting};
+use crate::sys::worker::{self, Worker};
+
+use super::news::News;
 
 /// The most that are kept: more than a network of one office has.
 const MAX_HEARD: usize = 256;
@@ -13,6 +17,9 @@ const MAX_HEARD: usize = 256;
 const SETTLE: Duration = Duration::from_millis(1500);
 /// How long it has behind the last one of that name.
 const SETTLE_AFTER: Duration = Duration::from_millis(300);
+
+/// A day: for ever, for whoever is closed when it is time.
+const LONG: Duration = Duration::from_secs(86_400);
 
 /// Who is there, of one service.
 #[derive(Debug)]
@@ -23,9 +30,28 @@ pub(super) struct Heard {
 }
 
 /// Whoever hears others, until it is dropped.
-pub(super) struct Listening(pub(super) BrowserCloser);
+pub(super) struct BeaconFeed(BrowserCloser);
 
-impl Drop for Listening {
+impl BeaconFeed {
+    /// Has all that is heard told to `tell`. However many strangers there are, those of `known` are
+    /// told of.
+    pub(super) fn start(known: &[Fingerprint], tell: mpsc::Sender<News>) -> Result<Self> {
+        let browser = Browser::start(known)?;
+        let listening = Self(browser.closer());
+        let hear = move || {
+            while let Some(sighting) = browser.next(Instant::now() + LONG) {
+                if tell.send(News::Heard(sighting)).is_err() {
+                    break;
+                }
+            }
+        };
+        worker::spawn_detached(Worker::Discovery, hear, |_| ())
+            .map_err(|source| Error::Thread { source })?;
+        Ok(listening)
+    }
+}
+
+impl Drop for BeaconFeed {
     fn drop(&mut self) {
         self.0.close();
     }
@@ -113,7 +139,7 @@ fn same(a: &str, b: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::net::{Fingerprint, FingerprintStart};
+    use crate::net::FingerprintStart;
 
     fn beacon(instance: &str, name: &str, key: u8) -> Sighting {
         Sighting::Found(Beacon {

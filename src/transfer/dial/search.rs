@@ -12,12 +12,12 @@ use tracing::debug;
 
 use crate::model::error::{Error, Result, Tried};
 use crate::model::progress::{Event, Mistaken};
-use crate::net::{Beacon, Browser, Channel, FingerprintStart, Sighting};
+use crate::net::{Beacon, Channel, FingerprintStart, Service, Sighting};
 use crate::sys::worker::{self, Worker};
 
 use super::super::options::{DEFAULT_PORT, DialTarget};
 use super::futile::FutileSearch;
-use super::heard::{Heard, Listening, is_named, machine};
+use super::heard::{BeaconFeed, Heard, is_named, machine};
 use super::means::{SearchMeans, is_host_name};
 use super::news::News;
 use super::race::Race;
@@ -26,14 +26,14 @@ use super::whom::{Verdict, Whom};
 /// How long a machine has to answer where it was last before anybody else is asked about it. On
 /// one network it takes a hundredth of that.
 const HEAD_START: Duration = Duration::from_millis(100);
+/// How long a room has to say where it is, before it is looked for where its machine receives.
+const ROOM_FIRST: Duration = Duration::from_millis(1500);
 /// How long others have to say that they are there.
 const LISTEN: Duration = Duration::from_secs(2);
 /// How long the resolver has for a name that nobody on the network has either.
 const RESOLVE: Duration = Duration::from_secs(5);
 /// How often a receiver that is waited for is tried where it may be.
 const AGAIN: Duration = Duration::from_secs(2);
-/// A day: for ever, for whoever waits for something else as well.
-const LONG: Duration = Duration::from_secs(86_400);
 
 /// One search, for one target.
 pub(super) struct Search<'a> {
@@ -44,7 +44,7 @@ pub(super) struct Search<'a> {
     tell: mpsc::Sender<News>,
     news: mpsc::Receiver<News>,
     heard: Heard,
-    listening: Option<Listening>,
+    listening: Option<BeaconFeed>,
     /// Why there is nobody to listen to.
     deaf: Option<Error>,
     /// When others are to be asked, if they have not been.
@@ -55,7 +55,7 @@ pub(super) struct Search<'a> {
     settles: Option<Instant>,
     /// The keys that those who were chosen say they have.
     chosen: HashMap<SocketAddr, FingerprintStart>,
-    /// When what was tried is tried again.
+    /// When what is tried without being announced is tried, for the first time or again.
     again: Option<Instant>,
     has_said_that_it_waits: bool,
     /// How many questions the resolver has not answered yet.
@@ -129,6 +129,12 @@ impl<'a> Search<'a> {
         let now = Instant::now();
         match self.target {
             DialTarget::Host { host, port } => self.resolve(host, *port),
+            DialTarget::Name(_) if self.means.service == Service::Room => {
+                // Where the machine was last it received: that is another program of it.
+                self.again = Some(now + ROOM_FIRST);
+                self.asks = Some(now);
+                Ok(())
+            }
             DialTarget::Name(_) | DialTarget::Announced(_) => {
                 self.asks = Some(match self.add_last() {
                     true => now + HEAD_START,
@@ -188,7 +194,10 @@ impl<'a> Search<'a> {
             self.listen();
             self.listens_until = Instant::now() + LISTEN;
         }
-        self.resolve_target()
+        match self.again {
+            Some(_) => Ok(()),
+            None => self.resolve_target(),
+        }
     }
 
     fn resolve_target(&mut self) -> Result<()> {
@@ -208,21 +217,9 @@ impl<'a> Search<'a> {
     }
 
     fn listen(&mut self) {
-        let browser = match Browser::start(&self.whom.keys()) {
-            Ok(browser) => browser,
-            Err(error) => return self.deaf = Some(error),
-        };
-        let (closer, tell) = (browser.closer(), self.tell.clone());
-        let hear = move || {
-            while let Some(sighting) = browser.next(Instant::now() + LONG) {
-                if tell.send(News::Heard(sighting)).is_err() {
-                    break;
-                }
-            }
-        };
-        match worker::spawn_detached(Worker::Discovery, hear, |_| ()) {
-            Ok(_) => self.listening = Some(Listening(closer)),
-            Err(source) => self.deaf = Some(Error::Thread { source }),
+        match BeaconFeed::start(&self.whom.keys(), self.tell.clone()) {
+            Ok(listening) => self.listening = Some(listening),
+            Err(error) => self.deaf = Some(error),
         }
     }
 
