@@ -27,6 +27,28 @@ fn announced(host: &Host, user: &User, args: &[&str]) -> Recv {
     recv
 }
 
+/// Those of the announcement too: nothing that comes from the network is read outside.
+#[track_caller]
+fn every_thread_is_confined(recv: &Recv) {
+    let said = recv.process().printed().text();
+    if said.contains("Not confined") {
+        return skip("no Landlock here");
+    }
+    let tasks = std::fs::read_dir(format!("/proc/{}/task", recv.process().pid())).unwrap();
+    let status = |name| {
+        let tasks = std::fs::read_dir(format!("/proc/{}/task", recv.process().pid())).unwrap();
+        let read = |task: std::io::Result<std::fs::DirEntry>| {
+            std::fs::read_to_string(task.unwrap().path().join("status")).ok()
+        };
+        let all: Vec<_> = tasks.filter_map(read).collect();
+        all.iter().filter(|status| status.contains(name)).count()
+    };
+    assert_eq!(status("NoNewPrivs:\t1"), tasks.count());
+    for thread in ["Name:\tdiscovery", "Name:\tmDNS_daemon"] {
+        assert_eq!(status(thread), 1, "{thread}");
+    }
+}
+
 /// What a machine's `xfer list --json` says, with further arguments.
 #[track_caller]
 fn list(host: &Host, user: &User) -> Vec<Value> {
@@ -109,7 +131,8 @@ fn those_who_receive_are_listed_within_two_seconds_and_nobody_else() {
     let hidden = lan.host("hidden", 4, Family::Both);
     let me = lan.host("me", 5, Family::Both);
     let (user, of_laptop) = (sandbox.me(), sandbox.user("laptop"));
-    let _laptop = announced(&laptop, &of_laptop, &[]);
+    let recv = announced(&laptop, &of_laptop, &[]);
+    every_thread_is_confined(&recv);
     let _desktop = announced(&desktop, &sandbox.user("desktop"), &[]);
     // As it calls itself, and not as its system does.
     let _phone = announced(&phone, &sandbox.user("phone"), &["--name", "Anna's phone"]);
