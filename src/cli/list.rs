@@ -19,8 +19,8 @@ Examples:
   xfer list --json | jq -r 'select(.event == \"here\").address'
 
 Machines announce themselves while `xfer recv` runs there, unless it runs with --hidden or --open.
-Those that you are paired with are also asked at their last address, and show their key. What the
-others say of themselves anybody could say: their key shows when you send to them.";
+Those that you are paired with are also asked at their last address, and have to show their key.
+What the others say of themselves, anybody on the network could say.";
 
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
@@ -76,9 +76,11 @@ fn list(args: &ListMachines, loudness: &Loudness, ui: &Ui, cancel: &Cancel) -> R
         }
     })?;
     if is_empty && !cancel.is_cancelled() {
-        let text = "Nobody is here. On the other machine, run: xfer recv. (Some networks block \
-                    multicast; the address that it shows works there, too.)";
-        ui.say([Line::Talk(text.to_owned())]);
+        let lines = [
+            "Nobody is here. On the other machine, run: xfer recv",
+            "Where the network blocks multicast, send to the address that it shows.",
+        ];
+        ui.say(lines.map(|line| Line::Talk(line.to_owned())));
     }
     Ok(())
 }
