@@ -109,7 +109,7 @@ impl PresenceView {
             Sighting::Gone { instance } => return self.forget(&Origin::Instance(instance), tell),
         };
         let origin = Origin::Instance(beacon.instance.clone());
-        let claims = false;
+        let claims = self.claimed(&beacon).is_some();
         let before = self.line(&origin);
         let mut left = 0;
         if claims {
