@@ -65,6 +65,7 @@ parts! {
     "Not at full speed": sending::not_at_full_speed,
     "A list of sums": telling::a_list_of_sums,
     "Run something there": telling::run_something_there,
+    "After each session": telling::after_each_session,
     "Scripts": telling::scripts,
 }
 

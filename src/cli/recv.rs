@@ -141,6 +141,13 @@ pub(crate) struct Recv {
     #[arg(long, value_name = "NAME=COMMAND", value_parser = parse_run)]
     run: Vec<(String, ListedCommand)>,
 
+    /// Run this, by a shell, after each session that stored something: one after the other, for an
+    /// hour at most. XFER_PEER, XFER_DIR, XFER_OUTCOME (complete, partial or failed), XFER_STORED,
+    /// XFER_FAILED and XFER_BYTES are in its environment, and on its standard input what was stored,
+    /// a line of JSON for each. Where it fails, that is said, and changes nothing [default: nothing]
+    #[arg(long, value_name = "COMMAND")]
+    on_done: Option<String>,
+
     #[command(flatten)]
     events: Events,
 }
@@ -200,7 +207,8 @@ pub(crate) fn run(mut args: Recv, loudness: &Loudness, settings: &Settings) -> R
     let commands = all_commands(&settings.runs, std::mem::take(&mut args.run)).map_err(Wrong)?;
     let starter = starter(CommandList {
         commands,
-        on_done: None,
+        // Where nothing is stored it has nothing to do.
+        on_done: args.on_done.take().filter(|_| !args.stdout),
     });
     let grants = settings.grants();
     let mut warnings = Vec::new();

@@ -260,6 +260,15 @@ pub enum Event<'a> {
         /// How long it ran.
         time: Duration,
     },
+    /// What runs behind a session has ended.
+    OnDoneEnded {
+        /// Whose session it was.
+        peer: &'a str,
+        /// How it ended.
+        end: &'a CommandEnd,
+        /// The end of what it said to standard error.
+        said: &'a str,
+    },
     /// The connection is lost, and the sender will try again.
     Retrying {
         /// The session that ended.

@@ -36,6 +36,21 @@ pub(crate) fn write_new(path: &Path, bytes: &[u8]) -> io::Result<()> {
     if_possible(file.sync_all())
 }
 
+/// A new file in `dir` to be written and read, which has no name any more.
+pub(crate) fn unnamed_in(dir: &Path) -> io::Result<File> {
+    use std::sync::atomic::{AtomicU64, Ordering};
+    static NEXT: AtomicU64 = AtomicU64::new(0);
+    let number = NEXT.fetch_add(1, Ordering::Relaxed);
+    let path = dir.join(format!(".unnamed-{}-{number}", std::process::id()));
+    // One that a crash has left.
+    let _ = std::fs::remove_file(&path);
+    let mut options = OpenOptions::new();
+    options.read(true).write(true).create_new(true).mode(0o600);
+    let file = options.open(&path)?;
+    std::fs::remove_file(&path)?;
+    Ok(file)
+}
+
 /// Opens a file to write at its end, or makes it; then others may read it at most, whatever the
 /// system's mask.
 pub(crate) fn append_to(path: &Path) -> io::Result<File> {

@@ -22,6 +22,7 @@
 //! | `Finisher` | giving files their names: those of more than one chunk, and small ones that replace others, where the session syncs; copies and sums | the disk, and its turn to hash a hole, and nothing else: lanes may wait for it |
 //! | `Command` of a receiver | what a command puts out, and the writing half of its peer's connection | the command; its peer, which its `Connection` watches |
 //! | `Command` of a dialer | the writing half of the connection | time; that the command ends, or nobody reads its output |
+//! | `OnDone` | what runs behind sessions, one after the other | the sessions; what it runs, for an hour at most |
 //! | `LastWords` | closing a session's connections | the peer's end, for as long as last words take |
 //! | `Connect` | one call to the system that nobody can interrupt: the resolver; an attempt to connect, which its search can end | the network |
 //! | `Pairing` | asking the user to go on with pairing | the user |
@@ -83,6 +84,8 @@ pub enum Worker {
     Finisher,
     /// Passes on what a command puts out, or keeps its connection alive.
     Command,
+    /// Has run what is to run behind sessions.
+    OnDone,
     /// Closes connections when the last words have been heard.
     LastWords,
     /// Does something that nobody can interrupt.
@@ -112,6 +115,7 @@ impl Worker {
             Self::Hasher => "hasher",
             Self::Finisher => "finisher",
             Self::Command => "command",
+            Self::OnDone => "on done",
             Self::LastWords => "last words",
             Self::Connect => "connect",
             Self::Pairing => "pairing",

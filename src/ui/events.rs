@@ -167,6 +167,12 @@ pub(super) enum JsonEvent<'a> {
         bytes: u64,
         seconds: f64,
     },
+    OnDone {
+        name: &'a str,
+        #[serde(flatten)]
+        end: CommandEnding,
+        stderr: &'a str,
+    },
     Retrying {
         session: u64,
         seconds: f64,

@@ -191,6 +191,11 @@ impl Json {
                 bytes: *bytes,
                 seconds: seconds(*time),
             }),
+            Event::OnDoneEnded { peer, end, said } => say(&JsonEvent::OnDone {
+                name: peer,
+                end: (*end).into(),
+                stderr: said,
+            }),
             Event::Retrying {
                 session,
                 error,

@@ -8,13 +8,14 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use xfer::Error;
+use xfer::model::command::CommandEnd;
 use xfer::model::outcome::{LeftOut, Outcome, Role, Why};
 use xfer::model::progress::{Counters, Event, Mistaken, Trust};
 use xfer::net::PeerAddress;
 
 use self::Line::{Talk, Trouble};
 use super::bottleneck;
-use super::commands;
+use super::commands::{self, command_end};
 use super::options::OutputOptions;
 use super::refusals::{Refusals, Tell};
 use super::removals;
@@ -26,6 +27,8 @@ use super::words;
 
 /// The most lines of a plan that are shown without being asked for all.
 const MAX_PLANNED: u64 = 100;
+/// How many lines of what a program said before it failed are shown.
+const MAX_SAID_LINES: usize = 5;
 /// The word for what is there already.
 const HAVE: &str = "same";
 
@@ -271,6 +274,19 @@ impl Report {
             } => {
                 let text = commands::ended(&peer.name, name, end, *bytes, *time);
                 lines.push(Talk(text));
+            }
+            Event::OnDoneEnded { peer, end, said } => {
+                let text = format!("--on-done, for {peer}: {}", command_end(end));
+                match end {
+                    CommandEnd::Exited(0) if self.settings.verbose => lines.push(Talk(text)),
+                    CommandEnd::Exited(0) => {}
+                    _ => {
+                        lines.push(Trouble(format!("Warning: {text}")));
+                        let said = said.lines().rev().take(MAX_SAID_LINES);
+                        let said: Vec<_> = said.map(|line| Trouble(format!("  {line}"))).collect();
+                        lines.extend(said.into_iter().rev());
+                    }
+                }
             }
             Event::Retrying {
                 session,

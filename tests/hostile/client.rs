@@ -173,6 +173,14 @@ pub fn offer_of(wish: Wish, lanes: u16) -> Message {
     })
 }
 
+/// A command to run.
+pub fn run_command(name: &str, arguments: &[&[u8]]) -> Message {
+    Message::RunCommand(RunCommand {
+        name: name.into(),
+        arguments: arguments.iter().map(|a| Argument(a.to_vec())).collect(),
+    })
+}
+
 /// A connection after its handshake.
 pub struct Line {
     pub channel: Channel,

@@ -12,6 +12,7 @@ mod support;
 mod budgets;
 mod chunks;
 mod client;
+mod commands;
 mod existing;
 mod floods;
 mod lanes;

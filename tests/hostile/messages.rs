@@ -1,5 +1,6 @@
 //! Messages at the wrong time, of lengths that lie, and cut off anywhere.
 
+use xfer::model::command::{CommandEnd, OutputStream};
 use xfer::model::digest::Digest;
 use xfer::model::outcome::{Decline, Outcome, Role, Summary, Why};
 use xfer::model::reason::AbortReason;
@@ -11,7 +12,7 @@ use crate::client::*;
 use crate::support::*;
 
 /// One of each kind, with something in every list.
-fn one_of_each(line: &Line, who: &Who) -> Vec<Message> {
+pub(crate) fn one_of_each(line: &Line, who: &Who) -> Vec<Message> {
     let digest = Digest([1; 32]);
     let want = Want {
         entry: 0,
@@ -96,6 +97,17 @@ fn one_of_each(line: &Line, who: &Who) -> Vec<Message> {
         Message::SayPart(SayPart(b"abc".to_vec())),
         Message::Shown(()),
         Message::Reply(Reply(Some(TalkLine::new("yes").unwrap()))),
+        Message::ListCommands(()),
+        Message::Commands(Commands(vec![OfferedCommand {
+            name: "a".into(),
+            arguments: true,
+        }])),
+        run_command("a", &[b"b"]),
+        Message::CommandOutput(CommandOutput {
+            stream: OutputStream::Error,
+            bytes: b"abc".to_vec(),
+        }),
+        Message::CommandEnded(CommandEnd::Exited(0)),
     ]
 }
 
@@ -125,7 +137,13 @@ fn may_be_said(state: State, message: &Message) -> bool {
         State::Connected => matches!(message, Hello(_) | Join(_) | Abort(_) | AbortText(_)),
         State::Greeted => matches!(
             message,
-            Offer(_) | Abort(_) | AbortText(_) | Leave(_) | Say(_)
+            Offer(_)
+                | Abort(_)
+                | AbortText(_)
+                | Leave(_)
+                | Say(_)
+                | ListCommands(_)
+                | RunCommand(_)
         ),
         State::Begun => matches!(
             message,

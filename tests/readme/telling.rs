@@ -99,6 +99,25 @@ pub(crate) fn run_something_there(scene: &Scene) {
     scene.send(&help).assert_says("[run.disk]");
 }
 
+pub(crate) fn after_each_session(scene: &Scene) {
+    let lines: [String; 2] = scene.lines();
+    let [several, _] = Part::of("Several things at once").lines.try_into().unwrap();
+    scene.pair();
+    // What they are given is told, as is what fails.
+    for name in ["notify-send", "mail"] {
+        scene.program(name, r#"echo "$@" >&2; exit 1"#);
+    }
+    let words = [" new from desktop", "complete: "];
+    for (line, words) in lines.iter().zip(words) {
+        let receiver = scene.receive(&scene.laptop, line);
+        scene.send(&several);
+        receiver.wait_for_text(words);
+        receiver.stop().assert_code(0);
+        fs::remove_dir_all(scene.laptop.downloads()).unwrap();
+        fs::create_dir(scene.laptop.downloads()).unwrap();
+    }
+}
+
 pub(crate) fn scripts(scene: &Scene) {
     let [send] = scene.lines();
     let found = Command::new("jq")

@@ -24,7 +24,7 @@ use super::entry::{SettingEntry, path};
 /// environment it is `XFER_` and the name in capitals.
 ///
 /// `open` is missing on purpose: to let anyone in is to be said each time.
-pub(crate) const KEYS: [&str; 17] = [
+pub(crate) const KEYS: [&str; 18] = [
     "name",
     "dir",
     "listen",
@@ -37,6 +37,7 @@ pub(crate) const KEYS: [&str; 17] = [
     "allow-links-outside",
     "no-sync",
     "max-sessions",
+    "on-done",
     "hash",
     "compress",
     "lanes",

@@ -27,6 +27,7 @@ use crate::wire::{CommandOutput, Commands, Message, OfferedCommand, RunCommand};
 use super::super::cancel::Cancel;
 use super::super::outbox::PING_INTERVAL;
 use super::super::tell::{next_told, tell};
+use super::ended::command_end;
 use super::running::{EndReason, PeerCommand};
 use super::shared::ReceiverShared;
 
@@ -137,6 +138,9 @@ fn pass_on(
             one.has_its_end();
             let last = match one.why() {
                 Some(EndReason::NotLetIn) => Message::Abort(AbortReason::Unpaired),
+                Some(EndReason::Broken(what)) => {
+                    Message::Abort(AbortReason::Protocol(Text::new(what)))
+                }
                 _ => Message::CommandEnded(end.clone()),
             };
             *told_end.lock().unwrap_or_else(PoisonError::into_inner) = Some((end, bytes));
@@ -164,16 +168,24 @@ fn pass_on(
             }
             Err(error) => error,
         };
-        let _ = heard.send(());
         debug!(number = one.number, "the peer of a command is gone: {why}");
         let is_over = ended
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .is_some();
-        if !is_over {
-            one.end(EndReason::Stopped);
-            channel.closer.close();
+        match why {
+            _ if is_over => {}
+            // It is told that, when the command has ended.
+            Error::Protocol { what, .. } => {
+                one.end(EndReason::Broken(what));
+                let _ = reader.drain();
+            }
+            _ => {
+                one.end(EndReason::Stopped);
+                channel.closer.close();
+            }
         }
+        let _ = heard.send(());
     });
     let ended = ended.into_inner().unwrap_or_else(PoisonError::into_inner);
     ended.unwrap_or((CommandEnd::Stopped, 0))
@@ -234,21 +246,4 @@ fn to_its_end(
         _ => command_end(&ended),
     };
     (end, bytes)
-}
-
-/// How a command ended, as it is told.
-pub(super) fn command_end(ended: &HowEnded) -> CommandEnd {
-    match ended {
-        HowEnded::Exited(code) => CommandEnd::Exited(*code),
-        HowEnded::Signalled(signal) => CommandEnd::Signalled(*signal),
-        HowEnded::TimeLimit(seconds) => CommandEnd::TimeLimit(*seconds),
-        HowEnded::Stopped => CommandEnd::Stopped,
-        HowEnded::NotStarted(error) => {
-            let error = match error {
-                0 => std::io::ErrorKind::BrokenPipe.into(),
-                error => std::io::Error::from_raw_os_error(*error),
-            };
-            CommandEnd::NotStarted(SystemError::from(&error))
-        }
-    }
 }

@@ -29,6 +29,7 @@ use super::super::receive::{
 use super::super::talk::{TalkMeans, hear_said};
 use super::approval::{Admitted, Proposed, admitted};
 use super::commands;
+use super::on_done::StoredList;
 use super::shared::{LetInSession, ReceiverShared};
 
 /// How long a receiver that ends with its first session waits for a sender whose connection was
@@ -238,18 +239,24 @@ fn session(
             Destination::Output(_) => OnConflict::Beside,
         },
     };
+    let number = next_session();
+    let list = stored_list(serving, number, offer, &destination);
+    let heard: Arc<dyn Progress> = match &list {
+        Some(list) => list.clone(),
+        None => progress.clone(),
+    };
     let counters = Arc::new(Counters::default());
     channel.carry(counters.clone());
     let session = ReceiveSession::new(
         channel.fingerprint,
         SessionSetup {
-            number: next_session(),
+            number,
             link: Arc::new(Link::new(&channel)),
             algorithm: offer.algorithm,
             destination,
             sync: shared.options.sync,
             sums: shared.sums.clone(),
-            progress: progress.clone(),
+            progress: heard,
             counters,
             window: accept.window,
             end_silent: shared.end_silent(channel.fingerprint),
@@ -263,7 +270,6 @@ fn session(
             },
         },
     );
-    let number = session.number;
     debug!(
         session = number,
         peer = %channel.peer,
@@ -312,6 +318,9 @@ fn session(
             error,
         }),
     }
+    if let (Some(on_done), Some(list)) = (&shared.on_done, &list) {
+        on_done.add(list, number, peer, &ended);
+    }
     // What would happen is not what was waited for.
     if shared.options.once && !offer.wish.dry_run {
         let mut sessions = shared.sessions();
@@ -326,6 +335,30 @@ fn session(
         }
     }
     Ok(())
+}
+
+/// The list of what a session stores, where that is told to what runs behind it.
+fn stored_list(
+    serving: &Serving<'_>,
+    session: u64,
+    offer: &Offer,
+    destination: &Destination,
+) -> Option<Arc<StoredList>> {
+    let on_done = serving.shared.on_done.as_ref()?;
+    let Destination::Folder(store) = destination else {
+        return None;
+    };
+    if offer.wish.dry_run {
+        return None;
+    }
+    match on_done.list(serving.progress, store.path()) {
+        Ok(list) => Some(list),
+        Err(error) => {
+            let error = &error;
+            serving.progress.event(&Event::Warning { session, error });
+            None
+        }
+    }
 }
 
 fn secret() -> Result<LaneSecret> {

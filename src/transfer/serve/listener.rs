@@ -26,6 +26,7 @@ use super::super::receive::{Budgets, Sums};
 use super::super::talk::TalkPlaces;
 use super::asked::AskedOffers;
 use super::connection::{Serving, serve};
+use super::on_done::OnDone;
 use super::running::PeerCommands;
 use super::shared::{ReceiverSessions, ReceiverShared};
 use crate::sys::host;
@@ -98,6 +99,10 @@ impl Receiver {
         } else {
             options.max_sessions
         };
+        // There this receiver may write whatever it gives up.
+        let state = device.peers.path();
+        let state = state.parent().unwrap_or(Path::new("/"));
+        let on_done = OnDone::new(options.starter.as_ref(), state);
         Ok(Self {
             listener,
             shared: Arc::new(ReceiverShared {
@@ -118,6 +123,7 @@ impl Receiver {
                 admission: Admission::new(),
                 sessions: Mutex::new(ReceiverSessions::new(places)),
                 commands: PeerCommands::default(),
+                on_done,
                 budgets: Budgets::new(),
                 changed: Condvar::new(),
                 wake_up,
@@ -147,12 +153,24 @@ impl Receiver {
         });
         let shared = self.shared.clone();
         let _cancel = cancel.on_cancel(move || shared.wake_up.raise());
+        let on_done = self.shared.on_done.as_ref();
+        let begun = on_done.map(|on_done| on_done.begin(progress)).transpose()?;
+        let on_done = on_done.cloned().zip(begun);
+        let _stop = on_done.as_ref().map(|(on_done, _)| {
+            let on_done = on_done.clone();
+            cancel.on_cancel(move || on_done.stop())
+        });
         let announcer = self.announce(progress);
         let ended = self.accept(progress, cancel);
         drop(announcer);
         drop(self.listener);
         self.shared.commands.stop();
         let was_running = self.shared.stop();
+        if let Some((on_done, thread)) = on_done {
+            on_done.close();
+            // A panic in it has been told, and changes nothing.
+            let _ = thread.join();
+        }
         match ended? {
             Some(first) => first.map(Some),
             None if self.shared.options.once => {

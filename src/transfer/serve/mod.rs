@@ -10,8 +10,10 @@ mod approval;
 mod asked;
 mod commands;
 mod connection;
+mod ended;
 mod grant;
 mod listener;
+mod on_done;
 mod running;
 mod shared;
 

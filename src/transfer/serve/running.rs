@@ -41,12 +41,14 @@ pub(super) struct PeerCommand {
 }
 
 /// Why a command is ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum EndReason {
     /// It has put out as many bytes as it may.
     Output(u64),
     /// Whoever it runs for may not have it any more.
     NotLetIn,
+    /// Its peer has broken the rules: how.
+    Broken(String),
     /// The receiver ends, or the peer is gone.
     Stopped,
 }
@@ -70,7 +72,8 @@ impl PeerCommand {
     }
 
     pub(super) fn why(&self) -> Option<EndReason> {
-        *self.to_end.lock().unwrap_or_else(PoisonError::into_inner)
+        let to_end = self.to_end.lock().unwrap_or_else(PoisonError::into_inner);
+        to_end.clone()
     }
 }
 

@@ -24,6 +24,7 @@ use super::super::outbox::PING_INTERVAL;
 use super::super::receive::{Budgets, EndSilent, ReceiveSession, Sums};
 use super::super::talk::TalkPlaces;
 use super::asked::AskedOffers;
+use super::on_done::OnDone;
 use super::running::PeerCommands;
 use crate::sys::wake::WakeUp;
 
@@ -61,6 +62,8 @@ pub(super) struct ReceiverShared {
     pub(super) sessions: Mutex<ReceiverSessions>,
     /// What runs for peers.
     pub(super) commands: PeerCommands,
+    /// What is to run behind sessions.
+    pub(super) on_done: Option<Arc<OnDone>>,
     /// What all sessions can have.
     pub(super) budgets: Arc<Budgets>,
     pub(super) changed: Condvar,
