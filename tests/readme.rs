@@ -71,6 +71,7 @@ parts! {
 
 /// What is not run here, by its title or as a line of its own, and why.
 const NOT_RUN: &[(&str, &str)] = &[
+    ("A chat", "it takes two terminals: tests/chat.rs has them"),
     ("./install.sh", "builds for minutes; .ci/run installs by it"),
     (
         "As a service",

@@ -78,6 +78,7 @@ impl Schema {
                 "type" => {
                     let is = match what.as_str().unwrap() {
                         "object" => value.is_object(),
+                        "array" => value.is_array(),
                         "string" => value.is_string(),
                         "integer" => value.is_u64(),
                         "number" => value.is_number(),
@@ -86,6 +87,11 @@ impl Schema {
                     };
                     if !is {
                         return wrong(what);
+                    }
+                }
+                "items" => {
+                    for item in value.as_array().into_iter().flatten() {
+                        self.matches(what, item)?;
                     }
                 }
                 "required" => {
@@ -628,4 +634,61 @@ fn what_is_said_is_told_to_programs() {
     assert_eq!(message["text"], "What\n\x1b[1m?");
     assert_eq!(message["name"], "desktop");
     assert_eq!(message["asks"], true);
+}
+
+#[test]
+fn a_chat_is_told_of_in_events() {
+    let sandbox = Sandbox::new();
+    let me = sandbox.me();
+    let args = [
+        "chat",
+        "--json",
+        "--listen",
+        "127.0.0.1:0",
+        "--name",
+        "host",
+    ];
+    let host = Process::spawn(me.command(&args));
+    let addr = host.wait_for("an address", |output| {
+        let line = output.stdout.split(|&b| b == b'\n').next()?;
+        let event: Value = serde_json::from_slice(line).ok()?;
+        Some(event["address"].as_str()?.to_owned())
+    });
+    let args = ["chat", "--json", &addr, "--name", "listener"];
+    let listener = Process::spawn(me.command(&args));
+    listener.wait_for_text("room_joined");
+    let (from, mut to) = std::io::pipe().unwrap();
+    let mut command = me.command(&["chat", &addr, "--name", "speaker"]);
+    command.stdin(std::os::fd::OwnedFd::from(from));
+    let speaker = Process::spawn(command);
+    std::io::Write::write_all(&mut to, "two \u{202e}words\n".as_bytes()).unwrap();
+    drop(to);
+    speaker.wait().assert_code(0);
+    host.wait_for_text("room_left");
+    listener.wait_for_text("room_left");
+    host.interrupt();
+    let of_listener = events(&listener.wait());
+    let of_host = events(&host.wait());
+    let names = |events: &[Value]| -> Vec<String> {
+        let names = events.iter().map(|event| event["event"].as_str().unwrap());
+        let names = names.filter(|name| name.starts_with("room"));
+        names.map(str::to_owned).collect()
+    };
+    let talk = ["room_came", "room_said", "room_left"];
+    assert_eq!(
+        names(&of_host),
+        [&["room_opened", "room_came"], &talk[..]].concat()
+    );
+    assert_eq!(
+        names(&of_listener),
+        [&["room_joined"], &talk[..], &["room_closed"]].concat()
+    );
+    let said = of_host.iter().find(|e| e["event"] == "room_said").unwrap();
+    assert_eq!(said["text"], "two \u{202e}words");
+    assert_eq!(said["name"], "speaker");
+    let left = of_host.iter().find(|e| e["event"] == "room_left").unwrap();
+    assert_eq!(
+        (&left["number"], &left["reason"]),
+        (&said["number"], &Value::from("left"))
+    );
 }

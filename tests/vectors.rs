@@ -28,7 +28,7 @@ use xfer::model::surplus::{
     Decision, MaxDelete, Objection, RemovalAnswer, RemovalCount, RemovalQuestion, Surplus,
     SurplusKind,
 };
-use xfer::model::talk::TalkLine;
+use xfer::model::talk::{RoomGone, TalkLine};
 use xfer::model::text::Text;
 use xfer::wire::*;
 
@@ -450,7 +450,13 @@ fn talk() -> Vec<(&'static str, Message)> {
             }),
         ),
         ("room-came", Message::RoomCame(member(3, "tablet"))),
-        ("room-left", Message::RoomLeft(RoomLeft { number: 2 })),
+        (
+            "room-left",
+            Message::RoomLeft(RoomLeft {
+                number: 2,
+                why: RoomGone::Lost,
+            }),
+        ),
         ("room-say", Message::RoomSay(line("who is there?"))),
         (
             "room-said",

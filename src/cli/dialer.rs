@@ -13,7 +13,7 @@ use super::arguments::{CodeFrom, Events, Loudness};
 use super::exit::{Code, conclude};
 use super::hints::Task;
 use super::{debug, machine, signals};
-use crate::ui::{TerminalPrompt, Ui};
+use crate::ui::{OutputOptions, TerminalPrompt, Ui};
 
 /// All that is needed to dial.
 pub(super) struct Dialer {
@@ -31,7 +31,12 @@ impl Dialer {
         events: Option<&Events>,
         code: &CodeFrom,
     ) -> Self {
-        let settings = loudness.settings(task.hints());
+        let settings = OutputOptions {
+            // What is said in a chat is all that standard output is for.
+            only_stderr: task == Task::Chat,
+            plain: task == Task::Chat,
+            ..loudness.settings(task.hints())
+        };
         let ui = Ui::new(match events {
             Some(events) => events.with(settings),
             None => settings,

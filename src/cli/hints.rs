@@ -37,13 +37,17 @@ pub(crate) enum Task {
     ReceiveStream,
     /// A command on another machine.
     Run,
+    /// To be in a chat that is open elsewhere.
+    Chat,
+    /// To have one open here.
+    OpenChat,
 }
 
 impl Task {
     fn role(self) -> Role {
         match self {
-            Self::Send | Self::SendStream | Self::Say | Self::Run => Role::Sender,
-            Self::Receive | Self::ReceiveStream => Role::Receiver,
+            Self::Send | Self::SendStream | Self::Say | Self::Run | Self::Chat => Role::Sender,
+            Self::Receive | Self::ReceiveStream | Self::OpenChat => Role::Receiver,
         }
     }
 
@@ -56,6 +60,8 @@ impl Task {
             Self::Receive => |error| for_error(error, Self::Receive),
             Self::ReceiveStream => |error| for_error(error, Self::ReceiveStream),
             Self::Run => |error| for_error(error, Self::Run),
+            Self::Chat => |error| for_error(error, Self::Chat),
+            Self::OpenChat => |error| for_error(error, Self::OpenChat),
         }
     }
 
@@ -75,6 +81,7 @@ impl Task {
                 "Nothing of it is kept: receive and send it again, from its beginning."
             }
             Self::Run => "The command has been ended there; how far it got is not known.",
+            Self::Chat | Self::OpenChat => "Run the same command again.",
         }
     }
 
@@ -88,6 +95,7 @@ impl Task {
 pub(crate) fn for_error(error: &Error, task: Task) -> Option<String> {
     let role = task.role();
     let hint = match error {
+        _ if task == Task::Chat && chat(error).is_some() => return chat(error).map(str::to_owned),
         Error::File {
             action,
             path,
@@ -372,6 +380,30 @@ fn file(action: Action, path: &Path, kind: ErrorKind, role: Role) -> Option<Stri
         _ => return None,
     };
     Some(hint.to_owned())
+}
+
+/// What is to be done in another way than about a receiver.
+fn chat(error: &Error) -> Option<&'static str> {
+    Some(match error {
+        Error::Connect { source, .. } if source.kind() == ErrorKind::ConnectionRefused => {
+            "Is a chat open there? `xfer chat` on that machine opens one, and shows its address."
+        }
+        Error::Resolve { .. } => {
+            "Is the name right? `xfer chat` on the other machine shows its address."
+        }
+        Error::Declined { reason, .. } => match reason {
+            Decline::NoRoom => "`xfer chat` on that machine opens one.",
+            Decline::NotGranted(_) => "Ask its user to: `xfer peers --allow messages` there.",
+            Decline::Full => "Try again when somebody has left.",
+            Decline::Unknown => {
+                "Start `xfer chat` in a terminal there, and join again: it shows a code then, \
+                 once, and the two know each other from then on."
+            }
+            _ => return None,
+        },
+        Error::SameRole { .. } => "One side runs `xfer chat`, the other `xfer chat NAME`.",
+        _ => return None,
+    })
 }
 
 fn connect(kind: ErrorKind) -> &'static str {

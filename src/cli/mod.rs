@@ -3,6 +3,7 @@
 //! Must not do what the library does; clap's types stay here.
 
 mod arguments;
+mod chat;
 mod choose;
 mod config;
 mod debug;
@@ -76,6 +77,8 @@ enum Command {
     Pair(pair::Pair),
     /// List the machines that this one is paired with, and say what each may do here
     Peers(peers::KnownMachines),
+    /// Open a chat, or join one
+    Chat(chat::Chat),
     /// Forget a machine
     Unpair(peers::Unpair),
     /// Show this machine's name and the fingerprint of its key
@@ -134,6 +137,9 @@ pub(crate) fn run() -> ExitCode {
         (Command::List(args), Ok(_)) => list::run(&args, loudness),
         (Command::Pair(args), Ok(_)) => {
             pair::run(args, loudness).unwrap_or_else(|why| wrong("pair", why))
+        }
+        (Command::Chat(args), Ok(settings)) => {
+            chat::run(args, loudness, &settings).unwrap_or_else(|why| wrong("chat", why))
         }
         (Command::Id, Ok(settings)) => peers::id(loudness, &settings),
         (Command::Config(_), Ok(settings)) => config::show(loudness, &settings, &program),

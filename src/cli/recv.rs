@@ -366,7 +366,8 @@ fn strangers(grants: &BTreeMap<String, Grant>, known: &[Known]) -> Vec<String> {
         .collect()
 }
 
-fn describe(confined: &Confined, folders: &[&Path]) -> String {
+/// What is said of being confined, with those folders to write to.
+pub(super) fn describe(confined: &Confined, folders: &[&Path]) -> String {
     let folders = folders.iter().map(|dir| dir.display().to_string());
     let only = folders.collect::<Vec<_>>().join(" and ");
     match confined {

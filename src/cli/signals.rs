@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use xfer::Error;
 use xfer::sys::signals::{Signal, Signals, exit_now};
+use xfer::sys::terminal::give_back_at_once;
 use xfer::sys::worker::{self, Worker};
 use xfer::transfer::Cancel;
 
@@ -31,6 +32,7 @@ pub(crate) fn watch(ui: &Arc<Ui>, cancel: &Cancel) -> xfer::Result<()> {
         for signal in signals {
             if cancel.is_cancelled() {
                 // Nothing may get in the way of this: no lock, no destructor.
+                give_back_at_once();
                 exit_now(Code::Interrupted as u8);
             }
             // Only noted: a terminal that blocks must not keep anything from stopping, nor
@@ -43,7 +45,10 @@ pub(crate) fn watch(ui: &Arc<Ui>, cancel: &Cancel) -> xfer::Result<()> {
         }
     };
     // Without this thread nobody could stop it any more.
-    let on_panic = |_| exit_now(Code::Interrupted as u8);
+    let on_panic = |_| {
+        give_back_at_once();
+        exit_now(Code::Interrupted as u8)
+    };
     worker::spawn_detached(Worker::Signals, watch, on_panic)
         .map(drop)
         .map_err(|source| Error::Thread { source })

@@ -14,6 +14,7 @@ pub mod progress;
 pub mod prompt;
 pub mod reason;
 pub mod relpath;
+pub mod room;
 pub mod surplus;
 pub mod talk;
 pub mod text;

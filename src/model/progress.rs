@@ -15,6 +15,7 @@ use crate::model::error::Error;
 use crate::model::outcome::{LeftOut, NotKept, OnConflict, Outcome, Role, Shares, Summary, Wish};
 use crate::model::prompt::Caller;
 use crate::model::relpath::RelPath;
+use crate::model::room::RoomEvent;
 use crate::model::talk::TalkLine;
 
 /// Hears what happens. Called from many threads at once; must return soon.
@@ -288,6 +289,8 @@ pub enum Event<'a> {
         /// lost connection; else the same.
         all: &'a Summary,
     },
+    /// Something happened in a room.
+    Room(RoomEvent<'a>),
     /// The session ended out of order.
     Failed {
         /// The session.

@@ -14,6 +14,24 @@ pub const MAX_LINE_BYTES: usize = 16 * 1024;
 /// How many members a room has at most, its host among them.
 pub const MAX_ROOM_MEMBERS: usize = 64;
 
+/// Why somebody is not in a room any more. Variants are appended, never reordered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub enum RoomGone {
+    /// It wanted to go.
+    Left,
+    /// Its connection was lost.
+    Lost,
+    /// It did not read what was said.
+    NotReading,
+    /// It said too much at once, for too long.
+    Flooding,
+    /// It may not be here any more.
+    NotLetIn,
+    /// It broke the protocol.
+    Broken,
+}
+
 /// A line that somebody typed: at most [`MAX_LINE_BYTES`] bytes, without the end of a line.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]

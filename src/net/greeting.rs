@@ -16,7 +16,9 @@ use crate::model::reason::{AbortReason, StoreFault};
 use crate::model::text::Text;
 use crate::net::{Channel, Fingerprint, Known, Peers, device_name, now};
 use crate::wire::limits::{self, MAX_REQUEST_BYTES};
-use crate::wire::{Accept, Features, Hello, Join, Message, Offer, Preambles, RunCommand, Say};
+use crate::wire::{
+    Accept, Features, Hello, Join, Message, Offer, Preambles, RoomJoined, RunCommand, Say,
+};
 
 use super::messages::{
     FIRST_WORDS, broken, declined_or, hear, hear_up_to, hear_within, say, say_last, turn_away,
@@ -129,7 +131,9 @@ pub(crate) fn greet(
             }
             let at = channel.peer;
             note(ours.peers, channel.fingerprint, |known| {
-                known.address = Some(at.into());
+                if ours.keeps_address {
+                    known.address = Some(at.into());
+                }
             });
         }
         _ => caller = namesake_is_alarm(channel, &all, caller)?,
@@ -186,6 +190,15 @@ pub(crate) fn offer(
     match hear_within(channel, time)? {
         Message::Accept(accept) if is_sound(&accept) => Ok((offer, accept)),
         Message::Accept(_) => Err(broken(channel, "an Accept beyond its limits")),
+        other => Err(declined_or(channel, other)),
+    }
+}
+
+/// Asks to be in the room of a machine that has been greeted.
+pub(crate) fn join_room(channel: &mut Channel) -> Result<RoomJoined> {
+    say(channel, &Message::RoomJoin(()))?;
+    match hear_up_to(channel, FIRST_WORDS, MAX_REQUEST_BYTES)? {
+        Message::RoomJoined(joined) => Ok(joined),
         other => Err(declined_or(channel, other)),
     }
 }

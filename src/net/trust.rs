@@ -18,6 +18,8 @@ pub(crate) struct Ours<'a> {
     /// Whether its user is asked about offers.
     pub(crate) asks: bool,
     pub(crate) peers: &'a Peers,
+    /// Whether it is kept where the other side is, as the place where it receives.
+    pub(crate) keeps_address: bool,
 }
 
 /// What both sides have said about each other.

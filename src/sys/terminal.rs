@@ -3,12 +3,102 @@
 //! Must not draw, nor wait for longer than it is told to.
 
 use std::io;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
-use rustix::process::getpgrp;
-use rustix::termios::{QueueSelector, tcflush, tcgetpgrp, tcgetwinsize};
+use rustix::process::{Signal, getpgrp, getpid, kill_process};
+use rustix::termios::{
+    InputModes, LocalModes, OptionalActions, QueueSelector, SpecialCodeIndex, Termios, tcflush,
+    tcgetattr, tcgetpgrp, tcgetwinsize, tcsetattr,
+};
+
+/// What a key is set to that does nothing special.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+const NO_KEY: u8 = 0;
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+const NO_KEY: u8 = 0xff;
+
+/// How the terminal was before this program had it by keys, while it does.
+static BEFORE: Mutex<Option<Termios>> = Mutex::new(None);
+
+/// While this lives, the terminal that is standard input gives each key as it is typed, and shows
+/// none of them. Ctrl-C is a signal still; Ctrl-Z and Ctrl-\ are keys.
+#[derive(Debug)]
+#[must_use]
+pub struct ByKeys(());
+
+impl ByKeys {
+    /// From now on.
+    pub fn begin() -> io::Result<Self> {
+        let mut before = BEFORE.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = tcgetattr(io::stdin())?;
+        let keys = by_keys(&now);
+        *before = Some(now);
+        tcsetattr(io::stdin(), OptionalActions::Now, &keys)?;
+        Ok(Self(()))
+    }
+
+    /// Sees to it that it still is so: a shell that has stopped this program and has it go on gives
+    /// it the terminal as the shell likes it.
+    pub fn keep(&self) {
+        let before = BEFORE.lock().unwrap_or_else(PoisonError::into_inner);
+        if before.is_some()
+            && let Ok(now) = tcgetattr(io::stdin())
+            && now.local_modes.contains(LocalModes::ICANON)
+        {
+            let _ = tcsetattr(io::stdin(), OptionalActions::Now, &by_keys(&now));
+        }
+    }
+
+    /// Stops this program, as Ctrl-Z does, with the terminal as it was. Returns when it goes on.
+    pub fn suspend(&self) {
+        give_back(&BEFORE.lock().unwrap_or_else(PoisonError::into_inner));
+        let _ = kill_process(getpid(), Signal::TSTP);
+        self.keep();
+    }
+}
+
+impl Drop for ByKeys {
+    fn drop(&mut self) {
+        give_back_for_good();
+    }
+}
+
+/// Gives the terminal back as it was, where this program has it by keys: it does not take it again.
+pub fn give_back_for_good() {
+    let mut before = BEFORE.lock().unwrap_or_else(PoisonError::into_inner);
+    give_back(&before);
+    *before = None;
+}
+
+/// Gives the terminal back as it was, where this program has it by keys: for one that ends without
+/// more ado.
+pub fn give_back_at_once() {
+    // Whoever holds it is about to do the same, or hangs.
+    if let Ok(before) = BEFORE.try_lock() {
+        give_back(&before);
+    }
+}
+
+fn give_back(before: &Option<Termios>) {
+    if let Some(before) = before {
+        let _ = tcsetattr(io::stdin(), OptionalActions::Now, before);
+    }
+}
+
+fn by_keys(now: &Termios) -> Termios {
+    let mut keys = now.clone();
+    keys.local_modes -= LocalModes::ICANON | LocalModes::ECHO | LocalModes::IEXTEN;
+    keys.local_modes |= LocalModes::ISIG;
+    keys.input_modes |= InputModes::ICRNL;
+    keys.special_codes[SpecialCodeIndex::VSUSP] = NO_KEY;
+    keys.special_codes[SpecialCodeIndex::VQUIT] = NO_KEY;
+    keys.special_codes[SpecialCodeIndex::VMIN] = 1;
+    keys.special_codes[SpecialCodeIndex::VTIME] = 0;
+    keys
+}
 
 /// How many columns and rows standard error has, where it is a terminal that knows.
 #[must_use]
@@ -37,6 +127,16 @@ pub fn was_typed_within(time: Duration) -> bool {
     let mut fds = [PollFd::new(&stdin, PollFlags::IN)];
     let time = Timespec::try_from(time).ok();
     matches!(poll(&mut fds, time.as_ref()), Ok(n) if n > 0)
+}
+
+/// What was typed, or comes from elsewhere, as much of it as fits and is there; 0 at the end.
+pub fn read_some(bytes: &mut [u8]) -> io::Result<usize> {
+    loop {
+        match rustix::io::read(io::stdin(), &mut *bytes) {
+            Err(Errno::INTR) => {}
+            read => return read.map_err(Into::into),
+        }
+    }
 }
 
 /// The next byte that was typed, without a buffer in between that would hide what comes behind

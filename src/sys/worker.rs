@@ -27,6 +27,8 @@
 //! | `Connect` | one call to the system that nobody can interrupt: the resolver; an attempt to connect, which its search can end | the network |
 //! | `Pairing` | asking the user to go on with pairing | the user |
 //! | `Discovery` | the daemon that speaks multicast DNS (a thread of its own, which `mdns-sd` starts), and whom that has seen; for a search, what tells it of them | that daemon; time |
+//! | `Speaker` | what its user says in somebody's room | the user; its share of lines in a second; the outbox, when that is full |
+//! | `Input` | what is typed, or comes from standard input | the user; the speaker, or the room, when much waits |
 //! | `Ui`, `Signals` | the screen; signals | time; signals |
 //!
 //! A lane may wait to open one more file, which what comes on the control connection makes
@@ -45,6 +47,7 @@
 //! | `receive`: what is being hashed | held while a file is |
 //! | `receive`: whose turn among `Turns` it is | held while a piece of a hole is hashed for a list of sums; a finisher takes no other with it |
 //! | `serve`: the sessions | who runs, who may join, how the first one ended |
+//! | `serve`: the room | who is in it, and in what order things happen there; events are told with it held |
 //! | `send`: `EntryTable`; `receive`: the tables of wanted and of large files | entries without an outcome |
 //! | `send`: `QueueState` | what waits for a lane |
 //! | a file: `send`: what is open of it, what was sent of it; `receive`: its state, or the one file of an `Output` | an attempt and its chunks |
@@ -94,6 +97,10 @@ pub enum Worker {
     Pairing,
     /// Announces this machine to the network, or hears of others.
     Discovery,
+    /// Says in a room what its user types.
+    Speaker,
+    /// Reads what the user types.
+    Input,
     /// Shows what happens.
     Ui,
     /// Hears signals.
@@ -120,6 +127,8 @@ impl Worker {
             Self::Connect => "connect",
             Self::Pairing => "pairing",
             Self::Discovery => "discovery",
+            Self::Speaker => "speaker",
+            Self::Input => "input",
             Self::Ui => "ui",
             Self::Signals => "signals",
         }

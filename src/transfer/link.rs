@@ -389,6 +389,12 @@ impl Link {
         self.state().over
     }
 
+    /// Waits so long, unless the session is over.
+    pub(crate) fn is_over_within(&self, time: Duration) {
+        let waited = (self.changed).wait_timeout_while(self.state(), time, |state| !state.over);
+        drop(waited);
+    }
+
     /// The error of a frame that could not be read.
     pub(crate) fn wire_error(&self, error: WireError) -> Error {
         wire_error(self.peer, error, SILENCE)

@@ -33,7 +33,7 @@ pub use presence::{Change, Machine, Relation, look_around};
 pub use run::{CommandSink, RunFrom, RunOptions, list_commands, run};
 pub use send::send;
 pub use serve::Receiver;
-pub use talk::{MAX_REPLY_TIME, SayOptions, say};
+pub use talk::{JoinOptions, MAX_REPLY_TIME, Room, RoomInput, SayOptions, join_room, say};
 
 impl From<Panicked> for Error {
     fn from(panicked: Panicked) -> Self {

@@ -191,6 +191,11 @@ impl Outbox {
         }
     }
 
+    /// About how many bytes have been put in and not been written.
+    pub(crate) fn waiting(&self) -> usize {
+        self.state().bytes
+    }
+
     /// Ends it after what has been put in.
     pub(crate) fn close(&self) {
         self.end(OutboxEnd::Close);
@@ -349,6 +354,8 @@ fn message_bytes(message: &Message) -> usize {
         Message::Held(held) => ELEMENT_BYTES + held.digests.len() * size_of::<Option<Digest>>(),
         Message::Removed(list) => paths_bytes(list.0.iter()),
         Message::MayRemove(list) => paths_bytes(list.0.iter().map(|surplus| &surplus.path)),
+        Message::RoomSay(line) => ELEMENT_BYTES + line.as_str().len(),
+        Message::RoomSaid(said) => ELEMENT_BYTES + said.line.as_str().len(),
         _ => ELEMENT_BYTES,
     }
 }

@@ -30,11 +30,11 @@ const VERSION: u8 = 1;
 
 /// A line.
 #[derive(Debug, Serialize)]
-struct Versioned<'a> {
+struct Versioned<'a, T: Serialize> {
     v: u8,
     time: String,
     #[serde(flatten)]
-    said: &'a JsonEvent<'a>,
+    said: &'a T,
 }
 
 /// An event.
@@ -358,7 +358,7 @@ pub(super) fn not_kept<'a>(session: u64, not_kept: &NotKept) -> JsonEvent<'a> {
 }
 
 /// A whole line, without its end. It is harmless on a terminal as well.
-pub(super) fn line(said: &JsonEvent<'_>) -> Option<String> {
+pub(super) fn line(said: &impl Serialize) -> Option<String> {
     let line = Versioned {
         v: VERSION,
         time: clock::now(),

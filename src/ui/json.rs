@@ -17,6 +17,7 @@ use super::events::{
     role_name, seconds, trust_name,
 };
 use super::overview::{Overview, Phase};
+use super::room_events;
 
 /// How often a session says how far it is at most.
 const PROGRESS_EVERY: Duration = Duration::from_millis(500);
@@ -111,6 +112,7 @@ impl Json {
                     error: self.failure(error),
                 });
             }
+            Event::Room(event) => lines.extend(room_events::line(event, self.hint)),
             Event::Refused { peer, error } => say(&JsonEvent::Warning {
                 session: None,
                 address: Some(*peer),

@@ -5,12 +5,15 @@
 mod bars;
 mod bottleneck;
 mod clock;
+mod colour;
 mod commands;
 mod error_names;
 mod events;
 mod faults;
 mod json;
+mod keyboard;
 mod layout;
+mod line_editor;
 mod machines;
 mod options;
 mod outcome_words;
@@ -20,6 +23,8 @@ mod rate;
 mod refusals;
 mod removals;
 mod report;
+mod room_events;
+mod rooms;
 mod safe;
 mod said;
 mod screen;
@@ -28,6 +33,7 @@ mod summary;
 mod system;
 mod tally;
 mod terminal;
+mod typing;
 mod words;
 
 use std::fmt;
@@ -43,11 +49,13 @@ use xfer::model::prompt::SaidMessage;
 use xfer::sys::worker::{self, Worker};
 
 use json::Json;
+use line_editor::TypedRow;
 use overview::Overview;
 use report::Report;
 use screen::Screen;
 
 pub(crate) use commands::{CommandOutputs, command_end};
+pub(crate) use keyboard::{Spoken, hear_lines};
 pub(crate) use machines::{machine_event, machine_lines};
 pub(crate) use options::OutputOptions;
 pub(crate) use prompt::{Given, TerminalPrompt};
@@ -238,6 +246,11 @@ impl Ui {
         Pause(self)
     }
 
+    /// Shows a line that is being typed below all others, instead of the one before.
+    fn show_typing(&self, row: Option<TypedRow>) {
+        lock(&self.shared.screen).show_typing(row);
+    }
+
     /// Prints soon what only a developer understands. Never waits for the terminal: where that does
     /// not keep up, lines are left out.
     pub(crate) fn debug(&self, line: &str) {
@@ -263,6 +276,9 @@ impl Ui {
             let _ = thread.join();
         }
         lock(&self.shared.state).asking = None;
+        // Whoever reads what is typed may not have heard that all is over.
+        terminal::give_back();
+        lock(&self.shared.screen).end_typing();
         self.shared.flush();
         lock(&self.shared.screen).clear();
     }

@@ -51,12 +51,22 @@ impl fmt::Debug for Given {
     }
 }
 
+/// What a stranger would like to whom a code is shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum PromptAbout {
+    Receiving,
+    /// To be in a room. What is typed is said there, so nothing is asked.
+    Room,
+}
+
 /// Whoever sits at the terminal.
 #[derive(Debug)]
 pub(crate) struct TerminalPrompt {
     ui: Arc<Ui>,
     cancel: Cancel,
     given: Option<Given>,
+    /// What a stranger would like, and whether anything is asked.
+    about: PromptAbout,
     /// Held while somebody is being asked.
     asking: Mutex<()>,
     shown: Mutex<Shown>,
@@ -73,10 +83,26 @@ struct Shown {
 impl TerminalPrompt {
     /// The one before this terminal. A code that is `given` is not asked for.
     pub(crate) fn at(ui: &Arc<Ui>, cancel: &Cancel, given: Option<Given>) -> Arc<dyn Prompt> {
+        Self::about(PromptAbout::Receiving, ui, cancel, given)
+    }
+
+    /// The one before a terminal in which lines are typed that go to a room that is open here: it
+    /// is told things, and asked nothing.
+    pub(crate) fn of_room(ui: &Arc<Ui>, cancel: &Cancel) -> Arc<dyn Prompt> {
+        Self::about(PromptAbout::Room, ui, cancel, None)
+    }
+
+    fn about(
+        about: PromptAbout,
+        ui: &Arc<Ui>,
+        cancel: &Cancel,
+        given: Option<Given>,
+    ) -> Arc<dyn Prompt> {
         Arc::new(Self {
             ui: Arc::clone(ui),
             cancel: cancel.clone(),
             given,
+            about,
             asking: Mutex::default(),
             shown: Mutex::default(),
         })
@@ -95,6 +121,7 @@ impl TerminalPrompt {
             ui: Arc::clone(ui),
             cancel: cancel.clone(),
             given: None,
+            about: PromptAbout::Receiving,
             asking: Mutex::default(),
             shown: Mutex::default(),
         };
@@ -119,7 +146,7 @@ impl TerminalPrompt {
         gone: &dyn Fn() -> bool,
     ) -> Option<String> {
         let _alone = self.turn(gone)?;
-        if !can_answer() || self.cancel.is_cancelled() || gone() {
+        if !self.can_answer() || self.cancel.is_cancelled() || gone() {
             return None;
         }
         // What was typed before the question is no answer to it.
@@ -151,7 +178,7 @@ impl TerminalPrompt {
     fn read_line(&self, most: usize, gone: &dyn Fn() -> bool) -> Option<String> {
         let mut line = Vec::new();
         loop {
-            if self.cancel.is_cancelled() || !can_answer() || gone() {
+            if self.cancel.is_cancelled() || !self.can_answer() || gone() {
                 return None;
             }
             if !terminal::was_typed_within(LOOK) {
@@ -164,6 +191,11 @@ impl TerminalPrompt {
                 Ok(None) | Err(_) => return None,
             }
         }
+    }
+
+    /// Whether somebody sees a question and can answer it.
+    fn can_answer(&self) -> bool {
+        self.about != PromptAbout::Room && is_at_terminal()
     }
 
     /// Asks for a number from 1 on, and gives the place that it stands for.
@@ -225,11 +257,12 @@ impl Prompt for TerminalPrompt {
         if is_due {
             shown.to.insert(ip, (now, pause));
             drop(shown);
+            let wish = match self.about {
+                PromptAbout::Receiving => "send to this machine",
+                PromptAbout::Room => "join this chat",
+            };
             self.ui.interject(&[
-                Line::Trouble(format!(
-                    "{} ({ip}) would like to send to this machine.",
-                    caller.name
-                )),
+                Line::Trouble(format!("{} ({ip}) would like to {wish}.", caller.name)),
                 Line::Trouble(format!(
                     "    If you expect that, tell the person there this code:  {}",
                     code.shown()
@@ -263,7 +296,7 @@ impl Prompt for TerminalPrompt {
     }
 
     fn can_decide(&self) -> bool {
-        can_answer()
+        self.can_answer()
     }
 
     fn decide(&self, proposal: &Proposal, gone: &dyn Fn() -> bool) -> Option<Answer> {
@@ -335,7 +368,7 @@ impl Prompt for TerminalPrompt {
     }
 
     fn resume_pairing(&self) -> bool {
-        let can = can_answer();
+        let can = self.can_answer();
         // What was typed before this was said does not mean it.
         terminal::forget_typed();
         let how = if can {
@@ -349,7 +382,7 @@ impl Prompt for TerminalPrompt {
         // Nobody is kept from answering another question in the meantime.
         while can && !self.cancel.wait(LOOK_AGAIN) {
             // Looked at again once nobody else can have read it.
-            if can_answer()
+            if self.can_answer()
                 && terminal::was_typed_within(LOOK)
                 && let Ok(_alone) = self.asking.try_lock()
                 && terminal::was_typed_within(LOOK)
@@ -402,7 +435,7 @@ fn offered(proposal: &Proposal) -> Vec<String> {
     lines
 }
 
-/// Whether somebody sees a question and can answer it.
-fn can_answer() -> bool {
+/// Whether somebody sees what is on this terminal, and can type.
+pub(super) fn is_at_terminal() -> bool {
     io::stdin().is_terminal() && io::stderr().is_terminal() && terminal::is_in_foreground()
 }

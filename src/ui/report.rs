@@ -19,6 +19,7 @@ use super::commands::{self, command_end};
 use super::options::OutputOptions;
 use super::refusals::{Refusals, Tell};
 use super::removals;
+use super::rooms::{self, RoomWords};
 use super::safe::{quoted, safe};
 use super::sentences;
 use super::summary::{self, Terms};
@@ -45,6 +46,11 @@ pub(crate) enum Line {
     Talk(String),
     /// What went wrong; to standard error, and in quiet too.
     Trouble(String),
+    /// What somebody else said; to standard output, and in quiet too.
+    InRoom { name: String, text: String },
+    /// What this machine's user said, who has typed it and would like to see it still; to standard
+    /// error, and in quiet too.
+    Own { name: String, text: String },
     /// An event for programs, harmless to print as it is; to standard output.
     Event(String),
 }
@@ -171,6 +177,14 @@ impl Report {
                     "Other machines cannot find this one by its name: {words}"
                 )));
             }
+            Event::Room(event) => lines.extend(match rooms::words(event) {
+                // Programs are told in an event.
+                Some(RoomWords::Said { .. }) if self.settings.json => None,
+                Some(RoomWords::Said { name, text }) => Some(Line::InRoom { name, text }),
+                Some(RoomWords::Talk(text)) => Some(Talk(text)),
+                Some(RoomWords::Trouble(text)) => Some(Trouble(text)),
+                None => None,
+            }),
             Event::Refused { peer, error } => lines.extend(self.refused(peer.ip(), error, now)),
             Event::Started {
                 session,
@@ -513,7 +527,11 @@ mod tests {
                 Line::Result(text) => format!("= {text}"),
                 Talk(text) => format!("- {text}"),
                 Trouble(text) => format!("! {text}"),
-                Line::Answer(text) | Line::Event(text) | Line::Reply(text) => panic!("{text}"),
+                Line::Answer(text)
+                | Line::Event(text)
+                | Line::Reply(text)
+                | Line::InRoom { text, .. }
+                | Line::Own { text, .. } => panic!("{text}"),
             });
             texts.collect()
         }

@@ -10,12 +10,15 @@ use xfer::sys::stream::stderr_has_times;
 
 use super::bars::Bars;
 use super::clock;
+use super::colour;
 use super::layout::{self, Row};
+use super::line_editor::TypedRow;
 use super::options::OutputOptions;
 use super::overview::{Overview, SessionView};
 use super::report::Line;
 use super::safe::safe;
 use super::said::{self, SaidStyle};
+use super::typing::TypingRow;
 
 /// How often a line about progress is printed at most, where there are no bars.
 const LINE_EVERY: Duration = Duration::from_secs(10);
@@ -31,6 +34,10 @@ pub(crate) struct Screen {
     shows: Shows,
     /// What went wrong first with standard output.
     broken: Option<io::Error>,
+    /// The line that is being typed, below all others.
+    typing: TypingRow,
+    /// Whether names are in colour, on standard output and on standard error.
+    colours: [bool; 2],
 }
 
 #[derive(Debug)]
@@ -66,7 +73,17 @@ impl Screen {
                 Shows::Bars(Bars::new())
             },
             broken: None,
+            typing: TypingRow::default(),
+            colours: [
+                colour::are_wanted(&io::stdout()),
+                colour::are_wanted(&io::stderr()),
+            ],
         }
+    }
+
+    /// Shows a line that is being typed instead of the one before, or none.
+    pub(crate) fn show_typing(&mut self, row: Option<TypedRow>) {
+        let _ = io::stderr().write_all(self.typing.change(row).as_bytes());
     }
 
     /// From now on each line begins with the time, unless somebody sees it at once, or whoever
@@ -91,6 +108,8 @@ impl Screen {
         let (mut out, mut err) = (io::stdout().lock(), io::stderr().lock());
         let time = self.times.then(clock::now);
         let (time, space) = time.as_ref().map_or(("", ""), |time| (time, " "));
+        let _ = err.write_all(self.typing.hide().as_bytes());
+        let [in_colour, err_in_colour] = self.colours;
         let broken = &mut self.broken;
         let mut note = |written: io::Result<()>| match written {
             Err(e) if e.kind() != io::ErrorKind::BrokenPipe => drop(broken.get_or_insert(e)),
@@ -102,6 +121,14 @@ impl Screen {
                     note(writeln!(out, "{time}{space}{}", safe(text)));
                 }
                 Line::Event(text) => note(writeln!(out, "{text}")),
+                Line::InRoom { name, text } => {
+                    let name = colour::name(name, in_colour);
+                    note(writeln!(out, "{name}: {}", safe(text)));
+                }
+                Line::Own { name, text } => {
+                    let name = colour::name(name, err_in_colour);
+                    let _ = writeln!(err, "{name}: {}", safe(text));
+                }
                 // Whoever reads it from a pipe gets what was typed.
                 Line::Reply(text) if !io::stdout().is_terminal() => {
                     note(writeln!(out, "{text}"));
@@ -114,6 +141,7 @@ impl Screen {
             }
         }
         note(out.flush());
+        let _ = err.write_all(self.typing.show().as_bytes());
     }
 
     /// Whether what somebody says goes to a terminal.
@@ -209,6 +237,11 @@ impl Screen {
         }
     }
 
+    /// Takes the line away that is being typed, for good.
+    pub(crate) fn end_typing(&mut self) {
+        let _ = io::stderr().write_all(self.typing.end().as_bytes());
+    }
+
     /// Takes the bars away.
     pub(crate) fn clear(&mut self) {
         if let Shows::Bars(bars) = &mut self.shows {
@@ -245,6 +278,8 @@ mod tests {
             times: false,
             shows: Shows::Lines(now),
             broken: None,
+            typing: TypingRow::default(),
+            colours: [false; 2],
         };
         let mut overview = Overview::default();
         let mut lines_at = |seconds, overview: &Overview| match screen

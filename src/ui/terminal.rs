@@ -25,6 +25,11 @@ pub(crate) fn size() -> (u16, u16) {
     xfer::sys::terminal::size().unwrap_or(DEFAULT_SIZE)
 }
 
+/// Gives the terminal back as it was before lines were typed in it.
+pub(super) fn give_back() {
+    xfer::sys::terminal::give_back_for_good();
+}
+
 impl Terminal {
     fn written(&self) -> MutexGuard<'_, String> {
         self.written.lock().unwrap_or_else(PoisonError::into_inner)

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::limits::MAX_SAY_PART;
 use crate::model::entry::bounded_list;
-use crate::model::talk::{MAX_ROOM_MEMBERS, TalkLine};
+use crate::model::talk::{MAX_ROOM_MEMBERS, RoomGone, TalkLine};
 use crate::model::text::Text;
 
 /// The dialer has something to say, which follows in pieces ([`SayPart`]): UTF-8, whole only when
@@ -47,11 +47,13 @@ pub struct RoomJoined {
     pub members: Vec<RoomMember>,
 }
 
-/// Somebody has left the room.
+/// Somebody has left the room. To whom it is about, it is the last message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RoomLeft {
     /// Its number.
     pub number: u32,
+    /// Why.
+    pub why: RoomGone,
 }
 
 /// A line that somebody else in the room has said.

@@ -106,6 +106,15 @@ impl Who {
         Line::new(self.tls.connect(stream, ANSWER).unwrap())
     }
 
+    /// Connects by a socket that takes in next to nothing.
+    pub fn dial_narrow(&self, addr: SocketAddr) -> Line {
+        use rustix::net::{AddressFamily, SocketType, connect, socket, sockopt};
+        let socket = socket(AddressFamily::INET, SocketType::STREAM, None).unwrap();
+        sockopt::set_socket_recv_buffer_size(&socket, 4096).unwrap();
+        connect(&socket, &addr).unwrap();
+        Line::new(self.tls.connect(TcpStream::from(socket), ANSWER).unwrap())
+    }
+
     /// Connects from an address of this machine.
     pub fn dial_from(&self, from: IpAddr, addr: SocketAddr) -> Line {
         self.try_dial_from(from, addr).unwrap()

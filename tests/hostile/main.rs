@@ -24,6 +24,7 @@ mod names;
 mod places;
 mod raw;
 mod receiver;
+mod rooms;
 mod streams;
 mod swapped;
 mod talk;

@@ -120,17 +120,21 @@ impl Process {
     }
 
     /// With standard error somewhere else, which is not collected then.
-    pub fn spawn_with_stderr(mut command: Command, stderr: Stdio) -> Self {
-        let mut child = command
-            .stdout(Stdio::piped())
-            .stderr(stderr)
-            .spawn()
-            .unwrap();
+    pub fn spawn_with_stderr(command: Command, stderr: Stdio) -> Self {
+        Self::spawn_with(command, Stdio::piped(), stderr)
+    }
+
+    /// With both somewhere else.
+    pub fn spawn_with(mut command: Command, stdout: Stdio, stderr: Stdio) -> Self {
+        let mut child = command.stdout(stdout).stderr(stderr).spawn().unwrap();
         // The other ends of what it was given must not stay open here.
         drop(command);
         let pid = Pid::from_child(&child);
         let state = Arc::new(Watched::new(State::default()));
-        collect(child.stdout.take().unwrap(), 0, &state);
+        match child.stdout.take() {
+            Some(stdout) => collect(stdout, 0, &state),
+            None => state.update(|s| s.ended += 1),
+        }
         match child.stderr.take() {
             Some(stderr) => collect(stderr, 1, &state),
             None => state.update(|s| s.ended += 1),
@@ -199,6 +203,11 @@ impl Process {
     /// As Ctrl-C.
     pub fn interrupt(&self) {
         self.signal(Signal::INT);
+    }
+
+    /// Has it go on after that.
+    pub fn go_on(&self) {
+        self.signal(Signal::CONT);
     }
 
     /// Stops it for a while, as Ctrl-Z.

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::thread;
 
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
+use rustix::termios::{LocalModes, Winsize, tcgetattr, tcgetwinsize, tcsetwinsize};
 
 use super::{Output, Process, Watched};
 
@@ -27,9 +28,25 @@ pub struct Terminal {
 impl Terminal {
     /// Runs the command in a new terminal, which is its controlling one.
     pub fn spawn(command: Command) -> Self {
+        Self::spawn_in(command, 80, false)
+    }
+
+    /// The same, in so many columns, with standard output in the terminal as well.
+    pub fn spawn_whole(command: Command, columns: u16) -> Self {
+        Self::spawn_in(command, columns, true)
+    }
+
+    fn spawn_in(command: Command, columns: u16, whole: bool) -> Self {
         let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
         grantpt(&master).unwrap();
         unlockpt(&master).unwrap();
+        let size = Winsize {
+            ws_col: columns,
+            ws_row: 24,
+            ws_xpixel: 0,
+            ws_ypixel: 0,
+        };
+        tcsetwinsize(&master, size).unwrap();
         let name = ptsname(&master, Vec::new()).unwrap();
         let open = |name: &CStr| {
             let path = Path::new(std::ffi::OsStr::from_bytes(name.to_bytes()));
@@ -41,8 +58,18 @@ impl Terminal {
         };
         // `setsid --ctty` makes its standard input the controlling terminal of what it runs.
         let mut outer = super::run_by("setsid", &["--ctty"].map(std::ffi::OsStr::new), &command);
-        outer.stdin(Stdio::from(open(&name))).env("TERM", "xterm");
-        let process = Process::spawn_with_stderr(outer, Stdio::from(open(&name)));
+        outer.stdin(Stdio::from(open(&name)));
+        if !command
+            .get_envs()
+            .any(|(name, value)| name == "TERM" && value != Some("dumb".as_ref()))
+        {
+            outer.env("TERM", "xterm");
+        }
+        let stdout = match whole {
+            true => Stdio::from(open(&name)),
+            false => Stdio::piped(),
+        };
+        let process = Process::spawn_with(outer, stdout, Stdio::from(open(&name)));
         let keyboard = File::from(master);
         let mut from = keyboard.try_clone().unwrap();
         let screen = Arc::new(Watched::<Vec<u8>>::default());
@@ -117,6 +144,32 @@ impl Terminal {
         (&self.keyboard).write_all(keys.as_bytes()).unwrap();
     }
 
+    /// Whether what is typed comes to the program line by line, and shows: as a shell wants it.
+    pub fn is_by_lines(&self) -> bool {
+        let modes = tcgetattr(&self.keyboard).unwrap().local_modes;
+        modes.contains(LocalModes::ICANON | LocalModes::ECHO)
+    }
+
+    /// The rows as a person sees them, without the empty ones at the end.
+    pub fn rows(&self) -> Vec<String> {
+        rows_of(&self.screen(), self.columns())
+    }
+
+    /// Waits until what a person sees satisfies `ready`.
+    #[track_caller]
+    pub fn wait_for_rows(&self, what: &str, ready: impl Fn(&[String]) -> bool) {
+        let columns = self.columns();
+        let came = self.screen.wait(|screen| {
+            let rows = rows_of(&String::from_utf8_lossy(screen), columns);
+            ready(&rows).then_some(())
+        });
+        assert!(came.is_some(), "no {what}:\n{:#?}", self.rows());
+    }
+
+    fn columns(&self) -> usize {
+        tcgetwinsize(&self.keyboard).unwrap().ws_col.into()
+    }
+
     /// As Ctrl-C.
     pub fn interrupt(&self) {
         (&self.keyboard).write_all(b"\x03").unwrap();
@@ -139,4 +192,35 @@ impl Terminal {
         let screen = String::from_utf8_lossy(&self.screen.lock()).into_owned();
         (output.code, screen + &output.text())
     }
+}
+
+/// The rows that a terminal of so many columns shows of what came to it, without the empty ones at
+/// the end. It knows no more than what ends rows, and colours.
+fn rows_of(text: &str, columns: usize) -> Vec<String> {
+    let mut rows: Vec<Vec<char>> = vec![Vec::new()];
+    let mut at = 0;
+    let mut chars = text.chars();
+    while let Some(c) = chars.next() {
+        match c {
+            '\r' => at = 0,
+            '\n' => rows.push(Vec::new()),
+            '\x1b' => drop(chars.by_ref().find(char::is_ascii_alphabetic)),
+            c => {
+                if at == columns {
+                    rows.push(Vec::new());
+                    at = 0;
+                }
+                let row = rows.last_mut().unwrap();
+                row.resize(row.len().max(at + 1), ' ');
+                row[at] = c;
+                at += 1;
+            }
+        }
+    }
+    let rows = rows.into_iter().map(String::from_iter);
+    let mut rows: Vec<String> = rows.map(|row: String| row.trim_end().to_owned()).collect();
+    while rows.last().is_some_and(String::is_empty) {
+        rows.pop();
+    }
+    rows
 }

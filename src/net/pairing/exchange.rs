@@ -67,7 +67,7 @@ pub(in super::super) fn as_sender(
             Message::PairProof(Proof(theirs)) if proofs.accept(&theirs) => {
                 return remember(ours.peers, caller, channel.fingerprint, |known| {
                     known.may_receive = true;
-                    known.address = Some(peer.into());
+                    known.address = ours.keeps_address.then(|| peer.into());
                 });
             }
             Message::PairProof(_) => break,

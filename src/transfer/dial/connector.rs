@@ -134,6 +134,8 @@ impl<'a> Connector<'a> {
             open,
             asks: false,
             peers: self.peers,
+            // A room is on a port of its own.
+            keeps_address: self.service == Service::Receiver,
         };
         let greeted = greet(&mut channel, ours, self.prompt)?;
         *self.dialed() = Some((channel.fingerprint, addr));

@@ -55,6 +55,7 @@ pub(super) fn admitted<'a>(
         open: shared.options.open,
         asks,
         peers: &shared.peers,
+        keeps_address: false,
     };
     let pairing = (&shared.pairing, &shared.prompt);
     // Few can wait for a person, and those need not hurry.
@@ -82,6 +83,10 @@ pub(super) fn admitted<'a>(
     };
     if !let_in.may(request.ability()) {
         return turn_away(channel, &caller, Decline::NotGranted(request.ability()));
+    }
+    // Nothing else is done where a room is open.
+    if shared.room.is_some() && !matches!(request, Request::JoinRoom) {
+        return turn_away(channel, &caller, Decline::OnlyRoom);
     }
     let peer = let_in.peer;
     let offer = match request {

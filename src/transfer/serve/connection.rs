@@ -26,7 +26,7 @@ use super::super::next_session;
 use super::super::receive::{
     Destination, OfferBound, Output, ReceiveSession, RemovalTerms, SessionSetup,
 };
-use super::super::talk::{TalkMeans, hear_said};
+use super::super::talk::{Room, TalkMeans, hear_said};
 use super::approval::{Admitted, Proposed, admitted};
 use super::commands;
 use super::on_done::StoredList;
@@ -186,7 +186,10 @@ fn other(serving: &Serving<'_>, mut channel: Channel, peer: &Peer, request: Requ
     let reason = match request {
         Request::Offer(_) => return Ok(()),
         Request::Say(said) => return hear(serving, channel, peer, said),
-        Request::JoinRoom => Decline::NoRoom,
+        Request::JoinRoom => match &serving.shared.room {
+            Some(room) => return join_room(serving, room, channel, peer),
+            None => Decline::NoRoom,
+        },
         Request::ListCommands => return commands::list(serving.shared, &mut channel),
         Request::Run(run) => {
             let Serving {
@@ -214,6 +217,13 @@ fn hear(serving: &Serving<'_>, channel: Channel, peer: &Peer, said: Say) -> Resu
         stays: &|| serving.candidate.let_in(),
     };
     hear_said(&means, channel, peer, said)
+}
+
+fn join_room(serving: &Serving<'_>, room: &Room, channel: Channel, peer: &Peer) -> Result<()> {
+    serving.candidate.let_in();
+    // From now on it is looked after.
+    let joined = || serving.shared.wake_up.raise();
+    room.serve(channel, peer, serving.progress, joined)
 }
 
 fn session(

@@ -17,12 +17,14 @@ use crate::model::error::{Error, Result};
 use crate::model::outcome::Summary;
 use crate::model::progress::{Event, Progress};
 use crate::model::prompt::Prompt;
+use crate::model::room::RoomEvent;
 use crate::net::{Admission, Announcement, Announcer, Service, Tls, WatchedPeers, plain};
 use crate::store::Store;
 
 use super::super::cancel::Cancel;
 use super::super::options::{Device, ReceiveOptions};
 use super::super::receive::{Budgets, Sums};
+use super::super::talk::Room;
 use super::super::talk::TalkPlaces;
 use super::asked::AskedOffers;
 use super::connection::{Serving, serve};
@@ -56,14 +58,33 @@ impl Receiver {
     /// Opens the receive directory, and listens.
     /// What only a person can do, `prompt` does.
     pub fn bind(device: &Device, options: ReceiveOptions, prompt: Arc<dyn Prompt>) -> Result<Self> {
+        Self::bind_with(device, options, None, prompt)
+    }
+
+    /// Listens for those who would like to be in a room, and for nobody else: nothing is received.
+    pub fn of_room(
+        device: &Device,
+        options: ReceiveOptions,
+        room: Arc<Room>,
+        prompt: Arc<dyn Prompt>,
+    ) -> Result<Self> {
+        Self::bind_with(device, options, Some(room), prompt)
+    }
+
+    fn bind_with(
+        device: &Device,
+        options: ReceiveOptions,
+        room: Option<Arc<Room>>,
+        prompt: Arc<dyn Prompt>,
+    ) -> Result<Self> {
         let identity = &device.identity;
         // Said now, and not to the first sender.
         device.peers.list()?;
         // Where the receive directory is the user's home, a sender must not make the list.
         device.peers.create()?;
-        let store = match options.output {
-            Some(_) => None,
-            None => Some(Store::open(&options.dir, device.own.clone())?),
+        let store = match options.output.is_some() || room.is_some() {
+            true => None,
+            false => Some(Store::open(&options.dir, device.own.clone())?),
         };
         let mut stores = HashMap::new();
         let grants = store.as_ref().map(|_| options.grants.values());
@@ -118,6 +139,7 @@ impl Receiver {
                 store,
                 stores,
                 sums: sums.map(Arc::new),
+                room,
                 options,
                 connections: AtomicUsize::new(0),
                 admission: Admission::new(),
@@ -143,13 +165,13 @@ impl Receiver {
     /// then says how. Cancelled while it only waits, it ends well, without a summary; but with
     /// `once` something was to come.
     pub fn run(self, progress: &Arc<dyn Progress>, cancel: &Cancel) -> Result<Option<Summary>> {
-        progress.event(&Event::Listening {
-            addr: self.local_addr(),
-            dir: self
-                .shared
-                .store
-                .as_ref()
-                .map_or(Path::new(super::super::receive::NAME), |store| store.path()),
+        let addr = self.local_addr();
+        let host = self.shared.room.as_ref().map(|room| room.host());
+        let store = self.shared.store.as_ref();
+        let dir = store.map_or(Path::new(super::super::receive::NAME), |store| store.path());
+        progress.event(&match &host {
+            Some(name) => Event::Room(RoomEvent::Opened { addr, name }),
+            None => Event::Listening { addr, dir },
         });
         let shared = self.shared.clone();
         let _cancel = cancel.on_cancel(move || shared.wake_up.raise());
@@ -162,6 +184,9 @@ impl Receiver {
         });
         let announcer = self.announce(progress);
         let ended = self.accept(progress, cancel);
+        if let Some(room) = &self.shared.room {
+            room.close();
+        }
         drop(announcer);
         drop(self.listener);
         self.shared.commands.stop();
@@ -190,7 +215,10 @@ impl Receiver {
             name: options.name.clone(),
             fingerprint: self.shared.fingerprint,
             port: listen.port(),
-            service: Service::Receiver,
+            service: match &self.shared.room {
+                Some(_) => Service::Room,
+                None => Service::Receiver,
+            },
         };
         let announced = options
             .announce
@@ -233,6 +261,7 @@ impl Receiver {
             // However many connections there are.
             let look = self.shared.look_after_sessions().into_iter();
             let look = look.chain(self.shared.look_after_commands());
+            let look = look.chain(self.shared.look_after_room());
             if pause {
                 continue;
             }

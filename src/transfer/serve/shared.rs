@@ -22,6 +22,7 @@ use crate::wire::LaneSecret;
 use super::super::options::{Grant, ReceiveOptions};
 use super::super::outbox::PING_INTERVAL;
 use super::super::receive::{Budgets, EndSilent, ReceiveSession, Sums};
+use super::super::talk::Room;
 use super::super::talk::TalkPlaces;
 use super::asked::AskedOffers;
 use super::on_done::OnDone;
@@ -56,6 +57,8 @@ pub(super) struct ReceiverShared {
     /// Those of senders that have a folder of their own, by that.
     pub(super) stores: HashMap<PathBuf, Arc<Store>>,
     pub(super) sums: Option<Arc<Sums>>,
+    /// The room that is open here; then nothing is received.
+    pub(super) room: Option<Arc<Room>>,
     pub(super) options: ReceiveOptions,
     pub(super) connections: AtomicUsize,
     pub(super) admission: Arc<Admission>,
@@ -214,6 +217,14 @@ impl ReceiverShared {
         self.commands.look_after(|peer, trust, name| {
             self.is_still_let_in(peer, trust, name, Ability::Commands)
         })
+    }
+
+    /// Looks whether all in the room still may be there. Says when to come again; never where
+    /// nobody is.
+    pub(super) fn look_after_room(&self) -> Option<Duration> {
+        self.room
+            .as_ref()?
+            .look(|peer, trust, name| self.is_still_let_in(peer, trust, name, Ability::Messages))
     }
 
     /// Ends a session whose sender may not send here any more. Says whether it did.

@@ -1,0 +1,91 @@
+//! Sentences for what happens in a room.
+//!
+//! Must not make names or lines fit for a terminal: the screen does, for all lines.
+
+use xfer::model::room::{NamedMember, RoomEvent};
+use xfer::model::talk::RoomGone;
+
+use super::sentences;
+
+/// What is told of an event, if anything is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum RoomWords {
+    /// What somebody else said.
+    Said { name: String, text: String },
+    /// What goes on.
+    Talk(String),
+    /// What went wrong.
+    Trouble(String),
+}
+
+/// The words for an event.
+pub(super) fn words(event: &RoomEvent<'_>) -> Option<RoomWords> {
+    Some(RoomWords::Talk(match event {
+        RoomEvent::Joined { you, members } => joined(*you, members),
+        RoomEvent::Came(member) => format!("{} has joined.", member.name),
+        RoomEvent::Left { member, why } => left(&member.name, *why),
+        RoomEvent::Said { member, line } => {
+            return Some(RoomWords::Said {
+                name: member.name.clone(),
+                text: line.as_str().to_owned(),
+            });
+        }
+        RoomEvent::Lost { error, .. } => {
+            return Some(RoomWords::Trouble(format!(
+                "{}. Coming back; what was said in the meantime does not reach you.",
+                sentences::error(error)
+            )));
+        }
+        RoomEvent::Closed { host } => format!("{host} has closed the chat."),
+        // Whoever opens one says so.
+        _ => return None,
+    }))
+}
+
+fn joined(you: u32, members: &[NamedMember]) -> String {
+    let named = |member: &NamedMember| member.name.clone();
+    let host = members.first().map_or_else(String::new, named);
+    let mut others = members.iter().skip(1).filter(|other| other.number != you);
+    let mut all = others
+        .next()
+        .map_or_else(String::new, |first| format!(", with {}", first.name));
+    for other in others {
+        all = format!("{all}, {}", other.name);
+    }
+    format!("You are in the chat of {host}{all}.")
+}
+
+fn left(name: &str, why: RoomGone) -> String {
+    match why {
+        RoomGone::Left => format!("{name} has left."),
+        RoomGone::Lost => format!("{name} is gone: the connection was lost."),
+        RoomGone::NotReading => format!("{name} was put out: it did not take what was said."),
+        RoomGone::Flooding => format!("{name} was put out: it said too much at once."),
+        RoomGone::NotLetIn => format!("{name} was put out: it may not be here any more."),
+        _ => format!("{name} was put out: it does not speak as xfer does."),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whoever_joins_hears_who_is_there() {
+        let member = |number, name: &str| NamedMember {
+            number,
+            name: name.to_owned(),
+        };
+        let all = [
+            member(0, "desktop"),
+            member(1, "me"),
+            member(2, "anna"),
+            member(3, "bo"),
+        ];
+        assert_eq!(joined(1, &all[..2]), "You are in the chat of desktop.");
+        assert_eq!(
+            joined(1, &all),
+            "You are in the chat of desktop, with anna, bo."
+        );
+    }
+}
