@@ -5,9 +5,11 @@
 use std::collections::{HashSet, VecDeque};
 use std::net::SocketAddr;
 
-/// The most addresses that are tried for one target: whoever answers a question about a name may
-/// answer with as many as they like.
+/// The most addresses that wait to be tried for one target: whoever answers a question about a name
+/// may answer with as many as they like.
 const MAX_ADDRESSES: usize = 64;
+/// How many are remembered that were tried.
+const MAX_TRIED: usize = 1024;
 
 /// What waits to be tried. No address comes twice, until [`AddressQueue::forget`] says
 /// so.
@@ -22,7 +24,14 @@ pub(super) struct AddressQueue {
 
 impl AddressQueue {
     pub(super) fn add(&mut self, addr: SocketAddr) {
-        if self.known.len() < MAX_ADDRESSES && self.known.insert(addr) {
+        let waiting: usize = self.waiting.iter().map(VecDeque::len).sum();
+        if waiting >= MAX_ADDRESSES {
+            return;
+        }
+        if self.known.len() >= MAX_TRIED {
+            self.known.clear();
+        }
+        if self.known.insert(addr) {
             let family = usize::from(addr.is_ipv4());
             self.waiting[family].push_back(addr);
             // The system prefers that of the first one.
@@ -98,5 +107,8 @@ mod tests {
             candidates.add(([10, 0, 0, 1], port).into());
         }
         assert_eq!(all(&mut candidates).len(), MAX_ADDRESSES);
+        // Those that were tried are in nobody's way.
+        candidates.add(([10, 0, 0, 2], 1).into());
+        assert_eq!(all(&mut candidates), ["10.0.0.2:1"]);
     }
 }

@@ -82,3 +82,11 @@ impl FutileSearch<'_> {
         }))
     }
 }
+
+/// Whether nobody is there, who may come to be.
+pub(super) fn is_absent(tried: &Tried) -> bool {
+    matches!(
+        tried.error,
+        Error::Connect { .. } | Error::Lost { .. } | Error::Silent { .. } | Error::Mute { .. }
+    )
+}

@@ -2,7 +2,8 @@
 //!
 //! Must not be believed: it says where to ask, and whom not to take by chance.
 
-use std::sync::mpsc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 
 use crate::model::error::{Error, FoundMachine, Result};
@@ -29,31 +30,48 @@ pub(super) struct Heard {
     all: Vec<Beacon>,
 }
 
+/// How many things that were heard can wait to be looked at.
+const MAX_UNHEARD: usize = 1024;
+
 /// Whoever hears others, until it is dropped.
-pub(super) struct BeaconFeed(BrowserCloser);
+pub(super) struct BeaconFeed {
+    closer: BrowserCloser,
+    /// How much was heard and not looked at yet.
+    unheard: Arc<AtomicUsize>,
+}
 
 impl BeaconFeed {
-    /// Has all that is heard told to `tell`. However many strangers there are, those of `known` are
-    /// told of.
-    pub(super) fn start(known: &[Fingerprint], tell: mpsc::Sender<News>) -> Result<Self> {
-        let browser = Browser::start(known)?;
-        let listening = Self(browser.closer());
+    /// Hears others, and tells it to `tell`. The machines of `keys` come before all others.
+    pub(super) fn start(keys: &[Fingerprint], tell: mpsc::Sender<News>) -> Result<Self> {
+        let browser = Browser::start(keys)?;
+        let (closer, unheard) = (browser.closer(), Arc::<AtomicUsize>::default());
+        let heard = Arc::clone(&unheard);
         let hear = move || {
             while let Some(sighting) = browser.next(Instant::now() + LONG) {
+                // The user may be asked meanwhile, and nobody looks: a flood is not kept.
+                if heard.load(Ordering::Relaxed) >= MAX_UNHEARD {
+                    continue;
+                }
+                heard.fetch_add(1, Ordering::Relaxed);
                 if tell.send(News::Heard(sighting)).is_err() {
                     break;
                 }
             }
         };
-        worker::spawn_detached(Worker::Discovery, hear, |_| ())
-            .map_err(|source| Error::Thread { source })?;
-        Ok(listening)
+        let spawned = worker::spawn_detached(Worker::Discovery, hear, |_| ());
+        spawned.map_err(|source| Error::Thread { source })?;
+        Ok(Self { closer, unheard })
+    }
+
+    /// One thing that was heard has been looked at.
+    pub(super) fn looked_at_one(&self) {
+        self.unheard.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
 impl Drop for BeaconFeed {
     fn drop(&mut self) {
-        self.0.close();
+        self.closer.close();
     }
 }
 
@@ -89,16 +107,11 @@ impl Heard {
         (self.since + SETTLE).max(Instant::now() + SETTLE_AFTER)
     }
 
-    /// Those of a name, one for each key that they say they have. Where one's announcement itself
-    /// has the name, and differs from what the machine calls itself, that one is meant.
+    /// Those of a name, one for each key that they say they have. It may be what the machine calls
+    /// itself, or what its announcement is called: none of them comes before the other, as both are
+    /// only said.
     pub(super) fn named(&self, name: &str) -> Vec<&Beacon> {
-        let by_instance = |beacon: &&Beacon| {
-            same(&beacon.instance, name) && !same(&beacon.name, &beacon.instance)
-        };
-        let mut found: Vec<&Beacon> = self.all.iter().filter(by_instance).collect();
-        if found.is_empty() {
-            found = self.all.iter().filter(|b| is_named(b, name)).collect();
-        }
+        let mut found: Vec<&Beacon> = self.all.iter().filter(|b| is_named(b, name)).collect();
         let mut keys = Vec::new();
         found.retain(|beacon| {
             let is_new = !keys.contains(&beacon.fingerprint);
@@ -107,6 +120,11 @@ impl Heard {
         });
         found.sort_by(|a, b| a.instance.cmp(&b.instance));
         found
+    }
+
+    /// All of them.
+    pub(super) fn all(&self) -> &[Beacon] {
+        &self.all
     }
 
     /// All of them, to be shown.
@@ -164,14 +182,23 @@ mod tests {
         ] {
             assert!(heard.note(sighting).is_some());
         }
-        let named = |name: &str| {
+        let named = |heard: &Heard, name: &str| {
             let found = heard.named(name).into_iter();
             found.map(|b| b.instance.clone()).collect::<Vec<_>>()
         };
-        assert_eq!(named("laptop"), ["laptop", "laptop (2)"]);
-        assert_eq!(named("LAPTOP (2)"), ["laptop (2)"]);
-        assert_eq!(named("desktop").len(), 1);
-        assert_eq!(named("lap"), [""; 0]);
+        assert_eq!(named(&heard, "laptop"), ["laptop", "laptop (2)"]);
+        assert_eq!(named(&heard, "LAPTOP (2)"), ["laptop (2)"]);
+        // Nobody is meant more than another one by what it calls its announcement.
+        assert!(heard.note(beacon("LAPTOP", "zzz", 9)).is_some());
+        assert_eq!(named(&heard, "laptop").len(), 3);
+        assert_eq!(
+            heard.note(Sighting::Gone {
+                instance: "LAPTOP".to_owned()
+            }),
+            None
+        );
+        assert_eq!(named(&heard, "desktop").len(), 1);
+        assert_eq!(named(&heard, "lap"), [""; 0]);
         let gone = "laptop".to_owned();
         assert_eq!(heard.note(Sighting::Gone { instance: gone }), None);
         assert_eq!(heard.named("laptop").len(), 1);

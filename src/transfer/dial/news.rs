@@ -11,7 +11,11 @@ use crate::net::{Channel, Sighting};
 /// Something that a search waited for.
 pub(super) enum News {
     /// The system's resolver has an answer.
-    Resolved(io::Result<Vec<SocketAddr>>),
+    Resolved {
+        found: io::Result<Vec<SocketAddr>>,
+        /// Whether the question was what the user said.
+        as_typed: bool,
+    },
     /// Somebody on the network is there, or is gone.
     Heard(Sighting),
     /// An attempt to connect has ended.

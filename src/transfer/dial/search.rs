@@ -3,8 +3,7 @@
 //! Must not say anything to it: who answers with another key is left at once.
 
 use std::collections::HashMap;
-use std::io;
-use std::net::{SocketAddr, ToSocketAddrs as _};
+use std::net::SocketAddr;
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
@@ -13,13 +12,14 @@ use tracing::debug;
 use crate::model::error::{Error, Result, Tried};
 use crate::model::progress::{Event, Mistaken};
 use crate::net::{Beacon, Channel, FingerprintStart, Service, Sighting};
-use crate::sys::worker::{self, Worker};
 
 use super::super::options::{DEFAULT_PORT, DialTarget};
-use super::futile::FutileSearch;
+use super::futile::{FutileSearch, is_absent};
 use super::heard::{BeaconFeed, Heard, is_named, machine};
+use super::lookups::Lookups;
 use super::means::{SearchMeans, is_host_name};
 use super::news::News;
+use super::passed::{PassedOver, names};
 use super::race::Race;
 use super::whom::{Verdict, Whom};
 
@@ -30,10 +30,14 @@ const HEAD_START: Duration = Duration::from_millis(100);
 const ROOM_FIRST: Duration = Duration::from_millis(1500);
 /// How long others have to say that they are there.
 const LISTEN: Duration = Duration::from_secs(2);
-/// How long the resolver has for a name that nobody on the network has either.
-const RESOLVE: Duration = Duration::from_secs(5);
+/// How long it can take at most to be decided who of those of a name is meant.
+const SETTLED: Duration = Duration::from_secs(3);
+/// How often a receiver is tried where it was a moment ago, while others are asked.
+const LAST_AGAIN: Duration = Duration::from_millis(400);
 /// How often a receiver that is waited for is tried where it may be.
 const AGAIN: Duration = Duration::from_secs(2);
+/// How many addresses are told of at the end.
+const MAX_TOLD: usize = 16;
 
 /// One search, for one target.
 pub(super) struct Search<'a> {
@@ -51,20 +55,20 @@ pub(super) struct Search<'a> {
     asks: Option<Instant>,
     /// Until when others may answer.
     listens_until: Instant,
-    /// When it is decided who of those of that name is meant.
+    /// When it is decided who of those of that name is meant, and by when at the latest.
     settles: Option<Instant>,
+    settles_by: Option<Instant>,
+    /// When a receiver is tried again where it was a moment ago.
+    last_again: Option<Instant>,
     /// The keys that those who were chosen say they have.
     chosen: HashMap<SocketAddr, FingerprintStart>,
     /// When what is tried without being announced is tried, for the first time or again.
     again: Option<Instant>,
     has_said_that_it_waits: bool,
-    /// How many questions the resolver has not answered yet.
-    lookups: u32,
-    /// What the resolver said, where that was no address.
-    unresolved: Option<io::Error>,
+    lookups: Lookups,
     tried: Vec<Tried>,
     /// Those who have another key.
-    passed: Vec<Error>,
+    passed: PassedOver,
 }
 
 impl<'a> Search<'a> {
@@ -73,6 +77,7 @@ impl<'a> Search<'a> {
         Self {
             race: Race::new(means.tls, means.packets, means.progress, tell.clone()),
             heard: Heard::new(means.service),
+            lookups: Lookups::new(tell.clone()),
             means,
             target,
             whom,
@@ -83,13 +88,13 @@ impl<'a> Search<'a> {
             asks: None,
             listens_until: Instant::now(),
             settles: None,
+            settles_by: None,
+            last_again: None,
             chosen: HashMap::new(),
             again: None,
             has_said_that_it_waits: false,
-            lookups: 0,
-            unresolved: None,
             tried: Vec::new(),
-            passed: Vec::new(),
+            passed: PassedOver::default(),
         }
     }
 
@@ -102,6 +107,10 @@ impl<'a> Search<'a> {
         });
         self.begin()?;
         loop {
+            // What was heard before that may be much.
+            if self.means.cancel.is_cancelled() {
+                return Err(Error::Cancelled);
+            }
             self.do_what_is_due()?;
             self.race.go_on()?;
             if self.is_at_its_end() {
@@ -112,8 +121,16 @@ impl<'a> Search<'a> {
             }
             match self.wait() {
                 None => {}
-                Some(News::Resolved(found)) => self.resolved(found),
-                Some(News::Heard(sighting)) => self.hear(sighting),
+                Some(News::Resolved { found, as_typed }) => {
+                    let found = self.lookups.answered(found, as_typed);
+                    self.resolved(found);
+                }
+                Some(News::Heard(sighting)) => {
+                    if let Some(listening) = &self.listening {
+                        listening.looked_at_one();
+                    }
+                    self.hear(sighting);
+                }
                 Some(News::Tried { addr, result }) => {
                     if let Some(channel) = self.judge(addr, *result)? {
                         return Ok((channel, addr));
@@ -128,7 +145,7 @@ impl<'a> Search<'a> {
     fn begin(&mut self) -> Result<()> {
         let now = Instant::now();
         match self.target {
-            DialTarget::Host { host, port } => self.resolve(host, *port),
+            DialTarget::Host { host, port } => self.lookups.ask(host, *port, true),
             DialTarget::Name(_) if self.means.service == Service::Room => {
                 // Where the machine was last it received: that is another program of it.
                 self.again = Some(now + ROOM_FIRST);
@@ -148,7 +165,7 @@ impl<'a> Search<'a> {
     /// Has the machine looked for where it was last; says whether that is anywhere.
     fn add_last(&mut self) -> bool {
         let mut last: Vec<_> = self.means.last.into_iter().collect();
-        last.extend(self.last_known());
+        last.extend(self.whom.last_known());
         if let DialTarget::Announced(beacon) = self.target {
             let start = beacon.fingerprint;
             last.extend(&beacon.addresses);
@@ -156,15 +173,6 @@ impl<'a> Search<'a> {
         }
         last.iter().for_each(|addr| self.race.add_again(*addr));
         !last.is_empty()
-    }
-
-    fn last_known(&self) -> Option<SocketAddr> {
-        // It is an address already, which the resolver has nobody to ask about.
-        let at = self.whom.known()?.address.as_ref()?;
-        (at.host().as_str(), at.port())
-            .to_socket_addrs()
-            .ok()?
-            .next()
     }
 
     fn do_what_is_due(&mut self) -> Result<()> {
@@ -176,13 +184,33 @@ impl<'a> Search<'a> {
         if is_due(&mut self.settles) {
             self.settle()?;
         }
+        if is_due(&mut self.last_again)
+            && let Some(last) = self.means.last
+        {
+            self.race.add_again(last);
+        }
         if is_due(&mut self.again) {
             self.tried.clear();
-            self.unresolved = None;
             self.add_last();
-            self.resolve_target()?;
+            self.add_heard();
+            if self.lookups.is_empty() {
+                self.lookups.begin();
+                self.resolve_target()?;
+            }
         }
         Ok(())
+    }
+
+    /// Has those looked at again who said that they may be it: their network may only now let
+    /// anybody through.
+    fn add_heard(&mut self) {
+        for beacon in self.heard.all() {
+            if self.whom.is_one() && self.whom.may_be(beacon) {
+                (beacon.addresses.iter()).for_each(|addr| self.race.add_again(*addr));
+            } else if is_named(beacon, self.target.name()) && self.whom.may_be(beacon) {
+                self.settles = Some(Instant::now());
+            }
+        }
     }
 
     /// Asks the network and the resolver.
@@ -194,6 +222,7 @@ impl<'a> Search<'a> {
             self.listen();
             self.listens_until = Instant::now() + LISTEN;
         }
+        self.lookups.begin();
         match self.again {
             Some(_) => Ok(()),
             None => self.resolve_target(),
@@ -202,15 +231,15 @@ impl<'a> Search<'a> {
 
     fn resolve_target(&mut self) -> Result<()> {
         match self.target {
-            DialTarget::Host { host, port } => self.resolve(host, *port),
+            DialTarget::Host { host, port } => self.lookups.ask(host, *port, true),
             DialTarget::Name(name) if is_host_name(name) => {
                 // It listens on the port that it had, if on no other one.
                 let known = self.whom.known().and_then(|known| known.address.as_ref());
                 let port = known.map_or(DEFAULT_PORT, |at| at.port());
                 if !name.contains('.') && !name.eq_ignore_ascii_case("localhost") {
-                    self.resolve(&format!("{name}.local"), port)?;
+                    self.lookups.ask(&format!("{name}.local"), port, false)?;
                 }
-                self.resolve(name, port)
+                self.lookups.ask(name, port, true)
             }
             DialTarget::Name(_) | DialTarget::Announced(_) => Ok(()),
         }
@@ -232,8 +261,9 @@ impl<'a> Search<'a> {
             self.asks,
             self.settles,
             self.again,
+            self.last_again,
             over(self.listens_until),
-            over(self.listens_until.max(now) + RESOLVE).filter(|_| self.lookups > 0),
+            self.lookups.waits_until(self.listens_until).and_then(over),
         ];
         match due.into_iter().flatten().min() {
             Some(due) => {
@@ -245,30 +275,12 @@ impl<'a> Search<'a> {
         }
     }
 
-    /// Asks the system's resolver, which nobody can interrupt.
-    fn resolve(&mut self, host: &str, port: u16) -> Result<()> {
-        let (name, tell) = ((host.to_owned(), port), self.tell.clone());
-        let panicked = tell.clone();
-        let resolve = move || {
-            let found = name.to_socket_addrs().map(Iterator::collect);
-            let _ = tell.send(News::Resolved(found));
-        };
-        let spawned = worker::spawn_detached(Worker::Connect, resolve, move |_| {
-            let _ = panicked.send(News::Resolved(Ok(Vec::new())));
-        });
-        spawned.map_err(|source| Error::Thread { source })?;
-        self.lookups += 1;
-        Ok(())
-    }
-
-    fn resolved(&mut self, found: io::Result<Vec<SocketAddr>>) {
-        self.lookups = self.lookups.saturating_sub(1);
-        match found {
-            Ok(found) if self.has_said_that_it_waits => {
-                found.into_iter().for_each(|addr| self.race.add_again(addr));
+    fn resolved(&mut self, found: Vec<SocketAddr>) {
+        for addr in found {
+            match self.has_said_that_it_waits {
+                true => self.race.add_again(addr),
+                false => self.race.add(addr),
             }
-            Ok(found) => found.into_iter().for_each(|addr| self.race.add(addr)),
-            Err(error) => self.unresolved = Some(error),
         }
     }
 
@@ -277,16 +289,18 @@ impl<'a> Search<'a> {
         let Some(beacon) = self.heard.note(sighting) else {
             return;
         };
+        // Or whoever says so again and again would keep the search from its end.
+        if !self.means.waits && Instant::now() >= self.listens_until {
+            return;
+        }
         let name = self.target.name();
         let may_be = self.whom.may_be(&beacon);
         if self.whom.is_one() && may_be {
             debug!(?beacon, "it may be there");
-            for addr in beacon.addresses {
-                self.race.add_again(addr);
-            }
+            (beacon.addresses.iter()).for_each(|addr| self.race.add_again(*addr));
         } else if is_named(&beacon, name) {
             match may_be {
-                true => self.settles = Some(self.heard.settles()),
+                true => self.settle_later(),
                 false => self.pass_over(&beacon, name),
             }
         }
@@ -297,11 +311,8 @@ impl<'a> Search<'a> {
         let Some(error) = self.whom.pretender(beacon) else {
             return;
         };
-        if self
-            .passed
-            .iter()
-            .any(|told| told.to_string() == error.to_string())
-        {
+        self.passed.be_wary();
+        if !self.passed.note(error) {
             return;
         }
         debug!(?beacon, "passed over");
@@ -313,7 +324,13 @@ impl<'a> Search<'a> {
                 is: None,
             });
         }
-        self.passed.push(error);
+    }
+
+    /// All that have the name are given the time to say so; but not for ever, whoever says it.
+    fn settle_later(&mut self) {
+        let by = Instant::now() + SETTLED;
+        let by = *self.settles_by.get_or_insert(by);
+        self.settles = Some(self.heard.settles().min(by));
     }
 
     /// All that have the name have said so: if it is one, that is it.
@@ -321,14 +338,15 @@ impl<'a> Search<'a> {
         let DialTarget::Name(name) = self.target else {
             return Ok(());
         };
+        let is_late = self.settles_by.is_none_or(|by| by <= Instant::now());
         let mut found = self.heard.named(name);
         found.retain(|beacon| self.whom.may_be(beacon));
         let chosen = match found.as_slice() {
             [] => return Ok(()),
             [only] => *only,
             // Whom the resolver knows by that name, nobody has to be asked about.
-            _ if self.lookups > 0 || !self.race.is_over() => {
-                self.settles = Some(self.heard.settles());
+            _ if !(is_late || self.lookups.is_empty() && self.race.is_over()) => {
+                self.settle_later();
                 return Ok(());
             }
             several => {
@@ -346,9 +364,13 @@ impl<'a> Search<'a> {
                 }
             }
         };
-        for addr in chosen.addresses.clone() {
-            self.chosen.insert(addr, chosen.fingerprint);
-            self.race.add_again(addr);
+        self.settles_by = None;
+        let start = chosen.fingerprint;
+        // Others may say that they have its key; whoever has it is taken.
+        let same = self.heard.all().iter().filter(|b| b.fingerprint == start);
+        for addr in same.flat_map(|beacon| &beacon.addresses) {
+            self.chosen.insert(*addr, start);
+            self.race.add_again(*addr);
         }
         Ok(())
     }
@@ -361,13 +383,20 @@ impl<'a> Search<'a> {
             Err(error @ (Error::Panicked { .. } | Error::Thread { .. })) => return Err(error),
             Err(error) => {
                 debug!(%addr, "not connected: {error}");
-                self.tried.push(Tried { addr, error });
+                self.tried.retain(|tried| tried.addr != addr);
+                if self.tried.len() < MAX_TOLD {
+                    self.tried.push(Tried { addr, error });
+                }
+                // It may only be about to come back.
+                if self.means.last == Some(addr) && Instant::now() < self.listens_until {
+                    self.last_again = Some(Instant::now() + LAST_AGAIN);
+                }
                 self.ask_at_once();
                 return Ok(None);
             }
         };
         let (peer, seen) = (channel.peer, channel.fingerprint);
-        let wary = !self.passed.is_empty();
+        let wary = self.passed.is_wary();
         let verdict = match self.chosen.get(&addr) {
             Some(start) if FingerprintStart::of(&seen) != *start => {
                 Verdict::PassOver(self.whom.other_key(peer, self.target, *start, seen))
@@ -378,11 +407,10 @@ impl<'a> Search<'a> {
             Verdict::Take => return Ok(Some(channel)),
             Verdict::PassOver(error) => {
                 debug!(%addr, "passed over: {error}");
-                self.tell_of_passed(addr, &error);
-                let text = error.to_string();
-                if !self.passed.iter().any(|told| told.to_string() == text) {
-                    self.passed.push(error);
+                if !self.chosen.contains_key(&addr) {
+                    self.passed.be_wary();
                 }
+                self.pass_over_peer(addr, error);
             }
             Verdict::Unknown => debug!(%addr, "passed over, as nobody knows it"),
         }
@@ -391,31 +419,23 @@ impl<'a> Search<'a> {
         Ok(None)
     }
 
-    /// Says that somebody else is where the one that is looked for was.
-    fn tell_of_passed(&self, addr: SocketAddr, error: &Error) {
-        let is_told = || {
-            self.passed
-                .iter()
-                .any(|told| told.to_string() == error.to_string())
-        };
-        if !self.whom.is_one() || is_told() {
+    /// Notes that somebody else is where the one that is looked for was, and says so once.
+    fn pass_over_peer(&mut self, addr: SocketAddr, error: Error) {
+        let names = names(&error);
+        let is_told = self.passed.note(error) && self.whom.is_one();
+        let Some((name, is)) = names.filter(|_| is_told) else {
             return;
-        }
-        let (name, is) = match error {
-            Error::OtherPeer { name, is, .. } => (name, Some(is.as_str())),
-            Error::Impostor { name, .. } => (name, None),
-            _ => return,
         };
-        let why = match [self.means.last, self.last_known()].contains(&Some(addr)) {
+        let why = match [self.means.last, self.whom.last_known()].contains(&Some(addr)) {
             true => Mistaken::Place,
             false => Mistaken::Name,
         };
         let progress = self.means.progress;
         progress.event(&Event::PassedOver {
-            name,
+            name: &name,
             addr,
             why,
-            is,
+            is: is.as_deref(),
         });
     }
 
@@ -430,7 +450,8 @@ impl<'a> Search<'a> {
     fn is_at_its_end(&self) -> bool {
         let now = Instant::now();
         let is_name = !matches!(self.target, DialTarget::Host { .. });
-        let resolved = self.lookups == 0 || is_name && now >= self.listens_until + RESOLVE;
+        let until = self.lookups.waits_until(self.listens_until);
+        let resolved = until.is_none_or(|until| is_name && now >= until);
         let waits = self.asks.is_some() || self.settles.is_some() || self.again.is_some();
         let listens = self.listening.is_some() && now < self.listens_until;
         resolved && !waits && !listens && self.race.is_over()
@@ -438,17 +459,8 @@ impl<'a> Search<'a> {
 
     /// Whether it may come to be there, and is to be waited for.
     fn may_wait(&self) -> bool {
-        let is_absent = |tried: &Tried| {
-            matches!(
-                tried.error,
-                Error::Connect { .. }
-                    | Error::Lost { .. }
-                    | Error::Silent { .. }
-                    | Error::Mute { .. }
-            )
-        };
-        let is_one = self.whom.is_one();
-        self.means.waits && (is_one || self.passed.is_empty() && self.tried.iter().all(is_absent))
+        let may_come = || self.passed.is_empty() && self.tried.iter().all(is_absent);
+        self.means.waits && (self.whom.is_one() || may_come())
     }
 
     fn wait_for_it(&mut self) {
@@ -472,14 +484,11 @@ impl<'a> Search<'a> {
             ..
         } = self;
         // The resolver was not asked about what is no host's name.
-        let resolver = match (self.unresolved, self.lookups) {
-            (None, 1..) => Some(io::ErrorKind::TimedOut.into()),
-            (unresolved, _) => unresolved,
-        };
+        let resolver = self.lookups.into_error();
         let futile = FutileSearch {
             whom: &whom,
             tried,
-            passed,
+            passed: passed.into_errors(),
             resolver,
             deaf,
             found: heard.machines(),

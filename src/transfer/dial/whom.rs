@@ -2,7 +2,7 @@
 //!
 //! Must not talk to anybody: a key in, a verdict out.
 
-use std::net::SocketAddr;
+use std::net::{SocketAddr, ToSocketAddrs as _};
 
 use crate::model::error::{Error, Result};
 use crate::net::{Beacon, Fingerprint, FingerprintStart, Known, Peers};
@@ -66,6 +66,16 @@ impl Whom {
     pub(super) fn known(&self) -> Option<&Known> {
         let (_, key) = self.meant.as_ref()?;
         self.all.iter().find(|known| known.fingerprint == *key)
+    }
+
+    /// Where that one was last.
+    pub(super) fn last_known(&self) -> Option<SocketAddr> {
+        // It is an address already, which the resolver has nobody to ask about.
+        let at = self.known()?.address.as_ref()?;
+        (at.host().as_str(), at.port())
+            .to_socket_addrs()
+            .ok()?
+            .next()
     }
 
     /// Whether only one key is taken.
