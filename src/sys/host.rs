@@ -31,6 +31,19 @@ pub fn interface_name(number: u32) -> Option<String> {
     name.to_str().ok().map(str::to_owned)
 }
 
+/// How many bytes of memory this process has; none where the system does not say.
+#[must_use]
+pub fn memory() -> Option<u64> {
+    #[cfg(target_os = "linux")]
+    {
+        let sizes = std::fs::read_to_string("/proc/self/statm").ok()?;
+        let pages: u64 = sizes.split(' ').nth(1)?.parse().ok()?;
+        Some(pages.saturating_mul(rustix::param::page_size() as u64))
+    }
+    #[cfg(not(target_os = "linux"))]
+    None
+}
+
 /// Something that is another after each start of this machine; none where there is no such thing.
 #[must_use]
 pub fn boot_id() -> Option<String> {

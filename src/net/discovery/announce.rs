@@ -5,7 +5,7 @@
 
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -17,7 +17,7 @@ use super::beacon::{
     FINGERPRINT_KEY, FingerprintStart, NAME_KEY, SERVICE_KEY, SERVICE_TYPE, Service, VERSION_KEY,
     instance, instance_for,
 };
-use super::daemon;
+use super::daemon::{self, DaemonWatch};
 use crate::model::error::{Error, Result};
 use crate::model::progress::{Event, Progress};
 use crate::sys::worker::{Worker, checkpoint, spawn_detached};
@@ -25,8 +25,8 @@ use crate::wire::VERSION;
 
 /// How often it is looked at what the daemon keeps.
 const LOOK: Duration = Duration::from_secs(2);
-/// How often a daemon that has ended by itself is replaced before it is given up.
-const MAX_RESTARTS: u32 = 8;
+/// How often in a row nothing can be announced before it is given up.
+const MAX_FAILURES: u32 = 8;
 
 /// What is announced.
 #[derive(Debug, Clone)]
@@ -53,6 +53,8 @@ struct AnnouncerShared {
     progress: Arc<dyn Progress>,
     /// None once it is withdrawn.
     daemon: Mutex<Option<ServiceDaemon>>,
+    /// Signals that.
+    withdrawn: Condvar,
 }
 
 /// Whether others than this machine can reach whoever listens at this address.
@@ -77,6 +79,7 @@ impl Announcer {
             listen,
             progress: Arc::clone(progress),
             daemon: Mutex::new(None),
+            withdrawn: Condvar::new(),
         };
         if !reaches_others(listen) {
             return Ok(Self {
@@ -125,6 +128,7 @@ impl AnnouncerShared {
     fn withdraw(&self) {
         // Not under the lock: it takes a while.
         let daemon = self.daemon().take();
+        self.withdrawn.notify_all();
         if let Some(daemon) = daemon {
             daemon::stop(&daemon);
         }
@@ -148,50 +152,65 @@ impl AnnouncerShared {
     /// Hears what the daemon tells, until it is withdrawn.
     fn watch(&self, mut told: Receiver<DaemonEvent>) {
         let mut name = None;
-        let mut restarts = 0;
+        let mut watch = DaemonWatch::new(LOOK);
         loop {
             checkpoint(Worker::Discovery);
-            let too_large = match told.recv_timeout(LOOK) {
+            let has_ended = match told.recv_timeout(LOOK) {
                 Ok(event) => {
                     self.hear(&event, &mut name);
                     false
                 }
-                Err(RecvTimeoutError::Timeout) => {
-                    let daemon = self.daemon().clone();
-                    daemon.is_some_and(|daemon| daemon::is_too_large(&daemon))
-                }
-                Err(RecvTimeoutError::Disconnected) => {
-                    restarts += 1;
-                    true
-                }
+                Err(RecvTimeoutError::Timeout) => false,
+                Err(RecvTimeoutError::Disconnected) => true,
             };
-            if !too_large {
-                continue;
-            }
             let Some(old) = self.daemon().clone() else {
                 return;
             };
-            debug!(restarts, "announcing anew");
+            if !has_ended && !watch.is_too_large(&old) {
+                continue;
+            }
+            debug!(has_ended, "announcing anew");
             daemon::stop(&old);
-            let announced = match restarts {
-                MAX_RESTARTS.. => Err(Error::Panicked {
-                    worker: Worker::Discovery.name(),
-                }),
-                _ => self.announce(),
-            };
-            match announced {
-                Ok((daemon, again)) => {
-                    let mut kept = self.daemon();
-                    if kept.is_none() {
-                        drop(kept);
-                        return daemon::stop(&daemon);
-                    }
-                    *kept = Some(daemon);
-                    told = again;
-                }
+            drop(old);
+            match self.again(&mut watch) {
+                Ok(Some(again)) => told = again,
+                Ok(None) => return,
                 Err(error) => {
                     *self.daemon() = None;
                     return self.progress.event(&Event::NotAnnounced { error: &error });
+                }
+            }
+        }
+    }
+
+    /// Announces anew, when the network was left alone for a while. None where it is withdrawn.
+    fn again(&self, watch: &mut DaemonWatch) -> Result<Option<Receiver<DaemonEvent>>> {
+        let mut failures = 0;
+        loop {
+            let open = |daemon: &mut Option<ServiceDaemon>| daemon.is_some();
+            let waited = self
+                .withdrawn
+                .wait_timeout_while(self.daemon(), watch.pause(), open);
+            drop(waited);
+            let announced = self.announce();
+            let mut kept = self.daemon();
+            match announced {
+                Ok((daemon, _)) if kept.is_none() => {
+                    drop(kept);
+                    daemon::stop(&daemon);
+                    return Ok(None);
+                }
+                Ok((daemon, told)) => {
+                    *kept = Some(daemon);
+                    watch.begin();
+                    return Ok(Some(told));
+                }
+                Err(_) if kept.is_none() => return Ok(None),
+                Err(error) => {
+                    failures += 1;
+                    if failures == MAX_FAILURES {
+                        return Err(error);
+                    }
                 }
             }
         }

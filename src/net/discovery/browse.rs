@@ -11,7 +11,7 @@ use tracing::debug;
 
 use super::super::Fingerprint;
 use super::beacon::{Beacon, FingerprintStart, SERVICE_TYPE, instance};
-use super::daemon;
+use super::daemon::{self, DaemonWatch};
 use super::seen::{SeenInstances, Sighting};
 use crate::model::error::{Error, Result};
 use crate::sys::worker::{Worker, spawn_detached};
@@ -20,8 +20,8 @@ use crate::sys::worker::{Worker, spawn_detached};
 const LOOK: Duration = Duration::from_millis(500);
 /// How long a daemon that has replaced another one has to see those again whom that one saw.
 const SETTLE: Duration = Duration::from_secs(8);
-/// How long nothing is heard after a daemon has ended by itself.
-const PAUSE: Duration = Duration::from_millis(100);
+/// How often in a row nobody can be heard before it is given up.
+const MAX_FAILURES: u32 = 8;
 
 /// Hears of others until it is dropped or closed.
 pub struct Browser(BrowserCloser);
@@ -120,14 +120,14 @@ impl BrowserShared {
     }
 
     fn hear(&self, mut events: Receiver<ServiceEvent>) {
-        let mut looked = Instant::now();
+        let mut watch = DaemonWatch::new(LOOK);
         let mut settles = None;
         loop {
-            let mut ended = false;
+            let mut has_ended = false;
             match events.recv_timeout(LOOK) {
                 Ok(event) => self.note(event),
                 Err(RecvTimeoutError::Timeout) => {}
-                Err(RecvTimeoutError::Disconnected) => ended = true,
+                Err(RecvTimeoutError::Disconnected) => has_ended = true,
             }
             let Some(daemon) = self.state().daemon.clone() else {
                 return;
@@ -137,47 +137,55 @@ impl BrowserShared {
                 self.state().seen.settled();
                 self.changed.notify_all();
             }
-            if !ended && looked.elapsed() < LOOK {
+            if !has_ended && !watch.is_too_large(&daemon) {
                 continue;
             }
-            looked = Instant::now();
-            if !ended && !daemon::is_too_large(&daemon) {
-                continue;
-            }
-            debug!(ended, "browsing anew");
-            let _ = daemon.shutdown();
+            debug!(has_ended, "browsing anew");
+            daemon::stop(&daemon);
             drop(daemon);
-            if ended {
-                self.pause();
-            }
-            let Ok((daemon, again)) = browse() else {
-                return BrowserShared::close(self);
+            let Some(again) = self.again(&mut watch) else {
+                return self.close();
             };
-            let mut state = self.state();
-            if state.daemon.is_none() {
-                let _ = daemon.shutdown();
-                return;
-            }
-            state.daemon = Some(daemon);
             // From the first one of several in a row.
             if settles.is_none() {
-                state.seen.replaced();
+                self.state().seen.replaced();
             }
             settles = Some(Instant::now() + SETTLE);
             events = again;
         }
     }
 
+    /// Browses anew, when the network was left alone for a while. None where it is closed, or nobody
+    /// can be heard any more.
+    fn again(&self, watch: &mut DaemonWatch) -> Option<Receiver<ServiceEvent>> {
+        for _ in 0..MAX_FAILURES {
+            let open = |state: &mut BrowserState| state.daemon.is_some();
+            let waited = self
+                .changed
+                .wait_timeout_while(self.state(), watch.pause(), open);
+            drop(waited);
+            let browsing = browse().ok();
+            let mut state = self.state();
+            match browsing {
+                Some((daemon, _)) if state.daemon.is_none() => {
+                    let _ = daemon.shutdown();
+                    return None;
+                }
+                Some((daemon, events)) => {
+                    state.daemon = Some(daemon);
+                    watch.begin();
+                    return Some(events);
+                }
+                None if state.daemon.is_none() => return None,
+                None => {}
+            }
+        }
+        None
+    }
+
     fn close(&self) {
         self.state().daemon = None;
         self.changed.notify_all();
-    }
-
-    /// Waits a little, but for its end.
-    fn pause(&self) {
-        let state = self.state();
-        let open = |state: &mut BrowserState| state.daemon.is_some();
-        let _ = self.changed.wait_timeout_while(state, PAUSE, open);
     }
 
     fn note(&self, event: ServiceEvent) {

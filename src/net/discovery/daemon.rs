@@ -4,15 +4,24 @@
 //! expire, so it is looked after, and replaced where it has become too large.
 
 use std::io;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use mdns_sd::{IfKind, ServiceDaemon};
 
 use crate::model::error::{Error, Result};
-use crate::sys::socket;
+use crate::sys::{host, socket};
 
 /// How many records it may have heard and kept. A network of some hundred machines has fewer.
 const MAX_RECORDS: i64 = 8192;
+/// By how many bytes this process may grow while one runs: what it keeps of a hostile network is not
+/// all among the records that it counts.
+const MAX_GROWTH: u64 = 64 << 20;
+/// How often in a row it may fail to say how much it keeps: it does not while it reads a flood.
+const MAX_UNANSWERED: u32 = 3;
+/// How long the network is left alone before a daemon is replaced, at first and at most.
+const PAUSE: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(20));
+/// How long a daemon lasts on a network that does it no harm.
+const LASTING: Duration = Duration::from_secs(60);
 /// How many times it may have noted at which it is to look at a record again.
 const MAX_TIMERS: i64 = 400_000;
 /// How often it looks whether this machine's addresses have changed, in seconds.
@@ -49,16 +58,77 @@ pub(super) fn start() -> Result<ServiceDaemon> {
     }
 }
 
-/// Whether it has to be replaced, because it keeps more than it may.
-pub(super) fn is_too_large(daemon: &ServiceDaemon) -> bool {
-    let Ok(answer) = daemon.get_metrics() else {
-        return false;
-    };
-    let Ok(metrics) = answer.recv_timeout(ANSWER) else {
-        return false;
-    };
-    let count = |name: &str| metrics.get(name).copied().unwrap_or_default();
-    RECORDS.iter().map(|name| count(name)).sum::<i64>() > MAX_RECORDS || count(TIMERS) > MAX_TIMERS
+/// What is seen of a daemon and of those that it has replaced: whether it has become too large, and
+/// how long to wait before the next one.
+#[derive(Debug)]
+pub(super) struct DaemonWatch {
+    every: Duration,
+    looked: Instant,
+    began: Instant,
+    memory: Option<u64>,
+    unanswered: u32,
+    pause: Duration,
+}
+
+impl DaemonWatch {
+    /// Of one that begins now, and is looked at so often.
+    pub(super) fn new(every: Duration) -> Self {
+        let now = Instant::now();
+        Self {
+            every,
+            looked: now,
+            began: now,
+            memory: host::memory(),
+            unanswered: 0,
+            pause: PAUSE.0,
+        }
+    }
+
+    /// Whether it has to be replaced, because it keeps more than it may. However much is heard in
+    /// between, it is looked at when its time has come.
+    pub(super) fn is_too_large(&mut self, daemon: &ServiceDaemon) -> bool {
+        if self.looked.elapsed() < self.every {
+            return false;
+        }
+        let is_too_large = self.look(daemon);
+        self.looked = Instant::now();
+        is_too_large
+    }
+
+    fn look(&mut self, daemon: &ServiceDaemon) -> bool {
+        let grown = host::memory().zip(self.memory);
+        if grown.is_some_and(|(now, before)| now.saturating_sub(before) > MAX_GROWTH) {
+            return true;
+        }
+        let answer = daemon.get_metrics().ok();
+        let Some(metrics) = answer.and_then(|answer| answer.recv_timeout(ANSWER).ok()) else {
+            self.unanswered += 1;
+            return self.unanswered >= MAX_UNANSWERED;
+        };
+        self.unanswered = 0;
+        let count = |name: &str| metrics.get(name).copied().unwrap_or_default();
+        let records: i64 = RECORDS.iter().map(|name| count(name)).sum();
+        records > MAX_RECORDS || count(TIMERS) > MAX_TIMERS
+    }
+
+    /// How long to wait before it is replaced: longer each time, where none lasts.
+    pub(super) fn pause(&mut self) -> Duration {
+        if self.began.elapsed() >= LASTING {
+            self.pause = PAUSE.0;
+        }
+        let pause = self.pause;
+        self.pause = (pause * 2).min(PAUSE.1);
+        pause
+    }
+
+    /// Another one begins.
+    pub(super) fn begin(&mut self) {
+        let pause = self.pause;
+        *self = Self {
+            pause,
+            ..Self::new(self.every)
+        };
+    }
 }
 
 /// Has it withdraw what it announces, and end. Waits for that, but not for long.
