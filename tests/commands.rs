@@ -150,6 +150,15 @@ fn arguments_are_passed_as_they_are() {
     let expected: String = given.iter().map(|a| format!("{a}|")).collect();
     assert_eq!(String::from_utf8(output.stdout).unwrap(), expected);
     assert!(!marker.exists());
+    // What would mean something to xfer in front of the command means nothing behind it.
+    for first in ["-v", "--help", "--", "--name", "--raw", "-q"] {
+        let output = run(&sandbox.me(), &recv, &["all", first, "x"]);
+        output.assert_code(0);
+        assert_eq!(
+            String::from_utf8(output.stdout).unwrap(),
+            format!("{first}|x|")
+        );
+    }
 }
 
 #[test]

@@ -281,6 +281,7 @@ fn shells_and_the_manual_know_all_commands() {
         .collect();
     names.sort();
     let commands = [
+        "chat",
         "completions",
         "config",
         "id",

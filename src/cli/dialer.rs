@@ -31,11 +31,13 @@ impl Dialer {
         events: Option<&Events>,
         code: &CodeFrom,
     ) -> Self {
+        let settings = loudness.settings(task.hints());
         let settings = OutputOptions {
             // What is said in a chat is all that standard output is for.
             only_stderr: task == Task::Chat,
-            plain: task == Task::Chat,
-            ..loudness.settings(task.hints())
+            // What a room or a command says stands where bars would be.
+            plain: settings.plain || matches!(task, Task::Chat | Task::Run),
+            ..settings
         };
         let ui = Ui::new(match events {
             Some(events) => events.with(settings),

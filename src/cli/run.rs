@@ -53,17 +53,16 @@ pub(crate) struct Run {
     #[arg(value_name = "TARGET")]
     target: String,
 
-    /// The command, by the name that it has there; without one, those are listed
-    #[arg(value_name = "COMMAND")]
-    command: Option<String>,
-
-    /// What the command is given
+    /// The command, by the name that it has there, and what it is given; without one, those are
+    /// listed
+    // One list, so that what begins with '-' behind the command is the command's.
     #[arg(
-        value_name = "ARG",
+        value_names = ["COMMAND", "ARG"],
+        num_args = 0..,
         trailing_var_arg = true,
         allow_hyphen_values = true
     )]
-    arguments: Vec<OsString>,
+    words: Vec<OsString>,
 
     /// Let the output do to this terminal what it likes: colours, and anything else
     #[arg(long)]
@@ -79,8 +78,12 @@ pub(crate) struct Run {
 
 /// Runs a command, or lists those that may be run.
 pub(crate) fn run(args: Run, loudness: &Loudness) -> Result<ExitCode, Wrong> {
-    let bytes: usize = args.arguments.iter().map(|argument| argument.len()).sum();
-    if args.arguments.len() > MAX_ARGUMENTS || bytes > MAX_ARGUMENT_BYTES {
+    let mut words = args.words.into_iter();
+    let command = words.next();
+    let command = command.map(|command| command.to_string_lossy().into_owned());
+    let arguments: Vec<_> = words.collect();
+    let bytes: usize = arguments.iter().map(|argument| argument.len()).sum();
+    if arguments.len() > MAX_ARGUMENTS || bytes > MAX_ARGUMENT_BYTES {
         return Err(Wrong(format!(
             "a command gets at most {MAX_ARGUMENTS} arguments, of {MAX_ARGUMENT_BYTES} bytes in all"
         )));
@@ -90,7 +93,7 @@ pub(crate) fn run(args: Run, loudness: &Loudness) -> Result<ExitCode, Wrong> {
         target(&args.target).map_err(|why| Wrong(format!("'{}': {why}", safe(&args.target))))?;
     let name = args.name.unwrap_or_else(machine::name);
     let ui = Arc::clone(&dialer.ui);
-    let Some(command) = args.command else {
+    let Some(command) = command else {
         let list = |from: RunFrom<'_>| {
             let mut all = xfer::transfer::list_commands(from, &to, &name)?;
             all.sort_by(|a, b| a.name.as_str().cmp(b.name.as_str()));
@@ -108,11 +111,7 @@ pub(crate) fn run(args: Run, loudness: &Loudness) -> Result<ExitCode, Wrong> {
         to,
         name,
         command,
-        arguments: args
-            .arguments
-            .iter()
-            .map(|a| from_system(a).to_vec())
-            .collect(),
+        arguments: arguments.iter().map(|a| from_system(a).to_vec()).collect(),
     };
     let raw = args.raw;
     let (cancel, result) = dialer.ask(|from| {

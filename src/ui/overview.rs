@@ -98,7 +98,10 @@ impl Overview {
             Event::Searching { name } => {
                 self.connecting = Some(format!("Looking for {}", safe(name)));
             }
-            Event::Waiting { .. } | Event::Awaiting { .. } => self.connecting = None,
+            Event::Waiting { .. }
+            | Event::Awaiting { .. }
+            | Event::Paired { .. }
+            | Event::Shown { .. } => self.connecting = None,
             Event::Started {
                 session,
                 role,

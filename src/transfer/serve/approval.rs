@@ -49,11 +49,13 @@ pub(super) fn admitted<'a>(
     progress: &Arc<dyn Progress>,
 ) -> Result<Option<Admitted<'a>>> {
     let asks = shared.options.ask && !is_unasked(shared, channel.fingerprint);
+    // Where nobody can be asked, an offer need not say what is in it: it is declined at once.
+    let can_ask = shared.prompt.can_decide();
     let ours = Ours {
         fingerprint: shared.fingerprint,
         name: &shared.options.name,
         open: shared.options.open,
-        asks,
+        asks: asks && can_ask,
         peers: &shared.peers,
         keeps_address: false,
     };
@@ -70,15 +72,12 @@ pub(super) fn admitted<'a>(
     }
     let asks = asks && !unasked;
     let caller = peer.caller();
-    if asks && !shared.prompt.can_decide() {
-        return turn_away(channel, &caller, Decline::Unattended);
-    }
     // They fail where the list of known machines does.
     let Ok(terms) = shared.terms(peer.trust, channel.fingerprint) else {
         let reason = Decline::Store(StoreFault::PeersUnreadable);
         return turn_away(channel, &caller, reason);
     };
-    let Some(request) = hear_request(channel, asks)? else {
+    let Some(request) = hear_request(channel, asks && can_ask)? else {
         return Ok(None);
     };
     if !let_in.may(request.ability()) {
@@ -93,6 +92,9 @@ pub(super) fn admitted<'a>(
         Request::Offer(offer) => offer,
         other => return Ok(Some(Admitted::Other(peer, other))),
     };
+    if asks && !can_ask {
+        return turn_away(channel, &caller, Decline::Unattended);
+    }
     let (owner, wish) = (channel.fingerprint, offer.wish);
     let access = match grant::access(owner, peer.trust, wish, terms.grant, &shared.options) {
         Ok(access) => access,
