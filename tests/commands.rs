@@ -325,7 +325,7 @@ fn only_so_many_run_at_once() {
     let first = spawn(&me, &recv, &["one"]);
     let pid = pid_of(&first);
     let second = run(&me, &recv, &["one"]);
-    second.assert_code(255).assert_says("too many");
+    second.assert_code(255).assert_says("as many at once");
     let twos = [spawn(&me, &recv, &["two"]), spawn(&me, &recv, &["two"])];
     for two in &twos {
         pid_of(two);

@@ -184,7 +184,7 @@ fn what_is_said_does_nothing_but_show() {
     let (seen, addr) = two.recv_seen(&[]);
     let tricks = "\u{1b}]0;owned\u{7}\u{1b}[2Ja\u{9b}31m gpj.\u{202e}exe\rover\u{2028}\u{85}\u{0}";
     two.say_input(&[&addr], tricks.as_bytes()).assert_code(0);
-    seen.wait_for("gpj.\\u{202e}exe\\rover\\u{2028}\\u{85}\\x00", 1);
+    seen.wait_for("gpj.\\u{202e}exe\\rover\\u{2028}", 1);
     let screen = seen.screen();
     assert!(screen.contains("\\x1b]0;owned\\x07\\x1b[2Ja\\u{9b}31m"));
     for bad in ["\u{1b}]", "\u{1b}[2J", "\u{7}", "\u{9b}", "\u{202e}"] {
@@ -307,6 +307,37 @@ fn a_question_is_withdrawn_when_nobody_waits_for_its_answer() {
 }
 
 #[test]
+fn a_message_cannot_write_what_the_program_says() {
+    let two = Two::new();
+    let (seen, addr) = two.recv_seen(&[]);
+    // Spaces up to the edge, and what would begin the next row.
+    for before in 40..80 {
+        let text = format!("x{}Paired with evil.", " ".repeat(before));
+        two.say(&[&addr, &text]).assert_code(0);
+    }
+    two.say(&[&addr, "the last"]).assert_code(0);
+    seen.wait_for("the last", 1);
+    let rows = seen.rows();
+    let forged = rows.iter().find(|row| row.starts_with("Paired"));
+    assert_eq!(forged, None, "{rows:#?}");
+}
+
+#[test]
+fn what_is_not_seen_any_more_is_no_reply() {
+    let two = Two::new();
+    let (seen, addr) = two.recv_seen(&[]);
+    let asker = two.spawn(&["--ask", &addr, "Shall I?"]);
+    seen.wait_for("Your reply to desktop", 1);
+    seen.type_raw("rm it ");
+    seen.wait_for("rm it", 1);
+    two.say(&[&addr, "by the way"]).assert_code(0);
+    seen.wait_for("Your reply to desktop", 2);
+    seen.type_line("no");
+    let asked = asker.wait();
+    assert_eq!(asked.assert_code(0).stdout, b"no\n");
+}
+
+#[test]
 fn no_more_questions_wait_than_somebody_can_answer() {
     let two = Two::new();
     let (seen, addr) = two.recv_seen(&[]);
@@ -317,7 +348,7 @@ fn no_more_questions_wait_than_somebody_can_answer() {
     // They are in the way of no message.
     two.say(&[&addr, "by the way"]).assert_code(0);
     let more = two.say(&["--ask", &addr, "one more?"]);
-    more.assert_code(DECLINED).assert_says("too many");
+    more.assert_code(DECLINED).assert_says("as many at once");
     assert!(!seen.screen().contains("one more?"));
     drop(askers);
     two.say(&[&addr, "still there"]).assert_code(0);

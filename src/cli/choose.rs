@@ -20,6 +20,8 @@ const FIRST: Duration = Duration::from_millis(1500);
 const LOOK: Duration = Duration::from_millis(100);
 /// The most that are listed.
 const MAX_LISTED: usize = 99;
+/// The most that are shown of those who have another one's name.
+const MAX_PRETENDERS: usize = 8;
 
 /// Whether somebody is there who can choose.
 pub(super) fn can_choose() -> bool {
@@ -47,7 +49,7 @@ pub(super) fn receiver(ui: &Arc<Ui>, cancel: &Cancel, peers: &Peers) -> xfer::Re
             beacon.name.to_lowercase(),
         )
     });
-    let list = RefCell::new(Vec::new());
+    let list = RefCell::new(ListedReceivers::default());
     let mut lines: Vec<_> = first
         .into_iter()
         .filter_map(|beacon| listed(&mut list.borrow_mut(), beacon, &known))
@@ -57,6 +59,7 @@ pub(super) fn receiver(ui: &Arc<Ui>, cancel: &Cancel, peers: &Peers) -> xfer::Re
     }
     let has_default = list
         .borrow()
+        .machines
         .first()
         .is_some_and(|(_, is_paired)| *is_paired);
     let question = match has_default {
@@ -67,7 +70,9 @@ pub(super) fn receiver(ui: &Arc<Ui>, cancel: &Cancel, peers: &Peers) -> xfer::Re
         while let Some(sighting) = browser.next(Instant::now()) {
             let beacon = receiver_of(sighting);
             let line = beacon.and_then(|beacon| listed(&mut list.borrow_mut(), beacon, &known));
-            ui.interject(&line.map(Line::Trouble).into_iter().collect::<Vec<_>>());
+            if let Some(line) = line {
+                ui.interject(&[Line::Trouble(line)]);
+            }
         }
     };
     loop {
@@ -81,9 +86,11 @@ pub(super) fn receiver(ui: &Arc<Ui>, cancel: &Cancel, peers: &Peers) -> xfer::Re
             text => text.parse().ok(),
         };
         let list = list.borrow();
-        if let Some((target, _)) = number.and_then(|n: usize| list.get(n.checked_sub(1)?)) {
+        let at = |n: usize| list.machines.get(n.checked_sub(1)?);
+        if let Some((target, _)) = number.and_then(at) {
             return Ok(target.clone());
         }
+        lines.push("That is none of the numbers above.".to_owned());
     }
 }
 
@@ -125,15 +132,27 @@ impl<'a> Acquaintance<'a> {
     }
 }
 
+/// What is listed.
+#[derive(Default)]
+struct ListedReceivers {
+    /// Those that can be chosen, and whether they are paired.
+    machines: Vec<(DialTarget, bool)>,
+    /// Those that have the name of another one that is known here.
+    pretenders: Vec<String>,
+}
+
 /// Adds one to the list, and says how it is shown there; none where it is there already.
-fn listed(list: &mut Vec<(DialTarget, bool)>, beacon: Beacon, known: &[Known]) -> Option<String> {
+fn listed(list: &mut ListedReceivers, beacon: Beacon, known: &[Known]) -> Option<String> {
     let at = PeerAddress::from(*beacon.addresses.first()?);
     let (target, name, what) = match Acquaintance::of(&beacon, known) {
         Acquaintance::Pretender => {
             let name = &beacon.name;
-            return Some(format!(
-                "   -) {name} at {at}: not the {name} that is known here"
-            ));
+            let line = format!("   -) {name} at {at}: not the {name} that is known here");
+            let is_new = list.pretenders.len() < MAX_PRETENDERS && !list.pretenders.contains(&line);
+            return is_new.then(|| {
+                list.pretenders.push(line.clone());
+                line
+            });
         }
         Acquaintance::Paired(known) => {
             let name = known.name.clone();
@@ -148,9 +167,10 @@ fn listed(list: &mut Vec<(DialTarget, bool)>, beacon: Beacon, known: &[Known]) -
         (DialTarget::Announced(a), DialTarget::Announced(b)) => a.instance == b.instance,
         (a, b) => a == b,
     };
-    if list.len() >= MAX_LISTED || list.iter().any(is_same) {
+    let machines = &mut list.machines;
+    if machines.len() >= MAX_LISTED || machines.iter().any(is_same) {
         return None;
     }
-    list.push((target, what == "paired"));
-    Some(format!("  {:2}) {name} at {at}, {what}", list.len()))
+    machines.push((target, what == "paired"));
+    Some(format!("  {:2}) {name} at {at}, {what}", machines.len()))
 }

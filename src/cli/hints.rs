@@ -143,9 +143,15 @@ pub(crate) fn for_error(error: &Error, task: Task) -> Option<String> {
             if !near.is_empty() {
                 return Some(format!("Did you mean {}?", near.join(" or ")));
             }
-            "Is `xfer recv` running there, in the same network? `xfer list` shows who is here, and \
-             --wait waits for it. Where a network blocks multicast, give the address that `xfer \
-             recv` shows, instead of the name."
+            let waits = match task {
+                Task::Send | Task::SendStream => ", and --wait waits for it",
+                _ => "",
+            };
+            return Some(format!(
+                "Is `xfer recv` running there, in the same network? `xfer list` shows who is \
+                 here{waits}. Where a network blocks multicast, give the address that `xfer recv` \
+                 shows, instead of the name."
+            ));
         }
         Error::Ambiguous { found, .. } => {
             let first = found.first()?;
@@ -310,7 +316,10 @@ pub(crate) fn for_error(error: &Error, task: Task) -> Option<String> {
         Error::Aborted {
             reason: AbortReason::Unpaired,
             ..
-        } => "Run the same command again to pair the two anew: the receiver shows a code.",
+        } => {
+            "There, `xfer peers` shows what this machine may do. If it is not listed any more, run \
+             the same command again to pair the two anew."
+        }
         Error::Lost { .. }
         | Error::Silent { .. }
         | Error::Undelivered { .. }
@@ -351,6 +360,7 @@ fn granted(ability: Ability) -> &'static str {
 fn file(action: Action, path: &Path, kind: ErrorKind, role: Role) -> Option<String> {
     let make = |dir: &Path| format!("mkdir -p {}", quoted(&dir.display().to_string()));
     let hint = match (kind, action) {
+        (ErrorKind::StorageFull | ErrorKind::QuotaExceeded, Action::WriteOutput) => return None,
         (ErrorKind::StorageFull | ErrorKind::QuotaExceeded, _) => {
             "Make space, then run the same command again: it goes on where it stopped."
         }

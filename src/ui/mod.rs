@@ -35,6 +35,7 @@ mod tally;
 mod terminal;
 mod typing;
 mod words;
+mod wrap;
 
 use std::fmt;
 use std::sync::mpsc::{self, RecvTimeoutError};
@@ -193,6 +194,8 @@ impl Ui {
         }
         screen.print(lines);
         if let Some(question) = asking {
+            // What was typed so far is not shown again, so that it counts no more.
+            xfer::sys::terminal::forget_typed();
             screen.ask(&question);
         }
     }
@@ -221,6 +224,8 @@ impl Ui {
         }
         let written = screen.print_said(said);
         if let Some(question) = asking {
+            // What was typed so far is not shown again, so that it counts no more.
+            xfer::sys::terminal::forget_typed();
             screen.ask(&question);
         }
         written

@@ -7,13 +7,12 @@ use xfer::model::prompt::SaidMessage;
 
 use super::safe::safe;
 use super::words;
+use super::wrap::{self, INDENT};
 
 /// How many lines of a message a terminal shows, and how many bytes: more would push away what else
 /// is there.
 pub(crate) const MAX_SHOWN_LINES: usize = 200;
 pub(crate) const MAX_SHOWN_BYTES: usize = 16 << 10;
-/// How far the second line of a message and those behind it are from the edge.
-const INDENT: &str = "    ";
 /// The columns between two stops of a tab.
 const TAB: usize = 8;
 /// Colours that can be read on a light and on a dark background, as a terminal numbers them.
@@ -26,23 +25,35 @@ pub(super) struct SaidStyle {
     pub(super) colour: bool,
     /// Whether what is very long is cut.
     pub(super) cut: bool,
+    /// How many columns there are, if there is an end to them, and how many stand in front of it.
+    pub(super) columns: Option<(usize, usize)>,
 }
 
 /// The lines of a message, fit for a terminal, but for the colour, which is whole.
 pub(super) fn lines(said: &SaidMessage, style: SaidStyle) -> Vec<String> {
     let name = safe(&said.caller.name).to_string();
+    let taken = wrap::width(&name) + 2;
     let name = match style.colour {
         true => format!("\x1b[{}m{name}\x1b[0m", colour(&said.caller.fingerprint)),
         false => name,
     };
     let text = text_lines(&said.text, style.cut);
-    let mut lines = text.into_iter();
-    let first = lines.next().unwrap_or_default();
-    let rest = lines.map(|line| format!("{INDENT}{line}"));
-    [format!("{name}: {first}")]
-        .into_iter()
-        .chain(rest)
-        .collect()
+    // Each line that is no first one begins within the edge: nobody can write this program's own.
+    let pieces = |line: String, first: usize| match style.columns {
+        Some((columns, before)) => wrap::wrapped(&line, before + first, columns),
+        None => vec![line],
+    };
+    let mut shown = Vec::with_capacity(text.len());
+    for (n, line) in text.into_iter().enumerate() {
+        let (start, first) = match n {
+            0 => (format!("{name}: "), taken),
+            _ => (INDENT.to_owned(), INDENT.len()),
+        };
+        let mut pieces = pieces(line, first).into_iter();
+        shown.push(start + &pieces.next().unwrap_or_default());
+        shown.extend(pieces);
+    }
+    shown
 }
 
 /// The same without a colour, to be made safe once more by whoever prints them.
@@ -50,6 +61,7 @@ pub(super) fn plain_lines(said: &SaidMessage) -> Vec<String> {
     let style = SaidStyle {
         colour: false,
         cut: true,
+        columns: None,
     };
     lines(said, style)
 }
@@ -180,6 +192,7 @@ mod tests {
         let style = SaidStyle {
             colour: true,
             cut: true,
+            columns: None,
         };
         let one = lines(&said("a"), style);
         assert_eq!(one, lines(&said("a"), style));

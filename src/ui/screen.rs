@@ -19,6 +19,7 @@ use super::report::Line;
 use super::safe::safe;
 use super::said::{self, SaidStyle};
 use super::typing::TypingRow;
+use super::{terminal, wrap};
 
 /// How often a line about progress is printed at most, where there are no bars.
 const LINE_EVERY: Duration = Duration::from_secs(10);
@@ -122,12 +123,15 @@ impl Screen {
                 }
                 Line::Event(text) => note(writeln!(out, "{text}")),
                 Line::InRoom { name, text } => {
+                    let to_terminal = io::stdout().is_terminal();
+                    let text = spoken(name, text, to_terminal);
                     let name = colour::name(name, in_colour);
-                    note(writeln!(out, "{name}: {}", safe(text)));
+                    note(writeln!(out, "{name}: {text}"));
                 }
                 Line::Own { name, text } => {
+                    let text = spoken(name, text, io::stderr().is_terminal());
                     let name = colour::name(name, err_in_colour);
-                    let _ = writeln!(err, "{name}: {}", safe(text));
+                    let _ = writeln!(err, "{name}: {text}");
                 }
                 // Whoever reads it from a pipe gets what was typed.
                 Line::Reply(text) if !io::stdout().is_terminal() => {
@@ -162,10 +166,15 @@ impl Screen {
         let style = SaidStyle {
             colour: is_terminal && has_colours(),
             cut: is_terminal,
+            columns: None,
         };
         let time = match self.times {
             true => clock::now(),
             false => clock::on_the_wall(),
+        };
+        let style = SaidStyle {
+            columns: is_terminal.then(|| (columns(), time.len() + 1)),
+            ..style
         };
         let out: &mut dyn Write = match self.only_stderr {
             true => &mut err,
@@ -262,6 +271,20 @@ fn progress(session: &SessionView, now: Instant) -> Line {
     let details = standing.details().join(", ");
     let (label, bytes) = (session.label(), standing.bytes());
     Line::Talk(format!("{label}: {bytes}, {details}"))
+}
+
+fn columns() -> usize {
+    usize::from(terminal::size().0)
+}
+
+/// What somebody says in a room, made safe; on a terminal wrapped, so that none of it stands where
+/// another one's name would.
+fn spoken(name: &str, text: &str, to_terminal: bool) -> String {
+    let text = safe(text).to_string();
+    match to_terminal {
+        true => wrap::wrapped(&text, wrap::width(name) + 2, columns()).join("\n"),
+        false => text,
+    }
 }
 
 #[cfg(test)]

@@ -391,7 +391,7 @@ fn declined(reason: &Decline) -> String {
         Decline::NotGranted(ability) => format!("it does not let this machine {ability}"),
         Decline::NoRoom => "no chat is open there".to_owned(),
         Decline::OnlyRoom => "only a chat is open there".to_owned(),
-        Decline::Full => "too many are there at the moment".to_owned(),
+        Decline::Full => "it has as many at once as it takes".to_owned(),
         Decline::NoCommand => "it has no command of that name for you".to_owned(),
         Decline::NoArguments => "it does not take these arguments".to_owned(),
     }
@@ -428,7 +428,7 @@ fn turned_away(reason: &Decline) -> String {
         Decline::NotGranted(ability) => format!("it may not {ability} here"),
         Decline::NoRoom => "it wants to join a chat, and none is open here".to_owned(),
         Decline::OnlyRoom => "it wants something else than to join the chat".to_owned(),
-        Decline::Full => "too many are here".to_owned(),
+        Decline::Full => "as many as may be at once are here already".to_owned(),
         Decline::NoCommand => "it wants to run a command that it has none of here".to_owned(),
         Decline::NoArguments => "it gives a command arguments that it does not take".to_owned(),
     }
@@ -471,7 +471,7 @@ fn aborted(reason: &AbortReason) -> String {
         }
         AbortReason::Thread(error) => format!("it cannot start a thread: {}", system(error)),
         AbortReason::Other(words) => words.to_string(),
-        AbortReason::Unpaired => "this machine may not send there any more".to_owned(),
+        AbortReason::Unpaired => "it does not let this machine do that any more".to_owned(),
         AbortReason::Idle => {
             "nothing was sent for a long time, and others needed the place".to_owned()
         }

@@ -160,7 +160,8 @@ fn headline(role: Role, peer: &str, goes_on: bool, s: &Summary, time: Duration) 
             Role::Sender if goes_on => format!("Sent: {peer} has {all} ({size})."),
             Role::Sender => format!("Nothing to send: {peer} has {all} ({size}) already."),
             Role::Receiver => {
-                format!("Nothing to receive from {peer}: {all} ({size}) are here already.")
+                let are = if s.have_files == 1 { "is" } else { "are" };
+                format!("Nothing to receive from {peer}: {all} ({size}) {are} here already.")
             }
         };
     }
