@@ -278,6 +278,30 @@ fn a_command_that_floods_is_ended_and_slows_nothing() {
 }
 
 #[test]
+fn a_command_whose_peer_does_not_read_makes_room() {
+    let sandbox = Sandbox::new();
+    let mark = sandbox.path("mark");
+    let script = format!(
+        "mkdir '{}' || exit 5; echo $$; exec cat /dev/zero",
+        mark.display()
+    );
+    let recv = offering(&sandbox, &shell("flood", &script, "time-limit = 1"));
+    let client = spawn(&sandbox.me(), &recv, &["flood"]);
+    let pid = pid_of(&client);
+    client.pause();
+    let starter = children(recv.process().pid())[0];
+    let supervisor = children(starter)[0];
+    wait_until_gone(pid);
+    wait_until_gone(supervisor);
+    // What it has put out is still unread; another one can run.
+    assert!(!recv.process().printed().text().contains("it took"));
+    run(&sandbox.me(), &recv, &["flood"]).assert_code(5);
+    // Nor is its connection kept for ever.
+    recv.process().wait_for_text("as long as it may take");
+    drop(client);
+}
+
+#[test]
 fn what_a_command_leaves_behind_is_ended() {
     let sandbox = Sandbox::new();
     let script = "sleep 300 & echo $!; setsid sleep 300 & echo $!; \

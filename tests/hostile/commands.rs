@@ -180,6 +180,31 @@ fn whoever_says_something_else_while_a_command_runs_ends_it() {
 }
 
 #[test]
+fn what_was_taken_since_the_greeting_is_not_done() {
+    let offering = Offering::new(&[]);
+    let judas = Who::paired(&offering.sandbox);
+    let peers = Peers::in_dir(&offering.sandbox.me().home().join(".local/share/xfer"));
+    let let_run = |may| {
+        let change = |all: &mut Vec<Known>| {
+            let known = all.iter_mut().find(|known| known.name == "judas").unwrap();
+            known.may_run = may;
+            Ok(())
+        };
+        peers.update(change).unwrap();
+    };
+    for message in all() {
+        let_run(true);
+        let (mut line, _) = offering.greeted(&judas);
+        let_run(false);
+        line.say(&message);
+        let expected = Message::Declined(Decline::NotGranted(Ability::Commands));
+        assert_eq!(line.hear(), expected);
+        line.close();
+    }
+    offering.nothing_ran();
+}
+
+#[test]
 fn whoever_may_run_commands_may_do_nothing_else() {
     let offering = Offering::new(&[]);
     let judas = Who::paired(&offering.sandbox);

@@ -18,6 +18,7 @@ mod supervisor;
 
 pub use list::{CommandList, ListedCommand, MAX_TOGETHER, ToldValues};
 pub use parent::{CommandKill, CommandStarter, HowEnded, RunningCommand, RunningNews, WhichOutput};
+pub use supervisor::ENDS_WITHIN;
 
 use std::ffi::OsString;
 

@@ -222,4 +222,12 @@ impl CommandKill {
         // Where it has ended, nobody hears.
         let _ = (&self.0).write(&[0]);
     }
+
+    /// Whether it has ended, and all that it has started. What it has written may still be unread.
+    #[must_use]
+    pub fn has_ended(&self) -> bool {
+        let mut fds = [PollFd::new(&self.0, PollFlags::empty())];
+        let polled = poll(&mut fds, Some(&Timespec::default()));
+        polled.is_ok() && fds[0].revents().contains(PollFlags::HUP)
+    }
 }

@@ -26,6 +26,8 @@ use super::parent::HowEnded;
 const GRACE: Duration = Duration::from_secs(1);
 /// How long what is left of one may take to be gone.
 const GONE: Duration = Duration::from_secs(5);
+/// How long one takes to end at most, once it is to.
+pub const ENDS_WITHIN: Duration = GRACE.saturating_add(GONE);
 /// How often it is looked for what is left.
 const LOOK: Duration = Duration::from_millis(5);
 

@@ -66,17 +66,18 @@ pub(super) fn run(
     let start = || starter.start(&name, arguments, told(peer));
     let Some(begun) = shared
         .commands
-        .begin(&name, listed.at_once, peer, &channel, start)
+        .begin((&name, listed), peer, &channel, start)
     else {
         return turn_away(&mut channel, &caller, Decline::Full);
     };
-    let (one, command) = match begun {
+    let (placed, command) = match begun {
         Ok(begun) => begun,
         Err(e) => {
             let end = CommandEnd::NotStarted(SystemError::from(&e));
             return say_last(&mut channel, &Message::CommandEnded(end));
         }
     };
+    let one = placed.one.clone();
     // From now on it is looked after.
     shared.wake_up.raise();
     if cancel.is_cancelled() {
@@ -90,7 +91,7 @@ pub(super) fn run(
         name: &one.command,
     });
     let (end, bytes) = pass_on(&mut channel, &one, command, listed);
-    shared.commands.remove(one.number);
+    drop(placed);
     progress.event(&Event::CommandEnded {
         run: one.number,
         peer,

@@ -183,6 +183,15 @@ fn control(serving: &Serving<'_>, mut channel: Channel, hello: &Hello) -> Result
 
 /// What is not about files.
 fn other(serving: &Serving<'_>, mut channel: Channel, peer: &Peer, request: Request) -> Result<()> {
+    // It may have been taken from it since it said hello.
+    let is_about_commands = matches!(request, Request::ListCommands | Request::Run(_));
+    let (fingerprint, ability) = (channel.fingerprint, Ability::Commands);
+    let may = |shared: &ReceiverShared| {
+        shared.is_still_let_in(fingerprint, peer.trust, &peer.name, ability)
+    };
+    if is_about_commands && !may(serving.shared) {
+        return turn_away(&mut channel, &peer.caller(), Decline::NotGranted(ability));
+    }
     let reason = match request {
         Request::Offer(_) => return Ok(()),
         Request::Say(said) => return hear(serving, channel, peer, said),

@@ -10,10 +10,12 @@ use std::time::{Duration, Instant};
 
 use crate::model::progress::{Peer, Trust};
 use crate::net::{Channel, Closer, Fingerprint, LAST_WORDS};
-use crate::sys::commands::{CommandKill, MAX_TOGETHER, RunningCommand};
+use crate::sys::commands::{CommandKill, ENDS_WITHIN, ListedCommand, MAX_TOGETHER, RunningCommand};
 
 /// How often it is looked whether those who have something running may still have that.
 const LOOK: Duration = Duration::from_secs(1);
+/// How many there are at most whose commands have ended, and whose peers have not read all of that.
+const MAX_UNREAD: usize = 16;
 
 /// All that run.
 #[derive(Debug, Default)]
@@ -34,10 +36,12 @@ pub(super) struct PeerCommand {
     peer: String,
     kill: CommandKill,
     closer: Closer,
+    /// When it is to have ended by itself; never where it may take as long as it likes.
+    latest: Option<Instant>,
     /// Whether it has ended, and only its peer has not been told.
     ended: AtomicBool,
-    /// Why it is to end, if somebody here wants that.
-    to_end: Mutex<Option<EndReason>>,
+    /// Why it is to end, and since when, if somebody here wants that.
+    to_end: Mutex<Option<(EndReason, Instant)>>,
 }
 
 /// Why a command is ended.
@@ -57,7 +61,7 @@ impl PeerCommand {
     /// Ends it. Only the first reason counts.
     pub(super) fn end(&self, why: EndReason) {
         let mut to_end = self.to_end.lock().unwrap_or_else(PoisonError::into_inner);
-        to_end.get_or_insert(why);
+        to_end.get_or_insert_with(|| (why, Instant::now()));
         drop(to_end);
         self.kill.end();
     }
@@ -67,13 +71,22 @@ impl PeerCommand {
         self.ended.store(true, Ordering::Release);
     }
 
+    /// Its thread may not know yet: that waits where the peer does not read.
     fn has_ended(&self) -> bool {
-        self.ended.load(Ordering::Acquire)
+        self.ended.load(Ordering::Acquire) || self.kill.has_ended()
     }
 
     pub(super) fn why(&self) -> Option<EndReason> {
         let to_end = self.to_end.lock().unwrap_or_else(PoisonError::into_inner);
-        to_end.clone()
+        to_end.as_ref().map(|(why, _)| why.clone())
+    }
+
+    /// Whether its peer has had the time to read the last of it, since it was to end.
+    fn is_overdue(&self) -> bool {
+        let to_end = self.to_end.lock().unwrap_or_else(PoisonError::into_inner);
+        let told = to_end.as_ref().map(|(_, since)| *since);
+        let since = told.into_iter().chain(self.latest).min();
+        since.is_some_and(|since| Instant::now() > since + ENDS_WITHIN + LAST_WORDS)
     }
 }
 
@@ -82,8 +95,8 @@ impl PeerCommands {
         self.running.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Ends those whose peers may not run anything here any more. Says when to come again; never
-    /// where nothing runs.
+    /// Ends those whose peers may not run anything here any more, and the connections of peers that
+    /// do not read what has long been to end. Says when to come again; never where nothing runs.
     pub(super) fn look_after(
         &self,
         may: impl Fn(Fingerprint, Trust, &str) -> bool,
@@ -92,6 +105,9 @@ impl PeerCommands {
         for one in &all {
             if !may(one.owner, one.trust, &one.peer) {
                 one.end(EndReason::NotLetIn);
+            }
+            if one.is_overdue() {
+                one.closer.close();
             }
         }
         (!all.is_empty()).then_some(LOOK)
@@ -119,18 +135,20 @@ impl PeerCommands {
     /// Begins one for a peer, where there is room for it beside all of the same name.
     pub(super) fn begin(
         &self,
-        command: &str,
-        at_once: usize,
+        (command, listed): (&str, &ListedCommand),
         peer: &Peer,
         channel: &Channel,
         start: impl FnOnce() -> io::Result<RunningCommand>,
-    ) -> Option<io::Result<(Arc<PeerCommand>, RunningCommand)>> {
+    ) -> Option<io::Result<(PlacedCommand<'_>, RunningCommand)>> {
         let mut running = self.running();
-        let all = || running.values().filter(|one| !one.has_ended());
-        let same = all().filter(|one| one.command == command);
-        if same.count() >= at_once || all().count() >= MAX_TOGETHER {
+        let (ended, all): (Vec<_>, Vec<_>) = running.values().partition(|one| one.has_ended());
+        let same = all.iter().filter(|one| one.command == command);
+        if same.count() >= listed.at_once || all.len() >= MAX_TOGETHER {
             return None;
         }
+        // Whoever takes longest to read makes room.
+        let over = (ended.len() + 1).saturating_sub(MAX_UNREAD);
+        ended.iter().take(over).for_each(|one| one.closer.close());
         let started = start().and_then(|started| Ok((started.kill()?, started)));
         Some(started.map(|(kill, started)| {
             let number = self.next.fetch_add(1, Ordering::Relaxed) + 1;
@@ -142,17 +160,29 @@ impl PeerCommands {
                 peer: peer.name.clone(),
                 kill,
                 closer: channel.closer.clone(),
+                latest: match listed.seconds {
+                    0 => None,
+                    seconds => Instant::now().checked_add(Duration::from_secs(seconds)),
+                },
                 ended: AtomicBool::new(false),
                 to_end: Mutex::default(),
             });
             running.insert(number, one.clone());
-            (one, started)
+            (PlacedCommand { all: self, one }, started)
         }))
     }
+}
 
-    /// One has ended.
-    pub(super) fn remove(&self, number: u64) {
-        self.running().remove(&number);
-        self.changed.notify_all();
+/// One that runs, and counts until this is dropped.
+#[derive(Debug)]
+pub(super) struct PlacedCommand<'a> {
+    all: &'a PeerCommands,
+    pub(super) one: Arc<PeerCommand>,
+}
+
+impl Drop for PlacedCommand<'_> {
+    fn drop(&mut self) {
+        self.all.running().remove(&self.one.number);
+        self.all.changed.notify_all();
     }
 }
