@@ -79,7 +79,7 @@ fn it_is_told_who_sent_what_and_how_much() {
     for (name, value) in [
         ("XFER_PEER", "lap'top"),
         (
-            "XFER_DIR",
+            "XFER_INTO",
             sandbox.dst().canonicalize().unwrap().to_str().unwrap(),
         ),
         ("XFER_OUTCOME", "complete"),
@@ -210,6 +210,42 @@ fn one_that_hangs_ends_with_the_receiver() {
 }
 
 #[test]
+fn that_it_does_not_run_any_more_is_said() {
+    let sandbox = Sandbox::new();
+    make_file(sandbox.src().join("first"), 1, 10);
+    let ran = sandbox.path("ran");
+    let line = format!("touch '{}'", ran.display());
+    let recv = sandbox.recv_with(&["--on-done", &line]);
+    // Something of it is stored, and it cannot get on.
+    make_file(sandbox.src().join("second"), 2, 8 * CHUNK);
+    let proxy = Proxy::new(recv.addr());
+    proxy.hold_at(4 * CHUNK);
+    let send = sandbox.spawn_send(&[], &proxy.target());
+    wait_for_file(&sandbox.dst().join("first"));
+    let recv = recv.interrupt();
+    recv.assert_says("--on-done, for")
+        .assert_says("it was stopped");
+    drop(send);
+    assert!(!ran.exists());
+}
+
+#[test]
+fn one_that_takes_long_is_in_the_way_of_no_session() {
+    let sandbox = Sandbox::new();
+    let recv = sandbox.recv_with(&["-v", "--on-done", "exec sleep 300"]);
+    let who = sandbox.me();
+    for n in 0..67 {
+        let file = sandbox.src().join(n.to_string());
+        make_file(&file, n, 1);
+        who.send(&[file, recv.target().into()]).assert_code(0);
+    }
+    recv.process()
+        .wait_for_text("64 others wait for their turn");
+    let output = recv.interrupt();
+    assert_eq!(output.text().matches("it was stopped").count(), 65);
+}
+
+#[test]
 fn they_run_one_after_the_other() {
     let sandbox = Sandbox::new();
     let dir = sandbox.folder("notes");
@@ -267,7 +303,7 @@ fn wait_for_listening(process: &Process) -> String {
 fn wait_for_file(path: &std::path::Path) {
     use rustix::fs::inotify;
     let watch = inotify::init(inotify::CreateFlags::empty()).unwrap();
-    let flags = inotify::WatchFlags::MOVED_TO;
+    let flags = inotify::WatchFlags::MOVED_TO | inotify::WatchFlags::CREATE;
     inotify::add_watch(&watch, path.parent().unwrap(), flags).unwrap();
     while !path.exists() {
         let mut fds = [PollFd::new(&watch, PollFlags::IN)];

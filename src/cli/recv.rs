@@ -142,7 +142,7 @@ pub(crate) struct Recv {
     run: Vec<(String, ListedCommand)>,
 
     /// Run this, by a shell, after each session that stored something: one after the other, for an
-    /// hour at most. XFER_PEER, XFER_DIR, XFER_OUTCOME (complete, partial or failed), XFER_STORED,
+    /// hour at most. XFER_PEER, XFER_INTO, XFER_OUTCOME (complete, partial or failed), XFER_STORED,
     /// XFER_FAILED and XFER_BYTES are in its environment, and on its standard input what was stored,
     /// a line of JSON for each. Where it fails, that is said, and changes nothing [default: nothing]
     #[arg(long, value_name = "COMMAND")]

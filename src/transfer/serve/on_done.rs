@@ -18,6 +18,7 @@ use crate::model::outcome::{Outcome, Summary};
 use crate::model::progress::{Event, Peer, Progress};
 use crate::model::reason::SystemError;
 use crate::model::relpath::RelPath;
+use crate::model::text::Text;
 use crate::sys::commands::{CommandKill, CommandStarter, RunningNews, ToldValues, WhichOutput};
 use crate::sys::name::from_system;
 use crate::sys::private;
@@ -25,7 +26,7 @@ use crate::sys::worker::{self, Worker};
 
 use super::ended::command_end;
 
-/// How many sessions wait for theirs at most; then those that end wait, too.
+/// How many sessions wait for theirs at most; of more it is said that theirs does not run.
 const MAX_WAITING: usize = 64;
 /// How much of the end of what it says of an error is kept, in bytes.
 const KEPT_BYTES: usize = 2048;
@@ -122,7 +123,6 @@ impl OnDone {
         let mut queue = self.queue();
         loop {
             if let Some(next) = queue.waiting.pop_front() {
-                self.changed.notify_all();
                 return Some(next);
             }
             if queue.closed || queue.stopped {
@@ -208,10 +208,18 @@ impl OnDone {
                 error: &error,
             });
         }
+        let never = |end: CommandEnd| {
+            list.progress.event(&Event::OnDoneEnded {
+                peer: &peer.name,
+                end: &end,
+                said: "",
+            });
+        };
         let rewound = noted.file.get_mut().rewind();
         let file = rewound.and_then(|()| noted.file.get_ref().try_clone());
-        let Ok(file) = file else {
-            return;
+        let file = match file {
+            Ok(file) => file,
+            Err(e) => return never(CommandEnd::NotStarted(SystemError::from(&e))),
         };
         let (outcome, stored, failed, bytes) = match ended {
             Ok(summary) => {
@@ -235,7 +243,7 @@ impl OnDone {
                 "XFER_PEER_FINGERPRINT",
                 peer.fingerprint.clone().into_bytes(),
             ),
-            ("XFER_DIR", from_system(&list.dir).to_vec()),
+            ("XFER_INTO", from_system(&list.dir).to_vec()),
             ("XFER_OUTCOME", outcome.into()),
         ];
         let told = numbers.into_iter().chain(words);
@@ -245,8 +253,16 @@ impl OnDone {
             list: file,
         };
         let mut queue = self.queue();
-        while queue.waiting.len() >= MAX_WAITING && !queue.stopped {
-            queue = self.wait(queue);
+        if queue.stopped || queue.closed {
+            drop(queue);
+            return never(CommandEnd::Stopped);
+        }
+        // The session has its slot still: it waits for nothing.
+        if queue.waiting.len() >= MAX_WAITING {
+            drop(queue);
+            let words = format!("{MAX_WAITING} others wait for their turn");
+            let why = SystemError::Other(Text::new(words.as_str()));
+            return never(CommandEnd::NotStarted(why));
         }
         queue.waiting.push_back(done);
         drop(queue);
