@@ -4,11 +4,11 @@
 
 use std::io;
 use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
-use rustix::process::{Signal, getpgrp, getpid, kill_process};
+use rustix::process::{Signal, getpgrp, kill_current_process_group};
 use rustix::termios::{
     InputModes, LocalModes, OptionalActions, QueueSelector, SpecialCodeIndex, Termios, tcflush,
     tcgetattr, tcgetpgrp, tcgetwinsize, tcsetattr,
@@ -19,6 +19,10 @@ use rustix::termios::{
 const NO_KEY: u8 = 0;
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
 const NO_KEY: u8 = 0xff;
+
+/// Within how long it comes what is pasted at once, and for how long a paste can take.
+const AT_ONCE: Duration = Duration::from_millis(100);
+const PASTED: Duration = Duration::from_secs(2);
 
 /// How the terminal was before this program had it by keys, while it does.
 static BEFORE: Mutex<Option<Termios>> = Mutex::new(None);
@@ -40,7 +44,7 @@ impl ByKeys {
         Ok(Self(()))
     }
 
-    /// Sees to it that it still is so: a shell that has stopped this program and has it go on gives
+    /// Sees to it that it still is so, for one that has the terminal's foreground: a shell that has stopped this program and has it go on gives
     /// it the terminal as the shell likes it.
     pub fn keep(&self) {
         let before = BEFORE.lock().unwrap_or_else(PoisonError::into_inner);
@@ -52,11 +56,13 @@ impl ByKeys {
         }
     }
 
-    /// Stops this program, as Ctrl-Z does, with the terminal as it was. Returns when it goes on.
+    /// Stops this program and those that run with it, as Ctrl-Z does, with the terminal as it was.
+    /// Returns when it goes on, perhaps in the background.
     pub fn suspend(&self) {
         give_back(&BEFORE.lock().unwrap_or_else(PoisonError::into_inner));
-        let _ = kill_process(getpid(), Signal::TSTP);
-        self.keep();
+        let _ = kill_current_process_group(Signal::TSTP);
+        // Another thread may be the first that it stops.
+        std::thread::sleep(AT_ONCE);
     }
 }
 
@@ -67,9 +73,17 @@ impl Drop for ByKeys {
 }
 
 /// Gives the terminal back as it was, where this program has it by keys: it does not take it again.
+/// The rest of what was pasted is forgotten, also what comes in a moment: a shell would run it.
 pub fn give_back_for_good() {
     let mut before = BEFORE.lock().unwrap_or_else(PoisonError::into_inner);
-    give_back(&before);
+    if before.is_some() && is_in_foreground() {
+        let end = Instant::now() + PASTED;
+        while was_typed_within(AT_ONCE) && Instant::now() < end {
+            forget_typed();
+        }
+        give_back(&before);
+        forget_typed();
+    }
     *before = None;
 }
 
@@ -82,8 +96,12 @@ pub fn give_back_at_once() {
     }
 }
 
+/// Only from the foreground: in the background the terminal is the shell's, and the system stops
+/// whoever changes it.
 fn give_back(before: &Option<Termios>) {
-    if let Some(before) = before {
+    if let Some(before) = before
+        && is_in_foreground()
+    {
         let _ = tcsetattr(io::stdin(), OptionalActions::Now, before);
     }
 }
@@ -112,6 +130,12 @@ pub fn size() -> Option<(u16, u16)> {
 #[must_use]
 pub fn is_in_foreground() -> bool {
     tcgetpgrp(io::stdin()).is_ok_and(|group| group == getpgrp())
+}
+
+/// Whether the terminal that standard input was is gone.
+#[must_use]
+pub fn is_gone() -> bool {
+    tcgetpgrp(io::stdin()).is_err()
 }
 
 /// Forgets what was typed and not yet read.

@@ -55,6 +55,10 @@ fn typed(ui: &Ui, over: &dyn Fn() -> bool, hear: &dyn Fn(Spoken)) -> io::Result<
     let mut columns = 0;
     while !over() {
         if !terminal::is_in_foreground() {
+            if terminal::is_gone() {
+                hear(Spoken::Leave);
+                break;
+            }
             std::thread::sleep(LOOK);
             continue;
         }
@@ -89,6 +93,9 @@ fn typed(ui: &Ui, over: &dyn Fn() -> bool, hear: &dyn Fn(Spoken)) -> io::Result<
             Typed::Suspend => {
                 ui.show_typing(None);
                 keys.suspend();
+                // It may go on in the background, and is shown again in the foreground.
+                columns = 0;
+                continue;
             }
         }
         // Much that comes at once is shown once.

@@ -150,6 +150,16 @@ impl Terminal {
         modes.contains(LocalModes::ICANON | LocalModes::ECHO)
     }
 
+    /// The terminal as another program has it that reads from it.
+    pub fn open_again(&self) -> File {
+        let name = ptsname(&self.keyboard, Vec::new()).unwrap();
+        let path = Path::new(std::ffi::OsStr::from_bytes(name.to_bytes()));
+        let mut options = OpenOptions::new();
+        let flags = rustix::fs::OFlags::NOCTTY.bits();
+        std::os::unix::fs::OpenOptionsExt::custom_flags(&mut options, flags.cast_signed());
+        options.read(true).open(path).unwrap()
+    }
+
     /// The rows as a person sees them, without the empty ones at the end.
     pub fn rows(&self) -> Vec<String> {
         rows_of(&self.screen(), self.columns())
