@@ -42,7 +42,11 @@ impl Who {
         let identity = Identity::generate().unwrap();
         let peers = Peers::in_dir(&sandbox.me().home().join(".local/share/xfer"));
         let add = |all: &mut Vec<Known>| {
-            let mut known = Known::new("judas", identity.fingerprint());
+            let name = match all.iter().any(|known| known.name == "judas") {
+                true => format!("judas {}", all.len()),
+                false => "judas".to_owned(),
+            };
+            let mut known = Known::new(&name, identity.fingerprint());
             known.may_send = true;
             all.push(known);
             Ok(())

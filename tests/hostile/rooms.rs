@@ -204,19 +204,35 @@ fn nobody_says_anything_before_being_in_the_room() {
 fn a_room_is_full_at_some_time() {
     let sandbox = Sandbox::new();
     let (host, addr) = open(&sandbox);
+    // One alone cannot fill it, however often it comes.
+    let mut all = Vec::new();
+    while all.len() < 63 {
+        let who = Who::talking(&sandbox);
+        let few = (63 - all.len()).min(4);
+        all.extend((0..few).map(|_| in_room(&who, addr)));
+        if few == 4 {
+            is_full_for(&who, addr);
+        }
+    }
     let who = Who::let_in(&sandbox);
-    let mut all: Vec<_> = (1..64).map(|_| in_room(&who, addr)).collect();
-    let mut line = greeted(&who, addr);
-    line.say(&Message::RoomJoin(()));
-    assert!(matches!(
-        line.hear(),
-        Message::Declined(xfer::model::outcome::Decline::Full)
-    ));
+    is_full_for(&who, addr);
     let (last, number) = all.pop().unwrap();
     drop(last);
     host.wait_for_text(" is gone");
     let (_line, next) = in_room(&who, addr);
     assert!(next > number);
+}
+
+#[track_caller]
+fn is_full_for(who: &Who, addr: SocketAddr) {
+    let mut line = greeted(who, addr);
+    line.say(&Message::RoomJoin(()));
+    let answer = line.hear();
+    let full = xfer::model::outcome::Decline::Full;
+    assert!(
+        matches!(&answer, Message::Declined(why) if *why == full),
+        "{answer:?}"
+    );
 }
 
 #[test]
@@ -229,7 +245,7 @@ fn whoever_does_not_read_is_put_out_and_slows_nobody() {
     // More than may wait for a member, and than the system takes on its way there.
     let said = bytes_of(&say(&"a".repeat(MAX_LINE_BYTES)));
     let speakers = (0..4).map(|_| {
-        let (speaker, _) = in_room(&who, addr);
+        let (speaker, _) = in_room(&Who::talking(&sandbox), addr);
         let said = said.clone();
         let Channel {
             mut reader,
@@ -272,7 +288,7 @@ fn whoever_does_not_read_is_put_out_and_slows_nobody() {
 fn whoever_floods_a_room_is_slowed_and_put_out() {
     let sandbox = Sandbox::new();
     let (host, addr) = open(&sandbox);
-    let who = Who::let_in(&sandbox);
+    let who = Who::talking(&sandbox);
     let (mut flooder, number) = in_room(&who, addr);
     flooder.raw(&bytes_of(&say("spam")).repeat(5_000));
     let Message::RoomLeft(left) = flooder.hear() else {
@@ -283,6 +299,15 @@ fn whoever_floods_a_room_is_slowed_and_put_out() {
     let heard = host.printed().text().matches(": spam").count();
     assert!(heard < 1_000, "{heard}");
     still_talks(&sandbox, &host, addr);
+    // Who comes back does not begin anew.
+    let (mut flooder, number) = in_room(&who, addr);
+    flooder.raw(&bytes_of(&say("spam")).repeat(5_000));
+    let Message::RoomLeft(left) = flooder.hear() else {
+        panic!("it is not told why");
+    };
+    assert_eq!((left.number, left.why), (number, RoomGone::Flooding));
+    let heard = host.printed().text().matches(": spam").count();
+    assert!(heard < 1_100, "{heard}");
 }
 
 /// A real member of a room whose host says these things; and how it ends.

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use tracing::debug;
 
 use super::super::link::{HEARD, Link, SILENCE};
-use super::rate::LineRate;
+use super::rate::{LineRate, MemberPace, TakenLine};
 use super::roster::{HOST, Roster};
 use crate::model::error::{Error, Result};
 use crate::model::outcome::Decline;
@@ -32,8 +32,8 @@ const MAX_PAYLOAD: usize = MAX_LINE_BYTES + 1024;
 const TAKEN: (u32, u32) = (50, 200);
 /// How many lines and how many at once xfer itself says: see [`super::member`].
 pub(super) const SAID: (u32, u32) = (25, 100);
-/// After how many lines in a row that had to wait a member is put out.
-const MAX_SLOWED: u32 = 500;
+/// How often whoever has one key can be in the room at once: once in each of some terminals.
+const MAX_OF_ONE: usize = 4;
 /// How often it is looked whether all may still be here.
 const LOOK: Duration = Duration::from_secs(1);
 
@@ -72,6 +72,8 @@ struct RoomState {
     members: HashMap<u32, JoinedMember>,
     /// What the host itself says.
     rate: LineRate,
+    /// How fast lines are taken from members, and from those who have left a moment ago.
+    paces: HashMap<Fingerprint, MemberPace>,
     looked: Option<Instant>,
     closed: bool,
 }
@@ -82,6 +84,20 @@ impl RoomState {
         for (_, member) in self.members.iter_mut().filter(|(n, _)| **n != but) {
             member.tell(message.clone());
         }
+    }
+}
+
+impl RoomState {
+    /// Whether one more of this key may come. Coming counts as a line.
+    fn lets_come(&mut self, key: Fingerprint, now: Instant) -> bool {
+        let members = &self.members;
+        let is_there = |key: &Fingerprint| members.values().any(|m| m.fingerprint == *key);
+        (self.paces).retain(|key, pace| !pace.is_over(now) || is_there(key));
+        let of_it = |member: &&JoinedMember| member.fingerprint == key && !member.link.is_over();
+        let few = self.members.values().filter(of_it).count() < MAX_OF_ONE;
+        let pace = self.paces.entry(key);
+        let pace = pace.or_insert_with(|| MemberPace::new(TAKEN, now));
+        few && pace.take(0, now).wait.is_zero()
     }
 }
 
@@ -115,6 +131,7 @@ impl Room {
                 roster: Roster::new(host),
                 members: HashMap::new(),
                 rate: LineRate::new(in_a_second, at_once, Instant::now()),
+                paces: HashMap::new(),
                 looked: None,
                 closed: false,
             }),
@@ -240,6 +257,9 @@ impl Room {
                 });
             }
         }
+        if !state.lets_come(fingerprint, Instant::now()) {
+            return Err(Decline::Full);
+        }
         let member = state.roster.add(&peer.name).ok_or(Decline::Full)?;
         debug!(number = member.number, name = member.name, peer = %link.peer, "joins the room");
         let all = state.roster.all();
@@ -321,9 +341,6 @@ impl Room {
         reader: &mut Reader,
         membership: &RoomMembership<'_>,
     ) -> RoomGone {
-        let (in_a_second, at_once) = TAKEN;
-        let mut rate = LineRate::new(in_a_second, at_once, Instant::now());
-        let mut slowed = 0;
         loop {
             // Only a whole message is a sign of life.
             reader.set_deadline(Some(Instant::now() + SILENCE));
@@ -336,19 +353,18 @@ impl Room {
             match message {
                 Message::Ping(()) => {}
                 Message::RoomSay(line) => {
-                    let bytes = line.as_str().len();
-                    self.hand_on(membership, line);
-                    // What it says then waits in its own connection.
-                    let wait = rate.take(bytes, Instant::now());
-                    slowed = if wait.is_zero() { 0 } else { slowed + 1 };
-                    if slowed > MAX_SLOWED {
+                    let Some(taken) = self.hand_on(membership, line) else {
+                        continue;
+                    };
+                    if taken.is_flood {
                         link.outbox.push(Message::RoomLeft(RoomLeft {
                             number: membership.member.number,
                             why: RoomGone::Flooding,
                         }));
                         return end(link, RoomGone::Flooding);
                     }
-                    self.is_closed_within(wait);
+                    // What it says then waits in its own connection.
+                    self.is_closed_within(taken.wait);
                 }
                 Message::Leave(()) => return end(link, RoomGone::Left),
                 other => {
@@ -362,16 +378,20 @@ impl Room {
         }
     }
 
-    fn hand_on(&self, membership: &RoomMembership<'_>, line: TalkLine) {
+    /// Tells all others of a line; none of that where its member is not there any more.
+    fn hand_on(&self, membership: &RoomMembership<'_>, line: TalkLine) -> Option<TakenLine> {
         let RoomMembership {
             member, progress, ..
         } = membership;
         let mut state = self.state();
         // It may have been put out while this was on its way.
-        let joined = state.members.get(&member.number);
-        if state.closed || joined.is_none_or(|joined| joined.link.is_over()) {
-            return;
+        let joined = state.members.get(&member.number)?;
+        if state.closed || joined.link.is_over() {
+            return None;
         }
+        let key = joined.fingerprint;
+        let taken = state.paces.get_mut(&key)?;
+        let taken = taken.take(line.as_str().len(), Instant::now());
         progress.event(&Event::Room(RoomEvent::Said {
             member,
             line: &line,
@@ -381,6 +401,7 @@ impl Room {
             line,
         });
         state.tell_others(member.number, &said);
+        Some(taken)
     }
 }
 
