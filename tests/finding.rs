@@ -228,6 +228,53 @@ fn who_goes_and_who_moves_is_said_to_those_who_watch() {
 }
 
 #[test]
+fn a_chat_where_its_machine_was_last_is_no_receiver() {
+    let Some(lan) = Lan::new() else { return };
+    let sandbox = Sandbox::new();
+    let laptop = lan.host("laptop", 1, Family::V4);
+    let me = lan.host("me", 2, Family::V4);
+    let user = sandbox.user("laptop");
+    let chat = laptop.spawn(&user, &["chat", "-v", "--name", "laptop"]);
+    chat.wait_for_text("Announced on the network as");
+    know(&sandbox.me(), &user, "laptop", Some("10.92.0.1:9090"));
+    let found = list(&me, &sandbox.me());
+    assert_eq!(names(&found), ["laptop"], "{found:?}");
+    let line = named(&found, "laptop");
+    assert_eq!(
+        (&line["service"], &line["takes_files"]),
+        (&"room".into(), &false.into())
+    );
+}
+
+#[test]
+fn a_known_machine_that_goes_from_where_it_was_last_is_gone() {
+    let Some(lan) = Lan::new() else { return };
+    let sandbox = Sandbox::new();
+    let laptop = lan.host("laptop", 1, Family::V4);
+    let me = lan.host("me", 2, Family::V4);
+    let user = sandbox.user("laptop");
+    know(&sandbox.me(), &user, "laptop", Some("10.92.0.1:9090"));
+    let recv = announced(&laptop, &user, &[]);
+    let watch = me.spawn(&sandbox.me(), &["list", "--watch"]);
+    let says = |what: &str, times: usize| {
+        watch.wait_for(what, |printed| {
+            (printed.text().matches(what).count() >= times).then_some(())
+        });
+    };
+    let gone = "10.92.0.1:9090         gone";
+    says("paired; takes what you send", 1);
+    recv.interrupt().assert_code(0);
+    says(gone, 1);
+    // One that is not announced comes and goes, too.
+    let recv = laptop.recv(&user, &["--hidden"]);
+    says("paired; takes what you send", 2);
+    recv.interrupt().assert_code(0);
+    says(gone, 2);
+    watch.interrupt();
+    watch.wait().assert_code(0);
+}
+
+#[test]
 fn one_that_lies_about_who_it_is_is_shown_as_that() {
     let Some(lan) = Lan::new() else { return };
     let sandbox = Sandbox::new();

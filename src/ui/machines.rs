@@ -64,6 +64,10 @@ fn standing(machine: &Machine) -> String {
     let is_room = machine.service == Service::Room;
     let words = match &machine.relation {
         Relation::Own => "this machine".to_owned(),
+        Relation::Known(known) if is_room && !known.may_receive => {
+            let chat = quoted(&known.name);
+            format!("known; join its chat with a code: xfer chat {chat}")
+        }
         Relation::Known(known) if is_room => {
             format!("paired; join its chat: xfer chat {}", quoted(&known.name))
         }
@@ -149,6 +153,7 @@ pub(crate) fn machine_event(change: &Change) -> Option<String> {
             });
         }
     };
+    let is_room = machine.service == Service::Room;
     let known = match &machine.relation {
         Relation::Known(known) => Some(known),
         _ => None,
@@ -181,7 +186,7 @@ pub(crate) fn machine_event(change: &Change) -> Option<String> {
         fingerprint: known.map(|known| known.fingerprint.to_string()),
         fingerprint_start: Some(machine.fingerprint.to_string()),
         protocol: Some(machine.version),
-        takes_files: known.map(|known| known.may_receive),
+        takes_files: known.map(|known| known.may_receive && !is_room),
         last_seen: None,
     })
 }

@@ -60,6 +60,7 @@ pub fn look_around(
     let mut is_over = false;
     while !cancel.is_cancelled() {
         view.settled(&mut tell);
+        view.ask_again();
         if !is_over && Instant::now() >= end {
             is_over = true;
             view.time_is_over(&mut tell);
@@ -68,7 +69,7 @@ pub fn look_around(
             break;
         }
         let end = (!is_over).then_some(end);
-        match next(&news, end.into_iter().chain(view.settles_at()).min()) {
+        match next(&news, end.into_iter().chain(view.due()).min()) {
             Ok(PresenceNews::Sighting(sighting)) => view.sighted(sighting, &mut tell),
             Ok(PresenceNews::Answer(answer)) => view.answered(answer, &mut tell),
             Ok(PresenceNews::Stop) => {

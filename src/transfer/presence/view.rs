@@ -16,6 +16,11 @@ use crate::wire::VERSION;
 const SETTLE: Duration = Duration::from_millis(150);
 /// The same where it shows its key at each of its addresses.
 const SETTLE_PROOFS: Duration = Duration::from_millis(300);
+/// How long a machine that answers where it was last has to announce what it is there.
+const SETTLE_LAST: Duration = Duration::from_millis(1500);
+
+/// How often a known machine that is not announced is asked again whether it is there.
+const AGAIN: Duration = Duration::from_secs(10);
 
 /// What one line is about.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -55,6 +60,8 @@ pub(super) struct PresenceView {
     /// What is new, and when it is told of.
     settling: Vec<(Instant, ToldLine)>,
     watch: bool,
+    /// When those who are not announced are asked again at their last addresses.
+    again: Option<Instant>,
 }
 
 impl PresenceView {
@@ -67,13 +74,57 @@ impl PresenceView {
             instances: HashMap::new(),
             told: HashMap::new(),
             settling: Vec::new(),
+            again: watch.then(|| Instant::now() + AGAIN),
             watch,
         }
     }
 
-    /// When there is something to tell next, if there is.
-    pub(super) fn settles_at(&self) -> Option<Instant> {
-        self.settling.iter().map(|(at, _)| *at).min()
+    /// When there is something to do next, if there is.
+    pub(super) fn due(&self) -> Option<Instant> {
+        let settling = self.settling.iter().map(|(at, _)| *at);
+        settling.chain(self.again).min()
+    }
+
+    /// Asks those who are not announced at their last addresses again, if it is time to.
+    pub(super) fn ask_again(&mut self) {
+        let now = Instant::now();
+        if self.again.take_if(|at| *at <= now).is_none() {
+            return;
+        }
+        self.again = Some(now + AGAIN);
+        for key in self.known.iter().map(|known| known.fingerprint) {
+            let origin = Origin::LastAddress(key);
+            if let Some(last) = self.instances.get(&origin)
+                && !self.is_announced(key)
+            {
+                for addr in &last.beacon.addresses {
+                    self.asker.ask(&origin, *addr);
+                }
+            }
+        }
+    }
+
+    /// Whether one that has announced itself has shown this key.
+    fn is_announced(&self, key: Fingerprint) -> bool {
+        self.instances.iter().any(|(of, instance)| {
+            let is_it = matches!(instance.proof, KeyProof::Shown(shown, _) if shown == key);
+            is_it && matches!(of, Origin::Instance(_))
+        })
+    }
+
+    /// Has a known one show its key at its last address anew.
+    fn ask_anew(&mut self, key: Fingerprint) {
+        let origin = Origin::LastAddress(key);
+        let Some(last) = self.instances.get_mut(&origin) else {
+            return;
+        };
+        let asked = last.beacon.addresses.iter();
+        let left = asked.filter(|addr| self.asker.ask(&origin, **addr)).count();
+        let is_other = false;
+        last.proof = match left {
+            0 => KeyProof::Failed { is_other },
+            left => KeyProof::Asked { left, is_other },
+        };
     }
 
     /// Asks all that are known at their last addresses.
@@ -158,6 +209,8 @@ impl PresenceView {
         let Some(instance) = self.instances.get_mut(&answer.of) else {
             return;
         };
+        let is_last = matches!(answer.of, Origin::LastAddress(_));
+        let mut lines = Vec::new();
         match (&mut instance.proof, seen) {
             (KeyProof::NotNeeded, _) => return,
             // It may be about an address that it had before.
@@ -166,6 +219,12 @@ impl PresenceView {
                 if !at.contains(&answer.addr) {
                     at.push(answer.addr);
                 }
+            }
+            // One that was there is asked again at its last address alone.
+            (KeyProof::Shown(key, _), None) if is_last => {
+                lines.push(ToldLine::Proven(*key, Service::Receiver));
+                let is_other = answer.seen.is_some();
+                instance.proof = KeyProof::Failed { is_other };
             }
             (KeyProof::Shown(..), _) => return,
             (proof, Some(seen)) => *proof = KeyProof::Shown(seen, vec![answer.addr]),
@@ -181,9 +240,12 @@ impl PresenceView {
             }
             (KeyProof::Failed { .. }, None) => return,
         }
-        if let Some(line) = self.line(&answer.of) {
-            self.tell(&line, tell);
+        lines.extend(self.line(&answer.of));
+        // It may have been told of as a receiver, where its room is.
+        if let Some(ToldLine::Proven(key, Service::Room)) = lines.last() {
+            lines.push(ToldLine::Proven(*key, Service::Receiver));
         }
+        lines.iter().for_each(|line| self.tell(line, tell));
     }
 
     /// Tells of those who have had their time to say all that they say.
@@ -219,7 +281,13 @@ impl PresenceView {
 
     fn forget(&mut self, origin: &Origin, tell: &mut impl FnMut(&Change)) {
         let line = self.line(origin);
-        self.instances.remove(origin);
+        let removed = self.instances.remove(origin);
+        // Where it was last it may not be any more, either.
+        if let Some(Instance { proof, .. }) = removed
+            && let KeyProof::Shown(key, _) = proof
+        {
+            self.ask_anew(key);
+        }
         if let Some(line) = line {
             self.tell(&line, tell);
         }
@@ -236,6 +304,8 @@ impl PresenceView {
         let Instance { beacon, proof } = self.instances.get(origin)?;
         match proof {
             KeyProof::Asked { .. } => None,
+            // Its last address is that of its room.
+            KeyProof::Shown(key, _) if self.is_of_a_room(origin, *key, beacon) => None,
             KeyProof::Shown(key, _) => Some(ToldLine::Proven(*key, beacon.service)),
             KeyProof::NotNeeded => {
                 let name = beacon.name.clone();
@@ -247,18 +317,33 @@ impl PresenceView {
         }
     }
 
+    /// Whether where a machine was last now is a room of it, by what it has announced.
+    fn is_of_a_room(&self, origin: &Origin, key: Fingerprint, last: &Beacon) -> bool {
+        let is_it = |room: &Instance| {
+            let at = &room.beacon.addresses;
+            room.beacon.service == Service::Room
+                && matches!(room.proof, KeyProof::Shown(shown, _) if shown == key)
+                && last.addresses.iter().any(|addr| at.contains(addr))
+        };
+        matches!(origin, Origin::LastAddress(_)) && self.instances.values().any(is_it)
+    }
+
     /// Tells of it as soon as it has had its time to say all that it says.
     fn tell(&mut self, line: &ToldLine, tell: &mut impl FnMut(&Change)) {
         let is_gone = self.told.contains_key(line) && self.machine(line).is_none();
         if is_gone || self.settling.len() >= MAX_WAITING {
             self.tell_now(line, tell);
-        } else if !self.settling.iter().any(|(_, other)| other == line) {
-            let time = match line {
-                ToldLine::Proven(..) => SETTLE_PROOFS,
-                _ => SETTLE,
-            };
-            let at = Instant::now() + time;
-            self.settling.push((at, line.clone()));
+            return;
+        }
+        let time = match line {
+            ToldLine::Proven(key, _) if !self.is_announced(*key) => SETTLE_LAST,
+            ToldLine::Proven(..) => SETTLE_PROOFS,
+            _ => SETTLE,
+        };
+        let at = Instant::now() + time;
+        match self.settling.iter_mut().find(|(_, other)| other == line) {
+            Some((settles, _)) => *settles = at.min(*settles),
+            None => self.settling.push((at, line.clone())),
         }
     }
 
