@@ -473,3 +473,106 @@ fn what_stops_a_person_leaves_the_terminal_as_it_was() {
     host.terminal.process().interrupt();
     ends_with(host.terminal, INTERRUPTED);
 }
+
+/// Somebody who says through a pipe what is put into it, and is in the room.
+fn speaker(command: Command) -> (Process, std::io::PipeWriter) {
+    let (from, to) = std::io::pipe().unwrap();
+    let mut command = command;
+    command.stdin(OwnedFd::from(from));
+    let process = Process::spawn(command);
+    process.wait_for_text("You are in the chat");
+    (process, to)
+}
+
+#[test]
+fn a_host_that_is_away_for_longer_than_a_search_is_found_again_by_its_name() {
+    let host = Host::new();
+    let user = host.paired("bert");
+    let peers = Peers::in_dir(&user.home().join(".local/share/xfer"));
+    let addr = host.addr;
+    let set = |all: &mut Vec<Known>| {
+        all[0].address = Some(addr.to_string().parse().unwrap());
+        Ok(())
+    };
+    peers.update(set).unwrap();
+    let args = ["chat", "anna", "--name", "bert"];
+    let bert = Terminal::spawn_whole(user.command(&args), 80);
+    bert.wait_for("Q leaves", 1);
+    let Host {
+        sandbox,
+        user: anna,
+        terminal,
+        ..
+    } = host;
+    drop(terminal);
+    bert.wait_for("Coming back", 2);
+    let at = addr.to_string();
+    let again = ["chat", "--listen", &at, "--name", "anna"];
+    let host = Terminal::spawn_whole(anna.command(&again), 80);
+    host.wait_for("bert has joined.", 1);
+    bert.type_line("back again");
+    host.wait_for("back again", 1);
+    bert.type_line("q");
+    ends_with(bert, 0);
+    drop(sandbox);
+}
+
+#[test]
+fn a_program_hears_that_its_lines_were_not_delivered() {
+    let host = Host::new();
+    let user = host.paired("bert");
+    let proxy = Proxy::new(host.addr);
+    let addr = proxy.target().parse().unwrap();
+    let args = ["--retry", "1"];
+    let (bert, mut to) = speaker(join_command(&user, "bert", addr, &args));
+    // What it says does not arrive, and neither does that it leaves.
+    proxy.hold();
+    let before = bert.printed();
+    to.write_all(b"made\n").unwrap();
+    drop(to);
+    host.terminal.type_line("still here");
+    bert.wait_for("a line", |output| {
+        (output.stdout.len() > before.stdout.len()).then_some(())
+    });
+    proxy.cut_all();
+    bert.wait().assert_code(1);
+    assert!(!host.terminal.screen().contains("made"));
+}
+
+#[test]
+fn a_line_that_may_not_have_arrived_is_told_of_and_q_leaves_a_dead_connection_soon() {
+    let host = Host::new();
+    let user = host.paired("bert");
+    let proxy = Proxy::new(host.addr);
+    let addr = proxy.target().parse().unwrap();
+    let bert = Terminal::spawn_whole(join_command(&user, "bert", addr, &[]), 80);
+    bert.wait_for("Q leaves", 1);
+    bert.type_line("heard");
+    host.terminal.wait_for("heard", 1);
+    let quick = Terminal::spawn_whole(join_command(&host.paired("carl"), "carl", addr, &[]), 80);
+    quick.wait_for("Q leaves", 1);
+    proxy.stall();
+    bert.type_line("lost");
+    bert.wait_for_rows("the line", |rows| count(rows, "bert: lost") == 1);
+    let began = std::time::Instant::now();
+    quick.type_line("q");
+    ends_with(quick, 0);
+    assert!(began.elapsed().as_secs() < 10, "{:?}", began.elapsed());
+    proxy.cut_all();
+    bert.wait_for("may not have arrived", 1);
+    bert.type_line("q");
+    ends_with(bert, 0);
+}
+
+#[test]
+fn the_rest_of_a_paste_is_not_left_to_the_shell() {
+    let host = Host::new();
+    let bert = host.join("bert");
+    let shell = bert.open_again();
+    bert.type_raw("one line\nq\nrm -rf important\nmore\n");
+    bert.process().wait_end();
+    let left = rustix::io::ioctl_fionread(&shell).unwrap();
+    assert_eq!(left, 0);
+    drop(shell);
+    ends_with(bert, 0);
+}

@@ -57,6 +57,9 @@ pub enum RoomEvent<'a> {
         error: &'a Error,
         /// When.
         wait: Duration,
+        /// What was said here within that time may not have arrived; none where all has, or it
+        /// was told of before.
+        unheard: Option<Duration>,
     },
     /// The room's host has closed it.
     Closed {

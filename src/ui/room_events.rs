@@ -39,6 +39,8 @@ enum RoomJson<'a> {
     #[serde(rename = "room_lost")]
     Lost {
         seconds: f64,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        unheard_seconds: Option<f64>,
         #[serde(flatten)]
         error: Failure,
     },
@@ -82,8 +84,13 @@ pub(super) fn line(event: &RoomEvent<'_>, hint: fn(&Error) -> Option<String>) ->
             member: (*member).into(),
             text: line.as_str(),
         },
-        RoomEvent::Lost { error, wait } => RoomJson::Lost {
+        RoomEvent::Lost {
+            error,
+            wait,
+            unheard,
+        } => RoomJson::Lost {
             seconds: seconds(*wait),
+            unheard_seconds: unheard.map(seconds),
             error: Failure::new(error, hint),
         },
         RoomEvent::Closed { host } => RoomJson::Closed { name: host },

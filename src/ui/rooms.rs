@@ -2,6 +2,8 @@
 //!
 //! Must not make names or lines fit for a terminal: the screen does, for all lines.
 
+use std::time::Duration;
+
 use xfer::model::room::{NamedMember, RoomEvent};
 use xfer::model::talk::RoomGone;
 
@@ -30,10 +32,11 @@ pub(super) fn words(event: &RoomEvent<'_>) -> Option<RoomWords> {
                 text: line.as_str().to_owned(),
             });
         }
-        RoomEvent::Lost { error, .. } => {
+        RoomEvent::Lost { error, unheard, .. } => {
             return Some(RoomWords::Trouble(format!(
-                "{}. Coming back; what was said in the meantime does not reach you.",
-                sentences::error(error)
+                "{}.{} Coming back; what was said in the meantime does not reach you.",
+                sentences::error(error),
+                unheard.map_or_else(String::new, missing)
             )));
         }
         RoomEvent::Closed { host } => format!("{host} has closed the chat."),
@@ -53,6 +56,15 @@ fn joined(you: u32, members: &[NamedMember]) -> String {
         all = format!("{all}, {}", other.name);
     }
     format!("You are in the chat of {host}{all}.")
+}
+
+/// What may be missing where the connection was lost.
+fn missing(unheard: Duration) -> String {
+    let time = match unheard.as_secs() {
+        0 => "second".to_owned(),
+        seconds => format!("{} seconds", seconds + 1),
+    };
+    format!(" What you said in the last {time} may not have arrived.")
 }
 
 fn left(name: &str, why: RoomGone) -> String {

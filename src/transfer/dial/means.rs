@@ -10,7 +10,9 @@ use crate::model::prompt::Prompt;
 use crate::net::{Service, Tls};
 
 use super::super::cancel::Cancel;
+use super::super::options::DialTarget;
 use super::attempt::Packets;
+use super::whom::Whom;
 
 /// What it takes to search.
 pub(super) struct SearchMeans<'a> {
@@ -25,6 +27,17 @@ pub(super) struct SearchMeans<'a> {
     pub(super) last: Option<SocketAddr>,
     /// Whether it is waited for until it is there.
     pub(super) waits: bool,
+}
+
+impl SearchMeans<'_> {
+    /// Where the machine was last.
+    pub(super) fn last_of(&self, target: &DialTarget, whom: &Whom) -> Vec<SocketAddr> {
+        match (target, self.service) {
+            // That of its receiver, perhaps; its room is where it has said.
+            (DialTarget::Announced(_), Service::Room) => Vec::new(),
+            _ => self.last.into_iter().chain(whom.last_known()).collect(),
+        }
+    }
 }
 
 /// Whether the resolver can be asked about it.

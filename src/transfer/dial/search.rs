@@ -164,8 +164,7 @@ impl<'a> Search<'a> {
 
     /// Has the machine looked for where it was last; says whether that is anywhere.
     fn add_last(&mut self) -> bool {
-        let mut last: Vec<_> = self.means.last.into_iter().collect();
-        last.extend(self.whom.last_known());
+        let mut last = self.means.last_of(self.target, &self.whom);
         if let DialTarget::Announced(beacon) = self.target {
             let start = beacon.fingerprint;
             last.extend(&beacon.addresses);

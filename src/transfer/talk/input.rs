@@ -3,9 +3,11 @@
 //! Must not hold more than a few: whoever puts one in waits until there is room.
 
 use std::collections::VecDeque;
+use std::fmt;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use super::super::cancel::Cancel;
 use super::super::link::Stop;
 use crate::model::talk::TalkLine;
 
@@ -34,10 +36,12 @@ struct InputState {
 }
 
 /// Lines that wait to be said.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub struct RoomInput {
     state: Mutex<InputState>,
     changed: Condvar,
+    /// Raised when nobody wants to be in the room any more.
+    pub(super) left: Cancel,
 }
 
 /// What there is to say.
@@ -106,6 +110,12 @@ impl RoomInput {
     /// The user wants to leave.
     pub fn leave(&self) {
         self.change(|state| state.stays = Stays::No);
+        self.left.cancel();
+    }
+
+    /// Whether the user wants to leave, said or not.
+    pub(super) fn has_left(&self) -> bool {
+        self.state().stays == Stays::No
     }
 
     /// Notes that this machine is in the room, and what its user is called there.
@@ -146,6 +156,12 @@ impl RoomInput {
             .wait_timeout_while(self.state(), time, |state| !leaves(state) && !state.over);
         let (state, _) = waited.unwrap_or_else(PoisonError::into_inner);
         leaves(&state)
+    }
+}
+
+impl fmt::Debug for RoomInput {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RoomInput").finish_non_exhaustive()
     }
 }
 

@@ -18,6 +18,7 @@ use super::input::{NextLine, RoomInput};
 use super::rate::LineRate;
 use super::room::SAID;
 use super::roster::{HOST, Roster};
+use super::unheard::Unheard;
 use crate::model::error::{Error, Result};
 use crate::model::outcome::{Ability, Decline};
 use crate::model::progress::{Event, Progress};
@@ -35,8 +36,12 @@ use crate::wire::{Message, RoomJoined, RoomLeft, read_small_message};
 
 /// How long it waits before it tries to come back, at first and at most.
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(5));
+/// How long it must have been in the room for that to be a new beginning.
+const STAYED: Duration = Duration::from_secs(10);
 /// How long a room that a machine has has to be announced.
 const ANNOUNCED: Duration = Duration::from_secs(2);
+/// How often it is looked whether the user leaves, while what they said waits to be written.
+const LOOK: Duration = Duration::from_millis(50);
 /// How many bytes that are to be said wait to be written at most.
 const MAX_UNSAID: usize = 64 * 1024;
 /// The longest payload of what a host says, in bytes.
@@ -77,11 +82,19 @@ pub fn join_room(
     cancel: &Cancel,
 ) -> Result<()> {
     let closes = Arc::clone(input);
-    let _cancel = cancel.on_cancel(move || closes.close());
+    let _cancel = cancel.on_cancel(move || {
+        closes.close();
+        closes.left.cancel();
+    });
     let ended = stay(device, options, input, prompt, progress, cancel);
     input.close();
     match ended {
         _ if cancel.is_cancelled() => Err(Error::Cancelled),
+        // Whoever leaves at a terminal does not wait to hear that all arrived.
+        Err(error) if input.has_left() => {
+            debug!("left: {error}");
+            Ok(())
+        }
         ended => ended,
     }
 }
@@ -99,10 +112,12 @@ fn stay(
         is_over: AtomicBool::new(false),
     });
     let prompt: Arc<dyn Prompt> = at_first.clone();
-    let mut connector = Connector::new(device, &prompt, progress, cancel)?;
+    // Whoever leaves does not wait for an attempt to come back either.
+    let mut connector = Connector::new(device, &prompt, progress, &input.left)?;
     connector.service = Service::Room;
     let mut to = options.to.clone();
     let mut was_there = false;
+    let mut is_missing = false;
     let mut lost: Option<Instant> = None;
     let mut wait = BACKOFF.0;
     loop {
@@ -111,12 +126,22 @@ fn stay(
             .as_ref()
             .ok()
             .map(|dialed| dialed.channel.fingerprint);
+        let mut unheard = None;
         let error = match dialed.and_then(|dialed| Attendance::begin(dialed, input)) {
             Ok(attendance) => {
                 was_there = true;
                 at_first.is_over.store(true, Ordering::Relaxed);
-                (lost, wait) = (None, BACKOFF.0);
-                match attendance.run(progress, cancel) {
+                let came = Instant::now();
+                let parting = attendance.run(progress, cancel);
+                // Joining may work where staying does not.
+                if came.elapsed() >= STAYED {
+                    (lost, wait) = (None, BACKOFF.0);
+                }
+                unheard = parting.unheard;
+                is_missing = unheard.is_some();
+                match parting.ended {
+                    // There is nothing left to come back for.
+                    ended if ended.is_ok() || parting.has_left => return ended,
                     Ok(()) => return Ok(()),
                     Err(error) => error,
                 }
@@ -126,7 +151,7 @@ fn stay(
         // It may have a receiver where it was found, and the room on another port.
         if let (Error::Declined { reason, .. }, Some(key)) = (&error, key)
             && (*reason == Decline::NoRoom && matches!(to, DialTarget::Name(_)))
-            && let Some(room) = announced_room(key, cancel)
+            && let Some(room) = announced_room(key, &input.left)
         {
             to = room;
             continue;
@@ -138,7 +163,14 @@ fn stay(
                 Error::Connect { .. }
                     | Error::Resolve { .. }
                     | Error::Unreachable { .. }
+                    | Error::NotFound(_)
                     | Error::NotXfer { .. }
+                    // Only its machine's receiver is back; or its host does not know yet that this
+                    // side was lost.
+                    | Error::Declined {
+                        reason: Decline::NoRoom | Decline::Full | Decline::TooManySessions,
+                        ..
+                    }
             );
         debug!(was_there, again, "not in the room: {error}");
         let is_over = cancel.is_cancelled() || since.elapsed() + wait > options.retry;
@@ -148,10 +180,14 @@ fn stay(
         let lost = RoomEvent::Lost {
             error: &error,
             wait,
+            unheard: unheard.map(|since| since.elapsed()),
         };
         progress.event(&Event::Room(lost));
         if input.wait_to_leave(wait) {
-            return Ok(());
+            return match is_missing {
+                true => Err(error),
+                false => Ok(()),
+            };
         }
         if cancel.is_cancelled() {
             return Err(Error::Cancelled);
@@ -233,7 +269,8 @@ impl<'a> Attendance<'a> {
     }
 
     /// Is there, until one of the two ends it.
-    fn run(mut self, progress: &Arc<dyn Progress>, cancel: &Cancel) -> Result<()> {
+    fn run(mut self, progress: &Arc<dyn Progress>, cancel: &Cancel) -> Parting {
+        let speech = Speech::default();
         let link = Arc::new(Link::new(&self.channel));
         let stop: Weak<dyn Stop> = Arc::<RoomInput>::downgrade(self.input);
         link.stop_with(stop);
@@ -257,12 +294,12 @@ impl<'a> Attendance<'a> {
             let write = || link.write(&mut writer, SILENCE, || None);
             let spawned = link
                 .spawn(scope, Worker::Writer, write)
-                .and_then(|()| link.spawn(scope, Worker::Speaker, || speak(&link, input)));
+                .and_then(|()| link.spawn(scope, Worker::Speaker, || speak(&link, input, &speech)));
             if let Err(error) = spawned {
                 link.fail(error);
             }
             link.listen(&mut reader, |reader| {
-                match hear_all(&link, reader, &mut self.roster, you, progress) {
+                match hear_all(&link, reader, &mut self.roster, you, &speech, progress) {
                     Ok(()) => {
                         link.outbox.close();
                         link.complete();
@@ -275,28 +312,61 @@ impl<'a> Attendance<'a> {
             });
             link.close_all();
         });
-        link.result()
+        Parting {
+            ended: link.result(),
+            has_left: speech.has_ended(),
+            unheard: speech.unheard.since(),
+        }
+    }
+}
+
+/// How being in the room on one connection ended.
+struct Parting {
+    ended: Result<()>,
+    /// Whether this side had said that it leaves.
+    has_left: bool,
+    /// Since when what this side has said may not have arrived.
+    unheard: Option<Instant>,
+}
+
+/// What this side says on one connection.
+#[derive(Debug, Default)]
+struct Speech {
+    unheard: Unheard,
+    /// Whether it has said that it leaves.
+    ended: AtomicBool,
+}
+
+impl Speech {
+    fn has_ended(&self) -> bool {
+        self.ended.load(Ordering::Relaxed)
     }
 }
 
 /// Says what the user has to say, until the connection or that ends.
-fn speak(link: &Arc<Link>, input: &RoomInput) {
+fn speak(link: &Arc<Link>, input: &RoomInput, speech: &Speech) {
     let (in_a_second, at_once) = SAID;
     let mut rate = LineRate::new(in_a_second, at_once, Instant::now());
     while let Some(next) = input.next(|| link.is_over()) {
         checkpoint(Worker::Speaker);
         let NextLine::Line(line) = next else {
+            // The host has heard it all once it ends its side.
+            speech.ended.store(true, Ordering::Relaxed);
             link.outbox.push(Message::Leave(()));
             link.outbox.close();
-            // The host has heard it all once it ends its side.
-            link.complete();
+            if input.has_left() {
+                link.close_soon();
+            }
             return;
         };
-        link.outbox.wait_below(MAX_UNSAID);
+        while link.outbox.waiting() > MAX_UNSAID && !link.is_over() && !input.has_left() {
+            link.is_over_within(LOOK);
+        }
         if link.is_over() {
             return input.put_back(line);
         }
         let wait = rate.take(line.as_str().len(), Instant::now());
+        speech.unheard.say(Instant::now());
         link.outbox.push(Message::RoomSay(line));
         link.is_over_within(wait);
     }
@@ -308,28 +378,27 @@ fn hear_all(
     reader: &mut Reader,
     roster: &mut Roster,
     you: u32,
+    speech: &Speech,
     progress: &Arc<dyn Progress>,
 ) -> Result<()> {
     let broken = |what: &str| Error::protocol(link.peer, what);
     let tell = |event: RoomEvent<'_>| progress.event(&Event::Room(event));
     loop {
         // Only a whole message is a sign of life.
-        let time = if link.is_over() { FIRST_WORDS } else { SILENCE };
+        let time = match speech.has_ended() {
+            true => FIRST_WORDS,
+            false => SILENCE,
+        };
         reader.set_deadline(Some(Instant::now() + time));
         let message = match read_small_message(reader, MAX_PAYLOAD) {
             Ok(message) => message,
-            Err(error) => match link.wire_error(error) {
-                // The host has ended its side, having heard that this one leaves.
-                Error::Lost { source, .. }
-                    if link.is_over() && source.kind() == std::io::ErrorKind::UnexpectedEof =>
-                {
-                    return Ok(());
-                }
-                error => return Err(error),
-            },
+            // The host has ended its side in order, having heard that this one leaves.
+            Err(_) if speech.has_ended() && reader.drain().is_ok() => return Ok(()),
+            Err(error) => return Err(link.wire_error(error)),
         };
         checkpoint(Worker::Control);
         link.heard();
+        speech.unheard.hear(Instant::now());
         match message {
             Message::Ping(()) => {}
             Message::RoomCame(member) => {

@@ -8,7 +8,8 @@
 //! `exchange`, put a message together by `assembled`, and are bounded by `places`.
 //!
 //! `room` is the host's side of a room, which `serve` has members join; `member` the other one, which
-//! dials. `roster` is who is there, on both; `rate` how much may be said in a second.
+//! dials. `roster` is who is there, on both; `rate` how much may be said in a second; `unheard` what a
+//! host may not have heard.
 
 mod assembled;
 mod exchange;
@@ -20,6 +21,7 @@ mod rate;
 mod room;
 mod roster;
 mod say;
+mod unheard;
 
 use std::time::Duration;
 
