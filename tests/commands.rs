@@ -435,7 +435,7 @@ fn a_command_dies_with_its_supervisor() {
     let supervisor = children(starter)[0];
     rustix::process::kill_process(supervisor, rustix::process::Signal::KILL).unwrap();
     wait_until_gone(pid);
-    client.wait().assert_code(255);
+    client.wait().assert_code(255).assert_says("stopped");
     // The next one is served.
     pid_of(&spawn(&sandbox.me(), &recv, &["long"]));
 }
@@ -509,6 +509,26 @@ fn a_command_is_free_of_what_confines_the_receiver() {
 }
 
 #[test]
+fn a_command_gets_nothing_that_is_open_here() {
+    let sandbox = Sandbox::new();
+    let dir = sandbox.me().home().join(".config/xfer");
+    fs::create_dir_all(&dir).unwrap();
+    fs::write(
+        dir.join("config.toml"),
+        shell("open", "ls /proc/$$/fd; ulimit -n", ""),
+    )
+    .unwrap();
+    let inner = sandbox.me().recv_command(&sandbox.dst(), &[]);
+    let args =
+        ["-c", "ulimit -Sn 500; exec 7</dev/null; exec \"$0\" \"$@\""].map(std::ffi::OsStr::new);
+    let recv = Process::spawn(run_by("sh", &args, &inner));
+    let target = wait_for_addr(&recv).to_string();
+    let output = sandbox.me().run(&["run", &target, "open"]);
+    output.assert_code(0);
+    assert_eq!(output.stdout, b"0\n1\n2\n500\n");
+}
+
+#[test]
 fn a_command_gets_little_of_the_environment_and_no_terminal() {
     let sandbox = Sandbox::new();
     let settings = shell(
@@ -536,7 +556,7 @@ fn what_only_the_program_itself_says_means_nothing_to_users() {
     let sandbox = Sandbox::new();
     for words in [
         &["start-commands"][..],
-        &["supervise-command", "0", "0", "/", "true"],
+        &["supervise-command", "0", "0", "0", "/", "true"],
     ] {
         sandbox
             .me()

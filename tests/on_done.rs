@@ -246,6 +246,32 @@ fn one_that_takes_long_is_in_the_way_of_no_session() {
 }
 
 #[test]
+fn what_it_starts_goes_on_when_it_has_ended() {
+    let sandbox = Sandbox::new();
+    make_file(sandbox.src().join("file"), 1, 10);
+    let (gate, done) = (sandbox.path("gate"), sandbox.folder("notes").join("done"));
+    rustix::fs::mkfifoat(rustix::fs::CWD, &gate, 0o600.into()).unwrap();
+    let line = format!(
+        "(setsid sh -c 'read x < {}; (echo x && touch {}) &' </dev/null 2>/dev/null &)",
+        gate.display(),
+        done.display()
+    );
+    let recv = sandbox.recv_with(&["-v", "--on-done", &line]);
+    for n in 0..2 {
+        make_file(sandbox.src().join("file"), n, 10 + n);
+        sandbox.send(&[], &recv.target()).assert_code(0);
+    }
+    recv.process().wait_for("two ends", |output| {
+        let text = output.text();
+        (text.matches("it ended well").count() == 2).then_some(())
+    });
+    recv.interrupt().assert_code(0);
+    // Nobody waits for it, and nobody has ended it.
+    fs::write(&gate, "x\nx\n").unwrap();
+    wait_for_file(&done);
+}
+
+#[test]
 fn they_run_one_after_the_other() {
     let sandbox = Sandbox::new();
     let dir = sandbox.folder("notes");

@@ -3,12 +3,16 @@
 //! Must not keep anything open.
 
 use std::io;
+use std::sync::OnceLock;
 
 use rustix::io::Errno;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 /// How many descriptors are counted on where there is no limit, or none that would be of use.
 const MANY: u64 = 65_536;
+
+/// The limit on what is open that this process began with, where that was raised.
+static RAISED_FROM: OnceLock<Rlimit> = OnceLock::new();
 
 /// The host name; empty where there is none.
 #[must_use]
@@ -77,9 +81,22 @@ pub fn raise_limit_of_open() {
             ..limit
         };
         let enough = limit.current.is_none_or(|now| now >= wanted);
-        if enough || setrlimit(Resource::Nofile, raised).is_ok() {
+        if enough {
             return;
         }
+        if setrlimit(Resource::Nofile, raised).is_ok() {
+            let _ = RAISED_FROM.set(limit);
+            return;
+        }
+    }
+}
+
+/// What sets the limit back as it was, in a process that is none of this program's any more.
+pub(super) fn lower_limit_of_open() -> impl Fn() -> io::Result<()> + Send + Sync + 'static {
+    let before = RAISED_FROM.get().copied();
+    move || match before {
+        Some(before) => Ok(setrlimit(Resource::Nofile, before)?),
+        None => Ok(()),
     }
 }
 

@@ -65,6 +65,8 @@ pub(super) struct Checked {
     pub(super) dir: Option<PathBuf>,
     pub(super) seconds: u64,
     pub(super) at_once: usize,
+    /// Whether what it has started may go on when it has ended by itself.
+    pub(super) leaves: bool,
 }
 
 impl Default for ListedCommand {
@@ -120,7 +122,9 @@ impl CommandList {
                 words: words.to_vec(),
                 dir: None,
                 seconds: ON_DONE_SECONDS,
-                at_once: 1,
+                // Of those that have ended, some is left; its parent starts one after the other.
+                at_once: usize::MAX,
+                leaves: true,
             });
         };
         let command = self.commands.get(name)?;
@@ -133,6 +137,7 @@ impl CommandList {
             dir: command.dir.clone(),
             seconds: command.seconds,
             at_once: command.at_once,
+            leaves: false,
         })
     }
 }

@@ -32,6 +32,15 @@ pub enum HowEnded {
     NotStarted(i32),
 }
 
+/// What a supervisor says.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) enum SupervisorSays {
+    /// The command runs.
+    Started,
+    /// It has ended.
+    Ended(HowEnded),
+}
+
 /// Which of its two outputs a command has written to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum WhichOutput {
@@ -64,6 +73,7 @@ pub struct CommandStarter {
 pub struct RunningCommand {
     control: UnixStream,
     outputs: [Option<PipeReader>; 2],
+    started: bool,
     ended: Option<HowEnded>,
 }
 
@@ -132,6 +142,7 @@ impl CommandStarter {
         Ok(RunningCommand {
             control,
             outputs: [Some(output), Some(error)],
+            started: false,
             ended: None,
         })
     }
@@ -160,6 +171,8 @@ impl RunningCommand {
                     continue;
                 }
                 if let Some(n) = read_some(&mut self.outputs[at], buffer)? {
+                    // It can be faster than its supervisor is to say so.
+                    self.started = true;
                     return Ok(RunningNews::Wrote(which, n));
                 }
             }
@@ -169,9 +182,14 @@ impl RunningCommand {
                 }
                 Some(_) => {}
                 None if readable[2] => {
-                    // Whoever says nothing and is gone did not start it.
-                    let said = receive::<HowEnded>(&self.control).ok().flatten();
-                    self.ended = Some(said.map_or(HowEnded::NotStarted(0), |(ended, _)| ended));
+                    let said = receive::<SupervisorSays>(&self.control).ok().flatten();
+                    match said.map(|(said, _)| said) {
+                        Some(SupervisorSays::Started) => self.started = true,
+                        Some(SupervisorSays::Ended(ended)) => self.ended = Some(ended),
+                        // It was ended itself, and the command with it.
+                        None if self.started => self.ended = Some(HowEnded::Stopped),
+                        None => self.ended = Some(HowEnded::NotStarted(0)),
+                    }
                 }
                 None if readable == [false; 3] => return Ok(RunningNews::Nothing),
                 None => {}

@@ -4,6 +4,7 @@
 
 use std::collections::HashMap;
 use std::ffi::{OsStr, OsString};
+use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd as _, AsRawFd as _, OwnedFd};
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
@@ -41,6 +42,7 @@ pub(super) fn serve() -> bool {
     if parent.peer_addr().is_err() {
         return false;
     }
+    process::keep_inherited();
     // Nothing of it belongs to a terminal: Ctrl-C there is the parent's business.
     let _ = setsid();
     keep_orphans();
@@ -96,17 +98,24 @@ impl Starter {
         let checked = self.list.check(start)?;
         self.wait_for_room(&start.name, checked.at_once)?;
         let [control, input, output, error] = <[OwnedFd; 4]>::try_from(descriptors).ok()?;
+        let output = match start.name {
+            Some(_) => output,
+            // Nobody reads it, and what goes on may write for as long as it likes.
+            None => File::options().write(true).open("/dev/null").ok()?.into(),
+        };
         // The one thing that the supervisor gets beside its standard streams.
         fcntl_setfd(&control, FdFlags::empty()).ok()?;
         let Checked {
             words,
             dir,
             seconds,
+            leaves,
             ..
         } = checked;
         let mut arguments: Vec<OsString> = vec![
             control.as_raw_fd().to_string().into(),
             seconds.to_string().into(),
+            u8::from(leaves).to_string().into(),
             dir.or_else(home).unwrap_or_else(|| "/".into()).into(),
         ];
         arguments.extend(words.into_iter().map(OsString::from_vec));
@@ -126,7 +135,8 @@ impl Starter {
         loop {
             self.reap();
             let same = self.running.values().filter(|other| *other == name);
-            if same.count() < most && self.running.len() <= MAX_TOGETHER {
+            let named = self.running.values().flatten().count();
+            if same.count() < most && named <= MAX_TOGETHER {
                 return Some(());
             }
             if Instant::now() >= end {

@@ -15,12 +15,12 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::{Errno, FdFlags, fcntl_setfd};
 use rustix::process::{
     Pid, Signal, WaitId, WaitIdOptions, WaitOptions, WaitStatus, kill_process, kill_process_group,
-    wait, waitid,
+    wait, waitid, waitpid,
 };
 use signal_hook::consts::SIGCHLD;
 
 use super::descriptors::send;
-use super::parent::HowEnded;
+use super::parent::{HowEnded, SupervisorSays};
 
 /// How long a command that is to end may take before it is ended.
 const GRACE: Duration = Duration::from_secs(1);
@@ -34,9 +34,10 @@ const LOOK: Duration = Duration::from_millis(5);
 /// Runs a command to its end. Says no where the arguments are none.
 pub(super) fn serve(mut arguments: impl Iterator<Item = OsString>) -> bool {
     let mut number = || arguments.next()?.to_str()?.parse::<u64>().ok();
-    let (Some(control), Some(seconds)) = (number(), number()) else {
+    let (Some(control), Some(seconds), Some(leaves)) = (number(), number(), number()) else {
         return false;
     };
+    let leaves = leaves != 0;
     let Some(control) = RawFd::try_from(control).ok().and_then(control_of) else {
         return false;
     };
@@ -46,10 +47,13 @@ pub(super) fn serve(mut arguments: impl Iterator<Item = OsString>) -> bool {
     let mut command = Command::new(program);
     command.args(arguments).current_dir(dir).process_group(0);
     end_with_parent(&mut command);
-    let ended = run(command, &control, Duration::from_secs(seconds));
+    let ended = run(command, &control, Duration::from_secs(seconds), leaves);
     let ended = ended.unwrap_or_else(|e| HowEnded::NotStarted(e.raw_os_error().unwrap_or(0)));
     // Where nobody is there any more nobody wants to know.
-    let _ = send(&control, &ended, &[]);
+    let _ = send(&control, &SupervisorSays::Ended(ended), &[]);
+    drop(control);
+    // What goes on by itself is nobody else's to end: it comes to this process, not to the starter.
+    while leaves && !matches!(wait(WaitOptions::empty()), Err(e) if e != Errno::INTR) {}
     true
 }
 
@@ -68,10 +72,17 @@ fn control_of(number: RawFd) -> Option<UnixStream> {
     Some(control)
 }
 
-fn run(mut command: Command, control: &UnixStream, limit: Duration) -> io::Result<HowEnded> {
+/// Where it `leaves`, what a command has started may go on when that ended by itself.
+fn run(
+    mut command: Command,
+    control: &UnixStream,
+    limit: Duration,
+    leaves: bool,
+) -> io::Result<HowEnded> {
     let woken = told_of_children()?;
     keep_orphans();
     let child = command.spawn()?;
+    let _ = send(control, &SupervisorSays::Started, &[]);
     let pid = Pid::from_child(&child);
     let end = Instant::now() + limit;
     let early = loop {
@@ -97,7 +108,10 @@ fn run(mut command: Command, control: &UnixStream, limit: Duration) -> io::Resul
             std::thread::sleep(LOOK);
         }
     }
-    let status = end_all(pid);
+    let status = match leaves && early.is_none() {
+        true => wait_for_end(pid),
+        false => end_all(pid),
+    };
     Ok(early.unwrap_or_else(|| how(status)))
 }
 
@@ -123,6 +137,16 @@ fn wait_for(control: &UnixStream, woken: &UnixStream, time: Option<Duration>) ->
 fn has_ended(pid: Pid) -> bool {
     let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
     !matches!(waitid(WaitId::Pid(pid), options), Ok(None))
+}
+
+fn wait_for_end(pid: Pid) -> Option<WaitStatus> {
+    loop {
+        match waitpid(Some(pid), WaitOptions::empty()) {
+            Ok(ended) => return ended.map(|(_, status)| status),
+            Err(Errno::INTR) => {}
+            Err(_) => return None,
+        }
+    }
 }
 
 /// Ends a command and all that it has started, and waits until they are gone. Gives how the command

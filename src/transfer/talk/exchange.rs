@@ -15,6 +15,9 @@ use super::super::outbox::PING_INTERVAL;
 
 /// For how long it waits at once at most, so that a ping goes in time.
 const WAIT: Duration = Duration::from_secs(1);
+/// How long a message may take to come whole where nobody can wait: its first bytes are there, and
+/// the few others go with them.
+const AT_ONCE: Duration = Duration::from_millis(100);
 
 /// A connection that is kept alive: it pings, and notices a peer that does not.
 #[derive(Debug)]
@@ -45,11 +48,15 @@ impl<'a> Exchange<'a> {
     }
 
     /// What the peer says next, if that comes within `time`; its pings aside. To be called every
-    /// second at least.
+    /// second at least. With no `time` it does not wait, for half a message either.
     pub(super) fn look(&mut self, time: Duration) -> Result<Option<Message>> {
         let closer = self.channel.closer.clone();
         if self.channel.reader.has_some() || closer.has_news_within(time) {
-            let message = hear_up_to(self.channel, SILENCE, MAX_REQUEST_BYTES)?;
+            let whole = match time.is_zero() {
+                true => AT_ONCE,
+                false => SILENCE,
+            };
+            let message = hear_up_to(self.channel, whole, MAX_REQUEST_BYTES)?;
             self.heard = Instant::now();
             if message != Message::Ping(()) {
                 return Ok(Some(message));
