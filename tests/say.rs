@@ -348,7 +348,7 @@ fn no_more_questions_wait_than_somebody_can_answer() {
     // They are in the way of no message.
     two.say(&[&addr, "by the way"]).assert_code(0);
     let more = two.say(&["--ask", &addr, "one more?"]);
-    more.assert_code(DECLINED).assert_says("as many at once");
+    more.assert_code(DECLINED).assert_says("no more at once");
     assert!(!seen.screen().contains("one more?"));
     drop(askers);
     two.say(&[&addr, "still there"]).assert_code(0);

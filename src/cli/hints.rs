@@ -80,7 +80,7 @@ impl Task {
             Self::ReceiveStream => {
                 "Nothing of it is kept: receive and send it again, from its beginning."
             }
-            Self::Run => "The command has been ended there; how far it got is not known.",
+            Self::Run => "The other machine ends the command; how far it got is not known.",
             Self::Chat | Self::OpenChat => "Run the same command again.",
         }
     }
@@ -235,12 +235,12 @@ pub(crate) fn for_error(error: &Error, task: Task) -> Option<String> {
                 ));
             }
             Decline::NoCommand => {
-                "`xfer run TARGET` lists what it offers; there, `xfer recv --run` or [run.NAME] in \
-                 its settings does."
+                "`xfer run TARGET` lists what it offers. To offer more there, start `xfer recv --run \
+                 NAME=COMMAND`, or add [run.NAME] to its settings."
             }
             Decline::NoArguments => {
-                "There, [run.NAME] in its settings says with arguments = true and options = true \
-                 what a command takes."
+                "To allow arguments there, set `arguments = true` for the command in [run.NAME] of \
+                 its settings, and `options = true` for those that begin with -."
             }
             _ => return None,
         },

@@ -30,8 +30,8 @@ Examples:
   laptop$   xfer run server disk              its output, and its exit code
 
 Arguments go to the command as they are, and no shell sees them; where the other side does not allow
-them, or one begins with -, it may decline. Ctrl-C ends the command there, and so does a lost
-connection, or the end of whoever reads the output.
+them, or one begins with -, it may decline. Standard input does not go there. Ctrl-C ends the command
+there, and so does a lost connection, or the end of whoever reads the output.
 
 Exit codes: those of the command, and
   124 it took longer than it may there; 125 it put out more than it may there

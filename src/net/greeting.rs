@@ -244,7 +244,6 @@ impl LetIn {
 
 /// What a peer that was let in wants.
 #[derive(Debug)]
-#[allow(dead_code)]
 pub(crate) enum Request {
     /// To send files.
     Offer(Offer),

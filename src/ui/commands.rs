@@ -19,7 +19,7 @@ use super::words;
 /// How a command ended.
 pub(crate) fn command_end(end: &CommandEnd) -> String {
     match end {
-        CommandEnd::Exited(0) => "it ended well".to_owned(),
+        CommandEnd::Exited(0) => "done".to_owned(),
         CommandEnd::Exited(code) => format!("it ended with exit code {code}"),
         CommandEnd::Signalled(signal) => format!("signal {signal} ended it"),
         CommandEnd::TimeLimit(seconds) => format!(
@@ -83,7 +83,7 @@ pub(super) fn ended(
     time: Duration,
 ) -> String {
     format!(
-        "{name} of {peer}: {} ({}, {} of output)",
+        "{name}, run by {peer}: {} ({}, {} of output)",
         command_end(end),
         words::duration(time),
         words::bytes(bytes)

@@ -233,7 +233,17 @@ pub(crate) fn error(error: &Error) -> String {
             format!("{peer} declined: {}", declined(reason), peer = at(peer))
         }
         Error::TurnedAway { name, reason, .. } => {
-            format!("{name} was not let in: {}", turned_away(reason))
+            // Somebody known is let in, and still does not get everything.
+            let what = match reason {
+                Decline::NotGranted(_)
+                | Decline::NoRoom
+                | Decline::OnlyRoom
+                | Decline::Full
+                | Decline::NoCommand
+                | Decline::NoArguments => "was declined",
+                _ => "was not let in",
+            };
+            format!("{name} {what}: {}", turned_away(reason))
         }
         Error::OtherPeer { peer, name, is } => format!(
             "{peer} is not {name} any more: {is} has that address now",
@@ -391,8 +401,8 @@ fn declined(reason: &Decline) -> String {
         Decline::NotGranted(ability) => format!("it does not let this machine {ability}"),
         Decline::NoRoom => "no chat is open there".to_owned(),
         Decline::OnlyRoom => "only a chat is open there".to_owned(),
-        Decline::Full => "it has as many at once as it takes".to_owned(),
-        Decline::NoCommand => "it has no command of that name for you".to_owned(),
+        Decline::Full => "it takes no more at once".to_owned(),
+        Decline::NoCommand => "it offers no command of that name".to_owned(),
         Decline::NoArguments => "it does not take these arguments".to_owned(),
     }
 }
@@ -426,11 +436,11 @@ fn turned_away(reason: &Decline) -> String {
         Decline::NoUpdate => "it wants to replace files here, and may not".to_owned(),
         Decline::NoMirror => "it wants to remove files here, and may not".to_owned(),
         Decline::NotGranted(ability) => format!("it may not {ability} here"),
-        Decline::NoRoom => "it wants to join a chat, and none is open here".to_owned(),
-        Decline::OnlyRoom => "it wants something else than to join the chat".to_owned(),
-        Decline::Full => "as many as may be at once are here already".to_owned(),
-        Decline::NoCommand => "it wants to run a command that it has none of here".to_owned(),
-        Decline::NoArguments => "it gives a command arguments that it does not take".to_owned(),
+        Decline::NoRoom => "no chat is open here".to_owned(),
+        Decline::OnlyRoom => "only a chat is open here".to_owned(),
+        Decline::Full => "no more are taken at once".to_owned(),
+        Decline::NoCommand => "you offer no command of that name".to_owned(),
+        Decline::NoArguments => "the command does not take these arguments".to_owned(),
     }
 }
 

@@ -23,6 +23,8 @@ use std::time::{Duration, Instant};
 
 use xfer::net::{Identity, Known, Peers};
 
+#[cfg(target_os = "linux")]
+pub use process::wait_until_gone;
 pub use process::{Output, Process, Recv, run_by, wait_for_addr, without_privileges};
 pub use proxy::{Proxy, Way};
 pub use terminal::Terminal;

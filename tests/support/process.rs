@@ -285,6 +285,22 @@ pub fn run_by(runner: &str, args: &[&OsStr], command: &Command) -> Command {
     outer
 }
 
+/// Waits until a process is gone, whoever started it.
+#[cfg(target_os = "linux")]
+#[track_caller]
+pub fn wait_until_gone(pid: Pid) {
+    use rustix::event::{PollFd, PollFlags, poll};
+    use rustix::process::{PidfdFlags, pidfd_open};
+
+    // One that is not there any more cannot be watched.
+    let Ok(watched) = pidfd_open(pid, PidfdFlags::empty()) else {
+        return;
+    };
+    let mut fds = [PollFd::new(&watched, PollFlags::IN)];
+    let time = super::PATIENCE.try_into().unwrap();
+    assert_eq!(poll(&mut fds, Some(&time)).unwrap(), 1, "{pid:?} is left");
+}
+
 /// The same command, run so that permissions count, as they do not for root.
 pub fn without_privileges(command: &Command) -> Command {
     let (runner, args) = match rustix::process::geteuid().is_root() {

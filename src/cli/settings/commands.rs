@@ -44,7 +44,8 @@ pub(super) fn check_name(name: &str) -> Result<(), String> {
     match fits && name.bytes().all(is_plain) && !name.starts_with('-') {
         true => Ok(()),
         false => Err(format!(
-            "'{name}' is no name of a command: letters, digits, - and _, at most {MAX_NAME_BYTES}"
+            "'{name}' cannot name a command: use up to {MAX_NAME_BYTES} letters, digits, - and _, \
+             and no - at the beginning"
         )),
     }
 }
