@@ -12,6 +12,8 @@ pub mod fuse;
 pub mod lan;
 mod process;
 mod proxy;
+pub mod screen;
+pub mod story;
 mod terminal;
 mod tree;
 
@@ -27,6 +29,8 @@ use xfer::net::{Identity, Known, Peers};
 pub use process::wait_until_gone;
 pub use process::{Output, Process, Recv, run_by, wait_for_addr, without_privileges};
 pub use proxy::{Proxy, Way};
+pub use screen::{Reshape, Screen};
+pub use story::Story;
 pub use terminal::Terminal;
 pub use tree::{
     Kind, Node, Random, Tree, assert_same_tree, bytes, digest_of, make_fifo, make_file,
@@ -280,8 +284,17 @@ impl<T> Watched<T> {
     }
 
     /// Waits until `ready` says something; nothing after [`PATIENCE`].
-    pub fn wait<R>(&self, mut ready: impl FnMut(&mut T) -> Option<R>) -> Option<R> {
-        let end = Instant::now() + PATIENCE;
+    pub fn wait<R>(&self, ready: impl FnMut(&mut T) -> Option<R>) -> Option<R> {
+        self.wait_for_at_most(PATIENCE, ready)
+    }
+
+    /// The same; nothing after `time`.
+    pub fn wait_for_at_most<R>(
+        &self,
+        time: Duration,
+        mut ready: impl FnMut(&mut T) -> Option<R>,
+    ) -> Option<R> {
+        let end = Instant::now() + time;
         let mut value = self.lock();
         loop {
             if let Some(result) = ready(&mut value) {

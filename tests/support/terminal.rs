@@ -9,18 +9,25 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::thread;
+use std::time::Duration;
 
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use rustix::termios::{LocalModes, Winsize, tcgetattr, tcgetwinsize, tcsetwinsize};
 
 use super::{Output, Process, Watched};
 
+/// What came to a terminal, and what a person sees of it.
+struct Seen {
+    bytes: Vec<u8>,
+    emulator: vt100::Parser,
+}
+
 /// The program in a terminal. What it prints to standard output goes to its process as always,
 /// the rest to the terminal.
 pub struct Terminal {
     process: Process,
     keyboard: File,
-    screen: Arc<Watched<Vec<u8>>>,
+    screen: Arc<Watched<Seen>>,
     /// Whether nothing more comes.
     ended: Arc<Watched<bool>>,
 }
@@ -28,25 +35,24 @@ pub struct Terminal {
 impl Terminal {
     /// Runs the command in a new terminal, which is its controlling one.
     pub fn spawn(command: Command) -> Self {
-        Self::spawn_in(command, 80, false)
+        Self::spawn_in(command, (80, 24), false)
     }
 
     /// The same, in so many columns, with standard output in the terminal as well.
     pub fn spawn_whole(command: Command, columns: u16) -> Self {
-        Self::spawn_in(command, columns, true)
+        Self::spawn_sized(command, columns, 24)
     }
 
-    fn spawn_in(command: Command, columns: u16, whole: bool) -> Self {
+    /// The same, in so many rows.
+    pub fn spawn_sized(command: Command, columns: u16, rows: u16) -> Self {
+        Self::spawn_in(command, (columns, rows), true)
+    }
+
+    fn spawn_in(command: Command, (columns, rows): (u16, u16), whole: bool) -> Self {
         let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
         grantpt(&master).unwrap();
         unlockpt(&master).unwrap();
-        let size = Winsize {
-            ws_col: columns,
-            ws_row: 24,
-            ws_xpixel: 0,
-            ws_ypixel: 0,
-        };
-        tcsetwinsize(&master, size).unwrap();
+        tcsetwinsize(&master, size(columns, rows)).unwrap();
         let name = ptsname(&master, Vec::new()).unwrap();
         let open = |name: &CStr| {
             let path = Path::new(std::ffi::OsStr::from_bytes(name.to_bytes()));
@@ -72,14 +78,20 @@ impl Terminal {
         let process = Process::spawn_with(outer, stdout, Stdio::from(open(&name)));
         let keyboard = File::from(master);
         let mut from = keyboard.try_clone().unwrap();
-        let screen = Arc::new(Watched::<Vec<u8>>::default());
+        let screen = Arc::new(Watched::new(Seen {
+            bytes: Vec::new(),
+            emulator: vt100::Parser::new(rows, columns, 0),
+        }));
         let ended = Arc::new(Watched::<bool>::default());
         let (collected, all) = (screen.clone(), ended.clone());
         thread::spawn(move || {
             let mut buffer = [0; 4096];
             // It fails when the program has ended.
             while let Ok(n @ 1..) = from.read(&mut buffer) {
-                collected.update(|screen| screen.extend_from_slice(&buffer[..n]));
+                collected.update(|screen| {
+                    screen.bytes.extend_from_slice(&buffer[..n]);
+                    screen.emulator.process(&buffer[..n]);
+                });
             }
             all.update(|ended| *ended = true);
         });
@@ -93,19 +105,19 @@ impl Terminal {
 
     /// Everything that came to the terminal so far.
     pub fn screen(&self) -> String {
-        String::from_utf8_lossy(&self.screen.lock()).into_owned()
+        String::from_utf8_lossy(&self.screen.lock().bytes).into_owned()
     }
 
     /// The bytes that came to the terminal so far.
     pub fn bytes(&self) -> Vec<u8> {
-        self.screen.lock().clone()
+        self.screen.lock().bytes.clone()
     }
 
     /// Waits until this has come to the terminal so many times.
     #[track_caller]
     pub fn wait_for(&self, text: &str, times: usize) {
-        let came = |screen: &mut Vec<u8>| {
-            let screen = String::from_utf8_lossy(screen);
+        let came = |screen: &mut Seen| {
+            let screen = String::from_utf8_lossy(&screen.bytes);
             (screen.matches(text).count() >= times).then_some(())
         };
         if self.screen.wait(came).is_none() {
@@ -124,7 +136,7 @@ impl Terminal {
     #[track_caller]
     pub fn nth_code(&self, n: usize) -> String {
         let found = self.screen.wait(|screen| {
-            let screen = String::from_utf8_lossy(screen);
+            let screen = String::from_utf8_lossy(&screen.bytes);
             let rest = screen.split("this code:").nth(n)?;
             let (line, _) = rest.split_once(['\r', '\n'])?;
             Some(line.chars().filter(char::is_ascii_digit).collect())
@@ -170,7 +182,7 @@ impl Terminal {
     pub fn wait_for_rows(&self, what: &str, ready: impl Fn(&[String]) -> bool) {
         let columns = self.columns();
         let came = self.screen.wait(|screen| {
-            let rows = rows_of(&String::from_utf8_lossy(screen), columns);
+            let rows = rows_of(&String::from_utf8_lossy(&screen.bytes), columns);
             ready(&rows).then_some(())
         });
         assert!(came.is_some(), "no {what}:\n{:#?}", self.rows());
@@ -178,6 +190,30 @@ impl Terminal {
 
     fn columns(&self) -> usize {
         tcgetwinsize(&self.keyboard).unwrap().ws_col.into()
+    }
+
+    /// Waits, for so long at most, until the emulator of the terminal has something.
+    pub fn wait_for_emulator<R>(
+        &self,
+        time: Duration,
+        mut ready: impl FnMut(&vt100::Screen) -> Option<R>,
+    ) -> Option<R> {
+        let ready = |seen: &mut Seen| ready(seen.emulator.screen());
+        self.screen.wait_for_at_most(time, ready)
+    }
+
+    /// Has another size from now on, as what `reshape` makes of the emulator has it.
+    pub fn resize(
+        &self,
+        columns: u16,
+        rows: u16,
+        reshape: impl FnOnce(&mut vt100::Parser, u16, u16),
+    ) {
+        // What is printed meanwhile comes to the new one.
+        self.screen.update(|seen| {
+            reshape(&mut seen.emulator, columns, rows);
+            tcsetwinsize(&self.keyboard, size(columns, rows)).unwrap();
+        });
     }
 
     /// As Ctrl-C.
@@ -199,8 +235,17 @@ impl Terminal {
     pub fn wait(self) -> (Option<i32>, String) {
         let output = self.process.wait();
         self.ended.wait(|ended| ended.then_some(())).unwrap();
-        let screen = String::from_utf8_lossy(&self.screen.lock()).into_owned();
+        let screen = String::from_utf8_lossy(&self.screen.lock().bytes).into_owned();
         (output.code, screen + &output.text())
+    }
+}
+
+fn size(columns: u16, rows: u16) -> Winsize {
+    Winsize {
+        ws_col: columns,
+        ws_row: rows,
+        ws_xpixel: 0,
+        ws_ypixel: 0,
     }
 }
 
