@@ -8,8 +8,8 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use clap::Args;
 use clap::builder::BoolishValueParser;
-use clap::{Args, ValueHint};
 use xfer::Error;
 use xfer::model::progress::Progress;
 use xfer::model::talk::{MAX_LINE_BYTES, NoTalkLine, TalkLine};
@@ -23,7 +23,7 @@ use super::exit::{Code, conclude};
 use super::hints::Task;
 use super::settings::Settings;
 use super::target::target;
-use super::{debug, machine, recv, signals, target as targets};
+use super::{debug, machine, names, recv, signals, target as targets};
 use crate::ui::{self, Line, Spoken, TerminalPrompt, Ui, hear_lines, safe};
 
 const EXAMPLES: &str = "\
@@ -45,7 +45,7 @@ said; an input that is empty only listens. Standard output has what others say, 
 pub(crate) struct Chat {
     /// The machine whose chat to join: its name, HOST, HOST:PORT or [IPV6]:PORT; without it, a chat
     /// is opened here
-    #[arg(value_name = "TARGET", value_hint = ValueHint::Hostname)]
+    #[arg(value_name = "TARGET", add = names::receivers())]
     target: Option<String>,
 
     /// Where to listen; port 0 takes a free one [default: 9090, or a free one where that is taken]

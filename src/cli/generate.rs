@@ -14,6 +14,7 @@ use xfer::Error;
 use xfer::model::error::Action;
 
 use super::arguments::Loudness;
+use super::complete;
 use super::exit::Code;
 use crate::ui::{Line, Ui, sentence};
 
@@ -34,7 +35,16 @@ pub(crate) struct Manual {
 /// Prints what a shell needs to complete arguments.
 pub(crate) fn completions(args: &Completions, mut program: Command, loudness: &Loudness) -> Code {
     let mut script = Vec::new();
-    clap_complete::generate(args.shell, &mut program, "xfer", &mut script);
+    let asking = match args.shell {
+        Shell::Bash => Some(complete::Shell::Bash),
+        Shell::Zsh => Some(complete::Shell::Zsh),
+        Shell::Fish => Some(complete::Shell::Fish),
+        _ => None,
+    };
+    match asking {
+        Some(shell) => script.extend_from_slice(shell.script().as_bytes()),
+        None => clap_complete::generate(args.shell, &mut program, "xfer", &mut script),
+    }
     ended(print(&script), loudness)
 }
 

@@ -5,6 +5,7 @@
 mod arguments;
 mod chat;
 mod choose;
+mod complete;
 mod config;
 mod debug;
 mod dialer;
@@ -15,6 +16,7 @@ mod generate;
 mod hints;
 mod list;
 mod machine;
+mod names;
 mod pair;
 mod peers;
 mod recv;
@@ -94,6 +96,9 @@ enum Command {
 
 /// Runs the program.
 pub(crate) fn run() -> ExitCode {
+    if complete::serve(std::env::args_os().skip(1), Arguments::command) {
+        return Code::Done.into();
+    }
     debug::tell_panics();
     let program = program();
     let settings = Settings::load(&program);

@@ -11,8 +11,8 @@ use super::choose;
 use super::dialer::Dialer;
 use super::exit::Code;
 use super::hints::Task;
-use super::machine;
 use super::target::target;
+use super::{machine, names};
 use crate::ui::{Line, safe};
 
 const EXAMPLES: &str = "\
@@ -27,7 +27,7 @@ The way back is its own pairing.";
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Pair {
     /// The receiver: its name, or HOST:PORT. Without it, in a terminal, those that are here are listed
-    #[arg(value_name = "TARGET")]
+    #[arg(value_name = "TARGET", add = names::receivers())]
     target: Option<String>,
 
     /// Wait for a receiver that is not there yet, until you press Ctrl-C

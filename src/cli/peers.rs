@@ -12,8 +12,8 @@ use xfer::net::Known;
 use super::arguments::{Loudness, Wrong};
 use super::exit::{Code, conclude, written};
 use super::hints::Task;
-use super::machine;
 use super::settings::Settings;
+use super::{machine, names};
 use crate::ui::{Line, Ui, ago};
 
 const EXAMPLES: &str = "\
@@ -49,7 +49,7 @@ pub(crate) struct KnownMachines {
     deny: Vec<Granted>,
 
     /// One machine alone: its name, or its fingerprint, as `xfer peers` shows them
-    #[arg(value_name = "NAME")]
+    #[arg(value_name = "NAME", add = names::machines())]
     name: Option<String>,
 }
 
@@ -77,7 +77,7 @@ impl From<Granted> for Ability {
 #[derive(Debug, Args)]
 pub(crate) struct Unpair {
     /// Its name, or its fingerprint, as `xfer peers` shows them
-    #[arg(value_name = "NAME")]
+    #[arg(value_name = "NAME", add = names::machines())]
     name: String,
 }
 

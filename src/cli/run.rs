@@ -18,8 +18,8 @@ use super::arguments::{CodeFrom, Loudness, Wrong, parse_name};
 use super::dialer::Dialer;
 use super::exit::{Code, conclude};
 use super::hints::Task;
-use super::machine;
 use super::target::target;
+use super::{machine, names};
 use crate::ui::{CommandOutputs, Line, command_end, safe};
 
 const EXAMPLES: &str = "\
@@ -50,7 +50,7 @@ const BROKEN_PIPE: u8 = SIGNALS + 13;
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Run {
     /// The machine: its name, HOST, HOST:PORT or [IPV6]:PORT
-    #[arg(value_name = "TARGET")]
+    #[arg(value_name = "TARGET", add = names::receivers())]
     target: String,
 
     /// The command, by the name that it has there, and what it is given; without one, those are

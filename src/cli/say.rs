@@ -16,8 +16,8 @@ use super::arguments::{CodeFrom, Events, Loudness, Wrong, parse_name};
 use super::dialer::Dialer;
 use super::exit::Code;
 use super::hints::Task;
-use super::machine;
 use super::target::target;
+use super::{machine, names};
 use crate::ui::{Line, Ui, is_cut, safe};
 
 const EXAMPLES: &str = "\
@@ -34,7 +34,7 @@ the exit code is 4.";
 #[command(after_help = EXAMPLES)]
 pub(crate) struct SayArguments {
     /// The receiver: HOST, HOST:PORT, [IPV6]:PORT or the name of a paired machine
-    #[arg(value_name = "TARGET")]
+    #[arg(value_name = "TARGET", add = names::receivers())]
     target: String,
 
     /// The message; without it, what comes from standard input, to its end. At most 1 MiB of UTF-8

@@ -25,7 +25,7 @@ use super::dialer::Dialer;
 use super::exit::Code;
 use super::hints::Task;
 use super::target::{looks_like_target, target};
-use super::{filter, machine, size};
+use super::{filter, machine, names, size};
 use crate::ui::safe;
 
 const EXAMPLES: &str = "\
@@ -49,11 +49,11 @@ pub(crate) struct Send {
     /// Files and folders, or - for standard input alone; the last one is the target, unless --to
     /// names it: a name, HOST:PORT, or an IPv6 address, in brackets where a port follows. Without a
     /// target, in a terminal, the receivers that are here are listed
-    #[arg(required = true, value_name = "PATH", value_hint = ValueHint::AnyPath)]
+    #[arg(required = true, value_name = "PATH", value_hint = ValueHint::AnyPath, add = names::files_and_receivers())]
     paths: Vec<OsString>,
 
     /// The receiver: the name of a machine, wherever it is now, or HOST:PORT or [IPV6]:PORT
-    #[arg(long, value_name = "TARGET")]
+    #[arg(long, value_name = "TARGET", add = names::receivers())]
     to: Option<String>,
 
     /// Wait for a receiver that is not there yet, until you press Ctrl-C

@@ -15,7 +15,7 @@ pub(crate) fn completions_are_printed(scene: &Scene) {
     for shell in ["bash", "zsh", "fish"] {
         assert!(scene.part.prose.contains(shell));
         let printed = scene.send(&completions.replace("SHELL", shell));
-        printed.assert_says("exclude");
+        printed.assert_says("xfer __complete");
         if shell == "bash" {
             let file = scene.sandbox.path("completions");
             fs::write(&file, &printed.stdout).unwrap();
