@@ -8,14 +8,13 @@ usage() {
     cat <<'END'
 Usage: ./install.sh [--help]
 
-Builds xfer from this folder and installs it as $PREFIX/bin/xfer, with
-completions for bash, zsh and fish and pages for man below $PREFIX/share.
-Run it again to update. It says what it has installed; to uninstall, delete
-that.
+Builds xfer from this folder and installs it as $PREFIX/bin/xfer, with man
+pages and completions for bash, zsh and fish in $PREFIX/share. Run it again to
+update. At the end it shows how to uninstall.
 
 Environment:
-  PREFIX             where to install [default: ~/.local]
-  CARGO_TARGET_DIR   where to build [default: target, in this folder]
+  PREFIX             Where to install [default: ~/.local]
+  CARGO_TARGET_DIR   Where to build [default: target, in this folder]
 END
 }
 
@@ -39,22 +38,22 @@ check_needs() {
         PATH=$PATH:$HOME/.cargo/bin
     fi
     if ! command -v cargo >/dev/null 2>&1; then
-        complain "needs Rust $least or later, and there is no cargo. To get it:"
+        complain "xfer needs Rust $least or later, and cargo is not installed. To install it:"
         complain "    curl --proto '=https' --tlsv1.2 -sSf https://sh.rustup.rs | sh"
         ok=no
     else
         # "cargo 1.88.0 (873a06493 2025-05-10)"
         have=$(cargo --version | sed -n 's/^cargo \([0-9]*\.[0-9]*\).*/\1/p')
         if [ -z "$have" ] || ! is_at_least "$have" "$least"; then
-            complain "needs Rust $least or later, this is ${have:-a broken one}. To update it:"
-            complain "    rustup update stable     (rustup itself: https://rustup.rs)"
+            complain "xfer needs Rust $least or later, and cargo is ${have:-broken}. To update it:"
+            complain "    rustup update stable     (rustup: https://rustup.rs)"
             ok=no
         fi
     fi
     # Not just whether it is there: macOS has one that only says how to get one.
     # shellcheck disable=SC2086  # CC can have arguments.
     if ! ${CC:-cc} --version >/dev/null 2>&1; then
-        complain "needs a C compiler, for the cryptography, and '${CC:-cc}' does not work. To get one:"
+        complain "xfer needs a C compiler, and '${CC:-cc}' does not work. To install one:"
         complain "    Debian, Ubuntu:  sudo apt-get install build-essential"
         complain "    Fedora:          sudo dnf install gcc"
         complain "    Arch:            sudo pacman -S gcc"
@@ -67,13 +66,13 @@ check_needs() {
 
 # Builds, and leaves the path of the program in $built.
 build() {
-    say "Building xfer. The first time takes a few minutes."
+    say "Building xfer. This takes a few minutes the first time."
     # Cargo itself says where the program is: settings of the user's can put it anywhere.
     messages=$(cargo --config "$source/.cargo/config.toml" build --release --locked --bin xfer \
         --manifest-path "$source/Cargo.toml" --message-format json-render-diagnostics)
     built=$(printf '%s\n' "$messages" | sed -n 's/.*"executable":"\([^"]*\)".*/\1/p' | tail -n 1)
     if [ ! -x "$built" ]; then
-        complain "cargo built something, but no program was found at '$built'"
+        complain "cargo built xfer, but there is no program at '$built'"
         return 1
     fi
 }
@@ -113,7 +112,7 @@ install_extras() {
     generate "$fish_file" "$bin/xfer" completions fish
     mkdir -p "$man_dir"
     "$bin/xfer" man "$man_dir"
-    say "and completions and pages for man:"
+    say "Installed completions and man pages:"
     for file in "$bash_file" "$zsh_file" "$fish_file"; do say "    $file"; done
     say "    $man_dir/xfer.1, $man_dir/xfer-*.1"
     say "To uninstall:"
@@ -122,7 +121,7 @@ install_extras() {
     say "        share/man/man1/xfer.1 share/man/man1/xfer-*.1"
     case ${SHELL:-} in
         */zsh)
-            say "For zsh to find the completions, this must come before compinit in ~/.zshrc:"
+            say "To complete arguments in zsh, add this to ~/.zshrc, before compinit:"
             say "    fpath=('${zsh_file%/*}' \$fpath)"
             ;;
     esac
@@ -133,13 +132,13 @@ tell_about_path() {
         *":$bin:"*)
             first=$(command -v xfer || true)
             if [ "$first" != "$bin/xfer" ]; then
-                say "Note that 'xfer' alone runs another one: $first"
+                say "Note: in this terminal, 'xfer' runs $first instead."
             fi
             return
             ;;
     esac
     say ""
-    say "$bin is not in your PATH. To add it, run this and open a new terminal:"
+    say "$bin is not in your PATH. To add it, run this, then open a new terminal:"
     # shellcheck disable=SC2016  # $PATH is for the user's shell to expand.
     case ${SHELL:-} in
         */fish) say "    fish_add_path '$bin'" ;;
@@ -154,7 +153,7 @@ main() {
         "") ;;
         -h | --help) usage && exit 0 ;;
         *)
-            complain "what is '$1'? See --help."
+            complain "unexpected argument '$1'; see ./install.sh --help"
             exit 2
             ;;
     esac
@@ -172,6 +171,9 @@ main() {
     install_program
     install_extras
     tell_about_path
+    say ""
+    say "Next, on the machine that receives:  xfer recv --dir ~/Downloads"
+    say "and on the other one:                xfer send FILE ADDRESS"
 }
 
 main "$@"

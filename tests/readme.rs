@@ -43,6 +43,7 @@ macro_rules! parts {
 parts! {
     "Install": telling::completions_are_printed,
     "Send something": sending::the_first_file,
+    "What arrives": sending::what_arrives,
     "Several things at once": sending::several_things,
     "Ports": sending::ports,
     "Who is here": sending::who_is_here,
@@ -73,6 +74,14 @@ parts! {
 const NOT_RUN: &[(&str, &str)] = &[
     ("A chat", "it takes two terminals: tests/chat.rs has them"),
     ("./install.sh", "builds for minutes; .ci/run installs by it"),
+    (
+        "If a firewall is in the way",
+        "changes the firewall of this machine",
+    ),
+    (
+        "Uninstall",
+        "deletes what .ci/run has installed, and is run there",
+    ),
     (
         "As a service",
         "needs systemd, and somebody who is logged in",

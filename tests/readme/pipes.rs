@@ -48,7 +48,7 @@ pub(crate) fn what_another_program_writes(scene: &Scene) {
 
 pub(crate) fn for_another_program(scene: &Scene) {
     let [unpack, to_file] = scene.lines();
-    let (_, there) = unpack.split_once("# there: ").unwrap();
+    let (_, there) = unpack.split_once("# sender: ").unwrap();
     let_tar_keep_times(scene);
     scene.pair();
     let downloads = scene.laptop.downloads();

@@ -14,10 +14,14 @@ pub(crate) fn send_by_name() -> String {
 }
 
 pub(crate) fn the_first_file(scene: &Scene) {
-    let [receive_here, send_here, receive, send, by_name] = scene.lines();
+    let [receive, send, by_name] = scene.lines();
     let desktop = &scene.desktop;
-    let receiver = scene.receive(desktop, &receive_here);
-    scene.send(&send_here);
+    // On one machine, into the folder for downloads.
+    let [receive_here, .., send_here] = &scene.part.quoted_commands()[..] else {
+        panic!("no commands for one machine");
+    };
+    let receiver = scene.receive(desktop, receive_here);
+    scene.send(send_here);
     receiver.stop();
     scene.assert_received(&["file.iso"], &desktop.downloads());
 
@@ -37,6 +41,38 @@ pub(crate) fn the_first_file(scene: &Scene) {
     );
     scene.send(&by_name).assert_says("to laptop");
     assert!(!receiver.process().has_ended());
+}
+
+pub(crate) fn what_arrives(scene: &Scene) {
+    let lines: [String; 4] = scene.lines();
+    scene.pair();
+    for line in &lines {
+        let receiver = scene.laptop_receives("");
+        scene.send(line);
+        receiver.stop();
+        let downloads = scene.laptop.downloads();
+        let (_, becomes) = line.split_once("# ").unwrap();
+        match becomes.strip_prefix("photos/") {
+            Some(_) => scene.assert_received(&["photos"], &downloads),
+            None => scene.assert_received(
+                &[
+                    "photos/2024",
+                    "photos/a.jpg",
+                    "photos/b.jpg",
+                    "photos/best",
+                    "photos/empty",
+                ],
+                &downloads,
+            ),
+        }
+        for name in entries(&downloads) {
+            let path = downloads.join(name);
+            match path.is_dir() {
+                true => fs::remove_dir_all(path).unwrap(),
+                false => fs::remove_file(path).unwrap(),
+            }
+        }
+    }
 }
 
 pub(crate) fn what_is_not_there_yet(scene: &Scene) {
