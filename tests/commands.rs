@@ -95,7 +95,7 @@ fn both_outputs_and_the_exit_code_come_back_as_they_are() {
     assert!(output.stdout == content);
     assert_eq!(output.stderr, b"wrong\n");
     recv.process().wait_for_text("runs both");
-    recv.process().wait_for_text("it ended with exit code 7");
+    recv.process().wait_for_text(": exit code 7");
 }
 
 #[test]
@@ -108,7 +108,7 @@ fn output_comes_as_it_is_produced() {
     client.interrupt();
     client.wait().assert_code(130);
     wait_until_gone(pid);
-    recv.process().wait_for_text("it was stopped");
+    recv.process().wait_for_text(": stopped");
 }
 
 #[test]
@@ -196,8 +196,8 @@ fn settings_that_make_no_sense_are_said() {
     for (settings, words) in [
         ("[run.a]", "run.a.command is missing"),
         ("[run.a]\ncommand = \"\"", "names no program"),
-        ("[run.a]\ncommand = \"a 'b\"", "not closed"),
-        ("[run.\"a b\"]\ncommand = \"a\"", "cannot name a command"),
+        ("[run.a]\ncommand = \"a 'b\"", "unclosed quote"),
+        ("[run.\"a b\"]\ncommand = \"a\"", "invalid command name"),
         (
             "[run.a]\ncommand = \"a\"\noptions = true",
             "needs arguments",
@@ -232,7 +232,7 @@ fn a_command_that_takes_too_long_is_ended() {
     client
         .wait()
         .assert_code(124)
-        .assert_says("as long as it may take");
+        .assert_says("its time limit of");
     wait_until_gone(pid);
 }
 
@@ -255,11 +255,9 @@ fn a_command_that_floods_is_ended_and_slows_nothing() {
     assert!(peak < 100 << 20, "{peak}");
     drop(client);
     wait_until_gone(pid);
-    recv.process().wait_for_text("it was stopped");
+    recv.process().wait_for_text(": stopped");
     let output = run(&sandbox.me(), &recv, &["flood"]);
-    output
-        .assert_code(125)
-        .assert_says("as much as it may put out");
+    output.assert_code(125).assert_says("its output limit of");
     assert_eq!(output.stdout.len(), 200_000_000);
     let peak = recv.process().peak_memory().unwrap();
     assert!(peak < 100 << 20, "{peak}");
@@ -285,7 +283,7 @@ fn a_command_whose_peer_does_not_read_makes_room() {
     assert!(!recv.process().printed().text().contains("it took"));
     run(&sandbox.me(), &recv, &["flood"]).assert_code(5);
     // Nor is its connection kept for ever.
-    recv.process().wait_for_text("as long as it may take");
+    recv.process().wait_for_text("its time limit of");
     drop(client);
 }
 
@@ -337,7 +335,7 @@ fn only_so_many_run_at_once() {
     let first = spawn(&me, &recv, &["one"]);
     let pid = pid_of(&first);
     let second = run(&me, &recv, &["one"]);
-    second.assert_code(255).assert_says("no more at once");
+    second.assert_code(255).assert_says("is full at the moment");
     let twos = [spawn(&me, &recv, &["two"]), spawn(&me, &recv, &["two"])];
     for two in &twos {
         pid_of(two);
@@ -347,7 +345,7 @@ fn only_so_many_run_at_once() {
     first.interrupt();
     first.wait().assert_code(130);
     wait_until_gone(pid);
-    recv.process().wait_for_text("it was stopped");
+    recv.process().wait_for_text(": stopped");
     pid_of(&spawn(&me, &recv, &["one"]));
 }
 
@@ -456,7 +454,10 @@ fn a_cut_cable_ends_it_on_both_sides_does_not_notice() {
     let pid = pid_of(&client);
     proxy.stall();
     wait_until_gone(pid);
-    client.wait().assert_code(255).assert_says("silent");
+    client
+        .wait()
+        .assert_code(255)
+        .assert_says("has not responded");
 }
 
 #[test]
@@ -550,6 +551,6 @@ fn what_only_the_program_itself_says_means_nothing_to_users() {
             .me()
             .run(words)
             .assert_code(2)
-            .assert_says("unrecognized");
+            .assert_says("unknown command");
     }
 }

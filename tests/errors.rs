@@ -152,7 +152,7 @@ fn a_receive_directory_that_cannot_be_written() {
     }
     let received = Process::spawn(command).wait();
     received.assert_code(FAILED).assert_says("dst");
-    received.assert_says("Choose a folder that you may write to");
+    received.assert_says("Choose a folder that you can write to");
 }
 
 #[test]
@@ -162,7 +162,7 @@ fn a_receive_directory_that_is_removed_later() {
     fs::remove_dir(sandbox.dst()).unwrap();
     let sent = sandbox.send(&[], &recv.target());
     sent.assert_code(NOT_LET_IN)
-        .assert_says("its folder was removed");
+        .assert_says("receive folder was removed");
     recv.interrupt()
         .assert_says("the receive folder was removed");
 }

@@ -178,7 +178,7 @@ fn those_who_receive_are_listed_within_two_seconds_and_nobody_else() {
     // Which address is known of when somebody is listed, the network decides.
     let text = said.text();
     for (name, host, words) in [
-        ("mobile", "1]:9090", "paired; takes what you send"),
+        ("mobile", "1]:9090", "paired; you can send to it"),
         ("desktop", "2]:9090", "new; needs a code the first time"),
         ("me", "5]:9093", "this machine"),
     ] {
@@ -275,12 +275,12 @@ fn a_known_machine_that_goes_from_where_it_was_last_is_gone() {
         });
     };
     let gone = "10.92.0.1:9090         gone";
-    says("paired; takes what you send", 1);
+    says("paired; you can send to it", 1);
     recv.interrupt().assert_code(0);
     says(gone, 1);
     // One that is not announced comes and goes, too.
     let recv = laptop.recv(&user, &["--hidden"]);
-    says("paired; takes what you send", 2);
+    says("paired; you can send to it", 2);
     recv.interrupt().assert_code(0);
     says(gone, 2);
     watch.interrupt();
@@ -304,7 +304,7 @@ fn one_that_lies_about_who_it_is_is_shown_as_that() {
     assert_eq!(named(&found, "laptop")["event"], "missing");
     me.spawn(&user, &["list"])
         .wait()
-        .assert_says("another machine than the laptop that you know");
+        .assert_says("not the laptop you know");
     namesake.interrupt();
     // What the known one says of its key, and somebody else's, or nobody's.
     let real = announced(&liar, &laptop, &["--name", "x"]);
@@ -313,8 +313,8 @@ fn one_that_lies_about_who_it_is_is_shown_as_that() {
     let fp = hex_start(&laptop);
     let _other = liar.recv(&sandbox.user("liar"), &["--hidden", "--listen", "9091"]);
     for (port, says) in [
-        (9091, "says that it is laptop, but has another key"),
-        (9092, "says that it is laptop, but does not answer"),
+        (9091, "claims to be laptop, but has a different key"),
+        (9092, "claims to be laptop, but does not answer"),
     ] {
         let answer = Packet::answer(&[Announced {
             instance: "laptop",
@@ -331,7 +331,7 @@ fn one_that_lies_about_who_it_is_is_shown_as_that() {
         watch.wait_for_text(says);
         watch.interrupt();
         let output = watch.wait();
-        assert!(!output.text().contains("paired; takes"), "{output}");
+        assert!(!output.text().contains("paired; you"), "{output}");
         sender.send(&answer.goodbye());
     }
     assert!(start.as_str().is_some_and(|start| start.len() == 14));
@@ -613,7 +613,7 @@ fn one_family_of_addresses_is_enough_and_so_is_none() {
         .spawn(&sandbox.user("alone"), &["list"])
         .wait()
         .assert_code(0)
-        .assert_says("nobody is here");
+        .assert_says("no machines found");
     recv.interrupt().assert_code(0);
 }
 

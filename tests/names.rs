@@ -222,7 +222,8 @@ fn names_on_exfat() {
     set_mtime(tree.join("README.TXT"), seconds, 0);
     for args in [&["--update"][..], &["--mirror"], &[]] {
         let sent = send(args);
-        sent.assert_code(3).assert_says("which is the same name");
+        sent.assert_code(3)
+            .assert_says("has the same name on this file system");
         assert_eq!(stored().len(), 4);
     }
     no_leftovers(sandbox.dst());
@@ -267,7 +268,8 @@ fn of_two_names_that_are_one_there_the_first_is_stored_and_the_other_fails() {
             &["--update", "--dry-run"],
         ] {
             let sent = scene.send(args);
-            sent.assert_code(3).assert_says("which is the same name");
+            sent.assert_code(3)
+                .assert_says("has the same name on this file system");
             // With the folder, what is in it.
             let dry = args.contains(&"--dry-run");
             sent.assert_says(if dry { "6 refused" } else { "6 failed" });

@@ -201,7 +201,7 @@ fn one_that_hangs_ends_with_the_receiver() {
         let output = recv.wait_end();
         wait_until_gone(Pid::from_raw(number).unwrap());
         if !kill {
-            output.assert_code(0).assert_says("it was stopped");
+            output.assert_code(0).assert_says(": stopped");
         }
     }
 }
@@ -220,8 +220,7 @@ fn that_it_does_not_run_any_more_is_said() {
     let send = sandbox.spawn_send(&[], &proxy.target());
     wait_for_file(&sandbox.dst().join("first"));
     let recv = recv.interrupt();
-    recv.assert_says("--on-done, for")
-        .assert_says("it was stopped");
+    recv.assert_says("--on-done, for").assert_says(": stopped");
     drop(send);
     assert!(!ran.exists());
 }
@@ -239,7 +238,7 @@ fn one_that_takes_long_is_in_the_way_of_no_session() {
     recv.process()
         .wait_for_text("64 others wait for their turn");
     let output = recv.interrupt();
-    assert_eq!(output.text().matches("it was stopped").count(), 65);
+    assert_eq!(output.text().matches(": stopped").count(), 65);
 }
 
 #[test]

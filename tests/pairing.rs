@@ -187,7 +187,7 @@ fn pairing_works_without_sending_and_from_a_file() {
     two.laptop
         .run(&back)
         .assert_code(4)
-        .assert_says("does not know this machine");
+        .assert_says("not paired with this machine");
 }
 
 #[test]
@@ -226,7 +226,7 @@ fn without_a_terminal_the_answer_is_no_at_once() {
     let mut command = desktop.command(&args);
     command.env("XFER_CODE", "123456");
     Process::spawn(command).wait().assert_code(4);
-    recv.process().wait_for_text("was not let in");
+    recv.process().wait_for_text("is not paired");
     // What is asked about is declined, even for oneself.
     let recv = sandbox.recv_with(&["--ask"]);
     let sent = sandbox.send(&[], &recv.target());
@@ -248,8 +248,7 @@ fn another_key_at_a_known_place_is_an_alarm() {
     for open in [&[][..], &["--open"]] {
         let args = [&["send", "--name", "desktop"], open, &["src/file", &addr]].concat();
         let sent = two.desktop.run(&args);
-        sent.assert_code(4)
-            .assert_says("not the laptop that is known");
+        sent.assert_code(4).assert_says("not the laptop you know");
     }
     two.desktop
         .run(&["send", "src/file", "laptop"])
@@ -260,7 +259,7 @@ fn another_key_at_a_known_place_is_an_alarm() {
     two.desktop
         .run(&args)
         .assert_code(4)
-        .assert_says("not the laptop that is known");
+        .assert_says("not the laptop you know");
     assert_eq!(
         fs::read_dir(&dir)
             .unwrap()
@@ -272,7 +271,7 @@ fn another_key_at_a_known_place_is_an_alarm() {
     two.again(&[]);
     let target = two.addr.to_string();
     let sent = stranger.run(&["send", "--name", "desktop", "src/file", &target]);
-    sent.assert_code(4).assert_says("same name");
+    sent.assert_code(4).assert_says("by this machine's name");
     assert!(!two.recv.screen().contains("this code"));
 }
 
@@ -287,7 +286,7 @@ fn a_damaged_list_is_an_error_and_stays() {
         user.run(&["peers"])
             .assert_code(1)
             .assert_says("is damaged")
-            .assert_says("without it, nobody is known here");
+            .assert_says("every other machine has to be paired again");
         assert_ne!(two.send_unseen(&[]).code, Some(0));
         let listen = ["recv", "--listen", "127.0.0.1:0"];
         user.run(&listen).assert_code(1).assert_says("is damaged");
@@ -325,7 +324,9 @@ fn each_offer_is_asked_about() {
     two.recv.wait_for("Refused 127.0.0.1", 1);
     two.assert_nothing_received();
 
-    send("n", 2).assert_code(4).assert_says("said no");
+    send("n", 2)
+        .assert_code(4)
+        .assert_says("declined the transfer");
     two.assert_nothing_received();
     let screen = two.recv.screen();
     for words in ["1 file", "3.15 MB", "'file'", "are free", "desktop"] {
@@ -396,10 +397,8 @@ fn one_in_the_middle_fails_even_with_the_right_code() {
     assert_eq!(codes, 3);
     let (exit, screen) = send.wait();
     assert_eq!(exit, Some(4), "{screen}");
-    assert!(
-        screen.contains("another machine stands between"),
-        "{screen}"
-    );
+    let screen = unfolded(&screen);
+    assert!(screen.contains("another machine intercepts"), "{screen}");
     assert!(screen.contains("do not send anything"), "{screen}");
     two.assert_nothing_received();
     assert_knows_nobody(&two.laptop);
@@ -468,7 +467,7 @@ fn a_guesser_gets_three_tries_one_after_the_other() {
         guesser.say(&Message::PairProof(Proof([n; 32])));
         assert_eq!(guesser.hear(), Message::PairWrong(()));
     }
-    two.recv.wait_for("does not fit", 1);
+    two.recv.wait_for("mistyped", 1);
     // An offer in the place of a proof gets nothing either.
     for early in [
         Message::PairProof(Proof([0; 32])),
@@ -532,7 +531,7 @@ fn what_was_asked_about_is_the_most_that_is_taken() {
     two.recv.type_line("y");
     let sent = sender.wait();
     sent.assert_code(3)
-        .assert_says("more than the receiver's user was asked about");
+        .assert_says("more than the receiver's user agreed to");
     let names: Vec<_> = received().collect();
     assert_eq!(names[..2], ["tree/b", "tree/new"]);
     // As many as were said, and the folder.

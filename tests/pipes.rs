@@ -36,7 +36,7 @@ fn send(user: &User, data: &[u8], name: &str, target: &str) -> Output {
 fn wait_for_loss(recv: &Recv) {
     recv.process().wait_for("a loss", |output| {
         let text = output.text().to_lowercase();
-        (text.contains("lost") || text.contains("ended it")).then_some(())
+        (text.contains("lost") || text.contains("cancelled")).then_some(())
     });
 }
 
@@ -124,7 +124,7 @@ fn a_cut_connection_is_its_end() {
     sender
         .wait()
         .assert_code(1)
-        .assert_says("cannot be read again");
+        .assert_says("cannot be read a second time");
     assert_eq!(proxy.connections(), 2, "it does not try again");
     assert!(writer.write_all(&bytes(1, 1 << 20)).is_err());
     wait_for_loss(&recv);
@@ -211,7 +211,7 @@ fn a_full_disk_is_its_end() {
     let (sender, mut writer) = spawn_send(&sandbox.me(), "a.tar", &recv.target());
     // More than fits; whoever does not read it any more says so.
     while writer.write_all(&[1; 65_536]).is_ok() {}
-    sender.wait().assert_code(1).assert_says("of space");
+    sender.wait().assert_code(1).assert_says("are free");
     let sent = send(&sandbox.me(), b"fits", "b.tar", &recv.target());
     sent.assert_code(0);
     let pid = recv.process().pid().as_raw_nonzero();
@@ -318,9 +318,9 @@ fn more_than_one_file_is_refused() {
         let paths: Vec<_> = names.iter().map(|name| sandbox.src().join(name)).collect();
         let paths: Vec<_> = paths.iter().map(|path| &**path).collect();
         let sent = sandbox.send(&paths, &target);
-        sent.assert_code(1).assert_says("only a single file");
+        sent.assert_code(1).assert_says("takes one file");
         let received = recv.wait();
-        received.assert_code(1).assert_says("only a single file");
+        received.assert_code(1).assert_says("takes one file");
         assert!(received.stdout.is_empty());
     }
     is_empty(&sandbox.dst());
@@ -339,8 +339,13 @@ fn a_reader_that_goes_away_ends_both() {
     assert!(some == data[..some.len()]);
     drop(reader);
     // The rest of the chunk was in the way already: no more of the input is needed.
-    sender.wait().assert_code(1).assert_says("nobody reads it");
-    recv.wait().assert_code(1).assert_says("nobody reads it");
+    sender
+        .wait()
+        .assert_code(1)
+        .assert_says("the program that reads it has ended");
+    recv.wait()
+        .assert_code(1)
+        .assert_says("the program that reads it has ended");
 }
 
 #[test]
@@ -407,6 +412,6 @@ fn a_pipe_of_the_shell_is_told_from_what_is_not_there() {
     Process::spawn(command)
         .wait()
         .assert_code(2)
-        .assert_says("/dev/stdin is a pipe")
+        .assert_says("/dev/stdin: it is a pipe")
         .assert_says("xfer send - --as NAME");
 }

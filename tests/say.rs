@@ -161,7 +161,8 @@ fn the_longest_message_arrives_whole_for_programs() {
     assert!(event["text"] == text, "another text");
     assert_eq!(event["asks"], false);
     let long = two.say_input(&[&recv.1], &vec![b'x'; (1 << 20) + 1]);
-    long.assert_code(WRONG_USAGE).assert_says("at most 1 MiB");
+    long.assert_code(WRONG_USAGE)
+        .assert_says("larger than 1 MiB");
 }
 
 impl Two {
@@ -195,7 +196,7 @@ fn what_is_said_does_nothing_but_show() {
     // A terminal is not filled with one message.
     two.say_input(&[&addr], "line\n".repeat(5000).as_bytes())
         .assert_code(0);
-    seen.wait_for("and more: 25.0 kB in 5,000 lines", 1);
+    seen.wait_for("the whole message is 25.0 kB in 5,000 lines", 1);
     assert_eq!(seen.screen().matches("line\r\n").count(), 200);
     seen.wait_and_stop().assert_code(0);
 }
@@ -228,7 +229,7 @@ fn what_is_no_message_is_wrong_usage_and_goes_nowhere() {
     two.say(&[nowhere, ""]).assert_code(WRONG_USAGE);
     two.say_input(&[nowhere], b"one\ntw\xc3")
         .assert_code(WRONG_USAGE)
-        .assert_says("from its byte 7 on, in line 2");
+        .assert_says("byte 7, line 2");
     let mut command = two.say_command(&[nowhere, "caf"]);
     command.arg(OsString::from_vec(b"\xe9".to_vec()));
     Process::spawn(command)
@@ -260,7 +261,7 @@ fn a_question_is_answered_with_a_line() {
         let declined = asker.wait();
         declined
             .assert_code(DECLINED)
-            .assert_says("has shown it, but nobody there replied");
+            .assert_says("showed the message, but nobody replied");
         assert!(declined.stdout.is_empty(), "{declined}");
     }
     seen.wait_and_stop().assert_code(0);
@@ -272,7 +273,7 @@ fn without_a_terminal_nobody_replies() {
     let recv = two.recv(&[]);
     two.say(&["--ask", &recv.target(), "Anybody?"])
         .assert_code(DECLINED)
-        .assert_says("nobody there replied");
+        .assert_says("but nobody replied");
     shows(&recv, &["desktop: Anybody?"]);
 }
 
@@ -303,7 +304,7 @@ fn a_question_is_withdrawn_when_nobody_waits_for_its_answer() {
     asker
         .wait()
         .assert_code(FAILED)
-        .assert_says("its user stopped it");
+        .assert_says("`xfer recv` was stopped on receiver");
 }
 
 #[test]
@@ -348,7 +349,8 @@ fn no_more_questions_wait_than_somebody_can_answer() {
     // They are in the way of no message.
     two.say(&[&addr, "by the way"]).assert_code(0);
     let more = two.say(&["--ask", &addr, "one more?"]);
-    more.assert_code(DECLINED).assert_says("no more at once");
+    more.assert_code(DECLINED)
+        .assert_says("is full at the moment");
     assert!(!seen.screen().contains("one more?"));
     drop(askers);
     two.say(&[&addr, "still there"]).assert_code(0);
@@ -416,7 +418,7 @@ fn what_a_machine_may_do_is_given_and_taken() {
         .assert_says("does not let this machine send messages")
         .assert_says("xfer peers --allow messages NAME");
     recv.process()
-        .wait_for_text("xfer peers --allow messages -- desktop");
+        .wait_for_text("xfer peers --allow messages desktop");
     send().assert_code(0);
     peers(&["--allow", "messages,run", "--deny", "files", "desktop"])
         .assert_code(0)

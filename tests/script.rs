@@ -585,7 +585,7 @@ fn many_failures_take_few_lines() {
         let text = output.text();
         assert!(text.lines().count() < 20, "{output}");
         assert!(
-            text.contains("2,990 more: 2,990 are links that lead out"),
+            text.contains("2,990 more: 2,990 are links that point outside"),
             "{output}"
         );
         assert!(

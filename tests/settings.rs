@@ -96,16 +96,16 @@ fn wrong_settings_are_errors_and_never_passed_over() {
     for (text, words) in [
         (
             "name = \"a\"\n\ndirectry = \"/\"\n",
-            format!("unknown key 'directry' in {file} line 3; did you mean 'dir'?"),
+            format!("{file}:3: unknown key 'directry'; did you mean 'dir'?"),
         ),
-        ("name = \n", format!("{file} line 1: ")),
+        ("name = \n", format!("{file}:1: ")),
         (
             "\nlanes = 65\n",
-            format!("{file} line 2: invalid value '65' for '--lanes"),
+            format!("{file}:2: invalid value '65' for lanes"),
         ),
         (
             "dir = \"here\"\n",
-            format!("{file} line 1: 'here' begins with neither"),
+            format!("{file}:1: 'here' must begin with"),
         ),
     ] {
         set(&me, text);
@@ -116,7 +116,7 @@ fn wrong_settings_are_errors_and_never_passed_over() {
         }
     }
     let send = me.run(&["send", "src", "127.0.0.1:1"]);
-    send.assert_code(2).assert_says("begins with neither");
+    send.assert_code(2).assert_says("must begin with");
     me.run(&["send", "--help"]).assert_code(0);
     me.run(&["peers"]).assert_code(0);
 
@@ -245,7 +245,7 @@ fn what_a_peer_sends_takes_up_no_more_than_its_quota() {
     set(&me, &config);
     let recv = Process::spawn(me.recv_command(&sandbox.dst(), &[])).wait();
     recv.assert_code(1)
-        .assert_says("what others send goes into it");
+        .assert_says("other machines store files there too");
     set(&me, "[peer.anna]\nquota = \"1G\"\n");
     me.run(&["config"])
         .assert_code(2)

@@ -462,7 +462,7 @@ fn what_another_user_locks_stops_nobody() {
             let sent = mirror();
             sent.assert_code(3).assert_says("1 was removed");
             sent.assert_says(&format!(
-                "{locked}: not all that was to go could be removed: another session stores into \
+                "{locked}: could not delete everything in it: another session stores into \
                  it, or another program has locked it"
             ));
             assert!(folder.join("surplus").exists());

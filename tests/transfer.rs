@@ -146,7 +146,7 @@ fn links_to_the_outside_are_refused_unless_they_are_wanted() {
         let sent = sandbox.send(&[], &recv.target());
         sent.assert_code(3);
         for link in ["top/absolute", "top/sub/up and out"] {
-            sent.assert_says(&format!("{link}: is a link that leads out"));
+            sent.assert_says(&format!("{link}: is a link that points outside"));
             recv.process().wait_for_text(&format!("Failed: {link}"));
         }
         let stored = Tree::read(sandbox.dst()).names();

@@ -199,7 +199,7 @@ fn the_receivers_user_has_a_say() {
         ),
         (&["--on-conflict", "beside"], false, 0, words),
         (&["--on-conflict", "skip"], false, 0, "1 was left out"),
-        (&["--on-conflict", "fail"], false, 1, "a file is in its way"),
+        (&["--on-conflict", "fail"], false, 1, "a file is in the way"),
         // Whoever may be anybody replaces nothing, ever.
         (&["--open", "--allow-update"], true, 4, "replace files"),
         (
@@ -256,8 +256,8 @@ fn what_is_of_another_kind_stays() {
     fs::create_dir(scene.tree().join("new")).unwrap();
     fs::write(scene.copy().join("new"), "a file").unwrap();
     let sent = scene.send(&["--update"]);
-    sent.assert_code(3).assert_says("a folder is in its way");
-    sent.assert_says("a special file is in its way");
+    sent.assert_code(3).assert_says("a folder is in the way");
+    sent.assert_says("a special file is in the way");
     assert!(scene.copy().join("sub/2/inside").exists());
     assert!(scene.copy().join("new").is_dir());
 }
@@ -317,7 +317,7 @@ fn a_link_in_the_place_of_what_is_being_received() {
     let send_link = || sandbox.me().send(&["--update", &link, &recv.target()]);
     let sent = send_link();
     sent.assert_code(3)
-        .assert_says("being received in another session");
+        .assert_says("being received in another transfer");
     proxy.release();
     sender.wait().assert_code(0);
     send_link().assert_code(0);
@@ -698,7 +698,7 @@ fn a_dry_run_says_what_a_real_one_does() {
     };
     // One link leads outside, and so fails: nothing would be removed, and nothing is.
     let dry = all(&["--mirror"]);
-    dry.assert_code(3).assert_says("leads out");
+    dry.assert_code(3).assert_says("points outside");
     assert_eq!(told(&dry, &["removed "]), Vec::<String>::new());
     assert_eq!(told(&dry, &["changed "]).len(), 6);
     fs::remove_file(scene.tree().join("out")).unwrap();
@@ -738,7 +738,7 @@ fn a_mirror_follows_whatever_becomes_something_else() {
     // Where filters have something stay in it, a folder stays in the way.
     let sent = scene.send(&["--mirror", "--exclude=*.log"]);
     sent.assert_code(3)
-        .assert_says("tree/folder: a folder is in its way");
+        .assert_says("tree/folder: a folder is in the way");
     assert!(copy.join("folder/kept.log").exists());
     assert!(!copy.join("folder/deep").exists());
     let before = Tree::read(&copy);
@@ -760,7 +760,7 @@ fn a_mirror_follows_whatever_becomes_something_else() {
     scene
         .send(&["--update"])
         .assert_code(3)
-        .assert_says("a folder is in its way");
+        .assert_says("a folder is in the way");
     scene.send(&["--mirror"]).assert_code(0);
     scene.is_same();
 }
@@ -781,7 +781,7 @@ fn a_mirror_in_which_very_many_folders_became_files_ends_well() {
     let [mirror, all] = ["--mirror", "--max-delete=100%"].map(PathBuf::from);
     let args = [mirror, all, tree.clone(), recv.target().into()];
     let sent = sandbox.me().send(&args);
-    sent.assert_code(3).assert_says("a folder is in its way");
+    sent.assert_code(3).assert_says("a folder is in the way");
     // What is not stored may have moved: until it is, all stays that is not in the way, and what is
     // in its own way.
     let folders = fs::read_dir(&copy).unwrap().filter(|entry| {
@@ -803,7 +803,7 @@ fn what_cannot_be_removed_is_named() {
     make_file(scene.copy().join("surplus"), 1, 10);
     let sent = scene.send(&["--mirror", "--max-delete=100%"]);
     sent.assert_code(3)
-        .assert_says("tree/sub: not all that was to go could be removed: it is too deep");
+        .assert_says("tree/sub: could not delete everything in it: it is too deep");
     sent.assert_says("1 was removed");
     fs::remove_dir_all(scene.copy().join("sub/d")).unwrap();
     scene.send(&["--mirror"]).assert_code(0);
@@ -838,7 +838,7 @@ fn a_mirror_and_another_session_keep_off_each_others_folders() {
     assert!(copy.exists());
     let sent = mirror(&recv.target()).wait();
     sent.assert_code(1)
-        .assert_says("tree: is being received in another session");
+        .assert_says("tree: is being received in another transfer");
     assert!(copy.join("old").exists());
     proxy.release();
     sender.wait().assert_code(0);
@@ -850,7 +850,7 @@ fn a_mirror_and_another_session_keep_off_each_others_folders() {
     proxy.wait_for_up(10 * CHUNK);
     let sent = copied(&somebody, &recv.target()).wait();
     sent.assert_code(1)
-        .assert_says("tree: is being received in another session");
+        .assert_says("tree: is being received in another transfer");
     proxy.release();
     sender.wait().assert_code(0);
     assert_same_tree(sandbox.path("mine"), sandbox.dst());
@@ -911,7 +911,7 @@ fn a_mirror_keeps_off_what_a_session_of_another_receiver_stores() {
     };
     let sent = mirror();
     sent.assert_code(1)
-        .assert_says("tree: is being received in another session");
+        .assert_says("tree: is being received in another transfer");
     assert_eq!(contents(&copy), before);
     proxy.release();
     sender.wait().assert_code(0);

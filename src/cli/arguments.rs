@@ -1,6 +1,6 @@
-//! What several commands take, and what is wrong with what they are given.
+//! Arguments that several commands share.
 //!
-//! Must not know which commands those are.
+//! Must not know which commands take them.
 
 use std::path::PathBuf;
 
@@ -11,10 +11,10 @@ use xfer::net::MAX_NAME_BYTES;
 
 use crate::ui::{self, Given};
 
-/// How much is said.
+/// How much to print.
 #[derive(Debug, Args)]
 pub(crate) struct Loudness {
-    /// Say only what went wrong
+    /// Print only errors
     #[arg(
         short,
         long,
@@ -23,18 +23,18 @@ pub(crate) struct Loudness {
         conflicts_with = "verbose"
     )]
     quiet: bool,
-    /// Say what happens to every file; given twice, also what xfer does inside: for reports of faults
+    /// Print more: every file, every address; -vv adds debug output for bug reports
     #[arg(short, long, global = true, display_order = 100, action = ArgAction::Count)]
     verbose: u8,
 }
 
 impl Loudness {
-    /// Whether every file is told of.
+    /// Whether to print every file.
     pub(crate) fn is_verbose(&self) -> bool {
         self.verbose > 0
     }
 
-    /// Whether the library's own events are told.
+    /// Whether to print the library's debug events.
     pub(crate) fn is_very_verbose(&self) -> bool {
         self.verbose > 1
     }
@@ -49,17 +49,19 @@ impl Loudness {
     }
 }
 
-/// How programs are told what happens.
+/// Output for programs.
 #[derive(Debug, Args)]
 pub(crate) struct Events {
-    /// Print what happens to standard output for programs: a line of JSON for each event, the last
-    /// one, "summary", with the exit code. People are told only what went wrong
+    /// Print events as JSON lines, for programs
+    ///
+    /// Each line on standard output is one event. The last one, "summary", has the exit code.
+    /// Errors still go to standard error.
     #[arg(long)]
     json: bool,
 }
 
 impl Events {
-    /// Whether programs are told.
+    /// Whether programs read the output.
     pub(crate) fn are_told(&self) -> bool {
         self.json
     }
@@ -72,12 +74,12 @@ impl Events {
     }
 }
 
-/// Where the code for pairing comes from. It is never an argument: everybody on a machine can read
-/// those.
+/// Where the pairing code comes from. Never from an argument: all users of a machine can read those.
 #[derive(Debug, Args)]
 pub(crate) struct CodeFrom {
-    /// Read the code for pairing from the first line of a file, instead of asking for it; or set
-    /// XFER_CODE
+    /// Read the pairing code from the first line of a file
+    ///
+    /// XFER_CODE can hold the code instead.
     #[arg(long, value_name = "FILE")]
     code_file: Option<PathBuf>,
 }
@@ -90,20 +92,20 @@ impl CodeFrom {
     }
 }
 
-/// Why the arguments make no sense together.
+/// Why the arguments make no sense.
 #[derive(Debug)]
 pub(crate) struct Wrong(pub(crate) String);
 
-/// Takes what a machine is to be called.
+/// Reads a name for this machine.
 pub(crate) fn parse_name(name: &str) -> Result<String> {
-    ensure!(!name.trim().is_empty(), "a name has at least a letter");
+    ensure!(!name.trim().is_empty(), "a name cannot be empty");
     ensure!(
         name.len() <= MAX_NAME_BYTES,
-        "a name has at most {MAX_NAME_BYTES} bytes"
+        "a name can have at most {MAX_NAME_BYTES} bytes"
     );
     ensure!(
         !name.chars().any(char::is_control),
-        "a name has no control characters"
+        "a name cannot have control characters"
     );
     Ok(name.to_owned())
 }

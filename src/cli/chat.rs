@@ -1,6 +1,6 @@
-//! `xfer chat`: opens a room here, or joins that of another machine.
+//! `xfer chat`: opens a room on this machine, or joins one on another.
 //!
-//! Must not talk to anyone: it makes plain options of the arguments, and the library does.
+//! Must not talk to anyone: it turns arguments into options, and the library does the rest.
 
 use std::io::ErrorKind;
 use std::net::SocketAddr;
@@ -28,36 +28,39 @@ use crate::ui::{self, Line, Spoken, TerminalPrompt, Ui, hear_lines, safe};
 
 const EXAMPLES: &str = "\
 Examples:
-  laptop$   xfer chat                     opens a chat, and shows how others join
-  desktop$  xfer chat laptop              joins it
-  tail -f log | xfer chat laptop          says each line there
-  xfer chat laptop </dev/null >log        keeps what is said, and says nothing
+  laptop$   xfer chat                       open a chat, and show how to join it
+  desktop$  xfer chat laptop                join it
+  tail -f log | xfer chat laptop            say each line
+  xfer chat laptop </dev/null >log          record what others say
 
-Everybody who is paired with the machine that opens the chat may join; whoever is not is paired
-with first, with a code. It lasts until that machine leaves. Type a line and press Enter to say it;
-Q or Ctrl-D leaves.
+Machines paired with the one that opens the chat can join; others pair first,
+with a code. The chat ends when that machine leaves. Type a line and press Enter
+to say it; Q or Ctrl-D leaves.
 
-Where standard input is no terminal, each of its lines is said, and its end leaves, once all is
-said; an input that is empty only listens. Standard output has what others say, as 'name: text'.";
+If standard input is not a terminal, xfer says each of its lines and then
+leaves; with empty input it only listens. What others say goes to standard
+output, as 'name: text'.";
 
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Chat {
-    /// The machine whose chat to join: its name, HOST, HOST:PORT or [IPV6]:PORT; without it, a chat
-    /// is opened here
+    /// The machine whose chat to join: its name, HOST, HOST:PORT or '[IPV6]:PORT'
+    ///
+    /// Without it, xfer opens a chat on this machine.
     #[arg(value_name = "TARGET", add = names::receivers())]
     target: Option<String>,
 
-    /// Where to listen; port 0 takes a free one [default: 9090, or a free one where that is taken]
+    /// Port or address to listen on [default: 9090, or a free port if that is taken]
     #[arg(long, value_name = "[ADDR:]PORT", value_parser = targets::listen, conflicts_with = "target")]
     listen: Option<SocketAddr>,
 
-    /// Do not tell the network that a chat is open here: it is reached by its address alone
+    /// Do not announce the chat on the network
+    ///
+    /// Others need the address to join.
     #[arg(long, conflicts_with_all = ["announce", "target"])]
     hidden: bool,
 
-    /// Tell the network this machine's name and where the chat is, so that others find it
-    /// [default: true]
+    /// Announce the chat on the network [default: true]
     #[arg(
         long,
         value_name = "BOOL",
@@ -70,11 +73,11 @@ pub(crate) struct Chat {
     )]
     announce: Option<bool>,
 
-    /// How long to try to come back after a connection is lost [default: 60]
+    /// Keep trying for this long after the connection is lost [default: 60]
     #[arg(long, value_name = "SECONDS")]
     retry: Option<u32>,
 
-    /// What this machine calls itself [default: its host name]
+    /// Name of this machine, as others see it [default: its host name]
     #[arg(long, value_name = "NAME", value_parser = parse_name)]
     name: Option<String>,
 
@@ -142,7 +145,7 @@ fn open(args: Chat, loudness: &Loudness, settings: &Settings) -> Code {
     conclude(&ui, Task::OpenChat, result, &cancel)
 }
 
-/// A room that listens, confined, and what is to be said of it.
+/// A listening, confined room, and the lines that announce it.
 fn prepare(
     args: Chat,
     settings: &Settings,
@@ -153,7 +156,7 @@ fn prepare(
     let default = ReceiveOptions::default();
     let name = args.name.unwrap_or_else(machine::name);
     let room = Arc::new(Room::new(&name));
-    // What the settings say of it is about receivers, one of which may be there already.
+    // The setting is meant for receivers, one of which may be running already.
     let is_set = settings.get("listen").is_some();
     let mut options = ReceiveOptions {
         listen: args.listen.unwrap_or(default.listen),
@@ -189,7 +192,7 @@ fn welcome(addr: SocketAddr) -> Vec<Line> {
     };
     let mut lines = vec![
         format!("The chat is open on {addr}"),
-        format!("To join it, run on {place}:"),
+        format!("To join, run on {place}:"),
     ];
     for ip in machine::addresses(addr) {
         lines.push(format!(
@@ -200,16 +203,16 @@ fn welcome(addr: SocketAddr) -> Vec<Line> {
     lines.into_iter().map(Line::Result).collect()
 }
 
-/// Where what is typed goes.
+/// Where typed lines go.
 #[derive(Clone)]
 enum SpokenTo {
-    /// The room that is open here, and what closes it.
+    /// The room on this machine, and what closes it.
     Opened(Arc<Room>, Cancel),
     Joined(Arc<RoomInput>),
 }
 
 impl SpokenTo {
-    /// What this machine's user is called there, once they are there; none where they will not be.
+    /// Waits until this machine has joined, and gives its name there; none if it never joins.
     fn wait_for_name(&self) -> Option<String> {
         match self {
             Self::Opened(room, _) => Some(room.host()),
@@ -231,7 +234,7 @@ impl SpokenTo {
         }
     }
 
-    /// Leaves once all is said.
+    /// Leaves once everything is sent.
     fn end(&self) {
         match self {
             Self::Opened(_, leave) => leave.cancel(),
@@ -247,8 +250,8 @@ impl SpokenTo {
     }
 }
 
-/// Begins to say in a room what comes from standard input, in a thread that ends soon after the
-/// room does. Programs that want `events` do not type.
+/// Starts a thread that says what comes from standard input, until the room ends. With `events`,
+/// standard input is not a keyboard.
 fn speak(ui: &Arc<Ui>, events: bool, to: SpokenTo) -> xfer::Result<()> {
     let (ui, leaves) = (Arc::clone(ui), to.clone());
     let run = move || {
@@ -281,10 +284,10 @@ fn hear(ui: &Ui, name: &str, to: &SpokenTo, spoken: Spoken) {
             to.say(line);
         }
         Err(NoTalkLine::Long) => ui.warn(&format!(
-            "A line has at most {} KiB: this one was not sent.",
+            "Not sent: a line can have at most {} KiB.",
             MAX_LINE_BYTES / 1024
         )),
-        // Whoever reads lines gives one.
+        // The reader splits lines.
         Err(NoTalkLine::Several) => {}
     }
 }

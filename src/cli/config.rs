@@ -1,6 +1,6 @@
-//! `xfer config`: what is set, and where.
+//! `xfer config`: the settings, and where each is set.
 //!
-//! Must not change anything. What it prints can be put into the file as it is.
+//! Must not change anything. Its output is itself a config file.
 
 use std::ffi::OsString;
 
@@ -17,31 +17,31 @@ use crate::ui::{Line, Ui};
 const COLUMNS: usize = 36;
 
 const MORE: &str = "\
-Settings are options for when the command line does not say them. They stand in a file, which is
-~/.config/xfer/config.toml unless XDG_CONFIG_HOME says otherwise:
+Put defaults in the file ~/.config/xfer/config.toml (XDG_CONFIG_HOME moves it).
+A key is the long name of an option:
 
   name = \"desktop\"
   dir = \"~/Downloads\"
   lanes = 2
 
-  [peer.laptop]           # what is said of a paired machine, by its name
-  dir = \"~/from-laptop\"   # what it sends goes there; the folder must exist
-  quota = \"100G\"          # how much all that is in that folder may take up
-  may-update = true       # it may replace what is there, whatever others may
-  may-mirror = true       # it may also remove what it does not have; false: it
-                          # may not, whatever others may
+  [peer.laptop]           # for a paired machine, by its name
+  dir = \"~/from-laptop\"   # store its files here; the folder must exist
+  quota = \"100G\"          # limit for everything in that folder
+  may-update = true       # it may replace files, even if others may not
+  may-mirror = true       # it may also delete files; false: it never may
 
-  [run.disk]              # `xfer run THIS-MACHINE disk` runs this here
-  command = \"df -h /srv\"  # quotes keep words together; no shell sees it
-  arguments = false       # true: whoever runs it may add arguments
-  options = false         # true: also such as begin with -
-  dir = \"/srv\"            # where it runs; else in your home
-  time-limit = 600        # seconds; 0 is for ever
+  [run.disk]              # `xfer run THIS-MACHINE disk` runs this command
+  command = \"df -h /srv\"  # quotes keep words together; no shell is involved
+  arguments = false       # true: the caller may add arguments
+  options = false         # true: arguments may begin with - too
+  dir = \"/srv\"            # folder to run in; default: your home
+  time-limit = 600        # seconds; 0: no limit
   output-limit = \"64M\"
-  at-once = 1
+  at-once = 1             # how many can run at the same time
 
-or in the environment: XFER_DIR, XFER_MAX_SESSIONS. The command line comes first, then the
-environment, then the file. What only the command line can say does not show here.";
+Environment variables work too: XFER_DIR, XFER_MAX_SESSIONS. The command line
+wins over the environment, and the environment over the file. `xfer config`
+shows only what the file and the environment can set.";
 
 #[derive(Debug, Args)]
 #[command(after_help = MORE)]

@@ -1,8 +1,8 @@
-//! What only developers understand, as lines of standard error: what the library tells them with
+//! Output for developers on standard error: the library's own events with `-vv`, and panics.
 //! `-vv`, and panics.
 //!
-//! Must not print what may be of a peer's but made safe. What the library tells goes where all
-//! other lines do, above bars and questions.
+//! Must not print a peer's text unless it was made safe. Events go where all other lines go, above
+//! bars and questions.
 
 use std::backtrace::{Backtrace, BacktraceStatus};
 use std::io::{self, Write};
@@ -16,7 +16,7 @@ use tracing_subscriber::fmt::time::uptime;
 
 use crate::ui::{Ui, safe};
 
-/// Begins to show the library's events, from its sessions down to what makes somebody wait.
+/// Starts to show the library's events, from sessions down to every wait.
 pub(crate) fn show(ui: &Arc<Ui>) {
     let shown = tracing_subscriber::fmt()
         .with_max_level(Level::DEBUG)
@@ -29,7 +29,7 @@ pub(crate) fn show(ui: &Arc<Ui>) {
     }
 }
 
-/// Has a panic told in one harmless line: what it says may have come from a peer.
+/// Reports a panic in one safe line: its words may come from a peer.
 pub(crate) fn tell_panics() {
     panic::set_hook(Box::new(|info| {
         let payload = info.payload();
@@ -43,7 +43,7 @@ pub(crate) fn tell_panics() {
             words.unwrap_or("no words"),
         );
         let mut stderr = io::stderr().lock();
-        // Nobody can be told that this fails.
+        // There is nobody to report a failure to.
         let _ = writeln!(stderr, "{line}");
         let trace = Backtrace::capture();
         if trace.status() == BacktraceStatus::Captured {
@@ -59,10 +59,10 @@ fn panic_line(thread: &str, place: &str, words: &str) -> String {
     )
 }
 
-/// Where lines go.
+/// Makes writers for lines.
 struct Lines(Arc<Ui>);
 
-/// One that is being written. An event is written at once.
+/// The writer of one event, which comes in one piece.
 struct OneLine<'a>(&'a Ui);
 
 impl<'a> MakeWriter<'a> for Lines {

@@ -1,6 +1,6 @@
-//! What `send`, `say`, `run` and `pair` have in common: they dial a receiver.
+//! What `send`, `say`, `run`, `chat` and `pair` share: they dial another machine.
 //!
-//! Must not know what is said to it.
+//! Must not know what they say to it.
 
 use std::sync::Arc;
 
@@ -15,7 +15,7 @@ use super::hints::Task;
 use super::{debug, machine, signals};
 use crate::ui::{OutputOptions, TerminalPrompt, Ui};
 
-/// All that is needed to dial.
+/// Everything needed to dial.
 pub(super) struct Dialer {
     task: Task,
     pub(super) ui: Arc<Ui>,
@@ -33,9 +33,9 @@ impl Dialer {
     ) -> Self {
         let settings = loudness.settings(task.hints());
         let settings = OutputOptions {
-            // What is said in a chat is all that standard output is for.
+            // Standard output carries only what others say.
             only_stderr: task == Task::Chat,
-            // What a room or a command says stands where bars would be.
+            // Output of a room or a command takes the place of bars.
             plain: settings.plain || matches!(task, Task::Chat | Task::Run),
             ..settings
         };
@@ -59,7 +59,7 @@ impl Dialer {
         }
     }
 
-    /// Dials, until Ctrl-C at most, for something else than files.
+    /// Dials for something other than files, until Ctrl-C.
     pub(super) fn ask<T>(
         self,
         dial: impl FnOnce(RunFrom<'_>) -> xfer::Result<T>,
@@ -77,7 +77,7 @@ impl Dialer {
         (self.cancel, result)
     }
 
-    /// Dials, until Ctrl-C at most, and says how it ended.
+    /// Dials, until Ctrl-C, and reports how it ended.
     pub(super) fn run(
         self,
         dial: impl FnOnce(

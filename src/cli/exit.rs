@@ -1,6 +1,6 @@
-//! How the program ends: its exit codes, and the last words.
+//! How the program ends: its exit codes and its last lines.
 //!
-//! Must not exit: that is for `main`, after everything was put away.
+//! Must not exit: `main` does, once everything is cleaned up.
 
 use std::process::ExitCode;
 
@@ -13,7 +13,7 @@ use xfer::transfer::Cancel;
 use super::hints::{self, Task};
 use crate::ui::{Line, Ui, sentence, sentence_lines};
 
-/// The exit codes. Scripts rely on them.
+/// Exit codes. Scripts rely on them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 pub(crate) enum Code {
@@ -21,13 +21,13 @@ pub(crate) enum Code {
     Done = 0,
     /// It failed.
     Failed = 1,
-    /// The command line makes no sense.
+    /// Wrong usage.
     Usage = 2,
-    /// Some of it is done, some failed.
+    /// Done in part: some of it failed.
     Partly = 3,
     /// Not let in, or declined.
     Declined = 4,
-    /// The user ended it.
+    /// The user stopped it.
     Interrupted = 130,
 }
 
@@ -37,7 +37,7 @@ impl From<Code> for ExitCode {
     }
 }
 
-/// Says the last words, and which code they end with.
+/// Prints the last lines, and returns the exit code.
 pub(crate) fn conclude(
     ui: &Ui,
     task: Task,
@@ -47,7 +47,7 @@ pub(crate) fn conclude(
     ui.finish();
     let summary = result.as_ref().ok().copied().flatten();
     let code = match ending(result, ui.was_interrupted(), cancel.is_cancelled()) {
-        // Everything is done but that, which may be all there was to do.
+        // Everything else is done, though that may have been all there was to do.
         Ok(Code::Failed) if ui.keeps_surplus() => Code::Partly,
         Ok(code) => code,
         Err(error) => {
@@ -59,7 +59,7 @@ pub(crate) fn conclude(
     written(ui, code)
 }
 
-/// What that ends with which would end with `code`, if it could say all that it has to.
+/// The exit code once all output is written: not success if standard output failed.
 pub(crate) fn written(ui: &Ui, code: Code) -> Code {
     let Some(error) = ui.take_broken() else {
         return code;
@@ -82,12 +82,16 @@ fn say(ui: &Ui, task: Task, error: &Error) {
         ui.say([Line::Talk(words)]);
     } else if !ui.has_said(error) {
         ui.error_event(error);
-        let (head, details) = sentence_lines(error);
+        let peer = ui.peer_name();
+        let (head, details) = match stopped(error, task, peer.as_deref()) {
+            Some(head) => (head, Vec::new()),
+            None => sentence_lines(error, peer.as_deref()),
+        };
         ui.say([Line::Trouble(format!("xfer: {head}"))]);
         let detail = |line| Line::Trouble(format!("      {line}"));
         ui.say(details.into_iter().map(detail));
         let hint = hints::for_error(error, task).into_iter();
-        // It had worked before, and did not again.
+        // A session had begun, and the machine is gone.
         let is_gone = matches!(
             error,
             Error::Connect { .. }
@@ -105,6 +109,23 @@ fn say(ui: &Ui, task: Task, error: &Error) {
     }
 }
 
+/// What was stopped on the other machine, if it was not a transfer.
+fn stopped(error: &Error, task: Task, name: Option<&str>) -> Option<String> {
+    let Error::Aborted {
+        peer,
+        reason: AbortReason::Stopped,
+    } = error
+    else {
+        return None;
+    };
+    let place = name.map_or_else(|| peer.to_string(), str::to_owned);
+    match task {
+        Task::Say | Task::Run => Some(format!("`xfer recv` was stopped on {place}")),
+        Task::Chat => Some(format!("the chat was stopped on {place}")),
+        _ => None,
+    }
+}
+
 fn ending(
     result: xfer::Result<Option<Summary>>,
     interrupted: bool,
@@ -112,13 +133,13 @@ fn ending(
 ) -> xfer::Result<Code> {
     match result {
         Ok(Some(summary)) if summary.is_complete() => Ok(Code::Done),
-        // Done in part takes that a part of it is done.
+        // Done in part needs a part that is done.
         Ok(Some(summary)) if summary.stored + summary.have == 0 => Ok(Code::Failed),
         Ok(Some(_)) => Ok(Code::Partly),
-        // Ctrl-C is how a receiver ends that serves until it; only sessions are interrupted.
+        // Ctrl-C is the usual end of a receiver; only its sessions are interrupted.
         Ok(None) if !interrupted => Ok(Code::Done),
         Ok(None) => Err(Error::Cancelled),
-        // A connection that is taken down on purpose may look lost to whoever reads from it.
+        // A connection closed on purpose may look lost to its reader.
         Err(error) if cancelled && error.is_lost_connection() => Err(Error::Cancelled),
         Err(error) => Err(error),
     }
@@ -141,7 +162,7 @@ fn code(error: &Error) -> Code {
         }
         | Error::WrongCode { .. } => Code::Declined,
         Error::NotFound(search) if !search.passed.is_empty() => Code::Declined,
-        // What is wrong with the arguments themselves, before anybody is dialed.
+        // Errors in the arguments, found before dialing.
         Error::Pattern { .. }
         | Error::SameName { .. }
         | Error::NoName { .. }

@@ -1,4 +1,4 @@
-//! The arguments that say what of a tree is sent.
+//! Arguments that choose what to send from a folder.
 //!
 //! Must not match anything: the library does.
 
@@ -9,21 +9,23 @@ use xfer::source::{Filter, Links};
 
 use super::size;
 
-/// How these arguments go together.
+/// How these arguments work together.
 pub(super) const ABOUT: &str = "\
-What is left out:
-  Patterns are those of a .gitignore, as if it stood in each folder that is sent, and beside each
-  PATH: so they hold for the names on the command line too, as with rsync and tar. A file
-  .xferignore in a folder is always heeded (and sent), a .gitignore with --gitignore; both only
-  for what is below their folder. --include wins over --exclude, that over --exclude-from, that
-  over these files, of which the nearest wins. What is in a folder that is left out is left out:
-  for nothing but pictures, say --exclude '*' --include '*/' --include '*.jpg'.
-  A file of --exclude-from has at most 16 MiB and 1,048,576 patterns.
-  What is left out is no failure: it is counted in the end, and named with -v. What would be left
-  out is not removed by a mirror either, though it is at the receiver alone.";
+Filters:
+  Patterns work as in a .gitignore in each folder that you send, and next to
+  each PATH: they apply to the names on the command line too, as in rsync.
+  A file .xferignore always applies below its folder, a .gitignore with
+  --gitignore. xfer sends these files too.
+  --include wins over --exclude, which wins over --exclude-from, which wins over
+  these files; among files, the nearest wins. Nothing inside an excluded folder
+  is sent. To send only pictures:
+    --exclude '*' --include '*/' --include '*.jpg'
+  A file for --exclude-from can have 16 MiB and 1,048,576 patterns.
+  Leaving something out is not a failure: the summary counts it, and -v lists
+  it. A mirror does not delete it on the receiver.";
 
-/// Where the help lists these arguments.
-const HEADING: &str = "What is sent";
+/// The heading of these arguments in the help.
+const HEADING: &str = "Filters";
 
 #[derive(Debug, Args)]
 pub(super) struct Choice {
@@ -31,23 +33,23 @@ pub(super) struct Choice {
     #[arg(help_heading = HEADING, long, value_name = "PATTERN", allow_hyphen_values = true)]
     exclude: Vec<String>,
 
-    /// Leave out what matches a line of a file
+    /// Leave out what matches a pattern in FILE
     #[arg(help_heading = HEADING, long, value_name = "FILE")]
     exclude_from: Vec<PathBuf>,
 
-    /// Send what matches, even if something else leaves it out
+    /// Send what matches, even if another filter leaves it out
     #[arg(help_heading = HEADING, long, value_name = "PATTERN", allow_hyphen_values = true)]
     include: Vec<String>,
 
-    /// Leave out what the .gitignore files in the folders name
+    /// Leave out what .gitignore files list
     #[arg(help_heading = HEADING, long)]
     gitignore: bool,
 
-    /// Leave out files that are larger, such as 500M, 1.5G (powers of 1000) or 2GiB (of 1024)
+    /// Leave out larger files, such as 500M or 2GiB
     #[arg(help_heading = HEADING, long, value_name = "SIZE", value_parser = size::bytes)]
     max_size: Option<u64>,
 
-    /// Send symbolic links as they are, what they lead to, or nothing
+    /// Send symbolic links as links, send what they point to, or leave them out
     #[arg(help_heading = HEADING, long, value_name = "HOW", value_enum, default_value_t)]
     links: LinksArg,
 

@@ -1,7 +1,7 @@
-//! Which folders are received into: those that were named, else where downloads go. What the system
-//! needs to run is refused.
+//! Chooses the receive folder: the one named, or the Downloads folder. Refuses folders that the
+//! system needs.
 //!
-//! Must not look at what is in them.
+//! Must not look inside them.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -14,8 +14,8 @@ use super::arguments::Wrong;
 use super::machine;
 use crate::ui::quoted;
 
-/// Where downloads go, made where it is missing. It fails where it cannot be made; that there is
-/// nothing to be made is wrong usage.
+/// The Downloads folder, created if missing. Failing to create it is an error; having none is wrong
+/// usage.
 pub(super) fn downloads() -> Result<xfer::Result<PathBuf>, Wrong> {
     let wrong = |why: String| {
         Wrong(format!(
@@ -26,7 +26,7 @@ pub(super) fn downloads() -> Result<xfer::Result<PathBuf>, Wrong> {
         return Err(wrong("you have no home folder here".to_owned()));
     };
     let shown = quoted(&dir.display().to_string());
-    // A home that is missing is none to be made.
+    // Does not create a missing home.
     match fs::create_dir(&dir) {
         Err(e) if e.kind() != std::io::ErrorKind::AlreadyExists => {
             return Ok(Err(Error::file(Action::ReceiveInto, &dir, e)));
@@ -45,8 +45,8 @@ pub(super) fn downloads() -> Result<xfer::Result<PathBuf>, Wrong> {
     Ok(Ok(dir))
 }
 
-/// Looks at a folder that is to be received into, because `source` says so; says what there is to
-/// be said about it before. What is wrong with its path is for others to say.
+/// Checks a receive folder that `source` names, and returns a warning if one is due. Errors in its
+/// path are reported elsewhere.
 pub(super) fn check(dir: &Path, source: &str) -> Result<Option<String>, Wrong> {
     let Ok(path) = dir.canonicalize() else {
         return Ok(None);

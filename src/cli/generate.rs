@@ -20,14 +20,14 @@ use crate::ui::{Line, Ui, sentence};
 
 #[derive(Debug, Args)]
 pub(crate) struct Completions {
-    /// Which shell they are for
+    /// The shell
     #[arg(value_name = "SHELL", value_enum)]
     shell: Shell,
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct Manual {
-    /// A folder for all pages; without one, the first is printed
+    /// Folder for the pages; without it, print the page of xfer itself
     #[arg(value_name = "DIR", value_hint = ValueHint::DirPath)]
     dir: Option<PathBuf>,
 }

@@ -1,6 +1,6 @@
-//! `xfer list`: who is on the network.
+//! `xfer list`: the machines on the network.
 //!
-//! Must not look for anybody: the library does.
+//! Must not search: the library does.
 
 use clap::Args;
 use xfer::model::error::Result;
@@ -14,31 +14,31 @@ use crate::ui::{self, Line, Ui, machine_event, machine_lines};
 
 const EXAMPLES: &str = "\
 Examples:
-  xfer list                   who is here now, within two seconds
-  xfer list --watch           until Ctrl-C; also says who goes
+  xfer list            the machines found within two seconds
+  xfer list --watch    machines that come and go, until Ctrl-C
   xfer list --json | jq -r 'select(.event == \"here\").address'
 
-Machines announce themselves while `xfer recv` runs there, unless it runs with --hidden or --open.
-Those that you are paired with are also asked at their last address, and have to show their key.
-What the others say of themselves, anybody on the network could say.";
+A machine announces itself while `xfer recv` runs there, except with --hidden or
+--open. xfer also asks paired machines at their last address, and checks their
+keys. What other machines say about themselves is not verified.";
 
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct ListMachines {
-    /// Go on until Ctrl-C, and say also who goes
+    /// Keep listing machines that come and go, until Ctrl-C
     #[arg(short, long)]
     watch: bool,
 
-    /// Print a line of JSON for each machine, for programs
+    /// Print a JSON line for each machine, for programs
     #[arg(long)]
     json: bool,
 }
 
-/// Lists who is there.
+/// Lists the machines found.
 pub(crate) fn run(args: &ListMachines, loudness: &Loudness) -> Code {
     let ui = Ui::new(ui::OutputOptions {
         json: args.json,
-        // Nothing moves here.
+        // There are no bars to draw.
         plain: true,
         ..loudness.settings(Task::Send.hints())
     });
@@ -68,7 +68,7 @@ fn list(args: &ListMachines, loudness: &Loudness, ui: &Ui, cancel: &Cancel) -> R
             ui.say(machine_event(change).map(Line::Event));
             return;
         }
-        // Who is there is what it is for; with -q, only that.
+        // With -q, only the machines that are there.
         let lines = machine_lines(change, loudness.is_verbose()).into_iter();
         match change {
             Change::Here(_) | Change::Gone(_) => ui.say(lines.map(Line::Answer)),
@@ -77,8 +77,8 @@ fn list(args: &ListMachines, loudness: &Loudness, ui: &Ui, cancel: &Cancel) -> R
     })?;
     if is_empty && !cancel.is_cancelled() {
         let lines = [
-            "Nobody is here. On the other machine, run: xfer recv",
-            "Where the network blocks multicast, send to the address that it shows.",
+            "No machines found. On the other machine, run: xfer recv",
+            "If the network blocks multicast, send to the address that it shows.",
         ];
         ui.say(lines.map(|line| Line::Talk(line.to_owned())));
     }

@@ -1,6 +1,6 @@
-//! What there is to know about this machine: its name, its addresses, where its state is kept.
+//! This machine: its name, its addresses, and where its state is kept.
 //!
-//! Must not change anything but where its state is kept, which is made on first use.
+//! Must not change anything except the folders for its state, created on first use.
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -11,10 +11,9 @@ use xfer::net::{Identity, Peers};
 use xfer::sys::own::OwnFolders;
 use xfer::transfer::Device;
 
-/// How many addresses are worth showing.
+/// The most addresses to show.
 const MAX_ADDRESSES: usize = 3;
-/// How the names of interfaces begin that lead to containers and virtual machines on this
-/// machine, not to other machines.
+/// Prefixes of interfaces that lead to containers and virtual machines, not to other machines.
 const INNER: [&str; 9] = [
     "docker", "veth", "br-", "virbr", "cni", "flannel", "podman", "lxc", "vnet",
 ];
@@ -29,11 +28,11 @@ pub(crate) fn name() -> String {
     }
 }
 
-/// This machine: its identity, made on first use, and whom it knows.
+/// This machine: its identity, created on first use, and the machines it knows.
 pub(crate) fn device() -> xfer::Result<Device> {
     let dirs = dirs()?;
     let identity = Identity::load_or_create(dirs.config_dir())?;
-    // It is to be known by what it is, and not to be made while something is sent.
+    // Created now, so that it is recognized later and not created during a transfer.
     let _ = data_dir();
     let own = [
         dirs.config_dir(),
@@ -51,7 +50,7 @@ pub(crate) fn device() -> xfer::Result<Device> {
     })
 }
 
-/// Whom this machine knows.
+/// The machines that this one knows.
 pub(crate) fn peers() -> xfer::Result<Peers> {
     Ok(Peers::in_dir(dirs()?.data_local_dir()))
 }
@@ -60,7 +59,7 @@ fn dirs() -> xfer::Result<ProjectDirs> {
     ProjectDirs::from("", "", "xfer").ok_or(Error::NoHome)
 }
 
-/// Where the settings are, if there are any.
+/// The path of the settings file, which may not exist.
 pub(crate) fn config_file() -> xfer::Result<PathBuf> {
     Ok(dirs()?.config_dir().join("config.toml"))
 }
@@ -70,23 +69,23 @@ pub(crate) fn home() -> Option<PathBuf> {
     Some(BaseDirs::new()?.home_dir().to_path_buf())
 }
 
-/// Where the user's downloads go; none where they have no home.
+/// The user's Downloads folder; none if they have no home.
 pub(crate) fn downloads() -> Option<PathBuf> {
     let home = home().filter(|home| home.parent().is_some())?;
     let set = UserDirs::new()?.download_dir().map(Path::to_path_buf);
-    // Whoever has no such folder says that it is the home.
+    // The home itself stands for "no such folder".
     let set = set.filter(|dir| *dir != home && dir.is_absolute());
     Some(set.unwrap_or_else(|| home.join("Downloads")))
 }
 
-/// Where whom this machine knows is kept, made where it is missing; none where it cannot be.
+/// The folder with the list of known machines, created if missing; none if that fails.
 pub(crate) fn data_dir() -> Option<PathBuf> {
     let dir = dirs().ok()?.data_local_dir().to_path_buf();
     Peers::in_dir(&dir).make_dir().ok()?;
     Some(dir)
 }
 
-/// The addresses by which whoever listens at `addr` can be reached, best first.
+/// The addresses at which a listener on `addr` can be reached, best first.
 pub(crate) fn addresses(addr: SocketAddr) -> Vec<IpAddr> {
     if !addr.ip().is_unspecified() {
         return vec![addr.ip()];

@@ -1,4 +1,4 @@
-//! The command line: arguments to plain options, a command for each, and how it ends.
+//! The command line: turns arguments into options, runs a command, and ends with an exit code.
 //!
 //! Must not do what the library does; clap's types stay here.
 
@@ -27,6 +27,7 @@ mod settings;
 mod signals;
 mod size;
 mod target;
+mod usage_error;
 
 use std::process::ExitCode;
 
@@ -42,18 +43,19 @@ use crate::ui::{self, Line, Ui};
 
 const EXAMPLES: &str = "\
 Examples:
-  laptop$   xfer recv --dir ~/Downloads
-  desktop$  xfer send file.iso 192.168.0.90:9090
+  laptop$   xfer recv                       receive into your Downloads folder
+  desktop$  xfer send film.mkv laptop       send a file to laptop
+  desktop$  xfer send photos 192.168.0.90   send a folder to an address
 
-The first time, the receiver shows a code, and the sender is asked for it.
+The first time, the receiver shows a code; enter it on the sender.
 
 Exit codes:
   0 all done; 1 failed; 2 wrong usage; 3 done in part;
   4 not let in, or declined; 130 interrupted
 
-What is to hold each time can be set in a file: see `xfer config --help`.";
+Put defaults in a file: see `xfer config --help`.";
 
-/// Copies files and folders between machines on one network: verified, resumable, encrypted
+/// Copy files and folders between machines on one network: encrypted, verified, resumable
 #[derive(Debug, Parser)]
 #[command(name = "xfer", version, after_help = EXAMPLES, max_term_width = 100)]
 struct Arguments {
@@ -67,29 +69,29 @@ struct Arguments {
 enum Command {
     /// Receive files into a folder
     Recv(recv::Recv),
-    /// Send files and folders to a receiver
+    /// Send files and folders
     Send(send::Send),
-    /// Send a message, which a receiver shows
-    Say(say::SayArguments),
-    /// Run a command on another machine, which its user offers there
-    Run(run::Run),
-    /// List the machines on this network that receive
+    /// List the receivers and chats on this network
     List(list::ListMachines),
-    /// Get to know a receiver, without sending anything
+    /// Pair with a receiver without sending anything
     Pair(pair::Pair),
-    /// List the machines that this one is paired with, and say what each may do here
+    /// List paired machines, and set what each may do
     Peers(peers::KnownMachines),
+    /// Forget a paired machine
+    Unpair(peers::Unpair),
+    /// Send a message
+    Say(say::SayArguments),
     /// Open a chat, or join one
     Chat(chat::Chat),
-    /// Forget a machine
-    Unpair(peers::Unpair),
+    /// Run a command that another machine offers
+    Run(run::Run),
     /// Show this machine's name and the fingerprint of its key
     Id,
-    /// Show what is set, and where
+    /// Show the settings and where they are set
     Config(config::Config),
-    /// Print what a shell needs to complete arguments
+    /// Print shell completions
     Completions(generate::Completions),
-    /// Write the manual's pages
+    /// Write the man pages
     #[command(hide = true)]
     Man(generate::Manual),
 }
@@ -109,7 +111,7 @@ pub(crate) fn run() -> ExitCode {
     let parsed = matches.and_then(|matches| Arguments::from_arg_matches(&matches));
     let arguments = match parsed {
         Ok(arguments) => arguments,
-        Err(error) => return stop(&error).into(),
+        Err(error) => return stop(&error, &program).into(),
     };
     let loudness = &arguments.loudness;
     let code = match (arguments.command, settings) {
@@ -135,7 +137,7 @@ pub(crate) fn run() -> ExitCode {
             say::run(args, loudness).unwrap_or_else(|why| wrong("say", why))
         }
         (Command::Run(args), Ok(_)) => match run::run(args, loudness) {
-            // It ends as the command there has.
+            // Its exit code is that of the command on the other machine.
             Ok(code) => return code,
             Err(why) => wrong("run", why),
         },
@@ -152,24 +154,32 @@ pub(crate) fn run() -> ExitCode {
     code.into()
 }
 
-/// What the command line can be.
+/// The definition of the command line.
 fn program() -> clap::Command {
     settings::make_settable(Arguments::command())
 }
 
-// Built once more, so that the message shows the usage of this command.
+// Built once more: a command's errors need its whole definition.
 fn wrong(command: &str, why: Wrong) -> Code {
     let mut program = program();
     program.build();
-    match program.find_subcommand_mut(command) {
-        Some(command) => stop(&command.error(ErrorKind::ValueValidation, why.0)),
-        None => Code::Usage,
-    }
+    let error = match program.find_subcommand_mut(command) {
+        Some(command) => command.error(ErrorKind::ValueValidation, why.0),
+        None => program.error(ErrorKind::ValueValidation, why.0),
+    };
+    stop(&error, &program)
 }
 
-// Also how --help and --version end.
-fn stop(error: &clap::Error) -> Code {
-    let _ = error.print();
+// Also how --help and --version end, and `xfer` alone, which prints its help.
+fn stop(error: &clap::Error, program: &clap::Command) -> Code {
+    let is_help = error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand;
+    if !error.use_stderr() || is_help {
+        let _ = error.print();
+    } else {
+        let lines = usage_error::lines(error, program);
+        let ui = Ui::new(ui::OutputOptions::default());
+        ui.say(lines.into_iter().map(Line::Trouble));
+    }
     if error.use_stderr() {
         tell_programs();
         Code::Usage
@@ -178,9 +188,9 @@ fn stop(error: &clap::Error) -> Code {
     }
 }
 
-/// The one event of a wrong usage, for programs.
+/// Prints the one event for wrong usage, for programs.
 fn tell_programs() {
-    // What was given is not known as arguments, because it is wrong.
+    // The arguments could not be parsed, so look for --json by hand.
     let mut given = std::env::args_os().take_while(|arg| arg != "--");
     if given.any(|arg| arg == "--json") {
         ui::only_summary(Code::Usage as u8);

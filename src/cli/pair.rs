@@ -1,4 +1,4 @@
-//! `xfer pair`: gets to know a receiver, without sending anything.
+//! `xfer pair`: pairs with a receiver without sending anything.
 //!
 //! Must not pair: the library does.
 
@@ -17,27 +17,31 @@ use crate::ui::{Line, safe};
 
 const EXAMPLES: &str = "\
 Examples:
-  laptop$   xfer recv --dir ~/Downloads
+  laptop$   xfer recv
   desktop$  xfer pair laptop
 
-The receiver shows a code; type it here. From then on `xfer send` from here to there just sends.
-The way back is its own pairing.";
+The receiver shows a code; enter it here. You can then send to it without a
+code. To send the other way, pair in the other direction too.";
 
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Pair {
-    /// The receiver: its name, or HOST:PORT. Without it, in a terminal, those that are here are listed
+    /// The receiver: a machine's name, HOST, HOST:PORT or '[IPV6]:PORT'
+    ///
+    /// Without it, in a terminal, xfer lists the receivers it finds.
     #[arg(value_name = "TARGET", add = names::receivers())]
     target: Option<String>,
 
-    /// Wait for a receiver that is not there yet, until you press Ctrl-C
+    /// Wait for the receiver to appear
+    ///
+    /// Press Ctrl-C to stop waiting.
     #[arg(long)]
     wait: bool,
 
     #[command(flatten)]
     code: CodeFrom,
 
-    /// What this machine calls itself [default: its host name]
+    /// Name of this machine, as others see it [default: its host name]
     #[arg(long, value_name = "NAME", value_parser = parse_name)]
     name: Option<String>,
 }
@@ -50,8 +54,8 @@ pub(crate) fn run(args: Pair, loudness: &Loudness) -> Result<Code, Wrong> {
         None if choose::can_choose() => None,
         None => {
             return Err(Wrong(
-                "the receiver is missing: name it, such as laptop or 192.168.0.90\n\n  \
-                 tip: in a terminal, `xfer pair` lists those that are here"
+                "the receiver is missing: name it, for example laptop or 192.168.0.90\n\n  \
+                 tip: in a terminal, `xfer pair` lists the receivers it finds"
                     .to_owned(),
             ));
         }
@@ -65,7 +69,10 @@ pub(crate) fn run(args: Pair, loudness: &Loudness) -> Result<Code, Wrong> {
         };
         let peer = xfer::transfer::pair(device, &to, &name, args.wait, person, progress, cancel)?;
         if !peer.is_new {
-            let text = format!("{} takes what this machine sends already.", peer.name);
+            let text = format!(
+                "Already paired: you can send to {} without a code.",
+                peer.name
+            );
             ui.say([Line::Result(text)]);
         }
         Ok(None)

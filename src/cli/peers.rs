@@ -18,17 +18,17 @@ use crate::ui::{Line, Ui, ago};
 
 const EXAMPLES: &str = "\
 Examples:
-  xfer peers                                 who is known here, and what each may do here
-  xfer peers --allow run laptop              lets laptop run the commands that you offer
-  xfer peers --deny messages,run laptop      takes that back: what runs of it ends
+  xfer peers                              list paired machines and what they may do
+  xfer peers --allow run laptop           let laptop run the commands that you offer
+  xfer peers --deny messages,run laptop   take that back, and stop what it runs
 
-Pairing lets a machine send files and messages. A machine that may do nothing here any more is
-still known; `xfer unpair` forgets it.";
+Pairing lets a machine send files and messages. A machine that may do nothing
+stays known; `xfer unpair` forgets it.";
 
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct KnownMachines {
-    /// Let the machine do this here, from now on; several with commas between them
+    /// Allow NAME to do this; separate several with commas
     #[arg(
         long,
         value_name = "WHAT",
@@ -38,7 +38,7 @@ pub(crate) struct KnownMachines {
     )]
     allow: Vec<Granted>,
 
-    /// Let it do this no more
+    /// Stop allowing NAME to do this
     #[arg(
         long,
         value_name = "WHAT",
@@ -48,7 +48,7 @@ pub(crate) struct KnownMachines {
     )]
     deny: Vec<Granted>,
 
-    /// One machine alone: its name, or its fingerprint, as `xfer peers` shows them
+    /// Show or change one machine: its name or fingerprint
     #[arg(value_name = "NAME", add = names::machines())]
     name: Option<String>,
 }
@@ -58,7 +58,7 @@ pub(crate) struct KnownMachines {
 enum Granted {
     /// Send files
     Files,
-    /// Send messages, and join a chat
+    /// Send messages and join chats
     Messages,
     /// Run the commands that you offer
     Run,
@@ -76,7 +76,7 @@ impl From<Granted> for Ability {
 
 #[derive(Debug, Args)]
 pub(crate) struct Unpair {
-    /// Its name, or its fingerprint, as `xfer peers` shows them
+    /// The machine: its name or fingerprint, as `xfer peers` shows them
     #[arg(value_name = "NAME", add = names::machines())]
     name: String,
 }

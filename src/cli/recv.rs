@@ -1,6 +1,6 @@
 //! `xfer recv`: receives files into a folder.
 //!
-//! Must not receive: it makes plain options of the arguments, and the library does.
+//! Must not receive: it turns arguments into options, and the library receives.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -31,54 +31,69 @@ use crate::ui::{self, Line, TerminalPrompt, Ui};
 
 const EXAMPLES: &str = "\
 Examples:
-  xfer recv                           into your Downloads folder, until Ctrl-C
-  xfer recv --dir ~/inbox --once      one session, and its exit code
-  xfer recv --stdout | tar x          one file, to standard output
-  xfer recv --ask                     asks you about each offer
-  xfer recv --open                    from anyone on a network that you trust
-  xfer recv --listen 127.0.0.1:0      only from this machine, on a free port
+  xfer recv                        into your Downloads folder, until Ctrl-C
+  xfer recv --dir ~/inbox --once   one transfer, then exit
+  xfer recv --ask                  ask before each transfer
+  xfer recv --allow-update         let paired machines replace files
+  xfer recv --open                 from anyone on a network that you trust
+  xfer recv --stdout | tar x       one file, to standard output
+  xfer recv --listen 127.0.0.1:0   from this machine only, on a free port
 
-You yourself on this same machine are let in, and machines that this one is paired with. Any
-other one is paired with when it sends for the first time: a code is shown here, which the
-person there types. Nobody needs to know it afterwards. See `xfer peers`.";
+Paired machines can send without a code, and so can you on this machine. Any
+other machine pairs when it first sends: a code appears here, and the sender
+enters it. `xfer peers` lists the paired machines.";
+
+/// Headings of the help.
+const EXISTING: &str = "Existing files";
+const AFTER: &str = "After a transfer";
+const NETWORK: &str = "Network";
 
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Recv {
-    /// The folder to receive into, which must exist [default: your Downloads folder, made if
-    /// missing]
+    /// Folder to receive into; it must exist [default: your Downloads folder]
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
     dir: Option<PathBuf>,
 
-    /// Where to listen; port 0 takes a free one [default: 9090, on all addresses]
+    /// Port or address to listen on [default: 9090, on all addresses]
+    ///
+    /// Port 0 takes a free port.
     #[arg(long, value_name = "[ADDR:]PORT", value_parser = target::listen)]
     listen: Option<SocketAddr>,
 
-    /// End with the first session (but for dry runs), and with its exit code. A sender whose
-    /// connection is lost has 90 seconds to come back
+    /// Exit after the first transfer, with its exit code
+    ///
+    /// Dry runs do not count. A sender that loses the connection has 90 seconds to come back.
     #[arg(long)]
     once: bool,
 
-    /// Write what is received to standard output, and end with the first session. It has to be a
-    /// single file, or what `xfer send -` sends; every chunk is verified before it is written, and
-    /// the exit code says whether it was all. Nothing is stored
-    // What the settings say of a folder does not matter then; here it was meant to.
+    /// Write one file to standard output, then exit
+    ///
+    /// Takes a single file, or what `xfer send -` sends, and stores nothing. Every chunk is
+    /// verified before it is written; the exit code says whether the file is complete.
+    // A folder in the settings does not conflict: it is meant for other runs.
     #[arg(long, conflicts_with_all = ["json", "dir", "sums", "on_conflict", "allow_update", "allow_mirror", "allow_links_outside"])]
     stdout: bool,
 
-    /// Receive from anyone who sends with --open; for networks that you trust
+    /// Receive from anyone who sends with --open
+    ///
+    /// Neither side checks who the other is. Use it only on a network that you trust. Nothing is
+    /// ever replaced.
     #[arg(long)]
     open: bool,
 
-    /// Do not tell the network that this machine receives: it is not in anybody's `xfer list`, and
-    /// is reached by its address alone
-    #[arg(long, conflicts_with = "announce")]
+    /// Do not announce this machine on the network
+    ///
+    /// `xfer list` does not show it, and senders need its address.
+    #[arg(long, help_heading = NETWORK, conflicts_with = "announce")]
     hidden: bool,
 
-    /// Tell the network this machine's name and where it listens, so that others find it: `xfer
-    /// list`. With --open, only where you say so [default: true, without --open]
+    /// Announce this machine on the network [default: true, without --open]
+    ///
+    /// Others find it by name, and see it in `xfer list`.
     #[arg(
         long,
+        help_heading = NETWORK,
         value_name = "BOOL",
         num_args = 0..=1,
         require_equals = true,
@@ -88,64 +103,76 @@ pub(crate) struct Recv {
     )]
     announce: Option<bool>,
 
-    /// Ask about each offer, whoever it comes from: yes, no, or always from there
+    /// Ask before each transfer
     #[arg(long)]
     ask: bool,
 
-    /// The most that may be done where something else has the name of what comes. To replace it,
-    /// other machines need --allow-update as well [default: replace]
-    #[arg(long, value_name = "WHAT", value_enum)]
+    /// What to do when a file of that name exists [default: replace]
+    ///
+    /// To replace files, other machines also need --allow-update.
+    #[arg(long, help_heading = EXISTING, value_name = "WHAT", value_enum)]
     on_conflict: Option<Conflict>,
 
-    /// Let paired machines replace what is here (xfer send --update). Without this, only you
-    /// yourself on this machine can; whoever was let in with --open never can
-    #[arg(long)]
+    /// Let paired machines replace files (xfer send --update)
+    ///
+    /// Without it, only you on this machine can. Machines let in by --open never can.
+    #[arg(long, help_heading = EXISTING)]
     allow_update: bool,
 
-    /// As --allow-update, and let paired machines remove what they do not have (xfer send
-    /// --mirror), in the folders that they send
-    #[arg(long)]
+    /// Let paired machines replace and delete files (xfer send --mirror)
+    ///
+    /// They can delete only in the folders that they send.
+    #[arg(long, help_heading = EXISTING)]
     allow_mirror: bool,
 
-    /// With --allow-mirror: remove nothing at all where more would go, such as 500, or 25% of what is
-    /// there [default: ask where more than ten and more than half would go]
-    #[arg(long, value_name = "N", value_parser = size::max_delete)]
+    /// With --allow-mirror: delete nothing if more would go, such as 500 or 25%
+    /// [default: ask if more than 10 and more than half would go]
+    #[arg(long, help_heading = EXISTING, value_name = "N", value_parser = size::max_delete)]
     max_delete: Option<MaxDelete>,
 
-    /// Store links that lead out of the folder, too; without this they are refused
-    #[arg(long)]
+    /// Store links that point outside the folder too
+    ///
+    /// Without it, xfer refuses them.
+    #[arg(long, help_heading = EXISTING)]
     allow_links_outside: bool,
 
-    /// Leave it to the system when files are brought to disk; faster, but a power loss may take
-    /// what was said to be done
+    /// Do not wait until files are on disk
+    ///
+    /// Faster, but a power failure can lose files that xfer reported as received.
     #[arg(long)]
     no_sync: bool,
 
-    /// How many senders may be at work at once; the others are told to come again [default: 64]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    /// Most transfers at once; others have to try again later [default: 64]
+    #[arg(long, help_heading = NETWORK, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     max_sessions: Option<u16>,
 
-    /// What this machine calls itself [default: its host name]
+    /// Name of this machine, as others see it [default: its host name]
     #[arg(long, value_name = "NAME", value_parser = parse_name)]
     name: Option<String>,
 
-    /// Add the SHA-256 of each file that is received to a list: `sha256sum -c FILE` in the receive
-    /// directory checks it. Where a file is received again, its earlier line becomes a comment.
-    /// Larger files are read once more for that. Where a line cannot be written, --once ends with 3
-    #[arg(long, value_name = "FILE")]
+    /// Append the SHA-256 of each file received to FILE
+    ///
+    /// `sha256sum -c FILE` in the receive folder checks them. If a file is received again, its
+    /// earlier line becomes a comment. Larger files are read once more for this. If a line cannot
+    /// be written, --once exits with 3.
+    #[arg(long, help_heading = AFTER, value_name = "FILE")]
     sums: Option<PathBuf>,
 
-    /// Let machines run a command here that may do that (xfer peers --allow run NAME), by this name:
-    /// --run disk='df -h'. Quotes keep words together; no shell sees it. See `xfer config --help`
-    /// for arguments and limits
+    /// Offer a command to other machines, such as disk='df -h'
+    ///
+    /// Machines that you allow (`xfer peers --allow run NAME`) can run it with `xfer run`. Quotes
+    /// keep words together; no shell is involved. `xfer config --help` shows how to allow
+    /// arguments and set limits.
     #[arg(long, value_name = "NAME=COMMAND", value_parser = parse_run)]
     run: Vec<(String, ListedCommand)>,
 
-    /// Run this, by a shell, after each session that stored something: one after the other, for an
-    /// hour at most. XFER_PEER, XFER_INTO, XFER_OUTCOME (complete, partial or failed), XFER_STORED,
-    /// XFER_FAILED and XFER_BYTES are in its environment, and on its standard input what was stored,
-    /// a line of JSON for each. Where it fails, that is said, and changes nothing [default: nothing]
-    #[arg(long, value_name = "COMMAND")]
+    /// Run a shell command after each transfer that stored something [default: nothing]
+    ///
+    /// Runs one at a time, for up to an hour each. The environment has XFER_PEER, XFER_INTO,
+    /// XFER_OUTCOME (complete, partial or failed), XFER_STORED, XFER_FAILED and XFER_BYTES.
+    /// Standard input has a line of JSON for each file stored. If the command fails, xfer prints a
+    /// warning and goes on.
+    #[arg(long, help_heading = AFTER, value_name = "COMMAND")]
     on_done: Option<String>,
 
     #[command(flatten)]
@@ -154,13 +181,13 @@ pub(crate) struct Recv {
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
 enum Conflict {
-    /// Replace it, if the sender asks for that (send --update) and may; else store beside
+    /// Replace it if the sender asks for it (send --update) and may; otherwise keep both
     Replace,
-    /// Store what comes beside it, as 'name (2).ext'
+    /// Keep both: store the new file as 'name (2).ext'
     Beside,
-    /// Leave out what comes
+    /// Leave out the new file
     Skip,
-    /// Let what comes fail
+    /// Report the new file as failed
     Fail,
 }
 
@@ -201,13 +228,13 @@ impl Recv {
     }
 }
 
-/// Receives, until Ctrl-C or the end of the only session.
+/// Receives until Ctrl-C, or until the only session ends.
 pub(crate) fn run(mut args: Recv, loudness: &Loudness, settings: &Settings) -> Result<Code, Wrong> {
-    // Before it is confined, and hears anybody.
+    // Started before this process is confined and listens.
     let commands = all_commands(&settings.runs, std::mem::take(&mut args.run)).map_err(Wrong)?;
     let starter = starter(CommandList {
         commands,
-        // Where nothing is stored it has nothing to do.
+        // It runs only after something was stored.
         on_done: args.on_done.take().filter(|_| !args.stdout),
     });
     let grants = settings.grants();
@@ -253,7 +280,7 @@ pub(crate) fn run(mut args: Recv, loudness: &Loudness, settings: &Settings) -> R
         options.starter = starter?;
         prepare(options, loudness.is_verbose(), &ui, &cancel)
     });
-    // Threads that were there before would not be confined.
+    // Threads started before confinement would not be confined.
     ui.start();
     let watched = signals::watch(&ui, &cancel);
     let result = watched.and(ready).and_then(|(receiver, words)| {
@@ -266,7 +293,7 @@ pub(crate) fn run(mut args: Recv, loudness: &Loudness, settings: &Settings) -> R
     Ok(conclude(&ui, task, result, &cancel))
 }
 
-// None where it would have nothing to start.
+// None if there is nothing to start.
 fn starter(list: CommandList) -> xfer::Result<Option<Arc<CommandStarter>>> {
     if list.is_empty() {
         return Ok(None);
@@ -276,7 +303,7 @@ fn starter(list: CommandList) -> xfer::Result<Option<Arc<CommandStarter>>> {
     Ok(Some(Arc::new(launched)))
 }
 
-// What is in files does things to a terminal, and helps nobody there.
+// A file's bytes would control the terminal.
 fn check_stdout() -> Result<(), Wrong> {
     match std::io::stdout().is_terminal() {
         true => Err(Wrong(
@@ -290,14 +317,14 @@ fn stdout() -> xfer::Result<File> {
     stream::stdout().map_err(|e| Error::file(Action::WriteOutput, "standard output", e))
 }
 
-// A receiver that listens and has given up what it does not need, and what is to be said then.
+// A listening, confined receiver, and the lines that announce it.
 fn prepare(
     options: ReceiveOptions,
     verbose: bool,
     ui: &Arc<Ui>,
     cancel: &Cancel,
 ) -> xfer::Result<(Receiver, Vec<Line>)> {
-    // None where nothing is stored.
+    // None if nothing is stored.
     let dir = match options.output {
         Some(_) => None,
         None => Some(check(&options.dir)?),
@@ -315,7 +342,7 @@ fn prepare(
         ui.warn(text);
     }
     let may_replace = matches!(options.on_conflict, None | Some(OnConflict::Replace));
-    // Nothing is replaced where nothing is stored.
+    // Nothing is replaced if nothing is stored.
     let stores = options.output.is_none();
     if stores && options.mirror && !may_replace {
         let text = "--allow-mirror does nothing beside this --on-conflict: a mirror replaces what \
@@ -352,7 +379,7 @@ fn prepare(
     Ok((receiver, words))
 }
 
-// Those whom something is granted to in vain, as a mistyped name would have it.
+// Warnings about machines in the settings that are not paired, as after a typo.
 fn strangers(grants: &BTreeMap<String, Grant>, known: &[Known]) -> Vec<String> {
     let is_known = |name: &String| known.iter().any(|k| k.name == *name);
     let strangers = grants.keys().filter(|name| !is_known(name));
@@ -366,7 +393,7 @@ fn strangers(grants: &BTreeMap<String, Grant>, known: &[Known]) -> Vec<String> {
         .collect()
 }
 
-/// What is said of being confined, with those folders to write to.
+/// Describes the confinement, with the folders that can be written.
 pub(super) fn describe(confined: &Confined, folders: &[&Path]) -> String {
     let folders = folders.iter().map(|dir| dir.display().to_string());
     let only = folders.collect::<Vec<_>>().join(" and ");
@@ -381,8 +408,8 @@ pub(super) fn describe(confined: &Confined, folders: &[&Path]) -> String {
     }
 }
 
-// The whole path of a folder to receive into. Before anything is made or bound, so that a mistake
-// leaves nothing behind.
+// The absolute path of a receive folder. Checked before anything is created or bound, so that a
+// mistake leaves nothing behind.
 fn check(dir: &Path) -> xfer::Result<PathBuf> {
     let error = |source| Error::file(Action::ReceiveInto, dir, source);
     if dir.metadata().map_err(error)?.is_dir() {

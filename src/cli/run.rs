@@ -1,6 +1,6 @@
-//! `xfer run`: runs a command on another machine, which that machine's user offers.
+//! `xfer run`: runs a command that another machine offers.
 //!
-//! Must not run anything: it makes plain options of the arguments, and the library does.
+//! Must not run anything: it turns arguments into options, and the library does the rest.
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -26,36 +26,37 @@ const EXAMPLES: &str = "\
 Examples:
   server$   xfer recv --run disk='df -h'
   server$   xfer peers --allow run laptop
-  laptop$   xfer run server                   lists what may be run
-  laptop$   xfer run server disk              its output, and its exit code
+  laptop$   xfer run server          list the commands that server offers
+  laptop$   xfer run server disk     run one: its output, its exit code
 
-Arguments go to the command as they are, and no shell sees them; where the other side does not allow
-them, or one begins with -, it may decline. Standard input does not go there. Ctrl-C ends the command
-there, and so does a lost connection, or the end of whoever reads the output.
+Arguments go to the command as they are, without a shell; the other machine
+declines those that it does not allow. The command gets no standard input.
+It stops when you press Ctrl-C, when the connection is lost, or when nobody
+reads its output.
 
-Exit codes: those of the command, and
-  124 it took longer than it may there; 125 it put out more than it may there
-  128+N signal N ended it; 130 interrupted, 141 nobody reads the output
-  255 xfer could not have it run, or lost it; 2 wrong usage";
+Exit codes: that of the command, or
+  124  stopped at its time limit     125  stopped at its output limit
+  128+N  killed by signal N          130  interrupted
+  141  nobody reads the output       255  xfer failed
+  2  wrong usage";
 
-/// What xfer itself fails with: no command is likely to.
+/// Exit code when xfer itself fails; commands rarely use it.
 const OWN: u8 = 255;
 const TIME_LIMIT: u8 = 124;
 const OUTPUT_LIMIT: u8 = 125;
-/// What a shell makes of a signal.
+/// Added to the number of a signal, as shells do.
 const SIGNALS: u8 = 128;
 const BROKEN_PIPE: u8 = SIGNALS + 13;
 
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Run {
-    /// The machine: its name, HOST, HOST:PORT or [IPV6]:PORT
+    /// The machine: its name, HOST, HOST:PORT or '[IPV6]:PORT'
     #[arg(value_name = "TARGET", add = names::receivers())]
     target: String,
 
-    /// The command, by the name that it has there, and what it is given; without one, those are
-    /// listed
-    // One list, so that what begins with '-' behind the command is the command's.
+    /// The command and its arguments; without one, xfer lists the commands
+    // One list, so that options after the command belong to the command.
     #[arg(
         value_names = ["COMMAND", "ARG"],
         num_args = 0..,
@@ -64,19 +65,21 @@ pub(crate) struct Run {
     )]
     words: Vec<OsString>,
 
-    /// Let the output do to this terminal what it likes: colours, and anything else
+    /// Pass the output to this terminal unchanged, with colours and control codes
+    ///
+    /// Use it only with machines that you trust: control codes can change what you see.
     #[arg(long)]
     raw: bool,
 
     #[command(flatten)]
     code: CodeFrom,
 
-    /// What this machine calls itself [default: its host name]
+    /// Name of this machine, as others see it [default: its host name]
     #[arg(long, value_name = "NAME", value_parser = parse_name)]
     name: Option<String>,
 }
 
-/// Runs a command, or lists those that may be run.
+/// Runs a command, or lists the commands offered.
 pub(crate) fn run(args: Run, loudness: &Loudness) -> Result<ExitCode, Wrong> {
     let mut words = args.words.into_iter();
     let command = words.next();
@@ -85,7 +88,7 @@ pub(crate) fn run(args: Run, loudness: &Loudness) -> Result<ExitCode, Wrong> {
     let bytes: usize = arguments.iter().map(|argument| argument.len()).sum();
     if arguments.len() > MAX_ARGUMENTS || bytes > MAX_ARGUMENT_BYTES {
         return Err(Wrong(format!(
-            "a command gets at most {MAX_ARGUMENTS} arguments, of {MAX_ARGUMENT_BYTES} bytes in all"
+            "too many arguments: at most {MAX_ARGUMENTS}, and {MAX_ARGUMENT_BYTES} bytes in all"
         )));
     }
     let dialer = Dialer::new(Task::Run, loudness, None, &args.code);
@@ -138,10 +141,10 @@ pub(crate) fn run(args: Run, loudness: &Loudness) -> Result<ExitCode, Wrong> {
     Ok(code.into())
 }
 
-/// The exit code for how a command ended, and whether that says too little.
+/// The exit code for how a command ended, and whether to print the reason too.
 fn code(end: &CommandEnd) -> (u8, bool) {
     match end {
-        // The system keeps no more of it than that.
+        // Systems keep only eight bits.
         CommandEnd::Exited(code) => (u8::try_from(code & 0xff).unwrap_or(OWN), false),
         CommandEnd::Signalled(signal) => {
             let signal = u8::try_from(*signal).unwrap_or(0);

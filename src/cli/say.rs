@@ -1,6 +1,6 @@
 //! `xfer say`: sends one message, and waits until it is shown.
 //!
-//! Must not say anything: it takes the message, and the library does.
+//! Must not talk to anyone: it reads the message, and the library sends it.
 
 use std::ffi::OsString;
 use std::io::{IsTerminal as _, Read as _};
@@ -26,26 +26,26 @@ Examples:
   make 2>&1 | tail -5 | xfer say laptop
   xfer say --ask laptop 'May I restart it?'
 
-The other side runs `xfer recv`, which shows the message; this ends once it has. With --ask, the
-reply is printed to standard output. Where nobody replies, in five minutes at most, or wants to,
-the exit code is 4.";
+`xfer recv` on the other machine shows the message; this command ends once it is
+shown. With --ask, it prints the reply to standard output. If nobody replies in
+time, or the user declines, the exit code is 4.";
 
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct SayArguments {
-    /// The receiver: HOST, HOST:PORT, [IPV6]:PORT or the name of a paired machine
+    /// The receiver: a machine's name, HOST, HOST:PORT or '[IPV6]:PORT'
     #[arg(value_name = "TARGET", add = names::receivers())]
     target: String,
 
-    /// The message; without it, what comes from standard input, to its end. At most 1 MiB of UTF-8
+    /// The message, up to 1 MiB of UTF-8 text; without it, standard input
     #[arg(value_name = "TEXT")]
     text: Vec<OsString>,
 
-    /// Wait for a line of reply, which the user of that machine is asked for
+    /// Ask for a reply, and wait for it
     #[arg(long)]
     ask: bool,
 
-    /// How long to wait for the reply, in seconds [default: 300, which is the most]
+    /// With --ask: how long to wait for the reply, at most 300 [default: 300]
     #[arg(long, value_name = "SECONDS", requires = "ask",
           value_parser = clap::value_parser!(u64).range(1..=MAX_REPLY_TIME.as_secs()))]
     reply_within: Option<u64>,
@@ -53,7 +53,7 @@ pub(crate) struct SayArguments {
     #[command(flatten)]
     code: CodeFrom,
 
-    /// What this machine calls itself [default: its host name]
+    /// Name of this machine, as others see it [default: its host name]
     #[arg(long, value_name = "NAME", value_parser = parse_name)]
     name: Option<String>,
 
@@ -61,7 +61,7 @@ pub(crate) struct SayArguments {
     events: Events,
 }
 
-/// Says it, and waits until it is shown.
+/// Sends the message, and waits until it is shown.
 pub(crate) fn run(args: SayArguments, loudness: &Loudness) -> Result<Code, Wrong> {
     let dialer = Dialer::new(Task::Say, loudness, Some(&args.events), &args.code);
     let to =
@@ -71,9 +71,7 @@ pub(crate) fn run(args: SayArguments, loudness: &Loudness) -> Result<Code, Wrong
         false => from_words(&args.text)?,
     };
     if text.trim().is_empty() {
-        return Err(Wrong(
-            "there is nothing to say: the message is empty".to_owned(),
-        ));
+        return Err(Wrong("the message is empty".to_owned()));
     }
     if text.len() > MAX_SAID_BYTES as usize {
         return Err(Wrong(TOO_LONG.to_owned()));
@@ -91,15 +89,15 @@ pub(crate) fn run(args: SayArguments, loudness: &Loudness) -> Result<Code, Wrong
     Ok(dialer.run(|device, person, progress, cancel| {
         let said = xfer::transfer::say(device, &options, person, progress, cancel);
         if said.is_ok() && is_cut(&options.text) {
-            let text = "It is long: a terminal there shows only its beginning. To hand on all of \
-                        it, send it as a file: xfer send.";
+            let text = "The message is long: a terminal shows only its beginning. To pass on all \
+                        of it, send it as a file with `xfer send`.";
             ui.say([Line::Talk(text.to_owned())]);
         }
         said.map(|_| None)
     }))
 }
 
-const TOO_LONG: &str = "a message has at most 1 MiB: send it as a file\n\n  \
+const TOO_LONG: &str = "the message is larger than 1 MiB: send it as a file\n\n  \
                         tip: COMMAND | xfer send - --as NAME TARGET";
 
 fn from_words(words: &[OsString]) -> Result<String, Wrong> {
@@ -110,7 +108,7 @@ fn from_words(words: &[OsString]) -> Result<String, Wrong> {
 fn word((number, word): (usize, &OsString)) -> Result<&str, Wrong> {
     std::str::from_utf8(from_system(word)).map_err(|error| {
         Wrong(format!(
-            "a message is UTF-8, and word {number} is not: '{}', from its byte {} on",
+            "the message is not UTF-8: word {number}, '{}', at byte {}",
             safe(word),
             error.valid_up_to() + 1
         ))
@@ -120,14 +118,14 @@ fn word((number, word): (usize, &OsString)) -> Result<&str, Wrong> {
 fn from_stdin(ui: &Ui) -> Result<String, Wrong> {
     let stdin = std::io::stdin();
     if stdin.is_terminal() {
-        let text = "Type the message; Ctrl-D on a line of its own sends it.";
+        let text = "Type the message, then press Ctrl-D on an empty line to send it.";
         ui.say([Line::Talk(text.to_owned())]);
     }
     let mut bytes = Vec::new();
     let most = u64::from(MAX_SAID_BYTES) + 1;
     let read = stdin.lock().take(most).read_to_end(&mut bytes);
-    read.map_err(|why| Wrong(format!("standard input cannot be read: {why}")))?;
-    // What was cut there may end in the middle of a letter.
+    read.map_err(|why| Wrong(format!("cannot read standard input: {why}")))?;
+    // Checked first: the cut may split a character.
     if bytes.len() > MAX_SAID_BYTES as usize {
         return Err(Wrong(TOO_LONG.to_owned()));
     }
@@ -136,7 +134,7 @@ fn from_stdin(ui: &Ui) -> Result<String, Wrong> {
         let before = &error.as_bytes()[..at];
         let line = before.iter().filter(|&&byte| byte == b'\n').count() + 1;
         Wrong(format!(
-            "a message is UTF-8, and standard input is not, from its byte {} on, in line {line}",
+            "the message is not UTF-8: standard input, byte {}, line {line}",
             at + 1
         ))
     })

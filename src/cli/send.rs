@@ -30,99 +30,121 @@ use crate::ui::safe;
 
 const EXAMPLES: &str = "\
 Examples:
-  xfer send file.iso laptop               a file, to a machine of that name
-  xfer send file.iso 192.168.0.90:9090    to an address, where a network blocks multicast
-  xfer send photos/ notes.txt             lists the receivers that are here, to choose from
-  xfer send --update photos desktop       replaces what has changed since
-  xfer send --open big.img 192.168.0.90   to a receiver that takes from anyone
-  xfer send --exclude target/ code pc     a folder without some of it
-  xfer send *.log --to [fe80::1%eth0]     with the receiver apart from the files
-  tar c . | xfer send - --as all.tar pc   what another program writes, as one file
+  xfer send film.mkv laptop                 a file, to the machine named laptop
+  xfer send photos notes.txt laptop         a folder and a file
+  xfer send photos 192.168.0.90:9090        to an address
+  xfer send photos                          choose from the receivers found
+  xfer send --update photos laptop          replace what has changed
+  xfer send -n --mirror photos laptop       show what a mirror would do
+  xfer send --exclude target/ code laptop   leave out some of it
+  xfer send *.log --to '[fe80::1%eth0]'     name the receiver first or last
+  tar c . | xfer send - --as all.tar laptop
+                                            send standard input as one file
 
-If it is interrupted, run the same command again: it goes on where it stopped. Only standard input
-cannot be read again: it has to come anew from its beginning.";
+If a transfer stops, run the same command again to resume. A stream from
+standard input cannot resume.";
+
+/// Headings of the help.
+const EXISTING: &str = "Existing files";
+const SPEED: &str = "Speed and connection";
 
 #[derive(Debug, Args)]
-#[command(after_help = format!("{EXAMPLES}\n\n{}", filter::ABOUT), override_usage = "xfer send [OPTIONS] <PATH>... [TARGET]\n       \
-    xfer send [OPTIONS] <PATH>... --to <TARGET>")]
+#[command(
+    after_help = EXAMPLES,
+    after_long_help = format!("{EXAMPLES}\n\n{}", filter::ABOUT),
+    override_usage = "xfer send [OPTIONS] <PATH>... [TARGET]\n       \
+    xfer send [OPTIONS] <PATH>... --to <TARGET>"
+)]
 pub(crate) struct Send {
-    /// Files and folders, or - for standard input alone; the last one is the target, unless --to
-    /// names it: a name, HOST:PORT, or an IPv6 address, in brackets where a port follows. Without a
-    /// target, in a terminal, the receivers that are here are listed
+    /// Files and folders to send, then the receiver
+    ///
+    /// The receiver is a machine's name, HOST, HOST:PORT or '[IPV6]:PORT'. Without one, in a
+    /// terminal, xfer lists the receivers it finds. A single - sends standard input.
     #[arg(required = true, value_name = "PATH", value_hint = ValueHint::AnyPath, add = names::files_and_receivers())]
     paths: Vec<OsString>,
 
-    /// The receiver: the name of a machine, wherever it is now, or HOST:PORT or [IPV6]:PORT
+    /// The receiver: a machine's name, HOST:PORT or '[IPV6]:PORT'
     #[arg(long, value_name = "TARGET", add = names::receivers())]
     to: Option<String>,
 
-    /// Wait for a receiver that is not there yet, until you press Ctrl-C
+    /// Wait for the receiver to appear
+    ///
+    /// Press Ctrl-C to stop waiting.
     #[arg(long)]
     wait: bool,
 
-    /// The name of the file that standard input (-) becomes on the other side
-    #[arg(long = "as", value_name = "NAME")]
-    as_name: Option<OsString>,
-
-    /// Send to whoever receives with --open; for networks that you trust
-    #[arg(long)]
-    open: bool,
-
-    /// Replace files that the receiver has in another version: same size and time counts as the
-    /// same, anything else is replaced, newer or not. The old version stands until the new one is
-    /// whole, and only what differs travels. Takes `xfer recv --allow-update` on another machine;
-    /// without it, the receiver declines before anything travels
-    #[arg(long)]
-    update: bool,
-
-    /// As --update, and remove what is not here: when all else has been stored, in folders that are
-    /// sent and could be read, but for what filters leave out. Takes `xfer recv --allow-mirror`
-    #[arg(long)]
-    mirror: bool,
-
-    /// With --mirror: remove nothing at all where more would go, such as 500, or 25% of what is there
-    /// [default: ask where more than ten and more than half would go]
-    #[arg(long, value_name = "N", value_parser = size::max_delete)]
-    max_delete: Option<MaxDelete>,
-
-    /// Only say what would be done; nothing is made, changed or removed. Sizes and times decide:
-    /// where content would be compared, it counts as another one
+    /// Show what would be done, and change nothing
+    ///
+    /// Sizes and times decide: where xfer would compare content, the file counts as changed.
     #[arg(short = 'n', long, conflicts_with = "checksum")]
     dry_run: bool,
 
-    /// With --update or --mirror: compare content where size and time are the same, too
+    /// Name for standard input (-) on the receiver
+    #[arg(long = "as", value_name = "NAME")]
+    as_name: Option<OsString>,
+
+    /// Send to a receiver that runs with --open
+    ///
+    /// Neither side checks who the other is. Use it only on a network that you trust.
     #[arg(long)]
+    open: bool,
+
+    /// Replace files that differ
+    ///
+    /// A file of the same size and time counts as the same. Any other is replaced, newer or not.
+    /// The old version stays until the new one is complete, and only the parts that differ are
+    /// sent. The receiver must allow it: `xfer recv --allow-update`.
+    #[arg(long, help_heading = EXISTING)]
+    update: bool,
+
+    /// Replace files that differ, and delete what this machine does not have
+    ///
+    /// Deletes only in the folders sent, after everything else is stored. What filters leave out
+    /// stays. The receiver must allow it: `xfer recv --allow-mirror`.
+    #[arg(long, help_heading = EXISTING)]
+    mirror: bool,
+
+    /// With --mirror: delete nothing if more would go, such as 500 or 25%
+    /// [default: ask if more than 10 and more than half would go]
+    #[arg(long, help_heading = EXISTING, value_name = "N", value_parser = size::max_delete)]
+    max_delete: Option<MaxDelete>,
+
+    /// Compare content even if size and time are the same
+    ///
+    /// Needs --update or --mirror.
+    #[arg(long, help_heading = EXISTING)]
     checksum: bool,
-
-    /// What the content is verified with [default: sha256 where both processors have
-    /// instructions for it, else blake3]
-    #[arg(long, value_name = "HASH", value_enum)]
-    hash: Option<Hash>,
-
-    /// Whether to compress on the way: auto does where that makes it faster, by trial
-    #[arg(long, value_name = "HOW", value_enum, default_value = "auto")]
-    compress: Packing,
-
-    /// How many connections carry data [default: one per core, at most 4]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=i64::from(MAX_LANES)))]
-    lanes: Option<u16>,
-
-    /// How long to keep trying after a connection is lost [default: 60]
-    #[arg(long, value_name = "SECONDS")]
-    retry: Option<u32>,
-
-    /// How much to send in a second at most, such as 20MB/s, 1.5M or 800KiB: K, M and G are powers
-    /// of 1000, Ki, Mi and Gi of 1024 [default: no limit]
-    #[arg(long, value_name = "RATE", value_parser = size::rate)]
-    limit: Option<u64>,
 
     #[command(flatten)]
     filter: filter::Choice,
 
+    /// Send at most this much per second, such as 20MB/s or 800KiB/s [default: no limit]
+    ///
+    /// K, M and G are powers of 1000; Ki, Mi and Gi are powers of 1024.
+    #[arg(long, help_heading = SPEED, value_name = "RATE", value_parser = size::rate)]
+    limit: Option<u64>,
+
+    /// Compress data on the way; auto does it where that is faster
+    #[arg(long, help_heading = SPEED, value_name = "HOW", value_enum, default_value = "auto")]
+    compress: Packing,
+
+    /// Number of data connections [default: one per core, at most 4]
+    #[arg(long, help_heading = SPEED, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=i64::from(MAX_LANES)))]
+    lanes: Option<u16>,
+
+    /// Keep trying for this long after the connection is lost [default: 60]
+    #[arg(long, help_heading = SPEED, value_name = "SECONDS")]
+    retry: Option<u32>,
+
+    /// Hash that verifies content
+    /// [default: sha256 if both processors support it, else blake3]
+    #[arg(long, help_heading = SPEED, value_name = "HASH", value_enum)]
+    hash: Option<Hash>,
+
     #[command(flatten)]
     code: CodeFrom,
 
-    /// What this machine calls itself [default: its host name]
+    /// Name of this machine, as others see it [default: its host name]
     #[arg(long, value_name = "NAME", value_parser = parse_name)]
     name: Option<String>,
 

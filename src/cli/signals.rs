@@ -1,6 +1,6 @@
-//! Ctrl-C and SIGTERM: the first asks everything to stop in order, the second ends it at once.
+//! Ctrl-C and SIGTERM: the first one stops everything in order, the second one at once.
 //!
-//! Must not know what is going on: it raises the flag that reaches everyone.
+//! Must not know what is running: it only raises the flag that everyone checks.
 
 use std::sync::Arc;
 
@@ -13,9 +13,9 @@ use xfer::transfer::Cancel;
 use super::exit::Code;
 use crate::ui::{Line, Ui, io_error};
 
-/// Begins to listen to signals. Where it cannot, the system ends the program at the first one, which
-/// harms no file either; so that is only said. But without a thread to listen in nobody could stop
-/// it, and it could do nothing either.
+/// Starts to listen for signals. If that fails, the system's default applies and ends the program,
+/// which harms no file, so this is only reported. Without a thread to listen, nothing could stop
+/// the program, so that is an error.
 pub(crate) fn watch(ui: &Arc<Ui>, cancel: &Cancel) -> xfer::Result<()> {
     let signals = match Signals::new() {
         Ok(signals) => signals,
@@ -31,12 +31,11 @@ pub(crate) fn watch(ui: &Arc<Ui>, cancel: &Cancel) -> xfer::Result<()> {
     let watch = move || {
         for signal in signals {
             if cancel.is_cancelled() {
-                // Nothing may get in the way of this: no lock, no destructor.
+                // No lock and no destructor may delay this.
                 give_back_at_once();
                 exit_now(Code::Interrupted as u8);
             }
-            // Only noted: a terminal that blocks must not keep anything from stopping, nor
-            // the next signal from being heard.
+            // Only noted: a blocked terminal must not delay stopping, nor hearing the next signal.
             on_signal.stopping(match signal {
                 Signal::Interrupt => "Stopping; press Ctrl-C again to stop at once.",
                 Signal::Terminate => "Stopping.",
@@ -44,7 +43,7 @@ pub(crate) fn watch(ui: &Arc<Ui>, cancel: &Cancel) -> xfer::Result<()> {
             cancel.cancel();
         }
     };
-    // Without this thread nobody could stop it any more.
+    // Without this thread nothing could stop the program.
     let on_panic = |_| {
         give_back_at_once();
         exit_now(Code::Interrupted as u8)

@@ -1,35 +1,35 @@
-//! Sizes, rates and parts as people write them: `500`, `1.5 GiB`, `20MB/s`, `800k`, `25%`.
+//! Sizes, rates and percentages as people write them: `500`, `1.5 GiB`, `20MB/s`, `800k`, `25%`.
 //!
 //! Must not know what they are for.
 
 use anyhow::{Context, Result, ensure};
 use xfer::model::surplus::MaxDelete;
 
-/// The lowest rate: below it, even the words that keep a session alive would be late.
+/// The lowest rate. Below it, even keep-alive messages would be late.
 const MIN_RATE: u64 = 1000;
 /// The highest rate.
 const MAX_RATE: u64 = 1_000_000_000_000_000_000;
 
-/// Reads how many bytes in a second. What could be meant as bits is refused.
+/// Reads a rate in bytes per second. Refuses what may mean bits.
 pub(crate) fn rate(text: &str) -> Result<u64> {
     let size = text.strip_suffix("/s").unwrap_or(text).trim_end();
     ensure!(
         !size.ends_with('b') && !size.ends_with("bit"),
-        "'{size}' could be meant as bits: bytes are written as B"
+        "'{size}' may mean bits; write bytes with a capital B, such as 20MB/s"
     );
     let rate = bytes(size)?;
-    ensure!(rate >= MIN_RATE, "it is at least 1kB/s");
-    ensure!(rate < MAX_RATE, "that is too much");
+    ensure!(rate >= MIN_RATE, "must be at least 1kB/s");
+    ensure!(rate < MAX_RATE, "too much");
     Ok(rate)
 }
 
-/// Reads a number of bytes: K, M, G, T and P are powers of 1000, Ki, Mi, Gi, Ti and Pi of 1024. It
-/// is whole bytes, down.
+/// Reads a number of bytes: K, M, G, T and P are powers of 1000, Ki, Mi, Gi, Ti and Pi of 1024.
+/// Rounds down to whole bytes.
 pub(crate) fn bytes(text: &str) -> Result<u64> {
-    read(text.trim()).context("it is a number and a unit, such as 500, 20MB, 1.5G or 800KiB")
+    read(text.trim()).context("use a number and a unit, such as 500, 20MB, 1.5G or 800KiB")
 }
 
-/// Reads how much a mirror may remove: a number, or a part of what is there.
+/// Reads how much a mirror may delete: a number, or a percentage of what is there.
 pub(crate) fn max_delete(text: &str) -> Result<MaxDelete> {
     let read = |text: &str| {
         let is_number = text.bytes().all(|byte| byte.is_ascii_digit());
@@ -42,7 +42,7 @@ pub(crate) fn max_delete(text: &str) -> Result<MaxDelete> {
             .map(MaxDelete::Percent),
         None => read(text).map(MaxDelete::Count),
     };
-    limit.context("it is a number such as 500, or a percentage such as 25%")
+    limit.context("use a number such as 500, or a percentage such as 25%")
 }
 
 fn read(text: &str) -> Option<u64> {
@@ -59,7 +59,7 @@ fn read(text: &str) -> Option<u64> {
     let power = power.iter().position(|&unit| unit == prefix)?;
     let scale = u128::pow(base, u32::try_from(power).ok()?);
     let (whole, part) = number.split_once('.').unwrap_or((number, "0"));
-    // Beyond that there are no bytes any more.
+    // Further digits are less than a byte.
     let digits = part.len().min(18);
     let part = part.get(..digits)?.parse::<u128>().ok()? * scale;
     let part = part / u128::pow(10, u32::try_from(digits).ok()?);

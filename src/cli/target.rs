@@ -4,7 +4,7 @@
 
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 
-use anyhow::{Context, Result, anyhow, bail};
+use anyhow::{Context, Result, anyhow, bail, ensure};
 
 use xfer::transfer::{DEFAULT_PORT, DialTarget};
 
@@ -22,7 +22,7 @@ pub(crate) fn target(text: &str) -> Result<DialTarget> {
         None if !looks_like_target(text) => return Ok(DialTarget::Name(host.to_owned())),
         None => DEFAULT_PORT,
         Some(port) => match port.parse() {
-            Ok(0) | Err(_) => bail!("'{port}' is no port: 1 to 65535"),
+            Ok(0) | Err(_) => bail!("invalid port {port} (1–65535)"),
             Ok(port) => port,
         },
     };
@@ -47,19 +47,25 @@ pub(crate) fn listen(text: &str) -> Result<SocketAddr> {
     if let Ok(port) = text.strip_prefix(':').unwrap_or(text).parse() {
         return Ok((Ipv6Addr::UNSPECIFIED, port).into());
     }
-    // What the standard library says of it would only confuse.
+    let port = text.rsplit(':').next().unwrap_or(text);
+    let is_number = !port.is_empty() && port.bytes().all(|b| b.is_ascii_digit());
+    ensure!(
+        !is_number || port.parse::<u16>().is_ok(),
+        "invalid port {port} (0–65535)"
+    );
+    // The words of the standard library would only confuse.
     let address = text.parse().ok();
-    address.context("it is PORT or ADDR:PORT, such as 9091, 127.0.0.1:0 or [::1]:9090")
+    address.context("use PORT or ADDR:PORT, such as 9091, 127.0.0.1:0 or '[::1]:9090'")
 }
 
 fn split(text: &str) -> Result<(&str, Option<&str>)> {
-    let none = || anyhow!("it is HOST or HOST:PORT, such as 192.168.0.90:9090");
+    let none = || anyhow!("use HOST or HOST:PORT, such as laptop or 192.168.0.90:9090");
     let (host, port) = if is_v6(text) {
         return Ok((text, None));
     } else if let Some(rest) = text.strip_prefix('[') {
-        let (host, rest) = rest.split_once(']').context("']' is missing")?;
+        let (host, rest) = rest.split_once(']').context("missing ']'")?;
         if !is_v6(host) {
-            bail!("'{host}' is no IPv6 address");
+            bail!("invalid IPv6 address '{host}'");
         }
         match (rest, rest.strip_prefix(':')) {
             ("", _) => (host, None),

@@ -1,7 +1,7 @@
-//! What the engines report while they work: typed events, and counters to poll.
+//! What the engines report as they work: typed events, and counters to poll.
 //!
-//! Must not make sentences: whoever implements [`Progress`] does. The engines bump counters
-//! without locks; events are rare (per session, per large file, per entry that wants a word).
+//! Must not make sentences: implementations of [`Progress`] do. The engines increment counters
+//! without locks. Events are rare: per session, per large file, per entry that needs a word.
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -121,6 +121,12 @@ pub enum Event<'a> {
     NotAnnounced {
         /// Why.
         error: &'a Error,
+    },
+    /// The machine that is dialed has a name: first the one that the user typed, then the one that
+    /// it is known by, or gives itself.
+    Named {
+        /// The name.
+        name: &'a str,
     },
     /// The sender is connecting.
     Connecting {

@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::net::{Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -75,6 +75,14 @@ impl DialTarget {
             Self::Host { host: name, .. } | Self::Name(name) => name,
             Self::Announced(beacon) => &beacon.name,
         }
+    }
+
+    /// The name that the user chose; none where they gave an address.
+    #[must_use]
+    pub fn given_name(&self) -> Option<&str> {
+        let name = self.name();
+        let address = name.split('%').next().unwrap_or(name);
+        address.parse::<IpAddr>().is_err().then_some(name)
     }
 }
 

@@ -1,16 +1,16 @@
-//! The time of day: for lines that are read later or elsewhere in UTC, for whoever reads them at
-//! once as a clock on the wall has it.
+//! The time of day: in UTC for lines that are read later or elsewhere, in local time for a person
+//! who reads along.
 //!
-//! Must not be asked for how long something took.
+//! Must not measure how long something takes.
 
 use jiff::{Timestamp, Zoned};
 
-/// The time of day now, as RFC 3339 has it: `2026-11-21T08:22:40.123Z`.
+/// The time now, in RFC 3339: `2026-11-21T08:22:40.123Z`.
 pub(crate) fn now() -> String {
     format!("{:.3}", Timestamp::now())
 }
 
-/// The hour and minute now, where this machine is: `08:22`.
+/// The hour and minute now, in local time: `08:22`.
 pub(crate) fn on_the_wall() -> String {
     Zoned::now().strftime("%H:%M").to_string()
 }

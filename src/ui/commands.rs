@@ -1,6 +1,6 @@
-//! Commands that run for others, here or there: in words, and what they put out.
+//! Commands run for peers, on either side: how they ended, in words, and their output.
 //!
-//! Must not let a command's output do anything to a terminal but show, unless that was asked for.
+//! Must not let output control the terminal, unless the user asked for it (`--raw`).
 
 use std::fs::File;
 use std::io::{self, Write as _};
@@ -20,19 +20,18 @@ use super::words;
 pub(crate) fn command_end(end: &CommandEnd) -> String {
     match end {
         CommandEnd::Exited(0) => "done".to_owned(),
-        CommandEnd::Exited(code) => format!("it ended with exit code {code}"),
-        CommandEnd::Signalled(signal) => format!("signal {signal} ended it"),
+        CommandEnd::Exited(code) => format!("exit code {code}"),
+        CommandEnd::Signalled(signal) => format!("killed by signal {signal}"),
         CommandEnd::TimeLimit(seconds) => format!(
-            "it was ended after {}, which is as long as it may take",
+            "stopped at its time limit of {}",
             words::duration(Duration::from_secs(*seconds))
         ),
-        CommandEnd::OutputLimit(bytes) => format!(
-            "it was ended after {} of output, which is as much as it may put out",
-            words::bytes(*bytes)
-        ),
-        CommandEnd::NotStarted(error) => format!("it could not be started: {}", system(error)),
-        CommandEnd::Stopped => "it was stopped".to_owned(),
-        _ => "it ended".to_owned(),
+        CommandEnd::OutputLimit(bytes) => {
+            format!("stopped at its output limit of {}", words::bytes(*bytes))
+        }
+        CommandEnd::NotStarted(error) => format!("could not start: {}", system(error)),
+        CommandEnd::Stopped => "stopped".to_owned(),
+        _ => "ended".to_owned(),
     }
 }
 
@@ -74,7 +73,7 @@ impl From<&CommandEnd> for CommandEnding {
     }
 }
 
-/// The line for a command that has ended here.
+/// The line for a command that ended on this machine.
 pub(super) fn ended(
     peer: &str,
     name: &str,
@@ -83,14 +82,14 @@ pub(super) fn ended(
     time: Duration,
 ) -> String {
     format!(
-        "{name}, run by {peer}: {} ({}, {} of output)",
+        "{peer} ran {name}: {} ({}, {} of output)",
         command_end(end),
         words::duration(time),
         words::bytes(bytes)
     )
 }
 
-/// Standard output and standard error, for what a command puts out somewhere else.
+/// Standard output and standard error, for the output of a command on another machine.
 #[derive(Debug)]
 pub(crate) struct CommandOutputs {
     streams: [CommandStream; 2],
@@ -99,12 +98,12 @@ pub(crate) struct CommandOutputs {
 #[derive(Debug)]
 struct CommandStream {
     file: File,
-    /// What makes it fit for a terminal, where it is one.
+    /// Makes output safe, if this is a terminal.
     fit: Option<Mutex<FitText>>,
 }
 
 impl CommandOutputs {
-    /// With `raw`, terminals get what comes as well.
+    /// With `raw`, terminals get the output unchanged too.
     pub(crate) fn new(raw: bool) -> io::Result<Self> {
         let of = |file: File| {
             let fit = (io::IsTerminal::is_terminal(&file) && !raw).then(Mutex::default);
@@ -128,7 +127,7 @@ impl CommandSink for CommandOutputs {
             }
         };
         match (written, stream) {
-            // Whoever does not want to see what went wrong wants the rest.
+            // A closed standard error must not end standard output.
             (Err(_), OutputStream::Error) => Ok(()),
             (written, _) => written,
         }
@@ -139,13 +138,13 @@ impl CommandSink for CommandOutputs {
     }
 }
 
-/// Makes text that comes in pieces fit for a terminal: lines and tabs stay, all else that does more
-/// than show is escaped.
+/// Makes text that comes in pieces safe for a terminal: lines and tabs stay, other controls are
+/// escaped.
 #[derive(Debug, Default)]
 struct FitText {
-    /// The beginning of a character whose rest has not come.
+    /// The first bytes of a character that is not complete yet.
     begun: Vec<u8>,
-    /// Whether a carriage return came last, of which it is not known yet what it means.
+    /// Whether the last character was a carriage return: it may begin a line end.
     returned: bool,
 }
 
@@ -171,7 +170,7 @@ impl FitText {
     }
 
     fn show(&mut self, c: char, shown: &mut String) {
-        // What writes one line over another, as bars do, gets a line for each.
+        // A progress bar overwrites its line; each version gets a line of its own.
         if std::mem::take(&mut self.returned) && c != '\n' {
             shown.push('\n');
         }

@@ -1,6 +1,6 @@
-//! Errors by the names that programs know them by.
+//! Stable names of errors, for programs.
 //!
-//! Must not make sentences of them, nor change a name that is there.
+//! Must not make sentences, nor change a name that exists.
 
 use xfer::Error;
 use xfer::model::outcome::Decline;
@@ -8,7 +8,7 @@ use xfer::model::reason::{AbortReason, StoreFault, SystemError};
 
 use super::system::system_code;
 
-/// What the system said, where it was the system that refused.
+/// The code of the system's error, if the system refused.
 pub(super) fn error_cause(error: &Error) -> Option<&'static str> {
     match error {
         Error::File { source, .. }
@@ -37,7 +37,7 @@ fn is_impostor(error: &Error) -> bool {
     matches!(error, Error::Impostor { .. })
 }
 
-/// What kind of error it is.
+/// The kind of an error.
 pub(super) fn error_name(error: &Error) -> &'static str {
     match error {
         Error::File { .. } | Error::Unsummed { .. } | Error::SharedQuota { .. } => "file",

@@ -1,7 +1,7 @@
-//! `JsonEvent`: an event as a line of JSON, as `assets/events.schema.json` has it.
+//! `JsonEvent`: events as lines of JSON, as described in `assets/events.schema.json`.
 //!
-//! Must not print. Events and fields may be added; what is there keeps its meaning for as long as
-//! [`VERSION`] is the same.
+//! Must not print. Events and fields may be added; existing ones keep their meaning while
+//! [`VERSION`] stays the same.
 
 use std::borrow::Cow;
 use std::fmt::Write as _;
@@ -25,7 +25,7 @@ use super::safe::is_unsafe;
 use super::sentences;
 use super::system::system_code;
 
-/// What every line says it is.
+/// The version in every line.
 const VERSION: u8 = 1;
 
 /// A line.
@@ -245,7 +245,7 @@ pub(super) struct Failure {
     hint: Option<String>,
 }
 
-/// What came of a session, or of all.
+/// How a session ended, or all sessions together.
 #[derive(Debug, Serialize)]
 pub(super) struct Counts {
     stored: u64,
@@ -269,7 +269,7 @@ pub(super) struct Counts {
 }
 
 impl Failure {
-    /// Of an error, with what can be done about it.
+    /// For an error, with its hint.
     pub(super) fn new(error: &Error, hint: fn(&Error) -> Option<String>) -> Self {
         Self {
             kind: error_name(error),
@@ -279,7 +279,7 @@ impl Failure {
         }
     }
 
-    /// Of mere words.
+    /// For plain words.
     pub(super) fn other(message: &str) -> Self {
         Self {
             kind: "other",
@@ -291,7 +291,7 @@ impl Failure {
 }
 
 impl Counts {
-    /// Of a session or all, which took so long. What was left out, only a sender knows.
+    /// For a session, or all of them, with the time taken. Only a sender knows what was left out.
     pub(super) fn new(
         summary: &Summary,
         left_out: Option<u64>,
@@ -342,7 +342,7 @@ pub(super) fn entry<'a>(session: u64, path: &'a Path, outcome: &'a Outcome) -> J
     }
 }
 
-/// The event for what could not be kept.
+/// The event for attributes that could not be kept.
 pub(super) fn not_kept<'a>(session: u64, not_kept: &NotKept) -> JsonEvent<'a> {
     JsonEvent::NotKept {
         session,
@@ -357,7 +357,7 @@ pub(super) fn not_kept<'a>(session: u64, not_kept: &NotKept) -> JsonEvent<'a> {
     }
 }
 
-/// A whole line, without its end. It is harmless on a terminal as well.
+/// A whole line, without its line break. It is safe to print on a terminal.
 pub(super) fn line(said: &impl Serialize) -> Option<String> {
     let line = Versioned {
         v: VERSION,
@@ -367,13 +367,13 @@ pub(super) fn line(said: &impl Serialize) -> Option<String> {
     harmless(&line)
 }
 
-/// Anything as a line of JSON that is harmless on a terminal as well.
+/// Any value as a line of JSON that is safe to print on a terminal.
 pub(super) fn harmless(said: &impl Serialize) -> Option<String> {
     let text = serde_json::to_string(said).ok()?;
     if !text.contains(is_unsafe) {
         return Some(text);
     }
-    // Whatever is odd is in a string, where it can be said by number.
+    // Odd characters occur only in strings, where an escape can stand for them.
     let mut escaped = String::with_capacity(text.len() + 16);
     for c in text.chars() {
         if !is_unsafe(c) {
@@ -387,7 +387,7 @@ pub(super) fn harmless(said: &impl Serialize) -> Option<String> {
     Some(escaped)
 }
 
-/// The bytes of a path that is no UTF-8, in hexadecimal digits.
+/// The bytes of a path that is not UTF-8, in hexadecimal.
 pub(super) fn odd_bytes(path: &Path) -> Option<String> {
     if path.to_str().is_some() {
         return None;
@@ -405,7 +405,7 @@ pub(super) fn seconds(time: Duration) -> f64 {
     (time.as_secs_f64() * 1000.0).round() / 1000.0
 }
 
-/// What a side does.
+/// The name of a role.
 pub(super) fn role_name(role: Role) -> &'static str {
     match role {
         Role::Sender => "sender",
@@ -445,7 +445,7 @@ fn reason_name(why: &Why) -> &'static str {
     }
 }
 
-/// Why something was not sent that was not to be.
+/// Why something was left out on purpose.
 pub(super) fn left_out_name(why: LeftOut) -> &'static str {
     match why {
         LeftOut::Pattern => "pattern",
@@ -457,7 +457,7 @@ pub(super) fn left_out_name(why: LeftOut) -> &'static str {
     }
 }
 
-/// What the system said, where it was the system that refused.
+/// The code of the system's error, if the system refused.
 fn reason_cause(why: &Why) -> Option<&'static str> {
     match why {
         Why::System(error) | Why::NotRemoved(error) | Why::Unreadable(ReadError::System(error)) => {

@@ -1,6 +1,6 @@
-//! `Json`: follows what happens, and says which events programs are told of it.
+//! `Json`: follows the engine's events and decides which lines programs get.
 //!
-//! Must not print, and must not know what a line looks like.
+//! Must not print, nor know what a line looks like.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -19,21 +19,21 @@ use super::events::{
 use super::overview::{Overview, Phase};
 use super::room_events;
 
-/// How often a session says how far it is at most.
+/// The shortest time between two progress lines.
 const PROGRESS_EVERY: Duration = Duration::from_millis(500);
 
-/// Follows what happens.
+/// Turns the engine's events into lines.
 #[derive(Debug)]
 pub(crate) struct Json {
     hint: fn(&Error) -> Option<String>,
     began: Instant,
-    /// When it was last said how far the sessions are.
+    /// When progress was last reported.
     told: Instant,
     sessions: BTreeMap<u64, SessionEvents>,
     ended: u64,
-    /// What the sessions that have ended came to.
+    /// The totals of the sessions that have ended.
     all: Summary,
-    /// What the last one, of a sender, left out.
+    /// How much the sender's last session left out.
     left_out: Option<u64>,
     wire_bytes: u64,
 }
@@ -49,7 +49,7 @@ struct SessionEvents {
 }
 
 impl Json {
-    /// One that has heard nothing yet.
+    /// Before any event.
     pub(crate) fn new(hint: fn(&Error) -> Option<String>) -> Self {
         let now = Instant::now();
         Self {
@@ -169,7 +169,7 @@ impl Json {
             Event::Warning { session, error } => say(&JsonEvent::Warning {
                 session: Some(*session),
                 address: None,
-                // What helps against errors is not meant for what nothing fails of.
+                // Hints are for errors, and nothing failed here.
                 error: Failure::new(error, |_| None),
             }),
             Event::NotKept { session, not_kept } => say(&not_kept_line(*session, not_kept)),
@@ -225,7 +225,7 @@ impl Json {
                 if let Some(mut state) = self.sessions.remove(session) {
                     lines.extend(state.totals(*session));
                     self.add(&state, &state.tally);
-                    // A sender tries again, or ends of it and says so.
+                    // A sender retries, or ends with this error and reports it itself.
                     if state.role == Role::Receiver && !matches!(error, Error::Cancelled) {
                         lines.extend(line(&JsonEvent::Error {
                             session: Some(*session),
@@ -239,14 +239,14 @@ impl Json {
         lines
     }
 
-    /// What there is to say as time goes by.
+    /// The lines that are due as time passes.
     pub(crate) fn tick(&mut self, overview: &Overview, now: Instant) -> Vec<String> {
         let mut lines = Vec::new();
         for (id, session) in &mut self.sessions {
             lines.extend(session.totals(*id));
         }
         if self.sessions.is_empty() {
-            // The first line of a session comes a while after its beginning.
+            // A session's first progress line waits one period, too.
             self.told = now;
         }
         if now.saturating_duration_since(self.told) >= PROGRESS_EVERY {
@@ -278,7 +278,7 @@ impl Json {
         lines
     }
 
-    /// The line for what the program fails of.
+    /// The line for the error that ends the program.
     pub(crate) fn error(&self, error: &Error) -> Option<String> {
         line(&JsonEvent::Error {
             session: None,
@@ -286,7 +286,7 @@ impl Json {
         })
     }
 
-    /// The last line. Where `summary` is none, it is what the sessions came to.
+    /// The last line. Without a `summary`, it holds the totals of the sessions.
     pub(crate) fn summary(&self, exit_code: u8, summary: Option<&Summary>) -> Option<String> {
         let counts = summary.unwrap_or(&self.all);
         line(&JsonEvent::Summary {
@@ -306,7 +306,7 @@ impl Json {
         self.left_out = session.left_out();
         let before = self.all;
         self.all = before.plus(summary);
-        // A sender's later session meets again what its earlier ones came to.
+        // A sender's session after a lost connection counts what its earlier ones did, too.
         if session.role == Role::Sender {
             self.all.have = summary.have.saturating_sub(before.stored);
             self.all.failed = summary.failed;
@@ -340,7 +340,7 @@ impl SessionEvents {
         }
     }
 
-    /// The line for the totals, once, when they are known.
+    /// The line for the totals, once they are known.
     fn totals(&mut self, id: u64) -> Option<String> {
         if self.told_totals || !self.counters.scanned.load(Ordering::Acquire) {
             return None;
@@ -354,7 +354,7 @@ impl SessionEvents {
     }
 }
 
-/// A line for what somebody has said.
+/// The line for a message.
 pub(crate) fn message(said: &SaidMessage) -> Option<String> {
     line(&JsonEvent::Message {
         peer: (&said.caller).into(),
@@ -363,7 +363,7 @@ pub(crate) fn message(said: &SaidMessage) -> Option<String> {
     })
 }
 
-/// A line for something that went wrong and that nothing failed of.
+/// The line for a warning: something went wrong, but nothing failed.
 pub(crate) fn warning(message: &str) -> Option<String> {
     line(&JsonEvent::Warning {
         session: None,

@@ -1,6 +1,6 @@
 //! Lines from standard input: typed in a terminal, or written by another program.
 //!
-//! Must not know what becomes of them.
+//! Must not know what the lines are for.
 
 use std::io::{self, IsTerminal as _};
 use std::time::Duration;
@@ -14,25 +14,25 @@ use super::safe::width;
 use super::typing::MARK;
 use super::{Line, Ui, terminal as screen};
 
-/// How often it is looked whether anybody still listens.
+/// How often to check whether anyone still listens.
 const LOOK: Duration = Duration::from_millis(100);
 
 /// What comes from standard input.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Spoken {
-    /// A line that a person has typed, of which nothing shows any more. It may be too long to be
-    /// said, as the next one.
+    /// A line typed by a person; the terminal no longer shows it. It may be too long to send, as
+    /// may the next one.
     Typed(String),
-    /// A line that shows already, or that another program has written.
+    /// A line that shows already, or that came from another program.
     Written(String),
     /// A person wants to leave.
     Leave,
-    /// Another program has nothing more to say, and has said something.
+    /// The other program has ended its output, after at least one line.
     End,
 }
 
-/// Hears what comes from standard input, until that ends or it is `over`. Whoever types in a
-/// terminal sees the line there, below all that is printed.
+/// Hears standard input until it ends or `over` is true. On a terminal, the line being typed shows
+/// below everything that is printed.
 pub(crate) fn hear_lines(ui: &Ui, events: bool, over: &dyn Fn() -> bool, hear: &dyn Fn(Spoken)) {
     if !events && is_at_terminal() && typed(ui, over, hear).is_ok() {
         return;
@@ -40,12 +40,12 @@ pub(crate) fn hear_lines(ui: &Ui, events: bool, over: &dyn Fn() -> bool, hear: &
     written(over, hear);
 }
 
-/// Fails where the terminal cannot be had by keys.
+/// Fails if the terminal cannot be read key by key.
 fn typed(ui: &Ui, over: &dyn Fn() -> bool, hear: &dyn Fn(Spoken)) -> io::Result<()> {
     let keys = ByKeys::begin()?;
     let mut editor = LineEditor::default();
     let show = |editor: &LineEditor| {
-        // What fills the last column of a row may begin another one.
+        // Filling the last column may start another row.
         let columns = usize::from(screen::size().0).saturating_sub(width(MARK) + 1);
         ui.show_typing(Some(editor.row(columns)));
     };
@@ -93,12 +93,13 @@ fn typed(ui: &Ui, over: &dyn Fn() -> bool, hear: &dyn Fn(Spoken)) -> io::Result<
             Typed::Suspend => {
                 ui.show_typing(None);
                 keys.suspend();
-                // It may go on in the background, and is shown again in the foreground.
+                // The program may continue in the background; the row shows again in the
+                // foreground.
                 columns = 0;
                 continue;
             }
         }
-        // Much that comes at once is shown once.
+        // Keys that arrive together are drawn once.
         if !terminal::was_typed_within(Duration::ZERO) {
             show(&editor);
         }
@@ -145,7 +146,7 @@ fn written(over: &dyn Fn() -> bool, hear: &dyn Fn(Spoken)) {
     }
 }
 
-/// Makes lines of bytes.
+/// Splits bytes into lines.
 #[derive(Debug, Default)]
 struct WrittenLines {
     line: Vec<u8>,
@@ -153,19 +154,19 @@ struct WrittenLines {
 }
 
 impl WrittenLines {
-    /// Takes a byte, and gives the line that it ends.
+    /// Takes a byte; returns the line that it ends.
     fn take(&mut self, byte: u8) -> Option<String> {
         self.any = true;
         match byte {
             b'\n' => return Some(self.line()),
-            // Of one that is too long, only that matters.
+            // A line that is too long is kept only as a fact.
             byte if self.line.len() <= MAX_LINE_BYTES => self.line.push(byte),
             _ => {}
         }
         None
     }
 
-    /// What is behind the last end of a line.
+    /// What follows the last line break.
     fn end(&mut self) -> Option<String> {
         (!self.line.is_empty()).then(|| self.line())
     }
@@ -193,7 +194,7 @@ mod tests {
         assert_eq!(lines(b"a\r\n\nb\rc\nd"), ["a", "", "b c", "d"]);
         assert_eq!(lines(b"caf\xe9\n"), ["caf\u{fffd}"]);
         assert_eq!(lines(b""), Vec::<String>::new());
-        // However long, it is kept in mind only as too long.
+        // However long it is, no more than its excess is remembered.
         let long = lines(&[b"a".repeat(10 * MAX_LINE_BYTES), b"\nb\n".to_vec()].concat());
         assert_eq!((long[0].len(), &*long[1]), (MAX_LINE_BYTES + 1, "b"));
     }

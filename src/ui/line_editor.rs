@@ -1,27 +1,27 @@
-//! `LineEditor`: a line that is being typed, and what each key does to it.
+//! `LineEditor`: a line being typed, and what each key does to it.
 //!
-//! Must not read or draw: bytes in, a line out, and what to show of it in one row.
+//! Must not read or draw: bytes go in, a line comes out, and what to show of it in one row.
 
 use super::safe::{is_unsafe, width};
 
-/// The longest line that is taken, in characters: longer than any that can be sent, so that it is
-/// said of one that it cannot. More is not typed, but pasted by mistake.
+/// The longest line accepted, in characters: longer than any that can be sent, so that the user is
+/// told. Longer input is pasted by mistake.
 const MAX_CHARS: usize = 64 * 1024;
 
-/// What a key comes to.
+/// The effect of a key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Typed {
-    /// Nothing but what the row shows.
+    /// Only the row changes.
     Nothing,
     /// A whole line.
     Line(String),
-    /// Nothing more comes: Ctrl-D in an empty row.
+    /// The end of input: Ctrl-D in an empty row.
     End,
     /// Ctrl-Z.
     Suspend,
 }
 
-/// Where in an escape sequence it is, or in a character of several bytes.
+/// The position within an escape sequence or a character of several bytes.
 #[derive(Debug, Default)]
 enum Partly {
     #[default]
@@ -33,22 +33,22 @@ enum Partly {
     Character(Vec<u8>),
 }
 
-/// A line that is being typed.
+/// A line being typed.
 #[derive(Debug, Default)]
 pub(crate) struct LineEditor {
     chars: Vec<char>,
-    /// Before which of them the cursor is.
+    /// The cursor is before this one.
     cursor: usize,
     partly: Partly,
-    /// The last line, which the up key gets back.
+    /// The previous line; the up key brings it back.
     last: Vec<char>,
 }
 
-/// What of a line shows in a row.
+/// The part of a line that shows in a row.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct TypedRow {
     pub(crate) text: String,
-    /// What of the text is before the cursor.
+    /// The part of the text before the cursor.
     pub(crate) before: String,
 }
 
@@ -75,7 +75,7 @@ impl LineEditor {
                 bytes.push(byte);
                 match std::str::from_utf8(&bytes) {
                     Ok(text) => text.chars().for_each(|c| self.insert(c)),
-                    // It may become one.
+                    // It may become a whole character.
                     Err(error) if error.error_len().is_none() && bytes.len() < 4 => {
                         self.partly = Partly::Character(bytes);
                     }
@@ -132,7 +132,7 @@ impl LineEditor {
 
     fn insert(&mut self, c: char) {
         let is_full = self.chars.len() >= MAX_CHARS;
-        // What would not show as itself here would not do so elsewhere.
+        // Characters that do not show here would not show at the other end either.
         if !is_unsafe(c) && !is_full {
             self.chars.insert(self.cursor, c);
             self.cursor += 1;
@@ -147,7 +147,7 @@ impl LineEditor {
         }
     }
 
-    /// Where the word begins that is before the cursor.
+    /// Where the word before the cursor begins.
     fn word_before(&self) -> usize {
         let before = &self.chars[..self.cursor];
         let end = before.iter().rposition(|c| !c.is_whitespace());
@@ -158,7 +158,7 @@ impl LineEditor {
         }
     }
 
-    /// Where the word ends that is behind the cursor.
+    /// Where the word after the cursor ends.
     fn word_behind(&self) -> usize {
         let behind = &self.chars[self.cursor..];
         let begin = behind.iter().position(|c| !c.is_whitespace());
@@ -167,7 +167,7 @@ impl LineEditor {
         self.cursor + end.map_or(behind.len(), |end| begin + end)
     }
 
-    /// Gets the last line back, where none is being typed.
+    /// Brings the previous line back, if nothing is typed.
     fn get_back(&mut self) {
         if self.chars.is_empty() {
             self.chars.clone_from(&self.last);
@@ -175,7 +175,7 @@ impl LineEditor {
         }
     }
 
-    /// What shows of it in so many columns: the part that the cursor is in.
+    /// The part to show in `columns`: the one that the cursor is in.
     pub(crate) fn row(&self, columns: usize) -> TypedRow {
         let columns_of = |c: char| width(c.encode_utf8(&mut [0; 4]));
         let mut before = Vec::new();

@@ -1,6 +1,6 @@
-//! Machines on the network, as people and programs are told of them.
+//! Machines on the network, as lines for people and for programs.
 //!
-//! Must not print, and must not know how they were found.
+//! Must not print, nor know how a machine was found.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -14,16 +14,16 @@ use super::events::harmless;
 use super::safe::{keep_start, quoted, width};
 use super::words::ago;
 
-/// How many columns names have, and addresses, before what follows moves.
+/// The widths of the columns for names and for addresses.
 const NAME_COLUMNS: usize = 16;
 const ADDRESS_COLUMNS: usize = 21;
-/// The longest name that is shown whole.
+/// Longer names are cut.
 const MAX_NAME_COLUMNS: usize = 32;
 
-/// What every line for programs says it is.
+/// The version in every line for programs.
 const VERSION: u8 = 1;
 
-/// The lines for people; more than one only where all addresses are wanted.
+/// The lines for people; more than one only if `all` addresses are wanted.
 pub(crate) fn machine_lines(change: &Change, all: bool) -> Vec<String> {
     let (machine, words) = match change {
         Change::Here(machine) => (machine, standing(machine)),
@@ -43,7 +43,7 @@ pub(crate) fn machine_lines(change: &Change, all: bool) -> Vec<String> {
         lines.push(row(
             "",
             &machine.fingerprint.to_string(),
-            "fingerprint begins so",
+            "(start of its fingerprint)",
         ));
     }
     lines
@@ -66,23 +66,23 @@ fn standing(machine: &Machine) -> String {
         Relation::Own => "this machine".to_owned(),
         Relation::Known(known) if is_room && !known.may_receive => {
             let chat = quoted(&known.name);
-            format!("known; join its chat with a code: xfer chat {chat}")
+            format!("chat; needs a code: xfer chat {chat}")
         }
         Relation::Known(known) if is_room => {
-            format!("paired; join its chat: xfer chat {}", quoted(&known.name))
+            format!("paired; chat: xfer chat {}", quoted(&known.name))
         }
-        Relation::Known(known) if known.may_receive => "paired; takes what you send".to_owned(),
-        Relation::Known(_) => "known; needs a code before you can send".to_owned(),
+        Relation::Known(known) if known.may_receive => "paired; you can send to it".to_owned(),
+        Relation::Known(_) => "needs a code before you can send".to_owned(),
         Relation::New => "new; needs a code the first time".to_owned(),
         Relation::Namesake(known) => {
-            format!("another machine than the {} that you know", known.name)
+            format!("not the {} you know: different key", known.name)
         }
         Relation::Unproven { claims, is_other } => {
             let why = match is_other {
-                true => "has another key",
+                true => "has a different key",
                 false => "does not answer",
             };
-            format!("says that it is {claims}, but {why}")
+            format!("claims to be {claims}, but {why}")
         }
     };
     let room = match (is_room, &machine.relation) {

@@ -7,9 +7,11 @@ mod bottleneck;
 mod clock;
 mod colour;
 mod commands;
+mod decline_words;
 mod error_names;
 mod events;
 mod faults;
+mod fold;
 mod json;
 mod keyboard;
 mod layout;
@@ -18,6 +20,7 @@ mod machines;
 mod options;
 mod outcome_words;
 mod overview;
+mod peer_name;
 mod prompt;
 mod rate;
 mod refusals;
@@ -28,6 +31,7 @@ mod rooms;
 mod safe;
 mod said;
 mod screen;
+mod search_words;
 mod sentences;
 mod summary;
 mod system;
@@ -52,6 +56,7 @@ use xfer::sys::worker::{self, Worker};
 use json::Json;
 use line_editor::TypedRow;
 use overview::Overview;
+use peer_name::PeerName;
 use report::Report;
 use screen::Screen;
 
@@ -94,6 +99,7 @@ struct UiState {
     /// None without `--json`, and once the last event has been told.
     json: Option<Json>,
     overview: Overview,
+    peer: PeerName,
     waiting: Vec<Line>,
     stopping: bool,
     /// The question that waits for its answer, at the bottom of the terminal.
@@ -128,6 +134,7 @@ impl Ui {
                     json: settings.json.then(|| Json::new(settings.hint)),
                     report: Report::new(settings),
                     overview: Overview::default(),
+                    peer: PeerName::default(),
                     waiting: Vec::new(),
                     stopping: false,
                     asking: None,
@@ -298,6 +305,11 @@ impl Ui {
         lock(&self.shared.state).report.has_begun()
     }
 
+    /// What to call the other machine in errors, where its name is known.
+    pub(crate) fn peer_name(&self) -> Option<String> {
+        lock(&self.shared.state).peer.get()
+    }
+
     /// Whether a session was interrupted by the user.
     pub(crate) fn was_interrupted(&self) -> bool {
         lock(&self.shared.state).report.was_interrupted()
@@ -370,6 +382,7 @@ impl UiState {
             self.waiting.extend(lines.map(Line::Event));
         }
         self.waiting.extend(told);
+        self.peer.hear(event);
         self.overview.hear(event, now);
     }
 

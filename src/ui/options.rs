@@ -1,4 +1,4 @@
-//! How much is said, and how.
+//! How much to print, and how.
 //!
 //! Must not know the command line.
 
@@ -6,20 +6,20 @@ use std::io::{self, IsTerminal as _};
 
 use xfer::Error;
 
-/// How much is said, and how.
+/// How much to print, and how.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct OutputOptions {
-    /// Only what went wrong.
+    /// Only errors.
     pub(crate) quiet: bool,
     /// Every entry.
     pub(crate) verbose: bool,
     /// Lines instead of bars.
     pub(crate) plain: bool,
-    /// Events for programs on standard output, and only what went wrong for people.
+    /// Events for programs on standard output, and only errors for people.
     pub(crate) json: bool,
-    /// Nothing on standard output, which is somebody else's.
+    /// Nothing on standard output: it carries data.
     pub(crate) only_stderr: bool,
-    /// What a person can do about an error.
+    /// Gives the hint for an error.
     pub(crate) hint: fn(&Error) -> Option<String>,
 }
 
@@ -36,7 +36,7 @@ impl Default for OutputOptions {
     }
 }
 
-/// Whether standard error is a terminal that can do bars.
+/// Whether standard error is a terminal that can show bars.
 fn can_do_bars() -> bool {
     let smart = std::env::var_os("TERM").is_some_and(|term| !term.is_empty() && term != "dumb");
     smart && io::stderr().is_terminal()

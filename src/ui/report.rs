@@ -68,6 +68,8 @@ pub(crate) struct Report {
     /// The sender's failures that were told, as a session after a lost one meets them again.
     told: HashSet<String>,
     retried: Option<String>,
+    /// What the receiver of this machine's sessions is called.
+    dialed: Option<String>,
     interrupted: bool,
     /// Whether a mirror removed nothing because it would have been too much.
     keeps_surplus: bool,
@@ -97,6 +99,7 @@ impl Report {
             said: None,
             told: HashSet::new(),
             retried: None,
+            dialed: None,
             interrupted: false,
             keeps_surplus: false,
         }
@@ -195,6 +198,9 @@ impl Report {
                 counters,
             } => {
                 self.retried = None;
+                if *role == Role::Sender {
+                    self.dialed = Some(peer.name.clone());
+                }
                 let goes_on = *role == Role::Sender && self.began.is_some();
                 let began = *self.began.get_or_insert(now);
                 let state = ToldSession {
@@ -309,7 +315,7 @@ impl Report {
             } => {
                 self.sessions.remove(session);
                 // One word for many attempts that all end the same way.
-                let error = sentences::retrying(error);
+                let error = sentences::retrying(error, self.dialed.as_deref());
                 if self.retried.as_ref() != Some(&error) {
                     let wait = words::wait(*wait);
                     lines.push(Talk(format!("Retrying in {wait}: {error}")));
@@ -346,8 +352,7 @@ impl Report {
                     // A sender has one session, and its error ends the program, which says so.
                     if state.role == Role::Receiver && !matches!(error, Error::Cancelled) {
                         self.said = Some(error.to_string());
-                        let words = sentences::error(error);
-                        lines.push(Trouble(format!("Failed: from {}: {words}", state.peer)));
+                        lines.push(Trouble(sentences::failed_session(error, &state.peer)));
                         lines.extend(self.hint(error));
                     }
                 }
@@ -607,7 +612,7 @@ mod tests {
         };
         told.start(Role::Sender);
         assert_eq!(told.entry("fifo", &failed).len(), 1);
-        let line = "- Retrying in 2 s: lost the connection to 192.168.0.9:4444: \
+        let line = "- Retrying in 2 s: lost the connection to desktop: \
                     the other side closed it";
         assert_eq!(told.hear(&retrying), [line]);
         assert!(told.hear(&retrying).is_empty());

@@ -1,4 +1,4 @@
-//! What happens in a room as a line of JSON, as `assets/events.schema.json` has it.
+//! Events of a room as lines of JSON, as described in `assets/events.schema.json`.
 //!
 //! Must not print.
 
@@ -48,7 +48,7 @@ enum RoomJson<'a> {
     Closed { name: &'a str },
 }
 
-/// Somebody in a room.
+/// A member of a room.
 #[derive(Debug, Serialize)]
 struct MemberJson<'a> {
     number: u32,

@@ -1,6 +1,6 @@
 //! Sentences for what happens in a room.
 //!
-//! Must not make names or lines fit for a terminal: the screen does, for all lines.
+//! Must not make names or lines safe for a terminal: the screen does, for all lines.
 
 use std::time::Duration;
 
@@ -9,12 +9,12 @@ use xfer::model::talk::RoomGone;
 
 use super::sentences;
 
-/// What is told of an event, if anything is.
+/// What to print for an event.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum RoomWords {
     /// What somebody else said.
     Said { name: String, text: String },
-    /// What goes on.
+    /// News.
     Talk(String),
     /// What went wrong.
     Trouble(String),
@@ -24,7 +24,7 @@ pub(super) enum RoomWords {
 pub(super) fn words(event: &RoomEvent<'_>) -> Option<RoomWords> {
     Some(RoomWords::Talk(match event {
         RoomEvent::Joined { you, members } => joined(*you, members),
-        RoomEvent::Came(member) => format!("{} has joined.", member.name),
+        RoomEvent::Came(member) => format!("{} joined.", member.name),
         RoomEvent::Left { member, why } => left(&member.name, *why),
         RoomEvent::Said { member, line } => {
             return Some(RoomWords::Said {
@@ -34,13 +34,13 @@ pub(super) fn words(event: &RoomEvent<'_>) -> Option<RoomWords> {
         }
         RoomEvent::Lost { error, unheard, .. } => {
             return Some(RoomWords::Trouble(format!(
-                "{}.{} Coming back; what was said in the meantime does not reach you.",
+                "{}.{} Reconnecting; you miss what is said meanwhile.",
                 sentences::error(error),
                 unheard.map_or_else(String::new, missing)
             )));
         }
-        RoomEvent::Closed { host } => format!("{host} has closed the chat."),
-        // Whoever opens one says so.
+        RoomEvent::Closed { host } => format!("{host} closed the chat."),
+        // The command that opens a room says so itself.
         _ => return None,
     }))
 }
@@ -55,26 +55,26 @@ fn joined(you: u32, members: &[NamedMember]) -> String {
     for other in others {
         all = format!("{all}, {}", other.name);
     }
-    format!("You are in the chat of {host}{all}.")
+    format!("You are in the chat on {host}{all}.")
 }
 
-/// What may be missing where the connection was lost.
+/// What the other side may have missed when the connection was lost.
 fn missing(unheard: Duration) -> String {
     let time = match unheard.as_secs() {
         0 => "second".to_owned(),
         seconds => format!("{} seconds", seconds + 1),
     };
-    format!(" What you said in the last {time} may not have arrived.")
+    format!(" The last {time} of what you said may be lost.")
 }
 
 fn left(name: &str, why: RoomGone) -> String {
     match why {
-        RoomGone::Left => format!("{name} has left."),
-        RoomGone::Lost => format!("{name} is gone: the connection was lost."),
-        RoomGone::NotReading => format!("{name} was put out: it did not take what was said."),
-        RoomGone::Flooding => format!("{name} was put out: it said too much at once."),
-        RoomGone::NotLetIn => format!("{name} was put out: it may not be here any more."),
-        _ => format!("{name} was put out: it does not speak as xfer does."),
+        RoomGone::Left => format!("{name} left."),
+        RoomGone::Lost => format!("{name} is gone: connection lost."),
+        RoomGone::NotReading => format!("{name} was removed: it did not keep up."),
+        RoomGone::Flooding => format!("{name} was removed: it sent too much at once."),
+        RoomGone::NotLetIn => format!("{name} was removed: it is no longer allowed here."),
+        _ => format!("{name} was removed: it broke the protocol."),
     }
 }
 
@@ -94,10 +94,10 @@ mod tests {
             member(2, "anna"),
             member(3, "bo"),
         ];
-        assert_eq!(joined(1, &all[..2]), "You are in the chat of desktop.");
+        assert_eq!(joined(1, &all[..2]), "You are in the chat on desktop.");
         assert_eq!(
             joined(1, &all),
-            "You are in the chat of desktop, with anna, bo."
+            "You are in the chat on desktop, with anna, bo."
         );
     }
 }

@@ -1,7 +1,7 @@
-//! What somebody has said, as a person reads it: a name in a colour that stays that machine's, and
-//! text that does nothing but show.
+//! Messages as a person reads them: the name in the machine's own colour, and text that cannot
+//! control the terminal.
 //!
-//! Must not print: the screen does, which knows where it goes.
+//! Must not print: the screen does.
 
 use xfer::model::prompt::SaidMessage;
 
@@ -9,27 +9,26 @@ use super::safe::safe;
 use super::words;
 use super::wrap::{self, INDENT};
 
-/// How many lines of a message a terminal shows, and how many bytes: more would push away what else
-/// is there.
+/// How many lines and bytes of a message a terminal shows. More would push everything else away.
 pub(crate) const MAX_SHOWN_LINES: usize = 200;
 pub(crate) const MAX_SHOWN_BYTES: usize = 16 << 10;
 /// The columns between two stops of a tab.
 const TAB: usize = 8;
-/// Colours that can be read on a light and on a dark background, as a terminal numbers them.
+/// Colour codes that are readable on light and dark backgrounds.
 const COLOURS: [u8; 6] = [32, 33, 35, 36, 91, 94];
 
-/// How a message is written.
+/// How to write a message.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct SaidStyle {
     /// Whether the name has a colour.
     pub(super) colour: bool,
-    /// Whether what is very long is cut.
+    /// Whether to cut a very long message.
     pub(super) cut: bool,
-    /// How many columns there are, if there is an end to them, and how many stand in front of it.
+    /// The width to wrap at, and how many columns are taken in front; none to leave lines whole.
     pub(super) columns: Option<(usize, usize)>,
 }
 
-/// The lines of a message, fit for a terminal, but for the colour, which is whole.
+/// The lines of a message, safe for a terminal, with the colour if it has one.
 pub(super) fn lines(said: &SaidMessage, style: SaidStyle) -> Vec<String> {
     let name = safe(&said.caller.name).to_string();
     let taken = wrap::width(&name) + 2;
@@ -38,7 +37,7 @@ pub(super) fn lines(said: &SaidMessage, style: SaidStyle) -> Vec<String> {
         false => name,
     };
     let text = text_lines(&said.text, style.cut);
-    // Each line that is no first one begins within the edge: nobody can write this program's own.
+    // All lines but the first are indented, so that a peer cannot forge xfer's own lines.
     let pieces = |line: String, first: usize| match style.columns {
         Some((columns, before)) => wrap::wrapped(&line, before + first, columns),
         None => vec![line],
@@ -56,7 +55,7 @@ pub(super) fn lines(said: &SaidMessage, style: SaidStyle) -> Vec<String> {
     shown
 }
 
-/// The same without a colour, to be made safe once more by whoever prints them.
+/// The same without colour; the screen makes it safe once more.
 pub(super) fn plain_lines(said: &SaidMessage) -> Vec<String> {
     let style = SaidStyle {
         colour: false,
@@ -66,7 +65,7 @@ pub(super) fn plain_lines(said: &SaidMessage) -> Vec<String> {
     lines(said, style)
 }
 
-/// The lines of a text, each made safe. Where it is cut, the last one says so.
+/// The lines of a text, each made safe. If it is cut, the last line says so.
 fn text_lines(text: &str, cut: bool) -> Vec<String> {
     let (shown, is_cut) = match cut {
         true => beginning(text),
@@ -77,7 +76,7 @@ fn text_lines(text: &str, cut: bool) -> Vec<String> {
     let mut lines: Vec<_> = shown.split('\n').map(one).collect();
     if is_cut {
         lines.push(format!(
-            "… and more: {} in {} all told. With --json, xfer recv shows all of it.",
+            "… cut: the whole message is {} in {}. `xfer recv --json` prints all of it.",
             words::bytes(text.len() as u64),
             words::plural(text.lines().count() as u64, "line", "lines"),
         ));
@@ -85,7 +84,7 @@ fn text_lines(text: &str, cut: bool) -> Vec<String> {
     lines
 }
 
-/// As much of a text as a terminal shows, and whether that is not all of it.
+/// The part of a text that a terminal shows, and whether the rest was cut.
 fn beginning(text: &str) -> (&str, bool) {
     let mut end = text.len().min(MAX_SHOWN_BYTES);
     while !text.is_char_boundary(end) {
@@ -98,13 +97,13 @@ fn beginning(text: &str) -> (&str, bool) {
     (&text[..end], !text[end..].trim_end().is_empty())
 }
 
-/// Whether a terminal shows only the beginning of a text.
+/// Whether a terminal would cut a text.
 pub(crate) fn is_cut(text: &str) -> bool {
     beginning(text).1
 }
 
-/// A line, made safe. Tabs are spaces, and what only joins or chooses the shape of letters and
-/// pictures is left out: people type these without knowing it.
+/// A line, made safe. Tabs become spaces. Joiners and variation selectors are left out: people
+/// type them without knowing, and escaped they would only disturb.
 fn plain(line: &str) -> String {
     let mut plain = String::with_capacity(line.len());
     let mut columns = 0;
@@ -125,7 +124,7 @@ fn plain(line: &str) -> String {
     safe(&plain).to_string()
 }
 
-/// The colour of a machine, by its key: always the same.
+/// The colour of a machine; it depends only on its key.
 fn colour(fingerprint: &str) -> u8 {
     let sum = fingerprint.bytes().fold(0usize, |sum, byte| {
         sum.wrapping_mul(31).wrapping_add(usize::from(byte))
@@ -170,8 +169,8 @@ mod tests {
     fn what_is_very_long_is_cut_and_says_so() {
         let lines = shown(&"line\n".repeat(1000));
         assert_eq!(lines.len(), MAX_SHOWN_LINES + 1);
-        let last = "    … and more: 5.00 kB in 1,000 lines all told. With --json, xfer recv shows \
-                    all of it.";
+        let last = "    … cut: the whole message is 5.00 kB in 1,000 lines. `xfer recv --json` \
+                    prints all of it.";
         assert_eq!(lines[MAX_SHOWN_LINES], last);
         let lines = shown(&"ä".repeat(20_000));
         assert_eq!(lines[0].len(), "laptop: ".len() + MAX_SHOWN_BYTES);

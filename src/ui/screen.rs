@@ -19,7 +19,7 @@ use super::report::Line;
 use super::safe::safe;
 use super::said::{self, SaidStyle};
 use super::typing::TypingRow;
-use super::{terminal, wrap};
+use super::{fold, terminal, wrap};
 
 /// How often a line about progress is printed at most, where there are no bars.
 const LINE_EVERY: Duration = Duration::from_secs(10);
@@ -111,6 +111,7 @@ impl Screen {
         let (time, space) = time.as_ref().map_or(("", ""), |time| (time, " "));
         let _ = err.write_all(self.typing.hide().as_bytes());
         let [in_colour, err_in_colour] = self.colours;
+        let (out_fold, err_fold) = (Fold::to(&out), Fold::to(&err));
         let broken = &mut self.broken;
         let mut note = |written: io::Result<()>| match written {
             Err(e) if e.kind() != io::ErrorKind::BrokenPipe => drop(broken.get_or_insert(e)),
@@ -119,7 +120,8 @@ impl Screen {
         for line in lines {
             match line {
                 Line::Result(text) if !self.only_stderr => {
-                    note(writeln!(out, "{time}{space}{}", safe(text)));
+                    let text = out_fold.lines(text, time.len() + space.len());
+                    note(writeln!(out, "{time}{space}{text}"));
                 }
                 Line::Event(text) => note(writeln!(out, "{text}")),
                 Line::InRoom { name, text } => {
@@ -140,7 +142,8 @@ impl Screen {
                 Line::Reply(text) => note(writeln!(out, "{}", safe(text))),
                 Line::Answer(text) => note(writeln!(out, "{}", safe(text))),
                 Line::Result(text) | Line::Talk(text) | Line::Trouble(text) => {
-                    let _ = writeln!(err, "{time}{space}{}", safe(text));
+                    let text = err_fold.lines(text, time.len() + space.len());
+                    let _ = writeln!(err, "{time}{space}{text}");
                 }
             }
         }
@@ -271,6 +274,24 @@ fn progress(session: &SessionView, now: Instant) -> Line {
     let details = standing.details().join(", ");
     let (label, bytes) = (session.label(), standing.bytes());
     Line::Talk(format!("{label}: {bytes}, {details}"))
+}
+
+/// Makes text safe, and folds it at words where it goes to a terminal.
+struct Fold(Option<usize>);
+
+impl Fold {
+    fn to(stream: &impl IsTerminal) -> Self {
+        Self(stream.is_terminal().then(columns))
+    }
+
+    /// The text with line breaks, to be printed behind `before` columns.
+    fn lines(&self, text: &str, before: usize) -> String {
+        let text = safe(text).to_string();
+        match self.0 {
+            Some(columns) => fold::folded(&text, before, columns).join("\n"),
+            None => text,
+        }
+    }
 }
 
 fn columns() -> usize {

@@ -1,145 +1,73 @@
-//! Reasons and errors in words for people: the only place that makes sentences of them.
+//! Errors in words for people.
 //!
-//! Must not say what can be done about them (`cli/hints.rs` does), nor make what peers say fit for
-//! a terminal (whoever prints does).
+//! Must not say what to do about them (`cli/hints` does), nor make names safe for a terminal (the
+//! screen does).
 
 use std::io;
 use std::net::SocketAddr;
 
 use xfer::Error;
-use xfer::model::error::{Action, CryptoFault, FoundMachine, NotFound, Tried};
-use xfer::model::outcome::{Decline, Role};
-use xfer::model::progress::Mistaken;
-use xfer::model::reason::{AbortReason, StoreFault, Unsupported};
+use xfer::model::error::{Action, CryptoFault};
+use xfer::model::outcome::Role;
+use xfer::model::reason::AbortReason;
 use xfer::net::PeerAddress;
 
 pub(super) use super::outcome_words::{left_out, not_kept, why, why_many};
+pub(super) use super::search_words::passed_over;
 
+use super::decline_words::{aborted, declined, turned_away};
 use super::faults::{handshake_fault, pattern_fault, state_fault};
-use super::system::{io_error, system};
-use super::words;
+use super::search_words;
+use super::system::{io_error, resolver_error};
 
-/// Where a peer is, with the interface by its name.
+/// An address, with its interface by name.
 fn at(addr: &SocketAddr) -> PeerAddress {
     PeerAddress::from(*addr)
 }
 
-/// The most machines that are named as those that are here.
-const MAX_NAMED: usize = 8;
+/// Whom an error is about: by name where that is known, otherwise by address.
+#[derive(Debug, Clone, Copy, Default)]
+struct Naming<'a>(Option<&'a str>);
 
-/// What went wrong in lines for people: what it is, and below it each thing that was tried.
-pub(crate) fn lines(told: &Error) -> (String, Vec<String>) {
+impl Naming<'_> {
+    fn peer(self, peer: &SocketAddr) -> String {
+        self.0.map_or_else(|| at(peer).to_string(), str::to_owned)
+    }
+
+    /// Also where it is, for errors that depend on the address.
+    fn peer_at(self, peer: &SocketAddr) -> String {
+        match self.0 {
+            Some(name) => format!("{name} ({})", at(peer)),
+            None => at(peer).to_string(),
+        }
+    }
+}
+
+/// What went wrong in lines: a head, and a line for each thing that was tried. `peer` is the name
+/// of the other machine, where it is known.
+pub(crate) fn lines(told: &Error, peer: Option<&str>) -> (String, Vec<String>) {
     let head = match told {
         Error::Unreachable { host, .. } => format!("cannot connect to {host}:"),
         Error::NotFound(search) => format!("cannot find {}:", search.name),
         Error::Ambiguous { name, found } => {
-            format!("{} machines here are called {name}:", found.len())
+            format!("{} machines are called {name}:", found.len())
         }
-        other => return (error(other), Vec::new()),
+        other => return (error_of(other, peer), Vec::new()),
     };
-    (head, details(told))
+    (head, search_words::details(told, error))
 }
 
-/// Each thing that was tried, and what came of it.
-fn details(error: &Error) -> Vec<String> {
-    match error {
-        Error::Unreachable { tried, .. } => tried.iter().map(attempt).collect(),
-        Error::NotFound(search) => attempts(search),
-        Error::Ambiguous { found, .. } => {
-            let each = found.iter().map(|machine| {
-                let FoundMachine {
-                    instance,
-                    addr,
-                    fingerprint,
-                    ..
-                } = machine;
-                format!("{instance} at {}, whose key begins {fingerprint}", at(addr))
-            });
-            each.collect()
-        }
-        _ => Vec::new(),
-    }
-}
-
-/// What came of an attempt to connect to one of several addresses.
-fn attempt(tried: &Tried) -> String {
-    format!("{}: {}", at(&tried.addr), reason(tried))
-}
-
-fn reason(tried: &Tried) -> String {
-    match &tried.error {
-        Error::Connect { source, .. } => io_error(source),
-        other => error(other),
-    }
-}
-
-/// What was done to find a machine by its name.
-fn attempts(search: &NotFound) -> Vec<String> {
-    let NotFound {
-        last,
-        tried,
-        passed,
-        resolver,
-        deaf,
-        found,
-        ..
-    } = search;
-    let mut lines: Vec<_> = tried
-        .iter()
-        .map(|tried| match last {
-            Some((address, seen)) if *address == at(&tried.addr).to_string() => {
-                let ago = words::ago_at(*seen);
-                format!("at {address}, where it was {ago}: {}", reason(tried))
-            }
-            _ => format!("at {}", attempt(tried)),
-        })
-        .collect();
-    lines.extend(passed.iter().map(error));
-    lines.push(match (deaf.as_deref(), found.len()) {
-        (Some(Error::Discovery { source }), _) => {
-            format!("by multicast DNS: {}", io_error(source))
-        }
-        (Some(other), _) => format!("by multicast DNS: {}", error(other)),
-        (None, 0) => "by multicast DNS: nobody answers".to_owned(),
-        (None, count) => {
-            let named = found.iter().take(MAX_NAMED);
-            let named =
-                named.map(|machine| format!("{} ({})", machine.instance, at(&machine.addr)));
-            let named: Vec<_> = named.collect();
-            let more = match count.saturating_sub(MAX_NAMED) {
-                0 => String::new(),
-                more => format!(", and {more} more"),
-            };
-            let named = named.join(", ");
-            format!("by multicast DNS: here are {named}{more}")
-        }
-    });
-    lines.extend((resolver.as_ref()).map(|error| format!("as a host name: {}", io_error(error))));
-    lines
-}
-
-/// That a machine is not the one that is looked for.
-pub(super) fn passed_over(
-    name: &str,
-    addr: &SocketAddr,
-    why: Mistaken,
-    is: Option<&str>,
-) -> String {
-    let addr = at(addr);
-    let who = is.unwrap_or("another machine");
-    match why {
-        Mistaken::Place => {
-            format!("{name} is not at {addr} any more: {who} answers there. Looking for it …")
-        }
-        Mistaken::Name => format!(
-            "Not sending to {who} at {addr}: it calls itself {name}, but has another key than the \
-             {name} that is known here."
-        ),
-    }
-}
-
-/// What went wrong, without what can be done about it.
+/// What went wrong, in one line, where the other machine's name is not known.
 pub(crate) fn error(error: &Error) -> String {
+    words(error, Naming(None))
+}
+
+/// What went wrong, in one line. `peer` is the name of the other machine, where it is known.
+pub(crate) fn error_of(error: &Error, peer: Option<&str>) -> String {
+    words(error, Naming(peer))
+}
+
+fn words(error: &Error, who: Naming<'_>) -> String {
     match error {
         Error::File {
             action,
@@ -151,213 +79,191 @@ pub(crate) fn error(error: &Error) -> String {
             path.display(),
             io_error(source)
         ),
-        Error::SameName { first, second } => format!(
-            "{} and {} have the same name, and the receiver can store only one of them",
-            first.display(),
-            second.display()
-        ),
-        Error::NoName { path } => format!("{} has no name to send it under", path.display()),
-        Error::Pipe { path } => format!("{} is a pipe", path.display()),
+        Error::SameName { first, second } => {
+            let name = first.file_name().unwrap_or_default();
+            format!(
+                "{} and {} would both become '{}'",
+                first.display(),
+                second.display(),
+                name.display()
+            )
+        }
+        Error::NoName { path } => format!("cannot send {}: it has no name", path.display()),
+        Error::Pipe { path } => format!("cannot send {}: it is a pipe", path.display()),
         Error::Own { path } => format!(
-            "{} is where xfer keeps its key, its settings and whom it knows: no transfer may \
-             read or write there",
+            "cannot use {}: xfer keeps its keys and settings there",
             path.display()
         ),
         Error::Pattern { pattern, fault } => {
             let fault = pattern_fault(fault);
             match pattern {
-                Some(pattern) => format!("'{pattern}' is no pattern: {fault}"),
-                None => format!("the patterns cannot be used: {fault}"),
+                Some(pattern) => format!("invalid pattern '{pattern}': {fault}"),
+                None => format!("invalid patterns: {fault}"),
             }
         }
         Error::State { file, path, fault } => {
             format!("{} {}", path.display(), state_fault(*file, fault))
         }
-        Error::NoHome => "there is no home directory to keep this machine's key in".to_owned(),
+        Error::NoHome => {
+            "cannot find your home directory, where xfer keeps this machine's key".to_owned()
+        }
         Error::SharedQuota { path } => format!(
-            "cannot keep a quota of {}: what others send goes into it, too",
+            "cannot set a quota on {}: other machines store files there too",
             path.display()
         ),
         Error::Resolve { host, source } => {
-            format!("cannot find the address of {host}: {}", io_error(source))
+            format!(
+                "cannot find the address of {host}: {}",
+                resolver_error(source)
+            )
         }
         Error::Connect { addr, source } => {
             format!(
-                "cannot connect to {addr}: {}",
-                io_error(source),
-                addr = at(addr)
+                "cannot connect to {}: {}",
+                who.peer_at(addr),
+                io_error(source)
             )
         }
-        Error::Unreachable { host, .. } => {
-            format!("cannot connect to {host}: {}", details(error).join("; "))
-        }
-        Error::NotFound(search) => {
-            format!("cannot find {}: {}", search.name, details(error).join("; "))
-        }
-        Error::Ambiguous { name, found } => {
-            let (count, details) = (found.len(), details(error).join("; "));
-            format!("{count} machines here are called {name}: {details}")
+        Error::Unreachable { .. } | Error::NotFound(_) | Error::Ambiguous { .. } => {
+            let (head, details) = lines(error, None);
+            format!("{head} {}", details.join("; "))
         }
         Error::Listen { addr, source } => {
-            format!(
-                "cannot listen on {addr}: {}",
-                io_error(source),
-                addr = at(addr)
-            )
+            format!("cannot listen on {}: {}", at(addr), io_error(source))
         }
-        Error::NotXfer { peer } => format!("what answers at {peer} is not xfer", peer = at(peer)),
-        Error::Mute { peer } => format!("{peer} does not answer", peer = at(peer)),
-        Error::Version { peer, theirs, ours } => {
-            format!(
-                "{peer} speaks version {theirs} of the xfer protocol, this side version {ours}",
-                peer = at(peer)
-            )
+        Error::NotXfer { peer } => {
+            format!("the program that answers at {} is not xfer", at(peer))
         }
-        Error::Handshake { peer, fault } => {
-            format!(
-                "no secure channel with {peer}: {}",
-                handshake_fault(fault),
-                peer = at(peer)
-            )
-        }
+        Error::Mute { peer } => format!("{} does not answer", who.peer_at(peer)),
+        Error::Version { peer, theirs, ours } => format!(
+            "{} speaks version {theirs} of the xfer protocol, this machine speaks version {ours}",
+            who.peer_at(peer)
+        ),
+        Error::Handshake { peer, fault } => format!(
+            "cannot set up encryption with {}: {}",
+            who.peer_at(peer),
+            handshake_fault(fault)
+        ),
         Error::Crypto { fault } => match fault {
-            CryptoFault::Random => "the system gives no random numbers".to_owned(),
-            CryptoFault::NewKey => "cannot make a key for this machine".to_owned(),
+            CryptoFault::Random => "cannot get random numbers from the system".to_owned(),
+            CryptoFault::NewKey => "cannot create a key for this machine".to_owned(),
             CryptoFault::Tls(what) => format!("cannot set up encryption: {what}"),
         },
         Error::SameRole { peer, role } => match role {
-            Role::Sender => format!("{peer} is sending too", peer = at(peer)),
-            Role::Receiver => format!("{peer} is receiving too", peer = at(peer)),
+            Role::Sender => format!("{} is sending too", who.peer(peer)),
+            Role::Receiver => format!("{} is receiving too", who.peer(peer)),
         },
-        Error::Declined { peer, reason } => {
-            format!("{peer} declined: {}", declined(reason), peer = at(peer))
+        Error::Declined { peer, reason } => declined(&who.peer(peer), reason),
+        Error::TurnedAway { name, reason, .. } => turned_away(name, reason),
+        Error::OtherPeer { peer, name, is } => {
+            format!("{} is no longer {name}: {is} answers there now", at(peer))
         }
-        Error::TurnedAway { name, reason, .. } => {
-            // Somebody known is let in, and still does not get everything.
-            let what = match reason {
-                Decline::NotGranted(_)
-                | Decline::NoRoom
-                | Decline::OnlyRoom
-                | Decline::Full
-                | Decline::NoCommand
-                | Decline::NoArguments => "was declined",
-                _ => "was not let in",
-            };
-            format!("{name} {what}: {}", turned_away(reason))
-        }
-        Error::OtherPeer { peer, name, is } => format!(
-            "{peer} is not {name} any more: {is} has that address now",
-            peer = at(peer)
-        ),
         Error::Impostor {
             peer,
             name,
             known,
             seen,
         } => format!(
-            "the machine at {peer} is not the {name} that is known here: its key is {seen}, that \
-             of {name} is {known}",
-            peer = at(peer)
+            "the machine at {} is not the {name} you know: its key is {seen}, {name}'s key is \
+             {known}",
+            at(peer)
         ),
-        Error::CodeNeeded { name, .. } => format!(
-            "{name} does not know this machine yet. It shows a code, and nobody has typed it here"
-        ),
-        Error::NoCode { name, .. } => {
-            format!("{name} has gone without typing the code that is shown here")
+        Error::CodeNeeded { name, .. } => {
+            format!("{name} shows a code, and nobody entered it on this machine")
         }
-        Error::WrongCode { name, .. } => format!(
-            "the code does not fit: it was mistyped, or another machine stands between this one \
-             and {name}"
-        ),
-        Error::NoReply { name, .. } => format!("{name} has shown it, but nobody there replied"),
+        Error::NoCode { name, .. } => format!("{name} left without entering the code"),
+        Error::WrongCode { name, .. } => {
+            format!("the code was mistyped, or another machine intercepts the connection to {name}")
+        }
+        Error::NoReply { name, .. } => format!("{name} showed the message, but nobody replied"),
         Error::TooOld { name, ability, .. } => {
-            format!("{name} has an xfer from before one could {ability}")
+            format!("xfer on {name} is too old to let others {ability}")
         }
         Error::Unpaired { name, .. } => {
-            format!("{name} may not send here any more: its transfer was ended")
+            format!("{name} may no longer send here; xfer stopped its transfer")
         }
         Error::Idle { name, seconds, .. } => format!(
-            "{name} sent nothing for {seconds} s while others waited: its transfer was ended"
+            "{name} sent nothing for {seconds} s while others waited; xfer stopped its transfer"
         ),
         Error::Displaced { peer } => format!(
-            "{peer} had to make room for newer connections",
-            peer = at(peer)
+            "closed the connection from {} to make room for newer ones",
+            at(peer)
         ),
-        Error::Lost { peer, source } if source.kind() == io::ErrorKind::UnexpectedEof => {
-            format!(
-                "lost the connection to {peer}: the other side closed it",
-                peer = at(peer)
-            )
-        }
-        Error::Lost { peer, source } => {
-            format!(
-                "lost the connection to {peer}: {}",
-                io_error(source),
-                peer = at(peer)
-            )
-        }
+        Error::Lost { peer, source } if source.kind() == io::ErrorKind::UnexpectedEof => format!(
+            "lost the connection to {}: the other side closed it",
+            who.peer(peer)
+        ),
+        Error::Lost { peer, source } => format!(
+            "lost the connection to {}: {}",
+            who.peer(peer),
+            io_error(source)
+        ),
         Error::Silent { peer, seconds } => {
-            format!("{peer} has been silent for {seconds} s", peer = at(peer))
+            format!("{} has not responded for {seconds} s", who.peer(peer))
         }
         Error::Undelivered {
             peer,
             small_only: true,
             ..
-        } => format!(
-            "small packets reach {peer}, large ones do not",
-            peer = at(peer)
+        } => format!("small packets reach {}, large ones do not", who.peer(peer)),
+        Error::Undelivered { peer, seconds, .. } => format!(
+            "nothing has reached {} for {seconds} s over one of the connections",
+            who.peer(peer)
         ),
-        Error::Undelivered { peer, seconds, .. } => {
-            format!(
-                "nothing has arrived over one of the connections to {peer} for {seconds} s",
-                peer = at(peer)
-            )
-        }
         Error::Protocol { peer, what } => {
-            format!("{peer} broke the protocol: {what}", peer = at(peer))
+            format!("{} broke the protocol: {what}", who.peer(peer))
         }
-        Error::Aborted { peer, reason } => {
-            format!("{peer} ended it: {}", aborted(reason), peer = at(peer))
+        Error::Aborted { peer, reason } => aborted(&who.peer(peer), reason),
+        Error::NotOneFile => {
+            "standard output takes one file, not a folder or several files".to_owned()
         }
-        Error::NotOneFile => ONE_FILE.to_owned(),
         Error::Spent { source } => format!(
-            "{}; what was read of the stream cannot be read again",
-            self::error(source)
+            "{}; standard input cannot be read a second time",
+            words(source, who)
         ),
         Error::Discovery { source } => format!("cannot use multicast DNS: {}", io_error(source)),
         Error::Thread { source } => format!("cannot start a thread: {}", io_error(source)),
         Error::Starter { source } => format!(
-            "cannot start the process that starts commands: {}",
+            "cannot start the process that runs commands: {}",
             io_error(source)
         ),
-        Error::Panicked { worker } => {
-            format!("xfer has a fault: its {worker} thread panicked")
-        }
+        Error::Panicked { worker } => format!("bug in xfer: its {worker} thread panicked"),
         Error::Sync { path, source } => format!(
-            "cannot bring to disk what was received into {}: {}",
+            "cannot write the files received into {} to disk: {}",
             path.display(),
             io_error(source)
         ),
-        Error::Unsummed { path } => format!(
-            "some of the files that were received have no line in {}",
-            path.display()
-        ),
+        Error::Unsummed { path } => {
+            format!("{} lacks some of the files received", path.display())
+        }
         Error::Cancelled => "interrupted".to_owned(),
     }
 }
 
-/// What went wrong, and what the next attempt does otherwise.
-pub(crate) fn retrying(error: &Error) -> String {
-    let what = self::error(error);
+/// The line for a session with `peer` that failed on a receiver.
+pub(crate) fn failed_session(error: &Error, peer: &str) -> String {
+    let words = error_of(error, Some(peer));
     match error {
-        Error::Undelivered {
-            small_only: true, ..
-        } => format!("{what}. Sending small ones from now on"),
-        _ => what,
+        // The peer's decision is not a failure of xfer.
+        Error::Aborted {
+            reason: AbortReason::Stopped,
+            ..
+        } => format!("{words}."),
+        _ if words.starts_with(peer) => format!("xfer: {words}"),
+        _ => format!("xfer: transfer from {peer} failed: {words}"),
     }
 }
 
-const ONE_FILE: &str = "only a single file, and no folder, goes to standard output";
+/// What went wrong, and what the next attempt does differently.
+pub(crate) fn retrying(error: &Error, peer: Option<&str>) -> String {
+    let what = error_of(error, peer);
+    match error {
+        Error::Undelivered {
+            small_only: true, ..
+        } => format!("{what}. Switching to small packets"),
+        _ => what,
+    }
+}
 
 fn verb(action: Action) -> &'static str {
     match action {
@@ -366,125 +272,14 @@ fn verb(action: Action) -> &'static str {
         Action::Read => "read",
         Action::Write => "write",
         Action::Send => "send",
-        Action::ReadPatterns => "take patterns from",
+        Action::ReadPatterns => "read patterns from",
         Action::ReceiveInto => "receive into",
         Action::WriteInto => "write into",
         Action::AddSums => "add sums to",
-        Action::Sum => "write down the SHA-256 of",
-        Action::SortSums => "put in order",
+        Action::Sum => "compute the SHA-256 of",
+        Action::SortSums => "sort",
         Action::WriteOutput => "write to",
         Action::Pipe => "wait for",
-    }
-}
-
-/// Why the other side does not take part.
-fn declined(reason: &Decline) -> String {
-    match reason {
-        Decline::Unknown => {
-            "it does not know this machine, and has no terminal to show a code on".to_owned()
-        }
-        Decline::NotOpen => "it was started with --open, and this side was not".to_owned(),
-        Decline::TooManySessions => "it has too many sessions at the moment".to_owned(),
-        Decline::Unsupported(what) => format!("it cannot do {}", unsupported(*what)),
-        Decline::UnsupportedText(what) => format!("it cannot do {what}"),
-        Decline::Store(fault) => format!("it cannot store anything: {}", store_fault(fault)),
-        Decline::StoreText(what) => format!("it cannot store anything: {what}"),
-        Decline::Locked => "it lets in nobody new, after too many wrong codes in a row".to_owned(),
-        Decline::Crowded => "too many are waiting to be let in at the moment".to_owned(),
-        Decline::NameTaken => {
-            "it knows another machine by the same name, with another key".to_owned()
-        }
-        Decline::Refused => "its user said no".to_owned(),
-        Decline::Unattended => "it asks its user about each offer, and nobody is there".to_owned(),
-        Decline::NoUpdate => "it does not let you replace files".to_owned(),
-        Decline::NoMirror => "it does not let you remove anything".to_owned(),
-        Decline::NotGranted(ability) => format!("it does not let this machine {ability}"),
-        Decline::NoRoom => "no chat is open there".to_owned(),
-        Decline::OnlyRoom => "only a chat is open there".to_owned(),
-        Decline::Full => "it takes no more at once".to_owned(),
-        Decline::NoCommand => "it offers no command of that name".to_owned(),
-        Decline::NoArguments => "it does not take these arguments".to_owned(),
-    }
-}
-
-/// Why this side does not let the other side in.
-fn turned_away(reason: &Decline) -> String {
-    match reason {
-        Decline::Unknown => {
-            "this machine does not know it, and has no terminal to show a code on".to_owned()
-        }
-        Decline::NotOpen => "it is not known here, and does not send with --open".to_owned(),
-        Decline::TooManySessions => "too many sessions are running".to_owned(),
-        Decline::Unsupported(what) => format!("it asks for {}", unsupported(*what)),
-        Decline::UnsupportedText(what) => format!("it asks for {what}"),
-        Decline::Store(fault) => match fault {
-            StoreFault::System(error) => format!("nothing can be stored: {}", system(error)),
-            StoreFault::FolderRemoved => {
-                "the receive folder was removed: start xfer recv again".to_owned()
-            }
-            StoreFault::PeersUnreadable => "the list of known machines cannot be read".to_owned(),
-            StoreFault::PeersUnwritable => {
-                "the list of known machines cannot be written".to_owned()
-            }
-        },
-        Decline::StoreText(what) => format!("nothing can be stored: {what}"),
-        Decline::Locked => "there were too many wrong codes".to_owned(),
-        Decline::Crowded => "too many are waiting to be let in".to_owned(),
-        Decline::NameTaken => "another machine is known here by this name".to_owned(),
-        Decline::Refused => "you said no".to_owned(),
-        Decline::Unattended => "there is no terminal to ask about its offer on".to_owned(),
-        Decline::NoUpdate => "it wants to replace files here, and may not".to_owned(),
-        Decline::NoMirror => "it wants to remove files here, and may not".to_owned(),
-        Decline::NotGranted(ability) => format!("it may not {ability} here"),
-        Decline::NoRoom => "no chat is open here".to_owned(),
-        Decline::OnlyRoom => "only a chat is open here".to_owned(),
-        Decline::Full => "no more are taken at once".to_owned(),
-        Decline::NoCommand => "you offer no command of that name".to_owned(),
-        Decline::NoArguments => "the command does not take these arguments".to_owned(),
-    }
-}
-
-fn unsupported(what: Unsupported) -> String {
-    match what {
-        Unsupported::ChunkSize(bytes) => format!("chunks of {bytes} bytes"),
-        Unsupported::NoLanes => "an offer without a lane".to_owned(),
-        Unsupported::DryRunToOutput => "a dry run of what goes to standard output".to_owned(),
-    }
-}
-
-fn store_fault(fault: &StoreFault) -> String {
-    match fault {
-        StoreFault::System(error) => system(error),
-        StoreFault::FolderRemoved => {
-            "its folder was removed, and it must be started again".to_owned()
-        }
-        StoreFault::PeersUnreadable => "it cannot read its list of known machines".to_owned(),
-        StoreFault::PeersUnwritable => "it cannot write its list of known machines".to_owned(),
-    }
-}
-
-/// Why the other side ended the session.
-fn aborted(reason: &AbortReason) -> String {
-    match reason {
-        AbortReason::Stopped => "its user stopped it".to_owned(),
-        AbortReason::Protocol(what) => format!("this side broke the protocol: {what}"),
-        AbortReason::NotOneFile => ONE_FILE.to_owned(),
-        AbortReason::NameTaken => "it knows another machine by this machine's name".to_owned(),
-        AbortReason::CodeTimeout => "nobody typed the code in time".to_owned(),
-        AbortReason::NoSession => "there is no such session".to_owned(),
-        AbortReason::File(error) => format!("a file or folder failed there: {}", system(error)),
-        AbortReason::Sync(error) => {
-            format!(
-                "it cannot bring to disk what it received: {}",
-                system(error)
-            )
-        }
-        AbortReason::Thread(error) => format!("it cannot start a thread: {}", system(error)),
-        AbortReason::Other(words) => words.to_string(),
-        AbortReason::Unpaired => "it does not let this machine do that any more".to_owned(),
-        AbortReason::Idle => {
-            "nothing was sent for a long time, and others needed the place".to_owned()
-        }
     }
 }
 
@@ -498,5 +293,27 @@ mod tests {
         assert_eq!(error(&e), "cannot open /x: permission denied");
         let e = Error::file(Action::Read, "/x", io::Error::from_raw_os_error(5));
         assert_eq!(error(&e), "cannot read /x: I/O error");
+    }
+
+    #[test]
+    fn a_peer_goes_by_its_name_where_that_is_known() {
+        let peer = ([10, 77, 0, 2], 60674).into();
+        let stopped = Error::Aborted {
+            peer,
+            reason: AbortReason::Stopped,
+        };
+        assert_eq!(
+            error_of(&stopped, Some("desk")),
+            "desk cancelled the transfer"
+        );
+        assert_eq!(error(&stopped), "10.77.0.2:60674 cancelled the transfer");
+        let refused = Error::Connect {
+            addr: peer,
+            source: io::ErrorKind::ConnectionRefused.into(),
+        };
+        assert_eq!(
+            error_of(&refused, Some("desk")),
+            "cannot connect to desk (10.77.0.2:60674): connection refused"
+        );
     }
 }

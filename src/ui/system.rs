@@ -1,46 +1,63 @@
-//! What the system says, in words for people and for programs.
+//! System errors, in words for people and as codes for programs.
 //!
-//! Must not know what it was said about.
+//! Must not know which file or peer an error is about.
 
 use std::io;
 
 use xfer::model::reason::SystemError;
 
-/// What the system said.
+/// A system error, in words.
 pub(crate) fn io_error(error: &io::Error) -> String {
     system(&SystemError::from(error))
 }
 
-/// The same, as a reason.
+/// An error of the resolver, in words. It has no code of its own, so its text decides.
+pub(super) fn resolver_error(error: &io::Error) -> String {
+    let text = error.to_string();
+    let unknown = [
+        "not known",
+        "nodename nor servname",
+        "No address associated",
+    ];
+    if unknown.iter().any(|words| text.contains(words)) {
+        "no such host".to_owned()
+    } else if text.contains("Temporary failure") {
+        "the name server does not answer".to_owned()
+    } else {
+        io_error(error)
+    }
+}
+
+/// The same, for an error that came as a reason.
 pub(super) fn system(error: &SystemError) -> String {
     match error {
         SystemError::PermissionDenied => "permission denied",
         SystemError::NoSpace => "no space left on the disk",
-        SystemError::QuotaExceeded => "your disk quota is used up",
-        SystemError::ReadOnly => "the file system is read-only",
-        SystemError::NameTooLong => "its name is too long here",
-        SystemError::InvalidName => "this file system cannot hold its name",
+        SystemError::QuotaExceeded => "disk quota exceeded",
+        SystemError::ReadOnly => "read-only file system",
+        SystemError::NameTooLong => "the name is too long for this file system",
+        SystemError::InvalidName => "this file system does not allow the name",
         SystemError::Io => "I/O error",
         SystemError::TooManyOpenFiles => "too many open files",
-        SystemError::Unsupported => "the system cannot do that here",
+        SystemError::Unsupported => "not supported here",
         SystemError::NotFound => "no such file or directory",
-        SystemError::AlreadyExists => "it exists already",
+        SystemError::AlreadyExists => "already exists",
         SystemError::NotADirectory => "not a directory",
-        SystemError::IsADirectory => "it is a directory",
-        SystemError::DirectoryNotEmpty => "the directory is not empty",
-        SystemError::FileTooLarge => "the file is too large for this file system",
-        SystemError::InUse => "it is in use",
+        SystemError::IsADirectory => "is a directory",
+        SystemError::DirectoryNotEmpty => "directory not empty",
+        SystemError::FileTooLarge => "file too large for this file system",
+        SystemError::InUse => "in use",
         SystemError::LinkLoop => "too many levels of symbolic links",
         SystemError::OutOfMemory => "out of memory",
         SystemError::TimedOut => "timed out",
-        SystemError::NobodyReads => "nobody reads it any more",
-        SystemError::NoFilesLeft => "the disk has room for bytes, but for no more files",
+        SystemError::NobodyReads => "the program that reads it has ended",
+        SystemError::NoFilesLeft => "no room for more files on the disk (out of inodes)",
         SystemError::Other(words) => words.as_str(),
     }
     .to_owned()
 }
 
-/// What the system said, for programs.
+/// The code of a system error, for programs.
 pub(super) fn system_code(error: &SystemError) -> &'static str {
     match error {
         SystemError::PermissionDenied => "permission_denied",

@@ -130,8 +130,8 @@ mod tests {
         assert_eq!(
             tally.untold(),
             [
-                "Failed: 2,001 more: 2,000 cannot be read (c/0, c/1, c/2, …); 1 changed each time \
-                 they were read (b\\x1b). With -v or --json, each is named.",
+                "Failed: 2,001 more: 2,000 cannot be read (c/0, c/1, c/2, …); 1 kept changing \
+                 while being read (b\\x1b). With -v or --json, each is named.",
                 "Warning: 2,000 more like these",
             ]
         );

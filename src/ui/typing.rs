@@ -1,25 +1,25 @@
-//! `TypingRow`: the row at the bottom of a terminal in which a line is being typed.
+//! `TypingRow`: the row at the bottom of a terminal where a person types.
 //!
-//! Must not use anything that a terminal could not know: it goes back to the row's beginning and
-//! overwrites, so that it works on every one.
+//! Must not use escape sequences: it returns to the start of the row and overwrites it, which works
+//! on every terminal.
 
 use super::line_editor::TypedRow;
 use super::safe::width;
 
-/// What the row begins with.
+/// The prompt at the start of the row.
 pub(super) const MARK: &str = "> ";
 
-/// A row that shows a line which is being typed, where one is.
+/// The row, empty while nobody types.
 #[derive(Debug, Default)]
 pub(super) struct TypingRow {
     row: Option<TypedRow>,
-    /// How many columns are not empty at the moment.
+    /// How many columns are filled.
     shown: usize,
     has_ended: bool,
 }
 
 impl TypingRow {
-    /// What empties the row, for other lines to be printed.
+    /// Clears the row, so that other lines can be printed.
     pub(super) fn hide(&mut self) -> String {
         match std::mem::take(&mut self.shown) {
             0 => String::new(),
@@ -27,7 +27,7 @@ impl TypingRow {
         }
     }
 
-    /// What shows it, from the beginning of a row.
+    /// Shows the row again.
     pub(super) fn show(&mut self) -> String {
         let Some(TypedRow { text, before }) = &self.row else {
             return self.hide();
@@ -35,17 +35,17 @@ impl TypingRow {
         let columns = width(MARK) + width(text);
         let rest = " ".repeat(self.shown.saturating_sub(columns));
         self.shown = columns;
-        // The cursor gets where it belongs by writing up to there once more.
+        // Writing the text before the cursor once more puts the cursor in its place.
         format!("\r{MARK}{text}{rest}\r{MARK}{before}")
     }
 
-    /// What shows another one, or none.
+    /// Shows another line, or none.
     pub(super) fn change(&mut self, row: Option<TypedRow>) -> String {
         self.row = row.filter(|_| !self.has_ended);
         self.show()
     }
 
-    /// What takes it away. None shows from then on.
+    /// Removes the row for good.
     pub(super) fn end(&mut self) -> String {
         self.has_ended = true;
         self.change(None)

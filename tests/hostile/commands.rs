@@ -172,7 +172,7 @@ fn whoever_says_something_else_while_a_command_runs_ends_it() {
         line.close();
         let times = kind + 1;
         offering.recv.process().wait_for("its end", |output| {
-            let ends = output.text().matches("it was stopped").count();
+            let ends = output.text().matches(": stopped").count();
             (ends == times).then_some(())
         });
     }

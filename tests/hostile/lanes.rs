@@ -280,7 +280,8 @@ fn a_session_said_again_says_nothing() {
         let _ = stream.read_to_end(&mut answer);
         assert!(answer.len() < 4096, "{} bytes", answer.len());
     }
-    recv.process().wait_for_text("no secure channel with");
+    recv.process()
+        .wait_for_text("cannot set up encryption with");
     assert_eq!(Tree::read(sandbox.dst()), Tree::default());
     still_receives(&sandbox, &recv);
 }

@@ -73,7 +73,7 @@ fn a_version_that_was_changed_is_another_version() {
             let target = meddle(recv.addr(), whose, at);
             let sent = sandbox.send(&[], &target.to_string());
             sent.assert_code(1);
-            let words = "of the xfer protocol, this side version 1";
+            let words = "of the xfer protocol, this machine speaks version 1";
             match whose {
                 Whose::Senders => recv.process().wait_for_text(words),
                 Whose::Receivers => drop(sent.assert_says(words)),

@@ -185,7 +185,7 @@ fn links_that_lead_out_are_refused_one_by_one() {
     session.put(&mut lane, last, b"abc");
     let summary = session.end(vec![lane]);
     assert_eq!((summary.stored, summary.failed), (9, 9));
-    let told = "d/e/04 from mallory: is a link that leads out";
+    let told = "d/e/04 from mallory: is a link that points outside";
     recv.process().wait_for_text(told);
     let at_top = [link(0, "a", ".."), link(1, "b", "c"), link(2, "c", "x/..")];
     let mut session = Session::begin(&who, recv.addr());

@@ -66,7 +66,7 @@ fn whoever_is_unpaired_is_not_listened_to_any_more() {
         assert!(told.contains("may not send there any more"), "{told}");
         assert!(begun.elapsed() < NOTICED, "{:?}", begun.elapsed());
         recv.process()
-            .wait_for_text("judas may not send here any more");
+            .wait_for_text("judas may no longer send here");
         session.put(&mut lane, 1, b"abc");
         lane.hear_hang_up();
         // Nothing of it has a name; what came of it stays what it was.

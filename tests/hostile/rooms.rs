@@ -274,7 +274,7 @@ fn whoever_does_not_read_is_put_out_and_slows_nobody() {
         }
     };
     assert_eq!(why, RoomGone::NotReading);
-    host.wait_for_text("was put out: it did not take what was said");
+    host.wait_for_text("was removed: it did not keep up");
     drop(deaf);
     drop(watcher);
     still_talks(&sandbox, &host, addr);
@@ -295,7 +295,7 @@ fn whoever_floods_a_room_is_slowed_and_put_out() {
         panic!("it is not told why");
     };
     assert_eq!((left.number, left.why), (number, RoomGone::Flooding));
-    host.wait_for_text("was put out: it said too much at once");
+    host.wait_for_text("was removed: it sent too much at once");
     let heard = host.printed().text().matches(": spam").count();
     assert!(heard < 1_000, "{heard}");
     still_talks(&sandbox, &host, addr);
@@ -401,7 +401,7 @@ fn names_and_lines_of_a_host_are_made_safe() {
         bytes_of(&said(3, "long")),
         bytes_of(&Message::Leave(())),
     ]);
-    ended.assert_code(0).assert_says("has closed the chat");
+    ended.assert_code(0).assert_says("closed the chat");
     let heard = String::from_utf8_lossy(&ended.stdout);
     let expected = format!(
         "anna: \\x1b]0;owned\\x07\\u{{202e}}\nanna (2): another anna\n{}: long\n",

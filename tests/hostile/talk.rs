@@ -213,7 +213,7 @@ fn an_older_receiver_is_told_nothing_and_its_user_to_update() {
     process
         .wait()
         .assert_code(1)
-        .assert_says("has an xfer from before one could send messages")
+        .assert_says("is too old to let others send messages")
         .assert_says("Update xfer on that machine");
 }
 

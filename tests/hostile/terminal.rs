@@ -78,7 +78,7 @@ fn what_a_sender_says_is_shown_and_does_nothing() {
         line.say(&Who::stranger().hello_as(&line, Role::Sender, NASTY));
         while line.try_hear().is_ok() {}
         line.close();
-        for words in ["marker", "cannot be read", "ended it", "Refused"] {
+        for words in ["marker", "cannot be read", "stopped: ", "Refused"] {
             recv.process().wait_for_text(words);
         }
         recv.interrupt().assert_harmless();

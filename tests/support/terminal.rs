@@ -113,12 +113,14 @@ impl Terminal {
         self.screen.lock().bytes.clone()
     }
 
-    /// Waits until this has come to the terminal so many times.
+    /// Waits until this has come to the terminal so many times, in one line or folded at words.
     #[track_caller]
     pub fn wait_for(&self, text: &str, times: usize) {
         let came = |screen: &mut Seen| {
             let screen = String::from_utf8_lossy(&screen.bytes);
-            (screen.matches(text).count() >= times).then_some(())
+            let count = screen.matches(text).count();
+            let count = count.max(unfolded(&screen).matches(text).count());
+            (count >= times).then_some(())
         };
         if self.screen.wait(came).is_none() {
             panic!("no {text:?} in the terminal:\n{}", self.screen());
@@ -247,6 +249,19 @@ fn size(columns: u16, rows: u16) -> Winsize {
         ws_xpixel: 0,
         ws_ypixel: 0,
     }
+}
+
+/// What came to a terminal, with the lines that were folded at words in one piece.
+pub fn unfolded(screen: &str) -> String {
+    let mut lines = screen.split("\r\n");
+    let mut text = lines.next().unwrap_or_default().to_owned();
+    for line in lines {
+        match line.strip_prefix("    ") {
+            Some(rest) => text = format!("{text} {}", rest.trim_start()),
+            None => text = format!("{text}\r\n{line}"),
+        }
+    }
+    text
 }
 
 /// The rows that a terminal of so many columns shows of what came to it, without the empty ones at

@@ -1,6 +1,7 @@
-//! Commands that others may run here: the tables `[run.NAME]` of the settings, and `recv --run`.
+//! Commands that other machines may run here: the tables `[run.NAME]` of the settings, and `recv
+//! --run`.
 //!
-//! Must not start anything, nor let a shell see what is set: words are split here, by quotes alone.
+//! Must not start anything, nor involve a shell: only quotes group words.
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
@@ -12,9 +13,9 @@ use xfer::sys::commands::ListedCommand;
 use super::super::size;
 use super::entry::{SettingEntry, path};
 
-/// The table that has a table for each command.
+/// The table that holds a table for each command.
 pub(super) const RUN: &str = "run";
-/// What can be set for a command.
+/// The keys of such a table.
 pub(super) const RUN_KEYS: [&str; 7] = [
     "command",
     "arguments",
@@ -27,44 +28,43 @@ pub(super) const RUN_KEYS: [&str; 7] = [
 /// The longest name of a command, in bytes.
 const MAX_NAME_BYTES: usize = 64;
 
-/// A command that others may run.
+/// A command that other machines may run.
 #[derive(Debug)]
 pub(crate) struct RunTable {
     pub(crate) name: String,
     pub(crate) line: usize,
     pub(crate) command: ListedCommand,
-    /// What it was made of.
+    /// The entries that it was read from.
     pub(crate) entries: Vec<SettingEntry>,
 }
 
-/// Takes the name of a command.
+/// Checks the name of a command.
 pub(super) fn check_name(name: &str) -> Result<(), String> {
     let is_plain = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'_';
     let fits = (1..=MAX_NAME_BYTES).contains(&name.len());
     match fits && name.bytes().all(is_plain) && !name.starts_with('-') {
         true => Ok(()),
         false => Err(format!(
-            "'{name}' cannot name a command: use up to {MAX_NAME_BYTES} letters, digits, - and _, \
-             and no - at the beginning"
+            "invalid command name '{name}': use up to {MAX_NAME_BYTES} letters, digits, - and _, not \
+             beginning with -"
         )),
     }
 }
 
-/// A command as a person writes it, in words: quotes keep words together, and nothing else of a
-/// shell means anything.
+/// Splits a command line into words. Quotes group words; nothing else has a meaning.
 pub(super) fn words(line: &str) -> Result<Vec<String>, String> {
-    let words = shlex::split(line).ok_or("a quote in it is not closed")?;
+    let words = shlex::split(line).ok_or("unclosed quote")?;
     match words.first().is_some_and(|program| !program.is_empty()) {
         true if !line.contains('\0') => Ok(words),
         _ => Err("it names no program".to_owned()),
     }
 }
 
-/// What `recv --run NAME='command line'` says.
+/// Reads the value of `recv --run NAME='command line'`.
 pub(crate) fn parse_run(text: &str) -> anyhow::Result<(String, ListedCommand)> {
     let (name, line) = text
         .split_once('=')
-        .ok_or_else(|| anyhow::anyhow!("it is NAME='COMMAND LINE'"))?;
+        .ok_or_else(|| anyhow::anyhow!("must be NAME='COMMAND LINE'"))?;
     check_name(name).map_err(anyhow::Error::msg)?;
     let command = ListedCommand {
         words: words(line).map_err(anyhow::Error::msg)?,
@@ -73,19 +73,19 @@ pub(crate) fn parse_run(text: &str) -> anyhow::Result<(String, ListedCommand)> {
     Ok((name.to_owned(), command))
 }
 
-/// Makes an entry part of a command.
+/// Adds an entry to a command.
 pub(super) fn command(
     command: &mut ListedCommand,
     entry: &mut SettingEntry,
     value: &DeValue<'_>,
 ) -> Result<(), String> {
-    let flag = || value.as_bool().ok_or("it is true or false".to_owned());
+    let flag = || value.as_bool().ok_or("must be true or false".to_owned());
     let number = |what: &str| {
         let number = entry
             .words
             .first()
             .and_then(|word| word.to_str()?.parse().ok());
-        number.ok_or(format!("it is a number of {what}"))
+        number.ok_or(format!("must be a number{what}"))
     };
     match entry.key {
         "command" => {
@@ -97,24 +97,24 @@ pub(super) fn command(
                         .iter()
                         .map(|word| word.to_str().map(str::to_owned));
                     let words: Option<Vec<_>> = words.collect();
-                    words.ok_or("it is text, or a list of words")?
+                    words.ok_or("must be text or a list of words")?
                 }
             };
         }
         "arguments" => command.arguments = flag()?,
         "options" => command.options = flag()?,
-        "time-limit" => command.seconds = number("seconds; 0 is for ever")?,
+        "time-limit" => command.seconds = number(" of seconds (0: no limit)")?,
         "at-once" => {
-            let most = number("those that may run at once, at least 1")?;
+            let most = number(" (at least 1)")?;
             command.at_once = usize::try_from(most).unwrap_or(usize::MAX).max(1);
         }
         "output-limit" => {
             let bytes = value.as_str().and_then(|text| size::bytes(text).ok());
-            command.output = bytes.ok_or("it is a size, such as \"100M\"")?;
+            command.output = bytes.ok_or("must be a size such as \"100M\"")?;
         }
         _ => {
             let dir = value.as_str().and_then(|dir| path(OsStr::new(dir)).ok());
-            let dir = dir.ok_or("it is a path that begins with / or ~/")?;
+            let dir = dir.ok_or("must be a path that begins with / or ~/")?;
             entry.words = vec![dir.clone()];
             command.dir = Some(dir.into());
         }
@@ -122,7 +122,7 @@ pub(super) fn command(
     Ok(())
 }
 
-/// All that may be run: what the settings say, and what the command line says instead.
+/// All commands offered: those of the settings, unless the command line replaces them.
 pub(crate) fn all(
     tables: &[RunTable],
     given: Vec<(String, ListedCommand)>,
@@ -131,7 +131,7 @@ pub(crate) fn all(
     let set = set.map(|table| (table.name.clone(), table.command.clone()));
     let all: BTreeMap<_, _> = set.chain(given).collect();
     match all.len() > MAX_COMMANDS {
-        true => Err(format!("more than {MAX_COMMANDS} commands to run")),
+        true => Err(format!("too many commands: at most {MAX_COMMANDS}")),
         false => Ok(all),
     }
 }

@@ -1,7 +1,6 @@
-//! The file with the settings: which keys it has, in which lines, and what the machines in it
-//! may do.
+//! The settings file: its keys with their lines, and what the machines in it may do.
 //!
-//! Must not pass over anything that it does not understand.
+//! Must not skip anything that it does not understand.
 
 use std::borrow::Cow;
 use std::ffi::{OsStr, OsString};
@@ -20,10 +19,10 @@ use super::super::size;
 use super::commands::{self, RUN, RUN_KEYS, RunTable};
 use super::entry::{SettingEntry, path};
 
-/// What can be set: the long names of options, of whichever commands have them. In the
-/// environment it is `XFER_` and the name in capitals.
+/// The keys: long names of options, of any command. The environment variable is `XFER_` and the
+/// name in capitals.
 ///
-/// `open` is missing on purpose: to let anyone in is to be said each time.
+/// `open` is missing on purpose: letting anyone in has to be said each time.
 pub(crate) const KEYS: [&str; 18] = [
     "name",
     "dir",
@@ -44,16 +43,16 @@ pub(crate) const KEYS: [&str; 18] = [
     "retry",
     "limit",
 ];
-/// The most bytes that the file may have.
+/// The largest file that is read.
 const MAX_FILE_BYTES: u64 = 1 << 20;
-/// The table that has a table for each machine.
+/// The table that holds a table for each machine.
 const PEER: &str = "peer";
-/// What can be set for a machine.
+/// The keys of such a table.
 const PEER_KEYS: [&str; 4] = ["dir", "quota", "may-update", "may-mirror"];
-/// How much alike two keys are that may be meant for each other, of 1.
+/// From this likeness on, of at most 1, a key is suggested for another.
 const LIKENESS: f64 = 0.5;
 
-/// What is in the file.
+/// The contents of the file.
 #[derive(Debug, Default)]
 pub(super) struct FileContents {
     pub(super) entries: Vec<SettingEntry>,
@@ -66,27 +65,27 @@ pub(super) struct FileContents {
 /// What a machine may do.
 #[derive(Debug)]
 pub(crate) struct PeerTable {
-    /// What it is known by here.
+    /// The name it is known by.
     pub(crate) name: String,
     pub(crate) line: usize,
     pub(crate) grant: Grant,
-    /// What the grant was made of.
+    /// The entries that the grant was read from.
     pub(crate) entries: Vec<SettingEntry>,
 }
 
-/// The text of the file; none where there is no such file.
+/// The text of the file; none if there is no file.
 pub(super) fn read(path: &Path) -> io::Result<Option<String>> {
-    // Looked at before it is opened, because opening a fifo would wait for ever.
+    // Checked before opening, because opening a fifo would block.
     let meta = match fs::metadata(path) {
         Ok(meta) => meta,
         Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(e) => return Err(e),
     };
     if !meta.is_file() {
-        return Err(io::Error::other("it is not a file"));
+        return Err(io::Error::other("not a file"));
     }
     if meta.len() > MAX_FILE_BYTES {
-        return Err(io::Error::other("it is too large"));
+        return Err(io::Error::other("too large"));
     }
     let mut text = String::new();
     File::open(path)?
@@ -95,7 +94,7 @@ pub(super) fn read(path: &Path) -> io::Result<Option<String>> {
     Ok(Some(text))
 }
 
-/// What `text` says, which is that of `file`. What is wrong with it is said in words.
+/// Parses `text`, the contents of `file`. Errors are in words.
 pub(super) fn parse(text: &str, file: &str) -> Result<FileContents, String> {
     let reader = FileReader { text, file };
     let table = DeTable::parse(text).map_err(|e| {
@@ -137,17 +136,17 @@ impl FileReader<'_> {
     }
 
     fn wrong(&self, line: usize, what: impl std::fmt::Display) -> String {
-        format!("{} line {line}: {what}", self.file)
+        format!("{}:{line}: {what}", self.file)
     }
 
     fn peer(&self, name: &Key<'_>, value: &Spanned<DeValue<'_>>) -> Result<PeerTable, String> {
         let line = self.line(name.span().start);
         let name = name.get_ref();
         let DeValue::Table(table) = value.get_ref() else {
-            return Err(self.wrong(line, format!("'{PEER}.{name}' is no table")));
+            return Err(self.wrong(line, format!("'{PEER}.{name}' must be a table")));
         };
         if device_name(&Text::new(name.as_ref())) != *name {
-            return Err(self.wrong(line, format!("no machine is called '{name}'")));
+            return Err(self.wrong(line, format!("invalid machine name '{name}'")));
         }
         let mut peer = PeerTable {
             name: name.to_string(),
@@ -164,7 +163,7 @@ impl FileReader<'_> {
         }
         let quota = peer.entries.iter().find(|entry| entry.key == "quota");
         if let Some(quota) = quota.filter(|_| peer.grant.dir.is_none()) {
-            let why = format!("{PEER}.{name}.quota: it needs a dir of its own to be kept of");
+            let why = format!("{PEER}.{name}.quota needs a dir in the same table");
             return Err(self.wrong(quota.line, why));
         }
         peer.entries.sort_by_key(|entry| entry.line);
@@ -175,7 +174,7 @@ impl FileReader<'_> {
         let line = self.line(name.span().start);
         let name = name.get_ref();
         let DeValue::Table(table) = value.get_ref() else {
-            return Err(self.wrong(line, format!("'{RUN}.{name}' is no table")));
+            return Err(self.wrong(line, format!("'{RUN}.{name}' must be a table")));
         };
         commands::check_name(name).map_err(|why| self.wrong(line, why))?;
         let mut run = RunTable {
@@ -201,7 +200,7 @@ impl FileReader<'_> {
         Ok(run)
     }
 
-    /// A key that must be one of `keys`, and its value.
+    /// An entry whose key must be one of `keys`.
     fn entry(
         &self,
         within: &str,
@@ -213,10 +212,9 @@ impl FileReader<'_> {
         let name = name.get_ref();
         let Some(key) = keys.iter().find(|key| *key == name) else {
             let tip = nearest(name, keys).map(|key| format!("; did you mean '{key}'?"));
-            return Err(format!(
-                "unknown key '{within}{name}' in {} line {line}{}",
-                self.file,
-                tip.unwrap_or_default()
+            return Err(self.wrong(
+                line,
+                format!("unknown key '{within}{name}'{}", tip.unwrap_or_default()),
             ));
         };
         let words = match value {
@@ -227,32 +225,32 @@ impl FileReader<'_> {
         };
         let words = words.ok_or_else(|| {
             let kind = match value {
-                DeValue::Array(_) => "list like this",
+                DeValue::Array(_) => "list of such values",
                 value => value.type_str(),
             };
-            self.wrong(line, format!("{within}{key}: it cannot be a {kind}"))
+            self.wrong(line, format!("{within}{key} cannot be a {kind}"))
         })?;
         Ok(SettingEntry { key, words, line })
     }
 }
 
-/// Makes an entry part of a grant.
+/// Adds an entry to a grant.
 fn grant(
     grant: &mut Grant,
     entry: &mut SettingEntry,
     value: &DeValue<'_>,
 ) -> Result<(), &'static str> {
-    let flag = || value.as_bool().ok_or("it is true or false");
+    let flag = || value.as_bool().ok_or("must be true or false");
     match entry.key {
         "may-update" => grant.may_update = Some(flag()?),
         "may-mirror" => grant.may_mirror = Some(flag()?),
         "quota" => {
             let bytes = value.as_str().and_then(|text| size::bytes(text).ok());
-            grant.quota = Some(bytes.ok_or("it is a size, such as \"100G\"")?);
+            grant.quota = Some(bytes.ok_or("must be a size such as \"100G\"")?);
         }
         _ => {
             let dir = value.as_str().and_then(|dir| path(OsStr::new(dir)).ok());
-            let dir = dir.ok_or("it is a path that begins with / or ~/")?;
+            let dir = dir.ok_or("must be a path that begins with / or ~/")?;
             entry.words = vec![dir.clone()];
             grant.dir = Some(PathBuf::from(dir));
         }
@@ -260,7 +258,7 @@ fn grant(
     Ok(())
 }
 
-/// A value as it would stand on the command line.
+/// A value as it would be given on the command line.
 fn word(value: &DeValue<'_>) -> Option<OsString> {
     Some(match value {
         DeValue::String(text) => text.as_ref().into(),
@@ -319,35 +317,32 @@ mod tests {
         for (text, words) in [
             (
                 "\n\ndirectry = \"/\"",
-                "unknown key 'directry' in F line 3; did you mean 'dir'?",
+                "F:3: unknown key 'directry'; did you mean 'dir'?",
             ),
-            ("open = true", "unknown key 'open' in F line 1"),
-            ("[recv]\ndir = \"/\"", "unknown key 'recv' in F line 1"),
-            (
-                "[peer.a]\nlanes = 2",
-                "unknown key 'peer.a.lanes' in F line 2",
-            ),
+            ("open = true", "F:1: unknown key 'open'"),
+            ("[recv]\ndir = \"/\"", "F:1: unknown key 'recv'"),
+            ("[peer.a]\nlanes = 2", "F:2: unknown key 'peer.a.lanes'"),
             (
                 "[peer.a]\nmay_update = true",
-                "unknown key 'peer.a.may_update' in F line 2; did you mean 'may-update'?",
+                "F:2: unknown key 'peer.a.may_update'; did you mean 'may-update'?",
             ),
             (
                 "[peer.a]\nmay-update = 1",
-                "F line 2: peer.a.may-update: it is true or false",
+                "F:2: peer.a.may-update: must be true or false",
             ),
             (
                 "[peer.a]\ndir = \"b\"",
-                "F line 2: peer.a.dir: it is a path that begins with / or ~/",
+                "F:2: peer.a.dir: must be a path that begins with / or ~/",
             ),
-            ("dir = []", "F line 1: dir: it cannot be a list like this"),
-            ("[name]\na = 1", "F line 1: name: it cannot be a table"),
-            ("[peer.\" a\"]", "F line 1: no machine is called ' a'"),
+            ("dir = []", "F:1: dir cannot be a list of such values"),
+            ("[name]\na = 1", "F:1: name cannot be a table"),
+            ("[peer.\" a\"]", "F:1: invalid machine name ' a'"),
         ] {
             assert_eq!(wrong(text), words);
         }
         for (text, line) in [("\nname =", 2), ("name = \"a\"\nname = \"b\"", 2)] {
             assert!(
-                wrong(text).starts_with(&format!("F line {line}: ")),
+                wrong(text).starts_with(&format!("F:{line}: ")),
                 "{}",
                 wrong(text)
             );

@@ -1,7 +1,7 @@
-//! Settings: what options are when the command line does not say. The environment comes before
-//! the file, and the file before what the options' own words say.
+//! Settings: defaults of options. The environment wins over the file, and the file over the
+//! options' own defaults.
 //!
-//! Must not know what a setting means: each is an option of some command, whose own rules hold.
+//! Must not know what a setting means: each is an option of some command, whose rules apply.
 
 mod commands;
 mod entry;
@@ -16,41 +16,40 @@ use clap::error::ErrorKind;
 use clap::{Arg, ArgAction, Command, ValueHint};
 use xfer::transfer::Grant;
 
-use super::machine;
+use super::{machine, usage_error};
 pub(super) use commands::{RunTable, all as all_commands, parse_run};
 use entry::SettingEntry;
 pub(super) use file::{KEYS, PeerTable};
 
-/// What is set.
+/// The settings.
 #[derive(Debug, Default)]
 pub(super) struct Settings {
-    /// Where the file is or would be, as a person would write it.
+    /// The path of the file, for people; it may not exist.
     pub(super) path: Option<String>,
-    /// Whether it is there.
+    /// Whether the file exists.
     pub(super) is_there: bool,
-    /// What the machines in the file may do.
+    /// The machines in the file.
     pub(super) peers: Vec<PeerTable>,
-    /// The commands in the file that others may run.
+    /// The commands in the file.
     pub(super) runs: Vec<RunTable>,
     values: BTreeMap<&'static str, Value>,
 }
 
-/// What a key is set to.
+/// The value of a key.
 #[derive(Debug)]
 pub(super) struct Value {
-    /// One, but where a list is set.
+    /// One word, unless the value is a list.
     pub(super) words: Vec<OsString>,
-    /// Where, in words.
+    /// Where it is set, in words.
     pub(super) from: String,
 }
 
 impl Settings {
-    /// Reads all that is set for the options of `program`. What is wrong with it is said in
-    /// words.
+    /// Reads the settings for the options of `program`. Errors are in words.
     pub(super) fn load(program: &Command) -> Result<Self, String> {
         let mut settings = match machine::config_file() {
             Ok(path) => Self::in_file(&path, program)?,
-            // Without a home there is no file, either.
+            // Without a home there is no file.
             Err(_) => Self::default(),
         };
         for key in KEYS {
@@ -79,7 +78,7 @@ impl Settings {
                     mut words,
                     line,
                 } = entry;
-                let failed = |why| format!("{shown} line {line}: {why}");
+                let failed = |why| format!("{shown}:{line}: {why}");
                 if is_path(program, key) {
                     let paths = words.iter().map(|word| entry::path(word));
                     words = paths.collect::<Result<_, _>>().map_err(failed)?;
@@ -95,17 +94,19 @@ impl Settings {
         Ok(settings)
     }
 
-    /// What a key is set to, if it is.
+    /// The value of a key, if it is set.
     pub(super) fn get(&self, key: &str) -> Option<&Value> {
         self.values.get(key)
     }
 
-    /// Where it is said what an option is: the option itself, or where it is set so.
+    /// Where the value of an option comes from: the option itself, or a setting.
     pub(super) fn source(&self, key: &str, word: &OsStr) -> String {
         match self.get(key) {
             Some(value) if value.words.iter().any(|set| set == word) => {
                 match (&self.path, value.from.starts_with("line")) {
-                    (Some(path), true) => format!("{path} {}", value.from),
+                    (Some(path), true) => {
+                        format!("{path}:{}", value.from.trim_start_matches("line "))
+                    }
                     _ => value.from.clone(),
                 }
             }
@@ -113,7 +114,7 @@ impl Settings {
         }
     }
 
-    /// What this machine calls itself, where no option says it.
+    /// The name of this machine, if no option gives one.
     pub(super) fn name(&self) -> String {
         let word = self.get("name").and_then(|value| value.words.first());
         match word {
@@ -122,7 +123,7 @@ impl Settings {
         }
     }
 
-    /// What machines may do here, by the names that they are known by.
+    /// What machines may do here, by name.
     pub(super) fn grants(&self) -> BTreeMap<String, Grant> {
         let peers = self.peers.iter();
         peers
@@ -130,14 +131,14 @@ impl Settings {
             .collect()
     }
 
-    /// Makes what is set the defaults of the program's options.
+    /// Makes the settings the defaults of the program's options.
     pub(super) fn apply(&self, program: Command) -> Command {
         program.mut_subcommands(|mut command| {
             for (key, value) in &self.values {
                 if let Some(option) = option(&command, key) {
                     let id = option.get_id().clone();
                     command = command.mut_arg(id, |option| {
-                        // Help tells of the program, not of this user.
+                        // The help describes the program, not this user's settings.
                         let option = option.hide_default_value(true);
                         option.default_values(value.words.clone())
                     });
@@ -148,7 +149,7 @@ impl Settings {
     }
 }
 
-/// Lets the flags that can be set be taken back on the command line: `--ask=no`.
+/// Lets the command line switch off a flag that can be set: `--ask=no`.
 pub(super) fn make_settable(program: Command) -> Command {
     program.mut_subcommands(|command| {
         command.mut_args(|option| {
@@ -170,12 +171,12 @@ pub(super) fn make_settable(program: Command) -> Command {
     })
 }
 
-/// The variable that sets a key.
+/// The environment variable for a key.
 fn variable(key: &str) -> String {
     format!("XFER_{}", key.to_uppercase().replace('-', "_"))
 }
 
-/// What holds where a key is not set, as the option itself says it.
+/// The default of a key, as the option's help gives it.
 pub(super) fn default(program: &Command, key: &str) -> String {
     let commands = program.get_subcommands();
     let Some(option) = commands.filter_map(|c| option(c, key)).next() else {
@@ -193,7 +194,7 @@ pub(super) fn default(program: &Command, key: &str) -> String {
     })
 }
 
-/// A path as a person would write it.
+/// A path for people, with `~` for the home.
 fn shown(path: &Path) -> String {
     let home = machine::home();
     match home.and_then(|home| Some(path.strip_prefix(home).ok()?.to_path_buf())) {
@@ -217,7 +218,7 @@ fn is_path(program: &Command, key: &str) -> bool {
     })
 }
 
-/// Whether this could stand behind the option, and if not, why.
+/// Checks a value by the rules of its option. The error is in words.
 fn check(program: &Command, key: &str, words: &[OsString]) -> Result<(), String> {
     let mut commands = program.get_subcommands();
     let Some(command) = commands.find(|command| option(command, key).is_some()) else {
@@ -231,16 +232,24 @@ fn check(program: &Command, key: &str, words: &[OsString]) -> Result<(), String>
     });
     match command.try_get_matches_from_mut(arguments) {
         Ok(_) => Ok(()),
-        // Values are looked at first: it is only that the rest of a command is not there.
+        // Values are checked first: only other arguments are missing.
         Err(error) if error.kind() == ErrorKind::MissingRequiredArgument => Ok(()),
         Err(error) => {
-            let text = error.to_string();
-            let said = text.split("\n\n").next().unwrap_or_default();
-            let lines: Vec<_> = said.lines().map(str::trim).collect();
-            let said = lines.join(" ");
-            Err(said.trim_start_matches("error: ").to_owned())
+            let (mut text, hints) = usage_error::message(&error);
+            text = text.replace(&format!("--{key}"), key);
+            for hint in hints {
+                text = format!("{text}; {}", lower(&hint));
+            }
+            Err(text)
         }
     }
+}
+
+/// With a small first letter, for the middle of a line.
+fn lower(text: &str) -> String {
+    let mut chars = text.chars();
+    let first = chars.next().map(|c| c.to_ascii_lowercase());
+    first.into_iter().chain(chars).collect()
 }
 
 #[cfg(test)]
@@ -255,7 +264,7 @@ mod tests {
             assert!(commands.any(|c| option(c, key).is_some()), "{key}");
             assert!(!default(&program, key).is_empty(), "{key}");
         }
-        // That variable has a meaning already.
+        // XFER_CODE has another meaning.
         assert!(!KEYS.contains(&"code"));
     }
 
@@ -279,7 +288,7 @@ mod tests {
         ] {
             let why = check(key, word).unwrap_err();
             assert!(
-                why.starts_with(&format!("invalid value '{word}' for '--{key}")),
+                why.starts_with(&format!("invalid value '{word}' for {key}")),
                 "{why}"
             );
         }

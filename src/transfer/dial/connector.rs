@@ -122,6 +122,9 @@ impl<'a> Connector<'a> {
     }
 
     fn greet(&self, to: &DialTarget, name: &str, open: bool, alarm: bool) -> Result<Dialed> {
+        if let Some(name) = to.given_name() {
+            self.progress.event(&Event::Named { name });
+        }
         let before = *self.dialed();
         let key = before.map(|(key, _)| key);
         let whom = Whom::new(to, key, self.tls.fingerprint(), self.peers, alarm)?;
@@ -138,6 +141,8 @@ impl<'a> Connector<'a> {
             keeps_address: self.service == Service::Receiver,
         };
         let greeted = greet(&mut channel, ours, self.prompt)?;
+        let name = greeted.peer.name.as_str();
+        self.progress.event(&Event::Named { name });
         *self.dialed() = Some((channel.fingerprint, addr));
         debug!(
             peer = %channel.peer,

@@ -1,0 +1,94 @@
+//! What to do about files, ports and connections.
+//!
+//! Must not repeat what happened: the error says that.
+
+use std::io::ErrorKind;
+use std::path::Path;
+
+use xfer::model::error::Action;
+use xfer::model::outcome::Role;
+
+use crate::ui::quoted;
+
+pub(super) const NETWORK: &str = "Check that both machines are on the same network, and that the \
+                                  receiver's firewall lets this port in.";
+
+/// A name as an argument, with `--` in front if it looks like an option.
+pub(super) fn argument(name: &str) -> String {
+    let dashes = if name.starts_with('-') { "-- " } else { "" };
+    format!("{dashes}{}", quoted(name))
+}
+
+/// A path as an argument.
+fn path_argument(path: &Path) -> String {
+    argument(&path.display().to_string())
+}
+
+pub(super) fn file(action: Action, path: &Path, kind: ErrorKind, role: Role) -> Option<String> {
+    let hint = match (kind, action) {
+        (ErrorKind::StorageFull | ErrorKind::QuotaExceeded, Action::WriteOutput) => return None,
+        (ErrorKind::StorageFull | ErrorKind::QuotaExceeded, _) => {
+            "Free some space, then run the same command again to resume."
+        }
+        (ErrorKind::NotFound, Action::Send) => "Check the name. The last argument is the receiver.",
+        (
+            ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem,
+            Action::Create | Action::Write,
+        ) => {
+            "xfer keeps its key and the paired machines there, and must be able to write it. \
+             HOME, XDG_CONFIG_HOME and XDG_DATA_HOME set the place."
+        }
+        (ErrorKind::PermissionDenied, _) if role == Role::Sender => {
+            return Some(format!(
+                "Check its permissions: ls -ld {}",
+                path_argument(path)
+            ));
+        }
+        (ErrorKind::NotFound, Action::ReceiveInto) => {
+            return Some(format!("Create it first: mkdir -p {}", path_argument(path)));
+        }
+        (ErrorKind::NotFound, Action::AddSums) => {
+            let folder = path_argument(path.parent()?);
+            return Some(format!("Create its folder first: mkdir -p {folder}"));
+        }
+        (ErrorKind::PermissionDenied, Action::ReceiveInto | Action::WriteInto) => {
+            "Choose a folder that you can write to: --dir DIR"
+        }
+        (ErrorKind::NotADirectory, Action::ReceiveInto) => "Choose a folder: --dir DIR",
+        (ErrorKind::ReadOnlyFilesystem, Action::ReceiveInto | Action::WriteInto) => {
+            "Choose a folder that can be written to: --dir DIR"
+        }
+        _ => return None,
+    };
+    Some(hint.to_owned())
+}
+
+pub(super) fn connect(kind: ErrorKind) -> &'static str {
+    match kind {
+        ErrorKind::ConnectionRefused => {
+            "Start `xfer recv` there, or check the address and the port."
+        }
+        ErrorKind::PermissionDenied => "A firewall on this machine blocks the connection.",
+        _ => NETWORK,
+    }
+}
+
+/// `next` is another address to listen on.
+pub(super) fn listen(kind: ErrorKind, port: u16, next: &str) -> Option<String> {
+    let hint = match kind {
+        ErrorKind::AddrInUse => {
+            return Some(format!(
+                "Another `xfer recv` may be running. Stop it, or choose another port: --listen {}",
+                quoted(next)
+            ));
+        }
+        ErrorKind::PermissionDenied if port < 1024 => {
+            "Ports below 1024 are reserved for the system. Choose a higher one: --listen 9090"
+        }
+        ErrorKind::AddrNotAvailable => {
+            "This machine does not have that address. Without IPv6: --listen 0.0.0.0:9090"
+        }
+        _ => return None,
+    };
+    Some(hint.to_owned())
+}
