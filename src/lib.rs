@@ -1,5 +1,4 @@
-//! xfer copies files and folders between machines on one network: verified, resumable,
-//! encrypted.
+//! xfer copies files and folders between machines on one network: encrypted, verified, resumable.
 //!
 //! This library is everything but the user interface: it prints nothing, asks through
 //! [`model::prompt::Prompt`], and never exits. Imports only point down this picture:

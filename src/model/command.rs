@@ -1,4 +1,4 @@
-//! Commands that a machine lets others start, by a name that its user gave each.
+//! Commands that a machine offers to others, each under a name that its user chose.
 //!
 //! Must not start any.
 

@@ -3,8 +3,8 @@
 //! Must not read files or sockets: bytes in, digests out.
 //!
 //! The digest of a file of at most one chunk is the plain hash of its bytes, in both algorithms.
-//! That of a larger file is made of its chunks' digests, so that its chunks can be hashed by
-//! different threads, and none twice:
+//! The digest of a larger file is made from the digests of its chunks, so that several threads can
+//! hash its chunks, each once:
 //!
 //! * SHA-256: the hash over [`FILE_DOMAIN`], the size as 8 bytes little-endian, and the digests
 //!   of the chunks in order. A chunk's digest is the SHA-256 of its bytes.
@@ -12,7 +12,7 @@
 //!   chaining value of its subtree (BLAKE3 paper, section 2.1), which depends on where in the
 //!   file it is.
 //!
-//! Nobody knows a stream's length beforehand. Each of its chunks has the plain hash of its bytes;
+//! A stream's length is not known in advance. Each of its chunks has the plain hash of its bytes;
 //! the stream has the hash over [`STREAM_DOMAIN`], its chunks' digests in order, and its size as 8
 //! bytes little-endian, in both algorithms.
 

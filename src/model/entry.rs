@@ -1,7 +1,7 @@
 //! One entry of a manifest: what is known of a file, folder or link before its bytes come.
 //!
-//! Must not touch a file system. Whatever is decoded into these types is valid by itself;
-//! whether it may stand where it stands is for [`crate::model::order::Order`] to say.
+//! Must not touch a file system. A decoded value is valid in itself; [`crate::model::order::Order`]
+//! checks whether it may stand where it does.
 
 use std::fmt;
 use std::path::Path;

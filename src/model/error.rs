@@ -1,7 +1,7 @@
 //! The library's one error type: what happened, to which file or peer, and its source.
 //!
-//! Must not make sentences for people: its `Display` is short, for logs, and whoever prints an
-//! error matches on it.
+//! Must not make sentences for people: its `Display` is short, for logs. Code that prints an error
+//! matches on it.
 
 use std::fmt;
 use std::io;

@@ -1,6 +1,6 @@
-//! What is wrong with what an error is about: a file of this program's own, a pattern, a handshake.
+//! Details of errors: what is wrong with one of the program's own files, a pattern, or a handshake.
 //!
-//! Must not make sentences for people, as errors must not.
+//! Must not make sentences for people.
 
 /// A file of this program's own state.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]

@@ -1,4 +1,4 @@
-//! The vocabulary that all layers above share: entries, paths, outcomes, reasons, digests, prompts,
+//! The vocabulary of all layers above: entries, paths, outcomes, reasons, digests, prompts,
 //! progress, errors.
 //!
 //! Must not touch files, sockets or threads.

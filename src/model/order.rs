@@ -1,7 +1,7 @@
 //! The order that a manifest must keep, checked in constant memory.
 //!
-//! Must not touch a file system. Both engines use it: the receiver so that a peer cannot name a
-//! path twice or use a file as a folder, the sender so that it never does.
+//! Must not touch a file system. The receiver checks the order so that a peer cannot name a path
+//! twice or use a file as a folder; the sender checks that it never does.
 
 use std::fmt;
 

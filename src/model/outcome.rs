@@ -1,5 +1,5 @@
-//! How an entry ended, how a session ended, and why something was refused: the words that both
-//! sides use for it.
+//! How an entry ended, how a session ended, and why something was refused, in terms that both sides
+//! share.
 //!
 //! Must not decide anything: the engines and the store do.
 

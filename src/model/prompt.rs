@@ -1,6 +1,6 @@
-//! What only a person can do: read a code aloud, type it, say yes or no.
+//! Questions for a person: reading a code aloud, entering one, saying yes or no.
 //!
-//! Must not know a terminal: whoever implements [`Prompt`] has one, or nobody in front of it.
+//! Must not know a terminal: implementations of [`Prompt`] may have one, or nobody in front of it.
 
 use std::fmt;
 use std::net::SocketAddr;

@@ -1,8 +1,8 @@
-//! Why something could not be done, as data: what the system said, what is in the way, what a peer
-//! cannot do.
+//! Reasons for failures, as data: what the system reported, what is in the way, what a peer does
+//! not support.
 //!
-//! Must not make sentences: [`std::fmt::Display`] here is short, for logs, and for peers from
-//! before these types. All of them travel: variants are appended, never reordered.
+//! Must not make sentences: [`std::fmt::Display`] is short here, for logs and for peers that
+//! predate these types. All of them travel: append variants, never reorder them.
 
 use std::io::{self, ErrorKind};
 

@@ -1,7 +1,7 @@
-//! `RelPath`: the only kind of path that a peer may name. It cannot be built from an unsafe one.
+//! `RelPath`: the only kind of path that a peer can name. An unsafe path cannot become one.
 //!
-//! Must not touch a file system: what a name means there is the store's business, and so is
-//! whether that file system can hold it.
+//! Must not touch a file system: the store decides what a name means there, and whether the file
+//! system can hold it.
 
 use std::borrow::Cow;
 use std::cmp::Ordering;

@@ -1,6 +1,6 @@
-//! What happens in a room, as whoever shows it hears of it.
+//! What happens in a room, for whatever displays it.
 //!
-//! Must not make sentences, nor know how it came to be heard.
+//! Must not make sentences, nor know where the events come from.
 
 use std::net::SocketAddr;
 use std::time::Duration;

@@ -1,6 +1,7 @@
-//! What a mirror would remove, and what its sender and the users say to that.
+//! What a mirror would delete, and what the sender and the users answer.
 //!
-//! Must not decide: the sender knows what it has and what it hides, the receiver what is there.
+//! Must not decide: only the sender knows what it has and hides, and only the receiver knows what
+//! it holds.
 
 use std::fmt;
 

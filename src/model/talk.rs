@@ -1,7 +1,6 @@
-//! What people say to each other: a message, a line of a reply or of a room.
+//! What people write to each other: a message, a line of a reply, a line in a room.
 //!
-//! Must not make them safe for a terminal: that is the printer's business. They may hold anything
-//! that is UTF-8.
+//! Must not make text safe for a terminal: the code that prints does. It may be any UTF-8.
 
 use std::fmt;
 

@@ -1,7 +1,7 @@
-//! Text from a peer, of bounded length; and which characters are invisible.
+//! Text of bounded length from a peer, and which characters are invisible.
 //!
-//! Must not make them safe for a terminal: that is the printer's business, which knows where
-//! they go. They may hold anything that is UTF-8.
+//! Must not make text safe for a terminal: the code that prints does, which knows where it goes. It
+//! may be any UTF-8.
 
 use std::fmt;
 

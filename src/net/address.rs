@@ -1,6 +1,6 @@
-//! `PeerAddress`: where a machine was, as it is kept and shown.
+//! `PeerAddress`: a machine's address, as it is saved and shown.
 //!
-//! Must not look anything up but what an interface is called: a name is its system's to find.
+//! Must not look anything up except the name of an interface.
 
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};

@@ -1,6 +1,7 @@
-//! Admission: how many connections may wait to be let in, and which of them make room for others.
+//! Admission: how many connections may wait to be let in, and which ones make room for others.
 //!
-//! Must not know what is said on a connection, nor wait for anybody. Who is let in, `trust` and
+//! Must not know what a connection says, nor wait. `trust` and `pairing` decide who is let in, and
+//! `slots` how many sessions there may be.
 //! `pairing` decide; how many sessions there may be, `slots` does.
 
 use std::collections::{BTreeMap, HashMap};

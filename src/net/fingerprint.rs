@@ -1,6 +1,6 @@
-//! `Fingerprint`: what a device is known by.
+//! `Fingerprint`: the identity of a device.
 //!
-//! Must not know keys: the bytes of a public key in, a name for it out.
+//! Must not know keys: it turns the bytes of a public key into a name for it.
 
 use std::fmt;
 

@@ -1,7 +1,7 @@
-//! The first words on a connection: who is there, and is it let in.
+//! The first messages on a connection: who the peer is, and whether it is let in.
 //!
-//! Must not tell a peer anything of what is to be sent before both sides have said that they
-//! trust each other.
+//! Must not reveal anything about the data to send before both sides have said that they trust each
+//! other.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,6 +1,6 @@
-//! `Identity`: a device's long-term key, and the file that it is kept in.
+//! `Identity`: a device's long-term key, and the file that holds it.
 //!
-//! Must not replace a key file, ever: peers know the device by it.
+//! Must never replace a key file: peers know the device by it.
 
 use std::fmt;
 use std::fs::{self, File};

@@ -1,6 +1,6 @@
 //! Sends and reads the first messages on a connection, one at a time.
 //!
-//! Must not know what they mean: the greeting and the pairing do.
+//! Must not know what they mean: the greeting and pairing do.
 
 use std::fmt;
 use std::net::SocketAddr;

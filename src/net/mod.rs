@@ -1,7 +1,7 @@
-//! Who is there: keys, peers, the greeting, pairing and admission. A `TcpStream` in, a peer that
-//! was let in, and a [`Channel`] to it, out.
+//! Peers: keys, the list of known machines, the greeting, pairing and admission. A `TcpStream` goes
+//! in; a peer that was let in comes out, with a [`Channel`] to it.
 //!
-//! Must not know sessions or the receive directory, nor messages but the first ones.
+//! Must not know sessions or the receive folder, nor any messages after the first ones.
 
 mod address;
 mod admission;

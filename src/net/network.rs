@@ -1,6 +1,6 @@
-//! `Network`: what counts as one address where addresses are counted.
+//! `Network`: which addresses count as one when addresses are counted.
 //!
-//! Must not be asked who somebody is: an address proves nothing.
+//! Must not identify anyone: an address proves nothing.
 
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 

@@ -1,7 +1,7 @@
-//! `Peers`: the machines that this one is paired with, and the file that they are kept in.
+//! `Peers`: the machines that this one knows, and the file that lists them.
 //!
-//! Must not replace a file that it cannot read: known machines would be forgotten, and a stranger
-//! could take a known name.
+//! Must not replace a file that it cannot read: known machines would be lost, and a stranger could
+//! take a known name.
 
 use std::fmt::Write as _;
 use std::fs::{self, File};

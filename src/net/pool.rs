@@ -1,6 +1,6 @@
-//! `Pool`: something of which all sessions together can have so much, and no peer all of it.
+//! `Pool`: a resource that all sessions share, with a limit for all and one for each peer.
 //!
-//! Must not know what it is, nor wait until there is more.
+//! Must not know what the resource is, nor wait for more.
 
 use std::collections::HashMap;
 use std::hash::Hash;

@@ -1,7 +1,6 @@
-//! `SessionSlots`: how many sessions there may be, with how many connections and announced entries
-//! each.
+//! `SessionSlots`: limits the sessions, and the connections and announced entries of each.
 //!
-//! Must not know what a session is about, nor end one.
+//! Must not know what a session does, nor end one.
 
 use std::collections::HashMap;
 

@@ -1,7 +1,6 @@
 //! Why a peer is let in, if it is.
 //!
-//! Must not ask anyone or look anything up: what both sides know already, weighed the same way
-//! on both.
+//! Must not ask anyone or look anything up: both sides weigh what they know, in the same way.
 
 use std::net::SocketAddr;
 

@@ -1,6 +1,6 @@
-//! `WatchedPeers`: the machines that are known at this moment, read only when their file has changed.
+//! `WatchedPeers`: the current list of known machines, read again only when its file changes.
 //!
-//! Must not decide what becomes of those that are not known any more.
+//! Must not decide what happens to machines that are no longer known.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};

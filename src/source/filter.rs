@@ -1,6 +1,6 @@
-//! What of a tree is sent: what the user asks for, and what the ignore files in it say.
+//! Which parts of a tree are sent: the user's filters and the ignore files in the tree.
 //!
-//! Must not walk. Must not match names either: the `ignore` crate reads patterns as git does.
+//! Must not walk, nor match names: the `ignore` crate reads patterns as git does.
 
 use std::borrow::Cow;
 use std::io::{self, Read};

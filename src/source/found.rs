@@ -1,6 +1,6 @@
-//! What something is that a walk has found, and why it is not announced.
+//! What a walk found, and why it is not announced.
 //!
-//! Must not look at anything itself, but for where a link leads.
+//! Must not examine anything, except where a link leads.
 
 use std::io::{self, ErrorKind};
 use std::path::PathBuf;

@@ -1,7 +1,6 @@
-//! What is sent: reaching it by open handles, walking it into entries, and leaving out what a
-//! filter names.
+//! What is sent: opening it by handles, walking it into entries, and applying filters.
 //!
-//! Must not know the wire or the receive directory.
+//! Must not know the wire or the receive folder.
 
 mod filter;
 mod found;

@@ -1,8 +1,8 @@
-//! Decides, for a mirror, what becomes of something that the receiver has and this side did not
+//! Decides, for a mirror, what happens to something that the receiver has and this side did not
 //! announce.
 //!
-//! Must not follow a link out of what is sent, unless links are followed: that would tell the
-//! receiver what is elsewhere on this machine.
+//! Must not follow a link out of the tree, unless links are followed: that would tell the receiver
+//! what is elsewhere on this machine.
 
 use std::collections::HashMap;
 use std::io::{self, ErrorKind};

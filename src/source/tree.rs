@@ -1,9 +1,8 @@
-//! What the user named to be sent, and the way to what is below it: by open handles, one name at
-//! a time.
+//! The paths that the user named, and the way to everything below: by open handles, one name at a
+//! time.
 //!
-//! Must not follow a link, unless the filter says that links are followed: whoever can swap a
-//! folder for a link must not have something else read for it. What the user named is followed,
-//! links and all, once: when it is named.
+//! Must not follow a link, unless the filter says so: swapping a folder for a link must not make
+//! xfer read something else. The paths themselves are followed once, when they are named.
 
 use std::collections::HashMap;
 use std::io::{self, ErrorKind};

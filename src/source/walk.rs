@@ -1,8 +1,8 @@
-//! Walking what is to be sent, in the manifest's order, without ever holding all of it.
+//! Walks the tree in the manifest's order, without ever holding all of it.
 //!
-//! Must not read files' contents, and must not stop: what cannot be read is reported and left
-//! out. Names come from walkdir; what has them is looked at and entered by open handles alone. How
-//! links are kept from being followed, `tree` says.
+//! Must not read contents, and must not stop: what cannot be read is reported and left out. Names
+//! come from walkdir; everything is examined and entered by open handles alone. `tree` explains how
+//! links are not followed.
 
 use std::collections::VecDeque;
 use std::io::{self, ErrorKind};

@@ -1,7 +1,7 @@
-//! Which folders a walk has been in, as far as it takes to know later whether something else has
-//! their place: the roots, and what another file system is mounted on.
+//! The folders that a walk has entered, as far as needed to notice later that something else took
+//! their place: the roots, and mount points.
 //!
-//! Must not grow with what is sent: other folders are not remembered.
+//! Must not grow with the tree: other folders are not remembered.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

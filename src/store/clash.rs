@@ -1,8 +1,9 @@
-//! Clashes of names: two entries of one folder whose names are one name to this file system, as
+//! Clashes of names: two entries of one folder whose names are the same to this file system, such
+//! as `A` and `a` where case does not count.
 //! `A` and `a` are where case does not count.
 //!
-//! Must not decide by the names alone, which each file system compares in its own way: it is asked.
-//! Must not believe in numbers of files alone either, which some file systems make up.
+//! Must not decide by the names alone: each file system compares them in its own way, so it is
+//! asked. Nor trust inode numbers alone: some file systems invent them.
 
 use std::borrow::Cow;
 use std::collections::HashMap;

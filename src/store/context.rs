@@ -1,5 +1,5 @@
-//! What all entries of a session share: what the sender may do, what it has stored, and what other
-//! sessions of the same receive directory have to do with it.
+//! What all entries of a session share: what the sender may do, what it has stored, and how other
+//! sessions in the same receive folder matter.
 //!
 //! Must not know files or folders by name.
 

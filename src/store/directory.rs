@@ -1,4 +1,4 @@
-//! A receive directory: opened once, for any number of sessions.
+//! A receive folder, opened once for any number of sessions.
 //!
 //! Must not store anything: sessions do.
 

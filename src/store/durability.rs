@@ -1,8 +1,8 @@
-//! Durability: on which file systems a session stored something, what of it is on disk, and what a
-//! disk may have lost.
+//! Durability: on which file systems a session stored something, what is on disk, and what a disk
+//! may have lost.
 //!
-//! Must not take what can be read for what is on disk: after a failed write the system goes on
-//! giving what it has in memory.
+//! Must not take readable data for data on disk: after a failed write the system keeps serving what
+//! it has in memory.
 //!
 //! A session that stores anything first leaves a mark, and removes it once everything is on disk
 //! (`marks.rs` tells how). The mark lists every file system that the session stored something on:

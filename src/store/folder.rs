@@ -1,8 +1,8 @@
-//! Folders of the receive directory, each held open as a capability.
+//! Folders of the receive folder, each held open as a capability.
 //!
-//! Must not follow a link, ever: every folder is opened by its one name in the folder above it.
-//! A folder gets its time and mode when the last hold on it is gone, because everything that is
-//! stored in it changes the former and may need more than the latter.
+//! Must never follow a link: every folder is opened by its one name in the folder above it. A
+//! folder gets its time and mode when the last hold on it is gone: storing anything in it changes
+//! the time, and may need a more permissive mode.
 
 use std::fmt;
 use std::io;

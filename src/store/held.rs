@@ -1,7 +1,7 @@
-//! What is here already of a file that comes: in its partial, or in a file that may be the same or
-//! an older version of it.
+//! What the receiver already has of a file: in its partial, or in a file that may be the same or an
+//! older version.
 //!
-//! Must not keep the latter open once the sender has been told: thousands of files may wait then.
+//! Must not keep that file open once the sender has been told: thousands of files may be waiting.
 
 use std::io::{self, IoSliceMut};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

@@ -1,7 +1,7 @@
-//! Symbolic links: makes them, finds that they are there already, or replaces what is.
+//! Symbolic links: creates them, recognizes existing ones, or replaces what is there.
 //!
-//! Must not follow any. One that leads out of the receive directory would make others who read
-//! here believe that what it leads to was received.
+//! Must not follow any. A link out of the receive folder would make readers believe that its target
+//! was received.
 
 use std::io;
 use std::sync::PoisonError;

@@ -1,8 +1,7 @@
-//! `Mirror`: what is in a session's folders that its sender does not have, and when it goes.
+//! `Mirror`: what a session's folders hold that the sender does not have, and when it is deleted.
 //!
-//! Must not remove anything before everything else is stored, but for files and links that wait for
-//! a folder to go; nor before all that would go has been counted. How things go is `removal`'s
-//! business.
+//! Must not delete anything before everything else is stored (except files and links in the way of
+//! a folder), nor before everything to delete has been counted. `removal` does the deleting.
 
 use std::collections::HashSet;
 use std::hash::RandomState;

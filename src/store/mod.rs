@@ -1,8 +1,8 @@
-//! The receive directory: safe opening, partials, names, metadata, and bringing it to disk.
+//! The receive folder: safe opening, partials, names, metadata, and durability.
 //!
 //! Must not know the wire or a peer's words. Everything goes through open folders, one name at a
-//! time, without following links, so that neither `..` nor a link that is there, or put there
-//! during a transfer, leads outside it.
+//! time, without following links, so that neither `..` nor a link, old or planted during a
+//! transfer, leads outside.
 //!
 //! From the bottom up: `found`, `permissions`, `name`, `not_kept`, `owned`, `state`, `in_use`,
 //! `turn`, `clash` and `space` know one thing each; `marks` and `durability` what is on disk;

@@ -1,4 +1,4 @@
-//! The names that the store makes up: those of partials, and those beside a name that is taken.
+//! Names that the store chooses: for partials, and beside a name that is taken.
 //!
 //! Must not touch a file system.
 

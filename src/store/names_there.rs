@@ -1,7 +1,7 @@
-//! The names that were in a folder when a mirror entered it, and what is surplus among them.
+//! The names in a folder when a mirror entered it, and which of them are surplus.
 //!
-//! Must not look at the folder, nor remove anything. Must not take a name for surplus that may be
-//! another spelling of one that was announced.
+//! Must not look at the folder, nor delete anything, nor take a different spelling of an announced
+//! name for surplus.
 
 use std::collections::{HashMap, HashSet};
 use std::hash::{BuildHasher, RandomState};
@@ -29,8 +29,7 @@ impl Seen {
     }
 }
 
-/// The names that were in a folder when it was entered and have not been announced. They are kept
-/// as hashes: two names of one hash only mean that one of them stays.
+/// The names in a folder when a mirror entered it, and which of them are surplus.
 #[derive(Debug)]
 pub(super) struct NamesThere {
     hasher: RandomState,

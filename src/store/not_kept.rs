@@ -1,7 +1,7 @@
-//! What the file systems of a session did not keep of what is stored on them, in numbers.
+//! Counts what the file systems of a session did not keep, such as modes and times.
 //!
-//! Must not fail anything: the bytes are what counts, and the session says what is missing beside
-//! them. Nothing here is asked or locked for as long as everything is kept.
+//! Must not fail anything: the bytes count, and the session reports what is missing. Costs nothing
+//! while everything is kept.
 
 use std::io;
 use std::sync::{Mutex, MutexGuard, PoisonError};

@@ -1,7 +1,7 @@
-//! Whose something in the receive directory is: others may write there as well, and prepare what
-//! this program would take for its own.
+//! Who owns things in the receive folder: other users may write there too, and plant what looks
+//! like xfer's own.
 //!
-//! Must not go by names: only what is this user's counts as what it seems.
+//! Must not trust names: only what belongs to this user is what it seems.
 
 use std::collections::BTreeMap;
 use std::io;

@@ -1,4 +1,4 @@
-//! Partials: large files that are being received, under a hidden name beside their final place.
+//! Partials: large files being received, under a hidden name beside their final place.
 //!
 //! Must not be believed: what a partial holds counts only after it has been hashed again. So there
 //! is no journal; a record below `.xfer/partials` says whose a partial is and where, for finding

@@ -1,6 +1,7 @@
-//! What permissions folders and files need while they are filled, and what they get in the end.
+//! The permissions that folders and files need while they are filled, and those they get in the
+//! end.
 //!
-//! Must not know whose they are.
+//! Must not know who owns them.
 
 use std::io;
 

@@ -1,8 +1,8 @@
-//! Where a file is to go: under its own name, beside what has that name, or nowhere because it
-//! is there already.
+//! Where a file goes: under its own name, beside an existing file of that name, or nowhere because
+//! it is there already.
 //!
-//! Must not open or change anything: it looks at names, sizes and times only. It claims what it
-//! finds, so that no other entry whose name means the same takes it.
+//! Must not open or change anything: it looks only at names, sizes and times. It claims what it
+//! finds, so that no other entry with an equivalent name takes it.
 
 use std::io;
 

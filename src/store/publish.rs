@@ -1,6 +1,8 @@
-//! Giving a finished file its name. The only place where bytes reach a final name.
+//! Gives a finished file its name. The only place where bytes reach a final name.
 //!
-//! Must not replace anything by accident: a name that is taken is an error of kind
+//! Must not replace anything by accident: a name that is taken is an `AlreadyExists` error, and the
+//! file is planned again. An old version stays until the new one is complete, and on disk if the
+//! session syncs.
 //! `AlreadyExists`, and it is planned again. What is replaced stands until the new one is complete,
 //! and on disk where the session syncs.
 

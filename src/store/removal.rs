@@ -1,7 +1,7 @@
-//! Takes away what a mirror's sender does not have.
+//! Deletes what a mirror's sender does not have.
 //!
-//! Must not remove anything that came after its folder was entered, that another session writes
-//! into, or that the store keeps for itself; nor follow a link or cross into another file system.
+//! Must not delete anything that appeared after its folder was entered, that another session writes
+//! into, or that belongs to the store; nor follow a link or cross into another file system.
 
 use std::collections::HashSet;
 use std::hash::RandomState;

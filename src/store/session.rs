@@ -1,6 +1,6 @@
 //! What one sender stores in one session: what it may do, where its entries go, and its end.
 //!
-//! Must not keep anything past its end that another session waits for.
+//! Must not hold anything past its end that another session waits for.
 
 use std::collections::HashSet;
 use std::io::{self, Read, Seek, SeekFrom};

@@ -1,5 +1,5 @@
-//! What the folders of one session share: whose they are, how many are kept open, and which of them
-//! something could not be done about.
+//! What the folders of one session share: their owner, how many are kept open, and which of them
+//! failed.
 //!
 //! Must not open any.
 
@@ -34,7 +34,8 @@ pub struct FailedFolder {
     pub why: Why,
 }
 
-/// What the folders of one session share.
+/// What the folders of one session share: their owner, how many are kept open, and which of them
+/// failed.
 #[derive(Debug)]
 pub(super) struct SessionFolders {
     pub(super) owner: [u8; 32],

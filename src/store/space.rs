@@ -1,13 +1,11 @@
-//! Free space: what was promised to files that are under way, and what is left, of the disk and of
-//! a quota.
+//! Free space: what is promised to files under way, and what is left of the disk and of a quota.
 //!
-//! A quota counts what the disk does: whole blocks, and folders and links as well. What takes up no
-//! block at all, such as an empty file on many file systems, counts a little all the same, or any
-//! number of those would be free.
+//! A quota counts what the disk counts: whole blocks, and folders and links too. Things that take
+//! no block, such as empty files on many file systems, count a little all the same; otherwise any
+//! number of them would be free.
 //!
-//! Must not rely on a promise for longer than the moment: others use the same file system. It keeps
-//! transfers that cannot end from starting; a write that fails all the same is handled where it
-//! fails.
+//! Must not rely on a promise for long: others use the same file system. It prevents transfers that
+//! cannot finish from starting; a write that fails anyway is handled where it fails.
 
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -2,8 +2,8 @@
 //! sessions. Where another user has that name, as in a folder that several receive into, it is
 //! `.xfer-` and the number of this one's user.
 //!
-//! Must not know what these files say, must not use anything that another user made, and must not
-//! wait for a session to end: callers that can wait try again.
+//! Must not know what these files contain, use anything that another user made, or wait for a
+//! session to end: callers that can wait try again.
 
 use std::io;
 use std::time::Duration;

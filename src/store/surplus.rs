@@ -1,6 +1,6 @@
-//! What is in a folder, as what may be removed from it.
+//! The contents of a folder, as candidates for deletion.
 //!
-//! Must not remove anything, nor decide what goes.
+//! Must not delete anything, nor decide what goes.
 
 use std::hash::RandomState;
 use std::io;

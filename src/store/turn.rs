@@ -1,8 +1,7 @@
-//! A session's turn at a file: sessions of one sender have the same partial of it, so that one comes
-//! after the other.
+//! A session's turn at a file: sessions of one sender share its partial, so they take turns.
 //!
-//! Must not wait: whoever has no turn asks again. That partials are locked keeps sessions of other
-//! processes off.
+//! Must not wait: a session without a turn asks again. Locks on partials exclude sessions of other
+//! processes.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};

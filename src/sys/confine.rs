@@ -1,7 +1,7 @@
-//! What a receiver gives up once it listens, so that whoever finds a hole in it gains little.
+//! The rights that a receiver gives up once it listens, so that an exploit gains little.
 //!
-//! Must not be what keeps a peer's paths below the receive directory: the store does, on every
-//! system. This is a second wall around the first, where the system has one: Landlock on Linux.
+//! Must not be what keeps a peer's paths below the receive folder: the store does, on every system.
+//! This is a second wall, where the system offers one: Landlock on Linux.
 
 use std::path::Path;
 

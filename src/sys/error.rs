@@ -1,6 +1,6 @@
-//! What errors of the system mean that the standard library has no kind for.
+//! System errors that the standard library has no kind for.
 //!
-//! Must not decide what becomes of them.
+//! Must not decide how to handle them.
 
 use std::io;
 

@@ -1,4 +1,4 @@
-//! This machine, and what this process may have of it.
+//! This machine, and the limits of this process.
 //!
 //! Must not keep anything open.
 

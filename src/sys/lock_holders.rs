@@ -1,6 +1,6 @@
-//! Who has the locks on a file or folder: this user, or others.
+//! Who holds the locks on a file or folder: this user, or others.
 //!
-//! Must not take or let go of any. What cannot be known counts as this user's.
+//! Must not take or release any. An unknown holder counts as this user.
 
 /// Whether all who have locks on the file or folder of this number are other users, as far as this
 /// process can see them, and there is one.

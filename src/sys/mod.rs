@@ -1,5 +1,5 @@
-//! The operating system: what the layers above need of it that the standard library does not
-//! give. Nothing outside of here knows which system it is.
+//! The operating system: what the layers above need and the standard library does not offer.
+//! Nothing outside knows which system it is.
 //!
 //! Must not know what xfer does with it, nor any layer above: what it tells of has types of its
 //! own, of which `model` makes errors and reasons. A port to another system replaces what names the

@@ -1,7 +1,7 @@
-//! `OwnFolders`: where this program keeps its key, its settings and whom it knows, so that no
-//! transfer reads or writes there.
+//! `OwnFolders`: the folders with xfer's key, settings and known machines, which no transfer may
+//! read or write.
 //!
-//! Must not make anything.
+//! Must not create anything.
 
 use std::any::Any;
 use std::fs::{self, File};

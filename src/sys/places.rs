@@ -1,4 +1,4 @@
-//! Folders that belong to the system, or are somebody's home, on whichever system this is.
+//! Folders that belong to the system, or are somebody's home, on any system.
 //!
 //! Must not change anything.
 

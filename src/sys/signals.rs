@@ -1,6 +1,6 @@
-//! What the user or the system asks a running program to do.
+//! What the user or the system asks of a running program.
 //!
-//! Must not decide what becomes of it.
+//! Must not decide how to react.
 
 use std::io;
 use std::sync::Arc;

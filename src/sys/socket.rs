@@ -1,6 +1,6 @@
-//! TCP connections: what the standard library does not give of them.
+//! TCP connections: what the standard library does not offer.
 //!
-//! Must not know what is said on them, nor decide when one is given up.
+//! Must not know what they carry, nor decide when to give one up.
 
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream};

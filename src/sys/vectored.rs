@@ -1,6 +1,6 @@
-//! Reading and writing at a place in a file, in pieces of memory that do not lie side by side.
+//! Reads and writes at an offset in a file, in pieces of memory that are not adjacent.
 //!
-//! Must not stop short: all of it, or an error.
+//! Must not stop short: it is all of it, or an error.
 
 use std::io::{self, IoSlice, IoSliceMut};
 use std::os::fd::AsFd;

@@ -1,6 +1,6 @@
 //! `Cancel`: the user's wish to stop, which reaches every thread.
 //!
-//! Must not know signals: whoever catches one calls [`Cancel::cancel`].
+//! Must not know signals: the code that catches one calls [`Cancel::cancel`].
 
 use std::collections::HashMap;
 use std::fmt;

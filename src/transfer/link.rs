@@ -1,7 +1,7 @@
-//! The link of a session: its control connection's outbox, all its sockets, and the one error
+//! The link of a session: the outbox of its control connection, all its sockets, and the one error
 //! that ends it.
 //!
-//! Must not know what the session is about.
+//! Must not know what the session does.
 
 use std::collections::HashMap;
 use std::io::{self, Write};

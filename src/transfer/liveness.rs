@@ -1,9 +1,9 @@
-//! Whether what a session's connections were given to send arrives on the other side.
+//! Whether data given to a session's connections arrives at the other side.
 //!
-//! Must not touch a socket or a clock: it is told what the system says of each, and when.
+//! Must not touch a socket or a clock: it is told what the system reports of each, and when.
 //!
-//! A peer that answers on its control connection is there; but one of its lanes may lead nowhere,
-//! or none of them may pass a packet of ordinary size.
+//! A peer that answers on its control connection is alive; but one of its lanes may lead nowhere,
+//! or none may pass a packet of ordinary size.
 
 use std::time::{Duration, Instant};
 

@@ -1,5 +1,5 @@
-//! What drives sessions: `serve` listens and starts them, `dial` finds a receiver and gets to know
-//! it, `send` and `receive` are the two sides of files, and `talk` has those of messages.
+//! The engines: `serve` listens and starts sessions, `dial` finds and greets a receiver, `send` and
+//! `receive` are the two sides of a transfer, and `talk` those of messages.
 //!
 //! Must not know a terminal: what happens is reported through [`crate::model::progress`].
 

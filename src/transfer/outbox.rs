@@ -1,8 +1,8 @@
-//! The outbox of a control connection: messages that wait to be written, and the loop that
-//! writes them.
+//! The outbox of a control connection: messages waiting to be written, and the loop that writes
+//! them.
 //!
-//! Must not block whoever puts a message in: they may be hashing or storing. Whoever could fill the
-//! outbox calls `wait_below` first.
+//! Must not block the code that adds a message: it may be hashing or storing. Code that could fill
+//! the outbox calls `wait_below` first.
 
 use std::collections::VecDeque;
 use std::io::{self, Write};

@@ -1,4 +1,4 @@
-//! Running a command on another machine: what it puts out comes back as it is produced.
+//! Runs a command on another machine, and passes on its output as it is produced.
 //!
 //! Must not know where that goes: whoever calls says.
 

@@ -1,7 +1,7 @@
-//! `Announcer`: tells the network that this machine is there.
+//! `Announcer`: announces this machine on the network.
 //!
-//! Must not tell more than the name, the start of the fingerprint and where it listens: everybody
-//! on the network hears it.
+//! Must not reveal more than the name, the start of the fingerprint, and the port: everyone on the
+//! network hears it.
 
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};

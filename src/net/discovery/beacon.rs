@@ -1,6 +1,6 @@
-//! `Beacon`: what a machine says of itself on the network, read and written.
+//! `Beacon`: what a machine announces about itself, encoded and decoded.
 //!
-//! Must not keep anything that it has not checked: anybody on the network can send one.
+//! Must not keep anything unchecked: anyone on the network can send one.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr, SocketAddrV6};

@@ -1,6 +1,6 @@
-//! `Browser`: hears who is there on the network.
+//! `Browser`: collects the machines that announce themselves.
 //!
-//! Must not keep more than some hundreds of them, whatever the network says.
+//! Must not keep more than a few hundred, whatever the network sends.
 
 use std::fmt;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};

@@ -1,7 +1,7 @@
-//! The thread that speaks multicast DNS, with what keeps it in bounds.
+//! The thread that speaks multicast DNS, and what bounds it.
 //!
-//! Must not let it grow with what a network says: it keeps all records that it hears until they
-//! expire, so it is looked after, and replaced where it has become too large.
+//! Must not let it grow with the network's traffic. It keeps every record until it expires, so its
+//! size is watched, and it is replaced when it has become too large.
 
 use std::io;
 use std::time::{Duration, Instant};

@@ -1,8 +1,7 @@
-//! How receivers announce themselves on the network, and are found: multicast DNS (RFC 6762) and
-//! DNS-SD (RFC 6763).
+//! Announcing and finding receivers: multicast DNS (RFC 6762) and DNS-SD (RFC 6763).
 //!
-//! Must not be believed: anybody on the network can announce anything. What is found says where to
-//! ask; who is there, the key shows that they prove to have.
+//! Must not be believed: anyone on the network can announce anything. An announcement only says
+//! where to ask; a machine's proven key says who it is.
 
 mod announce;
 mod beacon;

@@ -1,6 +1,6 @@
-//! `SeenInstances`: who was seen and is not told of yet, in bounds.
+//! `SeenInstances`: a bounded queue of instances that were seen and not yet reported.
 //!
-//! Must not let a flood of strangers drive out those that are known, nor one machine all others.
+//! Must not let strangers crowd out known machines, nor one machine all others.
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::net::IpAddr;

@@ -1,6 +1,6 @@
 //! `Channel`: one authenticated, encrypted byte stream to the peer, in two halves.
 //!
-//! Must not know what is said on it.
+//! Must not know what it carries.
 
 use std::fmt;
 use std::net::{Shutdown, SocketAddr, TcpStream};

@@ -1,7 +1,6 @@
 //! The TLS handshake: rustls decides, this moves its bytes.
 //!
-//! Must not give rustls a byte more than the handshake has: the records behind it belong to the
-//! [`Reader`].
+//! Must not give rustls a byte beyond the handshake: the records after it belong to the [`Reader`].
 
 use std::io::{self, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};

@@ -1,8 +1,8 @@
-//! A private line to a peer: a `TcpStream` in, a [`Channel`] out.
+//! TLS to a peer: a `TcpStream` goes in, a [`Channel`] comes out.
 //!
-//! Must not know sessions, nor decide who is let in. rustls makes the handshake and the keys; the
-//! records that carry the data are sealed and opened here, in place, because rustls' own buffers
-//! cost a third of the speed.
+//! Must not know sessions, nor decide who is let in. rustls does the handshake and derives the
+//! keys. Records are sealed and opened here, in place, because rustls' own buffers cost a third of
+//! the speed.
 
 mod channel;
 mod connect;

@@ -1,7 +1,7 @@
-//! `Reader`: the half of a channel that the peer's bytes come out of.
+//! `Reader`: the receiving half of a channel.
 //!
-//! Must not lock or allocate on the way of the data, and must not take a connection that merely
-//! ended for one that was ended by the peer.
+//! Must not lock or allocate in the data path, nor mistake a connection that broke for one that the
+//! peer closed.
 
 use std::fmt;
 use std::io::{self, Read};

@@ -1,7 +1,7 @@
-//! TLS 1.3's record layer (RFC 8446, section 5): one direction's keys, and records sealed and
-//! opened where they lie.
+//! TLS 1.3's record layer (RFC 8446, section 5): the keys of one direction, and sealing and opening
+//! records in place.
 //!
-//! Must not touch sockets, and must not allocate.
+//! Must not touch sockets, nor allocate.
 
 use std::fmt;
 use std::io;

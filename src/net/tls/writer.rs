@@ -1,6 +1,6 @@
-//! `Writer`: the half of a channel that bytes to the peer go into.
+//! `Writer`: the sending half of a channel.
 //!
-//! Must not lock or allocate on the way of the data.
+//! Must not lock or allocate in the data path.
 
 use std::fmt;
 use std::io::{self, Write};

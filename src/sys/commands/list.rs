@@ -1,4 +1,4 @@
-//! The list of what may be started, and with what arguments.
+//! The list of commands that may be started, and with which arguments.
 //!
 //! Must not start anything.
 

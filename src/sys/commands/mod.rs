@@ -1,7 +1,7 @@
-//! Commands that are started for others, by a process of their own: the starter.
+//! Starting commands for others, from a process of its own: the starter.
 //!
-//! Must not start anything that was not in the list which the starter was given when it began: that
-//! is before its parent is confined and hears anybody.
+//! Must not start anything outside the list that the starter received when it began: before its
+//! parent is confined and listens.
 //!
 //! Three kinds of processes take part. The parent, a receiver, launches one **starter**
 //! ([`CommandStarter`]), and asks it by names. For each command the starter launches a

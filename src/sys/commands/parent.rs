@@ -1,4 +1,4 @@
-//! What a receiver has of the starter, and of each command that runs.
+//! The receiver's handles to the starter, and to each command that runs.
 //!
 //! Must not be more than descriptors: when they are closed, everything ends.
 

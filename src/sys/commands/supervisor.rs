@@ -1,7 +1,7 @@
-//! The supervisor: starts one command, and sees that nothing of it is left behind.
+//! The supervisor: starts one command, and makes sure that nothing of it is left behind.
 //!
-//! Must not outlive whoever asked for the command, nor touch what the command reads and writes: its
-//! standard streams are the supervisor's own.
+//! Must not outlive the process that asked for the command, nor touch what the command reads and
+//! writes: its standard streams are the supervisor's own.
 
 use std::ffi::OsString;
 use std::io;

@@ -1,6 +1,6 @@
-//! What an error of the system means, for those who must not look at its code.
+//! What a system error means, for code that must not look at its number.
 //!
-//! Must not decide what is done about it.
+//! Must not decide how to handle it.
 
 use std::io;
 

@@ -1,4 +1,4 @@
-//! What of files and folders only Linux can do, or does in its own way.
+//! File operations that only Linux has, or does in its own way.
 //!
 //! Must not export what its counterpart (`other_unix.rs`) does not.
 

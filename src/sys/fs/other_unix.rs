@@ -1,4 +1,4 @@
-//! What other Unixes than Linux do instead of what only that can.
+//! What other Unix systems do in place of Linux's own file operations.
 //!
 //! Must not export what its counterpart (`linux.rs`) does not.
 

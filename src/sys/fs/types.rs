@@ -1,4 +1,4 @@
-//! What is said of files and folders, the same on every system.
+//! Types for files and folders, the same on every system.
 //!
 //! Must not name a system.
 

@@ -1,6 +1,7 @@
-//! Files and folders as every Unix has them.
+//! File operations that every Unix has.
 //!
-//! Must not do what only one of them can: that is in `linux.rs`, and what the others do instead in
+//! Must not do what only one of them can: that is in `linux.rs`, with the alternatives in
+//! `other_unix.rs`.
 //! `other_unix.rs`.
 
 use std::ffi::CStr;

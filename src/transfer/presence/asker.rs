@@ -1,6 +1,6 @@
-//! `Asker`: has machines show their keys.
+//! `Asker`: asks machines to prove their keys.
 //!
-//! Must not say anything to them but what it takes to see a key.
+//! Must not tell them anything beyond what that takes.
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;

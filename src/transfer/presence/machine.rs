@@ -1,6 +1,6 @@
-//! `Machine`: one that is on the network, and who it is.
+//! `Machine`: a machine on the network, and who it is.
 //!
-//! Must not be made of an announcement alone, where that claims to be somebody who is known.
+//! Must not be made from an announcement alone if that claims to be a known machine.
 
 use std::net::SocketAddr;
 

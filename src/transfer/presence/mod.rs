@@ -1,7 +1,7 @@
-//! Who is on the network: what is announced there, and whom this machine knows.
+//! Who is on the network: what is announced, and which machines are known.
 //!
-//! Must not believe an announcement that names a known machine: whoever answers has to show its
-//! key. Nothing else is said to anybody.
+//! Must not believe an announcement that names a known machine: it has to prove its key. Nothing
+//! else is sent to anyone.
 
 mod asker;
 mod machine;

@@ -1,6 +1,6 @@
-//! `PresenceView`: who is there, and what was told of it.
+//! `PresenceView`: which machines are there, and what was reported of them.
 //!
-//! Must not tell of a claim as long as it may still be proven, nor of anything twice.
+//! Must not report a claim while it may still be proven, nor anything twice.
 
 use std::collections::{HashMap, HashSet};
 use std::net::{SocketAddr, ToSocketAddrs as _};

@@ -1,8 +1,7 @@
 //! The accounts of a receiving session: what was announced, what has an outcome, what is verified,
 //! what was removed; and the order of its messages, which depends on them.
 //!
-//! Must not tell the sender an outcome before it is counted: the sum must be right once all are
-//! told.
+//! Must not tell the sender an outcome before counting it: the sum must be right once all are told.
 
 use std::fmt;
 use std::sync::atomic::Ordering;

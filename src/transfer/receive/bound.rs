@@ -1,6 +1,6 @@
-//! `OfferBound`: what the receiver's user said yes to, which is the most that is taken.
+//! `OfferBound`: what the receiver's user agreed to, which limits what is accepted.
 //!
-//! Must not decide what becomes of what is taken.
+//! Must not decide what happens to what is accepted.
 
 use std::path::Path;
 

@@ -1,6 +1,6 @@
-//! What all sessions of a receiver may have in memory and open, together and each.
+//! The memory and open files that a receiver's sessions may use, each and together.
 //!
-//! Must not fail or end anything: whoever gets nothing waits, or fails its entry with a word.
+//! Must not fail or end anything: code that gets nothing waits, or fails its entry with a reason.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};

@@ -1,7 +1,7 @@
-//! A chunk as it comes over a lane: taken from the connection, unpacked, and verified.
+//! A chunk from a lane: read from the connection, decompressed, and verified.
 //!
-//! Must not believe a peer: what a chunk holds is given on only when it is what its digest says,
-//! and as long as its header says.
+//! Must not believe a peer: a chunk is passed on only if it matches its digest and the length in
+//! its header.
 
 use std::io::IoSlice;
 use std::sync::Arc;

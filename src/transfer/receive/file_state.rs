@@ -1,6 +1,6 @@
 //! The life of one wanted file on the receiver: events in, actions out.
 //!
-//! Must not touch files, sockets, locks or clocks: whoever feeds it does what it says.
+//! Must not touch files, sockets, locks or clocks: the code that feeds it carries out its actions.
 //!
 //! A file is received in attempts: chunks come in nearly any order, each is claimed, stored and
 //! then counted. `Done` may come before, between or behind them. When all is there, the file is

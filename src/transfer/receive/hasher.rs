@@ -1,4 +1,4 @@
-//! Hashing what the receiver holds, and telling the sender.
+//! Hashes what the receiver holds, and tells the sender.
 //!
 //! Must not hold more digests of a file in memory than a budget, however large it is.
 

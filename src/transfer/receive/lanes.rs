@@ -1,7 +1,7 @@
 //! The lanes of a session: how many there may be, which are at work, and whether what a lane waits
 //! for can still come.
 //!
-//! Must not end a wait because something is late: only when nothing moves at all any more.
+//! Must not end a wait because something is late: only when nothing moves at all.
 
 use std::sync::atomic::{AtomicBool, AtomicU16, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};

@@ -1,4 +1,4 @@
-//! `Turns`: one thread at a time, in the order in which they came.
+//! `Turns`: one thread at a time, in order of arrival.
 //!
 //! Must not let whoever comes back at once go before those who wait.
 

@@ -1,4 +1,4 @@
-//! The sender's walk and its announcements.
+//! The sender's walk, and the announcements made from it.
 //!
 //! Must not read files: that is the lanes' work.
 

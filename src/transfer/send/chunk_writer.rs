@@ -1,4 +1,4 @@
-//! Writing chunks to a lane: their headers, and their bytes as they are or packed.
+//! Writes chunks to a lane: their headers, and their bytes, compressed or not.
 //!
 //! Must not read files, nor decide what is sent.
 

@@ -1,4 +1,4 @@
-//! Packing of chunks before they are sent, where that is worth its time.
+//! Compresses chunks before they are sent, where that saves time.
 //!
 //! Must not slow down a link that is faster than packing, or what does not become smaller.
 

@@ -1,4 +1,4 @@
-//! A sender's control connection: what the receiver says, and what follows.
+//! A sender's control connection: handles what the receiver says.
 //!
 //! Must not read what is sent: this thread only decodes, keeps count and hands on, and looks for
 //! what a mirror's receiver asks about.

@@ -1,4 +1,4 @@
-//! A file that is being sent: opening it, reading it once, and noticing when it changes.
+//! A file being sent: opens it, reads it once, and notices when it changes.
 //!
 //! Must not know sockets or messages.
 

@@ -1,4 +1,4 @@
-//! Sending: session after session, until one has come to its end or no other is worth it.
+//! Sends in session after session, until one completes or another is not worth starting.
 //!
 //! Must not know what goes on in a session.
 

@@ -1,4 +1,4 @@
-//! A stream that is being sent: its input, and the lane that carries it.
+//! A stream being sent: its input, and the lane that carries it.
 //!
 //! Must not read more of the input than it sends: what was read and not stored is lost.
 

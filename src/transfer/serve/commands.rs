@@ -1,5 +1,4 @@
-//! Commands that peers have run here: who has which running, and what passes between a command and
-//! its peer.
+//! Commands that peers run here: who runs which, and what passes between a command and its peer.
 //!
 //! Must not start anything itself: the starter does, a process that is not confined as this one is,
 //! and looks at each name and argument once more.

@@ -1,4 +1,4 @@
-//! One connection: it joins a session as a lane, or begins one.
+//! One connection: it joins a session as a lane, or starts one.
 //!
 //! Must not hold up another connection: each has its own thread, and fails alone.
 

@@ -1,4 +1,4 @@
-//! What a sender may do with what is here: the one place where that is decided.
+//! What a sender may do to existing files: the only place that decides it.
 //!
 //! Must not touch anything: the store does what it is told may be done.
 

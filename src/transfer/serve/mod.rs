@@ -1,4 +1,4 @@
-//! The listening receiver: who connects, who is let in with what, and which sessions there are.
+//! The listening receiver: who connects, who is let in and for what, and which sessions there are.
 //!
 //! Must not know what becomes of the files of a session.
 //!

@@ -1,4 +1,4 @@
-//! `RoomInput`: the lines that this machine's user has to say in somebody's room.
+//! `RoomInput`: the lines that this machine's user says in another machine's room.
 //!
 //! Must not hold more than a few: whoever puts one in waits until there is room.
 

@@ -1,5 +1,4 @@
-//! Being in a room that is open on another machine: joining it, and coming back where the
-//! connection is lost.
+//! A member of a room on another machine: joins it, and returns after a lost connection.
 //!
 //! Must not believe what the host says of who is there: `Roster` checks it.
 

@@ -1,4 +1,4 @@
-//! `Room`: a room that is open here. Its host hands on what each member says to all others.
+//! `Room`: a room on this machine. Its host passes on what each member says to all others.
 //!
 //! Must not wait for a member that does not read: it is put out. What happens is ordered by one
 //! lock: all hear it in that order.

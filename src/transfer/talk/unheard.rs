@@ -1,4 +1,4 @@
-//! `Unheard`: since when what this side has said may not have arrived.
+//! `Unheard`: since when what this side said may not have arrived.
 //!
 //! Must not wait, and must not know what was said.
 
