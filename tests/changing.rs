@@ -290,7 +290,7 @@ fn a_file_that_says_that_it_is_empty() {
     let paths = [sandbox.src().join("empty"), "/proc/version".into()];
     let sent = sandbox.send(&[&paths[0], &paths[1]], &recv.target());
     sent.assert_code(IN_PART)
-        .assert_says("version: cannot be read: it is not as long as the system says");
+        .assert_says("version: cannot be read: its length is not what the system says");
     assert_eq!(Tree::read(sandbox.dst()).names(), ["empty"]);
 }
 
@@ -303,9 +303,9 @@ fn small_files_that_go_before_they_are_read() {
         sent.assert_says(&format!("z{n}"));
         assert!(!sandbox.dst().join(format!("dir/z{n}")).exists());
     }
-    sent.assert_says("was gone");
+    sent.assert_says("disappeared");
     for line in ["z1", "z2", "z3"] {
-        sent.assert_says(&format!("{line}: cannot be read: it is no file any more"));
+        sent.assert_says(&format!("{line}: cannot be read: it is no longer a file"));
     }
     for n in 0..SMALL_FILES {
         let name = format!("dir/{n:04}");

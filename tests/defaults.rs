@@ -215,7 +215,7 @@ fn folders_of_the_system_are_refused_and_the_home_is_warned_of() {
     recv.interrupt().assert_code(0).assert_says(warning);
     set(&me, "");
     let recv = me.recv(&sandbox.path(""), &[]);
-    recv.interrupt().assert_says("Your home folder is in");
+    recv.interrupt().assert_says("which holds your home folder");
     let recv = me.recv(&sandbox.dst(), &[]);
     let said = recv.interrupt().text();
     assert!(!said.contains("home folder"), "{said}");

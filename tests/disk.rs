@@ -222,7 +222,8 @@ fn a_disk_that_holds_no_more_files() {
     make_file(disk.src("large"), 1, 2 * CHUNK);
     let sent = disk.send();
     // Bytes are not what is missing.
-    sent.assert_code(IN_PART).assert_says("no more files");
+    sent.assert_code(IN_PART)
+        .assert_says("no room for more files");
     let stored = Tree::read(disk.dst()).names().len();
     assert!((40..60).contains(&stored), "{stored}");
 

@@ -188,14 +188,15 @@ fn permissions_that_cannot_be_kept() {
             return;
         };
         let sent = odd.send(&[]);
-        sent.assert_code(0).assert_says("without their permissions");
+        sent.assert_code(0)
+            .assert_says("could not keep the permissions");
         odd.check();
         assert_same_time(&odd);
         odd.send_again(&[]);
         let sent = odd.send_again(&["--update"]);
         assert!(!sent.text().contains("took the place"), "{sent}");
         let received = odd.recv.interrupt();
-        received.assert_says("without their permissions");
+        received.assert_says("could not keep the permissions");
     }
 }
 
@@ -222,7 +223,7 @@ fn times_that_cannot_be_kept() {
         let sent = odd.send(&[]);
         sent.assert_code(0);
         if n < 2 {
-            sent.assert_says("without their time");
+            sent.assert_says("could not keep the time");
         }
         odd.check();
         for args in [&[][..], &["--update"], &["--update"], &[]] {

@@ -487,7 +487,7 @@ fn the_sum_of_a_very_large_hole_is_given_up_with_its_session() {
         assert!(begun.elapsed() < PATIENCE, "it never gets its name");
         thread::sleep(Duration::from_millis(20));
     }
-    recv.interrupt().assert_says("the session is over");
+    recv.interrupt().assert_says("the session ended");
     sender.wait();
     assert_eq!(fs::metadata(stored).unwrap().len(), BYTES);
 }
@@ -502,7 +502,7 @@ fn sums_that_cannot_be_written_fail_no_file() {
     sandbox.send(&[], &recv.target()).assert_code(0);
     let received = recv.wait();
     received.assert_code(IN_PART).assert_says("20 more");
-    received.assert_says("line in /dev/full");
+    received.assert_says("/dev/full lacks some of the files received");
     assert_same_tree(sandbox.src(), sandbox.dst());
 
     let (receiver, target) = self::recv(&sandbox, &["--once", "--sums", "/dev/full"]);

@@ -140,7 +140,7 @@ fn a_flag_that_is_set_can_be_taken_back() {
     let sandbox = Sandbox::new();
     let me = sandbox.me();
     set(&me, "ask = true\n");
-    let words = "every offer will be declined";
+    let words = "xfer declines every transfer";
     let asks = |args: &[&str]| {
         let recv = me.recv(&sandbox.dst(), args);
         recv.interrupt().text().contains(words)
@@ -170,9 +170,8 @@ fn what_a_peer_sends_goes_into_its_own_folder() {
     );
     let list = sandbox.path("sums");
     let recv = me.recv(&sandbox.dst(), &["--sums", list.to_str().unwrap()]);
-    recv.process().wait_for_text("What anna sends goes into ");
-    recv.process()
-        .wait_for_text("Nobody is known here as nobody");
+    recv.process().wait_for_text("Files from anna go into ");
+    recv.process().wait_for_text("The settings name nobody");
 
     // It is the name that she has here which counts, not what she says.
     let args = ["--name", "bert's friend", "src/file", &recv.target()];
@@ -196,11 +195,12 @@ fn what_a_peer_sends_goes_into_its_own_folder() {
 
     // Programs are told of such a mistake as well.
     let recv = Process::spawn(me.recv_command(&sandbox.dst(), &["--json"]));
-    recv.wait_for_text("Nobody is known here as nobody");
+    recv.wait_for_text("The settings name nobody");
     recv.wait_for_text(r#""event":"listening""#);
     recv.interrupt();
     let told = String::from_utf8(recv.wait().stdout).unwrap();
-    let is_told = |line: &str| line.contains("warning") && line.contains("Nobody is known here");
+    let is_told =
+        |line: &str| line.contains("warning") && line.contains("The settings name nobody");
     assert!(told.lines().any(is_told), "{told}");
 
     fs::remove_dir_all(&from_anna).unwrap();

@@ -257,7 +257,7 @@ fn a_file_whose_every_partial_is_another_users_fails_and_says_whose() {
     let recv = machine.recv(ANNA);
     let sent = machine.send(&recv.target());
     sent.assert_code(3)
-        .assert_says("belongs to another user (number 12346)");
+        .assert_says("belongs to another user (id 12346)");
     recv.interrupt();
     assert!(machine.dst().join("other").exists());
     assert!(!machine.dst().join("secret").exists());
@@ -344,7 +344,7 @@ fn where_no_state_folder_can_be_had_it_is_said_whose_they_are() {
     let recv = Process::spawn(machine.recv_command(ANNA)).wait();
     recv.assert_code(1)
         .assert_says(".xfer-12345")
-        .assert_says("belongs to another user (number 12346)");
+        .assert_says("belongs to another user (id 12346)");
 }
 
 #[test]
@@ -462,7 +462,7 @@ fn what_another_user_locks_stops_nobody() {
             let sent = mirror();
             sent.assert_code(3).assert_says("1 was removed");
             sent.assert_says(&format!(
-                "{locked}: could not delete everything in it: another session stores into \
+                "{locked}: could not delete everything in it: another transfer stores into \
                  it, or another program has locked it"
             ));
             assert!(folder.join("surplus").exists());

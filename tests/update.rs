@@ -355,7 +355,8 @@ fn names_that_are_one_name_there() {
         command.extend(paths.clone());
         command.push(recv.target().into());
         let sent = sandbox.me().send(&command);
-        sent.assert_code(3).assert_says("which is the same name");
+        sent.assert_code(3)
+            .assert_says("has the same name on this file system");
         sent.assert_says("5 failed");
         let names = Tree::read(sandbox.dst()).names();
         assert_eq!(names.len(), 5, "{names:?}");
@@ -803,7 +804,7 @@ fn what_cannot_be_removed_is_named() {
     make_file(scene.copy().join("surplus"), 1, 10);
     let sent = scene.send(&["--mirror", "--max-delete=100%"]);
     sent.assert_code(3)
-        .assert_says("tree/sub: could not delete everything in it: it is too deep");
+        .assert_says("tree/sub: could not delete everything in it: too deep to delete");
     sent.assert_says("1 was removed");
     fs::remove_dir_all(scene.copy().join("sub/d")).unwrap();
     scene.send(&["--mirror"]).assert_code(0);

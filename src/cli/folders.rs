@@ -17,13 +17,9 @@ use crate::ui::quoted;
 /// The Downloads folder, created if missing. Failing to create it is an error; having none is wrong
 /// usage.
 pub(super) fn downloads() -> Result<xfer::Result<PathBuf>, Wrong> {
-    let wrong = |why: String| {
-        Wrong(format!(
-            "{why}; say which folder to receive into: --dir DIR"
-        ))
-    };
+    let wrong = |why: String| Wrong(format!("{why}; choose a folder to receive into: --dir DIR"));
     let Some(dir) = machine::downloads() else {
-        return Err(wrong("you have no home folder here".to_owned()));
+        return Err(wrong("you have no home folder".to_owned()));
     };
     let shown = quoted(&dir.display().to_string());
     // Does not create a missing home.
@@ -56,25 +52,27 @@ pub(super) fn check(dir: &Path, source: &str) -> Result<Option<String>, Wrong> {
     if of_system == Some(OfSystem::Core) {
         let path = shown.to_string();
         return Err(Wrong(format!(
-            "{source}: {} belongs to the system; choose another folder to receive into",
+            "{source}: {} belongs to the system; choose another folder",
             quoted(&path)
         )));
     }
     let home = machine::home().and_then(|home| home.canonicalize().ok());
     Ok(match home {
         Some(home) if home == path => Some(
-            "Receiving into your home folder: others can add files there, in .ssh and .config too."
+            "Receiving into your home folder: senders can add files to all of it, even to .ssh and \
+             .config."
                 .to_owned(),
         ),
         Some(home) if home.starts_with(&path) => Some(format!(
-            "Your home folder is in {shown}: others can add files there, in .ssh and .config too."
+            "Receiving into {shown}, which holds your home folder: senders can add files to all of \
+             it, even to .ssh and .config."
         )),
         home if is_home(&path, home.as_deref()) => Some(format!(
-            "Receiving into {shown}, where somebody is at home: others can add files there, in \
-             .ssh and .config too."
+            "Receiving into {shown}, somebody's home folder: senders can add files to all of it, \
+             even to .ssh and .config."
         )),
         _ if of_system.is_some() => Some(format!(
-            "Receiving into {shown}, which belongs to the system: others can add files there."
+            "Receiving into {shown}, which belongs to the system: senders can add files there."
         )),
         _ => None,
     })

@@ -338,25 +338,25 @@ fn prepare(
     let open = options.open;
     let person = TerminalPrompt::at(ui, cancel, None);
     if options.ask && !person.can_decide() {
-        let text = "There is no terminal to ask on: with --ask, every offer will be declined.";
+        let text = "--ask needs a terminal to ask on. Without one, xfer declines every transfer.";
         ui.warn(text);
     }
     let may_replace = matches!(options.on_conflict, None | Some(OnConflict::Replace));
     // Nothing is replaced if nothing is stored.
     let stores = options.output.is_none();
     if stores && options.mirror && !may_replace {
-        let text = "--allow-mirror does nothing beside this --on-conflict: a mirror replaces what \
-                    has changed.";
+        let text = "--allow-mirror has no effect with this --on-conflict: a mirror has to \
+                    replace files.";
         ui.warn(text);
     } else if stores && options.update && !may_replace {
-        ui.warn("--allow-update does nothing beside this --on-conflict.");
+        ui.warn("--allow-update has no effect with this --on-conflict.");
     }
     let mut grants = options.grants.values();
     let may = |grant: &Grant| grant.may_update == Some(true) || grant.may_mirror == Some(true);
     let others_may = options.update || options.mirror || grants.any(may);
     if stores && options.on_conflict == Some(OnConflict::Replace) && !others_may {
-        let text = "This --on-conflict lets only you yourself on this machine replace what is \
-                    here; for other machines, add --allow-update.";
+        let text = "With this --on-conflict, only you on this machine can replace files. To let \
+                    paired machines do it, add --allow-update.";
         ui.warn(text);
     }
     let device = machine::device()?;
@@ -370,7 +370,7 @@ fn prepare(
     let confined = confine(&folders);
     let mut words = welcome(receiver.local_addr(), dir.as_deref(), open);
     words.extend(of_peers.iter().map(|(name, dir)| {
-        let text = format!("What {name} sends goes into {}", dir.display());
+        let text = format!("Files from {name} go into {}", dir.display());
         Line::Result(text)
     }));
     if verbose {
@@ -386,8 +386,8 @@ fn strangers(grants: &BTreeMap<String, Grant>, known: &[Known]) -> Vec<String> {
     strangers
         .map(|name| {
             format!(
-                "Nobody is known here as {name}, of whom the settings speak; `xfer peers` shows \
-                 who is."
+                "The settings name {name}, which is not a paired machine. `xfer peers` lists \
+                 those."
             )
         })
         .collect()
@@ -399,10 +399,10 @@ pub(super) fn describe(confined: &Confined, folders: &[&Path]) -> String {
     let only = folders.collect::<Vec<_>>().join(" and ");
     match confined {
         Confined::Fully => {
-            format!("Confined: it can change files only in {only}, and open no connection.")
+            format!("Confined: xfer can write only to {only}, and cannot open connections.")
         }
         Confined::Partly(what) => {
-            format!("Confined in part: it can change files only in {only}, but {what}.")
+            format!("Confined in part: xfer can write only to {only}, but {what}.")
         }
         Confined::Not(why) => format!("Not confined: {why}."),
     }

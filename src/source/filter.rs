@@ -346,7 +346,9 @@ fn read_regular(dir: &Dir, name: &[u8], links: Links) -> io::Result<Option<Vec<u
         Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(e) if fs::is_no_file(&e) => match dir.stat_at(name)? {
             Some(found) if found.is_link() => {
-                return Err(io::Error::other("it is a link, which is not followed"));
+                return Err(io::Error::other(
+                    "it is a link, and xfer does not follow links here",
+                ));
             }
             _ => return Ok(None),
         },

@@ -63,6 +63,6 @@ pub(super) fn open_file(dir: &Dir, name: &[u8]) -> io::Result<File> {
     match fs::stat(&file)?.is_file() {
         true => Ok(file),
         // What was a file when it was looked at may be a fifo now.
-        false => Err(io::Error::other("it is no file any more")),
+        false => Err(io::Error::other("no longer a file")),
     }
 }

@@ -42,8 +42,7 @@ pub(super) fn have_alone(dir: &Dir) -> io::Result<bool> {
         LockState::Ours => Ok(true),
         LockState::Theirs => Ok(false),
         LockState::Unknown => {
-            let what = "this file system has no locks, \
-                        so that nobody can tell whether another session stores something there";
+            let what = "this file system has no locks, so another transfer may be storing there";
             Err(io::Error::other(what))
         }
     }

@@ -84,7 +84,7 @@ pub(super) fn is_shared(folder: &Stat) -> bool {
 /// Why something is not used that is another user's.
 pub(super) fn not_ours(name: &str, found: &Stat) -> io::Error {
     io::Error::other(format!(
-        "{name} in its folder belongs to another user (number {}) and must be removed first",
+        "{name} in its folder belongs to another user (id {}); remove it first",
         found.user
     ))
 }

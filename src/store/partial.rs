@@ -71,7 +71,7 @@ impl Partial {
             match there.is_some_and(|there| dir.is_still(&there, &ours)) {
                 true => Ok(()),
                 false => Err(io::Error::other(
-                    "somebody took away what was received of it",
+                    "its partial was deleted during the transfer",
                 )),
             }
         })

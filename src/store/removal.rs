@@ -33,7 +33,7 @@ pub(super) fn not_removed(error: &io::Error) -> Why {
 
 /// Why nothing is removed from a folder that cannot be had alone.
 fn others_are_in_it() -> io::Error {
-    io::Error::other("another session stores into it, or another program has locked it")
+    io::Error::other("another transfer stores into it, or another program has locked it")
 }
 
 /// What is done with what may go.
@@ -282,7 +282,7 @@ where
             return others.map_or(Ok(false), Err);
         }
         if depth == MAX_DEPTH {
-            return Err(io::Error::other("it is too deep to be removed"));
+            return Err(io::Error::other("too deep to delete"));
         }
         if self.pass == Pass::Count && decision == Decision::Remove {
             let count = count_all(opened, MAX_DEPTH - depth)?;

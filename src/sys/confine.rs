@@ -68,9 +68,9 @@ fn restrict(folders: &[&Path]) -> Result<Confined, String> {
         (RulesetStatus::PartiallyEnforced, LandlockStatus::Available { effective_abi, .. })
             if effective_abi < TRUNCATE =>
         {
-            partly("can cut others short, and open connections")
+            partly("it can truncate other files and open connections")
         }
-        (RulesetStatus::PartiallyEnforced, _) => partly("can open connections"),
+        (RulesetStatus::PartiallyEnforced, _) => partly("it can open connections"),
         (RulesetStatus::NotEnforced, LandlockStatus::NotEnabled) => {
             not("Landlock is switched off on this system")
         }

@@ -276,7 +276,7 @@ fn verb(action: Action) -> &'static str {
         Action::ReceiveInto => "receive into",
         Action::WriteInto => "write into",
         Action::AddSums => "add sums to",
-        Action::Sum => "compute the SHA-256 of",
+        Action::Sum => "record the SHA-256 of",
         Action::SortSums => "sort",
         Action::WriteOutput => "write to",
         Action::Pipe => "wait for",

@@ -166,7 +166,7 @@ fn a_file_that_is_swapped_before_it_is_read() {
     });
     swapped.sent.assert_code(IN_PART);
     for name in ["z/small", "z/large"] {
-        let why = format!("dir/{name}: cannot be read: it is no file any more");
+        let why = format!("dir/{name}: cannot be read: it is no longer a file");
         swapped.sent.assert_says(&why);
         assert_eq!(swapped.stored(name), None);
     }

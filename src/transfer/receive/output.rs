@@ -92,7 +92,7 @@ impl Output {
         for mut rest in pieces.iter().flat_map(|piece| piece.chunks(self.at_once)) {
             while !rest.is_empty() {
                 if self.stopped.wait(Awaited::Room(&self.to), None)? {
-                    return Err(io::Error::other("the session is over"));
+                    return Err(io::Error::other("the session ended"));
                 }
                 self.used.store(true, Ordering::Release);
                 match (&*self.to).write(rest) {

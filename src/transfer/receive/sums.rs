@@ -282,7 +282,7 @@ impl SessionSums {
             if turn.is_some() {
                 holes += bytes.len() as u64;
                 if holes > FEW_HOLES && self.link.is_over() {
-                    return Err(io::Error::other("the session is over"));
+                    return Err(io::Error::other("the session ended"));
                 }
             }
             sum.update(bytes);
