@@ -16,7 +16,7 @@ use crate::model::reason::AbortReason;
 /// Shorthand for a result with this library's error.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// What was done to a file or folder when it failed.
+/// What xfer was doing to a file or folder when it failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Action {
     /// To open it.
@@ -31,25 +31,25 @@ pub enum Action {
     /// To write it.
     #[error("write")]
     Write,
-    /// To find what is to be sent.
+    /// To find what to send.
     #[error("send")]
     Send,
-    /// To read patterns of what is not to be sent.
+    /// To read patterns of what to leave out.
     #[error("read patterns from")]
     ReadPatterns,
-    /// To look at the folder that is to be received into.
+    /// To open the receive folder.
     #[error("receive into")]
     ReceiveInto,
-    /// To write into the folder that is received into.
+    /// To write into the receive folder.
     #[error("write into")]
     WriteInto,
     /// To add to the list of sums.
     #[error("add sums to")]
     AddSums,
-    /// To sum a file that was received.
+    /// To record the SHA-256 of a file received.
     #[error("sum")]
     Sum,
-    /// To put the list of sums in order.
+    /// To sort the list of sums.
     #[error("sort")]
     SortSums,
     /// To write to standard output.
@@ -60,16 +60,16 @@ pub enum Action {
     Pipe,
 }
 
-/// An address that was tried in vain.
+/// An address that could not be reached.
 #[derive(Debug)]
 pub struct Tried {
     /// The address.
     pub addr: SocketAddr,
-    /// Why no connection came of it.
+    /// Why no connection was made.
     pub error: Error,
 }
 
-/// A machine that announces itself, by its own word.
+/// A machine as it announces itself, unverified.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FoundMachine {
     /// What it calls itself.
@@ -78,28 +78,28 @@ pub struct FoundMachine {
     pub instance: String,
     /// Where it listens.
     pub addr: SocketAddr,
-    /// How the fingerprint begins that it says it has.
+    /// The start of the fingerprint that it claims.
     pub fingerprint: String,
 }
 
-/// What was done to find a machine by its name.
+/// How the search for a machine by name went.
 #[derive(Debug)]
 pub struct NotFound {
     /// The name.
     pub name: String,
-    /// Where it was last, and when, in seconds since 1970, if it is known here.
+    /// Where it was last seen, and when, in seconds since 1970, if it is known.
     pub last: Option<(String, u64)>,
-    /// The addresses that were tried.
+    /// The addresses that failed.
     pub tried: Vec<Tried>,
-    /// Those who were there, or said to be, and have another key.
+    /// Machines that were there, or claimed to be, with another key.
     pub passed: Vec<Error>,
-    /// What the resolver said, where that was no address.
+    /// The resolver's error, if it found no address.
     pub resolver: Option<io::Error>,
-    /// Why nobody could be asked by multicast DNS, where that was so.
+    /// Why multicast DNS could not be used, if so.
     pub deaf: Option<Box<Error>>,
-    /// Who is there.
+    /// The machines found.
     pub found: Vec<FoundMachine>,
-    /// Names of known machines that are nearly the same.
+    /// Similar names of known machines.
     pub near: Vec<String>,
 }
 
@@ -108,8 +108,8 @@ fn listed(tried: &[Tried]) -> String {
     each.join("; ")
 }
 
-/// Everything that can end a session or keep it from starting. What befalls a single entry is
-/// not an error but an outcome ([`crate::model::outcome::Why`]): it never stops the rest.
+/// Everything that can end a session or prevent it from starting. A failed entry is not an error
+/// but an outcome ([`crate::model::outcome::Why`]): it never stops the rest.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// Something about a local file or folder failed.
@@ -122,7 +122,7 @@ pub enum Error {
         /// What the system said.
         source: io::Error,
     },
-    /// Two of the paths to send have the same last name, so they would land on each other.
+    /// Two of the paths to send have the same last name, so they would become the same file.
     #[error("{} and {} have the same name", first.display(), second.display())]
     SameName {
         /// The first.
@@ -130,13 +130,13 @@ pub enum Error {
         /// The second.
         second: PathBuf,
     },
-    /// A path to send has no last name that it could get on the other side.
+    /// A path to send has no last name to give it at the receiver.
     #[error("{} has no name", path.display())]
     NoName {
         /// The path.
         path: PathBuf,
     },
-    /// A path to send, or a folder to receive into, is where this program keeps its own state.
+    /// A path to send, or a receive folder, is where xfer keeps its own state.
     #[error("{} is xfer's own", path.display())]
     Own {
         /// The path.
@@ -148,15 +148,15 @@ pub enum Error {
         /// The path.
         path: PathBuf,
     },
-    /// A pattern of what is to be sent means nothing.
+    /// A filter pattern is invalid.
     #[error("pattern {pattern:?}: {fault}")]
     Pattern {
-        /// The pattern; none where it is all of them together.
+        /// The pattern; none if it is all of them together.
         pattern: Option<String>,
         /// What is wrong with it.
         fault: PatternFault,
     },
-    /// A file of this program's own state cannot be used.
+    /// A file with xfer's own state cannot be used.
     #[error("{}: {fault}", path.display())]
     State {
         /// Which.
@@ -185,15 +185,15 @@ pub enum Error {
     /// No connection could be made to any of several addresses.
     #[error("connect to {host}: {}", listed(tried))]
     Unreachable {
-        /// The name that they have.
+        /// The host name.
         host: String,
-        /// What became of each.
+        /// Why each failed.
         tried: Vec<Tried>,
     },
     /// No machine of a name was found.
     #[error("find {}", .0.name)]
     NotFound(Box<NotFound>),
-    /// Several machines have a name, and nobody has said which one is meant.
+    /// Several machines have this name.
     #[error("{} machines are called {name}", found.len())]
     Ambiguous {
         /// The name.
@@ -201,7 +201,7 @@ pub enum Error {
         /// All that have it.
         found: Vec<FoundMachine>,
     },
-    /// The port could not be listened on.
+    /// Cannot listen on the port.
     #[error("listen on {addr}: {source}")]
     Listen {
         /// The address.
@@ -209,19 +209,19 @@ pub enum Error {
         /// What the system said.
         source: io::Error,
     },
-    /// The network could not be asked who is there, nor told that this machine is.
+    /// Multicast DNS cannot be used, to search or to announce.
     #[error("multicast DNS: {source}")]
     Discovery {
         /// What the system said.
         source: io::Error,
     },
-    /// What answers there does not speak this protocol.
+    /// Something answers there, but not xfer.
     #[error("{peer} is not xfer")]
     NotXfer {
         /// Where.
         peer: SocketAddr,
     },
-    /// Somebody took the connection, and said nothing at all.
+    /// The connection was accepted, but nothing came.
     #[error("{peer} does not answer")]
     Mute {
         /// Where.
@@ -234,7 +234,7 @@ pub enum Error {
         peer: SocketAddr,
         /// The peer's version.
         theirs: u16,
-        /// The version spoken here.
+        /// This machine's version.
         ours: u16,
     },
     /// The encrypted channel could not be set up.
@@ -245,22 +245,22 @@ pub enum Error {
         /// Why not.
         fault: HandshakeFault,
     },
-    /// The cryptographic library refused to work.
+    /// The cryptographic library failed.
     #[error("cryptography: {fault}")]
     Crypto {
-        /// What it could not do.
+        /// What failed.
         fault: CryptoFault,
     },
-    /// The user has no home directory, where this program's own state would be.
+    /// The user has no home directory for xfer's own state.
     #[error("no home directory")]
     NoHome,
-    /// A folder is to have a quota, and what others send goes into it, too.
+    /// A folder has a quota, but other machines store files there too.
     #[error("quota of {}: shared with others", path.display())]
     SharedQuota {
         /// The folder.
         path: PathBuf,
     },
-    /// The peer has the same role, so nobody would receive, or nobody send.
+    /// The peer has the same role, so there is no sender, or no receiver.
     #[error("{peer} is a {role:?} too")]
     SameRole {
         /// Where.
@@ -268,7 +268,7 @@ pub enum Error {
         /// The role that both have.
         role: Role,
     },
-    /// The peer did not let this side in.
+    /// The peer declined.
     #[error("{peer} declined: {reason}")]
     Declined {
         /// Where.
@@ -276,17 +276,17 @@ pub enum Error {
         /// The peer's reason.
         reason: Decline,
     },
-    /// The peer's xfer cannot do what it is asked for: it is from before that.
+    /// The peer's xfer is too old for this.
     #[error("{peer} ({name}) cannot be asked to let this machine {ability}")]
     TooOld {
         /// Where.
         peer: SocketAddr,
         /// What it is called.
         name: String,
-        /// What it would have to know of.
+        /// The ability that it lacks.
         ability: Ability,
     },
-    /// The peer has shown what it was asked, and nobody there replies.
+    /// The peer showed the question, and nobody there replied.
     #[error("{peer} ({name}) does not reply")]
     NoReply {
         /// Where.
@@ -294,7 +294,7 @@ pub enum Error {
         /// What it is called.
         name: String,
     },
-    /// This side did not let the peer in.
+    /// This side turned the peer away.
     #[error("{peer} ({name}) was told: {reason}")]
     TurnedAway {
         /// Where.
@@ -304,7 +304,7 @@ pub enum Error {
         /// What the peer was told.
         reason: Decline,
     },
-    /// A machine that is known here, or is where a known one was, has another key.
+    /// A machine in the place of a known one, or with its name, has another key.
     #[error("{peer} has key {seen}, not that of {name}, {known}")]
     Impostor {
         /// Where.
@@ -316,17 +316,17 @@ pub enum Error {
         /// The key that was seen.
         seen: String,
     },
-    /// A machine that is known here is where another known one was.
+    /// A known machine is at the address of another known one.
     #[error("{peer} is {is}, not {name}")]
     OtherPeer {
         /// Where.
         peer: SocketAddr,
-        /// The name of the one that was there.
+        /// The name of the one expected there.
         name: String,
-        /// The name of the one that is there.
+        /// The name of the one found there.
         is: String,
     },
-    /// The peer shows a code, and nobody is there to type it.
+    /// The peer shows a code, and nobody is here to enter it.
     #[error("{peer} ({name}) shows a code")]
     CodeNeeded {
         /// Where.
@@ -334,7 +334,7 @@ pub enum Error {
         /// The name that the peer gives itself.
         name: String,
     },
-    /// The peer was shown a code, and went without it.
+    /// The peer left without entering the code.
     #[error("{peer} ({name}) typed no code")]
     NoCode {
         /// Where.
@@ -342,7 +342,7 @@ pub enum Error {
         /// The name that the peer gives itself.
         name: String,
     },
-    /// The two sides do not have the same code, or not the same channel.
+    /// The two sides have different codes, or different channels.
     #[error("{peer} ({name}) has another code")]
     WrongCode {
         /// Where.
@@ -350,13 +350,13 @@ pub enum Error {
         /// The name that the peer gives itself.
         name: String,
     },
-    /// A connection that had not begun anything was closed, because there were too many.
+    /// An idle connection was closed, because there were too many.
     #[error("{peer} made room for newer connections")]
     Displaced {
         /// From where.
         peer: SocketAddr,
     },
-    /// A session was ended because its sender may not send here any more.
+    /// A session was ended because its sender may no longer send here.
     #[error("{peer} ({name}) may not send here any more")]
     Unpaired {
         /// Where.
@@ -364,7 +364,7 @@ pub enum Error {
         /// What the sender was called here.
         name: String,
     },
-    /// A session was ended that stood still, because another one needed its place.
+    /// A session that stood still was ended, because another one needed its place.
     #[error("{peer} ({name}) sent nothing for {seconds} s, and others waited")]
     Idle {
         /// Where.
@@ -382,7 +382,7 @@ pub enum Error {
         /// What the system said.
         source: io::Error,
     },
-    /// The peer has not said anything for so long that it must be gone.
+    /// The peer has been silent for so long that it must be gone.
     #[error("{peer} is silent for {seconds} s")]
     Silent {
         /// Where.
@@ -390,14 +390,14 @@ pub enum Error {
         /// For how long, in seconds.
         seconds: u64,
     },
-    /// The peer is there, but what is sent to it does not arrive.
+    /// The peer is there, but data sent to it does not arrive.
     #[error("nothing arrives at {peer} for {seconds} s")]
     Undelivered {
         /// Where.
         peer: SocketAddr,
         /// For how long, in seconds.
         seconds: u64,
-        /// Whether only small packets do, as it seems.
+        /// Whether small packets seem to arrive.
         small_only: bool,
     },
     /// The peer broke the protocol.
@@ -416,16 +416,16 @@ pub enum Error {
         /// Its reason.
         reason: AbortReason,
     },
-    /// More was offered than one file, where there is only one place for it.
+    /// More than one file was offered to a receiver that takes one.
     #[error("more than one file")]
     NotOneFile,
-    /// A stream could not be sent to its end, and what was read of it cannot be read again.
+    /// A stream failed, and what was read of it cannot be read again.
     #[error("stream used up: {source}")]
     Spent {
         /// Why not.
         source: Box<Error>,
     },
-    /// The system would not start a thread.
+    /// The system refused to start a thread.
     #[error("start a thread: {source}")]
     Thread {
         /// What it said.
@@ -437,13 +437,13 @@ pub enum Error {
         /// What the system said.
         source: io::Error,
     },
-    /// A thread of this program panicked: a fault of xfer's.
+    /// A thread panicked: a bug in xfer.
     #[error("the {worker} thread panicked")]
     Panicked {
         /// Which one.
         worker: &'static str,
     },
-    /// What was stored could not be brought to disk.
+    /// Stored files could not be written to disk.
     #[error("sync {}: {source}", path.display())]
     Sync {
         /// The receive directory.
@@ -451,7 +451,7 @@ pub enum Error {
         /// What the system said.
         source: io::Error,
     },
-    /// All is well, but not all files that were received are in the list of sums.
+    /// All files were received, but some are missing from the list of sums.
     #[error("sums missing in {}", path.display())]
     Unsummed {
         /// The list.
@@ -480,7 +480,7 @@ impl Error {
         }
     }
 
-    /// Whether a new connection to the same peer may well succeed where this one failed.
+    /// Whether a new connection to the same peer may succeed.
     #[must_use]
     pub fn is_lost_connection(&self) -> bool {
         matches!(

@@ -2,7 +2,7 @@
 //!
 //! Must not make sentences for people.
 
-/// A file of this program's own state.
+/// A file with xfer's own state.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum StateFile {
     /// This machine's secret key.
@@ -13,19 +13,19 @@ pub enum StateFile {
     Peers,
 }
 
-/// What is wrong with a file of this program's own state.
+/// What is wrong with a file of xfer's own state.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum StateFault {
-    /// It is a folder, or something else that is no file.
+    /// It is a folder, or something else that is not a file.
     #[error("not a file")]
     NotAFile,
-    /// Others on this machine may read or change it.
+    /// Other users may read or change it.
     #[error("open to others")]
     Exposed,
     /// It does not hold what it should.
     #[error("damaged")]
     Damaged,
-    /// A line of it means nothing.
+    /// A line is invalid.
     #[error("line {line}: {message}")]
     Syntax {
         /// The number of the line, from 1.
@@ -33,7 +33,7 @@ pub enum StateFault {
         /// What the parser says.
         message: String,
     },
-    /// It is of another version than this program knows.
+    /// Its version is not the one that this program knows.
     #[error("version {found}, not {known}")]
     Version {
         /// The version that it has.
@@ -41,18 +41,18 @@ pub enum StateFault {
         /// The version that this program knows.
         known: u32,
     },
-    /// A name in it is none.
+    /// It has an invalid name.
     #[error("{0:?} is no name")]
     Name(String),
-    /// The fingerprint of this one in it is none.
+    /// The fingerprint of this machine is invalid.
     #[error("the fingerprint of {0} is none")]
     Fingerprint(String),
-    /// This one is in it twice, by its name or its fingerprint.
+    /// It has this machine twice, by name or fingerprint.
     #[error("{0} is there twice")]
     Twice(String),
 }
 
-/// What is wrong with a pattern of what is to be sent.
+/// What is wrong with a filter pattern.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum PatternFault {
     /// It is empty.
@@ -67,7 +67,7 @@ pub enum PatternFault {
     /// It has a '[' that is not closed.
     #[error("unclosed '['")]
     OpenBracket,
-    /// Something else, in the words of what compiles it.
+    /// Another fault, in the words of the pattern compiler.
     #[error("{0}")]
     Syntax(String),
 }
@@ -75,16 +75,16 @@ pub enum PatternFault {
 /// Why the encrypted channel could not be set up.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum HandshakeFault {
-    /// Bytes are left over behind its end.
+    /// Bytes are left over after its end.
     #[error("something is left of the handshake")]
     LeftOver,
     /// The peer speaks another protocol inside of TLS.
     #[error("the other side speaks something else")]
     OtherProtocol,
-    /// The peer has shown no key.
+    /// The peer showed no key.
     #[error("the other side has shown no key")]
     NoKey,
-    /// The peer goes on and on.
+    /// The peer does not come to an end.
     #[error("the handshake is too long")]
     TooLong,
     /// The peer has ended it.

@@ -13,7 +13,7 @@ use crate::model::relpath::{PathError, RelPath};
 use crate::model::surplus::{Objection, RemovalCount};
 use crate::model::text::Text;
 
-/// What a side does in a session, whoever opened the connection.
+/// What a side does in a session, regardless of who opened the connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Role {
     /// Reads and offers.
@@ -25,10 +25,10 @@ pub enum Role {
 /// Why a receiver does not take part. Variants are appended, never reordered.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 pub enum Decline {
-    /// It does not know the sender, and nobody is there to whom it could show a code.
+    /// It does not know the sender, and has nobody to show a code to.
     #[error("the two do not know each other, and it has no terminal to show a code on")]
     Unknown,
-    /// It takes from anyone, but this sender has not agreed to send to anyone.
+    /// It accepts anyone, but this sender did not agree to that.
     #[error("it was started with --open, this side was not")]
     NotOpen,
     /// It has too many sessions at the moment.
@@ -41,22 +41,22 @@ pub enum Decline {
     /// In words, to and from such peers: it cannot store anything at the moment.
     #[error("it cannot store anything: {0}")]
     StoreText(Text),
-    /// It shows no code any more after too many wrong ones, until its user asks for it.
+    /// It shows no more codes after too many wrong ones, until its user asks.
     #[error("it lets nobody new in, after too many wrong codes in a row")]
     Locked,
     /// Too many are waiting to be let in.
     #[error("too many are waiting to be let in at the moment")]
     Crowded,
-    /// It knows another machine by the name that this one gives itself.
+    /// It knows another machine by this one's name.
     #[error("it knows another machine by the same name, with another key")]
     NameTaken,
     /// Its user said no.
     #[error("its user said no")]
     Refused,
-    /// Its user is to be asked about each offer, and nobody is there.
+    /// It has to ask its user about each offer, and nobody is there.
     #[error("it asks its user about each offer, and nobody is there")]
     Unattended,
-    /// It removes nothing, and the sender would like it to.
+    /// It deletes nothing, and the sender asks for it.
     #[error("it does not let this sender remove anything")]
     NoMirror,
     /// It cannot do what the offer asks for.
@@ -65,7 +65,7 @@ pub enum Decline {
     /// It cannot store anything at the moment.
     #[error("it cannot store anything: {0}")]
     Store(StoreFault),
-    /// It replaces nothing, and the sender would like it to.
+    /// It replaces nothing, and the sender asks for it.
     #[error("it does not let this sender replace files")]
     NoUpdate,
     /// It knows the peer, and has not granted it this.
@@ -88,7 +88,7 @@ pub enum Decline {
     NoArguments,
 }
 
-/// What a peer can be let in for. Variants are appended, never reordered.
+/// What a peer can be allowed to do. Variants are appended, never reordered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum Ability {
@@ -110,30 +110,30 @@ impl fmt::Display for Ability {
     }
 }
 
-/// What a sender would like done with what is there already.
+/// What a sender asks for where files exist already.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Wish {
-    /// Whether what differs is to be replaced.
+    /// Whether to replace files that differ.
     pub update: bool,
-    /// Whether content is to be compared where size and time are the same, too.
+    /// Whether to compare content even if size and time are the same.
     pub checksum: bool,
-    /// Whether what the sender does not have is to be removed, in folders that it sends. To wish
-    /// that is to wish `update`, too.
+    /// Whether to delete what the sender does not have, in the folders that it sends. Implies
+    /// `update`.
     pub mirror: bool,
-    /// Whether nothing is to be done: the sender wants to know what would be.
+    /// Whether to do nothing, and only report what would be done.
     pub dry_run: bool,
 }
 
-/// What becomes of what comes where something else has its name. Each is stricter than those
-/// before it. Variants are appended, never reordered.
+/// What happens to a new entry whose name is taken. Each is stricter than those before it. Variants
+/// are appended, never reordered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize)]
 pub enum OnConflict {
-    /// It takes the place of what is there.
+    /// It replaces the old one.
     Replace,
-    /// It is stored beside that.
+    /// It is stored beside the old one.
     #[default]
     Beside,
-    /// It is left out, and that is no failure.
+    /// It is left out, which is not a failure.
     Skip,
     /// It fails.
     Fail,

@@ -78,7 +78,7 @@ pub struct Caller {
     pub fingerprint: String,
 }
 
-/// What a sender would like to send.
+/// What a sender offers.
 #[derive(Debug, Clone)]
 pub struct Proposal {
     /// Who.
@@ -121,7 +121,7 @@ pub enum Answer {
     Always,
 }
 
-/// What somebody has said.
+/// A message.
 #[derive(Clone)]
 pub struct SaidMessage {
     /// Who.

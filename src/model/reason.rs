@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::model::text::Text;
 use crate::sys::error::{Meaning, meaning};
 
-/// What the operating system said, in terms that every system has.
+/// A system error, in terms that every system has.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 pub enum SystemError {
     /// This user may not do that.
@@ -26,7 +26,7 @@ pub enum SystemError {
     /// The file system cannot be written to.
     #[error("read-only file system")]
     ReadOnly,
-    /// The file system takes shorter names only.
+    /// The name is too long for the file system.
     #[error("its name is too long here")]
     NameTooLong,
     /// The file system cannot hold the name.
@@ -44,16 +44,16 @@ pub enum SystemError {
     /// It is not there.
     #[error("no such file or directory")]
     NotFound,
-    /// It is there already.
+    /// It exists already.
     #[error("file exists")]
     AlreadyExists,
-    /// A folder is needed, and it is something else.
+    /// It is not a folder.
     #[error("not a directory")]
     NotADirectory,
-    /// It is a folder, and something else is needed.
+    /// It is a folder.
     #[error("is a directory")]
     IsADirectory,
-    /// A folder has something in it.
+    /// A folder is not empty.
     #[error("directory not empty")]
     DirectoryNotEmpty,
     /// The file system does not take files of that size.
@@ -88,16 +88,16 @@ pub enum ReadError {
     /// The system refused.
     #[error(transparent)]
     System(#[from] SystemError),
-    /// It is a link that is to be followed and leads nowhere.
+    /// A link to follow leads nowhere.
     #[error("a link that leads nowhere")]
     DanglingLink,
-    /// It is a link that is to be followed and leads to a folder that it is in.
+    /// A link to follow leads to a folder that contains it.
     #[error("a loop of links")]
     LinkLoop,
-    /// It was a file when it was announced, and is none now.
+    /// It was a file when it was announced, and is no longer one.
     #[error("it is no file any more")]
     NotAFile,
-    /// There is more or less to read than its size, each time.
+    /// Reading it gives more or less than its size, each time.
     #[error("it is not as long as the system says")]
     WrongSize,
     /// It is larger than a file can be.
@@ -108,7 +108,7 @@ pub enum ReadError {
     LinkTarget,
 }
 
-/// What is where an entry is to be.
+/// What is in the way of an entry.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 pub enum Obstacle {
     /// A file.
@@ -123,18 +123,18 @@ pub enum Obstacle {
     /// Something else: a socket, fifo or device.
     #[error("a special file")]
     Special,
-    /// Something that was gone when it was looked at.
+    /// Something that was gone when it was examined.
     #[error("something that is gone now")]
     Gone,
-    /// Another entry, whose name is the same one in this file system.
+    /// Another entry, whose name is the same on this file system.
     #[error("{0}, which is the same name here,")]
     SameName(Text),
-    /// As many files beside it as there are names to try.
+    /// Files beside it, under every name to try.
     #[error("each of {0} files of that name")]
     AllNames(u32),
 }
 
-/// A bound of the receiver that keeps an entry from being stored.
+/// A limit of the receiver that prevents storing an entry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 pub enum Limit {
     /// On the bytes of the names of files that are being received.
@@ -143,24 +143,24 @@ pub enum Limit {
     /// On the names in folders that are mirrored.
     #[error("too many names to mirror it")]
     MirroredNames,
-    /// On the files that are begun and not ended.
+    /// On the files begun and not finished.
     #[error("too many files at once")]
     Files,
-    /// What was offered when its user was asked.
+    /// What its user agreed to.
     #[error("it is more than its user was asked about")]
     Offered,
 }
 
-/// What a receiver cannot do of an offer.
+/// The part of an offer that a receiver does not support.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 pub enum Unsupported {
-    /// Chunks of so many bytes.
+    /// Chunks of this many bytes.
     #[error("chunks of {0} bytes")]
     ChunkSize(u32),
     /// No lane at all.
     #[error("an offer without a lane")]
     NoLanes,
-    /// A dry run, where all goes to standard output.
+    /// A dry run to standard output.
     #[error("a dry run, of what goes to standard output")]
     DryRunToOutput,
 }
@@ -171,13 +171,13 @@ pub enum StoreFault {
     /// Its system refused.
     #[error(transparent)]
     System(#[from] SystemError),
-    /// It cannot read whom it knows.
+    /// It cannot read its list of known machines.
     #[error("its list of known machines cannot be read")]
     PeersUnreadable,
-    /// It cannot write down whom it knows.
+    /// It cannot write its list of known machines.
     #[error("it cannot write down whom it knows")]
     PeersUnwritable,
-    /// The folder that it receives into was removed.
+    /// Its receive folder was removed.
     #[error("its folder was removed, so that it must be started again")]
     FolderRemoved,
 }
@@ -191,7 +191,7 @@ pub enum AbortReason {
     /// The other side broke the protocol, in this way.
     #[error("the other side broke the protocol: {0}")]
     Protocol(Text),
-    /// More was offered than one file, where there is only one place for it.
+    /// More than one file was offered to a receiver that takes one.
     #[error("only a single file, and no folder, goes to standard output")]
     NotOneFile,
     /// The sender knows another machine by the name that the receiver gives itself.
@@ -200,22 +200,22 @@ pub enum AbortReason {
     /// The code was not typed in time.
     #[error("the code was not typed in time")]
     CodeTimeout,
-    /// There is no session that the lane could belong to.
+    /// The lane belongs to no session.
     #[error("there is no such session")]
     NoSession,
-    /// A file or folder that the session cannot do without failed.
+    /// A file or folder that the session needs failed.
     #[error("{0}")]
     File(SystemError),
-    /// What was stored could not be brought to disk.
+    /// Stored files could not be written to disk.
     #[error("what was received could not be brought to disk: {0}")]
     Sync(SystemError),
-    /// The system would not start a thread.
+    /// The system refused to start a thread.
     #[error("cannot start a thread: {0}")]
     Thread(SystemError),
     /// Something else, in its words.
     #[error("{0}")]
     Other(Text),
-    /// The sender may not send to it any more.
+    /// The sender may no longer send to it.
     #[error("this sender may not send there any more")]
     Unpaired,
     /// Nothing came, and another session needed the place.

@@ -8,7 +8,7 @@ use std::time::Duration;
 use crate::model::error::Error;
 use crate::model::talk::{RoomGone, TalkLine};
 
-/// Somebody in a room, under a name that nobody else there has.
+/// A member of a room, under a name that is unique there.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NamedMember {
     /// Its number: 0 is the room's host, and no number is used twice.

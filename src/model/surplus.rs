@@ -29,7 +29,7 @@ pub enum SurplusKind {
     File(u64),
 }
 
-/// What is to become of something that was not announced. Variants are appended, never reordered.
+/// What to do with something that was not announced. Variants are appended, never reordered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Decision {
     /// It stays: the sender has it, or it is of what the sender's user does not want sent.
@@ -107,32 +107,32 @@ impl fmt::Display for MaxDelete {
 /// What a receiver asks before it removes anything.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RemovalQuestion {
-    /// What would go, of how many.
+    /// How many would be deleted, of how many.
     pub count: RemovalCount,
-    /// Whether it is for a person to decide, where neither side was given a limit.
+    /// Whether a person has to decide, because neither side set a limit.
     pub needs_yes: bool,
 }
 
 /// What a sender says to that. Variants are appended, never reordered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum RemovalAnswer {
-    /// So many may go at most.
+    /// At most this many may be deleted.
     AtMost(u64),
-    /// Its user has set a limit, and that is passed.
+    /// It exceeds the limit that its user set.
     Limit(MaxDelete),
     /// Its user said no.
     No,
-    /// It has no limit, and nobody is there to be asked.
+    /// It has no limit, and nobody is there to ask.
     Nobody,
 }
 
-/// Why nothing is removed, where it is for the number of what would go. Variants are appended,
-/// never reordered.
+/// Why a mirror deletes nothing because it would delete too much. Variants are appended, never
+/// reordered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Objection {
-    /// It is more than the receiver's user has set as the limit.
+    /// It exceeds the receiver's limit.
     ReceiverLimit(MaxDelete),
-    /// It is more than the sender's user has set as the limit.
+    /// It exceeds the sender's limit.
     SenderLimit(MaxDelete),
     /// The receiver's user said no.
     ReceiverNo,

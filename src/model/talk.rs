@@ -13,7 +13,7 @@ pub const MAX_LINE_BYTES: usize = 16 * 1024;
 /// How many members a room has at most, its host among them.
 pub const MAX_ROOM_MEMBERS: usize = 64;
 
-/// Why somebody is not in a room any more. Variants are appended, never reordered.
+/// Why a member left a room. Variants are appended, never reordered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum RoomGone {
@@ -31,12 +31,12 @@ pub enum RoomGone {
     Broken,
 }
 
-/// A line that somebody typed: at most [`MAX_LINE_BYTES`] bytes, without the end of a line.
+/// A typed line: at most [`MAX_LINE_BYTES`] bytes, without a line break.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct TalkLine(String);
 
-/// What is no [`TalkLine`].
+/// Why a text is not a [`TalkLine`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum NoTalkLine {
     /// It is too long.
