@@ -310,7 +310,7 @@ fn a_peer_that_says_nothing_more_is_given_up() {
         proxy.release();
         let since = Instant::now();
         let sent = sender.wait();
-        sent.assert_code(1).assert_says("silent");
+        sent.assert_code(1).assert_says("has not responded");
         assert!(since.elapsed() < SILENCE_ENDS);
     });
     // Nothing comes through: each side finds out for itself.
