@@ -266,6 +266,7 @@ fn store_all(store: &Arc<Store>, paths: &[RelPath], data: &[u8]) {
             &session.root().unwrap(),
             &folder,
             Mode::from_stat(0o755),
+            false,
             || false,
         )
         .unwrap();

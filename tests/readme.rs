@@ -45,6 +45,7 @@ parts! {
     "Send something": sending::the_first_file,
     "What arrives": sending::what_arrives,
     "Several things at once": sending::several_things,
+    "Another name, or another folder": sending::another_name_or_folder,
     "Ports": sending::ports,
     "Who is here": sending::who_is_here,
     "Just one transfer": sending::just_one,

@@ -145,6 +145,21 @@ fn preambles() -> Preambles {
     }
 }
 
+fn entries_in_a_folder() -> Message {
+    let folder = |id, at: &[u8], extras| Entry {
+        id,
+        path: path(at),
+        kind: Kind::Dir,
+        mtime: time(1_700_000_000, 0),
+        mode: mode(0o755),
+        extras,
+    };
+    Message::Entries(Entries(vec![
+        folder(0, b"films", vec![Extra::way()]),
+        folder(1, b"films/new", vec![]),
+    ]))
+}
+
 fn entries() -> Message {
     Message::Entries(Entries(vec![
         Entry {
@@ -598,6 +613,7 @@ fn messages() -> Vec<(&'static str, Message)> {
             }),
         ),
         ("entries", entries()),
+        ("entries-in-a-folder", entries_in_a_folder()),
         (
             "dir-end",
             Message::DirEnd(DirEnd {

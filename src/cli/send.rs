@@ -14,6 +14,7 @@ use xfer::model::digest::Algorithm;
 use xfer::model::outcome::Wish;
 use xfer::model::relpath::RelPath;
 use xfer::model::surplus::MaxDelete;
+use xfer::source::SentNames;
 use xfer::sys::name::from_system;
 use xfer::sys::stream;
 use xfer::transfer::{Compress, DialTarget, SendOptions, Stream};
@@ -24,7 +25,7 @@ use super::choose;
 use super::dialer::Dialer;
 use super::exit::Code;
 use super::hints::Task;
-use super::target::{looks_like_target, target};
+use super::target::{Place, looks_like_target, place};
 use super::{filter, machine, names, size};
 use crate::ui::safe;
 
@@ -33,6 +34,8 @@ Examples:
   xfer send film.mkv laptop                 a file, to the machine named laptop
   xfer send photos notes.txt laptop         a folder and a file
   xfer send photos 192.168.0.90:9090        to an address
+  xfer send photos laptop:2024/             into a folder there
+  xfer send --as holiday photos laptop      under another name
   xfer send photos                          choose from the receivers found
   xfer send --update photos laptop          replace what has changed
   xfer send -n --mirror photos laptop       show what a mirror would do
@@ -58,12 +61,15 @@ const SPEED: &str = "Speed and connection";
 pub(crate) struct Send {
     /// Files and folders to send, then the receiver
     ///
-    /// The receiver is a machine's name, HOST, HOST:PORT or '[IPV6]:PORT'. Without one, in a
-    /// terminal, xfer lists the receivers it finds. A single - sends standard input.
+    /// The receiver is a machine's name, HOST, HOST:PORT or '[IPV6]:PORT'. A folder below its
+    /// receive folder can follow, as in laptop:photos/ or 192.168.0.90:9090:photos/; xfer makes it
+    /// if it is missing. Digits alone are a port: laptop:2024/ is a folder, laptop:2024 is not.
+    /// Without a receiver, in a terminal, xfer lists those it finds. A single - sends standard
+    /// input.
     #[arg(required = true, value_name = "PATH", value_hint = ValueHint::AnyPath, add = names::files_and_receivers())]
     paths: Vec<OsString>,
 
-    /// The receiver: a machine's name, HOST:PORT or '[IPV6]:PORT'
+    /// The receiver: a machine's name, HOST:PORT or '[IPV6]:PORT'; :FOLDER can follow
     #[arg(long, value_name = "TARGET", add = names::receivers())]
     to: Option<String>,
 
@@ -79,7 +85,7 @@ pub(crate) struct Send {
     #[arg(short = 'n', long, conflicts_with = "checksum")]
     dry_run: bool,
 
-    /// Name for standard input (-) on the receiver
+    /// Name of the single file or folder on the receiver; standard input (-) needs one
     #[arg(long = "as", value_name = "NAME")]
     as_name: Option<OsString>,
 
@@ -183,12 +189,23 @@ impl Send {
         let to = match self.to.take() {
             Some(text) => {
                 let wrong = |why| Wrong(format!("--to '{}': {why}", safe(&text)));
-                Some(target(&text).map_err(wrong)?)
+                Some(place(&text).map_err(wrong)?)
             }
             None if self.is_without_target() => None,
             None => Some(last_as_target(&mut self.paths)?),
         };
-        let stream = stream(&mut self.paths, self.as_name.as_deref())?;
+        let (to, folder) = match to {
+            Some(Place { to, folder }) => (Some(to), folder),
+            None => (None, None),
+        };
+        let name = self.as_name.as_deref().map(as_name).transpose()?;
+        let stream = stream(&mut self.paths, name.as_ref(), folder.as_ref())?;
+        if name.is_some() && self.paths.len() > 1 {
+            return Err(Wrong(format!(
+                "--as names one file or folder, and {} are given",
+                self.paths.len()
+            )));
+        }
         if stream.is_some() && (self.mirror || self.dry_run) {
             return Err(Wrong(
                 "--mirror and --dry-run say nothing of standard input (-)".to_owned(),
@@ -197,6 +214,10 @@ impl Send {
         let default = SendOptions::default();
         let options = SendOptions {
             paths: self.paths.into_iter().map(PathBuf::from).collect(),
+            naming: SentNames {
+                name,
+                place: folder,
+            },
             stream,
             wait: self.wait,
             name: self.name.unwrap_or_else(machine::name),
@@ -229,7 +250,7 @@ impl Send {
     }
 }
 
-fn last_as_target(paths: &mut Vec<OsString>) -> Result<DialTarget, Wrong> {
+fn last_as_target(paths: &mut Vec<OsString>) -> Result<Place, Wrong> {
     let last = paths.pop().unwrap_or_default();
     let shown = safe(&last);
     let text = last.to_str().unwrap_or_default();
@@ -252,22 +273,33 @@ fn last_as_target(paths: &mut Vec<OsString>) -> Result<DialTarget, Wrong> {
              tip: if it is the receiver's name as well, use --to '{shown}'"
         )));
     }
-    target(text).map_err(|why| {
+    place(text).map_err(|why| {
         Wrong(format!(
             "the last argument, '{shown}', is neither a receiver nor a file here: {why}"
         ))
     })
 }
 
+/// What --as says.
+fn as_name(name: &OsStr) -> Result<RelPath, Wrong> {
+    let wrong = |why: &dyn Display| Wrong(format!("--as '{}': {why}", safe(name)));
+    let path = RelPath::new(from_system(name)).map_err(|why| wrong(&why))?;
+    match path.depth() {
+        1 => Ok(path),
+        _ => Err(wrong(
+            &"use one name without '/'; a folder belongs behind the receiver, as in laptop:photos/",
+        )),
+    }
+}
+
 /// Standard input, where that is what is to be sent. It is no path any more then.
-fn stream(paths: &mut Vec<OsString>, name: Option<&OsStr>) -> Result<Option<Stream>, Wrong> {
+fn stream(
+    paths: &mut Vec<OsString>,
+    name: Option<&RelPath>,
+    folder: Option<&RelPath>,
+) -> Result<Option<Stream>, Wrong> {
     if !paths.iter().any(|path| path == "-") {
-        return match name {
-            Some(_) => Err(Wrong(
-                "--as names what comes from standard input: - is missing".to_owned(),
-            )),
-            None => Ok(None),
-        };
+        return Ok(None);
     }
     if paths.len() > 1 {
         return Err(Wrong(
@@ -283,11 +315,8 @@ fn stream(paths: &mut Vec<OsString>, name: Option<&OsStr>) -> Result<Option<Stre
                 .to_owned(),
         )
     })?;
-    let wrong = |why: &dyn Display| Wrong(format!("--as '{}': {why}", safe(name)));
-    let path = RelPath::new(from_system(name)).map_err(|why| wrong(&why))?;
-    if path.depth() != 1 {
-        return Err(wrong(&"it is to be one name, without '/'"));
-    }
+    let path = folder.map_or_else(|| Ok(name.clone()), |folder| name.in_folder(folder));
+    let path = path.map_err(|why| Wrong(format!("the folder's path cannot be used: {why}")))?;
     if std::io::stdin().is_terminal() {
         return Err(Wrong(
             "standard input is a terminal: - sends what another program writes to it".to_owned(),
@@ -302,7 +331,7 @@ fn stream(paths: &mut Vec<OsString>, name: Option<&OsStr>) -> Result<Option<Stre
     }
     paths.clear();
     Ok(Some(Stream {
-        name: path,
+        path,
         from: Arc::new(from),
     }))
 }
@@ -331,8 +360,8 @@ mod tests {
 
     fn split(paths: &[&str]) -> Result<(Vec<OsString>, DialTarget), String> {
         let mut paths: Vec<_> = paths.iter().map(OsString::from).collect();
-        let target = last_as_target(&mut paths).map_err(|wrong| wrong.0)?;
-        Ok((paths, target))
+        let place = last_as_target(&mut paths).map_err(|wrong| wrong.0)?;
+        Ok((paths, place.to))
     }
 
     #[test]
@@ -347,13 +376,14 @@ mod tests {
     fn standard_input_goes_alone_and_has_a_name() {
         let wrong = |paths: &[&str], name: Option<&str>| {
             let mut paths = paths.iter().map(OsString::from).collect();
-            stream(&mut paths, name.map(OsStr::new)).unwrap_err().0
+            let name = name.map(|name| RelPath::new(name).unwrap());
+            stream(&mut paths, name.as_ref(), None).unwrap_err().0
         };
         assert!(wrong(&["-"], None).contains("--as NAME"));
         assert!(wrong(&["-", "a"], Some("x")).contains("alone"));
-        assert!(wrong(&["a"], Some("x")).contains("- is missing"));
         for name in ["", "a/b", "..", ".xfer"] {
-            assert!(wrong(&["-"], Some(name)).starts_with("--as '"), "{name}");
+            let wrong = as_name(OsStr::new(name)).unwrap_err().0;
+            assert!(wrong.starts_with("--as '"), "{name}");
         }
     }
 

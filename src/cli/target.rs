@@ -6,40 +6,90 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
 
+use xfer::model::relpath::RelPath;
 use xfer::transfer::{DEFAULT_PORT, DialTarget};
 
-/// Reads a target: a name, or `host`, `host:port`, `[v6]`, `[v6]:port` or a bare IPv6 address. A
-/// name may have what a host's has not, as a device's may.
+use crate::ui::safe;
+
+/// A receiver, and where in its folder what is sent goes.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Place {
+    pub(crate) to: DialTarget,
+    /// None for the receive folder itself.
+    pub(crate) folder: Option<RelPath>,
+}
+
+/// Reads a target that names a machine alone.
 pub(crate) fn target(text: &str) -> Result<DialTarget> {
-    let is_name = !text.contains(|c: char| c.is_control() || "/\\@[]?#:".contains(c))
-        && !text.starts_with('-')
-        && text.trim() == text;
-    let (host, port) = match split(text) {
-        Err(_) if is_name && !text.is_empty() => (text, None),
-        split => split?,
-    };
+    let Place { to, folder } = place(text)?;
+    match folder {
+        None => Ok(to),
+        Some(folder) => bail!(
+            "only `xfer send` takes a folder; leave out ':{}'",
+            folder.as_path().display()
+        ),
+    }
+}
+
+/// Reads a target: a machine, then a port, a folder, or both, with a colon before each. What has
+/// only digits is a port. A machine is a name, `host`, `[v6]`, or a bare IPv6 address where nothing
+/// follows. A name may have what a host's has not, as a device's may.
+pub(crate) fn place(text: &str) -> Result<Place> {
+    let Parts {
+        machine,
+        port,
+        folder,
+    } = split(text)?;
+    let folder = folder
+        .map(|folder| folder_of(machine, folder))
+        .transpose()?;
     let port = match port {
-        None if !looks_like_target(text) => return Ok(DialTarget::Name(host.to_owned())),
-        None => DEFAULT_PORT,
+        None if !is_address(machine) => None,
+        None => Some(DEFAULT_PORT),
         Some(port) => match port.parse() {
             Ok(0) | Err(_) => bail!("invalid port {port} (1–65535)"),
-            Ok(port) => port,
+            Ok(port) => Some(port),
         },
     };
-    Ok(DialTarget::Host {
-        host: host.to_owned(),
-        port,
-    })
+    let name = machine.to_owned();
+    let to = match port {
+        None => DialTarget::Name(name),
+        Some(port) => DialTarget::Host { host: name, port },
+    };
+    Ok(Place { to, folder })
+}
+
+fn folder_of(machine: &str, text: &str) -> Result<RelPath> {
+    let shown = safe(text);
+    let below = text.trim_matches('/');
+    if text.starts_with('/') {
+        bail!(
+            "'{shown}' is not below the receiver's folder; use a relative path, such as \
+             {machine}:{}/",
+            safe(below)
+        );
+    }
+    if below
+        .split('/')
+        .any(|part| matches!(part, "." | ".." | "~"))
+    {
+        bail!("a folder of the receiver cannot have the parts '.', '..' or '~': '{shown}'");
+    }
+    if below.contains(':') {
+        bail!("a folder of the receiver cannot have ':' in it: '{shown}'");
+    }
+    if text.chars().any(char::is_control) {
+        bail!("a folder of the receiver cannot have control characters in it: '{shown}'");
+    }
+    RelPath::new(below).map_err(|why| anyhow!("'{shown}' cannot be a folder: {why}"))
 }
 
 /// Whether this can hardly be meant as a file: an address, or a name with a port.
 pub(crate) fn looks_like_target(text: &str) -> bool {
-    let is_address = |host: &str| is_v6(host) || host.parse::<Ipv4Addr>().is_ok();
-    match split(text) {
-        Ok((host, None)) => is_address(host),
-        Ok((_, Some(port))) => port.parse::<u16>().is_ok(),
-        Err(_) => false,
-    }
+    split(text).is_ok_and(|parts| match parts.port {
+        Some(port) => port.parse::<u16>().is_ok(),
+        None => is_address(parts.machine),
+    })
 }
 
 /// Reads where to listen: a port, or an address and a port.
@@ -58,32 +108,64 @@ pub(crate) fn listen(text: &str) -> Result<SocketAddr> {
     address.context("use PORT or ADDR:PORT, such as 9091, 127.0.0.1:0 or '[::1]:9090'")
 }
 
-fn split(text: &str) -> Result<(&str, Option<&str>)> {
-    let none = || anyhow!("use HOST or HOST:PORT, such as laptop or 192.168.0.90:9090");
-    let (host, port) = if is_v6(text) {
-        return Ok((text, None));
+/// What a target has, as it stands there.
+struct Parts<'a> {
+    machine: &'a str,
+    /// Digits.
+    port: Option<&'a str>,
+    folder: Option<&'a str>,
+}
+
+fn split(text: &str) -> Result<Parts<'_>> {
+    let not_valid = || {
+        anyhow!("not a valid target; use NAME or HOST:PORT, such as laptop or 192.168.0.90:9090")
+    };
+    let (machine, rest) = if is_v6(text) {
+        (text, None)
     } else if let Some(rest) = text.strip_prefix('[') {
-        let (host, rest) = rest.split_once(']').context("missing ']'")?;
-        if !is_v6(host) {
-            bail!("invalid IPv6 address '{host}'");
+        let (machine, rest) = rest.split_once(']').context("']' is missing")?;
+        if !is_v6(machine) {
+            bail!("'{}' is not a valid IPv6 address", safe(machine));
         }
         match (rest, rest.strip_prefix(':')) {
-            ("", _) => (host, None),
-            (_, Some(port)) => (host, Some(port)),
-            _ => return Err(none()),
+            ("", _) => (machine, None),
+            (_, Some(rest)) => (machine, Some(rest)),
+            _ => return Err(not_valid()),
         }
     } else {
         match text.split_once(':') {
-            Some((host, port)) => (host, Some(port)),
+            Some((machine, rest)) => (machine, Some(rest)),
             None => (text, None),
         }
     };
-    let odd = |c: char| c.is_whitespace() || c.is_control() || "/\\@[]?#".contains(c);
-    let no_port = port.is_some_and(|port| port.contains(':'));
-    if host.is_empty() || host.starts_with('-') || host.contains(odd) || no_port {
-        return Err(none());
+    let odd = |c: char| c.is_control() || "/\\@[]?#".contains(c);
+    let is_odd = machine.contains(odd) || machine.starts_with('-') || machine.trim() != machine;
+    if machine.is_empty() || is_odd && !is_v6(machine) {
+        return Err(not_valid());
     }
-    Ok((host, port))
+    let is_port = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
+    let (port, folder) = match rest {
+        None => (None, None),
+        Some("") => return Err(not_valid()),
+        Some(rest) if rest.starts_with(':') => {
+            bail!("put an IPv6 address in brackets: '[fe80::1]:9090'")
+        }
+        Some(rest) if is_port(rest) => (Some(rest), None),
+        Some(rest) => match rest.split_once(':') {
+            Some((port, "")) if is_port(port) => (Some(port), None),
+            Some((port, folder)) if is_port(port) => (Some(port), Some(folder)),
+            _ => (None, Some(rest)),
+        },
+    };
+    Ok(Parts {
+        machine,
+        port,
+        folder,
+    })
+}
+
+fn is_address(machine: &str) -> bool {
+    is_v6(machine) || machine.parse::<Ipv4Addr>().is_ok()
 }
 
 // With or without a zone: fe80::1%eth0.
@@ -129,9 +211,8 @@ mod tests {
             ":9090",
             "a:",
             "a:0",
-            "a:x",
             "a:65536",
-            "a:1:2",
+            "a:00000",
             "[::1",
             "[a]:1",
             "[::1]x",
@@ -139,13 +220,73 @@ mod tests {
             "user@a",
             "http://a:1",
             " a",
-            "a b:1",
             "-a",
             "a\n",
-            "a:+",
+            "lap::1",
+            "fe80::1:photos",
+            "a:/photos",
+            "a:../photos",
+            "a:photos/..",
+            "a:./photos",
+            "a:~/photos",
+            "a:a//b",
+            "a:1:b:c",
+            "a:.xfer/b",
+            "a:b\nc",
+            "user@a:photos",
+            "http://a:1/b",
         ] {
             assert!(target(text).is_err(), "{text:?}");
         }
+    }
+
+    #[test]
+    fn a_folder_may_follow() {
+        let host = |host: &str, port| DialTarget::Host {
+            host: host.to_owned(),
+            port,
+        };
+        let name = |name: &str| DialTarget::Name(name.to_owned());
+        for (text, to, folder) in [
+            ("lap:photos", name("lap"), Some("photos")),
+            ("lap:photos/", name("lap"), Some("photos")),
+            ("lap:photos/2024/", name("lap"), Some("photos/2024")),
+            ("lap:2024/", name("lap"), Some("2024")),
+            ("lap:2024", host("lap", 2024), None),
+            ("lap:9091:2024", host("lap", 9091), Some("2024")),
+            (
+                "Anna's laptop:my photos",
+                name("Anna's laptop"),
+                Some("my photos"),
+            ),
+            ("Anna's laptop:9091", host("Anna's laptop", 9091), None),
+            (
+                "192.168.0.90:photos/",
+                host("192.168.0.90", 9090),
+                Some("photos"),
+            ),
+            (
+                "192.168.0.90:9091:photos/",
+                host("192.168.0.90", 9091),
+                Some("photos"),
+            ),
+            (
+                "[fe80::1%eth0]:7000:photos/",
+                host("fe80::1%eth0", 7000),
+                Some("photos"),
+            ),
+            ("[::1]:photos", host("::1", 9090), Some("photos")),
+        ] {
+            let folder = folder.map(|folder| RelPath::new(folder).unwrap());
+            assert_eq!(place(text).unwrap(), Place { to, folder }, "{text}");
+        }
+        assert!(target("lap:9091").is_ok());
+        assert!(
+            target("lap:photos")
+                .unwrap_err()
+                .to_string()
+                .contains("only `xfer send`")
+        );
     }
 
     #[test]

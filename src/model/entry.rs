@@ -63,6 +63,12 @@ impl Entry {
         }
     }
 
+    /// Whether it is a folder that only leads to what is sent.
+    #[must_use]
+    pub fn is_way(&self) -> bool {
+        matches!(self.kind, Kind::Dir) && self.extras.iter().any(|extra| extra.tag == Extra::WAY)
+    }
+
     /// How many bytes of the sender's disk a file takes up, where its sender says that it is less
     /// than its size.
     #[must_use]
@@ -74,8 +80,9 @@ impl Entry {
 
     /// Forgets the extras that this version does not know.
     pub fn forget_unknown_extras(&mut self) {
+        let way = self.is_way().then(Extra::way);
         let known = self.allocated().map(Extra::allocated);
-        self.extras = known.into_iter().collect();
+        self.extras = known.into_iter().chain(way).collect();
     }
 }
 
@@ -112,6 +119,18 @@ pub struct Extra {
 impl Extra {
     /// How many bytes of its disk a file takes up, where that is less than its size.
     const ALLOCATED: u16 = 1;
+
+    /// A folder that only leads to what is sent.
+    const WAY: u16 = 2;
+
+    /// Says of a folder that it only leads to what is sent. Where there is one, it stays as it is.
+    #[must_use]
+    pub fn way() -> Self {
+        Self {
+            tag: Self::WAY,
+            value: Vec::new(),
+        }
+    }
 
     /// Says that a file takes up so many bytes of its disk, which is less than its size.
     #[must_use]

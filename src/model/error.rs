@@ -286,6 +286,14 @@ pub enum Error {
         /// The ability that it lacks.
         ability: Ability,
     },
+    /// The peer's xfer would change the folders that lead to where something is updated.
+    #[error("{peer} ({name}) cannot be asked to update what is in a folder of it")]
+    NoWays {
+        /// Where.
+        peer: SocketAddr,
+        /// What it is called.
+        name: String,
+    },
     /// The peer showed the question, and nobody there replied.
     #[error("{peer} ({name}) does not reply")]
     NoReply {

@@ -156,6 +156,24 @@ impl RelPath {
         Self::new(bytes)
     }
 
+    /// This path in the folder `place`.
+    pub fn in_folder(&self, place: &Self) -> Result<Self, PathError> {
+        place.join(&self.0)
+    }
+
+    /// What of this path comes behind that of the folder `place`; none where it is not in it.
+    #[must_use]
+    pub fn within(&self, place: &Self) -> Option<Self> {
+        let rest = self.0.strip_prefix(&*place.0)?.strip_prefix(b"/")?;
+        Self::new(rest).ok()
+    }
+
+    /// The folder that it is in; none where it has one component.
+    #[must_use]
+    pub fn parent(&self) -> Option<Self> {
+        Self::new(self.parent_bytes()?).ok()
+    }
+
     /// The same path with another last component.
     pub fn with_file_name(&self, name: &[u8]) -> Result<Self, PathError> {
         match self.parent_bytes() {

@@ -4,13 +4,17 @@
 
 mod filter;
 mod found;
+mod place;
+mod step;
 mod surplus;
 mod tree;
 mod walk;
 mod walked;
 
 pub use filter::{Filter, IGNORE_FILE, Links};
+pub use place::{PlacedWalk, ways};
+pub use step::WalkStep;
 pub use surplus::SurplusDecider;
-pub use tree::{Roots, TreeReader, mtime_of};
-pub use walk::{Walk, WalkStep, count};
+pub use tree::{Roots, SentNames, TreeReader, mtime_of, outermost};
+pub use walk::{Walk, count};
 pub use walked::WalkedFolders;

@@ -47,9 +47,13 @@ impl SurplusDecider {
     pub fn decide(&mut self, surplus: &[Surplus]) -> Vec<Decision> {
         // What counts is what is here now.
         self.reader.close();
-        let decide = |one: &Surplus| match self.decide_one(&one.path, one.kind) {
-            Ok(Some(decision)) => decision,
-            Ok(None) | Err(_) => Decision::Keep,
+        let roots = self.roots.clone();
+        let decide = |one: &Surplus| {
+            let path = roots.unplaced(&one.path);
+            match path.map(|path| self.decide_one(&path, one.kind)) {
+                Some(Ok(Some(decision))) => decision,
+                Some(Ok(None) | Err(_)) | None => Decision::Keep,
+            }
         };
         surplus.iter().map(decide).collect()
     }
@@ -110,7 +114,7 @@ impl SurplusDecider {
             let last = components.peek().is_none();
             let is_left_out = |is_dir| {
                 let nearest_first = chain.iter().rev().map(|ignores| &**ignores);
-                is_ignored(filter, nearest_first, &root.name, &below, &here, is_dir)
+                is_ignored(filter, nearest_first, &root.given, &below, &here, is_dir)
             };
             if is_left_out(!last || is_dir) {
                 return Ok(Some(Decision::Keep));

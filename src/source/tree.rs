@@ -4,6 +4,7 @@
 //! Must not follow a link, unless the filter says so: swapping a folder for a link must not make
 //! xfer read something else. The paths themselves are followed once, when they are named.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
@@ -11,7 +12,7 @@ use std::sync::Arc;
 
 use crate::model::entry::Time;
 use crate::model::error::{Action, Error, Result};
-use crate::model::relpath::RelPath;
+use crate::model::relpath::{PathError, RelPath};
 use crate::model::text::Text;
 use crate::sys::fs::{self, Dir, File, Stat};
 use crate::sys::host;
@@ -39,6 +40,16 @@ struct Named {
     roots: Vec<Root>,
     left_out: Vec<PathBuf>,
     filter: CompiledFilter,
+    place: Option<RelPath>,
+}
+
+/// What is sent is called at the receiver, and where it lies there.
+#[derive(Debug, Clone, Default)]
+pub struct SentNames {
+    /// The name of the one file or folder that is sent.
+    pub name: Option<RelPath>,
+    /// The folder of the receive directory that all goes into.
+    pub place: Option<RelPath>,
 }
 
 /// One of the paths that are to be sent.
@@ -46,6 +57,8 @@ struct Named {
 pub(super) struct Root {
     /// The name that it gets.
     pub(super) name: RelPath,
+    /// The name that it has here, which is what patterns are about.
+    pub(super) given: RelPath,
     /// Where it was when it was named; for people, and for patterns.
     pub(super) path: PathBuf,
     /// What it is called here.
@@ -112,11 +125,17 @@ impl Roots {
     /// to. Fails where a path does not exist, has no name, or two have the same, and where a
     /// pattern of the filter means nothing.
     pub fn new(paths: &[PathBuf], filter: &Filter) -> Result<Self> {
-        Self::except(paths, filter, OwnFolders::default())
+        Self::except(paths, &SentNames::default(), filter, OwnFolders::default())
     }
 
-    /// The same, but for what is in `own`: that is left out. Fails where nothing else is named.
-    pub fn except(paths: &[PathBuf], filter: &Filter, own: OwnFolders) -> Result<Self> {
+    /// The same, named so at the receiver, and but for what is in `own`: that is left out. Fails
+    /// where nothing else is named.
+    pub fn except(
+        paths: &[PathBuf],
+        naming: &SentNames,
+        filter: &Filter,
+        own: OwnFolders,
+    ) -> Result<Self> {
         let filter = CompiledFilter::new(filter, own)?;
         let most = MAX_PARENTS.min(host::limit_of_open() / PARTS_FOR_PARENTS);
         let mut parents: HashMap<PathBuf, Arc<Parent>> = HashMap::new();
@@ -138,7 +157,14 @@ impl Roots {
             };
             let own_name = path.file_name().ok_or_else(no_name)?;
             let name = given.file_name().unwrap_or(own_name);
-            let name = RelPath::new(name.as_encoded_bytes()).map_err(|_| no_name())?;
+            let given_name = RelPath::new(name.as_encoded_bytes());
+            let name = match &naming.name {
+                Some(name) => name.clone(),
+                None => given_name.clone().map_err(|_| no_name())?,
+            };
+            if let Some(place) = &naming.place {
+                name.in_folder(place).map_err(|_| no_name())?;
+            }
             let above = path.parent().ok_or_else(no_name)?;
             let parent = match parents.get(above) {
                 Some(parent) => parent.clone(),
@@ -154,6 +180,7 @@ impl Roots {
                 }
             };
             let root = Root {
+                given: given_name.unwrap_or_else(|_| name.clone()),
                 name,
                 own_name: own_name.as_encoded_bytes().to_vec(),
                 parent,
@@ -188,7 +215,30 @@ impl Roots {
             roots,
             left_out,
             filter,
+            place: naming.place.clone(),
         })))
+    }
+
+    /// The folder of the receive directory that all goes into.
+    #[must_use]
+    pub fn place(&self) -> Option<&RelPath> {
+        self.0.place.as_ref()
+    }
+
+    /// A path below the roots as the receiver has it.
+    pub(super) fn placed(&self, path: RelPath) -> std::result::Result<RelPath, PathError> {
+        match &self.0.place {
+            Some(place) => path.in_folder(place),
+            None => Ok(path),
+        }
+    }
+
+    /// A path that the receiver has as it is below the roots; none where it is elsewhere.
+    pub(super) fn unplaced<'a>(&self, path: &'a RelPath) -> Option<Cow<'a, RelPath>> {
+        match &self.0.place {
+            Some(place) => path.within(place).map(Cow::Owned),
+            None => Some(Cow::Borrowed(path)),
+        }
     }
 
     /// What was named and is not sent, because this program keeps it for itself.
@@ -196,9 +246,12 @@ impl Roots {
         self.0.left_out.iter().map(PathBuf::as_path)
     }
 
-    /// How many there are, and the name of the first one.
+    /// How many names in the receive directory it is, and the first one.
     #[must_use]
     pub fn names(&self) -> (u64, Text) {
+        if let Some(place) = &self.0.place {
+            return (1, outermost(place));
+        }
         let roots = &self.0.roots;
         let first = roots.first().map(|root| root.name.as_path());
         let first = first.unwrap_or(Path::new("")).to_string_lossy();
@@ -235,6 +288,13 @@ impl Roots {
     }
 }
 
+/// The name of the outermost folder that leads to a place, or of it itself.
+#[must_use]
+pub fn outermost(place: &RelPath) -> Text {
+    let first = place.as_path().iter().next().unwrap_or_default();
+    Text::new(first.to_string_lossy())
+}
+
 /// Reaches what is below the roots, and keeps some of the folders on its way open: what one thread
 /// reads lies close together.
 #[derive(Debug)]
@@ -258,6 +318,8 @@ struct OnTheWay {
 impl TreeReader {
     /// Opens what an entry is of for reading, without waiting for anybody. It need not be a file.
     pub fn open(&mut self, path: &RelPath) -> io::Result<File> {
+        let roots = self.roots.clone();
+        let path = &*roots.unplaced(path).ok_or(ErrorKind::NotFound)?;
         let held = !self.open.is_empty();
         match self.try_open(path) {
             // Where the folder that is held was replaced, there is another one.
@@ -272,6 +334,11 @@ impl TreeReader {
     /// Forgets the folders that it has been to: what is reached next is what has its name then.
     pub fn close(&mut self) {
         self.open.clear();
+    }
+
+    /// The roots.
+    pub(super) fn roots(&self) -> &Roots {
+        &self.roots
     }
 
     fn try_open(&mut self, path: &RelPath) -> io::Result<File> {

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use walkdir::{DirEntry, WalkDir};
 
-use crate::model::entry::{Kind, Mode, Time};
+use crate::model::entry::{Kind, Mode};
 use crate::model::outcome::{LeftOut, Why};
 use crate::model::reason::ReadError;
 use crate::model::relpath::{PathError, RelPath, is_reserved};
@@ -18,47 +18,9 @@ use crate::sys::fs::{Dir, Stat};
 
 use super::filter::{CompiledFilter, IgnorePatterns, Links, PatternWeight, is_ignored};
 use super::found::{ListedFolder, NameKind, NotAnnounced, describe, unreadable};
+use super::step::WalkStep;
 use super::tree::{Root, Roots, TreeReader, is_key, is_own_now, mtime_of, stat_at};
 use super::walked::WalkedFolders;
-
-/// What a walk comes upon.
-#[derive(Debug)]
-pub enum WalkStep {
-    /// Something to send.
-    Found {
-        /// Its path in the manifest.
-        path: RelPath,
-        /// What it is.
-        kind: Kind,
-        /// Its time.
-        mtime: Time,
-        /// Its permissions.
-        mode: Mode,
-        /// How many bytes of its disk it takes up.
-        allocated: u64,
-    },
-    /// The innermost folder that has not ended has no more entries.
-    DirEnd {
-        /// Whether all names in it could be read and looked at, in this very folder: whoever
-        /// removes what is missing must not believe in a folder where not. What is below it counts
-        /// for itself.
-        complete: bool,
-    },
-    /// Something that cannot be sent.
-    Skipped {
-        /// Where it is on this machine.
-        path: PathBuf,
-        /// Why not.
-        why: Why,
-    },
-    /// Something that is not to be sent.
-    LeftOut {
-        /// Where it is on this machine.
-        path: PathBuf,
-        /// Why not.
-        why: LeftOut,
-    },
-}
 
 /// How many files there are below some roots at this moment, and how many bytes they have.
 #[must_use]
@@ -285,9 +247,15 @@ impl WalkBelow {
         kind: Kind,
     ) {
         let is_dir = matches!(kind, Kind::Dir);
-        let folder = is_dir.then(|| path.clone());
+        let placed = match self.reader.roots().placed(path.clone()) {
+            Ok(placed) => placed,
+            Err(why) => {
+                return self.not_announced(path.below(&root.path), Why::Name(why).into());
+            }
+        };
+        let folder = is_dir.then_some(path);
         self.ready.push_back(WalkStep::Found {
-            path,
+            path: placed,
             kind,
             mtime: mtime_of(stat),
             mode: Mode::from_stat(stat.mode),
@@ -456,7 +424,7 @@ impl WalkBelow {
         if filter.has_patterns() || ignores.clone().next().is_some() {
             let here = here();
             let below = here.strip_prefix(&root.path).unwrap_or(Path::new(""));
-            if is_ignored(filter, ignores, &root.name, below, &here, kind.is_dir) {
+            if is_ignored(filter, ignores, &root.given, below, &here, kind.is_dir) {
                 return Err(LeftOut::Pattern);
             }
         }
@@ -519,6 +487,7 @@ mod tests {
             &WalkedFolders::default(),
         )
         .map(|step| match step {
+            WalkStep::Way { .. } => unreachable!(),
             WalkStep::Found {
                 path,
                 kind,

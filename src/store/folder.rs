@@ -16,6 +16,7 @@ use crate::sys::fs::{self, Dir, File, FileId, Stat};
 
 use super::clash::{EntryNames, is_listed, is_one_name};
 use super::durability::FileSystem;
+use super::entering::Entering;
 use super::found::{SENDERS_BITS, in_the_way, may_make_way, timestamp, why};
 use super::in_use;
 use super::names_there::NamesThere;
@@ -31,6 +32,8 @@ pub struct Folder {
     fresh: bool,
     /// Whether its sender made it: in this session, or in one that was cut off.
     made: bool,
+    /// Whether it only leads to what is sent, so that it stays as it is.
+    way: bool,
     /// Whether something that was to come into it has not.
     lacks: AtomicBool,
     /// What to set when nothing more comes.
@@ -83,6 +86,7 @@ impl Folder {
             dir: Some(dir),
             fresh: false,
             made: false,
+            way: true,
             lacks: AtomicBool::new(false),
             finish: Mutex::new(None),
             unlocked: None,
@@ -165,17 +169,32 @@ impl Folder {
         self.made
     }
 
+    /// Whether it only leads to what is sent, so that it stays as it is.
+    pub(super) fn is_way(&self) -> bool {
+        self.way
+    }
+
+    /// Whether it was named to be sent, and what is in it is sent with it.
+    pub(super) fn is_named(&self) -> bool {
+        match &self.place {
+            FolderPlace::Root => false,
+            FolderPlace::Below { parent, .. } => parent.way && !self.way,
+        }
+    }
+
     /// Makes or enters the folder `path`, whose last name is looked for in this one. One that is
-    /// made has `mode`, but for what it takes to fill it. With `unlock`, one that its mode locks
-    /// is opened up while it is being filled; with `replace`, a file or link of that name makes
-    /// way for it.
+    /// made has `mode`, but for what it takes to fill it.
     pub(super) fn enter(
         self: &Arc<Self>,
         path: &RelPath,
         mode: Mode,
-        unlock: bool,
-        replace: bool,
+        entering: Entering,
     ) -> Result<Arc<Self>, Why> {
+        let Entering {
+            unlock,
+            replace,
+            way,
+        } = entering;
         let name = path.file_name();
         // At once, because nobody may come to finish it.
         let mode = (mode.bits() & SENDERS_BITS) | OWNER_ALL;
@@ -215,7 +234,7 @@ impl Folder {
         if !fresh && unlock {
             unlocked = unlocked.or(unlock_open(&dir).map_err(|e| why(&e))?);
         }
-        let folder = self.below(path, Some(dir), fresh, unlocked)?;
+        let folder = self.below(path, Some(dir), fresh, unlocked, way)?;
         if unlocked.is_some() {
             folder.before_change()?;
         }
@@ -227,7 +246,7 @@ impl Folder {
     pub(super) fn look_into(
         self: &Arc<Self>,
         path: &RelPath,
-        replace: bool,
+        Entering { replace, way, .. }: Entering,
     ) -> Result<Arc<Self>, Why> {
         let name = path.file_name();
         let found = match self.fresh {
@@ -243,7 +262,7 @@ impl Folder {
             found => return Err(in_the_way(found.as_ref())),
         };
         let fresh = dir.is_none();
-        self.below(path, dir, fresh, None)
+        self.below(path, dir, fresh, None, way)
     }
 
     fn below(
@@ -252,6 +271,7 @@ impl Folder {
         dir: Option<Dir>,
         fresh: bool,
         unlocked: Option<u32>,
+        way: bool,
     ) -> Result<Arc<Self>, Why> {
         let stat = dir.as_ref().map(Dir::stat).transpose();
         let stat = stat.map_err(|e| why(&e))?;
@@ -285,7 +305,7 @@ impl Folder {
             session.in_use.folders.add(id);
         }
         let keep = dir.is_some() && session.keep_open();
-        if let Some(dir) = dir.as_ref().filter(|_| keep && path.depth() > 1) {
+        if let Some(dir) = dir.as_ref().filter(|_| keep && (way || !self.way)) {
             // Those that were named to be sent have claims of their own.
             match in_use::share(dir) {
                 Ok(true) => {}
@@ -306,6 +326,7 @@ impl Folder {
             dir: dir.filter(|_| keep),
             fresh,
             made,
+            way,
             lacks: AtomicBool::new(false),
             finish: Mutex::new(None),
             unlocked,
@@ -410,7 +431,7 @@ impl Folder {
     /// The same of the folder that was named to be sent, which it is in.
     pub(super) fn fail_named(&self, why: Why) {
         match &self.place {
-            FolderPlace::Below { parent, .. } if parent.path().is_some() => parent.fail_named(why),
+            FolderPlace::Below { parent, .. } if !parent.way => parent.fail_named(why),
             _ => self.fail(why),
         }
     }
@@ -439,7 +460,7 @@ impl Drop for Folder {
             .get_mut()
             .unwrap_or_else(PoisonError::into_inner)
             .take();
-        let unfinished = self.made && (finish.is_none() || *self.lacks.get_mut());
+        let unfinished = self.made && !self.way && (finish.is_none() || *self.lacks.get_mut());
         let finished = match (finish, self.unlocked) {
             (Some((mode, mtime)), _) => self.with(|dir| self.close(dir, mode, mtime)),
             // Left unfinished: as it was.

@@ -15,6 +15,7 @@ mod clash;
 mod context;
 mod directory;
 mod durability;
+mod entering;
 mod folder;
 mod found;
 mod held;

@@ -19,6 +19,7 @@ use crate::sys::fs::{self, Dir, FileId, Stat};
 use super::clash::Folding;
 use super::context::{Access, DirectoryContext, LOCK_LOOK, LOCK_WAIT, SessionContext};
 use super::durability::Durability;
+use super::entering::Entering;
 use super::folder::Folder;
 use super::found::{open_file, why};
 use super::in_use::{FolderClaim, Locked, Taken};
@@ -142,31 +143,31 @@ impl StoreSession {
         parent: &Arc<Folder>,
         path: &RelPath,
         mode: Mode,
+        way: bool,
         give_up: impl Fn() -> bool,
     ) -> std::result::Result<Arc<Folder>, Why> {
         if self.context.is_name_of_own(parent.id(), path) {
             return Err(OWN);
         }
+        let way = way && parent.is_way();
         // A link that leads to those makes way for nothing.
         let replace = self.context.access.conflict == OnConflict::Replace
             && self.keeps_off(parent, path).is_ok();
+        let entering = Entering::new(self.context.access.existing, replace, way);
         parent.reserve(path.file_name(), self.is_dry())?;
         let folder = if self.context.access.dry_run {
-            let folder = parent.look_into(path, replace)?;
-            if path.depth() == 1 {
+            let folder = parent.look_into(path, entering)?;
+            if folder.is_named() {
                 // Nothing goes: what it would have does for that.
                 folder.has_alone();
             }
             folder
         } else {
-            let existing = self.context.access.existing;
-            let counted = self
-                .context
-                .directory
-                .count_new(parent, path.file_name(), 1)?;
-            let folder = parent.enter(path, mode, existing, replace)?;
+            let directory = &self.context.directory;
+            let counted = directory.count_new(parent, path.file_name(), 1)?;
+            let folder = parent.enter(path, mode, entering)?;
             counted.keep_if(folder.is_fresh());
-            if path.depth() == 1
+            if folder.is_named()
                 && let Some(id) = folder.id()
             {
                 self.claim(&folder, id, give_up)?;
@@ -176,7 +177,7 @@ impl StoreSession {
         if folder.id().is_some_and(|id| self.context.is_own(id)) {
             return Err(OWN);
         }
-        if let Some(mirror) = self.mirror.as_ref().filter(|_| !folder.is_fresh()) {
+        if let Some(mirror) = self.mirror.as_ref().filter(|_| !folder.is_fresh() && !way) {
             mirror.list(&folder)?;
         }
         Ok(folder)
@@ -262,7 +263,7 @@ impl StoreSession {
         if let Some(mirror) = &self.mirror {
             mirror.ended(folder, complete);
         }
-        if self.context.access.dry_run {
+        if self.context.access.dry_run || folder.is_way() {
             return;
         }
         if folder.is_made() || self.context.access.existing {

@@ -14,7 +14,7 @@ use crate::model::outcome::{OnConflict, Wish};
 use crate::model::relpath::RelPath;
 use crate::model::surplus::MaxDelete;
 use crate::net::{Beacon, Identity, Peers};
-use crate::source::Filter;
+use crate::source::{Filter, SentNames};
 use crate::sys::commands::CommandStarter;
 use crate::sys::own::OwnFolders;
 
@@ -104,8 +104,8 @@ impl From<SocketAddr> for DialTarget {
 /// Something of unknown length that is sent as one file.
 #[derive(Debug, Clone)]
 pub struct Stream {
-    /// The file's name.
-    pub name: RelPath,
+    /// The file's path in the receive directory.
+    pub path: RelPath,
     /// Where it is read from, to its end. It is read once: a lost connection is the end of it.
     pub from: Arc<File>,
 }
@@ -115,6 +115,9 @@ pub struct Stream {
 pub struct SendOptions {
     /// Files and folders. Their last names must differ.
     pub paths: Vec<PathBuf>,
+    /// What they are called at the receiver, and where they go there. It holds for a stream as
+    /// well, but for its name.
+    pub naming: SentNames,
     /// A stream to send, instead of files and folders.
     pub stream: Option<Stream>,
     /// The receiver.
@@ -147,6 +150,7 @@ impl Default for SendOptions {
     fn default() -> Self {
         Self {
             paths: Vec::new(),
+            naming: SentNames::default(),
             stream: None,
             to: DialTarget::default(),
             wait: false,

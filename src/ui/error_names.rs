@@ -60,7 +60,7 @@ pub(super) fn error_name(error: &Error) -> &'static str {
         Error::CodeNeeded { .. } | Error::NoCode { .. } => "code_needed",
         Error::WrongCode { .. } => "wrong_code",
         Error::Displaced { .. } => "displaced",
-        Error::TooOld { .. } => "too_old",
+        Error::TooOld { .. } | Error::NoWays { .. } => "too_old",
         Error::NoReply { .. } => "no_reply",
         Error::Unpaired { .. } => "unpaired",
         Error::Idle { .. } => "idle",

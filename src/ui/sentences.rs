@@ -179,6 +179,9 @@ fn words(error: &Error, who: Naming<'_>) -> String {
         Error::TooOld { name, ability, .. } => {
             format!("xfer on {name} is too old to let others {ability}")
         }
+        Error::NoWays { name, .. } => format!(
+            "{name} runs an older xfer, which cannot update files in a folder that you name"
+        ),
         Error::Unpaired { name, .. } => {
             format!("{name} may no longer send here; xfer stopped its transfer")
         }

@@ -38,9 +38,12 @@ impl Features {
     pub const MESSAGES: Self = Self(4);
     /// Commands can be run: [`super::RunCommand`], and the reasons not to.
     pub const COMMANDS: Self = Self(8);
+    /// Folders that lead to what is sent stay as they are.
+    pub const WAYS: Self = Self(16);
     /// All that this program has.
-    pub const OURS: Self =
-        Self(Self::REASONS.0 | Self::MORE_REASONS.0 | Self::MESSAGES.0 | Self::COMMANDS.0);
+    pub const OURS: Self = Self(
+        Self::REASONS.0 | Self::MORE_REASONS.0 | Self::MESSAGES.0 | Self::COMMANDS.0 | Self::WAYS.0,
+    );
 
     /// Whether all of `wanted` are among these.
     #[must_use]

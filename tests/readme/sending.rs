@@ -100,6 +100,20 @@ pub(crate) fn several_things(scene: &Scene) {
     scene.assert_received(&all, &scene.laptop.downloads());
 }
 
+pub(crate) fn another_name_or_folder(scene: &Scene) {
+    let [renamed, into_folder, by_address] = scene.lines();
+    scene.pair();
+    let _receiver = scene.laptop_receives("");
+    scene.send(&renamed);
+    let downloads = scene.laptop.downloads();
+    assert_same_tree(scene.desktop.home("photos"), downloads.join("holiday"));
+    scene.send(&into_folder);
+    scene.assert_received(&["film.mkv"], &downloads.join("films/new"));
+    scene.send(&by_address);
+    let film = |folder: &str| digest_of(&downloads.join(folder).join("film.mkv"));
+    assert_eq!(film("films"), film("films/new"));
+}
+
 pub(crate) fn ports(scene: &Scene) {
     let [one_port, any_port, to_v4, to_v6] = scene.lines();
     scene.pair();

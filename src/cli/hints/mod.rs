@@ -151,7 +151,7 @@ pub(crate) fn for_error(error: &Error, task: Task) -> Option<String> {
         Error::SameRole { .. } => "Run `xfer recv` on one machine and `xfer send` on the other.",
         Error::Declined { reason, .. } => return declines::declined(reason),
         Error::TurnedAway { name, reason, .. } => return declines::turned_away(name, reason),
-        Error::TooOld { .. } => "Update xfer on that machine.",
+        Error::TooOld { .. } | Error::NoWays { .. } => "Update xfer on that machine.",
         Error::OtherPeer { name, is, .. } => {
             return Some(format!(
                 "Nothing was sent. Use the name of the machine you mean, {} or {}: xfer finds its \

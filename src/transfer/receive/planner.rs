@@ -209,7 +209,8 @@ impl Planner<'_> {
         let folder = parent.and_then(|parent| {
             self.store.announced(parent, path);
             room = self.budget.name(path)?;
-            self.store.folder(parent, path, entry.mode, give_up)
+            self.store
+                .folder(parent, path, entry.mode, entry.is_way(), give_up)
         });
         let outcome = match &folder {
             Ok(folder) if folder.is_fresh() => Outcome::Stored(None),

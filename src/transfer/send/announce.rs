@@ -13,7 +13,7 @@ use crate::model::entry::{Entry, EntryId, Extra, Kind, Mode, Time};
 use crate::model::outcome::{LeftOut, Outcome};
 use crate::model::progress::{Counters, Event};
 use crate::model::relpath::RelPath;
-use crate::source::{Roots, Walk, WalkStep, WalkedFolders};
+use crate::source::{PlacedWalk, Roots, WalkStep, WalkedFolders, ways};
 use crate::sys::worker::{Worker, checkpoint};
 use crate::wire::{DirEnd, Message, Scanned};
 
@@ -53,7 +53,7 @@ pub(super) fn walk(
 ) {
     let mut steps = Vec::new();
     let mut handed = Instant::now();
-    for step in Walk::new(roots, walked) {
+    for step in PlacedWalk::new(roots, walked) {
         checkpoint(Worker::Walk);
         match &step {
             WalkStep::Found { kind, .. } => {
@@ -62,6 +62,7 @@ pub(super) fn walk(
                     Counters::add(&counters.bytes_total, size.get());
                 }
             }
+            WalkStep::Way { .. } => Counters::add(&counters.entries_total, 1),
             // Nobody has asked for these, and no filter left them out.
             WalkStep::LeftOut {
                 why: LeftOut::Own | LeftOut::Special,
@@ -89,23 +90,35 @@ pub(super) fn walk(
     counters.scanned.store(true, Ordering::Release);
 }
 
-/// Hands over the one entry that a stream is.
-pub(super) fn walk_stream(name: &RelPath, counters: &Counters, to: &SyncSender<WalkBatch>) {
-    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
-    let seconds = now.map_or(0, |now| now.as_secs());
-    Counters::add(&counters.entries_total, 1);
-    let step = WalkStep::Found {
-        path: name.clone(),
+/// Hands over the one entry that a stream is, with the folders that lead to it.
+pub(super) fn walk_stream(path: &RelPath, counters: &Counters, to: &SyncSender<WalkBatch>) {
+    let mut before = path.parent().map(|place| ways(&place)).unwrap_or_default();
+    let ends = before.len();
+    before.reverse();
+    let mut steps: Vec<_> = before
+        .into_iter()
+        .map(|path| WalkStep::Way { path })
+        .collect();
+    steps.push(WalkStep::Found {
+        path: path.clone(),
         kind: Kind::Stream,
-        mtime: Time::from_seconds(i64::try_from(seconds).unwrap_or(0)),
+        mtime: now(),
         mode: Mode::from_stat(0o644),
         allocated: 0,
-    };
+    });
+    Counters::add(&counters.entries_total, steps.len() as u64);
+    steps.extend((0..ends).map(|_| WalkStep::DirEnd { complete: false }));
     // Nobody listens any more where the session is over.
     let _ = to.send(WalkBatch {
-        steps: vec![step],
+        steps,
         is_last: true,
     });
+}
+
+fn now() -> Time {
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+    let seconds = now.map_or(0, |now| now.as_secs());
+    Time::from_seconds(i64::try_from(seconds).unwrap_or(0))
 }
 
 /// Announces what the walk finds, within the window.
@@ -171,17 +184,9 @@ impl EntryAnnouncer<'_> {
                 mode,
                 allocated,
             } => {
-                if manifest.credit == 0 {
-                    // What credit is waited for may be what is still here.
-                    self.announce(&mut manifest.waiting);
-                    match self.credits.take(BATCH as u64) {
-                        Some(taken) => manifest.credit = taken,
-                        None => return false,
-                    }
-                }
-                manifest.credit -= 1;
-                let id = manifest.next;
-                manifest.next += 1;
+                let Some(id) = self.number(manifest) else {
+                    return false;
+                };
                 if matches!(kind, Kind::Dir) {
                     manifest.open.push(id);
                 }
@@ -201,6 +206,20 @@ impl EntryAnnouncer<'_> {
                     mtime,
                     mode,
                     extras,
+                });
+            }
+            WalkStep::Way { path } => {
+                let Some(id) = self.number(manifest) else {
+                    return false;
+                };
+                manifest.open.push(id);
+                manifest.waiting.push(Entry {
+                    id,
+                    path,
+                    kind: Kind::Dir,
+                    mtime: now(),
+                    mode: Mode::from_stat(0o755),
+                    extras: vec![Extra::way()],
                 });
             }
             WalkStep::DirEnd { complete } => {
@@ -225,6 +244,19 @@ impl EntryAnnouncer<'_> {
             }
         }
         true
+    }
+
+    /// The number of the next entry; none where nobody gives credit any more.
+    fn number(&self, manifest: &mut Manifest) -> Option<EntryId> {
+        if manifest.credit == 0 {
+            // What credit is waited for may be what is still here.
+            self.announce(&mut manifest.waiting);
+            manifest.credit = self.credits.take(BATCH as u64)?;
+        }
+        manifest.credit -= 1;
+        let id = manifest.next;
+        manifest.next += 1;
+        Some(id)
     }
 
     /// Announces entries, which have credit, and forgets them.

@@ -41,7 +41,12 @@ pub fn send(
     progress: &Arc<dyn Progress>,
     cancel: &Cancel,
 ) -> Result<Summary> {
-    let roots = Roots::except(&options.paths, &options.filter, device.own.clone())?;
+    let roots = Roots::except(
+        &options.paths,
+        &options.naming,
+        &options.filter,
+        device.own.clone(),
+    )?;
     let mut connector = Connector::new(device, prompt, progress, cancel)?;
     connector.waits = options.wait;
     let sessions = Sessions {

@@ -14,11 +14,10 @@ use crate::model::digest::CHUNK_SIZE;
 use crate::model::error::{Error, Result};
 use crate::model::outcome::{Role, Summary};
 use crate::model::progress::{Counters, Event, Progress};
-use crate::model::text::Text;
 use crate::net::{Channel, FIRST_WORDS, Pace, join, offer};
 use crate::source::{self, Roots, WalkedFolders};
 use crate::sys::worker::Worker;
-use crate::wire::{Accept, Contents, Offer};
+use crate::wire::{Accept, Contents, Features, Offer};
 
 use super::super::cancel::Cancel;
 use super::super::dial::{Connector, Dialed};
@@ -126,6 +125,13 @@ impl Sessions<'_> {
             cancel: until_it_runs,
         } = self.connector.dial(to, name, *open)?;
         let peer = &greeted.peer;
+        let has_ways = channel.preambles.features().has(Features::WAYS);
+        if self.options.naming.place.is_some() && self.options.wish.update && !has_ways {
+            return Err(Error::NoWays {
+                peer: channel.peer,
+                name: peer.name.clone(),
+            });
+        }
         let counters = Arc::new(Counters::default());
         channel.carry(counters.clone());
         let mut time = FIRST_WORDS;
@@ -291,7 +297,7 @@ impl Sessions<'_> {
         };
         let write = || link.write(&mut writer, PING_INTERVAL, look);
         let walk = move || match &self.options.stream {
-            Some(stream) => announce::walk_stream(&stream.name, counters, &to_announce),
+            Some(stream) => announce::walk_stream(&stream.path, counters, &to_announce),
             None => announce::walk(roots, walked, counters, &to_announce),
         };
         let announce = move || announcer.run(&steps);
@@ -367,7 +373,7 @@ impl Sessions<'_> {
                 files: 1,
                 bytes: Contents::UNKNOWN,
                 named: 1,
-                first: Text::new(stream.name.as_path().to_string_lossy()),
+                first: source::outermost(&stream.path),
             };
         }
         let (files, bytes) = source::count(&self.roots);
