@@ -324,11 +324,7 @@ fn a_stranger_pairs_with_a_code_and_tears_no_line() {
     joined.type_line("here I am");
     host.terminal
         .wait_for_rows("what is said", |rows| count(rows, "bert: here I am") == 1);
-    assert!(
-        host.terminal
-            .screen()
-            .contains("would like to join this chat")
-    );
+    assert!(host.terminal.screen().contains("wants to join this chat"));
 }
 
 #[test]

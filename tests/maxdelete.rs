@@ -223,7 +223,7 @@ fn the_sender_is_asked_at_its_terminal() {
         let send = Terminal::spawn(scene.send_command(&[], &recv.target()));
         send.wait_for("would remove 20 of 21 files and folders on ", 1);
         for (n, answer) in answers.iter().enumerate() {
-            send.wait_for("Remove them? [y]es, [n]o: ", n + 1);
+            send.wait_for("Delete them? [y]es, [n]o: ", n + 1);
             send.type_line(answer);
         }
         let (code, screen) = send.wait();
@@ -272,7 +272,7 @@ fn nobody_is_asked_about_what_a_limit_decides() {
     let send = Terminal::spawn(scene.send_command(&["--max-delete=20"], &target));
     for (code, screen) in [send.wait(), recv.wait()] {
         assert_eq!(code, Some(DONE), "{screen}");
-        assert!(!screen.contains("Remove them?"), "{screen}");
+        assert!(!screen.contains("Delete them?"), "{screen}");
     }
     scene.assert_mirrored();
 }

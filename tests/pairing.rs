@@ -153,9 +153,86 @@ fn whoever_is_unpaired_needs_a_code_again() {
         sent.assert_code(4).assert_says("XFER_CODE");
         // The receiver shows a code that lives on for the next attempt.
         let code = two.recv.nth_code(if name == "desktop" { 2 } else { 3 });
+        two.recv
+            .wait_for("desktop left without entering the code", 1);
         two.send_unseen(&[("XFER_CODE", &code)]).assert_code(0);
     }
     two.assert_received();
+}
+
+#[test]
+fn two_who_pair_at_once_do_not_take_each_others_code() {
+    let two = Two::new(&[]);
+    let target = two.addr.to_string();
+    let tablet = two.sandbox.user("tablet");
+    let desktop = two.send();
+    desktop.wait_for("Code on laptop: ", 1);
+    let pair = ["pair", "--name", "tablet", &target];
+    let other = Terminal::spawn(tablet.command(&pair));
+    other.wait_for("Code on laptop: ", 1);
+    let (first, second) = (two.recv.code_for("desktop"), two.recv.code_for("tablet"));
+    assert_ne!(first, second, "it happens once in a million runs");
+    // With the code of the other one, nobody gets in.
+    other.type_line(&first);
+    other.wait_for("Wrong code. Check laptop's screen and try again.", 1);
+    two.recv.wait_for("Wrong code entered on tablet", 1);
+    let third = two.recv.nth_code(3);
+    assert_eq!(two.recv.code_for("tablet"), third);
+    // That has used up nothing of the first one's.
+    desktop.type_line(&first);
+    let (exit, screen) = desktop.wait();
+    assert_eq!(exit, Some(0), "{screen}");
+    other.type_line(&third);
+    let (exit, screen) = other.wait();
+    assert_eq!(exit, Some(0), "{screen}");
+    two.recv.wait_for("Paired with tablet", 1);
+    two.assert_received();
+}
+
+#[test]
+fn leaving_the_question_for_the_code_is_no_lost_connection() {
+    let two = Two::new(&[]);
+    for (n, (keys, wanted)) in [("\n", 4), ("\x04", 4), ("\x03", 130)]
+        .into_iter()
+        .enumerate()
+    {
+        let send = two.send();
+        send.wait_for("Code on laptop: ", 1);
+        send.type_raw(keys);
+        let (exit, screen) = send.wait();
+        assert_eq!(exit, Some(wanted), "{screen}");
+        let (_, said) = screen.split_once("Code on laptop: ").unwrap();
+        let said: Vec<_> = said
+            .lines()
+            .map(str::trim)
+            .filter(|l| !l.is_empty())
+            .collect();
+        let said: Vec<_> = said.into_iter().filter(|line| *line != "^C").collect();
+        assert_eq!(said, ["xfer: you did not enter the code from laptop"]);
+        if n == 0 {
+            two.recv
+                .wait_for("desktop left without entering the code.", 1);
+        }
+    }
+    let seen = two.recv.screen();
+    assert!(!seen.contains("lost the connection"), "{seen}");
+    // Somebody who is killed has left as well.
+    let send = two.send();
+    send.wait_for("Code on laptop: ", 1);
+    drop(send);
+    two.recv.wait_and_stop();
+    assert!(!two.recv.screen().contains("lost the connection"));
+}
+
+#[test]
+fn a_question_for_the_code_ends_when_the_receiver_does() {
+    let two = Two::new(&[]);
+    let send = two.send();
+    send.wait_for("Code on laptop: ", 1);
+    two.recv.wait_and_stop();
+    let (exit, screen) = send.wait();
+    assert_ne!(exit, Some(0), "{screen}");
+    assert!(screen.contains("laptop"), "{screen}");
 }
 
 #[test]
@@ -190,27 +267,43 @@ fn pairing_works_without_sending_and_from_a_file() {
         .assert_says("not paired with this machine");
 }
 
+/// Another code.
+fn wrong(code: &str) -> &'static str {
+    if code == "111111" { "222222" } else { "111111" }
+}
+
 #[test]
 fn a_wrong_code_lets_nobody_in() {
     let two = Two::new(&[]);
     let send = two.send();
-    let code = two.recv.code();
-    let wrong = if code == "111111" { "222222" } else { "111111" };
+    let mut codes = Vec::new();
     for n in 1..=3 {
+        // Each attempt has a code of its own, which is there before the sender is asked again.
         send.wait_for("Code on laptop: ", n);
-        send.type_line(wrong);
+        assert_eq!(two.recv.count_codes(), n);
+        let code = two.recv.nth_code(n);
+        send.type_line(wrong(&code));
+        codes.push(code);
+        two.recv.wait_for("Wrong code entered on desktop", n.min(2));
     }
     let (exit, screen) = send.wait();
     assert_eq!(exit, Some(4), "{screen}");
-    assert!(screen.contains("between"), "{screen}");
+    let again = "Wrong code. Check laptop's screen and try again.";
+    assert_eq!(screen.matches(again).count(), 2, "{screen}");
+    assert!(screen.contains("wrong code: laptop"), "{screen}");
+    two.recv
+        .wait_for("desktop entered a wrong code 3 times.", 1);
     two.assert_nothing_received();
     assert_knows_nobody(&two.desktop);
     assert_knows_nobody(&two.laptop);
-    // The old code has been used up.
-    two.send_unseen(&[("XFER_CODE", &code)]).assert_code(4);
-    let new = two.recv.nth_code(2);
-    assert_ne!(new, code);
-    two.send_unseen(&[("XFER_CODE", &new)]).assert_code(0);
+    // The old codes have been used up.
+    let old = codes.last().unwrap();
+    two.send_unseen(&[("XFER_CODE", old)]).assert_code(4);
+    // For the next attempt there was another one, and then there is one more.
+    codes.extend([two.recv.nth_code(4), two.recv.nth_code(5)]);
+    let distinct: std::collections::HashSet<_> = codes.iter().collect();
+    assert_eq!(distinct.len(), codes.len());
+    two.send_unseen(&[("XFER_CODE", &codes[4])]).assert_code(0);
     two.assert_received();
 }
 
@@ -272,7 +365,7 @@ fn another_key_at_a_known_place_is_an_alarm() {
     let target = two.addr.to_string();
     let sent = stranger.run(&["send", "--name", "desktop", "src/file", &target]);
     sent.assert_code(4).assert_says("by this machine's name");
-    assert!(!two.recv.screen().contains("this code"));
+    assert_eq!(two.recv.count_codes(), 0);
 }
 
 #[test]
@@ -329,7 +422,7 @@ fn each_offer_is_asked_about() {
         .assert_says("declined the transfer");
     two.assert_nothing_received();
     let screen = two.recv.screen();
-    for words in ["1 file", "3.15 MB", "'file'", "are free", "desktop"] {
+    for words in ["1 file", "3.15 MB", "'file'", "free)", "desktop"] {
         assert!(screen.contains(words), "no {words}: {screen}");
     }
     send("y", 3).assert_code(0);
@@ -392,13 +485,13 @@ fn one_in_the_middle_fails_even_with_the_right_code() {
     for n in 1..=3 {
         send.wait_for("Code on laptop: ", n);
         codes += 1;
-        send.type_line(&two.recv.nth_code(1));
+        send.type_line(&two.recv.nth_code(n));
     }
     assert_eq!(codes, 3);
     let (exit, screen) = send.wait();
     assert_eq!(exit, Some(4), "{screen}");
     let screen = unfolded(&screen);
-    assert!(screen.contains("another machine intercepts"), "{screen}");
+    assert!(screen.contains("between the two machines"), "{screen}");
     assert!(screen.contains("do not send anything"), "{screen}");
     two.assert_nothing_received();
     assert_knows_nobody(&two.laptop);
@@ -467,7 +560,7 @@ fn a_guesser_gets_three_tries_one_after_the_other() {
         guesser.say(&Message::PairProof(Proof([n; 32])));
         assert_eq!(guesser.hear(), Message::PairWrong(()));
     }
-    two.recv.wait_for("mistyped", 1);
+    two.recv.wait_for("entered a wrong code 3 times", 1);
     // An offer in the place of a proof gets nothing either.
     for early in [
         Message::PairProof(Proof([0; 32])),

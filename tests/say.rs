@@ -247,7 +247,7 @@ fn a_question_is_answered_with_a_line() {
     let two = Two::new();
     let (seen, addr) = two.recv_seen(&[]);
     let asker = two.spawn(&["--ask", &addr, "May I?"]);
-    seen.wait_for("Your reply to desktop", 1);
+    seen.wait_for("Reply to desktop", 1);
     seen.type_line(" yes, du d\u{e4}rfst\t");
     let answered = asker.wait();
     answered.assert_code(0);
@@ -256,7 +256,7 @@ fn a_question_is_answered_with_a_line() {
     for end in ["\n", "\x04"] {
         let asker = two.spawn(&["--ask", &addr, "And now?"]);
         let asked = if end == "\n" { 2 } else { 3 };
-        seen.wait_for("Your reply to desktop", asked);
+        seen.wait_for("Reply to desktop", asked);
         seen.type_raw(end);
         let declined = asker.wait();
         declined
@@ -282,20 +282,20 @@ fn a_question_is_withdrawn_when_nobody_waits_for_its_answer() {
     let two = Two::new();
     let (seen, addr) = two.recv_seen(&[]);
     let asker = two.spawn(&["--ask", &addr, "first?"]);
-    seen.wait_for("Your reply to desktop", 1);
+    seen.wait_for("Reply to desktop", 1);
     // The second waits for its turn, and is asked once the first has gone.
     let second = two.spawn(&["--ask", &addr, "second?"]);
     seen.wait_for("second?", 1);
     asker.interrupt();
     asker.wait().assert_code(130);
-    seen.wait_for("does not wait for a reply any more", 1);
-    seen.wait_for("Your reply to desktop", 3);
+    seen.wait_for("no longer waits for a reply", 1);
+    seen.wait_for("Reply to desktop", 3);
     seen.type_line("to the second");
     second.wait().assert_code(0).assert_says("to the second");
     // So it is where the time is over.
     two.say(&["--ask", "--reply-within", "1", &addr, "quick?"])
         .assert_code(DECLINED);
-    seen.wait_for("does not wait for a reply any more", 2);
+    seen.wait_for("no longer waits for a reply", 2);
     // And where the other side ends.
     let asker = two.spawn(&["--ask", &addr, "last?"]);
     seen.wait_for("last?", 1);
@@ -328,11 +328,11 @@ fn what_is_not_seen_any_more_is_no_reply() {
     let two = Two::new();
     let (seen, addr) = two.recv_seen(&[]);
     let asker = two.spawn(&["--ask", &addr, "Shall I?"]);
-    seen.wait_for("Your reply to desktop", 1);
+    seen.wait_for("Reply to desktop", 1);
     seen.type_raw("rm it ");
     seen.wait_for("rm it", 1);
     two.say(&[&addr, "by the way"]).assert_code(0);
-    seen.wait_for("Your reply to desktop", 2);
+    seen.wait_for("Reply to desktop", 2);
     seen.type_line("no");
     let asked = asker.wait();
     assert_eq!(asked.assert_code(0).stdout, b"no\n");
@@ -362,12 +362,12 @@ fn a_lost_connection_ends_the_wait_on_both_sides() {
     let (seen, addr) = two.recv_seen(&[]);
     let proxy = Proxy::new(addr.parse().unwrap());
     let asker = two.spawn(&["--ask", &proxy.target(), "there?"]);
-    seen.wait_for("Your reply to desktop", 1);
+    seen.wait_for("Reply to desktop", 1);
     asker.wait_for_text("shows it now");
     let begun = Instant::now();
     proxy.stall();
     asker.wait().assert_code(FAILED);
-    seen.wait_for("does not wait for a reply any more", 1);
+    seen.wait_for("no longer waits for a reply", 1);
     let took = begun.elapsed();
     assert!(took > Duration::from_secs(20), "{took:?}");
     assert!(took < Duration::from_secs(60), "{took:?}");
@@ -453,11 +453,11 @@ fn whoever_may_not_any_more_is_asked_about_no_more() {
     let two = Two::new();
     let (seen, addr) = two.recv_seen(&[]);
     let asker = two.spawn(&["--ask", &addr, "still?"]);
-    seen.wait_for("Your reply to desktop", 1);
+    seen.wait_for("Reply to desktop", 1);
     let args = ["peers", "--deny", "messages", "desktop"];
     two.laptop.run(&args).assert_code(0);
     asker.wait().assert_code(DECLINED);
-    seen.wait_for("does not wait for a reply any more", 1);
+    seen.wait_for("no longer waits for a reply", 1);
 }
 
 #[test]

@@ -92,8 +92,8 @@ fn the_first_file() {
     left.type_line("xfer recv --dir ~/Downloads");
     story.shows("laptop waits", &left, "Listening");
     right.type_line("xfer send film.mkv 10.92.0.1");
-    let code = left.code_after("this code:");
-    story.shows("laptop shows a code", &left, "this code:");
+    let code = left.code_after("code on desktop:");
+    story.shows("laptop shows a code", &left, "code on desktop:");
     story.shows("desktop asks for it", &right, "Code on laptop:");
     right.type_line(&code);
     story.shows_when("desktop has sent it", &right, |all| {
@@ -122,7 +122,7 @@ fn lines_are_broken_anew_with_the_cursor_where_it_was() {
 #[test]
 fn marks_keep_columns() {
     for (row, shown) in [
-        ("this code:  123 456", "this code:  ### ###"),
+        ("this code on a:  123 456", "this code on a:  ### ###"),
         ("Code on laptop: 123456", "Code on laptop: ######"),
         (
             "film.mkv (315 MB) in 12.8 s (98 MB/s)",

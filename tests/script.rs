@@ -357,7 +357,7 @@ fn a_code_is_still_shown_and_typed() {
     let sender = Terminal::spawn(command);
     sender.wait_for("Code on ", 1);
     sender.type_line(&receiver.code());
-    receiver.wait_for("Take it?", 1);
+    receiver.wait_for("Accept?", 1);
     wait_for_event(sender.process(), "waiting");
     receiver.type_line("y");
     for (terminal, role) in [(&sender, "sender"), (&receiver, "receiver")] {
@@ -619,13 +619,13 @@ fn what_is_said_is_told_to_programs() {
     let asker = Process::spawn(desktop.command(&say));
     // Whoever is asked sees what about, though the message itself goes to a program.
     recv.wait_for("\\x1b[1m?", 1);
-    recv.wait_for("Your reply to desktop", 1);
+    recv.wait_for("Reply to desktop", 1);
     recv.type_line("This.");
     let told = events(asker.wait().assert_code(0));
     assert_eq!(first(&told, "shown")["name"], "receiver");
     assert_eq!(first(&told, "reply")["text"], "This.");
     let asker = Process::spawn(desktop.command(&say));
-    recv.wait_for("Your reply to desktop", 2);
+    recv.wait_for("Reply to desktop", 2);
     recv.type_line("");
     let told = events(asker.wait().assert_code(NOT_LET_IN));
     assert_eq!(first(&told, "error")["kind"], "no_reply");

@@ -52,7 +52,11 @@ pub(crate) fn conclude(
         Ok(code) => code,
         Err(error) => {
             say(ui, task, &error);
-            code(&error)
+            match error {
+                // By Ctrl-C, which says more about it.
+                Error::CodeNotEntered { .. } if cancel.is_cancelled() => Code::Interrupted,
+                error => code(&error),
+            }
         }
     };
     ui.last_event(code as u8, summary.as_ref());
@@ -153,6 +157,7 @@ fn code(error: &Error) -> Code {
         | Error::Impostor { .. }
         | Error::OtherPeer { .. }
         | Error::CodeNeeded { .. }
+        | Error::CodeNotEntered { .. }
         | Error::NoCode { .. }
         | Error::NoReply { .. }
         | Error::Unpaired { .. }

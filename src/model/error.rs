@@ -8,57 +8,13 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
+pub use crate::model::action::Action;
 pub use crate::model::fault::{CryptoFault, HandshakeFault, PatternFault, StateFault, StateFile};
-use crate::model::outcome::Ability;
-use crate::model::outcome::{Decline, Role};
+use crate::model::outcome::{Ability, Decline, Role};
 use crate::model::reason::AbortReason;
 
 /// Shorthand for a result with this library's error.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
-
-/// What xfer was doing to a file or folder when it failed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum Action {
-    /// To open it.
-    #[error("open")]
-    Open,
-    /// To make it.
-    #[error("create")]
-    Create,
-    /// To read it.
-    #[error("read")]
-    Read,
-    /// To write it.
-    #[error("write")]
-    Write,
-    /// To find what to send.
-    #[error("send")]
-    Send,
-    /// To read patterns of what to leave out.
-    #[error("read patterns from")]
-    ReadPatterns,
-    /// To open the receive folder.
-    #[error("receive into")]
-    ReceiveInto,
-    /// To write into the receive folder.
-    #[error("write into")]
-    WriteInto,
-    /// To add to the list of sums.
-    #[error("add sums to")]
-    AddSums,
-    /// To record the SHA-256 of a file received.
-    #[error("sum")]
-    Sum,
-    /// To sort the list of sums.
-    #[error("sort")]
-    SortSums,
-    /// To write to standard output.
-    #[error("write to")]
-    WriteOutput,
-    /// To make a pipe for it.
-    #[error("make a pipe for")]
-    Pipe,
-}
 
 /// An address that could not be reached.
 #[derive(Debug)]
@@ -342,13 +298,23 @@ pub enum Error {
         /// The name that the peer gives itself.
         name: String,
     },
-    /// The peer left without entering the code.
+    /// The peer shows a code, and this side's user did not want to type it.
+    #[error("no code of {peer} ({name}) was entered")]
+    CodeNotEntered {
+        /// Where.
+        peer: SocketAddr,
+        /// The name that the peer gives itself.
+        name: String,
+    },
+    /// A code was shown for the peer, and it went without it.
     #[error("{peer} ({name}) typed no code")]
     NoCode {
         /// Where.
         peer: SocketAddr,
         /// The name that the peer gives itself.
         name: String,
+        /// Whether it took too long.
+        timed_out: bool,
     },
     /// The two sides have different codes, or different channels.
     #[error("{peer} ({name}) has another code")]
@@ -357,6 +323,8 @@ pub enum Error {
         peer: SocketAddr,
         /// The name that the peer gives itself.
         name: String,
+        /// What this side does: the receiver shows codes.
+        role: Role,
     },
     /// An idle connection was closed, because there were too many.
     #[error("{peer} made room for newer connections")]

@@ -3,6 +3,7 @@
 //!
 //! Must not touch files, sockets or threads.
 
+mod action;
 pub mod command;
 pub mod digest;
 pub mod entry;

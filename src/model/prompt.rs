@@ -97,6 +97,8 @@ pub struct Proposal {
     pub dir: std::path::PathBuf,
     /// How many bytes are free there, where that is known.
     pub free: Option<u64>,
+    /// Whether [`Answer::Always`] is for good, and not only until the receiver ends.
+    pub always_lasts: bool,
 }
 
 /// How much a mirror would remove.
@@ -121,6 +123,32 @@ pub enum Answer {
     Always,
 }
 
+/// What comes of asking for a code.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum CodeEntry {
+    /// This one.
+    Code(PairingCode),
+    /// The user does not want to enter one.
+    Left,
+    /// Nobody can enter one.
+    Nobody,
+}
+
+/// How an attempt to pair ended for which a code was shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PairingEnd {
+    /// The two are paired.
+    Paired,
+    /// The other side has gone, or its connection.
+    Left,
+    /// The other side took too long to enter a code.
+    TimedOut,
+    /// The other side has entered too many wrong codes.
+    Wrong,
+    /// Something else has failed.
+    Failed,
+}
+
 /// A message.
 #[derive(Clone)]
 pub struct SaidMessage {
@@ -141,15 +169,24 @@ impl fmt::Debug for SaidMessage {
 /// A person, if there is one. Called from several threads; a call may take as long as people do,
 /// and ends early when the program does.
 pub trait Prompt: Send + Sync + fmt::Debug {
-    /// Shows the code that `caller` needs to be let in. False where nobody would see it.
-    fn show_code(&self, _caller: &Caller, _code: &PairingCode) -> bool {
+    /// Whether somebody would see a code now.
+    fn can_show_codes(&self) -> bool {
         false
     }
 
-    /// Asks for the code that the receiver `caller` shows; `again` where the last one was wrong.
-    /// None where nobody can answer, or does.
-    fn enter_code(&self, _caller: &Caller, _again: bool) -> Option<PairingCode> {
-        None
+    /// Shows the code that `caller` needs to be let in, and nobody else; `after_wrong` in the place
+    /// of one that it has entered wrong. False where nobody would see it.
+    fn show_code(&self, _caller: &Caller, _code: &PairingCode, _after_wrong: bool) -> bool {
+        false
+    }
+
+    /// Says how it ended with a caller that was shown a code.
+    fn pairing_ended(&self, _caller: &Caller, _end: PairingEnd) {}
+
+    /// Asks for the code that the receiver `caller` shows, for as long as that is not `gone`; `again`
+    /// where the last one was wrong.
+    fn enter_code(&self, _caller: &Caller, _again: bool, _gone: &dyn Fn() -> bool) -> CodeEntry {
+        CodeEntry::Nobody
     }
 
     /// Asks whether something may be received, for as long as it is not `gone`. None where nobody

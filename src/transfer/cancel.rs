@@ -7,6 +7,8 @@ use std::fmt;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use crate::model::error::Error;
+
 type Hook = Box<dyn FnOnce() + Send>;
 
 #[derive(Default)]
@@ -61,6 +63,15 @@ impl Cancel {
     #[must_use]
     pub fn is_cancelled(&self) -> bool {
         self.state().cancelled
+    }
+
+    /// Why something failed: because the user wants to stop, where they do, unless it says so itself.
+    pub(crate) fn reason(&self, error: Error) -> Error {
+        match error {
+            Error::CodeNotEntered { .. } => error,
+            _ if self.is_cancelled() => Error::Cancelled,
+            other => other,
+        }
     }
 
     /// Runs `hook` when the flag is raised, or now where it is. It must not block.

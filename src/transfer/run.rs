@@ -83,10 +83,7 @@ impl RunFrom<'_> {
     }
 
     fn unless_cancelled<T>(self, result: Result<T>) -> Result<T> {
-        match result {
-            Err(_) if self.cancel.is_cancelled() => Err(Error::Cancelled),
-            other => other,
-        }
+        result.map_err(|error| self.cancel.reason(error))
     }
 }
 

@@ -57,7 +57,9 @@ pub(super) fn error_name(error: &Error) -> &'static str {
         Error::Declined { .. } => "declined",
         Error::TurnedAway { .. } => "turned_away",
         Error::Impostor { .. } | Error::OtherPeer { .. } => "impostor",
-        Error::CodeNeeded { .. } | Error::NoCode { .. } => "code_needed",
+        Error::CodeNeeded { .. } | Error::CodeNotEntered { .. } | Error::NoCode { .. } => {
+            "code_needed"
+        }
         Error::WrongCode { .. } => "wrong_code",
         Error::Displaced { .. } => "displaced",
         Error::TooOld { .. } | Error::NoWays { .. } => "too_old",

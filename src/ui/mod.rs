@@ -20,6 +20,7 @@ mod machines;
 mod options;
 mod outcome_words;
 mod overview;
+mod pairing_words;
 mod peer_name;
 mod prompt;
 mod rate;
@@ -276,7 +277,10 @@ impl Ui {
     /// the terminal.
     pub(crate) fn stopping(&self, words: &str) {
         let mut state = lock(&self.shared.state);
-        state.waiting.push(Line::Talk(words.to_owned()));
+        // Whoever leaves a question hears what that means.
+        if state.asking.is_none() {
+            state.waiting.push(Line::Talk(words.to_owned()));
+        }
         state.stopping = true;
     }
 

@@ -3,26 +3,25 @@
 //! Must not wait for somebody who is not there: without a terminal, or in the background of one,
 //! the answer is that nobody answers.
 
-use std::collections::HashMap;
 use std::fmt;
 use std::fs;
 use std::io::{self, IsTerminal as _};
-use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, TryLockError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use xfer::model::error::FoundMachine;
 use xfer::model::prompt::{
-    Answer, Caller, PairingCode, Prompt, Proposal, ProposedRemoval, SaidMessage,
+    Answer, Caller, CodeEntry, PairingCode, Prompt, Proposal, ProposedRemoval, SaidMessage,
 };
 use xfer::model::talk::{MAX_LINE_BYTES, TalkLine};
 use xfer::net::PeerAddress;
 use xfer::sys::terminal;
 use xfer::transfer::Cancel;
 
+use super::pairing_words::code_lines;
 use super::system::io_error;
-use super::{Line, Ui, lock, removals, said, words};
+use super::{Line, Ui, removals, said, words};
 
 /// How often it is looked whether the user wants to stop.
 const LOOK: Duration = Duration::from_millis(100);
@@ -30,11 +29,6 @@ const LOOK: Duration = Duration::from_millis(100);
 const LOOK_AGAIN: Duration = Duration::from_millis(200);
 /// The longest answer, in bytes.
 const MAX_ANSWER_BYTES: usize = 1024;
-/// For how many addresses a code is shown.
-const MAX_SHOWN: usize = 20;
-/// How soon it is shown again for the same one, at first and at most, as that doubles each time: a
-/// person who tries once more is to see it, and a stranger could go on for ever.
-const SHOW_AGAIN: [Duration; 2] = [Duration::from_secs(2), Duration::from_secs(60)];
 
 /// Where a sender's code comes from, where not from a person. It does not print itself.
 #[derive(Clone)]
@@ -51,7 +45,7 @@ impl fmt::Debug for Given {
     }
 }
 
-/// What a stranger would like to whom a code is shown.
+/// What a stranger wants for whom a code is shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum PromptAbout {
     Receiving,
@@ -69,15 +63,6 @@ pub(crate) struct TerminalPrompt {
     about: PromptAbout,
     /// Held while somebody is being asked.
     asking: Mutex<()>,
-    shown: Mutex<Shown>,
-}
-
-/// The code of the moment, and where its callers are.
-#[derive(Debug, Default)]
-struct Shown {
-    code: Option<PairingCode>,
-    /// When it was shown last, and how long it is not shown again.
-    to: HashMap<IpAddr, (Instant, Duration)>,
 }
 
 impl TerminalPrompt {
@@ -104,7 +89,6 @@ impl TerminalPrompt {
             given,
             about,
             asking: Mutex::default(),
-            shown: Mutex::default(),
         })
     }
 
@@ -123,7 +107,6 @@ impl TerminalPrompt {
             given: None,
             about: PromptAbout::Receiving,
             asking: Mutex::default(),
-            shown: Mutex::default(),
         };
         person.ask(lines, question, &|| {
             look();
@@ -223,74 +206,58 @@ impl TerminalPrompt {
         let what = match text {
             Ok(text) => match PairingCode::parse(text.lines().next().unwrap_or_default()) {
                 Some(code) => return Some(code),
-                None => "it is not six digits".to_owned(),
+                None => "a code is six digits, such as 123 456".to_owned(),
             },
             Err(error) => io_error(&error),
         };
-        let text = format!("xfer: cannot take the code from {from}: {what}");
+        let text = format!("xfer: cannot read a code from {from}: {what}");
         self.ui.warn(&text);
         None
     }
 }
 
 impl Prompt for TerminalPrompt {
-    fn show_code(&self, caller: &Caller, code: &PairingCode) -> bool {
-        if !io::stderr().is_terminal() {
+    fn can_show_codes(&self) -> bool {
+        io::stderr().is_terminal()
+    }
+
+    fn show_code(&self, caller: &Caller, code: &PairingCode, after_wrong: bool) -> bool {
+        if !self.can_show_codes() {
             return false;
         }
-        let mut shown = lock(&self.shown);
-        if shown.code.as_ref() != Some(code) {
-            *shown = Shown {
-                code: Some(code.clone()),
-                to: HashMap::new(),
-            };
-        }
-        let (now, ip) = (Instant::now(), caller.addr.ip());
-        let [first, most] = SHOW_AGAIN;
-        let (is_due, pause) = match shown.to.get(&ip) {
-            Some((last, pause)) => (
-                now.saturating_duration_since(*last) >= *pause,
-                (*pause * 2).min(most),
-            ),
-            None => (shown.to.len() < MAX_SHOWN, first),
-        };
-        if is_due {
-            shown.to.insert(ip, (now, pause));
-            drop(shown);
-            let wish = match self.about {
-                PromptAbout::Receiving => "send to this machine",
-                PromptAbout::Room => "join this chat",
-            };
-            self.ui.interject(&[
-                Line::Trouble(format!("{} ({ip}) would like to {wish}.", caller.name)),
-                Line::Trouble(format!(
-                    "    If you expect that, tell the person there this code:  {}",
-                    code.shown()
-                )),
-            ]);
-        }
+        let joins_chat = self.about == PromptAbout::Room;
+        let lines = code_lines(caller, code, after_wrong, joins_chat);
+        self.ui.interject(&lines.map(Line::Trouble));
         true
     }
 
-    fn enter_code(&self, caller: &Caller, again: bool) -> Option<PairingCode> {
+    fn enter_code(&self, caller: &Caller, again: bool, gone: &dyn Fn() -> bool) -> CodeEntry {
         if let Some(given) = &self.given {
-            return if again { None } else { self.given_code(given) };
+            // It is the same each time.
+            let code = (!again).then(|| self.given_code(given)).flatten();
+            return code.map_or(CodeEntry::Nobody, CodeEntry::Code);
         }
         let name = &caller.name;
-        let ip = caller.addr.ip();
         let mut lines = vec![if again {
-            format!("That is not the code. {name} may show another one now.")
+            format!("Wrong code. Check {name}'s screen and try again.")
         } else {
-            format!(
-                "{name} ({ip}) and this machine do not know each other yet. It shows a code now."
-            )
+            let ip = caller.addr.ip();
+            format!("{name} ({ip}) does not know this machine yet. It shows a code now.")
         }];
         loop {
             let question = format!("Code on {name}: ");
-            let line = self.ask(std::mem::take(&mut lines), &question, &|| false)?;
-            match PairingCode::parse(&line) {
-                Some(code) => return Some(code),
-                None => lines.push("A code has six digits.".to_owned()),
+            let line = self.ask(std::mem::take(&mut lines), &question, gone);
+            match line
+                .as_deref()
+                .map(|line| (line.trim(), PairingCode::parse(line)))
+            {
+                Some((_, Some(code))) => return CodeEntry::Code(code),
+                Some(("", None)) => return CodeEntry::Left,
+                Some(_) => lines.push("A code is six digits, such as 123 456.".to_owned()),
+                None if self.cancel.is_cancelled() => return CodeEntry::Left,
+                // Whoever waited for it says why it does not.
+                None if gone() || !self.can_answer() => return CodeEntry::Nobody,
+                None => return CodeEntry::Left,
             }
         }
     }
@@ -302,9 +269,18 @@ impl Prompt for TerminalPrompt {
     fn decide(&self, proposal: &Proposal, gone: &dyn Fn() -> bool) -> Option<Answer> {
         let mut lines = offered(proposal);
         let name = &proposal.caller.name;
-        let question = format!("Take it? [y]es, [n]o, [a]lways from {name}: ");
+        if proposal.always_lasts {
+            let text = format!(
+                "    always: let {name} send here without asking. `xfer peers` shows and undoes this."
+            );
+            lines.push(text);
+        } else {
+            let text = format!("    always: let {name} send here without asking, until this ends.");
+            lines.push(text);
+        }
+        let question = "Accept? [y]es, [n]o, [a]lways: ";
         loop {
-            let line = self.ask(std::mem::take(&mut lines), &question, gone)?;
+            let line = self.ask(std::mem::take(&mut lines), question, gone)?;
             match line.trim().to_lowercase().as_str() {
                 "y" | "yes" => return Some(Answer::Yes),
                 "n" | "no" => return Some(Answer::No),
@@ -319,7 +295,7 @@ impl Prompt for TerminalPrompt {
         loop {
             let line = self.ask(
                 std::mem::take(&mut lines),
-                "Remove them? [y]es, [n]o: ",
+                "Delete them? [y]es, [n]o: ",
                 gone,
             )?;
             match line.trim().to_lowercase().as_str() {
@@ -331,10 +307,10 @@ impl Prompt for TerminalPrompt {
     }
 
     fn choose(&self, name: &str, found: &[FoundMachine]) -> Option<usize> {
-        let mut lines = vec![format!("{} machines here are called {name}:", found.len())];
+        let mut lines = vec![format!("{} machines are called {name}:", found.len())];
         lines.extend((1..).zip(found).map(|(number, machine)| {
             format!(
-                "  {number}) {} at {}, whose key begins {}",
+                "  {number}) {} at {}, key {}…",
                 machine.instance,
                 PeerAddress::from(machine.addr),
                 machine.fingerprint
@@ -354,10 +330,10 @@ impl Prompt for TerminalPrompt {
             false => said::plain_lines(said),
         };
         let name = &said.caller.name;
-        let question = format!("Your reply to {name} (just Enter: none): ");
+        let question = format!("Reply to {name} (Enter for none): ");
         let line = self.ask_for(lines, &question, MAX_LINE_BYTES, gone);
         if line.is_none() && gone() && !self.cancel.is_cancelled() {
-            let text = format!("{name} does not wait for a reply any more.");
+            let text = format!("{name} no longer waits for a reply.");
             self.ui.say([Line::Talk(text)]);
         }
         // Keys that are no letters type these.
@@ -372,12 +348,12 @@ impl Prompt for TerminalPrompt {
         // What was typed before this was said does not mean it.
         terminal::forget_typed();
         let how = if can {
-            "press Enter to go on"
+            "Press Enter to let new machines pair again."
         } else {
-            "start this again to go on"
+            "Restart xfer to let new machines pair again."
         };
         self.ui.warn(&format!(
-            "Ten wrong codes in a row: nobody new is let in; {how}."
+            "10 wrong codes in a row: no new machine can pair. {how}"
         ));
         // Nobody is kept from answering another question in the meantime.
         while can && !self.cancel.wait(LOOK_AGAIN) {
@@ -389,7 +365,7 @@ impl Prompt for TerminalPrompt {
             {
                 let typed = self.read_line(MAX_ANSWER_BYTES, &|| false).is_some();
                 if typed {
-                    let text = "New machines are let in again, with a code.";
+                    let text = "New machines can pair again.";
                     self.ui.say([Line::Talk(text.to_owned())]);
                 }
                 return typed;
@@ -409,28 +385,30 @@ fn offered(proposal: &Proposal) -> Vec<String> {
     let free = match proposal.free {
         None => String::new(),
         Some(free) if proposal.bytes.is_some_and(|bytes| free < bytes) => {
-            format!(", where only {} are free", words::bytes(free))
+            format!(" (only {} free)", words::bytes(free))
         }
-        Some(free) => format!(", where {} are free", words::bytes(free)),
+        Some(free) => format!(" ({} free)", words::bytes(free)),
     };
     let bytes = proposal
         .bytes
-        .map_or_else(|| "nobody knows how large".to_owned(), words::bytes);
+        .map_or_else(|| "size unknown".to_owned(), words::bytes);
     let mut lines = vec![
         format!(
-            "{name} ({}) would like to send {files}, {bytes}: '{}'{more}",
+            "{name} ({}) wants to send {files}, {bytes}: '{}'{more}",
             addr.ip(),
             proposal.first,
         ),
         format!("    into {}{free}", proposal.dir.display()),
     ];
     if proposal.wish.update {
-        let text = "    replacing what is there in another version";
+        let text = "    Files here that differ are replaced.";
         lines.push(text.to_owned());
     }
     if proposal.wish.mirror {
-        let text = "    and removing what it does not have, in folders that it sends";
-        lines.push(text.to_owned());
+        let text = format!(
+            "    Files here that {name} does not have are deleted, in the folders it sends."
+        );
+        lines.push(text);
     }
     lines
 }

@@ -17,10 +17,11 @@ use self::Line::{Talk, Trouble};
 use super::bottleneck;
 use super::commands::{self, command_end};
 use super::options::OutputOptions;
+use super::pairing_words::paired_lines;
 use super::refusals::{Refusals, Tell};
 use super::removals;
 use super::rooms::{self, RoomWords};
-use super::safe::{quoted, safe};
+use super::safe::safe;
 use super::sentences;
 use super::summary::{self, Terms};
 use super::tally::Tally;
@@ -147,18 +148,13 @@ impl Report {
             Event::Awaiting { name } => lines.push(Talk(format!(
                 "{name} is not there yet: waiting for it, until you press Ctrl-C …"
             ))),
-            Event::Paired { caller, role } => lines.push(Talk(match role {
-                Role::Sender => format!(
-                    "Paired with {}: from now on it takes what this machine sends, without a code.",
-                    caller.name
-                ),
-                Role::Receiver => format!(
-                    "Paired with {}: from now on it may send to this machine. (Take it back: \
-                     xfer unpair -- {})",
-                    caller.name,
-                    quoted(&caller.name)
-                ),
-            })),
+            Event::Paired { caller, role } => lines.extend(match role {
+                Role::Sender => vec![Talk(format!(
+                    "Paired with {name}. You can now send to {name} without a code.",
+                    name = caller.name
+                ))],
+                Role::Receiver => paired_lines(&caller.name).map(Talk).into(),
+            }),
             Event::Waiting { peer } => lines.push(Talk(format!(
                 "Waiting for the user of {} to say yes",
                 peer.name
@@ -382,7 +378,11 @@ impl Report {
             return Vec::new();
         }
         self.said = Some(error.to_string());
-        let mut lines = vec![Trouble(format!("Refused {peer}: {what}"))];
+        let mut lines = vec![Trouble(match error {
+            // Nothing of it was refused.
+            Error::NoCode { .. } | Error::WrongCode { .. } => format!("{what}."),
+            _ => format!("Refused {peer}: {what}"),
+        })];
         // Nothing had begun that could be gone on with.
         if !error.is_lost_connection() {
             lines.extend(self.hint(error));

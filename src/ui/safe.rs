@@ -32,6 +32,14 @@ pub(crate) fn quoted(text: &str) -> String {
     }
 }
 
+/// The same, for a word that a command is not to take for an option.
+pub(crate) fn operand(text: &str) -> String {
+    match text.starts_with('-') {
+        true => format!("-- {}", quoted(text)),
+        false => quoted(text),
+    }
+}
+
 /// The end of a text that is safe already, in at most so many columns. The end of a path is the
 /// file's name.
 pub(crate) fn keep_end(text: &str, columns: usize) -> String {

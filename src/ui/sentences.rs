@@ -17,6 +17,7 @@ pub(super) use super::search_words::passed_over;
 
 use super::decline_words::{aborted, declined, turned_away};
 use super::faults::{handshake_fault, pattern_fault, state_fault};
+use super::pairing_words;
 use super::search_words;
 use super::system::{io_error, resolver_error};
 
@@ -168,13 +169,14 @@ fn words(error: &Error, who: Naming<'_>) -> String {
              {known}",
             at(peer)
         ),
-        Error::CodeNeeded { name, .. } => {
-            format!("{name} shows a code, and nobody entered it on this machine")
-        }
-        Error::NoCode { name, .. } => format!("{name} left without entering the code"),
-        Error::WrongCode { name, .. } => {
-            format!("the code was mistyped, or another machine intercepts the connection to {name}")
-        }
+        Error::CodeNeeded { .. }
+        | Error::CodeNotEntered { .. }
+        | Error::NoCode { .. }
+        | Error::WrongCode { .. }
+        | Error::Aborted {
+            reason: AbortReason::CodeTimeout,
+            ..
+        } => pairing_words::error(error),
         Error::NoReply { name, .. } => format!("{name} showed the message, but nobody replied"),
         Error::TooOld { name, ability, .. } => {
             format!("xfer on {name} is too old to let others {ability}")

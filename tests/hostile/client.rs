@@ -250,6 +250,14 @@ impl Line {
         }
     }
 
+    /// The same, where an answer may take as long as all that wait before it.
+    pub fn try_hear_for_long(&mut self) -> Result<Frame, WireError> {
+        self.channel.reader.set_timeout(Some(PATIENCE)).unwrap();
+        let heard = self.try_hear();
+        self.channel.reader.set_timeout(Some(ANSWER)).unwrap();
+        heard
+    }
+
     #[track_caller]
     pub fn hear(&mut self) -> Message {
         match self.try_hear() {

@@ -21,6 +21,7 @@ mod metadata;
 mod middle;
 mod mirror;
 mod names;
+mod pairing;
 mod places;
 mod raw;
 mod receiver;

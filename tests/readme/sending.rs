@@ -200,7 +200,7 @@ pub(crate) fn something_is_said(scene: &Scene) {
     // There is nothing to make, which is something to tell.
     scene.send(&piped);
     let asker = scene.spawn(&scene.desktop, &asked);
-    receiver.wait_for("Your reply to desktop", 1);
+    receiver.wait_for("Reply to desktop", 1);
     receiver.type_line("Go on.");
     let answered = asker.end();
     answered.assert_code(0);

@@ -127,10 +127,9 @@ impl Terminal {
         }
     }
 
-    /// The code that was shown last, as digits.
+    /// The code that was shown first, as digits.
     #[track_caller]
     pub fn code(&self) -> String {
-        self.wait_for("this code:", 1);
         self.nth_code(1)
     }
 
@@ -139,11 +138,26 @@ impl Terminal {
     pub fn nth_code(&self, n: usize) -> String {
         let found = self.screen.wait(|screen| {
             let screen = String::from_utf8_lossy(&screen.bytes);
-            let rest = screen.split("this code:").nth(n)?;
-            let (line, _) = rest.split_once(['\r', '\n'])?;
-            Some(line.chars().filter(char::is_ascii_digit).collect())
+            let (_, code) = codes(&screen).into_iter().nth(n - 1)?;
+            Some(code)
         });
         found.unwrap_or_else(|| panic!("no code {n}:\n{}", self.screen()))
+    }
+
+    /// The code that was shown last for the machine of this name, as digits.
+    #[track_caller]
+    pub fn code_for(&self, name: &str) -> String {
+        let found = self.screen.wait(|screen| {
+            let screen = String::from_utf8_lossy(&screen.bytes);
+            let mut codes = codes(&screen).into_iter().rev();
+            codes.find(|(of, _)| of == name).map(|(_, code)| code)
+        });
+        found.unwrap_or_else(|| panic!("no code for {name}:\n{}", self.screen()))
+    }
+
+    /// How many codes were shown so far.
+    pub fn count_codes(&self) -> usize {
+        codes(&self.screen()).len()
     }
 
     /// Types a line.
@@ -262,6 +276,19 @@ pub fn unfolded(screen: &str) -> String {
         }
     }
     text
+}
+
+/// The codes that were shown, and for whom, as in "enter this code on desk:  123 456".
+fn codes(screen: &str) -> Vec<(String, String)> {
+    let lines = screen.split_inclusive(['\r', '\n']);
+    let lines = lines.filter_map(|line| line.strip_suffix(['\r', '\n']));
+    let codes = lines.filter_map(|line| {
+        let (_, rest) = line.split_once("code on ")?;
+        let (name, code) = rest.rsplit_once(": ")?;
+        let code: String = code.chars().filter(char::is_ascii_digit).collect();
+        (code.len() == 6).then(|| (name.to_owned(), code))
+    });
+    codes.collect()
 }
 
 /// The rows that a terminal of so many columns shows of what came to it, without the empty ones at

@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::proof::Attempt;
 use crate::model::error::{Error, Result};
 use crate::model::outcome::{Decline, Role};
-use crate::model::prompt::{Caller, Prompt};
+use crate::model::prompt::{Caller, CodeEntry, PairingEnd, Prompt};
 use crate::model::reason::{AbortReason, StoreFault};
 use crate::net::{Channel, Fingerprint, Known, Peers};
 use crate::wire::{Message, Proof, Share};
@@ -18,7 +18,7 @@ use super::super::messages::{
 };
 use super::super::peers::{be_alone_at, namesake};
 use super::super::trust::Ours;
-use super::attempts::{PairingAttempts, TYPING};
+use super::attempts::{PairingAttempts, TYPING, Waiter};
 
 /// How long the sender waits for its attempt to be taken: others may be before it, and wrong.
 const TURN: Duration = Duration::from_secs(180);
@@ -43,15 +43,27 @@ pub(in super::super) fn as_sender(
     let wrong = Error::WrongCode {
         peer,
         name: name.clone(),
+        role: Role::Sender,
     };
+    let closer = channel.closer.clone();
     for again in [false, true, true] {
-        let Some(code) = prompt.enter_code(caller, again) else {
-            let _ = say_last(channel, &Message::Leave(()));
-            return Err(if again {
-                wrong
-            } else {
-                Error::CodeNeeded { peer, name }
-            });
+        // It has nothing to say before it hears a code, but that it waits no longer.
+        let entry = prompt.enter_code(caller, again, &|| closer.has_news());
+        let code = match entry {
+            CodeEntry::Code(code) => code,
+            CodeEntry::Nobody if closer.has_news() => {
+                let heard = hear_within(channel, FIRST_WORDS)?;
+                return Err(declined_or(channel, heard));
+            }
+            entry => {
+                // Where the user has ended all, it hears that its connection has.
+                let _ = say_last(channel, &Message::Leave(()));
+                return Err(match entry {
+                    CodeEntry::Left => Error::CodeNotEntered { peer, name },
+                    _ if again => wrong,
+                    _ => Error::CodeNeeded { peer, name },
+                });
+            }
         };
         let (attempt, share) = Attempt::new(&code, Role::Sender, ours.fingerprint, channel);
         say(channel, &Message::PairStart(Share(share)))?;
@@ -78,8 +90,8 @@ pub(in super::super) fn as_sender(
     Err(wrong)
 }
 
-/// The receiver's side: shows the code, and lets the sender prove it. Returns once both sides
-/// know each other.
+/// The receiver's side: shows a code, and lets the sender prove it. Returns once both sides know
+/// each other.
 pub(in super::super) fn as_receiver(
     channel: &mut Channel,
     ours: Ours<'_>,
@@ -87,31 +99,52 @@ pub(in super::super) fn as_receiver(
     (attempts, prompt): (&Arc<PairingAttempts>, &Arc<dyn Prompt>),
     stays: impl FnOnce(),
 ) -> Result<()> {
-    let mut waiter = match attempts.wait_in_line(caller.clone()) {
+    let mut waiter = match attempts.wait_in_line(caller.clone(), channel.fingerprint) {
         Ok(waiter) => waiter,
         Err(reason) => return turn_away(channel, caller, reason),
     };
     stays();
-    for n in 0..TRIES {
-        if let Err(reason) = waiter.show(prompt)? {
-            let reason = match reason {
-                Decline::Unknown if ours.open => Decline::NotOpen,
-                reason => reason,
-            };
-            return turn_away(channel, caller, reason);
-        }
-        if n == 0 {
-            say(channel, &Message::Pairing(()))?;
-        }
+    if let Err(reason) = waiter.show(prompt, false)? {
+        let reason = match reason {
+            Decline::Unknown if ours.open => Decline::NotOpen,
+            reason => reason,
+        };
+        return turn_away(channel, caller, reason);
+    }
+    let proven = prove(channel, ours, caller, (&mut waiter, prompt));
+    prompt.pairing_ended(
+        caller,
+        match &proven {
+            Ok(()) => PairingEnd::Paired,
+            Err(Error::NoCode {
+                timed_out: false, ..
+            }) => PairingEnd::Left,
+            Err(Error::NoCode { .. }) => PairingEnd::TimedOut,
+            Err(Error::WrongCode { .. }) => PairingEnd::Wrong,
+            Err(_) => PairingEnd::Failed,
+        },
+    );
+    proven
+}
+
+/// Lets the sender prove the code that is shown for it; and another one where that was wrong.
+fn prove(
+    channel: &mut Channel,
+    ours: Ours<'_>,
+    caller: &mut Caller,
+    (waiter, prompt): (&mut Waiter, &Arc<dyn Prompt>),
+) -> Result<()> {
+    say(channel, &Message::Pairing(())).map_err(|error| lost(error, channel, caller))?;
+    for n in 1..=TRIES {
         let theirs = match hear_within(channel, TYPING) {
             Ok(Message::PairStart(Share(theirs))) => theirs,
-            Ok(Message::Leave(())) => return Err(left(channel, caller)),
+            Ok(Message::Leave(())) => return Err(no_code(channel, caller, false)),
             Ok(other) => return Err(unexpected(channel, &other)),
-            Err(error @ Error::Silent { .. }) => {
+            Err(Error::Silent { .. }) => {
                 let _ = say_last(channel, &Message::Abort(AbortReason::CodeTimeout));
-                return Err(error);
+                return Err(no_code(channel, caller, true));
             }
-            Err(error) => return Err(error),
+            Err(error) => return Err(lost(error, channel, caller)),
         };
         let Some(current) = waiter.begin(prompt)? else {
             return turn_away(channel, caller, Decline::Locked);
@@ -145,23 +178,38 @@ pub(in super::super) fn as_receiver(
             }
             _ => drop(current),
         }
-        if n + 1 < TRIES {
-            say(channel, &Message::PairWrong(()))?;
-        } else {
-            say_last(channel, &Message::PairWrong(()))?;
+        if n == TRIES {
+            break;
         }
+        // Its user is sent to look at what is shown.
+        if let Err(reason) = waiter.show(prompt, true)? {
+            return turn_away(channel, caller, reason);
+        }
+        say(channel, &Message::PairWrong(())).map_err(|error| lost(error, channel, caller))?;
     }
+    // Whether it hears it changes nothing.
+    let _ = say_last(channel, &Message::PairWrong(()));
     Err(Error::WrongCode {
         peer: channel.peer,
         name: caller.name.clone(),
+        role: Role::Receiver,
     })
 }
 
-/// The sender has gone without typing a code.
-fn left(channel: &Channel, caller: &Caller) -> Error {
+/// The sender has gone without typing a code, or took too long.
+fn no_code(channel: &Channel, caller: &Caller, timed_out: bool) -> Error {
     Error::NoCode {
         peer: channel.peer,
         name: caller.name.clone(),
+        timed_out,
+    }
+}
+
+/// A sender whose user leaves may be gone before it says so.
+fn lost(error: Error, channel: &Channel, caller: &Caller) -> Error {
+    match error {
+        Error::Lost { .. } => no_code(channel, caller, false),
+        other => other,
     }
 }
 

@@ -5,6 +5,7 @@
 mod attempts;
 mod exchange;
 mod proof;
+mod showing;
 
 pub(crate) use attempts::PairingAttempts;
 pub(super) use exchange::{as_receiver, as_sender};

@@ -17,7 +17,7 @@ mod whom;
 
 use std::sync::Arc;
 
-use crate::model::error::{Error, Result};
+use crate::model::error::Result;
 use crate::model::progress::{Peer, Progress};
 use crate::model::prompt::Prompt;
 
@@ -41,8 +41,5 @@ pub fn pair(
     let mut connector = Connector::new(device, prompt, progress, cancel)?;
     connector.waits = wait;
     let dialed = connector.pair(to, name);
-    match dialed {
-        Err(_) if cancel.is_cancelled() => Err(Error::Cancelled),
-        other => other,
-    }
+    dialed.map_err(|error| cancel.reason(error))
 }

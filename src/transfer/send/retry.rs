@@ -76,7 +76,7 @@ pub fn send(
             Err(error) => error,
         };
         if cancel.is_cancelled() {
-            return Err(Error::Cancelled);
+            return Err(cancel.reason(error));
         }
         if stored.stored > 0 || moved > MOVED {
             lost = None;

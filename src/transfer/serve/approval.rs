@@ -141,6 +141,7 @@ fn ask(
         },
         dir: store.map_or_else(|| NAME.into(), |store| store.path().to_path_buf()),
         free: store.and_then(|store| store.free()),
+        always_lasts: trust == Trust::Paired,
     };
     let Some(_asked) = shared.asking.add(shared.holder(channel, trust)) else {
         return turn_away(channel, &proposal.caller, Decline::Crowded);

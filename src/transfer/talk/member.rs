@@ -21,7 +21,7 @@ use super::unheard::Unheard;
 use crate::model::error::{Error, Result};
 use crate::model::outcome::{Ability, Decline};
 use crate::model::progress::{Event, Progress};
-use crate::model::prompt::{Caller, PairingCode, Prompt};
+use crate::model::prompt::{Caller, CodeEntry, Prompt};
 use crate::model::reason::AbortReason;
 use crate::model::room::RoomEvent;
 use crate::model::talk::{MAX_LINE_BYTES, RoomGone};
@@ -88,7 +88,8 @@ pub fn join_room(
     let ended = stay(device, options, input, prompt, progress, cancel);
     input.close();
     match ended {
-        _ if cancel.is_cancelled() => Err(Error::Cancelled),
+        Err(error) if cancel.is_cancelled() => Err(cancel.reason(error)),
+        Ok(()) if cancel.is_cancelled() => Err(Error::Cancelled),
         // Whoever leaves at a terminal does not wait to hear that all arrived.
         Err(error) if input.has_left() => {
             debug!("left: {error}");
@@ -203,10 +204,10 @@ struct AtFirst {
 }
 
 impl Prompt for AtFirst {
-    fn enter_code(&self, caller: &Caller, again: bool) -> Option<PairingCode> {
+    fn enter_code(&self, caller: &Caller, again: bool, gone: &dyn Fn() -> bool) -> CodeEntry {
         match self.is_over.load(Ordering::Relaxed) {
-            true => None,
-            false => self.prompt.enter_code(caller, again),
+            true => CodeEntry::Nobody,
+            false => self.prompt.enter_code(caller, again, gone),
         }
     }
 }

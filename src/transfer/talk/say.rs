@@ -49,10 +49,7 @@ pub fn say(
     let connector = Connector::new(device, prompt, progress, cancel)?;
     let dialed = connector.dial_for(&options.to, &options.name, Ability::Messages);
     let said = dialed.and_then(|dialed| say_to(dialed, options, progress));
-    match said {
-        Err(_) if cancel.is_cancelled() => Err(Error::Cancelled),
-        other => other,
-    }
+    said.map_err(|error| cancel.reason(error))
 }
 
 fn say_to(

@@ -1,0 +1,64 @@
+//! Pairing in words for people: codes, and how it ends.
+//!
+//! Must not ask or print anything.
+
+use xfer::Error;
+use xfer::model::outcome::Role;
+use xfer::model::prompt::{Caller, PairingCode};
+
+use super::safe::operand;
+
+/// What the machine that has shown a code says once the two are paired.
+pub(crate) fn paired_lines(name: &str) -> [String; 2] {
+    [
+        format!("Paired with {name}. {name} can now send to this machine without a code."),
+        format!("To undo this: xfer unpair {}", operand(name)),
+    ]
+}
+
+/// What a code is shown with, on the machine that shows it.
+pub(crate) fn code_lines(
+    caller: &Caller,
+    code: &PairingCode,
+    after_wrong: bool,
+    joins_chat: bool,
+) -> [String; 2] {
+    let Caller { name, addr, .. } = caller;
+    let ip = addr.ip();
+    let code = code.shown();
+    if after_wrong {
+        return [
+            format!("Wrong code entered on {name} ({ip})."),
+            format!("If you expect this, enter this new code on {name}:  {code}"),
+        ];
+    }
+    let wish = match joins_chat {
+        true => "join this chat",
+        false => "send you files",
+    };
+    [
+        format!("{name} ({ip}) wants to {wish}."),
+        format!("If you expect this, enter this code on {name}:  {code}"),
+    ]
+}
+
+/// What went wrong with a code; nothing of other errors.
+pub(super) fn error(error: &Error) -> String {
+    match error {
+        Error::CodeNeeded { name, .. } => {
+            format!("{name} shows a code, and there is no terminal here to enter it")
+        }
+        Error::CodeNotEntered { name, .. } => format!("you did not enter the code from {name}"),
+        Error::NoCode {
+            name, timed_out, ..
+        } => match timed_out {
+            true => format!("{name} did not enter the code within 3 minutes"),
+            false => format!("{name} left without entering the code"),
+        },
+        Error::WrongCode { name, role, .. } => match role {
+            Role::Sender => format!("wrong code: {name} did not accept it"),
+            Role::Receiver => format!("{name} entered a wrong code 3 times"),
+        },
+        _ => "you did not enter the code within 3 minutes".to_owned(),
+    }
+}
