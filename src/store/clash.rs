@@ -1,9 +1,8 @@
 //! Clashes of names: two entries of one folder whose names are the same to this file system, such
 //! as `A` and `a` where case does not count.
-//! `A` and `a` are where case does not count.
 //!
 //! Must not decide by the names alone: each file system compares them in its own way, so it is
-//! asked. Nor trust inode numbers alone: some file systems invent them.
+//! asked. Must not trust inode numbers alone: some file systems invent them.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -20,27 +19,27 @@ use crate::sys::fs::{Dir, Stat, Timestamp};
 
 use super::name::passing_name;
 
-/// How many names of one folder are remembered. Whatever has more is not guarded beyond that.
+/// How many names of one folder are remembered. Further names are not checked.
 const MAX_NAMES: usize = 1 << 20;
 
-/// After how many seconds a try has certainly ended, or was cut off.
+/// The age, in seconds, after which a try has certainly ended or was cut off.
 const MAX_TRY: i64 = 3600;
 
 /// Where names can clash.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Folding {
-    /// On the receive directory's file system.
+    /// On the receive folder's file system.
     here: bool,
     device: u64,
 }
 
 impl Folding {
-    /// As it is in a receive directory, which is asked, in the folder `place` of it. What was left
-    /// there when that was cut off goes.
+    /// Finds out by a try in `place`, a folder in the receive folder. Deletes what earlier tries
+    /// left there when they were cut off.
     pub(super) fn of(root: &Dir, place: &Dir) -> io::Result<Self> {
-        // What cannot be removed now is left for another time.
+        // What cannot be deleted now waits until next time.
         let _ = remove_left(place);
-        // What hands files on to others may have some of any kind.
+        // A file system stacked on others may contain folders of either kind.
         let here = !root.syncs_whole_file_system()
             || is_one_name(place, b"a", b"A")
             || is_one_name(place, "\u{e9}".as_bytes(), "e\u{301}".as_bytes());
@@ -50,22 +49,21 @@ impl Folding {
         })
     }
 
-    /// Keeps account of the names in a folder, if they can clash.
+    /// Tracks the names in a folder, if they can clash.
     pub(super) fn names(&self, dir: &Dir, found: &Stat) -> Option<EntryNames> {
-        // Of another file system nothing is known.
+        // Other file systems have not been tried.
         let can_clash = self.here || found.id.device != self.device || dir.folds_case();
         can_clash.then(EntryNames::default)
     }
 
-    /// Keeps account of the names in the receive directory itself, if they can clash.
+    /// Tracks the names in the receive folder itself, if they can clash.
     pub(super) fn root_names(&self, dir: &Dir) -> Option<EntryNames> {
         (self.here || dir.folds_case()).then(EntryNames::default)
     }
 }
 
-/// A name without what any of the common file systems may not tell apart: case, how characters are
-/// composed, and dots and spaces at its end. More names are the same in this way than to any one of
-/// them.
+/// A name without the differences that common file systems may ignore: case, how characters are
+/// composed, and dots and spaces at the end. It treats more names as equal than any one of them.
 pub(super) fn folded(name: &[u8]) -> Cow<'_, [u8]> {
     if name.is_ascii() || std::str::from_utf8(name).is_err() {
         let name = without_end(name);
@@ -85,8 +83,8 @@ fn without_end(name: &[u8]) -> &[u8] {
     end.map_or(name, |end| &name[..=end])
 }
 
-/// Whether two names are one in a folder: it is tried, with a file that nobody else sees. Where it
-/// cannot be, they are.
+/// Whether two names are one in a folder: tries it with a file that nobody else sees. True if that
+/// fails.
 pub(super) fn is_one_name(dir: &Dir, one: &[u8], other: &[u8]) -> bool {
     let hidden = passing_name();
     let hidden = hidden.as_bytes();
@@ -103,7 +101,7 @@ pub(super) fn is_one_name(dir: &Dir, one: &[u8], other: &[u8]) -> bool {
     tried.map_or(true, |found| found.is_some())
 }
 
-/// Removes what tries have left in a folder that were cut off.
+/// Deletes what tries that were cut off left in a folder.
 fn remove_left(place: &Dir) -> io::Result<()> {
     let then = Timestamp::now().seconds.saturating_sub(MAX_TRY);
     for entry in place.list()? {
@@ -120,7 +118,7 @@ fn remove_left(place: &Dir) -> io::Result<()> {
     Ok(())
 }
 
-/// Whether a name is in the list of a folder just as it is spelled.
+/// Whether a folder lists a name exactly as it is spelled.
 pub(super) fn is_listed(dir: &Dir, name: &[u8]) -> io::Result<bool> {
     for entry in dir.list()? {
         if entry?.name == name {
@@ -136,9 +134,9 @@ pub(super) struct EntryNames(Mutex<KnownNames>);
 
 #[derive(Debug, Default)]
 struct KnownNames {
-    /// By what has them.
+    /// By inode number.
     by_inode: HashMap<u64, Arc<[u8]>>,
-    /// By what they are when [`folded`].
+    /// By their [`folded`] form.
     by_folded: HashMap<Box<[u8]>, Vec<Arc<[u8]>>>,
 }
 
@@ -147,8 +145,8 @@ impl EntryNames {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes note that an entry has `name`, before anything is found or made under it; fails where
-    /// that `is_one` with the name of another entry.
+    /// Notes that an entry has `name`, before anything is looked up or created under it. Fails if
+    /// the name `is_one` with that of another entry.
     pub(super) fn reserve(&self, name: &[u8], is_one: impl Fn(&[u8]) -> bool) -> Result<(), Why> {
         let mut known = self.known();
         let full = known.by_folded.len() >= MAX_NAMES;
@@ -171,7 +169,7 @@ impl EntryNames {
         Ok(())
     }
 
-    /// Takes note that something has `name`, or will have it in a moment.
+    /// Notes that something has `name`, or is about to get it.
     pub(super) fn note(&self, name: &[u8], found: &Stat) {
         let mut known = self.known();
         if known.by_inode.len() < MAX_NAMES {
@@ -179,8 +177,8 @@ impl EntryNames {
         }
     }
 
-    /// Takes note that something was found under `name`, unless another entry has it: one with the
-    /// same number is that, unless each name `is_listed`.
+    /// Notes that something was found under `name`. Fails if another entry has it, which the same
+    /// inode number shows, unless `is_listed` for both names.
     pub(super) fn claim(
         &self,
         name: &[u8],
@@ -203,7 +201,7 @@ fn same_name(other: &[u8]) -> Why {
     Why::InTheWay(Obstacle::SameName(Text::new(other)))
 }
 
-/// Whether two names of one thing clash: it may have both of them, as a hard link.
+/// Whether two names of one thing clash. They do not if it is a hard link with both names.
 fn is_clash(name: &[u8], other: &[u8], found: &Stat) -> bool {
     let is_dir = found.is_dir();
     name != other && (is_dir || found.links <= 1 || folded(name) == folded(other))

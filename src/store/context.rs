@@ -28,62 +28,61 @@ use super::state::{PARTIALS, with_state};
 use super::times::SentTimes;
 use super::turn::{FileInUse, FileTurn, FileTurns};
 
-/// How long what another session has is waited for: longer than it takes for that session to
+/// How long to wait for what another session holds, in total: longer than that session takes to
 /// notice that its peer is gone.
 pub const LOCK_WAIT: Duration = Duration::from_secs(45);
-/// How often another process is looked at for that.
+/// How often to look again meanwhile, since other processes send no signal.
 pub(super) const LOCK_LOOK: Duration = Duration::from_millis(200);
 
-/// How many partials a session has open at most, when it opens one that there was before.
+/// How many earlier partials one session may have open.
 const MAX_RESUMED: usize = 64;
-/// How many it may have open whatever others have.
+/// How many a session may have open however many others have.
 const LEAST_RESUMED: usize = 4;
-/// How many all sessions have open at most, but for these.
+/// How many all sessions together may have open, not counting [`LEAST_RESUMED`] for each.
 const MAX_ALL_RESUMED: usize = 256;
-/// What part of the descriptors that this process may have these can take.
+/// They may take one in so many of this process's file descriptors.
 const PART_OF_DESCRIPTORS: usize = 16;
 
 /// How many partials all sessions of this process have open.
 static ALL_PARTIALS_OPEN: AtomicUsize = AtomicUsize::new(0);
 
-/// What a sender may do in a receive directory.
+/// What a sender may do in a receive folder.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Access {
-    /// Whose partials it resumes: its fingerprint.
+    /// The sender's fingerprint; it resumes only its own partials.
     pub owner: [u8; 32],
-    /// Whether it may learn what files that are there contain, and set the time and mode of
-    /// folders that were there.
+    /// Whether it may learn what existing files contain, and set the time and mode of existing
+    /// folders.
     pub existing: bool,
-    /// What becomes of what it sends where something else has the name. To replace takes
-    /// `existing`.
+    /// What to do if something else has the name of an entry. Replacing requires `existing`.
     pub conflict: OnConflict,
-    /// Whether content is compared where size and time are the same.
+    /// Whether to compare content even if size and time are the same.
     pub checksum: bool,
-    /// Whether what it does not have is removed, in folders that it sends.
+    /// Whether to delete what the sender does not have, in folders that it sends.
     pub mirror: bool,
-    /// Whether nothing is to be made, changed or removed.
+    /// Whether to create, change and delete nothing.
     pub dry_run: bool,
-    /// Whether its links may lead out of the receive directory.
+    /// Whether its links may lead out of the receive folder.
     pub links_outside: bool,
 }
 
-/// What all sessions of a receive directory share.
+/// What all sessions of a receive folder share.
 #[derive(Debug)]
 pub(super) struct DirectoryContext {
     pub(super) dir: Dir,
     pub(super) path: PathBuf,
-    /// What nothing is stored into or removed from.
+    /// Folders that nothing is stored into or deleted from.
     pub(super) own: OwnFolders,
     pub(super) space: Space,
-    /// What sessions are storing at the moment, in any receive directory.
+    /// What sessions are storing now, in any receive folder.
     pub(super) in_use: Arc<InUse>,
-    /// Whether small files can be made without a name here, as far as is known.
+    /// Whether small files can be created without a name here, as far as is known.
     pub(super) unnamed: UnnamedFiles,
     turns: Arc<FileTurns>,
-    /// Held while a link takes the place of something: sessions of one sender have the same name for
-    /// it until then.
+    /// Held while a link replaces something: until then, sessions of one sender use the same
+    /// temporary name for it.
     pub(super) replacing_link: Mutex<()>,
-    /// Signals that a partial or a folder was let go of.
+    /// Signals that a partial or a folder was released.
     released: (Mutex<()>, Condvar),
 }
 
@@ -102,28 +101,28 @@ impl DirectoryContext {
         }
     }
 
-    /// Waits until a partial is let go of, by another session of this process; by another
-    /// process it would not be told, so it waits no longer than `most`.
+    /// Waits until another session of this process releases a partial or a folder, but no longer
+    /// than `most`: other processes send no signal.
     pub(super) fn wait_for_release(&self, most: Duration) {
         let (lock, released) = &self.released;
         let guard = lock.lock().unwrap_or_else(PoisonError::into_inner);
         let _ = released.wait_timeout(guard, most);
     }
 
-    /// Tells those who wait that a partial or a folder was let go of.
+    /// Tells waiting sessions that a partial or a folder was released.
     pub(super) fn release(&self) {
         self.released.1.notify_all();
     }
 
-    /// Finds out how much of a quota is used, if there is one.
+    /// Measures how much of the quota is used, if there is one.
     pub(super) fn measure(&self) {
         if self.space.has_quota() {
             self.space.measure(self.block(), || space::used(&self.path));
         }
     }
 
-    /// Finds out whether small files can be made without a name in the receive directory: where they
-    /// cannot, sessions take turns at them from the first one on.
+    /// Finds out whether small files can be created without a name in the receive folder. If not,
+    /// sessions take turns at small files from the first one on.
     pub(super) fn try_unnamed(&self) {
         if let Err(e) = self.dir.create_unnamed(partial::MODE)
             && fs::cannot_be_unnamed(&e)
@@ -136,8 +135,8 @@ impl DirectoryContext {
         self.dir.space().map_or(0, |space| space.block)
     }
 
-    /// Tries what a quota may refuse. Others may have made room: where it is used up, it is
-    /// measured again.
+    /// Tries what a quota may refuse. If it is used up, measures it again, since others may have
+    /// made room.
     fn with_quota<T>(&self, attempt: impl Fn() -> Result<T, Why>) -> Result<T, Why> {
         if !self.space.has_quota() {
             return attempt();
@@ -146,13 +145,13 @@ impl DirectoryContext {
         self.space.attempt(|| self.block(), used, attempt)
     }
 
-    /// Promises `bytes`, if the quota and the file system below `dir` have them.
+    /// Promises `bytes`, if the quota and the file system of `dir` have room for them.
     pub(super) fn promise(&self, dir: &Dir, bytes: u64) -> Result<(), Why> {
         self.with_quota(|| self.space.promise(dir, bytes))
     }
 
-    /// Counts something of so many bytes that may be made under a name in a folder; nothing where
-    /// something has the name already.
+    /// Counts `bytes` for a name that may be created in a folder; counts nothing if the name is
+    /// taken.
     pub(super) fn count_new(
         &self,
         folder: &Folder,
@@ -167,12 +166,12 @@ impl DirectoryContext {
         self.count(bytes)
     }
 
-    /// Counts something of so many bytes that is made under a name that nothing has.
+    /// Counts `bytes` for a new name.
     pub(super) fn count(&self, bytes: u64) -> Result<Counted<'_>, Why> {
         self.with_quota(|| self.space.count(bytes))
     }
 
-    /// Renames `from` over what has the name `to`, which makes room in a quota.
+    /// Renames `from` over `to`, and gives back the quota of what had that name.
     pub(super) fn rename_over(&self, dir: &Dir, from: &[u8], to: &[u8]) -> io::Result<()> {
         if !self.space.has_quota() {
             return dir.rename_over(from, to);
@@ -186,32 +185,32 @@ impl DirectoryContext {
         Ok(())
     }
 
-    /// How many bytes are free, where the file system says, or are left of a quota.
+    /// How many bytes are free, if the file system says, or left of the quota, whichever is less.
     pub(super) fn free(&self) -> Option<u64> {
         let free = self.dir.space().ok().map(|space| space.bytes);
         let left = self.space.left();
         free.map_or(left, |free| Some(left.map_or(free, |left| left.min(free))))
     }
 
-    /// Calls `f` with the folder of the records of partials, made where it is missing.
+    /// Calls `f` with the folder of the partials' records, which it creates if it is missing.
     pub(super) fn with_records<T>(&self, f: impl Fn(&Dir) -> io::Result<T>) -> io::Result<T> {
         with_state(&self.dir, PARTIALS, f)
     }
 }
 
-/// Where small files can be made without a name, as far as is known.
+/// Where files can be created without a name, as far as is known.
 #[derive(Debug)]
 pub(super) struct UnnamedFiles {
-    /// Whether there is a file system where they cannot.
+    /// Whether any file system does not support them.
     some_impossible: AtomicBool,
-    /// The devices of those.
+    /// The devices of those file systems.
     impossible: Mutex<HashSet<u64>>,
-    /// What the system takes from the permissions of new files.
+    /// The permission bits that the umask removes from new files.
     pub(super) umask: u32,
 }
 
 impl UnnamedFiles {
-    /// Asks for the system's mask, which must be before any session.
+    /// Reads the umask. Must be called before any session begins.
     pub(super) fn new() -> Self {
         Self {
             some_impossible: AtomicBool::new(false),
@@ -220,7 +219,7 @@ impl UnnamedFiles {
         }
     }
 
-    /// Whether they are in a folder.
+    /// Whether they are supported in a folder.
     pub(super) fn are_possible(&self, folder: &Folder) -> bool {
         if !self.some_impossible.load(Ordering::Relaxed) {
             return true;
@@ -231,8 +230,8 @@ impl UnnamedFiles {
             .is_none_or(|id| !impossible.contains(&id.device))
     }
 
-    /// They turned out not to be in a folder, and are not tried again on its device. Of one that
-    /// was removed meanwhile that says nothing.
+    /// Notes that they failed in a folder, and are not tried again on its device. If the folder was
+    /// deleted meanwhile, the failure says nothing.
     pub(super) fn are_not_possible(&self, dir: &Dir, error: &io::Error) {
         let Ok(stat) = dir.stat() else { return };
         let is_gone = error.kind() == io::ErrorKind::NotFound && stat.links == 0;
@@ -252,18 +251,18 @@ impl UnnamedFiles {
 #[derive(Debug)]
 pub(super) struct SessionContext {
     pub(super) directory: Arc<DirectoryContext>,
-    /// What nothing is stored into or removed from, as it was when the session began.
+    /// Folders that nothing is stored into or deleted from, as they were when the session began.
     own: OwnFolders,
     pub(super) access: Access,
     pub(super) durability: Arc<Durability>,
-    /// The partials that there were when it began, of any sender.
+    /// The IDs of the partials of all senders when the session began.
     pub(super) partials: HashSet<String>,
-    /// What a sender who may not learn what is there sent before, where times are not kept.
+    /// Earlier files of a sender that may not learn what is here, where times are not kept.
     pub(super) times: Option<SentTimes>,
-    /// What it has its turns by.
+    /// Identifies it when sessions take turns.
     number: u64,
-    /// Whether another session of this sender has had a file that this one was to receive: files
-    /// of it may be in any folder.
+    /// Whether another session of this sender held a file that this one was to receive: then its
+    /// files may be in any folder.
     met_another: AtomicBool,
     /// How many partials are open now.
     partials_open: AtomicUsize,
@@ -290,19 +289,18 @@ impl SessionContext {
         }
     }
 
-    /// Whether a folder is one that this program keeps for itself.
+    /// Whether a folder is one that xfer keeps for itself.
     pub(super) fn is_own(&self, folder: FileId) -> bool {
         self.own.has(folder)
     }
 
-    /// Whether a name, with which something has `path`, is that of what this program keeps for
-    /// itself.
+    /// Whether the last name of `path` is that of a folder that xfer keeps for itself.
     pub(super) fn is_name_of_own(&self, folder: Option<FileId>, path: &RelPath) -> bool {
         let whole = || self.directory.path.join(path.as_path());
         self.own.is_name_of_one(folder, path.file_name(), whole)
     }
 
-    /// The same, or whether it leads to it.
+    /// The same, or whether the name leads to such a folder.
     pub(super) fn leads_to_own(
         &self,
         folder: Option<FileId>,
@@ -325,7 +323,7 @@ impl SessionContext {
         }
     }
 
-    /// Takes the session's turn at a file that is to have a partial.
+    /// Takes the session's turn at a file that needs a partial.
     pub(super) fn turn(&self, path: &RelPath) -> Result<FileTurn, FileInUse> {
         let id = partial_id(&self.access.owner, path);
         let turn = self.directory.turns.take(self.number, id);
@@ -335,13 +333,12 @@ impl SessionContext {
         turn
     }
 
-    /// Whether another session of this sender is known to store the same.
+    /// Whether another session of this sender is known to store the same files.
     pub(super) fn has_met_another(&self) -> bool {
         self.met_another.load(Ordering::Relaxed)
     }
 
-    /// Whether one more partial may be opened that there was before: each of these stays open until
-    /// it is whole.
+    /// Whether one more earlier partial may be opened: each stays open until it is complete.
     pub(super) fn may_resume(&self) -> bool {
         let here = self.partials_open.load(Ordering::Relaxed);
         let all = ALL_PARTIALS_OPEN.load(Ordering::Relaxed);
@@ -354,14 +351,14 @@ impl SessionContext {
         ALL_PARTIALS_OPEN.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// A partial is the session's no more.
+    /// Notes that the session closed a partial.
     pub(super) fn partial_closed(&self) {
         self.partials_open.fetch_sub(1, Ordering::Relaxed);
         ALL_PARTIALS_OPEN.fetch_sub(1, Ordering::Relaxed);
         self.directory.release();
     }
 
-    /// Whether there may be a partial of a file, from before this session.
+    /// Whether an earlier session may have left a partial of a file.
     pub(super) fn has_partial(&self, path: &RelPath) -> bool {
         if self.partials.is_empty() {
             return false;
@@ -370,13 +367,13 @@ impl SessionContext {
         ids.iter().any(|id| self.partials.contains(id))
     }
 
-    /// Removes the partial of a file that does not need one any more, if there is one.
+    /// Deletes the partial of a file that no longer needs one, if there is one.
     pub(super) fn drop_needless_partial(&self, folder: &Folder, path: &RelPath) {
         if self.partials.is_empty() {
             return;
         }
         for id in partial_ids(&self.access.owner, path) {
-            // It is only in the way of nobody: should it stay, its age removes it.
+            // It is in nobody's way: if it stays, it is deleted for its age.
             if self.partials.contains(&id) && partial::remove(folder, &id).unwrap_or(false) {
                 let remove = |records: &Dir| partial::remove_record(records, &id);
                 let _ = self.directory.with_records(remove);

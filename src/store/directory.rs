@@ -18,16 +18,16 @@ use super::partial;
 use super::session::StoreSession;
 use super::state::{PARTIALS, existing_state, tidy, with_state};
 
-/// How often partials are looked for that nobody comes back for: once a day.
+/// How often to look for abandoned partials: once a day.
 const STALE_LOOK: Duration = Duration::from_secs(24 * 3600);
 
-/// A receive directory.
+/// An opened receive folder.
 pub struct Store {
     context: Arc<DirectoryContext>,
     folding: Folding,
     /// Whether its file system counts the links of folders: not all do.
     counts_links: bool,
-    /// When it was last looked for partials that nobody comes back for.
+    /// When abandoned partials were last looked for.
     looked: Mutex<Instant>,
 }
 
@@ -38,9 +38,8 @@ impl fmt::Debug for Store {
 }
 
 impl Store {
-    /// Opens a receive directory, which must exist and be writable. Removes partials that nobody
-    /// has come back for in a long time. Nothing is stored into `own`, nor removed from it; it
-    /// fails where the receive directory is in there.
+    /// Opens a receive folder, which must exist and be writable, and deletes abandoned partials.
+    /// Nothing is stored into `own` or deleted from it. Fails if the receive folder lies in there.
     pub fn open(path: &Path, own: OwnFolders) -> Result<Arc<Self>> {
         let path = std::fs::canonicalize(path).map_err(|e| Error::file(Action::Open, path, e))?;
         if own.has_path(&path) {
@@ -62,8 +61,8 @@ impl Store {
         }))
     }
 
-    /// Has all files in it take up no more than `quota` bytes. It is measured when a session
-    /// begins, and when it is used up.
+    /// Limits the space that all files in it take up to `quota` bytes. Usage is measured when a
+    /// session begins, and when the quota is used up.
     pub fn limit(&self, quota: u64) {
         self.context.space.limit(quota);
     }
@@ -74,22 +73,21 @@ impl Store {
         self.context.space.has_quota()
     }
 
-    /// Where it is.
+    /// Its path.
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.context.path
     }
 
-    /// How many bytes are free, where the file system says, or are left of a quota.
+    /// How many bytes are free, if the file system says, or left of the quota, whichever is less.
     #[must_use]
     pub fn free(&self) -> Option<u64> {
         self.context.free()
     }
 
-    /// Makes ready for what one sender stores. With `sync`, [`StoreSession::finish`] brings it to
-    /// disk.
+    /// Begins a session of one sender. With `sync`, [`StoreSession::finish`] syncs what it stored.
     pub fn session(&self, access: Access, sync: bool) -> io::Result<Arc<StoreSession>> {
-        // What is open stays usable, but nothing can be made in it.
+        // An open handle stays usable, but nothing can be created in it.
         if self.counts_links && self.context.dir.stat()?.links == 0 {
             let what = "its folder was removed, so that it must be started again";
             return Err(io::Error::new(io::ErrorKind::NotFound, what));
@@ -100,8 +98,8 @@ impl Store {
         StoreSession::new(self.context.clone(), self.folding, access, sync).map(Arc::new)
     }
 
-    /// Removes partials that nobody has come back for, if that was not done lately: a service may
-    /// never be started anew.
+    /// Deletes abandoned partials, unless that was done lately: a service may run for months
+    /// without a restart.
     fn remove_stale(&self) {
         let mut looked = self.looked.lock().unwrap_or_else(PoisonError::into_inner);
         if looked.elapsed() < STALE_LOOK {
@@ -109,7 +107,7 @@ impl Store {
         }
         *looked = Instant::now();
         drop(looked);
-        // What cannot be removed now is left for another time.
+        // What cannot be deleted now waits until next time.
         if let Ok(Some(records)) = existing_state(&self.context.dir, PARTIALS) {
             let _ = partial::remove_stale(&self.context.dir, &records);
         }

@@ -1,18 +1,18 @@
 //! Durability: on which file systems a session stored something, what is on disk, and what a disk
 //! may have lost.
 //!
-//! Must not take readable data for data on disk: after a failed write the system keeps serving what
-//! it has in memory.
+//! Must not take readable data for data on disk: after a failed write the system keeps serving its
+//! copy in memory.
 //!
 //! A session that stores anything first leaves a mark, and removes it once everything is on disk
-//! (`marks.rs` tells how). The mark lists every file system that the session stored something on:
-//! the receive directory's, and those of mounts below it. Each is synced through a handle that was
-//! opened before the first thing was stored there, because the system tells each handle of what
-//! could not be written since it was opened, once.
+//! (see `marks.rs`). The mark lists every file system that the session stored on: the receive
+//! folder's, and those mounted below it. Each is synced through a handle that was opened before the
+//! session first stored on it, because the system reports a failed write once to each handle that
+//! was open at the time.
 //!
-//! What the mark of a dead session means:
-//! - The machine has restarted since: what was changed after the mark is in doubt. What can be read
-//!   is on disk, so its content decides.
+//! What the mark of an ended session means:
+//! - The machine has restarted since: files changed after the mark are in doubt. What can be read
+//! is on disk, so the content decides.
 //! - It has not, and nobody has synced since: a sync settles it, when the next session begins or
 //!   ends.
 //! - Its sync failed or was cut off: what was changed before is in doubt, its content proves
@@ -33,45 +33,45 @@ use super::state::{MARKS, existing_state, remove_if_there, sync_state, with_stat
 
 pub(super) use super::marks::{Doubt, Suspects};
 
-/// Writeback is started each time so many chunks side by side have been written.
+/// Writeback starts each time this many adjacent chunks are written.
 const WRITEBACK_CHUNKS: u64 = 8;
 /// How many file systems one session stores on at most: each takes an open handle.
 const MAX_FILE_SYSTEMS: usize = 64;
 
-/// A file system that a session may store something on.
+/// A file system that a session may store on.
 #[derive(Debug)]
 pub(super) struct FileSystem {
     device: u64,
-    /// A folder on it; none for the receive directory.
+    /// A folder on it; `None` for the receive folder.
     path: Option<RelPath>,
-    /// To sync through, where the session syncs.
+    /// To sync through, if the session syncs.
     handle: Option<Dir>,
-    /// Whether something is stored on it, which the mark says then.
+    /// Whether the session stored on it, and its mark says so.
     is_stored_on: AtomicBool,
 }
 
-/// What one session knows of what is on disk.
+/// What one session knows about what is on disk.
 #[derive(Debug)]
 pub(super) struct Durability {
     root: Dir,
     root_id: FileId,
     owner: [u8; 32],
     sync: bool,
-    /// Whether each file is brought to disk as it gets its name, because the system cannot be told
-    /// to do it for all of them.
+    /// Whether each file is synced as it gets its name, because the system cannot sync a whole file
+    /// system here.
     one_by_one: AtomicBool,
     file_systems: Mutex<Vec<Arc<FileSystem>>>,
     mark: Mutex<Option<Mark>>,
     suspects: OnceLock<Suspects>,
-    /// The first sync that failed: what it covered stays in doubt, whatever later ones say.
+    /// The first failed sync: what it covered stays in doubt, whatever later syncs report.
     failed: Mutex<Option<io::Error>>,
-    /// What could not be kept of what was stored.
+    /// What could not be preserved of what was stored.
     pub(super) not_kept: NotKeptCounts,
 }
 
 impl Durability {
-    /// Of a session of `owner` in the receive directory `root`, which brings what it stores to
-    /// disk, or leaves that to the system.
+    /// For a session of `owner` in the receive folder `root`. `sync` says whether it syncs what it
+    /// stores, or leaves that to the system.
     pub(super) fn new(root: &Dir, owner: [u8; 32], sync: bool) -> io::Result<Self> {
         let root_id = root.stat()?.id;
         let durability = Self {
@@ -90,7 +90,7 @@ impl Durability {
         Ok(durability)
     }
 
-    /// The file system that a folder is on, before anything is stored there.
+    /// The file system of a folder, before anything is stored there.
     pub(super) fn file_system(
         &self,
         device: u64,
@@ -105,7 +105,7 @@ impl Durability {
             return Err(io::Error::other("too many file systems are mounted here"));
         }
         if self.sync && !dir.syncs_whole_file_system() {
-            // Those that were stored on before are synced as a whole.
+            // File systems that were used before are synced as a whole.
             self.one_by_one.store(true, Ordering::Release);
         }
         let new = Arc::new(FileSystem {
@@ -121,9 +121,9 @@ impl Durability {
         Ok(new)
     }
 
-    /// To be called before anything is made, changed or removed on a file system.
+    /// Must be called before anything is created, changed or deleted on a file system.
     pub(super) fn store_on(&self, file_system: &FileSystem) -> io::Result<()> {
-        // Set once the mark is there that says so.
+        // Set only once the mark says so.
         if file_system.is_stored_on.load(Ordering::Acquire) {
             return Ok(());
         }
@@ -162,8 +162,8 @@ impl Durability {
         unique.to_string()[..32].to_owned()
     }
 
-    /// Brings to disk what sessions stored that are no more, and finds out what of theirs the disk
-    /// may have lost. It is to be called before anything is decided, and may take long.
+    /// Syncs what ended sessions stored, and finds out which of their files the disk may have lost.
+    /// Call it before any entry is planned. It may take long.
     pub(super) fn begin(&self) -> io::Result<()> {
         let suspects = match existing_state(&self.root, MARKS)? {
             Some(dir) => {
@@ -172,7 +172,7 @@ impl Durability {
                     remove_if_there(&dir, mark.name())?;
                 }
                 if self.sync && ended.iter().any(Marked::is_pending) {
-                    // A failure is theirs, whose files are in doubt from now on.
+                    // A failure concerns those sessions: their files are in doubt from here on.
                     let _ = self.sync_for(&dir, &ended);
                 }
                 marks::suspects(&dir, &self.root, self.root_id.device)?
@@ -183,19 +183,19 @@ impl Durability {
         Ok(())
     }
 
-    /// The files that a disk may have lost something of; none before [`Self::begin`].
+    /// The files that a disk may have lost part of; `None` before [`Self::begin`].
     pub(super) fn suspects(&self) -> Option<&Suspects> {
         self.suspects.get()
     }
 
-    /// What may be wrong with what was found, whoever stored it.
+    /// What may be wrong with a file, whichever sender stored it.
     pub(super) fn doubt(&self, found: &Stat) -> Option<Doubt> {
         let suspicion = self.suspects()?.of(found, &self.owner)?;
         Some(suspicion.1)
     }
 
-    /// Chunk `index` of a file was written: brings it to disk at some time soon, together with its
-    /// neighbours, so that the sync at the end finds little to do.
+    /// Notes that chunk `index` of a file was written. Starts writing it back together with its
+    /// neighbours, so that the sync at the end has little left to do.
     pub(super) fn wrote(&self, file: &File, index: u64) {
         if self.sync && index % WRITEBACK_CHUNKS == WRITEBACK_CHUNKS - 1 {
             let chunk = u64::from(CHUNK_SIZE);
@@ -204,9 +204,8 @@ impl Durability {
         }
     }
 
-    /// A file has all that it is to have, and will get the name of another one. Begins to bring it
-    /// to disk, so that the wait for that is short, and one for many; says whether it is waited
-    /// for.
+    /// Starts writing back a complete file that is about to replace another, so that waiting for it
+    /// is short and many can be written back at once. Returns whether to wait for it.
     pub(super) fn begin_replacing(&self, file: &File, size: u64) -> bool {
         if self.sync {
             fs::start_writeback(file, 0, size);
@@ -214,8 +213,8 @@ impl Durability {
         self.sync
     }
 
-    /// A file is about to get its name. Where that is another one's, the old one stands until the
-    /// new one is on disk: some file systems would otherwise lose both.
+    /// Must be called before a file gets its name. If it replaces another, this waits until the new
+    /// file is on disk: some file systems would otherwise lose both in a crash.
     pub(super) fn before_naming(&self, file: &File, replaces: bool) -> io::Result<()> {
         match self.syncs_one_by_one() || (self.sync && replaces) {
             true => self.remember(self.sync_if_possible(file)),
@@ -223,7 +222,7 @@ impl Durability {
         }
     }
 
-    /// On a file system that brings no single file to disk when asked to, that is said.
+    /// Notes it if the file system cannot sync single files.
     fn sync_if_possible(&self, file: &File) -> io::Result<()> {
         match file.sync_all() {
             Err(e) if fs::is_unsupported(&e) => {
@@ -234,15 +233,16 @@ impl Durability {
         }
     }
 
-    /// Whether [`Self::names_changed`] is to be called.
+    /// Whether [`Self::names_changed`] must be called.
     pub(super) fn syncs_one_by_one(&self) -> bool {
         self.one_by_one.load(Ordering::Acquire)
     }
 
-    /// Names in a folder were made, changed or removed, or its time and mode were set.
+    /// Notes that names in a folder were created, changed or deleted, or its time and mode were
+    /// set.
     pub(super) fn names_changed(&self, dir: &Dir) -> io::Result<()> {
         match dir.sync() {
-            // A file system that has no such thing for folders.
+            // This file system cannot sync folders.
             Err(e) if fs::is_unsupported(&e) => Ok(()),
             synced => self.remember(synced),
         }
@@ -255,12 +255,12 @@ impl Durability {
         })
     }
 
-    /// Writes down at once that something could not be brought to disk, for this session and for
-    /// others that go on: the system tells it once, and a session that is cut off says nothing more.
+    /// Records at once that a sync failed, for this session and other running ones: the system
+    /// reports it once, and a session that is cut off can no longer do so.
     fn note_failure(&self) {
         let stored_on = self.stored_on();
         let lost: Vec<_> = stored_on.iter().map(|one| one.device).collect();
-        // Where that cannot be noted, the session fails at its end all the same.
+        // If that cannot be recorded, the session still fails at its end.
         if let Ok(Some(dir)) = existing_state(&self.root, MARKS) {
             if let Some(mark) = &*lock(&self.mark) {
                 let _ = marks::add_failures(&dir, mark.name(), &lost, false);
@@ -269,7 +269,7 @@ impl Durability {
         }
     }
 
-    /// Brings everything to disk that is stored so far.
+    /// Syncs everything stored so far.
     pub(super) fn sync(&self) -> io::Result<()> {
         if !self.sync {
             return Ok(());
@@ -280,15 +280,15 @@ impl Durability {
         Ok(())
     }
 
-    /// The file systems that this session stored something on.
+    /// The file systems that this session stored on.
     fn stored_on(&self) -> Vec<Arc<FileSystem>> {
         let mut all = lock(&self.file_systems).clone();
         all.retain(|one| one.is_stored_on.load(Ordering::Acquire));
         all
     }
 
-    /// Brings everything to disk, unless it is not to, and ends the session with that; with what
-    /// others stored that are no more. Fails where anything may not be on disk.
+    /// Syncs everything, including what ended sessions stored, unless told not to, and ends the
+    /// session. Fails if anything may not be on disk.
     pub(super) fn finish(&self) -> io::Result<()> {
         if !self.sync {
             return Ok(());
@@ -298,12 +298,13 @@ impl Durability {
             return failed.map_or_else(|| self.sync_running(&[]), Err);
         };
         let Some(dir) = existing_state(&self.root, MARKS)? else {
-            // Somebody removed it. What it says cannot be remembered, but be told.
+            // Somebody deleted the mark. Failures cannot be recorded any more, but can still be
+            // reported.
             self.sync()?;
             return lock(&self.failed).take().map_or(Ok(()), Err);
         };
-        // From here on nobody else can know what the system has said of what could not be written.
-        // Where that cannot be noted, the disk being full, the session can be finished all the same.
+        // From here on only this session has heard of failed writes. If that cannot be recorded
+        // because the disk is full, the session can still finish.
         let _ = marks::add(&dir, mark.name(), &[Record::Syncing]);
         let ended = marks::ended(&dir, self.root_id.device)?;
         let (mut lost, mut synced) = self.sync_for(&dir, &ended);
@@ -325,8 +326,8 @@ impl Durability {
         }
     }
 
-    /// Syncs what sessions that go on have stored, but for the one whose mark is `own`: what was
-    /// found to be there already may be theirs. Fails where one of them has failed to.
+    /// Syncs what running sessions have stored, except the one whose mark is `own`: files found
+    /// here already may be theirs. Fails if one of them failed to sync.
     fn sync_running(&self, own: &[u8]) -> io::Result<()> {
         let Some(dir) = existing_state(&self.root, MARKS)? else {
             return Ok(());
@@ -350,13 +351,13 @@ impl Durability {
         Ok(())
     }
 
-    /// Ends the session without bringing anything to disk: the mark stays.
+    /// Ends the session without syncing: the mark stays.
     pub(super) fn leave(&self) {
         drop(lock(&self.mark).take());
     }
 
-    /// Syncs the file systems of this session and of some that are no more, and settles the marks
-    /// of the latter. Says which could not be synced, and how that went with this session's own.
+    /// Syncs the file systems of this session and of ended ones, and settles the marks of the
+    /// latter. Returns the devices that failed to sync, and the result for this session's own.
     fn sync_for(&self, marks_dir: &Dir, ended: &[Marked]) -> (Vec<u64>, io::Result<()>) {
         let mut failed = Vec::new();
         let mut result = Ok(());
@@ -380,20 +381,20 @@ impl Durability {
         }
         for mark in pending() {
             let lost = mark.stored_among(&failed);
-            // A mark that stays is looked at again by the next session.
+            // If a mark stays, the next session looks at it again.
             let _ = match lost.is_empty() && !mark.has_failed() {
                 true => remove_if_there(marks_dir, mark.name()),
                 false => marks::add_failures(marks_dir, mark.name(), &lost, true),
             };
         }
-        // Those that go on find out by themselves, unless they are killed before.
+        // Running sessions find out by themselves, unless they are killed before.
         if !failed.is_empty() {
             let _ = marks::tell_others(marks_dir, self.root_id.device, &failed);
         }
         (failed, result)
     }
 
-    /// Syncs a file system that another session stored something on.
+    /// Syncs a file system that another session stored on.
     fn sync_other(&self, device: u64, path: Option<&RelPath>) -> io::Result<()> {
         let known = lock(&self.file_systems)
             .iter()
@@ -402,7 +403,7 @@ impl Durability {
         if let Some(known) = known {
             return sync_one(&known);
         }
-        // It may have been unmounted meanwhile, and then nobody heard of what could not be written.
+        // It may have been unmounted meanwhile; then nobody heard of failed writes.
         marks::folder_on(&self.root, device, path)?.sync_file_system()
     }
 }

@@ -1,20 +1,20 @@
 //! `Entering`: how a folder is entered.
 //!
-//! Must not enter any.
+//! Must not enter any folder.
 
 /// How a folder is entered.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Entering {
-    /// One that its mode locks is opened up while it is being filled.
+    /// Opens up a folder whose mode prevents filling it, for that time.
     pub(super) unlock: bool,
-    /// A file or link of that name makes way for it.
+    /// Replaces a file or link of that name.
     pub(super) replace: bool,
-    /// It only leads to what is sent.
+    /// Only leads to what is sent.
     pub(super) way: bool,
 }
 
 impl Entering {
-    /// What only leads to what is sent is neither opened up nor replaces anything.
+    /// A folder that only leads to what is sent is not opened up, nor does it replace anything.
     pub(super) fn new(unlock: bool, replace: bool, way: bool) -> Self {
         Self {
             unlock: unlock && !way,

@@ -1,7 +1,7 @@
 //! Folders of the receive folder, each held open as a capability.
 //!
 //! Must never follow a link: every folder is opened by its one name in the folder above it. A
-//! folder gets its time and mode when the last hold on it is gone: storing anything in it changes
+//! folder gets its time and mode when its last handle is dropped: storing anything in it changes
 //! the time, and may need a more permissive mode.
 
 use std::fmt;
@@ -23,35 +23,35 @@ use super::names_there::NamesThere;
 use super::permissions::{OWNER_ALL, unlock_by_name, unlock_open, with_senders_bits};
 use super::session_folders::{FailedFolder, SessionFolders};
 
-/// A folder below the receive directory, or that directory itself.
+/// A folder below the receive folder, or that folder itself.
 pub struct Folder {
     place: FolderPlace,
-    /// Kept open, unless there are too many.
+    /// Kept open, unless too many are.
     dir: Option<Dir>,
-    /// Whether it was made by this session, so that nothing is expected in it.
+    /// Whether this session created it, so that it holds nothing yet.
     fresh: bool,
-    /// Whether its sender made it: in this session, or in one that was cut off.
+    /// Whether its sender created it: in this session, or in one that was cut off.
     made: bool,
     /// Whether it only leads to what is sent, so that it stays as it is.
     way: bool,
-    /// Whether something that was to come into it has not.
+    /// Whether an entry that belongs in it was not stored.
     lacks: AtomicBool,
-    /// What to set when nothing more comes.
+    /// The mode and time to set when nothing more comes.
     finish: Mutex<Option<(Mode, Time)>>,
-    /// The mode it had, if it had to be opened up to be filled.
+    /// Its earlier mode, if that had to be changed to fill it.
     unlocked: Option<u32>,
-    /// Which folder it is, if it is there.
+    /// Its identity, if it exists.
     id: Option<FileId>,
-    /// What it is on; of one that is not there, what it would be on.
+    /// Its file system; for a folder that does not exist yet, its parent's.
     file_system: Arc<FileSystem>,
-    /// Whether the files in it get other permissions than they are made with.
+    /// Whether files in it get other permissions than they are created with.
     has_default_acl: OnceLock<bool>,
-    /// For a mirror: what was in it.
+    /// For a mirror: the names that were in it.
     listed: Mutex<Option<NamesThere>>,
-    /// The names of its entries, where they can clash.
+    /// The names of its entries, where names can clash.
     names: Option<EntryNames>,
     failed: AtomicBool,
-    /// Whether the session has it alone, in all processes, to its end.
+    /// Whether the session holds it alone, among all processes, until it ends.
     alone: AtomicBool,
     session: Arc<SessionFolders>,
 }
@@ -70,7 +70,7 @@ impl fmt::Debug for Folder {
 impl Folder {
     pub(super) fn root(dir: Dir, session: Arc<SessionFolders>) -> io::Result<Arc<Self>> {
         let id = dir.stat()?.id;
-        // It may lie in another receive directory.
+        // It may lie in another receive folder.
         if !in_use::share(&dir)? {
             let what = "another session is removing what is surplus in it";
             return Err(io::Error::other(what));
@@ -97,7 +97,7 @@ impl Folder {
         }))
     }
 
-    /// Its path; none for the receive directory itself.
+    /// Its path; `None` for the receive folder itself.
     #[must_use]
     pub fn path(&self) -> Option<&RelPath> {
         match &self.place {
@@ -106,18 +106,18 @@ impl Folder {
         }
     }
 
-    /// What a file in it is known by to other sessions.
+    /// What other sessions identify a file in it by.
     pub(super) fn in_use_key(&self, path: &RelPath) -> Option<(FileId, Vec<u8>)> {
         Some((self.id()?, path.file_name().to_vec()))
     }
 
-    /// Which folder it is, if it is there.
+    /// Its identity, if it exists.
     pub(super) fn id(&self) -> Option<FileId> {
         self.id
     }
 
-    /// Calls `f` with the open folder while no other session is in it, in any process; none where
-    /// one is. Those that were named to be sent a mirror mostly has alone anyway.
+    /// Calls `f` with the open folder while no other session, in any process, uses it; `None` if
+    /// one does. A mirror mostly holds its named folders alone anyway.
     pub(super) fn with_alone<T>(
         &self,
         f: impl FnOnce(&Dir) -> io::Result<T>,
@@ -133,18 +133,18 @@ impl Folder {
         })
     }
 
-    /// The session has it alone from now on.
+    /// Notes that the session holds it alone from here on.
     pub(super) fn has_alone(&self) {
         self.alone.store(true, Ordering::Relaxed);
     }
 
-    /// To be called before anything in it, or about it, is changed.
+    /// Must be called before the folder or anything in it is changed.
     pub(super) fn before_change(&self) -> Result<(), Why> {
         let durability = &self.session.durability;
         durability.store_on(&self.file_system).map_err(|e| why(&e))
     }
 
-    /// Names in it were made, changed or removed.
+    /// Notes that names in it were created, changed or deleted.
     pub(super) fn names_changed(&self) -> io::Result<()> {
         let durability = &self.session.durability;
         match durability.syncs_one_by_one() && self.id.is_some() {
@@ -153,18 +153,18 @@ impl Folder {
         }
     }
 
-    /// Whether the files in it get other permissions than they are made with.
+    /// Whether files in it get other permissions than they are created with.
     pub(super) fn has_default_acl(&self, dir: &Dir) -> bool {
         *self.has_default_acl.get_or_init(|| dir.has_default_acl())
     }
 
-    /// Whether this session made it.
+    /// Whether this session created it.
     #[must_use]
     pub fn is_fresh(&self) -> bool {
         self.fresh
     }
 
-    /// Whether its sender made it, and so decides what time and mode it has.
+    /// Whether its sender created it, and so decides its time and mode.
     pub(super) fn is_made(&self) -> bool {
         self.made
     }
@@ -174,7 +174,7 @@ impl Folder {
         self.way
     }
 
-    /// Whether it was named to be sent, and what is in it is sent with it.
+    /// Whether the sender named it, so that it is sent with everything in it.
     pub(super) fn is_named(&self) -> bool {
         match &self.place {
             FolderPlace::Root => false,
@@ -182,8 +182,8 @@ impl Folder {
         }
     }
 
-    /// Makes or enters the folder `path`, whose last name is looked for in this one. One that is
-    /// made has `mode`, but for what it takes to fill it.
+    /// Creates or enters the folder `path`, whose last name is looked up in this one. A new folder
+    /// gets `mode`, plus what it takes to fill it.
     pub(super) fn enter(
         self: &Arc<Self>,
         path: &RelPath,
@@ -196,7 +196,7 @@ impl Folder {
             way,
         } = entering;
         let name = path.file_name();
-        // At once, because nobody may come to finish it.
+        // Set now, because the session may be cut off before it finishes the folder.
         let mode = (mode.bits() & SENDERS_BITS) | OWNER_ALL;
         self.before_change()?;
         let make = |dir: &Dir| match dir.make_dir(name, mode) {
@@ -241,8 +241,8 @@ impl Folder {
         Ok(folder)
     }
 
-    /// The folder `path` as it is, or as one that is not there yet, as where with `replace` a file
-    /// or link would make way for it. Nothing is made or changed.
+    /// The folder `path` as it is. If it does not exist, or `replace` would replace a file or link
+    /// by it, one that is not there yet. Changes nothing.
     pub(super) fn look_into(
         self: &Arc<Self>,
         path: &RelPath,
@@ -278,7 +278,7 @@ impl Folder {
         let mut names = None;
         if let (Some(dir), Some(stat)) = (&dir, &stat) {
             match (&self.names, fresh) {
-                // What it is now may have been another entry's, which was replaced.
+                // Its inode may have been that of another entry, which was replaced.
                 (Some(names), true) => names.note(path.file_name(), stat),
                 _ => self.claim(path.file_name(), stat)?,
             }
@@ -295,7 +295,7 @@ impl Folder {
         let file_system = file_system.map_err(|e| why(&e))?;
         let has_default_acl = OnceLock::new();
         if fresh && self.has_default_acl.get() == Some(&false) {
-            // One that is made gets what its parent has.
+            // A new folder inherits its parent's default ACL.
             let _ = has_default_acl.set(false);
         }
         let take = |stat| session.in_use.take_unfinished(session.owner, stat);
@@ -306,7 +306,7 @@ impl Folder {
         }
         let keep = dir.is_some() && session.keep_open();
         if let Some(dir) = dir.as_ref().filter(|_| keep && (way || !self.way)) {
-            // Those that were named to be sent have claims of their own.
+            // Named folders have claims of their own.
             match in_use::share(dir) {
                 Ok(true) => {}
                 shared => {
@@ -341,13 +341,13 @@ impl Folder {
         }))
     }
 
-    /// For a mirror: what was in it when it was entered, and has not been announced.
+    /// For a mirror: the names that were in it at first and were not announced.
     pub(super) fn listed(&self) -> MutexGuard<'_, Option<NamesThere>> {
         self.listed.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes note that what was found under `name` is an entry's; fails where it is that of
-    /// another entry, with another name.
+    /// Notes that what was found under `name` belongs to an entry; fails if it belongs to another
+    /// entry, with another name.
     pub(super) fn claim(&self, name: &[u8], found: &Stat) -> Result<(), Why> {
         match &self.names {
             Some(names) => names.claim(name, found, |name| {
@@ -357,9 +357,9 @@ impl Folder {
         }
     }
 
-    /// Takes note that an entry has `name`; fails where that is one name with that of another. In a
-    /// dry run, where nothing can be tried, two names are one where one finds what is listed by the
-    /// other.
+    /// Notes that an entry has `name`; fails if the file system takes it for another entry's name.
+    /// A dry run cannot try that: it takes two names for one if looking up one finds what is listed
+    /// as the other.
     pub(super) fn reserve(&self, name: &[u8], dry: bool) -> Result<(), Why> {
         let Some(names) = &self.names else {
             return Ok(());
@@ -373,7 +373,7 @@ impl Folder {
         })
     }
 
-    /// Takes note that a file is to get `name`.
+    /// Notes that a file is about to get `name`.
     pub(super) fn note(&self, name: &[u8], file: &File) -> io::Result<()> {
         if let Some(names) = &self.names {
             names.note(name, &fs::stat(file)?);
@@ -381,7 +381,7 @@ impl Folder {
         Ok(())
     }
 
-    /// Takes note that what is under the name `there` is to get `name`, or has it.
+    /// Notes that what has the name `there` has `name`, or is about to get it.
     pub(super) fn note_link(&self, name: &[u8], dir: &Dir, there: &[u8]) -> io::Result<()> {
         if let Some(names) = &self.names
             && let Some(found) = dir.stat_at(there)?
@@ -409,12 +409,12 @@ impl Folder {
         }
     }
 
-    /// Takes note that something that was to come into it has not.
+    /// Notes that an entry that belongs in it was not stored.
     pub(super) fn lacks(&self) {
         self.lacks.store(true, Ordering::Relaxed);
     }
 
-    /// Notes that something about it could not be done.
+    /// Notes that something about the folder itself failed.
     pub(super) fn fail(&self, why: Why) {
         let Some(path) = self.path() else {
             return;
@@ -428,7 +428,7 @@ impl Folder {
         }
     }
 
-    /// The same of the folder that was named to be sent, which it is in.
+    /// The same for the named folder that it is in.
     pub(super) fn fail_named(&self, why: Why) {
         match &self.place {
             FolderPlace::Below { parent, .. } if !parent.way => parent.fail_named(why),
@@ -436,7 +436,7 @@ impl Folder {
         }
     }
 
-    /// Gives it its mode and time, as far as its file system takes them.
+    /// Sets its mode and time, as far as its file system keeps them.
     fn close(&self, dir: &Dir, mode: Mode, mtime: Time) -> io::Result<()> {
         let not_kept = &self.session.durability.not_kept;
         let before = dir.stat()?.mode;
@@ -447,7 +447,7 @@ impl Folder {
         not_kept.permit(Attribute::Time, dir.set_mtime(timestamp(mtime)))
     }
 
-    /// Sets what it gets when everything that goes into it is there.
+    /// Sets the mode and time that it gets once everything in it is stored.
     pub fn finish_with(&self, mode: Mode, mtime: Time) {
         *self.finish.lock().unwrap_or_else(PoisonError::into_inner) = Some((mode, mtime));
     }
@@ -463,7 +463,7 @@ impl Drop for Folder {
         let unfinished = self.made && !self.way && (finish.is_none() || *self.lacks.get_mut());
         let finished = match (finish, self.unlocked) {
             (Some((mode, mtime)), _) => self.with(|dir| self.close(dir, mode, mtime)),
-            // Left unfinished: as it was.
+            // Left unfinished: its old mode is restored.
             (None, Some(bits)) => self.with(|dir| dir.set_mode(bits)),
             (None, None) => Ok(()),
         };

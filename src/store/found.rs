@@ -1,4 +1,4 @@
-//! What was found under a name, what the system said, and what that means for an entry.
+//! What was found under a name, what the system reported, and what that means for an entry.
 //!
 //! Must not decide what happens next, and must not change anything.
 
@@ -9,15 +9,15 @@ use crate::model::outcome::Why;
 use crate::model::reason::Obstacle;
 use crate::sys::fs::{self, Dir, File, FileKind, Stat, Timestamp};
 
-/// The permissions that a sender decides; setuid, setgid and sticky are not among them.
+/// The permission bits that a sender decides; setuid, setgid and sticky are not among them.
 pub(super) const SENDERS_BITS: u32 = 0o777;
 
-/// Why an entry failed, from the system's error.
+/// Converts the system's error into the reason why an entry failed.
 pub(super) fn why(error: &io::Error) -> Why {
     Why::system(error)
 }
 
-/// Why an entry failed that something else is in the way of.
+/// Why an entry failed if something else is in its way.
 pub(super) fn in_the_way(found: Option<&Stat>) -> Why {
     Why::InTheWay(match found.map(|found| found.kind) {
         None => Obstacle::Gone,
@@ -28,13 +28,13 @@ pub(super) fn in_the_way(found: Option<&Stat>) -> Why {
     })
 }
 
-/// Whether what was found can be replaced by a file or link.
+/// Whether a file or link may replace what was found.
 pub(super) fn may_make_way(found: &Stat) -> bool {
     found.is_file() || found.is_link()
 }
 
-/// Whether a file has a time, as far as its file system can tell: some keep only so many
-/// nanoseconds of it, FAT even two seconds.
+/// Whether a file has a time, as precisely as its file system keeps it: some round down to 100 ns,
+/// 1 µs, 10 ms or 1 s, and FAT to 2 s.
 pub(super) fn same_time(found: &Stat, mtime: Time) -> bool {
     const GRAINS: [u32; 5] = [1, 100, 1_000, 10_000_000, 1_000_000_000];
     let there = found.mtime;
@@ -49,7 +49,7 @@ pub(super) fn same_time(found: &Stat, mtime: Time) -> bool {
     GRAINS.iter().any(|&grain| there == cut(grain)) || there == even
 }
 
-/// A time as the system has it.
+/// A time in the system's form.
 pub(super) fn timestamp(time: Time) -> Timestamp {
     Timestamp {
         seconds: time.seconds(),
@@ -57,12 +57,12 @@ pub(super) fn timestamp(time: Time) -> Timestamp {
     }
 }
 
-/// Opens the file `name` in `dir` for reading; fails where it is none.
+/// Opens the file `name` in `dir` for reading; fails if it is not a file.
 pub(super) fn open_file(dir: &Dir, name: &[u8]) -> io::Result<File> {
     let file = dir.open_file(name)?;
     match fs::stat(&file)?.is_file() {
         true => Ok(file),
-        // What was a file when it was looked at may be a fifo now.
+        // A file may have been replaced by a FIFO since it was examined.
         false => Err(io::Error::other("no longer a file")),
     }
 }

@@ -1,7 +1,8 @@
-//! What the receiver already has of a file: in its partial, or in a file that may be the same or an
-//! older version.
+//! What the receiver already has of a file: in its partial, or in an existing file that may be the
+//! same or an older version.
 //!
-//! Must not keep that file open once the sender has been told: thousands of files may be waiting.
+//! Must not keep the existing file open once the sender has been told: thousands of files may be
+//! waiting.
 
 use std::io::{self, IoSliceMut};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -15,8 +16,8 @@ use super::folder::Folder;
 use super::found::{open_file, why};
 use super::partial::Partial;
 
-/// What the receiver has of a file, to be hashed: a partial, and a file that may be the same or
-/// an older version.
+/// What the receiver has of a file, to hash: a partial, and an existing file that may be the same
+/// or an older version.
 #[derive(Debug)]
 pub struct HeldFile {
     pub(super) size: u64,
@@ -24,17 +25,17 @@ pub struct HeldFile {
     pub(super) existing: Option<File>,
 }
 
-/// Where a chunk that is held is.
+/// Where a held chunk is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum HeldIn {
-    /// In the partial, where it is to be.
+    /// In the partial, at its place.
     Partial,
-    /// In a file that stays, so that it must be copied should others differ.
+    /// In an existing file, so that it must be copied if other chunks differ.
     Existing,
 }
 
 impl HeldFile {
-    /// Reads chunk `index`. None where nothing of it is here, or it cannot be read.
+    /// Reads chunk `index`. Returns `None` if it is not here or cannot be read.
     pub fn read(&self, index: u64, buffer: &mut Vec<u8>) -> Option<HeldIn> {
         let (offset, length) = (chunk_offset(index), chunk_len(self.size, index));
         buffer.resize(length as usize, 0);
@@ -50,12 +51,12 @@ impl HeldFile {
     }
 }
 
-/// Reads all of `buffer` from a place in a file.
+/// Fills `buffer` from `offset` in a file.
 pub(super) fn read_at(file: &File, buffer: &mut [u8], offset: u64) -> io::Result<()> {
     vectored::read_exact_at(file, &mut [IoSliceMut::new(buffer)], offset)
 }
 
-/// Whether two files of `size` bytes have the same in them.
+/// Whether two files of `size` bytes have the same content.
 pub(super) fn is_same(one: &File, other: &File, size: u64) -> io::Result<bool> {
     let [mut left, mut right] = [Vec::new(), Vec::new()];
     for index in 0..chunk_count(size) {
@@ -70,22 +71,22 @@ pub(super) fn is_same(one: &File, other: &File, size: u64) -> io::Result<bool> {
     Ok(true)
 }
 
-/// What is known of a file that chunks are held of.
+/// What is known of an existing file whose chunks are held.
 #[derive(Debug, Default)]
 pub(super) struct ExistingFile(Mutex<Existing>);
 
 #[derive(Debug, Default)]
 enum Existing {
-    /// Nothing is known to be held of one.
+    /// No chunks are known to be held.
     #[default]
     None,
-    /// Chunks of this one are held.
+    /// Chunks of this file are held.
     Known(Box<HashedFile>),
     /// The same, and they are being copied.
     Open(Arc<File>),
 }
 
-/// What tells whether a file is still the one that was hashed.
+/// Tells whether a file is still the one that was hashed.
 #[derive(Debug, Clone, Copy)]
 struct HashedFile {
     id: FileId,
@@ -105,14 +106,14 @@ impl HashedFile {
         })
     }
 
-    /// Some file systems make their numbers up: then it is the time of change that tells.
+    /// Some file systems invent inode numbers: then the change time decides.
     fn is_still(&self, before: &Self) -> bool {
         let is_same = self.id == before.id || self.ctime == before.ctime;
         is_same && (self.size, self.mtime) == (before.size, before.mtime)
     }
 }
 
-/// Why a file does not come about whose chunks were in another one.
+/// Why a file fails whose chunks were in a file that has changed.
 pub(super) fn changed() -> Why {
     Why::ChangedThere
 }
@@ -122,8 +123,8 @@ impl ExistingFile {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Opens it to be hashed, and remembers which one that was. One that is gone, or cannot be
-    /// read, holds nothing.
+    /// Opens it to hash, and remembers its identity. A file that is gone or cannot be read holds
+    /// nothing.
     pub(super) fn open_to_hash(&self, folder: &Folder, name: &[u8]) -> Option<File> {
         let file = folder.with(|dir| open_file(dir, name)).ok()?;
         if let Ok(hashed) = HashedFile::of(&file) {
@@ -132,7 +133,7 @@ impl ExistingFile {
         Some(file)
     }
 
-    /// The file that was hashed; none where none was. Fails where it is not what it was then.
+    /// The file that was hashed; `None` if none was. Fails if it has changed since.
     pub(super) fn open_again(
         &self,
         folder: &Folder,

@@ -1,10 +1,10 @@
-//! Who is storing what at the moment, so that a mirror removes nothing that another session counts
-//! on: by locks on the folders themselves, which hold for all processes of this machine; and, for
-//! what is told to senders and for folders that are not kept open, by what is noted in this one.
+//! What sessions are storing now, so that a mirror deletes nothing that another session relies on.
+//! Locks on the folders themselves cover all processes of this machine. Notes in this process cover
+//! folders that are not kept open, and what senders are told.
 //!
-//! Must not identify a folder by its path: there may be several. Must not believe that nobody is in
-//! a folder where the file system has no locks. Must not fail for locks of other users, which
-//! anybody can take who may read a folder: nothing is removed there, and that is all.
+//! Must not identify a folder by its path: it may have several. Must not conclude that nobody uses
+//! a folder where the file system has no locks. Must not fail because of other users' locks, which
+//! anybody who may read a folder can take: they only prevent deletions there.
 
 use std::collections::HashMap;
 use std::hash::Hash;
@@ -15,28 +15,28 @@ use std::time::Duration;
 use crate::sys::fs::{self, Dir, FileId, Lock, LockState, Stat, Timestamp};
 use crate::sys::lock_holders;
 
-/// How many folders are remembered that a session left unfinished.
+/// How many unfinished folders are remembered.
 const MAX_UNFINISHED: usize = 64 * 1024;
 
-/// How often the lock of a folder is tried that somebody has: a mirror has it alone while it removes
-/// something there, but no longer.
+/// How often locking a folder is tried: a mirror holds its lock only while it deletes something
+/// there.
 const LOCK_TRIES: usize = 20;
-/// How long to wait between.
+/// How long to wait between tries.
 const LOCK_PAUSE: Duration = Duration::from_millis(5);
 
-/// Is in an open folder from now on, with others, until every handle to it is closed that this one
-/// was made to. False where a mirror has it alone. What other users have is no mirror's.
+/// Shares an open folder with other sessions until every copy of this handle is closed. Returns
+/// false if a mirror holds it alone. Other users' locks are not a mirror's.
 pub(super) fn share(dir: &Dir) -> io::Result<bool> {
     Ok(lock(dir, Lock::Shared)? != LockState::Theirs || is_others(dir)?)
 }
 
-/// Whether only other users have locks on a folder, so that no session of this one is in it.
+/// Whether only other users have locks on a folder, so that no session of this user is in it.
 pub(super) fn is_others(dir: &Dir) -> io::Result<bool> {
     Ok(lock_holders::are_all_others(dir.stat()?.id.inode))
 }
 
-/// Has an open folder alone from now on, in the same way. False where somebody else is in it; an
-/// error where that cannot be told.
+/// Takes an open folder for this session alone, for as long as [`share`] would. Returns false if
+/// another session uses it; fails if that cannot be told.
 pub(super) fn have_alone(dir: &Dir) -> io::Result<bool> {
     match lock(dir, Lock::Exclusive)? {
         LockState::Ours => Ok(true),
@@ -58,8 +58,8 @@ fn lock(dir: &Dir, lock: Lock) -> io::Result<LockState> {
     fs::try_lock(dir, lock)
 }
 
-/// The folders that sessions are in and the larger files that they are to receive, with how many
-/// sessions have each; and who has which of the folders that were named to be sent.
+/// The folders that sessions are in and the larger files that they are receiving, with the number
+/// of sessions for each; and who has claimed which of the named folders.
 #[derive(Debug, Default)]
 pub(super) struct InUse {
     pub(super) folders: UseCounts<FileId>,
@@ -69,15 +69,15 @@ pub(super) struct InUse {
     unfinished: Mutex<HashMap<FileId, Unfinished>>,
 }
 
-/// A folder that a session made, and did not come to give its time and permissions.
+/// A folder that a session created, but cut off before setting its time and permissions.
 #[derive(Debug, PartialEq, Eq)]
 struct Unfinished {
     owner: [u8; 32],
-    /// When it was left. What was changed since may be somebody else's.
+    /// When it was left. Later changes may be somebody else's.
     changed: Timestamp,
 }
 
-/// How many sessions have something.
+/// How many sessions use each item.
 #[derive(Debug)]
 pub(super) struct UseCounts<T>(Mutex<HashMap<T, usize>>);
 
@@ -111,14 +111,14 @@ impl<T: Eq + Hash> UseCounts<T> {
     }
 }
 
-/// A session that has a folder.
+/// A session that has claimed a folder.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Holder {
     owner: [u8; 32],
     alone: bool,
 }
 
-/// A folder that a session has until this is dropped.
+/// A session's claim on a folder, until it is dropped.
 #[derive(Debug)]
 pub(super) struct FolderClaim {
     in_use: Arc<InUse>,
@@ -129,8 +129,8 @@ pub(super) struct FolderClaim {
 }
 
 impl FolderClaim {
-    /// Has the folder among all processes, too. Where another user has a lock on it, it cannot be
-    /// had alone, and is shared.
+    /// Claims the folder among all processes, too. If another user has a lock on it, it is shared
+    /// instead of held alone.
     pub(super) fn lock(&mut self, dir: Dir) -> io::Result<Locked> {
         let locked = match self.holder.alone {
             true if have_alone(&dir)? => Locked::Alone,
@@ -143,25 +143,25 @@ impl FolderClaim {
     }
 }
 
-/// How a claim has its folder among all processes.
+/// How a claim holds its folder among all processes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Locked {
-    /// Not: another process has it.
+    /// Not at all: another process holds it.
     Not,
     Shared,
     Alone,
 }
 
-/// Who has a folder that cannot be had.
+/// Who holds a folder that cannot be claimed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Taken {
-    /// Another session of the same sender, which may be one whose connection is lost.
+    /// Another session of the same sender, whose connection may be lost.
     BySame,
     ByAnother,
 }
 
 impl InUse {
-    /// What all receive directories of this process share: one may be in another.
+    /// Shared by all receive folders of this process: one may lie in another.
     pub(super) fn shared() -> Arc<Self> {
         static SHARED: OnceLock<Arc<InUse>> = OnceLock::new();
         SHARED.get_or_init(Arc::default).clone()
@@ -171,8 +171,8 @@ impl InUse {
         self.claims.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Has a folder for a session of `owner`, with others or `alone`: whoever removes what others
-    /// may just have stored has it alone.
+    /// Claims a folder for a session of `owner`, shared or `alone`. A mirror claims it alone,
+    /// because it deletes what others may just have stored.
     pub(super) fn claim(
         self: &Arc<Self>,
         folder: FileId,
@@ -197,7 +197,7 @@ impl InUse {
         })
     }
 
-    /// How many folders sessions of `owner` have.
+    /// How many folders the sessions of `owner` have claimed.
     pub(super) fn claims_of(&self, owner: [u8; 32]) -> usize {
         let is_of = |holder: &&Holder| holder.owner == owner;
         self.claims().values().flatten().filter(is_of).count()
@@ -209,20 +209,20 @@ impl InUse {
             .unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Remembers a folder that its sender's session left unfinished, so that the next one can
+    /// Remembers a folder that a session left unfinished, so that the sender's next session can
     /// finish it.
     pub(super) fn leave_unfinished(&self, owner: [u8; 32], folder: &Stat) {
         let mut unfinished = self.unfinished();
         if unfinished.len() == MAX_UNFINISHED {
-            // Nobody has come back for most of them.
+            // Most of them were abandoned.
             unfinished.clear();
         }
         let changed = folder.ctime;
         unfinished.insert(folder.id, Unfinished { owner, changed });
     }
 
-    /// Whether a folder is one that a session of this sender left unfinished, and nobody has
-    /// touched since. It is then this session's to finish.
+    /// Whether a session of this sender left a folder unfinished, and nobody has touched it since.
+    /// If so, this session takes over finishing it.
     pub(super) fn take_unfinished(&self, owner: [u8; 32], folder: &Stat) -> bool {
         let changed = folder.ctime;
         let mut unfinished = self.unfinished();

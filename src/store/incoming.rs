@@ -1,8 +1,8 @@
-//! A file that is being received: what is held of it already, what was promised to it, and its
-//! chunks as they come. How it gets its name is in `publish`.
+//! A file being received: what is here of it already, the space promised to it, and its chunks as
+//! they arrive. `publish` gives it its name.
 //!
-//! Must not verify anything: what it is told to write has been verified, but for what it copies
-//! itself from a file that is there, which it hashes as it copies.
+//! Must not verify received data: the caller has done that. Only chunks that it copies from an
+//! existing file are hashed here, while they are copied.
 
 use std::io::{self, IoSlice};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -28,7 +28,7 @@ use super::publish::{Publication, Touched};
 use super::space::{SpaceShare, why_full};
 use super::turn::FileTurn;
 
-/// A file that is being received. Chunks may be written by many threads at once, each by one.
+/// A file being received. Many threads may write chunks at once, each chunk by one thread.
 #[derive(Debug)]
 pub struct Incoming {
     context: Arc<SessionContext>,
@@ -36,18 +36,17 @@ pub struct Incoming {
     path: RelPath,
     file: NewFile,
     plan: Plan,
-    /// Whether others are told that it is being received.
+    /// Whether other sessions are told that this file is being received.
     is_large: bool,
     resumes: bool,
     partial: OnceLock<Arc<Partial>>,
-    /// The file that may be the same, or an older version.
+    /// The existing file that may be the same, or an older version.
     existing: ExistingFile,
-    /// Whether it has ended. Its partial, if it had one, is its own no more: that has its name, or
-    /// is gone.
+    /// Whether it has ended. Its partial then is renamed to the final name, or deleted.
     over: AtomicBool,
     opening: Mutex<()>,
     space: SpaceShare,
-    /// Behind what it is the turn for.
+    /// Held for as long as it is this session's turn at the file.
     _turn: Option<FileTurn>,
 }
 
@@ -63,11 +62,11 @@ impl Incoming {
         let owner = &context.access.owner;
         let mut allocated = None;
         let is_large = size > u64::from(CHUNK_SIZE);
-        // In a new folder too: it may be that of an earlier attempt. A small one has a partial where
-        // it was about to take the place of another, or cannot be made without a name.
+        // In a new folder too: the partial may be from an earlier attempt. A small file has a
+        // partial if it replaces another, or if files cannot be created without a name here.
         if is_large || (size > 0 && context.has_partial(path)) {
             let (own, found) = partial::find(folder, owner, path).map_err(|e| why(&e))?;
-            // Of a stream nothing is ever resumed; what is there is emptied.
+            // A stream is never resumed: its partial is emptied.
             if let Some(found) = found.filter(|_| size != STREAM) {
                 let doubt = |found: &_| context.durability.doubt(found);
                 let resumes = partial::can_resume(folder, &own, &found, doubt);
@@ -102,7 +101,7 @@ impl Incoming {
             _turn: turn,
         };
         if !incoming.plan.may_be_here() || incoming.resumes {
-            // What comes before one that replaces may make room by then: it is asked again.
+            // An earlier entry may make room by then, so a replacing file asks again later.
             let asked = incoming.ask_for_space();
             let later = matches!(asked, Err(Why::Quota { .. })) && incoming.plan.replaces();
             (!later).then_some(asked).transpose()?;
@@ -110,7 +109,7 @@ impl Incoming {
         Ok(incoming)
     }
 
-    /// Has the space promised that it needs, if that has not been done.
+    /// Gets the promise of the space that the file needs, unless it has it already.
     fn ask_for_space(&self) -> Result<(), Why> {
         self.space.ask(|bytes| self.promise(bytes))
     }
@@ -120,7 +119,7 @@ impl Incoming {
         promised.map_err(|e| why(&e))?
     }
 
-    /// Gives back what was promised and not used, because nothing more comes.
+    /// Gives back space that was promised but not used, because nothing more comes.
     pub fn give_back_space(&self) {
         self.space.give_back(&self.context.directory.space);
     }
@@ -137,7 +136,8 @@ impl Incoming {
         self.file.size
     }
 
-    /// How much of its disk it took up where it was, if that was said to be less than its size.
+    /// How much space it took up on the sender's disk, if the sender said that was less than its
+    /// size.
     #[must_use]
     pub fn allocated(&self) -> Option<u64> {
         self.file.allocated
@@ -149,25 +149,25 @@ impl Incoming {
         self.file.size == STREAM
     }
 
-    /// The folder it goes into.
+    /// The folder that it is stored in.
     #[must_use]
     pub fn folder(&self) -> &Arc<Folder> {
         &self.folder
     }
 
-    /// Whether there may be something of it here already.
+    /// Whether some of its content may be here already.
     #[must_use]
     pub fn has_held(&self) -> bool {
         self.resumes || self.existing_name().is_some()
     }
 
-    /// Whether all of it may be in a file that is here already.
+    /// Whether all of its content may be in an existing file.
     #[must_use]
     pub fn may_be_here(&self) -> bool {
         !self.resumes && !self.is_stream() && self.plan.may_be_here()
     }
 
-    /// The file of which chunks may be the same.
+    /// The name of the existing file whose chunks may be the same.
     fn existing_name(&self) -> Option<&[u8]> {
         match &self.plan {
             _ if self.is_stream() => None,
@@ -180,12 +180,12 @@ impl Incoming {
         }
     }
 
-    /// Opens what is here of it: its partial, and the file that may be the same. A partial that
-    /// another session has is waited for: it may be one whose connection is lost, and which has
-    /// not noticed yet. `give_up` is asked from time to time.
+    /// Opens what is here of it: its partial, and the existing file that may be the same. If
+    /// another session has the partial, waits up to [`LOCK_WAIT`], since that session may not have
+    /// noticed yet that its connection is lost. Calls `give_up` from time to time.
     pub fn open_held(&self, give_up: impl Fn() -> bool) -> Result<HeldFile, Why> {
         if self.resumes {
-            // Each of these stays open until it is whole.
+            // Each resumed partial stays open until it is complete.
             while !self.context.may_resume() && !give_up() {
                 self.context.directory.wait_for_release(LOCK_LOOK);
             }
@@ -201,14 +201,14 @@ impl Incoming {
         let existing = existing.and_then(|name| self.existing.open_to_hash(&self.folder, name));
         Ok(HeldFile {
             size: self.file.size,
-            // One that was made just now has only what the sender has sent since.
+            // A new partial holds only what this session has received.
             partial: self.partial.get().filter(|_| self.resumes).cloned(),
             existing,
         })
     }
 
-    /// The file of which chunks are held; none where there is none. Fails where it is not what it
-    /// was when it was hashed.
+    /// The existing file whose chunks are reused; `None` without one. Fails if it has changed since
+    /// it was hashed.
     fn open_existing(&self) -> Result<Option<Arc<File>>, Why> {
         match self.existing_name() {
             Some(name) => self.existing.open_again(&self.folder, name),
@@ -253,7 +253,7 @@ impl Incoming {
         full.unwrap_or_else(|| why(error))
     }
 
-    /// Writes chunk `index`, which is in `data`.
+    /// Writes chunk `index`, whose bytes are `data`.
     pub fn write(&self, index: u64, data: &mut [IoSlice<'_>]) -> Result<(), Why> {
         let partial = self.partial()?;
         let space = &self.context.directory.space;
@@ -268,7 +268,7 @@ impl Incoming {
         Ok(())
     }
 
-    /// Makes chunk `index` all zeros.
+    /// Fills chunk `index` with zeros.
     pub fn write_hole(&self, index: u64) -> Result<(), Why> {
         let partial = self.partial()?;
         let len = chunk_len(self.file.size, index);
@@ -279,7 +279,7 @@ impl Incoming {
         self.write(index, &mut [IoSlice::new(&ZEROS[..len as usize])])
     }
 
-    /// Copies chunk `index` from the file that is here to the partial, if it still has `digest`.
+    /// Copies chunk `index` from the existing file to the partial, if it still has `digest`.
     pub fn copy_held(
         &self,
         algorithm: Algorithm,
@@ -293,9 +293,9 @@ impl Incoming {
         self.write_held(index, buffer)
     }
 
-    /// Copies the first `count` chunks, if the SHA-256 over all their digests still is `digests`.
-    /// That is known only behind the last one: until then nothing of the file counts. `check` is
-    /// asked before each.
+    /// Copies the first `count` chunks, if the SHA-256 over all their digests is still `digests`.
+    /// That is known only after the last chunk: until then nothing counts. Calls `check` before
+    /// each.
     pub fn copy_held_run(
         &self,
         algorithm: Algorithm,
@@ -304,7 +304,7 @@ impl Incoming {
         buffer: &mut Vec<u8>,
         check: impl Fn() -> Result<(), Why>,
     ) -> Result<(), Why> {
-        // The first chunk has the plain hash of its bytes, and this takes any number of them.
+        // Chunk 0 is hashed without a prefix, and the hasher takes any number of bytes.
         let mut hasher = ChunkHasher::new(Algorithm::Sha256, 0, 0);
         for index in 0..count {
             check()?;
@@ -336,7 +336,7 @@ impl Incoming {
         self.write(index, &mut [IoSlice::new(buffer)])
     }
 
-    /// Gives a stream its size, before [`Self::commit`]: it may end with a hole.
+    /// Sets the size of a stream, before [`Self::commit`]: it may end with a hole.
     pub fn end_stream(&self, size: u64) -> Result<(), Why> {
         let partial = self.partial()?;
         partial.file.set_len(size).map_err(|e| self.why(&e))
@@ -354,8 +354,8 @@ impl Incoming {
         }
     }
 
-    /// Stores the whole of a small file at once. None where it is on its way to the disk, and
-    /// [`Self::commit_whole`] is to give it its name: what it replaces stands until it is there.
+    /// Stores a small file at once. Returns `None` if its sync has only begun: then call
+    /// [`Self::commit_whole`] to name it. The file that it replaces stays until then.
     pub fn store_whole(&self, data: &mut [IoSlice<'_>]) -> Result<Option<Outcome>, Why> {
         self.ask_for_space()?;
         self.folder.before_change()?;
@@ -365,8 +365,8 @@ impl Incoming {
             self.stored(&outcome);
             return Ok(Some(outcome));
         }
-        // Where a file must have a name from the start, or is to take the place of another, it is
-        // a partial like any other.
+        // If a file needs a name from the start, or replaces another, it is a partial like any
+        // other.
         let partial = self.partial()?;
         vectored::write_all_at(&partial.file, data, 0).map_err(|e| self.why(&e))?;
         let set = self.publication().set_meta(&partial.file);
@@ -378,7 +378,7 @@ impl Incoming {
         self.commit_whole().map(Some)
     }
 
-    /// Gives the file its name, once every chunk of it has been written.
+    /// Gives the file its name, once every chunk is written.
     pub fn commit(&self) -> Result<Outcome, Why> {
         let file = &self.partial()?.file;
         let set = self.publication().set_meta(file);
@@ -395,9 +395,9 @@ impl Incoming {
             .publication()
             .partial(file, &partial.name(), |e| self.why(e));
         let outcome = outcome.inspect_err(|why| match why {
-            // Coming again would not help.
+            // Resuming would not help.
             why if why.is_in_the_way() || why.is_name() => self.discard(),
-            // It stays a partial, which may have to be written to.
+            // The partial stays, and must be writable for another attempt.
             _ => drop(fs::set_mode(file, partial::MODE)),
         })?;
         let outcome = outcome.unwrap_or(Outcome::Kept);
@@ -409,9 +409,8 @@ impl Incoming {
         Ok(outcome)
     }
 
-    /// Ends a file whose every chunk is in the file that is here already; none where there is
-    /// more in that, or it cannot be given this one's time and permissions, or the disk may not
-    /// have it.
+    /// Ends a file whose chunks are all in the existing file. Returns `None` if that file is
+    /// longer, cannot take the new time and permissions, or may not be on disk.
     pub fn keep_existing(&self) -> Result<Option<Outcome>, Why> {
         let (Some(name), Some(file)) = (self.existing_name(), self.open_existing()?) else {
             return Ok(None);
@@ -434,22 +433,22 @@ impl Incoming {
             Touched::AsItWas => Outcome::Have(other_name(&self.path, name)),
         };
         match self.partial.get() {
-            // It was made only to see what can be set here.
+            // It was created only to see which attributes can be set here.
             Some(_) => self.discard(),
             None => self.end(),
         }
         Ok(Some(outcome))
     }
 
-    /// Throws away what was received, because it is not what was sent.
+    /// Deletes what was received, because it is not what was sent.
     pub fn discard(&self) {
         self.remove_partial();
         self.forget();
         self.end();
     }
 
-    /// It has its name, or another file that it would have had: what it takes up beyond its bytes
-    /// counts then, too.
+    /// The file is stored, or found to be here already. If it was stored, the space that it takes
+    /// up beyond its bytes counts too.
     fn stored(&self, outcome: &Outcome) {
         if !matches!(outcome, Outcome::Have(_) | Outcome::Kept) {
             self.space.keep(&self.context.directory.space);
@@ -464,12 +463,12 @@ impl Incoming {
     fn remove_partial(&self) {
         if let Some(partial) = self.partial.get() {
             let name = partial.name();
-            // A partial that stays costs space, and is found again by its record.
+            // A partial that stays takes up space until its record leads to it again.
             let _ = self.folder.with(|dir| dir.remove_file(name.as_bytes()));
         }
     }
 
-    /// Removes the partial's record. One that stays is found without its partial, and removed.
+    /// Deletes the partial's record. A record that stays has no partial, and is deleted later.
     fn forget(&self) {
         if let Some(partial) = self.partial.get() {
             let remove = |records: &Dir| partial::remove_record(records, &partial.id);
@@ -484,7 +483,7 @@ impl Drop for Incoming {
         if !self.over.load(Ordering::Acquire) {
             self.folder.lacks();
             if self.is_stream() && self.partial.get().is_some() {
-                // Nobody can ever go on with it.
+                // No session can resume a stream.
                 self.discard();
             }
         }

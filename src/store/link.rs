@@ -1,7 +1,7 @@
 //! Symbolic links: creates them, recognizes existing ones, or replaces what is there.
 //!
-//! Must not follow any. A link out of the receive folder would make readers believe that its target
-//! was received.
+//! Must not follow any link. A link out of the receive folder would make readers believe that its
+//! target was received.
 
 use std::io;
 use std::sync::PoisonError;
@@ -19,13 +19,13 @@ use super::name::{nth_name, other_name, partial_name};
 use super::times::{Sent, SentTimes};
 use super::{partial, plan};
 
-/// A link that leads to less than so many bytes is stored beside its size and time, on most file
-/// systems.
+/// A link target shorter than this, in bytes, is stored with the link's size and time on most file
+/// systems, and takes up no space of its own.
 const SHORT: usize = 60;
 
-/// What came of making a link.
+/// The result of creating a link.
 enum Made {
-    /// It is new.
+    /// The link was created.
     New,
     /// Something has the name.
     Taken {
@@ -35,7 +35,7 @@ enum Made {
     },
 }
 
-/// A symbolic link that is to be stored.
+/// A symbolic link to store.
 #[derive(Debug)]
 pub(super) struct NewLink<'a> {
     pub(super) context: &'a SessionContext,
@@ -46,8 +46,8 @@ pub(super) struct NewLink<'a> {
 }
 
 impl NewLink<'_> {
-    /// Stores it; where something else has its name, as conflicts are dealt with. In a dry run it
-    /// is only looked what would come of it.
+    /// Stores it. If something else has its name, the conflict policy decides. A dry run only finds
+    /// out what would happen.
     pub(super) fn store(&self) -> Result<Outcome, Why> {
         let (access, folder, path) = (&self.context.access, self.folder, self.path);
         let dry = access.dry_run;
@@ -86,7 +86,7 @@ impl NewLink<'_> {
             if is_same {
                 let differs = found.is_some_and(|there| !same_time(&there, self.mtime));
                 if differs && !dry && access.conflict == OnConflict::Replace {
-                    // It was touched since, or a session ended before it could set the time.
+                    // Somebody changed its time, or a session was cut off before setting it.
                     let mtime = timestamp(self.mtime);
                     let set = folder.with(|dir| dir.set_mtime_at(&name, mtime));
                     self.permit(set).map_err(|e| why(&e))?;
@@ -109,13 +109,13 @@ impl NewLink<'_> {
         Err(in_the_way(None))
     }
 
-    /// How many bytes it takes up: a short one has none of its own.
+    /// How many bytes it takes up; 0 for a short target.
     fn bytes(&self) -> u64 {
         let length = self.target.as_bytes().len();
         if length < SHORT { 0 } else { length as u64 }
     }
 
-    /// Makes it, or in a dry run looks whether it could be.
+    /// Creates it; in a dry run, finds out whether that would work.
     fn make(&self, dir: &Dir, name: &[u8]) -> io::Result<Made> {
         let found = match self.context.access.dry_run {
             true => match dir.stat_at(name)? {
@@ -136,8 +136,8 @@ impl NewLink<'_> {
         Ok(Made::Taken { found, is_same })
     }
 
-    /// Whether it is there under a name. Whoever may not learn what is there hears what its size
-    /// and time say, as of a file, and not whether it guessed where it leads.
+    /// Whether the same link has this name. A sender that may not learn what is here is answered by
+    /// size and time, as for a file, so that it cannot guess targets.
     fn is_same(&self, dir: &Dir, name: &[u8], found: &Stat) -> bool {
         let target = self.target.as_bytes();
         if self.context.access.existing {
@@ -151,7 +151,7 @@ impl NewLink<'_> {
         found.is_link() && found.size == target.len() as u64 && has_time()
     }
 
-    /// Makes it under a partial's name, and renames it over what is there.
+    /// Creates it under a partial's name, then renames it over what is there.
     fn replace(&self, name: &[u8]) -> Result<(), Why> {
         let directory = &self.context.directory;
         let alone = directory.replacing_link.lock();
@@ -160,7 +160,7 @@ impl NewLink<'_> {
         let (id, _) = partial::find(self.folder, owner, self.path).map_err(|e| why(&e))?;
         let hidden = partial_name(&id);
         let hidden = hidden.as_bytes();
-        // What was left of a file of this path: a partial that is being written to stays.
+        // A file of this path may have left a partial; one that is being written to stays.
         if !partial::remove(self.folder, &id).map_err(|e| why(&e))? {
             return Err(Why::InUse);
         }
@@ -168,7 +168,7 @@ impl NewLink<'_> {
             partial::write_record(records, &id, owner, self.path, 0, self.mtime)
         });
         recorded.map_err(|e| why(&e))?;
-        // What it replaces gives back its own.
+        // The replaced entry gives back its own count.
         let counted = directory.count(self.bytes())?;
         let replaced = self.folder.with(|dir| {
             self.put(dir, hidden)?;
@@ -176,7 +176,7 @@ impl NewLink<'_> {
             noted
                 .and_then(|()| directory.rename_over(dir, hidden, name))
                 .inspect_err(|_| {
-                    // It is found by its record, should it stay.
+                    // If it stays, its record leads to it.
                     let _ = dir.remove_file(hidden);
                 })
         });
@@ -185,7 +185,7 @@ impl NewLink<'_> {
         replaced.map_err(|e| why(&e))
     }
 
-    /// Takes note of its time, where that is not kept and to be remembered.
+    /// Remembers its time, if the file system does not keep it and that matters.
     fn remember(&self, dir: &Dir, name: &[u8]) -> io::Result<()> {
         let Some(times) = &self.context.times else {
             return Ok(());
@@ -209,13 +209,13 @@ impl NewLink<'_> {
         }
     }
 
-    /// Lets pass that a file system does not take its time.
+    /// Accepts it if a file system does not keep its time.
     fn permit(&self, set: io::Result<()>) -> io::Result<()> {
         let not_kept = &self.context.durability.not_kept;
         not_kept.permit(Attribute::Time, set)
     }
 
-    /// Makes it with its time, or not at all.
+    /// Creates it with its time, or not at all.
     fn put(&self, dir: &Dir, name: &[u8]) -> io::Result<()> {
         let made = dir.make_link(self.target.as_bytes(), name);
         made.map_err(fs::of_new_name)?;

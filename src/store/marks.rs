@@ -1,9 +1,8 @@
-//! The marks of sessions whose files may not be on disk, and what a mark means that is found.
+//! The marks of sessions whose files may not be on disk, and what an existing mark means.
 //!
-//! Must not sync anything. A mark is a locked file below `.xfer/unsynced`. It gets its name when it
-//! is locked and whole, so that nobody takes it for that of a session that is no more, and it is
-//! only ever added to: each record has its length before it, so that one that was cut short is
-//! seen.
+//! Must not sync anything. A mark is a locked file below `.xfer/unsynced`. It gets its name once it
+//! is locked and complete, so that nobody takes it for the mark of an ended session. Records are
+//! only ever added to it, each after its length, which reveals a record that was cut short.
 
 use std::io::{self, Read, Write};
 
@@ -16,46 +15,46 @@ use crate::wire::{decode, encode};
 
 use super::state::{lock, look, remove_if_there};
 
-/// A mark older than this is forgotten, in seconds: 60 days.
+/// The age, in seconds, after which a mark is ignored: 60 days.
 const MAX_AGE: i64 = 60 * 24 * 3600;
-/// How the name of a mark ends that is still being made.
+/// The suffix of a mark that is still being written.
 const UNDER_WAY: &str = ".new";
-/// How often a mark is made that others take away while it is.
+/// How often to create a mark if other sessions delete it before it is locked.
 const TRIES: usize = 8;
 /// The longest mark of an earlier version, in bytes.
 const MAX_OLD_BYTES: usize = 4096;
-/// The longest mark, in bytes: more than the paths of as many file systems as there can be.
+/// The longest mark, in bytes: room for the paths of the maximum number of file systems.
 const MAX_MARK_BYTES: u64 = 512 * 1024;
 const VERSION: u32 = 2;
 
-/// What a mark says, one after the other.
+/// The records of a mark, in order.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) enum Record {
-    /// Whose session it is of. Comes first.
+    /// The session that the mark belongs to. Comes first.
     Began {
-        /// Of what follows.
+        /// Of this record and those after it.
         version: u32,
         owner: [u8; 32],
-        /// Which start of this machine that was.
+        /// The boot ID of this machine at that time.
         boot: String,
-        /// When, in seconds and nanoseconds, by the file system's clock.
+        /// When it began, in seconds and nanoseconds, by the file system's clock.
         since: (i64, u32),
     },
-    /// It stored something on a file system.
+    /// The session stored something on a file system.
     Stored {
         device: u64,
-        /// A folder there; none for the receive directory.
+        /// A folder there; `None` for the receive folder.
         path: Option<RelPath>,
     },
-    /// It began to bring everything to disk.
+    /// The session began to sync everything.
     Syncing,
-    /// What was stored on a file system up to a time could not all be brought to disk.
+    /// Not everything stored on a file system until this time could be synced.
     Failed { device: u64, until: (i64, u32) },
-    /// Nothing is to be synced any more for it.
+    /// The session needs no further sync.
     Over,
 }
 
-/// A mark of an earlier version: everything that there is in it.
+/// A complete mark of an earlier version.
 #[derive(Debug, Serialize, Deserialize)]
 struct OnlyRecord {
     version: u32,
@@ -63,7 +62,7 @@ struct OnlyRecord {
     boot: String,
 }
 
-/// The mark of a session that goes on.
+/// The mark of a running session.
 #[derive(Debug)]
 pub(super) struct Mark {
     name: Vec<u8>,
@@ -80,7 +79,7 @@ impl Mark {
             let mut file = marks.create_file(new.as_bytes(), 0o600)?;
             let made = lock(&file)
                 .and_then(|state| match state {
-                    // Somebody looks at it, and may take it for one that was left behind.
+                    // Another session is looking at it, and may take it for an abandoned one.
                     LockState::Theirs => Err(io::ErrorKind::WouldBlock.into()),
                     LockState::Ours | LockState::Unknown => fs::stat(&file),
                 })
@@ -102,7 +101,7 @@ impl Mark {
                     let name = name.into_bytes();
                     return Ok(Self { name, _file: file });
                 }
-                // Before it was locked, it was taken for one that somebody left behind.
+                // Another session deleted it as abandoned before it was locked.
                 Err(e) if e.kind() == io::ErrorKind::NotFound && tries < TRIES => {}
                 Err(e) if e.kind() == io::ErrorKind::WouldBlock && tries < TRIES => {
                     remove_if_there(marks, new.as_bytes())?;
@@ -119,13 +118,13 @@ impl Mark {
         &self.name
     }
 
-    /// Removes the mark, because everything is on disk.
+    /// Deletes the mark, because everything is on disk.
     pub(super) fn remove(self, marks: &Dir) -> io::Result<()> {
         remove_if_there(marks, &self.name)
     }
 }
 
-/// Lets pass that a file system brings nothing to disk when it is asked to.
+/// Accepts it if a file system does not support syncing.
 fn if_possible(synced: io::Result<()>) -> io::Result<()> {
     match synced {
         Err(e) if fs::is_unsupported(&e) => Ok(()),
@@ -133,14 +132,13 @@ fn if_possible(synced: io::Result<()>) -> io::Result<()> {
     }
 }
 
-/// Adds records to a mark. They need not be on disk: they mean something until this machine is
-/// started again.
+/// Adds records to a mark. They need not be on disk: they matter only until this machine restarts.
 pub(super) fn add(marks: &Dir, name: &[u8], records: &[Record]) -> io::Result<()> {
     marks.append_to_file(name)?.write_all(&bytes_of(records)?)
 }
 
-/// Adds to a mark that what was stored on `devices` up to now could not be brought to disk, and
-/// whether with that it is over.
+/// Records in a mark that what was stored on `devices` until now could not be synced, and, with
+/// `over`, that it needs no further sync.
 pub(super) fn add_failures(
     marks: &Dir,
     name: &[u8],
@@ -155,8 +153,7 @@ pub(super) fn add_failures(
     add(marks, name, &records)
 }
 
-/// Adds to the marks of this start of the machine that go on, and list one of some file systems,
-/// that these could not be synced.
+/// Records a failed sync of `devices` in all marks of running sessions that stored on them.
 pub(super) fn tell_others(marks: &Dir, root: u64, devices: &[u64]) -> io::Result<()> {
     for mark in running(marks, root)? {
         let lost = mark.stored_among(devices);
@@ -167,22 +164,22 @@ pub(super) fn tell_others(marks: &Dir, root: u64, devices: &[u64]) -> io::Result
     Ok(())
 }
 
-/// A mark that was found.
+/// An existing mark.
 #[derive(Debug)]
 pub(super) struct Marked {
     name: Vec<u8>,
     owner: [u8; 32],
     boot: String,
     since: Timestamp,
-    /// The file systems that something was stored on, each by its number and a folder there.
+    /// The file systems that the session stored on, each by its device number and a folder there.
     stored: Vec<(u64, Option<RelPath>)>,
     syncing: bool,
     failed: Vec<(u64, Timestamp)>,
     over: bool,
-    /// When anything was last added to it.
+    /// When a record was last added.
     added: Timestamp,
-    /// Whether it says nothing that matters: it was cut short, which it was before anything was
-    /// stored after it, or is too old.
+    /// Whether it can be ignored: it was cut short at the start, so nothing was stored after it, or
+    /// it is too old.
     means_nothing: bool,
 }
 
@@ -191,19 +188,19 @@ impl Marked {
         &self.name
     }
 
-    /// The file systems that something was stored on, each by its number and a folder there.
+    /// The file systems that the session stored on, each by its device number and a folder there.
     pub(super) fn stored(&self) -> impl Iterator<Item = &(u64, Option<RelPath>)> {
         self.stored.iter()
     }
 
-    /// Those of some file systems that something was stored on.
+    /// Those of `devices` that the session stored on.
     pub(super) fn stored_among(&self, devices: &[u64]) -> Vec<u64> {
         let stored = self.stored.iter().map(|(device, _)| *device);
         stored.filter(|device| devices.contains(device)).collect()
     }
 
-    /// The file systems that could not be synced, and up to when. Of one whose sync was cut off
-    /// nobody knows what came of it.
+    /// The file systems that could not be synced, and until when. A sync that was cut off counts as
+    /// failed, because its result is unknown.
     fn failures(&self, has_ended: bool) -> Vec<(u64, Timestamp)> {
         let mut failures = self.failed.clone();
         if has_ended && self.syncing && !self.over {
@@ -216,7 +213,7 @@ impl Marked {
         host::boot_id().is_some_and(|boot| boot == self.boot)
     }
 
-    /// Whether nothing depends on it, so that it can be removed.
+    /// Whether nothing depends on it, so that it can be deleted.
     pub(super) fn means_nothing(&self) -> bool {
         self.means_nothing
     }
@@ -227,17 +224,17 @@ impl Marked {
         self.means_nothing || goes_on
     }
 
-    /// Whether it says of a file system that it could not be synced.
+    /// Whether it records a failed sync.
     pub(super) fn has_failed(&self) -> bool {
         !self.failed.is_empty()
     }
 }
 
-/// The marks of sessions that are no more.
+/// The marks of sessions that have ended.
 pub(super) fn ended(marks: &Dir, root: u64) -> io::Result<Vec<Marked>> {
     let mut found = Vec::new();
     each(marks, |name, file, state| {
-        // Without locks it may be that of a session that goes on.
+        // Without locks it may belong to a running session.
         if state == LockState::Ours {
             found.push(read(name, file, root)?);
         }
@@ -246,7 +243,7 @@ pub(super) fn ended(marks: &Dir, root: u64) -> io::Result<Vec<Marked>> {
     Ok(found)
 }
 
-/// The marks of sessions that go on.
+/// The marks of running sessions.
 pub(super) fn running(marks: &Dir, root: u64) -> io::Result<Vec<Marked>> {
     let mut found = Vec::new();
     each(marks, |name, file, state| {
@@ -259,7 +256,7 @@ pub(super) fn running(marks: &Dir, root: u64) -> io::Result<Vec<Marked>> {
     Ok(found)
 }
 
-/// A folder below `root` that is on a file system; an error where that is not mounted there now.
+/// A folder below `root` on the file system `device`; fails if that is not mounted there now.
 pub(super) fn folder_on(root: &Dir, device: u64, path: Option<&RelPath>) -> io::Result<Dir> {
     let mut dir = root.open_again()?;
     for name in path.into_iter().flat_map(RelPath::components) {
@@ -271,7 +268,7 @@ pub(super) fn folder_on(root: &Dir, device: u64, path: Option<&RelPath>) -> io::
     }
 }
 
-/// What is in doubt by the marks that there are.
+/// The files that the existing marks put in doubt.
 pub(super) fn suspects(marks: &Dir, root: &Dir, root_device: u64) -> io::Result<Suspects> {
     let mut suspects = Vec::new();
     each(marks, |name, file, state| {
@@ -279,7 +276,8 @@ pub(super) fn suspects(marks: &Dir, root: &Dir, root_device: u64) -> io::Result<
         if mark.means_nothing {
             return Ok(());
         }
-        // One that was mounted anew may have another number: its files may be on any then.
+        // A file system that was mounted again may have another device number: then all are in
+        // doubt.
         let here = |device| {
             let mut there = mark.stored().filter(|(stored, _)| *stored == device);
             there.any(|(_, path)| folder_on(root, device, path.as_ref()).is_ok())
@@ -314,13 +312,13 @@ pub(super) fn suspects(marks: &Dir, root: &Dir, root_device: u64) -> io::Result<
 /// What may be wrong with a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Doubt {
-    /// The disk may hold something else: reading it tells.
+    /// The disk may hold other content: reading the file tells.
     Damaged,
     /// The disk may not hold it, and reading it does not tell: it may be in memory alone.
     Unwritten,
 }
 
-/// Files that a disk may have lost something of: those changed in some time, for each owner.
+/// Files that a disk may have lost part of: those that each owner changed in a certain time.
 #[derive(Debug, Default)]
 pub(super) struct Suspects(Vec<Suspect>);
 
@@ -328,16 +326,16 @@ pub(super) struct Suspects(Vec<Suspect>);
 struct Suspect {
     owner: [u8; 32],
     since: Timestamp,
-    /// What was changed after that is not meant.
+    /// Later changes are not in doubt.
     until: Timestamp,
-    /// The file system; none where all are meant.
+    /// The file system; `None` for all.
     device: Option<u64>,
     doubt: Doubt,
 }
 
 impl Suspects {
-    /// Whose session may have stored this file without bringing it to disk, `sender`'s where it may
-    /// be one of several; and what the worst is that may be wrong with it.
+    /// The owner of the session that may have stored this file without syncing it, `sender` if
+    /// several did, and the worst that may be wrong with the file.
     pub(super) fn of(&self, found: &Stat, sender: &[u8; 32]) -> Option<(&[u8; 32], Doubt)> {
         let covers = |suspect: &&Suspect| {
             (suspect.since..=suspect.until).contains(&found.ctime)
@@ -358,8 +356,8 @@ impl Suspects {
     }
 }
 
-/// Gives each mark that there is to `f`, and whether a session has it. One that cannot be read is
-/// an error: what it says must not be passed over.
+/// Passes each mark to `f`, and whether a session holds it. Fails if one cannot be read: its
+/// content must not be ignored.
 fn each(
     marks: &Dir,
     mut f: impl FnMut(Vec<u8>, File, LockState) -> io::Result<()>,
@@ -367,7 +365,7 @@ fn each(
     for entry in marks.list()? {
         let name = entry?.name;
         match marks.open_file(&name) {
-            // It is in nobody's way, and says nothing.
+            // It is in nobody's way, and records nothing.
             Ok(file) if !fs::stat(&file)?.is_file() => {}
             Ok(file) => {
                 let state = look(&file)?;
@@ -380,7 +378,7 @@ fn each(
     Ok(())
 }
 
-/// What a mark says.
+/// Reads a mark.
 fn read(name: Vec<u8>, file: File, root: u64) -> io::Result<Marked> {
     let ctime = fs::stat(&file)?.ctime;
     let mut bytes = Vec::new();
@@ -402,7 +400,7 @@ fn read(name: Vec<u8>, file: File, root: u64) -> io::Result<Marked> {
     Ok(mark)
 }
 
-/// None where it was cut short before it said anything, or is of another version.
+/// Returns `None` if the mark was cut short before its first record, or has another version.
 fn parse(mark: &mut Marked, bytes: &[u8]) -> Option<()> {
     if let Ok(OnlyRecord {
         version: 1,
@@ -426,7 +424,7 @@ fn parse(mark: &mut Marked, bytes: &[u8]) -> Option<()> {
     (mark.owner, mark.boot, mark.since) = (owner, boot, time(since));
     while !rest.is_empty() {
         let Some((record, after)) = next_record(rest) else {
-            // Whatever it was to say, it was not said whole.
+            // This record was cut short: it may have been `Syncing`.
             mark.syncing = true;
             break;
         };

@@ -26,18 +26,18 @@ use super::removal::{Cleanable, Pass, Remover, not_removed};
 use super::state::{PARTIALS, existing_state};
 use super::surplus::{list, surplus_of};
 
-/// How many names of one session's folders are remembered at once: 16 bytes each, and some.
+/// How many names of one session's folders are remembered at once: at least 16 bytes each.
 const MAX_NAMES: usize = 4 << 20;
-/// How many things are asked about at once, about.
+/// About how many items to ask about at once.
 const QUESTION: usize = 1024;
 
-/// What a session that mirrors knows of what is to go.
+/// What a mirroring session knows about what to delete.
 #[derive(Debug, Default)]
 pub(super) struct Mirror {
     hasher: RandomState,
     /// How many names are remembered.
     names: AtomicUsize,
-    /// How many names there were in all folders that were entered.
+    /// How many names all entered folders had.
     there: AtomicU64,
     surplus: Mutex<Vec<(Arc<Folder>, NamesThere)>>,
 }
@@ -47,7 +47,7 @@ impl Mirror {
         self.surplus.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Remembers what is in a folder that was just entered.
+    /// Remembers the contents of a folder that was just entered.
     pub(super) fn list(&self, folder: &Folder) -> Result<(), Why> {
         let list = |dir: &Dir| list(dir, &self.hasher);
         let all = folder.with(list).map_err(|e| why(&e))?;
@@ -61,8 +61,8 @@ impl Mirror {
         Ok(())
     }
 
-    /// Takes note that the sender has `name` in a folder. Says whether something had it that no
-    /// other name of the sender's stands for. In a dry run it does not come.
+    /// Notes that the sender has `name` in a folder. Returns whether something had that name that
+    /// no other name of the sender's accounts for. In a dry run the entry will not be stored.
     pub(super) fn announced(&self, folder: &Folder, name: &[u8], dry: bool) -> bool {
         let mut listed = folder.listed();
         let Some(names) = listed.as_mut() else {
@@ -75,8 +75,8 @@ impl Mirror {
         taken > 0
     }
 
-    /// Takes note that what has `name` in a folder is not what the sender has by that name. Not
-    /// where nothing of the folder is to go.
+    /// Notes that what has `name` in a folder is surplus, because the sender has something else by
+    /// that name. Returns false if nothing in the folder may be deleted.
     pub(super) fn is_surplus(&self, folder: &Folder, name: &[u8], found: &Stat) -> bool {
         let mut listed = folder.listed();
         let Some(names) = listed.as_mut() else {
@@ -89,7 +89,7 @@ impl Mirror {
         true
     }
 
-    /// Takes note that nothing more comes of a folder, which the sender could read all of or not.
+    /// Notes that nothing more comes for a folder; `complete` if the sender could read all of it.
     pub(super) fn ended(&self, folder: &Arc<Folder>, complete: bool) {
         let Some(names) = folder.listed().take() else {
             return;
@@ -101,7 +101,7 @@ impl Mirror {
         }
     }
 
-    /// Forgets what was to be removed, but for what something waits for: it stays.
+    /// Forgets the planned deletions, except of what an entry waits for.
     pub(super) fn keep_but_obstacles(&self) {
         let mut surplus = self.surplus();
         surplus.iter_mut().for_each(|(_, names)| {
@@ -111,19 +111,19 @@ impl Mirror {
         surplus.retain(|(_, names)| names.len() > 0);
     }
 
-    /// Forgets what was to be removed: it stays.
+    /// Forgets the planned deletions.
     pub(super) fn keep(&self) {
         let kept = std::mem::take(&mut *self.surplus());
-        // Folders get their end with it, which takes its time.
+        // Dropping folders sets their times and modes, which takes a while.
         drop(kept);
     }
 
-    /// Removes what its sender does not have, in folders that it sent and could read all of, once
-    /// everything else is stored; in a dry run nothing, but it is counted. `ask` says what is to
-    /// become of things, in their order; all that would go is counted then, and `allow` says how
-    /// much may, or why nothing does; each path that goes is told to `tell`; `give_up` is asked
-    /// from time to time. Says how many files, links and folders went, or would; folders of which
-    /// not everything could be removed are among those that failed.
+    /// Deletes what the sender does not have, in folders that it sent and could read completely,
+    /// once everything else is stored. A dry run only counts. `ask` decides about each item, in
+    /// order. Then all deletions are counted, and `allow` says how many may happen, or why none
+    /// may. `tell` gets each deleted path; `give_up` is called from time to time. Returns how many
+    /// files, links and folders were or would be deleted; folders that could not be emptied count
+    /// as failed.
     pub(super) fn remove_surplus(
         &self,
         session: &SessionContext,
@@ -136,7 +136,7 @@ impl Mirror {
         let Some((first, _)) = all.first() else {
             return Ok(0);
         };
-        // What was moved is on disk in its new place before it goes in the old one.
+        // A moved file must be on disk in its new place before it is deleted in the old one.
         session.durability.sync()?;
         let root = &session.directory.dir;
         let received = match existing_state(root, PARTIALS)? {
@@ -159,7 +159,7 @@ impl Mirror {
         };
         let mut left = all.iter().peekable();
         let mut batches = 0;
-        // Few are not looked for again, nor asked about.
+        // A single batch is neither looked up nor asked about again.
         let mut known = None;
         while left.peek().is_some() {
             let folders = self.cleanable(&mut left);
@@ -174,7 +174,7 @@ impl Mirror {
         };
         let most = match count.would_go {
             _ if (remover.give_up)() => return Ok(0),
-            // What could not be counted fails.
+            // If it could not be counted, it fails.
             0 if remover.has_failed => Ok(0),
             0 => return Ok(0),
             _ => allow(count),
@@ -192,7 +192,7 @@ impl Mirror {
         } else if most.is_err() {
             return Ok(0);
         }
-        // What was looked at has changed by that.
+        // Unlocking folders changed what was found before.
         let known = known.filter(|_| !remover.has_unlocked);
         if let Some((folders, decisions)) = known {
             remover.clean(&folders, &decisions);
@@ -211,8 +211,8 @@ impl Mirror {
         Ok(remover.removed)
     }
 
-    /// The next folders of which something may go. They are asked about together: each question
-    /// takes the time to the sender and back.
+    /// The next folders that have surplus. They are asked about together, because each question
+    /// takes a round trip to the sender.
     fn cleanable(&self, left: &mut Peekable<Iter<'_, (Arc<Folder>, NamesThere)>>) -> Cleanable {
         let (mut folders, mut count) = (Vec::new(), 0);
         while count < QUESTION

@@ -5,11 +5,11 @@
 //! transfer, leads outside.
 //!
 //! From the bottom up: `found`, `permissions`, `name`, `not_kept`, `owned`, `state`, `in_use`,
-//! `turn`, `clash` and `space` know one thing each; `marks` and `durability` what is on disk;
-//! `folder`, with `session_folders`, `names_there`, `times`, `plan` and `partial` where something
-//! goes; `context` what all entries of a session share; `held`, `publish`, `incoming` and `link`
-//! how an entry gets its name; `mirror`, `surplus` and `removal` what a mirror takes away; `directory` and
-//! `session` are what the rest of the program sees.
+//! `turn`, `clash` and `space` cover one thing each; `marks` and `durability` track what is on
+//! disk; `folder`, with `session_folders`, `names_there`, `times`, `plan` and `partial`, decides
+//! where an entry goes; `context` holds what all entries of a session share; `held`, `publish`,
+//! `incoming` and `link` give an entry its name; `mirror`, `surplus` and `removal` delete what a
+//! mirror deletes; the rest of the program sees `directory` and `session`.
 
 mod clash;
 mod context;

@@ -1,4 +1,4 @@
-//! Names that the store chooses: for partials, and beside a name that is taken.
+//! Names that the store chooses: for partials, and for files whose own name is taken.
 //!
 //! Must not touch a file system.
 
@@ -8,20 +8,20 @@ use crate::model::digest::sha256;
 use crate::model::relpath::{PARTIAL_PREFIX, PARTIAL_SUFFIX, RelPath};
 use crate::sys::fs;
 
-/// The longest name that is made up, in bytes: what the common file systems hold.
+/// The longest name to choose, in bytes: the limit of common file systems.
 const MAX_MADE_NAME: usize = 255;
-/// The longest ending that counts as a file's extension, in bytes, with its dot.
+/// The longest extension to recognize, in bytes, with its dot.
 const MAX_EXTENSION: usize = 16;
 
-/// The name of one sender's partial of one path, without prefix and suffix. It is made of both,
-/// so that finding a partial needs no search, and no sender can meet another's.
+/// The ID of one sender's partial of one path: its name without prefix and suffix. It is a hash of
+/// both, so that finding a partial needs no search, and senders never share one.
 pub(super) fn partial_id(owner: &[u8; 32], path: &RelPath) -> String {
     let digest = sha256(&[b"xfer partial\0", owner, path.as_bytes()]);
     digest.to_string()[..32].to_owned()
 }
 
-/// The names, without prefix and suffix, that one sender's partial of one path can have: the second
-/// where another user has the first, who receives into the same folder or is in the way.
+/// The possible IDs of one sender's partial of one path. The second is used if another user, who
+/// receives into the same folder or is in the way, has the first.
 pub(super) fn partial_ids(owner: &[u8; 32], path: &RelPath) -> [String; 2] {
     let user = fs::effective_user().to_le_bytes();
     let digest = sha256(&[b"xfer partial of a user\0", &user, owner, path.as_bytes()]);
@@ -33,15 +33,15 @@ pub(super) fn partial_name(id: &str) -> String {
     format!("{PARTIAL_PREFIX}{id}{PARTIAL_SUFFIX}")
 }
 
-/// The name of something that is there for a moment, unlike any other: nobody is to come upon what
-/// a process that was killed has left.
+/// A random name for something short-lived, so that nobody stumbles over what a killed process has
+/// left.
 pub(super) fn passing_name() -> String {
     let random = || RandomState::new().hash_one(0);
     partial_name(&format!("{:016x}{:016x}", random(), random()))
 }
 
 /// The `n`-th name for a file whose own is taken: `photo.jpg`, `photo (2).jpg` and so on. It is
-/// shortened where it would be too long.
+/// shortened if it would be too long.
 pub(super) fn nth_name(name: &[u8], n: u32) -> Vec<u8> {
     if n <= 1 {
         return name.to_vec();
@@ -52,7 +52,7 @@ pub(super) fn nth_name(name: &[u8], n: u32) -> Vec<u8> {
     let mut stem = stem;
     if stem.len() > room {
         let mut end = room;
-        // Not in the middle of a character, where the name is UTF-8.
+        // Not in the middle of a character, if the name is UTF-8.
         while end > 0 && stem[end] & 0xc0 == 0x80 {
             end -= 1;
         }
@@ -61,7 +61,7 @@ pub(super) fn nth_name(name: &[u8], n: u32) -> Vec<u8> {
     [stem, number.as_bytes(), extension].concat()
 }
 
-/// The path under which what is stored as `name` is known, where that is not its own.
+/// The path of what is stored as `name`, if that is not its own name.
 pub(super) fn other_name(path: &RelPath, name: &[u8]) -> Option<RelPath> {
     match name == path.file_name() {
         true => None,

@@ -1,6 +1,6 @@
 //! The names in a folder when a mirror entered it, and which of them are surplus.
 //!
-//! Must not look at the folder, nor delete anything, nor take a different spelling of an announced
+//! Must not access the folder, nor delete anything, nor take a different spelling of an announced
 //! name for surplus.
 
 use std::collections::{HashMap, HashSet};
@@ -11,10 +11,10 @@ use crate::sys::fs::{self, Stat};
 
 use super::clash::folded;
 
-/// How many announced names that are alike in this way are remembered for one that was listed.
+/// How many similar announced names are remembered for each listed one.
 const MAX_ALIKE: usize = 1024;
 
-/// What was found under a name: its number, and a hash of what else tells it from others.
+/// What was found under a name: its inode number, and a hash of its other attributes.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Seen {
     inode: u64,
@@ -22,8 +22,8 @@ pub(super) struct Seen {
 }
 
 impl Seen {
-    /// Whether it is what was seen `before`. Some file systems make their numbers up, and then what
-    /// has not changed is the same.
+    /// Whether it is what was found `before`. Some file systems invent inode numbers; then
+    /// unchanged attributes show that it is the same.
     fn is_still(self, before: Self) -> bool {
         self.inode == before.inode || self.state == before.state
     }
@@ -34,12 +34,12 @@ impl Seen {
 pub(super) struct NamesThere {
     hasher: RandomState,
     unannounced: HashMap<u64, Seen>,
-    /// By what they are with case and composition folded: all names that are not so by themselves.
+    /// The names that folding changes, by their folded form.
     by_folded: HashMap<u64, Vec<u64>>,
-    /// The names that differ from announced ones only in what some file systems do not tell apart,
-    /// with these.
+    /// Listed names that differ from announced ones only in ways that some file systems ignore, and
+    /// those announced names.
     alike: HashMap<u64, Vec<u64>>,
-    /// Those that are in the way of what was announced.
+    /// Names in the way of announced entries.
     obstacles: HashSet<u64>,
     in_doubt: bool,
 }
@@ -74,14 +74,14 @@ impl NamesThere {
         self.unannounced.len()
     }
 
-    /// Whether it cannot be told which of them are names of what was announced.
+    /// Whether it is uncertain which of them are other spellings of announced names.
     pub(super) fn in_doubt(&self) -> bool {
         self.in_doubt
     }
 
-    /// Takes note that the sender has `name`. `find` looks what has it. What is found under a name
-    /// that was not listed was listed by another spelling. Where it `comes`, it is to be there when
-    /// surplus is looked for.
+    /// Notes that the sender has `name`. `find` looks the name up: what it finds under a name that
+    /// was not listed was listed with another spelling. `comes` says whether the entry will be
+    /// there when surplus is looked for.
     pub(super) fn announced(
         &mut self,
         name: &[u8],
@@ -124,14 +124,14 @@ impl NamesThere {
         }
     }
 
-    /// Takes note that what has `name` is not what the sender has by it.
+    /// Notes that what has `name` is not what the sender has by that name.
     pub(super) fn add(&mut self, name: &[u8], seen: Seen) {
         let hash = self.hash(name);
         self.unannounced.insert(hash, seen);
         self.obstacles.insert(hash);
     }
 
-    /// Forgets what is surplus, but for what is in the way of something. Says how many that were.
+    /// Forgets what is surplus, except what is in an entry's way. Returns how many names that were.
     pub(super) fn keep_but_obstacles(&mut self) -> usize {
         let before = self.len();
         let obstacles = &self.obstacles;
@@ -139,8 +139,8 @@ impl NamesThere {
         before - self.len()
     }
 
-    /// What is surplus of what is there now, and still what it was. What was announced and is not
-    /// listed may be listed by another spelling.
+    /// Picks the surplus from what is there now, if it is unchanged. An announced name that is not
+    /// listed may be listed with another spelling.
     pub(super) fn surplus(&self, mut there: Vec<(Vec<u8>, Seen)>) -> Vec<(Vec<u8>, Seen)> {
         let listed: HashSet<u64> = match self.alike.is_empty() {
             true => HashSet::new(),
@@ -157,7 +157,7 @@ impl NamesThere {
     }
 }
 
-/// What is remembered of what was found.
+/// The part of `found` that is remembered.
 pub(super) fn seen(hasher: &RandomState, found: &Stat) -> Seen {
     let (mtime, ctime) = (found.mtime, found.ctime);
     Seen {
@@ -166,7 +166,7 @@ pub(super) fn seen(hasher: &RandomState, found: &Stat) -> Seen {
     }
 }
 
-/// Whether something found is what was seen.
+/// Whether `found` is what was seen before.
 pub(super) fn is_still(hasher: &RandomState, found: &Stat, before: Seen) -> bool {
     seen(hasher, found).is_still(before)
 }

@@ -10,13 +10,13 @@ use crate::model::outcome::{Attribute, NotKept};
 use crate::model::reason::SystemError;
 use crate::sys::fs;
 
-/// What one session counts.
+/// The counts of one session.
 #[derive(Debug, Default)]
 pub(super) struct NotKeptCounts(Mutex<Vec<NotKept>>);
 
 impl NotKeptCounts {
-    /// Lets pass that an attribute could not be set, where the file system does not have it or does
-    /// not let this user set it, and counts it. Other errors stay what they are.
+    /// Accepts and counts it if an attribute could not be set because the file system does not
+    /// support it or does not let this user set it. Returns other errors.
     pub(super) fn permit(&self, what: Attribute, set: io::Result<()>) -> io::Result<()> {
         match set {
             Err(e) if fs::is_refused(&e) => {
@@ -27,7 +27,7 @@ impl NotKeptCounts {
         }
     }
 
-    /// Counts that an attribute of one entry was not kept.
+    /// Counts that an attribute of one entry was not preserved.
     pub(super) fn note(&self, what: Attribute, why: SystemError) {
         let mut all = self.lock();
         match all.iter_mut().find(|known| known.what == what) {
@@ -40,7 +40,7 @@ impl NotKeptCounts {
         }
     }
 
-    /// What was counted so far.
+    /// The counts so far.
     pub(super) fn all(&self) -> Vec<NotKept> {
         self.lock().clone()
     }

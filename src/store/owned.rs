@@ -1,7 +1,7 @@
-//! Who owns things in the receive folder: other users may write there too, and plant what looks
-//! like xfer's own.
+//! Who owns things in the receive folder: other users may write there too, and plant files that
+//! look like xfer's own.
 //!
-//! Must not trust names: only what belongs to this user is what it seems.
+//! Must not trust names: only what this user owns is xfer's.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -12,20 +12,20 @@ use crate::sys::fs::{self, Dir, Stat};
 
 use super::name::passing_name;
 
-/// What others on this machine may do with something.
+/// The permission bits of group and others.
 pub(super) const OTHERS: u32 = 0o077;
-/// What lets others write.
+/// The bits that let group or others write.
 const OTHERS_WRITE: u32 = 0o022;
 
-/// How long it holds what was found out of a file system: another one may take its place.
+/// How long a finding about a file system is valid: another may be mounted in its place.
 const HOLDS: Duration = Duration::from_secs(10);
-/// Of how many folders it is known at most.
+/// How many findings are remembered.
 const MAX_KNOWN: usize = 1024;
 
-/// What was found out lately, by the device and number of a folder.
+/// Recent findings, by device and inode number of a folder.
 type Lately<T> = Mutex<BTreeMap<(u64, u64), (T, Instant)>>;
 
-/// Whom new files in a folder belong to, where that is not this user.
+/// The owner of new files in a folder, if that is not this user.
 static OWNERS: Lately<u32> = Mutex::new(BTreeMap::new());
 /// The devices that keep no permissions.
 static WITHOUT_MODES: Lately<()> = Mutex::new(BTreeMap::new());
@@ -44,15 +44,15 @@ fn remember<T>(all: &Lately<T>, key: (u64, u64), value: T) {
     all.insert(key, (value, Instant::now()));
 }
 
-/// Whether something that was found in `dir` is this user's, so that no other user made it, and
-/// none can take it away where that is not allowed. On a file system that gives everything to one
-/// user, whoever makes it, everything there is.
+/// Whether this user owns what was found in `dir`: then no other user made it, nor can remove it
+/// unless the folder allows that. True for everything on a file system that gives all files to one
+/// user.
 pub(super) fn is_ours(dir: &Dir, found: &Stat) -> bool {
     found.user == fs::effective_user() || known_owner(dir).is_ok_and(|user| user == found.user)
 }
 
-/// Takes away what others may do with a folder of this user's that was found so. Not every file
-/// system has such permissions; those are not asked for them each time.
+/// Takes away the permissions of group and others on a folder of this user's, as found. File
+/// systems without permissions are remembered, not tried each time.
 pub(super) fn keep_from_others(dir: &Dir, found: &Stat) -> io::Result<()> {
     let device = (found.id.device, 0);
     if known(&WITHOUT_MODES, device).is_none()
@@ -63,7 +63,7 @@ pub(super) fn keep_from_others(dir: &Dir, found: &Stat) -> io::Result<()> {
     Ok(())
 }
 
-/// As [`owner_of_new`], or as that said lately.
+/// The result of [`owner_of_new`], or a recent one.
 fn known_owner(dir: &Dir) -> io::Result<u32> {
     let id = dir.stat()?.id;
     let key = (id.device, id.inode);
@@ -75,13 +75,13 @@ fn known_owner(dir: &Dir) -> io::Result<u32> {
     Ok(owner)
 }
 
-/// Whether others may rename and remove what is in a folder.
+/// Whether others may rename and delete what is in a folder.
 pub(super) fn is_shared(folder: &Stat) -> bool {
     let owners = [0, fs::effective_user()];
     folder.mode & OTHERS_WRITE != 0 || !owners.contains(&folder.user)
 }
 
-/// Why something is not used that is another user's.
+/// Why something that another user owns is not used.
 pub(super) fn not_ours(name: &str, found: &Stat) -> io::Error {
     io::Error::other(format!(
         "{name} in its folder belongs to another user (id {}); remove it first",
@@ -89,7 +89,7 @@ pub(super) fn not_ours(name: &str, found: &Stat) -> io::Error {
     ))
 }
 
-/// Whom a file belongs to that is made in `dir` now.
+/// The owner of a file created in `dir` now.
 fn owner_of_new(dir: &Dir) -> io::Result<u32> {
     let unnamed = dir.create_unnamed(0o600);
     match unnamed {

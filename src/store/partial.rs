@@ -1,9 +1,9 @@
 //! Partials: large files being received, under a hidden name beside their final place.
 //!
-//! Must not be believed: what a partial holds counts only after it has been hashed again. So there
-//! is no journal; a record below `.xfer/partials` says whose a partial is and where, for finding
-//! those that nobody comes back for. Nor is one used that another user made, or that others could
-//! read or write while it was received: theirs stays as it is, and this user's gets another name.
+//! Must not be trusted: what a partial holds counts only after it has been hashed again, so there
+//! is no journal. A record below `.xfer/partials` says whose a partial is and where, to find
+//! abandoned ones. A partial that another user made, or that others could read or write meanwhile,
+//! is not used: theirs stays as it is, and this user's gets another name.
 
 use std::collections::HashSet;
 use std::io::{self, Write};
@@ -22,17 +22,17 @@ use super::name::{partial_ids, partial_name};
 use super::owned::{OTHERS, is_ours, is_shared, not_ours};
 use super::state::{PARTIALS, existing_state, lock, look, remove_if_there, with_state};
 
-/// A partial that nobody has written to for so long is removed, in seconds: 30 days.
+/// The age, in seconds, after which an unwritten partial is deleted: 30 days.
 const MAX_AGE: i64 = 30 * 24 * 3600;
 /// The longest record, in bytes.
 const MAX_RECORD_BYTES: u64 = 64 * 1024;
-/// How often opening is tried again when a partial is renamed at that moment.
+/// How often opening is tried again if a partial is renamed at that moment.
 const TRIES: usize = 8;
 
 /// The permissions of a partial.
 pub(super) const MODE: u32 = 0o600;
 
-/// What a record says.
+/// The content of a record.
 #[derive(Debug, Serialize, Deserialize)]
 struct PartialRecord {
     version: u32,
@@ -48,9 +48,9 @@ const VERSION: u32 = 1;
 #[derive(Debug)]
 pub(super) struct Partial {
     pub(super) file: File,
-    /// Whether it was made just now, so that what has not been written reads as zero.
+    /// Whether it is new, so that unwritten parts read as zeros.
     pub(super) fresh: bool,
-    /// What its name is made of.
+    /// The part of its name that identifies it.
     pub(super) id: String,
 }
 
@@ -59,7 +59,7 @@ impl Partial {
         partial_name(&self.id)
     }
 
-    /// Fails where others may rename what is in its folder, and something else has its name now.
+    /// Fails if others may rename files in its folder and its name no longer leads to it.
     pub(super) fn check_name(&self, folder: &Folder) -> io::Result<()> {
         let name = self.name();
         folder.with(|dir| {
@@ -82,7 +82,7 @@ impl Partial {
 pub(super) enum OpenError {
     /// Another session has it.
     InUse,
-    /// It is another user's.
+    /// Another user owns it.
     NotOurs(io::Error),
     Io(io::Error),
 }
@@ -96,8 +96,8 @@ impl From<io::Error> for OpenError {
     }
 }
 
-/// Which of the names that a partial can have is free, or has one of this user's, and what has it;
-/// fails where other users have all of them.
+/// Finds the first of a partial's possible names that is free or used by this user, and what has
+/// it. Fails if other users have all of them.
 pub(super) fn find(
     folder: &Folder,
     owner: &[u8; 32],
@@ -122,11 +122,11 @@ pub(super) fn find(
 #[derive(Debug, Clone, Copy)]
 pub(super) struct EarlierPartial {
     pub(super) partial: Stat,
-    /// When its record was written, before it was made, in seconds.
+    /// When its record was written, before the partial itself, in seconds since 1970.
     pub(super) began: i64,
 }
 
-/// What an earlier session left of a file below `root`, if that can be said.
+/// What an earlier session left of a file below `root`, if that is known.
 pub(super) fn unfinished(
     root: &Dir,
     folder: &Folder,
@@ -139,12 +139,12 @@ pub(super) fn unfinished(
     partial.map(|partial| EarlierPartial { partial, began })
 }
 
-/// A file that is to have a partial.
+/// A file that needs a partial.
 pub(super) struct PartialOf<'a> {
     /// The receive directory.
     pub(super) root: &'a Dir,
     pub(super) folder: &'a Folder,
-    /// Who sends it.
+    /// The sender's fingerprint.
     pub(super) owner: &'a [u8; 32],
     pub(super) path: &'a RelPath,
     pub(super) size: u64,
@@ -153,7 +153,7 @@ pub(super) struct PartialOf<'a> {
 }
 
 impl PartialOf<'_> {
-    /// Opens and locks its partial, or makes it; its record first.
+    /// Opens and locks its partial, or creates it after its record.
     pub(super) fn open(&self) -> Result<Partial, OpenError> {
         let [first, second] = partial_ids(self.owner, self.path);
         match self.open_as(first) {
@@ -172,7 +172,7 @@ impl PartialOf<'_> {
             Ok((file, fresh)) => Ok(Partial { file, fresh, id }),
             Err(error) => {
                 if matches!(look_at(self.folder, &id), Ok(None)) {
-                    // It is no record of anything.
+                    // The record has no partial.
                     let remove = |records: &Dir| remove_record(records, &id);
                     let _ = with_state(self.root, PARTIALS, remove);
                 }
@@ -182,9 +182,9 @@ impl PartialOf<'_> {
     }
 }
 
-/// Opens and locks the partial `id` in `folder`, or makes it, with `size` bytes. `record` is
-/// called before it is made. Says whether it was. One that others than those who `mode` allows to
-/// could read or write is made anew.
+/// Opens and locks the partial `id` in `folder`, or creates it with `size` bytes, calling `record`
+/// first. Also returns whether it is new. Creates it anew if users that `mode` does not allow could
+/// read or write it.
 fn open(
     folder: &Folder,
     id: &str,
@@ -206,12 +206,12 @@ fn open(
                 }
             }
         };
-        // On a file system without locks, one session at a time is up to the user.
+        // Without locks in the file system, the user must run one session at a time.
         if lock(&file)? == LockState::Theirs {
             return Err(OpenError::InUse);
         }
-        // Between opening and locking, who had the lock may have given the file its final name.
-        // That file must not be written to any more.
+        // Between opening and locking, the previous holder may have given the file its final name.
+        // Then it must not be written to.
         let ours = fs::stat(&file)?;
         let is_there = folder.with(|dir| {
             let there = dir.stat_at(name.as_bytes())?;
@@ -226,7 +226,7 @@ fn open(
         }
         if let Err(e) = file.set_len(size) {
             if fresh {
-                // As where the file system has no files of that size.
+                // For example, the file system may not support files of that size.
                 folder.with(|dir| dir.remove_file(name.as_bytes()))?;
             }
             return Err(e.into());
@@ -236,8 +236,8 @@ fn open(
     Err(OpenError::InUse)
 }
 
-/// Whether others could open a partial, who may not open what becomes of it; they may still have
-/// it open. From now on they cannot. Not where its file system knows no such permissions.
+/// Whether others could open a partial although they may not open the finished file; they may still
+/// have it open. Takes that permission away. False where the file system has no such permissions.
 fn was_exposed(file: &File, found: &Stat, mode: Mode) -> io::Result<bool> {
     let exposed = |found: &Stat| found.mode & OTHERS & !mode.bits();
     if exposed(found) == 0 {
@@ -246,22 +246,22 @@ fn was_exposed(file: &File, found: &Stat, mode: Mode) -> io::Result<bool> {
     Ok(fs::set_mode(file, MODE).is_ok() && exposed(&fs::stat(file)?) == 0)
 }
 
-/// What has the name of a partial.
+/// What is at the name of a partial.
 enum UnderName {
     Nothing,
-    /// A file that only this program has.
+    /// A file that only xfer has.
     Ours(File),
-    /// Something of another user.
+    /// Something that another user owns.
     Other(Stat),
 }
 
-/// Whether something could not be opened because it is no file, or not this user's.
+/// Whether opening failed because it is not a file, or not this user's.
 fn is_something_else(error: &io::Error) -> bool {
     fs::is_no_file(error) || fs::is_denied(error) || error.kind() == io::ErrorKind::IsADirectory
 }
 
-/// Opens what is under a partial's name, if it is a file that only this program has. Anything else
-/// that this user put there is removed; what another one put there stays.
+/// Opens what has a partial's name, if it is a file that only xfer has. Deletes anything else of
+/// this user; leaves what belongs to another user.
 fn open_existing(folder: &Folder, name: &str) -> io::Result<UnderName> {
     let name = name.as_bytes();
     folder.with(|dir| {
@@ -286,8 +286,8 @@ fn open_existing(folder: &Folder, name: &str) -> io::Result<UnderName> {
     })
 }
 
-/// Opens what has a name, never through a link. One that a session gave the mode of its file, and
-/// was killed before it could rename it, gets its own mode back where that is in the way.
+/// Opens a name, never through a link. If a session set a partial's final mode and was killed
+/// before the rename, restores the partial's mode where that prevents opening it.
 fn open_named(dir: &Dir, name: &[u8]) -> io::Result<File> {
     match dir.open_file_rw(name) {
         Err(e) if fs::is_denied(&e) && unlock(dir, name)? => dir.open_file_rw(name),
@@ -295,7 +295,7 @@ fn open_named(dir: &Dir, name: &[u8]) -> io::Result<File> {
     }
 }
 
-/// Lets a partial be written to again that can only be read; says whether it did.
+/// Makes a read-only partial writable again; returns whether it did.
 fn unlock(dir: &Dir, name: &[u8]) -> io::Result<bool> {
     let Ok(file) = open_file(dir, name) else {
         return Ok(false);
@@ -304,7 +304,7 @@ fn unlock(dir: &Dir, name: &[u8]) -> io::Result<bool> {
     if found.links > 1 || !is_ours(dir, &found) {
         return Ok(false);
     }
-    // While somebody has it, it is about to be renamed.
+    // While another session holds it, it is about to be renamed.
     match lock(&file) {
         Ok(LockState::Theirs) => Err(io::ErrorKind::WouldBlock.into()),
         Ok(_) => Ok(fs::set_mode(&file, found.mode | MODE).is_ok()),
@@ -312,7 +312,7 @@ fn unlock(dir: &Dir, name: &[u8]) -> io::Result<bool> {
     }
 }
 
-/// Writes the record of a partial.
+/// Writes a partial's record.
 pub(super) fn write_record(
     records: &Dir,
     id: &str,
@@ -335,8 +335,8 @@ pub(super) fn write_record(
         .write_all(&bytes)
 }
 
-/// Reads the record of a partial, if it is one of this version and whole; with when it was written,
-/// in seconds.
+/// Reads a partial's record, `None` unless it is complete and of this version, and when it was
+/// written, in seconds since 1970.
 fn read_record(records: &Dir, id: &str) -> io::Result<(Option<PartialRecord>, i64)> {
     use std::io::Read;
     let mut bytes = Vec::new();
@@ -347,7 +347,7 @@ fn read_record(records: &Dir, id: &str) -> io::Result<(Option<PartialRecord>, i6
     Ok((record.filter(|record| record.version == VERSION), written))
 }
 
-/// The partials that there are records of.
+/// The IDs of all partials that have a record.
 pub(super) fn all(records: &Dir) -> io::Result<HashSet<String>> {
     let mut ids = HashSet::new();
     for entry in records.list()? {
@@ -356,14 +356,14 @@ pub(super) fn all(records: &Dir) -> io::Result<HashSet<String>> {
     Ok(ids)
 }
 
-/// The paths of the files that sessions are receiving at the moment.
+/// The paths of the files that sessions are receiving now.
 pub(super) fn being_received(root: &Dir, records: &Dir) -> io::Result<HashSet<RelPath>> {
     let mut paths = HashSet::new();
     for entry in records.list()? {
         let Ok(id) = String::from_utf8(entry?.name) else {
             continue;
         };
-        // One that is gone meanwhile is not being received any more.
+        // A partial that is gone by now is no longer being received.
         if let Ok(Some(path)) = receives(root, records, &id) {
             paths.insert(path);
         }
@@ -371,7 +371,7 @@ pub(super) fn being_received(root: &Dir, records: &Dir) -> io::Result<HashSet<Re
     Ok(paths)
 }
 
-/// The path of the partial `id`, if a session has it.
+/// The path of the partial `id`, if a session is receiving it.
 fn receives(root: &Dir, records: &Dir, id: &str) -> io::Result<Option<RelPath>> {
     let (Some(record), _) = read_record(records, id)? else {
         return Ok(None);
@@ -384,7 +384,7 @@ fn receives(root: &Dir, records: &Dir, id: &str) -> io::Result<Option<RelPath>> 
     Ok((!is_free).then_some(record.path))
 }
 
-/// Removes the partial `id` in `folder`, unless a session has it; says whether it is gone.
+/// Deletes the partial `id` in `folder`, unless a session has it; returns whether it is gone.
 pub(super) fn remove(folder: &Folder, id: &str) -> io::Result<bool> {
     let name = partial_name(id);
     let file = match open_existing(folder, &name) {
@@ -401,19 +401,19 @@ pub(super) fn remove(folder: &Folder, id: &str) -> io::Result<bool> {
     Ok(true)
 }
 
-/// Removes the record of a partial that is no more.
+/// Deletes the record of a partial that is gone.
 pub(super) fn remove_record(records: &Dir, id: &str) -> io::Result<()> {
     remove_if_there(records, id.as_bytes())
 }
 
-/// Removes partials that nobody has written to for a long time, and records without a partial.
+/// Deletes abandoned partials, older than [`MAX_AGE`], and records without a partial.
 pub(super) fn remove_stale(root: &Dir, records: &Dir) -> io::Result<()> {
     let now = Timestamp::now().seconds;
     for entry in records.list()? {
         let Ok(id) = String::from_utf8(entry?.name) else {
             continue;
         };
-        // One that cannot be looked at now is left for another time.
+        // What cannot be examined now waits until next time.
         if let Ok(true) = is_stale(root, records, &id, now) {
             remove_record(records, &id)?;
         }
@@ -425,7 +425,7 @@ fn is_stale(root: &Dir, records: &Dir, id: &str, now: i64) -> io::Result<bool> {
     let old = |time: i64| now.saturating_sub(time) > MAX_AGE;
     let (record, written) = read_record(records, id)?;
     let Some(record) = record else {
-        // Cut short by a crash, or of another version: nothing is known of its partial.
+        // Cut short by a crash, or of another version: its partial is unknown.
         return Ok(old(written));
     };
     let Some(dir) = folder_of(root, &record.path)? else {
@@ -433,19 +433,19 @@ fn is_stale(root: &Dir, records: &Dir, id: &str, now: i64) -> io::Result<bool> {
     };
     let name = partial_name(id);
     let Some(found) = dir.stat_at(name.as_bytes())? else {
-        // It may be about to be made: a record comes first.
+        // The partial may be about to be created: its record comes first.
         return Ok(old(written));
     };
     if !is_ours(&dir, &found) {
         return Ok(old(written));
     }
-    // One that was about to get its name has the time of its source already.
+    // A partial that was about to be renamed already has the time of its source.
     if !old(written.max(found.mtime.seconds)) {
         return Ok(false);
     }
     match open_named(&dir, name.as_bytes()) {
         Ok(file) if lock(&file)? == LockState::Theirs => return Ok(false),
-        // A link, or what cannot be opened, nobody writes to.
+        // Nobody is writing to a link, or to what cannot be opened.
         Err(e) if !is_something_else(&e) => return Err(e),
         _ => {}
     }
@@ -453,7 +453,7 @@ fn is_stale(root: &Dir, records: &Dir, id: &str, now: i64) -> io::Result<bool> {
     Ok(true)
 }
 
-/// The folder that a path leads to the last name of, if it is there.
+/// The folder that contains the last name of a path, if it is there.
 pub(super) fn folder_of(root: &Dir, path: &RelPath) -> io::Result<Option<Dir>> {
     let mut dir = root.try_clone()?;
     let mut names: Vec<&[u8]> = path.components().collect();
@@ -461,7 +461,7 @@ pub(super) fn folder_of(root: &Dir, path: &RelPath) -> io::Result<Option<Dir>> {
     for name in names {
         dir = match dir.open_dir(name) {
             Ok(dir) => dir,
-            // Nothing, or something else, is there.
+            // Nothing is there, or not a folder.
             Err(e) if e.kind() == io::ErrorKind::NotFound || fs::is_not_a_dir(&e) => {
                 return Ok(None);
             }
@@ -471,14 +471,14 @@ pub(super) fn folder_of(root: &Dir, path: &RelPath) -> io::Result<Option<Dir>> {
     Ok(Some(dir))
 }
 
-/// What is under the name of a partial, if anything is.
+/// What has a partial's name, if anything does.
 fn look_at(folder: &Folder, id: &str) -> io::Result<Option<Stat>> {
     let name = partial_name(id);
     folder.with(|dir| dir.stat_at(name.as_bytes()))
 }
 
-/// Whether one that was found can be gone on with. One that is in doubt is removed: what can be read
-/// of it may be in memory alone, and would not be written again.
+/// Whether a partial can be resumed. Deletes one in doubt: what can be read of it may be in memory
+/// alone, and would not be written again.
 pub(super) fn can_resume(
     folder: &Folder,
     id: &str,

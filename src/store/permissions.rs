@@ -10,35 +10,34 @@ use crate::sys::fs::{self, Dir};
 
 use super::found::{SENDERS_BITS, open_file};
 
-/// What the owner of a folder that is being filled must be allowed.
+/// The bits that a folder's owner needs to fill it.
 pub(super) const OWNER_ALL: u32 = 0o700;
 
-/// Lets the owner of an open folder fill it, whatever mode it has. Gives the mode that it had,
-/// where it had to be changed.
+/// Lets the owner of an open folder fill it. Returns its old mode if that had to be changed.
 pub(super) fn unlock_open(dir: &Dir) -> io::Result<Option<u32>> {
     let mode = dir.stat()?.mode;
     if mode & OWNER_ALL == OWNER_ALL {
         return Ok(None);
     }
     match dir.set_mode(mode | OWNER_ALL) {
-        // It may be one that can be filled all the same.
+        // Filling it may work all the same.
         Err(e) if fs::is_refused(&e) => Ok(None),
         set => set.map(|()| Some(mode)),
     }
 }
 
-/// Lets the owner of a folder that cannot even be opened fill it. Gives the mode that it had.
+/// Lets the owner of a folder that cannot be opened fill it. Returns its old mode.
 pub(super) fn unlock_by_name(dir: &Dir, name: &[u8]) -> io::Result<u32> {
     dir.add_mode_at(name, OWNER_ALL)
 }
 
-/// The mode of something that gets a sender's permissions. Bits that it inherits here, such as
-/// setgid, stay.
+/// The mode of something that gets a sender's permissions. Other bits, such as an inherited setgid,
+/// stay.
 pub(super) fn with_senders_bits(mode: u32, senders: Mode) -> u32 {
     (mode & !SENDERS_BITS) | (senders.bits() & SENDERS_BITS)
 }
 
-/// Gives the file `name` the permissions that its sender has, if it has others.
+/// Gives the file `name` its sender's permissions, if it has others.
 pub(super) fn set_mode_at(dir: &Dir, name: &[u8], mode: Mode) -> io::Result<()> {
     let Some(found) = dir.stat_at(name)? else {
         return Ok(());

@@ -18,63 +18,62 @@ use crate::model::outcome::{OnConflict, Why};
 use crate::model::reason::Obstacle;
 use crate::sys::fs::Stat;
 
-/// How many names beside a taken one are tried.
+/// How many numbered names are tried after the first is taken.
 pub(super) const MAX_BESIDE: u32 = 999;
 
-/// The size of a file that is made of a stream: none, before that has ended. No other file is as
-/// large.
+/// The size of a stream, which is unknown until it ends. No real file is this large.
 pub const STREAM: u64 = u64::MAX;
 
-/// What is said of a file that is to come.
+/// What the sender announced about a file.
 #[derive(Debug, Clone, Copy)]
 pub struct NewFile {
-    /// Its size; [`STREAM`] of a stream.
+    /// In bytes; [`STREAM`] for a stream.
     pub size: u64,
-    /// How much of its disk it takes up where it is now, if that is said to be less.
+    /// How many bytes it takes up on the sender's disk, if announced as less than its size.
     pub allocated: Option<u64>,
-    /// Its time.
+    /// Its modification time.
     pub mtime: Time,
     /// Its permissions.
     pub mode: Mode,
 }
 
 impl NewFile {
-    /// Its size; none of a stream.
+    /// Its size in bytes; `None` for a stream.
     pub(super) fn known_size(&self) -> Option<u64> {
         Some(self.size).filter(|&size| size != STREAM)
     }
 }
 
-/// Where a file is to go.
+/// Where a file goes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Plan {
-    /// It is there, under this name.
+    /// It is here already, under this name.
     Have(Vec<u8>),
-    /// It is to be stored under this name.
+    /// Store it under this name.
     Store(Vec<u8>),
-    /// This file may be the same: its content decides.
+    /// An existing file may be the same: its content decides.
     Compare {
         /// The file that may be the same.
         existing: Vec<u8>,
         /// Where the new one goes if it is not.
         otherwise: Vec<u8>,
     },
-    /// The file or link of this name is another version, whose place the new one takes.
+    /// Replace the file or link of this name, which is another version.
     Replace {
         /// Its name.
         name: Vec<u8>,
-        /// Whether chunks of it may be the same; not of a link, nor of a small file of another
+        /// Whether some chunks may be the same. Never for a link, nor for a small file of another
         /// size.
         held: bool,
-        /// Whether all of it may be the same.
+        /// Whether the whole file may be the same.
         same_size: bool,
         /// What the disk may have lost of it.
         doubt: Option<Doubt>,
     },
-    /// Something else has the name, and stays.
+    /// Something else has the name and stays.
     Keep,
-    /// The file of this name was stored in a session that never came to its end, and the disk may
-    /// have lost of it what it may. What is not as it should be takes its place.
+    /// A session that never finished stored the file of this name, and the disk may have lost part
+    /// of it. Replace it if it is not as it should be.
     Mend {
         /// Its name.
         name: Vec<u8>,
@@ -84,7 +83,7 @@ pub(super) enum Plan {
 }
 
 impl Plan {
-    /// Whether all of the file may be here already, so that it may need no space.
+    /// Whether the whole file may be here already, so that it may need no space.
     pub(super) fn may_be_here(&self) -> bool {
         match self {
             Self::Compare { .. } | Self::Mend { .. } => true,
@@ -95,13 +94,13 @@ impl Plan {
         }
     }
 
-    /// Whether something makes way for the file.
+    /// Whether the file replaces something.
     pub(super) fn replaces(&self) -> bool {
         matches!(self, Self::Replace { .. } | Self::Mend { .. })
     }
 
-    /// Whether the file that is here cannot be believed, however often it is read: it may only be
-    /// in memory, so that its place must be taken even by the same.
+    /// Whether the existing file cannot be trusted, however often it is read: it may be in memory
+    /// alone, so that even an identical file must replace it.
     pub(super) fn must_rewrite(&self) -> bool {
         match self {
             Self::Mend { doubt, .. } => *doubt == Doubt::Unwritten,
@@ -111,41 +110,41 @@ impl Plan {
     }
 }
 
-/// What a plan may rest on.
+/// What a plan is based on.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct PlanRules<'a> {
-    /// Whether the sender may learn what files that are there contain.
+    /// Whether the sender may learn what existing files contain.
     pub(super) may_compare: bool,
-    /// Whether content is compared where size and time are the same.
+    /// Whether to compare content even if size and time are the same.
     pub(super) checksum: bool,
-    /// What becomes of the file where something else has its name.
+    /// What to do if something else has the name.
     pub(super) conflict: OnConflict,
-    /// Files that the disk may have lost something of.
+    /// Files that the disk may have lost part of.
     pub(super) suspects: Option<&'a Suspects>,
-    /// Who sends.
+    /// The sender's fingerprint.
     pub(super) owner: &'a [u8; 32],
-    /// What is known of what it sent before, where times are not kept.
+    /// What is known of the sender's earlier files, where times are not kept.
     pub(super) times: Option<&'a SentTimes>,
-    /// What is here of the file, from an earlier session.
+    /// What an earlier session left of this file.
     pub(super) unfinished: Option<EarlierPartial>,
 }
 
-/// Whether what was found is the empty file that keeps a name free for a partial, which has all of
-/// `size` bytes, while that is renamed: a session ended in the middle of that.
+/// Whether `found` is the empty file that reserves a name while a partial with all of its `size`
+/// bytes is renamed: a session was cut off in the middle of that.
 fn is_placeholder(found: &Stat, unfinished: &EarlierPartial, size: u64) -> bool {
     let EarlierPartial { partial, began } = unfinished;
     let is_new = found.is_file() && found.size == 0 && found.links <= 1;
-    // Where modes are not kept, both have the same.
+    // Where modes are not kept, both files have the same one.
     let modes = [MODE, partial.mode];
     is_new
         && found.user == partial.user
         && modes.contains(&found.mode)
         && partial.size == size
-        // Not what was here when the partial was made.
+        // Not older than the partial.
         && found.mtime.seconds >= *began
 }
 
-/// Plans a file of `size` bytes and `mtime` that is to have `name`.
+/// Plans a file of `size` bytes and `mtime` that should get `name`.
 pub(super) fn plan(
     folder: &Folder,
     name: &[u8],
@@ -193,7 +192,8 @@ pub(super) fn plan(
         if found.is_file() && has_time() {
             match suspicion {
                 None if right_size && !rules.checksum => return Ok(Plan::Have(candidate)),
-                // Mending replaces, and tells what is there: not for those who may do neither.
+                // Mending replaces and reveals what is here, which this sender must be allowed to
+                // do.
                 Some((owner, doubt)) if owner == rules.owner && rules.may_compare => {
                     let name = candidate;
                     return Ok(Plan::Mend { name, doubt });
@@ -208,7 +208,7 @@ pub(super) fn plan(
             OnConflict::Fail => return Err(in_the_way(Some(&found))),
             OnConflict::Beside => {}
         }
-        // What may be in memory alone is no reason not to store another.
+        // A file that may be in memory alone is no reason not to store another.
         let is_here = right_size && doubt != Some(Doubt::Unwritten);
         if is_here && rules.may_compare && same_size.is_none() {
             same_size = Some(candidate);
@@ -217,8 +217,7 @@ pub(super) fn plan(
     Err(Why::InTheWay(Obstacle::AllNames(MAX_BESIDE)))
 }
 
-/// Plans a file of `size` bytes in the place of what was found. Folders, and what is neither a
-/// file nor a link, make way for nothing.
+/// Plans a file of `size` bytes that replaces what was found. Only files and links are replaced.
 fn replace(name: Vec<u8>, found: &Stat, size: u64, doubt: Option<Doubt>) -> Result<Plan, Why> {
     if !may_make_way(found) {
         return Err(in_the_way(Some(found)));
@@ -233,7 +232,7 @@ fn replace(name: Vec<u8>, found: &Stat, size: u64, doubt: Option<Doubt>) -> Resu
     })
 }
 
-/// Whether a failed publication means that the name is taken.
+/// Whether publishing failed because the name is taken.
 pub(super) fn is_taken(error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::AlreadyExists
 }

@@ -1,10 +1,8 @@
 //! Gives a finished file its name. The only place where bytes reach a final name.
 //!
-//! Must not replace anything by accident: a name that is taken is an `AlreadyExists` error, and the
-//! file is planned again. An old version stays until the new one is complete, and on disk if the
-//! session syncs.
-//! `AlreadyExists`, and it is planned again. What is replaced stands until the new one is complete,
-//! and on disk where the session syncs.
+//! Must not replace anything by accident: a taken name is an `AlreadyExists` error, and the file is
+//! planned again. An old version stays until the new one is complete, and on disk if the session
+//! syncs.
 
 use std::io::{self, IoSlice};
 
@@ -23,34 +21,34 @@ use super::not_kept::NotKeptCounts;
 use super::plan::{MAX_BESIDE, Plan, STREAM, is_taken, plan};
 use super::times::Sent;
 
-/// How often a name is looked for anew when it is taken at the last moment.
+/// How often another name is tried when the planned one is taken at the last moment.
 const PUBLISH_TRIES: usize = 16;
-/// With how many files that are there one is compared at most, to be found again.
+/// How many existing files a new one is compared with at most.
 const MAX_COMPARED: u32 = 16;
 
-/// What came of giving a file a name.
+/// The result of trying to name a file.
 enum Put {
     Done,
-    /// This way of storing cannot do it: replace what has the name, or anything at all here.
+    /// This way of storing cannot replace a file, or does not work here at all.
     Cannot,
 }
 
-/// What came of giving a file that is here the sender's time and permissions.
+/// The result of setting the sender's time and permissions on an existing file.
 pub(super) enum Touched {
-    /// It has them, or what it can have of them, and its time is the one that it had.
+    /// Set, as far as possible; its time is the same as before.
     AsItWas,
-    /// It has another time now.
+    /// Set; its time has changed.
     Changed,
-    /// It is somebody else's: another file with them takes its place.
+    /// Another user owns it: a new file with these attributes replaces it.
     TakesItsPlace,
 }
 
-/// Whether a name cannot be given here at all.
+/// Whether the file system rejects this name.
 fn is_impossible(error: &io::Error) -> bool {
     fs::is_name_impossible(error) || error.kind() == io::ErrorKind::InvalidFilename
 }
 
-/// A file that is to get its name.
+/// A finished file that needs its name.
 #[derive(Debug)]
 pub(super) struct Publication<'a> {
     pub(super) context: &'a SessionContext,
@@ -63,15 +61,16 @@ pub(super) struct Publication<'a> {
 }
 
 impl Publication<'_> {
-    /// Gives an open file its sender's permissions and time, as far as its file system takes them.
+    /// Sets the sender's permissions and time on an open file, as far as its file system keeps
+    /// them.
     pub(super) fn set_meta(&self, file: &File) -> io::Result<()> {
         self.set_mode(file)?;
         self.set_mtime(file)
     }
 
-    /// Gives a file that is here and has the same content what [`Self::set_meta`] does. Where that
-    /// is refused, `new` gives a file that is made here now: what that takes, the old one would
-    /// take if it were not somebody else's.
+    /// Does the same as [`Self::set_meta`] for an existing file with the same content. If the
+    /// system refuses, `new` supplies a file newly created here: what that one accepts, the old one
+    /// refused only because another user owns it.
     pub(super) fn touch<'f>(
         &self,
         file: &File,
@@ -79,7 +78,7 @@ impl Publication<'_> {
         new: impl FnOnce() -> Option<&'f File>,
     ) -> io::Result<Touched> {
         let set = |file: &File| {
-            // Known to be whole from now on: its time of change moves past the power loss.
+            // It is known to be whole now: its change time moves past the power loss.
             if !matches!(self.plan, Plan::Mend { .. }) {
                 fs::set_mode(file, self.mode.bits() & SENDERS_BITS)?;
             }
@@ -108,7 +107,7 @@ impl Publication<'_> {
         }
     }
 
-    /// Which time a file has instead of its own, where that is to be remembered.
+    /// The time that a file has instead of its own, if that needs remembering.
     fn lost_time(&self, look: impl FnOnce() -> io::Result<Stat>) -> io::Result<Option<Timestamp>> {
         match (&self.context.times, self.folder.id()) {
             (Some(times), Some(folder)) if self.size != STREAM => {
@@ -131,15 +130,15 @@ impl Publication<'_> {
         self.context.access.existing
     }
 
-    /// Whether a file has the sender's time, after it was set: not every file system keeps it, nor
-    /// says so.
+    /// Whether a file has the sender's time after it was set: some file systems drop it without an
+    /// error.
     fn has_time(&self, file: &File) -> io::Result<bool> {
         Ok(same_time(&fs::stat(file)?, self.mtime))
     }
 
-    /// The name of a file with the same content, where a name beside it is planned because the
-    /// time of what has the name is another, and no file here has the time that it is given: each
-    /// session would store one more. Whoever may not learn what is there does not hear of it.
+    /// The name of an identical file. It is looked for only if this one would get a numbered name
+    /// because the times differ, and this file system does not keep the sender's time: each session
+    /// would store one more copy. Not for senders that may not learn what is here.
     fn same_beside(&self, file: &File) -> io::Result<Option<Vec<u8>>> {
         let own = self.path.file_name();
         let (Plan::Store(planned)
@@ -166,7 +165,7 @@ impl Publication<'_> {
                 }
                 _ => Ok(None),
             });
-            // One that cannot be read is no reason not to store this one.
+            // A file that cannot be read is no reason not to store this one.
             let Ok(Some(other)) = other else { continue };
             compared += 1;
             if is_same(file, &other, size)? {
@@ -190,9 +189,8 @@ impl Publication<'_> {
         &self.context.durability.not_kept
     }
 
-    /// Stores the whole of a small file at once, without a name until it has all it needs; none
-    /// where that cannot be done, as where it is to take the place of another. What an error of the
-    /// system means is for `why` to say.
+    /// Stores a small file at once, without a name until it is complete. Returns `None` if that is
+    /// impossible, for example if it replaces another. `why` translates errors of the system.
     pub(super) fn whole(
         &self,
         data: &[IoSlice<'_>],
@@ -212,7 +210,7 @@ impl Publication<'_> {
                         unnamed.are_not_possible(dir, &e);
                         Ok(Put::Cannot)
                     }
-                    // It may be the name, which only a rename tells for sure.
+                    // The name may be at fault, which only a rename tells for sure.
                     Err(e) if is_impossible(&e) && !fs::is_name_too_long(&e) => Ok(Put::Cannot),
                     stored => stored,
                 }
@@ -221,14 +219,13 @@ impl Publication<'_> {
         self.publish(put, why)
     }
 
-    /// A crash leaves nothing behind, and there is nothing to rename.
+    /// A crash leaves nothing behind, and nothing needs renaming.
     fn store_unnamed(&self, dir: &Dir, name: &[u8], data: &[IoSlice<'_>]) -> io::Result<Put> {
         let mode = self.mode.bits() & SENDERS_BITS;
         let file = dir.create_unnamed(mode)?;
-        // Writing uses the pieces up, and the name may be taken.
+        // Writing consumes the slices, and the name may be taken.
         vectored::write_all_at(&file, &mut data.to_vec(), 0)?;
-        // What the system's mask took away, or a folder's list of permissions, the sender's mode
-        // gives back.
+        // Setting the sender's mode restores what the umask or the folder's default ACL took away.
         let taken = mode & self.context.directory.unnamed.umask != 0;
         if taken || self.folder.has_default_acl(dir) {
             self.set_mode(&file)?;
@@ -237,16 +234,17 @@ impl Publication<'_> {
         let is_beside = name != self.path.file_name() && self.may_compare();
         let look = || fs::stat(&file);
         if (is_beside && !self.has_time(&file)?) || self.lost_time(look)?.is_some() {
-            // It may be here, or be found again, which takes a partial. Of others that says nothing.
+            // It may be here already, or need its time remembered: both take a partial. This says
+            // nothing about other files.
             return Ok(Put::Cannot);
         }
-        // Before somebody finds it there.
+        // Before another entry finds it there.
         self.folder.note(name, &file)?;
         self.context.durability.before_naming(&file, false)?;
         match dir.name_unnamed(&file, name) {
-            // Where it could be made, it may be stored, but not linked.
+            // Some folders let files be created, but not linked.
             Err(e) => match fs::of_new_name(e) {
-                // It may be this folder alone.
+                // Only this folder may refuse it.
                 e if fs::is_denied(&e) => Ok(Put::Cannot),
                 e if fs::is_refused(&e) => Err(io::ErrorKind::Unsupported.into()),
                 e => Err(e),
@@ -255,7 +253,8 @@ impl Publication<'_> {
         }
     }
 
-    /// Gives the partial `from` its name; none where somebody else stored the same.
+    /// Gives the partial `from` its name. Returns the name stored under, or that the same file is
+    /// here already.
     pub(super) fn partial(
         &self,
         file: &File,
@@ -267,7 +266,7 @@ impl Publication<'_> {
         }
         let put = |name: &[u8], replaces| {
             self.context.durability.before_naming(file, replaces)?;
-            // Before somebody finds it there.
+            // Before another entry finds it there.
             self.folder.note(name, file)?;
             let from = from.as_bytes();
             let put = |dir: &Dir| match replaces {
@@ -282,8 +281,8 @@ impl Publication<'_> {
         self.publish(put, why)
     }
 
-    /// Takes note of the time that was lost of a file that has its name, if it was. Some file
-    /// systems set theirs as late as that. Should it fail, the next session stores it once more.
+    /// Remembers the time of a named file if the file system lost it; some set their own time as
+    /// late as that. If this fails, the next session stores the file once more.
     fn remember_time(&self, name: &[u8]) {
         let look = || {
             let found = self.folder.with(|dir| dir.stat_at(name))?;
@@ -294,9 +293,9 @@ impl Publication<'_> {
         }
     }
 
-    /// Calls `put` with the planned name, and with others for as long as names turn out to be
-    /// taken; with whether what has the name is to be replaced. Says under which name it is
-    /// stored, or that somebody else stored the same; none where `put` cannot do it.
+    /// Calls `put` with the planned name and whether to replace what has it, then with other names
+    /// for as long as each turns out to be taken. Returns the name stored under, or that another
+    /// session stored the same file; `None` if `put` cannot do it.
     fn publish(
         &self,
         put: impl Fn(&[u8], bool) -> io::Result<Put>,

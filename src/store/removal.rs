@@ -20,28 +20,28 @@ use super::in_use;
 use super::permissions::{unlock_by_name, unlock_open};
 use super::surplus::{There, count_all, describe, list};
 
-/// How deep a folder that is removed can be.
+/// How deep a folder to delete can be.
 const MAX_DEPTH: usize = 256;
 
-/// Folders of which something may go, with that.
+/// Folders with surplus, and that surplus.
 pub(super) type Cleanable = Vec<(Arc<Folder>, Vec<There>)>;
 
-/// Why a folder failed that not all went from that was to go.
+/// Why a folder failed from which not everything could be deleted.
 pub(super) fn not_removed(error: &io::Error) -> Why {
     Why::NotRemoved(SystemError::from(error))
 }
 
-/// Why nothing is removed from a folder that cannot be had alone.
+/// Why nothing is deleted from a folder that others use.
 fn others_are_in_it() -> io::Error {
     io::Error::other("another transfer stores into it, or another program has locked it")
 }
 
-/// What is done with what may go.
+/// What to do with surplus.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Pass {
-    /// It is counted.
+    /// Count it.
     Count,
-    /// It is told, in a dry run.
+    /// Report it, in a dry run.
     Plan,
     Remove,
 }
@@ -49,21 +49,21 @@ pub(super) enum Pass {
 pub(super) struct Remover<'a, A, G, T> {
     pub(super) session: &'a SessionContext,
     pub(super) pass: Pass,
-    /// What other processes are receiving at the moment.
+    /// What other processes are receiving now.
     pub(super) received: HashSet<RelPath>,
     pub(super) ask: A,
     pub(super) give_up: G,
     pub(super) tell: T,
     pub(super) removed: u64,
-    /// How much was seen in folders that may go, as far as it was counted.
+    /// How many entries were seen in surplus folders, as far as they were counted.
     pub(super) below: u64,
-    /// How much may go at most.
+    /// How many entries may be deleted.
     pub(super) most: u64,
-    /// Whether more was to go.
+    /// Whether [`Self::most`] stopped a deletion.
     pub(super) is_bound: bool,
     /// Whether something could not be counted.
     pub(super) has_failed: bool,
-    /// Whether the mode of a folder was changed to look into it.
+    /// Whether a folder's mode was changed to look into it.
     pub(super) has_unlocked: bool,
 }
 
@@ -73,7 +73,7 @@ where
     G: Fn() -> bool,
     T: FnMut(RelPath),
 {
-    /// What is to become of things, in their order.
+    /// The decision about each item, in order.
     pub(super) fn decisions<'t>(
         &mut self,
         there: impl Iterator<Item = &'t There> + Clone,
@@ -90,7 +90,7 @@ where
             .collect()
     }
 
-    /// Removes from folders what may go.
+    /// Deletes from folders what was decided to go.
     pub(super) fn clean(&mut self, folders: &Cleanable, decisions: &[Decision]) {
         let mut decisions = decisions;
         for (folder, there) in folders {
@@ -124,7 +124,7 @@ where
         }
     }
 
-    /// Removes what may go of what is in a folder. Says whether all of it is gone.
+    /// Deletes the surplus of one folder. Returns whether all of it is gone.
     fn remove_all(
         &mut self,
         dir: &Dir,
@@ -159,7 +159,7 @@ where
         error.map_or(Ok(gone), Err)
     }
 
-    /// Removes one thing, with all that is in it. Says whether it is gone.
+    /// Deletes one item with everything in it. Returns whether it is gone.
     fn remove(
         &mut self,
         dir: &Dir,
@@ -175,8 +175,8 @@ where
             return Ok(true);
         };
         let is_dir = now.is_dir();
-        // A user may have been asked in between. (Of several names of one file, what happens to one
-        // shows at all of them.)
+        // A user may have been asked in between. (A file with several names has the same change
+        // time under each, so it proves nothing there.)
         let was_changed = !is_dir && there.stat.links <= 1 && now.ctime != there.stat.ctime;
         if !now.is_still(&there.stat) || was_changed {
             return Ok(false);
@@ -185,7 +185,7 @@ where
             match self.empty(dir, there, decision, depth) {
                 Ok(true) => {}
                 Ok(false) => return Ok(false),
-                // It counts, for what is known of it.
+                // It counts as far as it is known.
                 Err(_) if self.pass == Pass::Count => {}
                 Err(e) => return Err(e),
             }
@@ -202,7 +202,7 @@ where
             match removed {
                 Ok(()) => {}
                 Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(true),
-                // Something in it is to stay, or came just now.
+                // Something in it stays, or has just arrived.
                 Err(e) if is_dir && fs::is_not_empty(&e) => return Ok(false),
                 Err(e) => return Err(e),
             }
@@ -216,8 +216,7 @@ where
         Ok(true)
     }
 
-    /// Whether what is in a folder that its mode closes is to be seen: it is counted as it is
-    /// removed.
+    /// Whether to look into a folder that its mode closes: counting must see what deleting will.
     fn may_unlock(&self) -> bool {
         match self.pass {
             Pass::Count => !self.session.access.dry_run,
@@ -226,7 +225,7 @@ where
         }
     }
 
-    /// Removes what is in a folder. Says whether all of it is gone.
+    /// Deletes what is in a folder. Returns whether all of it is gone.
     fn empty(
         &mut self,
         dir: &Dir,
@@ -246,7 +245,7 @@ where
         }?;
         let mut now = opened.stat()?;
         if unlocked.is_some() {
-            // That alone has changed it.
+            // Only the unlocking has changed it.
             now.ctime = folder.stat.ctime;
         }
         let is_still = now.is_still(&folder.stat);
@@ -259,7 +258,7 @@ where
         };
         let goes = self.pass == Pass::Remove && matches!(emptied, Ok(true));
         if let (Some(bits), false) = (unlocked, goes) {
-            // It stays, as it was; or for now.
+            // The folder stays, at least for now: restore its mode.
             opened.set_mode(bits)?;
         }
         emptied

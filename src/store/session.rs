@@ -1,4 +1,4 @@
-//! What one sender stores in one session: what it may do, where its entries go, and its end.
+//! What one sender stores in one session: its rights, where its entries go, and its end.
 //!
 //! Must not hold anything past its end that another session waits for.
 
@@ -36,7 +36,7 @@ use super::state::{PARTIALS, existing_state, tidy};
 use super::times::SentTimes;
 use super::turn::FileInUse;
 
-/// Why nothing takes the place of what this program keeps for itself.
+/// Why an entry may not replace a folder that xfer keeps for itself.
 const OWN: Why = Why::Name(PathError::Reserved);
 
 /// What one sender stores in one session.
@@ -45,20 +45,20 @@ pub struct StoreSession {
     context: Arc<SessionContext>,
     folders: Arc<SessionFolders>,
     mirror: Option<Mirror>,
-    /// The folders that were named to be sent.
+    /// The folders that the sender named.
     claims: Mutex<Vec<FolderClaim>>,
 }
 
-/// Where a file is to go.
-// It lives for a moment; to allocate it costs more than to move it.
+/// What happens to an announced file.
+// Short-lived: allocating it would cost more than moving it.
 #[allow(clippy::large_enum_variant)]
 #[derive(Debug)]
 pub enum Planned {
-    /// It does not come: it is there, or is to be left out.
+    /// Not needed: the file is here already, or is left out.
     Settled(Outcome),
-    /// It is to come.
+    /// To be received.
     Incoming(Incoming),
-    /// Another session of this sender is receiving it, and may come to store it.
+    /// Another session of this sender is receiving it and may finish it.
     InUse(FileInUse),
 }
 
@@ -93,8 +93,8 @@ impl StoreSession {
         })
     }
 
-    /// Brings to disk what sessions stored that are no more, and finds out what of theirs the disk
-    /// may have lost. It is to be called before anything is decided, and may take long.
+    /// Syncs what ended sessions stored, and finds out which of their files the disk may have lost.
+    /// Call it before any entry is planned. It may take long.
     pub fn begin(&self) -> io::Result<()> {
         self.context.directory.measure();
         if !self.is_dry() {
@@ -103,21 +103,21 @@ impl StoreSession {
         self.context.durability.begin()
     }
 
-    /// What becomes of entries whose name something else has.
+    /// What to do with an entry when something else has its name.
     #[must_use]
     pub fn conflict(&self) -> OnConflict {
         self.context.access.conflict
     }
 
-    /// The receive directory.
+    /// The path of the receive folder.
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.context.directory.path
     }
 
-    /// The receive directory as a folder.
+    /// The receive folder as a [`Folder`].
     pub fn root(&self) -> io::Result<Arc<Folder>> {
-        // With a lock of its own.
+        // A handle of its own, because locks belong to handles.
         let dir = self.context.directory.dir.open_again()?;
         Folder::root(dir, self.folders.clone())
     }
@@ -128,16 +128,16 @@ impl StoreSession {
         self.context.access.dry_run
     }
 
-    /// How many bytes are free, where the file system says.
+    /// How many bytes are free, if the file system says.
     #[must_use]
     pub fn free(&self) -> Option<u64> {
         self.context.directory.free()
     }
 
-    /// Makes or enters a folder in `parent`; one that is made has `mode`, as far as it can be
-    /// filled so. A mirror has those that were named to be sent alone; where another session of
-    /// the same sender has it, that is waited for: it may be one whose connection is lost.
-    /// `give_up` is asked from time to time.
+    /// Creates or enters a folder in `parent`. A new folder gets `mode`, plus what it takes to fill
+    /// it. A mirror claims named folders for itself alone. If another session of the same
+    /// sender has one, this waits up to [`LOCK_WAIT`], since that session's connection may be lost;
+    /// it calls `give_up` from time to time.
     pub fn folder(
         &self,
         parent: &Arc<Folder>,
@@ -150,7 +150,7 @@ impl StoreSession {
             return Err(OWN);
         }
         let way = way && parent.is_way();
-        // A link that leads to those makes way for nothing.
+        // A link that leads to xfer's own folders is not replaced.
         let replace = self.context.access.conflict == OnConflict::Replace
             && self.keeps_off(parent, path).is_ok();
         let entering = Entering::new(self.context.access.existing, replace, way);
@@ -158,7 +158,7 @@ impl StoreSession {
         let folder = if self.context.access.dry_run {
             let folder = parent.look_into(path, entering)?;
             if folder.is_named() {
-                // Nothing goes: what it would have does for that.
+                // A dry run deletes nothing, so it needs no lock.
                 folder.has_alone();
             }
             folder
@@ -183,7 +183,7 @@ impl StoreSession {
         Ok(folder)
     }
 
-    /// Fails where a name is that of what this program keeps for itself, or leads to it.
+    /// Fails if a name is that of a folder that xfer keeps for itself, or leads to one.
     fn keeps_off(&self, folder: &Folder, path: &RelPath) -> std::result::Result<(), Why> {
         let context = &self.context;
         match context.leads_to_own(folder.id(), path.file_name(), Some(path)) {
@@ -214,7 +214,8 @@ impl StoreSession {
                         }
                     }
                     drop(claim);
-                    // It may be one whose folder has another number there, and is not this one.
+                    // The holder may be a session of this sender that sees the folder under another
+                    // ID.
                     in_use.claims_of(owner) > self.claims().len()
                 }
                 Err(taken) => taken == Taken::BySame,
@@ -232,21 +233,21 @@ impl StoreSession {
         self.claims.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes note that the sender has something, whatever becomes of it. Of a mirror, says whether
-    /// something had its name that no other name of the sender's stands for.
+    /// Notes that the sender has an entry, whether it can be stored or not. For a mirror, returns
+    /// whether something had its name that no other name of the sender's accounts for.
     pub fn announced(&self, folder: &Folder, path: &RelPath) -> bool {
         let mirror = self.mirror.as_ref();
         mirror.is_some_and(|mirror| mirror.announced(folder, path.file_name(), self.is_dry()))
     }
 
-    /// Whether a file or link has to wait until a mirror has removed the folder that has its name.
-    /// That is surplus then, with what is in it.
+    /// Whether a file or link must wait until the mirror has deleted a folder of the same name.
+    /// That folder and its contents are then surplus.
     pub fn waits_for_removal(&self, folder: &Folder, path: &RelPath) -> bool {
         let found = self.obstacle(folder, path);
         found.is_some_and(|(mirror, found)| mirror.is_surplus(folder, path.file_name(), &found))
     }
 
-    /// Whether a folder that a mirror could remove has the name of a file or link. It stays.
+    /// Whether a folder that the mirror could delete has the name of a file or link. It stays.
     pub fn is_obstacle(&self, folder: &Folder, path: &RelPath) -> bool {
         self.obstacle(folder, path).is_some()
     }
@@ -257,8 +258,8 @@ impl StoreSession {
         found.is_dir().then_some((mirror, found))
     }
 
-    /// Takes note that nothing more comes of a folder, `complete` or not, and sets what it gets
-    /// when all that goes into it is there, if this sender may.
+    /// Notes that nothing more comes for a folder, `complete` or not. If this sender may, sets its
+    /// mode and time once everything in it is stored.
     pub fn finish_folder(&self, folder: &Arc<Folder>, complete: bool, mode: Mode, mtime: Time) {
         if let Some(mirror) = &self.mirror {
             mirror.ended(folder, complete);
@@ -274,7 +275,7 @@ impl StoreSession {
         }
     }
 
-    /// Plans a file; of a stream, where `size` is [`super::STREAM`].
+    /// Plans a file, or a stream if its size is [`super::STREAM`].
     pub fn file(
         &self,
         folder: &Arc<Folder>,
@@ -305,7 +306,7 @@ impl StoreSession {
             Plan::Have(name) => {
                 if self.context.access.conflict == OnConflict::Replace {
                     folder.before_change()?;
-                    // It may be somebody else's, and right but for that.
+                    // Another sender may have stored it, with the right content but another mode.
                     let set = folder.with(|dir| set_mode_at(dir, name, mode));
                     let not_kept = &self.context.durability.not_kept;
                     not_kept.permit(Attribute::Mode, set).map_err(|e| why(&e))?;
@@ -323,7 +324,7 @@ impl StoreSession {
             || plan.replaces()
             || !self.context.directory.unnamed.are_possible(folder)
             || self.context.has_partial(path);
-        // Nobody could go on with a stream, nor finds it there.
+        // A stream cannot be resumed, nor found here already.
         let turn = (has_partial && size != STREAM).then(|| self.context.turn(path));
         let turn = match turn.transpose() {
             Ok(turn) => turn,
@@ -332,7 +333,7 @@ impl StoreSession {
         Incoming::new(&self.context, folder, path, file, (plan, turn)).map(Planned::Incoming)
     }
 
-    /// What would become of a file. Where only its content could tell, it counts as another one.
+    /// What would happen to a file. If only its content could tell, it counts as a different file.
     fn preview_file(
         &self,
         folder: &Folder,
@@ -353,7 +354,8 @@ impl StoreSession {
         Ok(outcome)
     }
 
-    /// Whether something could be stored in a folder, which its mode may have to let first.
+    /// Fails if a folder's mode would prevent storing in it, and this sender may not change that
+    /// mode.
     fn could_write(&self, folder: &Folder) -> std::result::Result<(), Why> {
         if folder.is_fresh() || self.context.access.existing {
             return Ok(());
@@ -361,7 +363,7 @@ impl StoreSession {
         folder.with(|dir| dir.may_write()).map_err(|e| why(&e))
     }
 
-    /// Stores a symbolic link; where something else has its name, as conflicts are dealt with.
+    /// Stores a symbolic link. If something else has its name, the conflict policy decides.
     pub fn link(
         &self,
         folder: &Arc<Folder>,
@@ -388,12 +390,12 @@ impl StoreSession {
         link.store()
     }
 
-    /// Removes what its sender does not have, in folders that it sent and could read all of, once
-    /// everything else is stored; in a dry run nothing, but it is counted. `ask` says what is to
-    /// become of things, in their order; all that would go is counted then, and `allow` says how
-    /// much may, or why nothing does; each path that goes is told to `tell`; `give_up` is asked
-    /// from time to time. Says how many files, links and folders went, or would; folders of which
-    /// not everything could be removed are among those that failed.
+    /// Deletes what the sender does not have, in folders that it sent and could read completely,
+    /// once everything else is stored. A dry run only counts. `ask` decides about each item, in
+    /// order. Then all deletions are counted, and `allow` says how many may happen, or why none
+    /// may. `tell` gets each deleted path; `give_up` is called from time to time. Returns how many
+    /// files, links and folders were or would be deleted; folders that could not be emptied count
+    /// as failed.
     pub fn remove_surplus(
         &self,
         ask: impl FnMut(Vec<Surplus>) -> Vec<Decision>,
@@ -407,7 +409,7 @@ impl StoreSession {
         }
     }
 
-    /// Forgets what was to be removed, but for folders that something waits for: it stays.
+    /// Forgets the planned deletions, except of folders that an entry waits for.
     pub fn keep_surplus_but_obstacles(&self) {
         if let Some(mirror) = &self.mirror {
             mirror.keep_but_obstacles();
@@ -421,9 +423,8 @@ impl StoreSession {
         }
     }
 
-    /// Reads the file at `path`, from its beginning to its end, without following links. Gives its
-    /// pieces to `take`, with whether they are of a hole: these are not read. An error of `take` ends
-    /// it.
+    /// Reads the file at `path` from beginning to end, without following links. Passes each piece
+    /// to `take`, and whether it is a hole, which is not read. Stops at the first error of `take`.
     pub fn read_back(
         &self,
         path: &RelPath,
@@ -444,7 +445,7 @@ impl StoreSession {
                 at += length;
                 continue;
             }
-            // Looking for holes moves where it is read from.
+            // Looking for holes moves the file's read position.
             file.seek(SeekFrom::Start(at))?;
             match file.read(&mut buffer) {
                 Ok(0) => return Ok(()),
@@ -458,20 +459,20 @@ impl StoreSession {
         }
     }
 
-    /// Folders whose time or mode could not be set since this was last asked.
+    /// Folders whose time or mode could not be set, since the last call.
     #[must_use]
     pub fn failed_folders(&self) -> Vec<FailedFolder> {
         self.folders.take_failed()
     }
 
-    /// What could not be kept so far of what is stored.
+    /// What could not be preserved so far of what was stored.
     #[must_use]
     pub fn not_kept(&self) -> Vec<NotKept> {
         self.context.durability.not_kept.all()
     }
 
-    /// Ends the session without bringing anything to disk, if it has not ended. Its mark stays,
-    /// and is for the next session to settle.
+    /// Ends the session without syncing, if it has not ended. Its mark stays for the next session
+    /// to settle.
     pub fn leave(&self) {
         self.context.durability.leave();
         let claims = std::mem::take(&mut *self.claims());
@@ -479,7 +480,7 @@ impl StoreSession {
         self.context.directory.release();
     }
 
-    /// Brings everything to disk, unless it was told not to, and with that ends the session.
+    /// Syncs everything, unless told not to, and ends the session.
     pub fn finish(&self) -> Result<()> {
         let directory = &self.context.directory;
         let finished = self.context.durability.finish();

@@ -1,7 +1,7 @@
 //! What the folders of one session share: their owner, how many are kept open, and which of them
 //! failed.
 //!
-//! Must not open any.
+//! Must not open any folder.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -14,23 +14,23 @@ use super::clash::Folding;
 use super::durability::Durability;
 use super::in_use::InUse;
 
-/// How many folders one session keeps open at most; beyond that they are opened as they are used.
+/// How many folders one session keeps open; more are opened each time they are used.
 const MAX_OPEN_FOLDERS: usize = 256;
-/// What part of the descriptors that this process may have the folders of all sessions can take.
+/// The folders of all sessions may take one in so many of this process's file descriptors.
 const PART_OF_DESCRIPTORS: usize = 8;
 
 /// How many folders all sessions of this process keep open.
 static ALL_OPEN: AtomicUsize = AtomicUsize::new(0);
 
-/// A folder that is there, and something about it could not be done: to set its time or mode, or
-/// to remove what was to go. Each is told once.
+/// A folder whose time or mode could not be set, or whose surplus could not be deleted. Each is
+/// reported once.
 #[derive(Debug)]
 pub struct FailedFolder {
     /// Its path.
     pub path: RelPath,
-    /// Whether it was made by this session.
+    /// Whether this session created it.
     pub fresh: bool,
-    /// Why.
+    /// Why it failed.
     pub why: Why,
 }
 
@@ -63,7 +63,7 @@ impl SessionFolders {
         }
     }
 
-    /// Whether one more folder may be kept open; then it counts.
+    /// Whether one more folder may be kept open; if so, counts it.
     pub(super) fn keep_open(&self) -> bool {
         let more = |most: usize| move |n: usize| (n < most).then_some(n + 1);
         let count = |counter: &AtomicUsize, most| {
@@ -80,7 +80,7 @@ impl SessionFolders {
         kept
     }
 
-    /// One that was kept open is not any more.
+    /// Notes that a folder that was kept open is closed.
     pub(super) fn closed(&self) {
         self.open.fetch_sub(1, Ordering::Relaxed);
         ALL_OPEN.fetch_sub(1, Ordering::Relaxed);

@@ -1,11 +1,11 @@
-//! Free space: what is promised to files under way, and what is left of the disk and of a quota.
+//! Free space: what is promised to files being received, and what is left of the disk and a quota.
 //!
-//! A quota counts what the disk counts: whole blocks, and folders and links too. Things that take
-//! no block, such as empty files on many file systems, count a little all the same; otherwise any
-//! number of them would be free.
+//! A quota counts what the disk counts: whole blocks, and folders and links too. What takes no
+//! block, such as empty files on many file systems, still costs a little; otherwise any number
+//! would be free.
 //!
-//! Must not rely on a promise for long: others use the same file system. It prevents transfers that
-//! cannot finish from starting; a write that fails anyway is handled where it fails.
+//! Must not rely on a promise for long: other programs use the same file system. Promises keep
+//! transfers that cannot finish from starting; a write that fails anyway is handled where it fails.
 
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -20,58 +20,56 @@ use crate::sys::fs::{self, Dir, Stat};
 
 /// How many bytes may be promised before the file system is asked again.
 const UNCHECKED: u64 = 64 << 20;
-/// What a file, folder or link takes up of a quota at least, in bytes.
+/// The least that a file, folder or link takes up of a quota, in bytes.
 const MIN_COST: u64 = 512;
-/// The largest block that files are counted in, in bytes: some file systems tell how much is best
-/// written at once instead.
+/// The largest block size to count in, in bytes: some file systems report their preferred write
+/// size instead.
 const MAX_BLOCK: u64 = 64 << 10;
-/// How long a quota that is used up is not measured again, where nothing that is known of could
-/// have made room.
+/// How long a used-up quota is not measured again if no known event could have made room.
 const MEASURE_AGAIN: Duration = Duration::from_secs(10);
-/// What part of the time is spent on measuring at most, one in so many; but who is refused waits no
-/// longer than that for it.
+/// Measuring takes at most one in this many parts of the time, but a refused file waits no longer
+/// than [`MAX_PAUSE`] for it.
 const PAUSE_PARTS: u32 = 8;
 const MAX_PAUSE: Duration = Duration::from_secs(1);
-/// How often something that was refused is tried again, each time with a newer measurement.
+/// How often a refused request is tried, each time with a newer measurement.
 const TRIES: usize = 4;
 
-/// Space that has been promised and not been written yet, over all sessions of a store.
+/// Space that is promised but not yet written, for all sessions of a store.
 #[derive(Debug, Default)]
 pub(super) struct Space {
     promised: AtomicU64,
-    /// How many bytes may be promised still without asking.
+    /// How many more bytes may be promised without asking the file system.
     credit: AtomicU64,
-    /// How many bytes all that is in the receive directory may take up.
+    /// How many bytes everything in the receive folder may take up.
     quota: OnceLock<u64>,
-    /// How many it takes up and will, by when that was last measured and all that was promised
-    /// since.
+    /// How many bytes it takes up: as last measured, plus everything promised since.
     used: AtomicU64,
-    /// In what pieces the disk gives space away, where there is a quota.
+    /// The block size of the disk, in bytes, if there is a quota.
     block: AtomicU64,
-    /// What may count too much since then: all that was taken or gave its place up.
+    /// By how much `used` may be too high: everything promised or replaced since it was measured.
     doubtful: AtomicU64,
-    /// One measures at a time.
+    /// Only one session measures at a time.
     measuring: Mutex<Measured>,
-    /// How often it was measured.
+    /// How many measurements there were.
     measured: AtomicU64,
 }
 
-/// When a quota was last measured, and how long that took.
+/// When the quota was last measured, and how long that took.
 #[derive(Debug, Default)]
 struct Measured {
     last: Option<Instant>,
     took: Duration,
 }
 
-/// What something takes up that is about to make way.
+/// What something takes up that is about to be replaced.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Replaced {
     bytes: u64,
-    /// How often it had been measured before.
+    /// How many measurements there were before.
     measured: u64,
 }
 
-/// Takes up to `most` from a counter; says how much that was.
+/// Takes up to `most` from a counter; returns how much it took.
 fn take_up_to(counter: &AtomicU64, most: u64) -> u64 {
     let less = |there: u64| Some(there.saturating_sub(most));
     let before = counter.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less);
@@ -94,9 +92,9 @@ impl Space {
         self.quota.get().map(|quota| quota.saturating_sub(used))
     }
 
-    /// Has `measure` find out how many bytes everything takes up, on a disk of such blocks. What is
-    /// taken while it does counts beside that, whether it comes upon it or not: rather twice than
-    /// not at all.
+    /// Finds out with `measure` how many bytes everything takes up, on a disk with blocks of this
+    /// size. What is promised meanwhile is added, whether `measure` saw it or not: counting twice
+    /// is safer than not at all.
     pub(super) fn measure(&self, block: u64, measure: impl FnOnce() -> u64) {
         let measuring = self.measuring.lock();
         let mut measuring = measuring.unwrap_or_else(PoisonError::into_inner);
@@ -123,8 +121,8 @@ impl Space {
         self.measured.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Calls `attempt`, and again where the quota refused it and was measured anew since: by
-    /// somebody else, or here, with `measure`, if that could show more room.
+    /// Calls `attempt`, again after each new measurement if the quota refused it. Another session
+    /// may have measured; otherwise this does, with `measure`, if that could show more room.
     pub(super) fn attempt<T>(
         &self,
         block: impl Fn() -> u64,
@@ -145,7 +143,7 @@ impl Space {
             if !self.may_have_room(&refused, &measuring) {
                 return Err(refused);
             }
-            // What is waited for keeps all others who are refused waiting, too.
+            // Everyone else who is refused waits for this pause, too.
             let pause = measuring.took * (PAUSE_PARTS - 1);
             let since = measuring.last.map(|last| last.elapsed());
             let pause = since.map(|since| pause.min(MAX_PAUSE).saturating_sub(since));
@@ -155,7 +153,7 @@ impl Space {
         attempt()
     }
 
-    /// Whether it could turn out that there is room for what was refused.
+    /// Whether a new measurement could show room for what was refused.
     fn may_have_room(&self, refused: &Why, measuring: &Measured) -> bool {
         let Why::Quota { needed, .. } = refused else {
             return false;
@@ -166,10 +164,10 @@ impl Space {
         *needed <= left.saturating_add(doubtful) || !measuring.last.is_some_and(lately)
     }
 
-    /// What something takes up that is about to make way, to be told when it is gone.
+    /// What something takes up that is about to be replaced. Pass it to [`Self::gone`] afterwards.
     pub(super) fn before_replacing(&self, found: &Stat) -> Replaced {
         Replaced {
-            // What has other names stays.
+            // A file with other names stays.
             bytes: match found.links > 1 {
                 true => 0,
                 false => found.allocated.max(MIN_COST),
@@ -178,8 +176,8 @@ impl Space {
         }
     }
 
-    /// Something is gone. It makes room at once, unless somebody has measured meanwhile, or does:
-    /// then nobody can say whether it was counted, and the next one who needs room measures.
+    /// Gives back the space of what was replaced. If a measurement has ended since or is running,
+    /// nobody knows whether that counted it: then the next request that needs room measures.
     pub(super) fn gone(&self, replaced: Replaced) {
         self.doubtful.fetch_add(replaced.bytes, Ordering::Relaxed);
         if let Ok(_measuring) = self.measuring.try_lock()
@@ -189,7 +187,7 @@ impl Space {
         }
     }
 
-    /// What something takes up that has so many bytes: these alone, where there is no quota.
+    /// What something of `bytes` takes up; just `bytes` without a quota.
     fn cost(&self, bytes: u64) -> u64 {
         if !self.has_quota() {
             return bytes;
@@ -198,8 +196,8 @@ impl Space {
         bytes.div_ceil(block).saturating_mul(block).max(MIN_COST)
     }
 
-    /// Counts something of so many bytes that is about to be made, and for which nothing is
-    /// promised, if the quota has them.
+    /// Counts something of `bytes` that is about to be created without a promise, if the quota has
+    /// room.
     pub(super) fn count(&self, bytes: u64) -> Result<Counted<'_>, Why> {
         let cost = match self.has_quota() {
             true => self.cost(bytes),
@@ -209,13 +207,13 @@ impl Space {
         Ok(Counted { space: self, cost })
     }
 
-    /// Of what is there already.
+    /// Counts nothing, for what exists already.
     pub(super) fn count_nothing(&self) -> Counted<'_> {
         let (space, cost) = (self, 0);
         Counted { space, cost }
     }
 
-    /// Takes `bytes` of the quota, if it has them.
+    /// Takes `bytes` of the quota, if it has room.
     fn take(&self, bytes: u64) -> Result<(), Why> {
         let Some(quota) = self.quota.get() else {
             return Ok(());
@@ -236,7 +234,7 @@ impl Space {
         }
     }
 
-    /// Promises `bytes`, if the quota and the file system below `dir` have them.
+    /// Promises `bytes`, if the quota and the file system of `dir` have room.
     pub(super) fn promise(&self, dir: &Dir, bytes: u64) -> Result<(), Why> {
         self.take(bytes)?;
         let promised = self.promised.fetch_add(bytes, Ordering::Relaxed) + bytes;
@@ -248,7 +246,7 @@ impl Space {
         if credit.is_ok() {
             return Ok(());
         }
-        // A file system that cannot say how much it has is asked by writing to it.
+        // If a file system cannot report its free space, writing to it will tell.
         let Ok(left) = dir.space() else {
             return Ok(());
         };
@@ -271,13 +269,13 @@ impl Space {
         take_up_to(&self.used, bytes);
     }
 
-    /// Takes back a promise, because the bytes were written.
+    /// Ends a promise, because the bytes were written.
     pub(super) fn settle(&self, bytes: u64) {
         take_up_to(&self.promised, bytes);
     }
 }
 
-/// What was counted of something that is about to be made. Where it is not, it does not count.
+/// What was counted for something about to be created. Dropping this gives it back.
 #[derive(Debug)]
 pub(super) struct Counted<'a> {
     space: &'a Space,
@@ -285,7 +283,7 @@ pub(super) struct Counted<'a> {
 }
 
 impl Counted<'_> {
-    /// Whether it was made.
+    /// Keeps the count if it was `made`.
     pub(super) fn keep_if(mut self, made: bool) {
         if made {
             self.cost = 0;
@@ -299,21 +297,21 @@ impl Drop for Counted<'_> {
     }
 }
 
-/// What one file has of the space that is promised.
+/// One file's share of the promised space.
 #[derive(Debug)]
 pub(super) struct SpaceShare {
-    /// What was promised to it and it has not used yet.
+    /// What was promised but not used yet.
     promised: AtomicU64,
-    /// What it needs only if it is not what is here already: to be promised by then.
+    /// What it needs only if it is not here already, and must be promised before it is received.
     unpromised: AtomicU64,
-    /// What it needs beyond that, should it have fewer holes than its sender says: to be promised
-    /// as it comes.
+    /// What it needs beyond that if it has fewer holes than its sender said. Promised as the data
+    /// arrives.
     more: AtomicU64,
 }
 
 impl SpaceShare {
-    /// Of a file of a size, unless it is a stream, whose data takes up as much as `allocated` where
-    /// it is, and of which so much is here. Nothing is promised to it yet.
+    /// For a file of `size` bytes, `None` for a stream. `allocated` is what its data takes up on
+    /// the sender's disk, `here` is how much is here already. Nothing is promised to it yet.
     pub(super) fn of(
         space: &Space,
         size: Option<u64>,
@@ -321,7 +319,7 @@ impl SpaceShare {
         here: Option<u64>,
     ) -> Self {
         let (needed, more) = match size {
-            // Nobody knows how much, but no less than an empty file.
+            // Its size is unknown, but it costs at least as much as an empty file.
             None => (space.cost(0), u64::MAX),
             Some(size) => {
                 let here = here.unwrap_or(0);
@@ -338,7 +336,7 @@ impl SpaceShare {
         }
     }
 
-    /// Has `promise` promise what it needs, if that has not been done.
+    /// Calls `promise` for what the file needs, unless that was done.
     pub(super) fn ask(&self, promise: impl FnOnce(u64) -> Result<(), Why>) -> Result<(), Why> {
         let bytes = self.unpromised.swap(0, Ordering::Relaxed);
         if bytes > 0 {
@@ -355,15 +353,15 @@ impl SpaceShare {
         self.promised.load(Ordering::Relaxed)
     }
 
-    /// So many bytes of it are about to be written. What they need beyond what was promised,
-    /// `promise` promises. Says how much of that is theirs now, to be settled or put back.
+    /// Takes space for `bytes` that are about to be written, and calls `promise` for what the
+    /// promises so far do not cover. Returns how much it took, to settle or put back.
     pub(super) fn take(
         &self,
         bytes: u64,
         promise: impl FnOnce(u64) -> Result<(), Why>,
     ) -> Result<u64, Why> {
         let taken = take_up_to(&self.promised, bytes);
-        // What is written a second time needs no more.
+        // What is written again needs no more space.
         let more = take_up_to(&self.more, bytes - taken);
         if more > 0 {
             promise(more).inspect_err(|_| {
@@ -374,30 +372,30 @@ impl SpaceShare {
         Ok(taken + more)
     }
 
-    /// What was taken has not been used.
+    /// Puts back what was taken but not used.
     pub(super) fn put_back(&self, bytes: u64) {
         self.promised.fetch_add(bytes, Ordering::Relaxed);
     }
 
-    /// So many bytes of it are a hole, and take up nothing.
+    /// Skips `bytes` that are a hole and take up no space.
     pub(super) fn skip(&self, bytes: u64, space: &Space) {
         let unpromised = take_up_to(&self.more, bytes);
         space.give_back(take_up_to(&self.promised, bytes - unpromised));
     }
 
-    /// It is stored. What is promised to it beyond its bytes is the rest of a block, and used.
+    /// Notes that the file is stored. What is left of its promise is the rest of a block, and used.
     pub(super) fn keep(&self, space: &Space) {
         space.settle(self.promised.swap(0, Ordering::Relaxed));
     }
 
-    /// Nothing more of it is needed.
+    /// Gives back what is left, because nothing more comes.
     pub(super) fn give_back(&self, space: &Space) {
         space.give_back(self.promised.swap(0, Ordering::Relaxed));
     }
 }
 
-/// What it is that the file system below `dir` is out of, where it refused `needed` bytes; none
-/// where it does not look as if it were out of anything, as with a quota.
+/// What the file system of `dir` has run out of, if it refused `needed` bytes; `None` if it seems
+/// to have enough of everything, as with a user's disk quota.
 pub(super) fn why_full(dir: &Dir, needed: u64) -> Option<Why> {
     let left = dir.space().ok()?;
     if left.bytes < needed {
@@ -415,7 +413,7 @@ pub(super) fn why_full(dir: &Dir, needed: u64) -> Option<Why> {
 /// How many bytes everything below `dir` takes up.
 pub(super) fn used(dir: &Path) -> u64 {
     let all = WalkDir::new(dir).min_depth(1).same_file_system(true);
-    // What cannot be looked at counts nothing.
+    // What cannot be examined counts nothing.
     let all = all.into_iter().flatten();
     all.filter_map(|entry| entry.metadata().ok())
         .map(|meta| fs::stat_of_metadata(&meta).allocated.max(MIN_COST))

@@ -1,6 +1,6 @@
-//! The state directory, `.xfer` in the receive directory, and locks on the files that tell of
-//! sessions. Where another user has that name, as in a folder that several receive into, it is
-//! `.xfer-` and the number of this one's user.
+//! The state folder, `.xfer` in the receive folder, and locks on the files that describe sessions.
+//! If another user has that name, as in a folder that several users receive into, it is `.xfer-`
+//! and this user's ID.
 //!
 //! Must not know what these files contain, use anything that another user made, or wait for a
 //! session to end: callers that can wait try again.
@@ -13,24 +13,23 @@ use crate::sys::fs::{self, Dir, File, Lock, LockState, Stat};
 
 use super::owned::{OTHERS, is_ours, keep_from_others, not_ours};
 
-/// Where the records of partials lie, below the state directory.
+/// The folder of the partials' records, below the state folder.
 pub(super) const PARTIALS: &str = "partials";
-/// Where the marks of sessions lie whose files may not be on disk, below the state directory.
+/// The folder of the marks of sessions whose files may not be on disk, below the state folder.
 pub(super) const MARKS: &str = "unsynced";
-/// Where it is listed what time files were sent with, where that is not kept, below the state
-/// directory.
+/// The folder with the list of times that files were sent with, where times are not kept, below the
+/// state folder.
 pub(super) const TIMES: &str = "times";
 
-/// How often the state directory is made anew when another session removes it, empty, at that
-/// moment.
+/// How often to create the state folder if another session deletes it, empty, at that moment.
 const STATE_TRIES: usize = 8;
-/// How often a lock is tried for that somebody has: who only looks whether a file is locked has
-/// it, too, but no longer than that.
+/// How often to try a lock that is taken: a session that only looks whether a file is locked holds
+/// the lock briefly, too.
 const LOCK_TRIES: usize = 20;
-/// How long to wait between.
+/// How long to wait between tries.
 const LOCK_PAUSE: Duration = Duration::from_millis(1);
 
-/// Calls `f` with a folder of the state directory below `root`, made where it is missing.
+/// Calls `f` with a subfolder of the state folder below `root`, which it creates if it is missing.
 pub(super) fn with_state<T>(
     root: &Dir,
     sub: &str,
@@ -49,8 +48,8 @@ pub(super) fn with_state<T>(
     }
 }
 
-/// Brings to disk that the state directory below `root` is there, with the folders in it: what lies
-/// in one that is not would be lost with it.
+/// Syncs the names of the state folder below `root` and of its subfolders. Otherwise a crash could
+/// lose them with everything in them.
 pub(super) fn sync_state(root: &Dir) -> io::Result<()> {
     for name in [STATE_DIR, &own_name()] {
         if let StateFound::Ours(state) = look_for(root, name)? {
@@ -62,13 +61,13 @@ pub(super) fn sync_state(root: &Dir) -> io::Result<()> {
 
 fn sync_names(dir: &Dir) -> io::Result<()> {
     match dir.sync() {
-        // A file system that has no such thing for folders.
+        // This file system cannot sync folders.
         Err(e) if fs::is_unsupported(&e) => Ok(()),
         synced => synced,
     }
 }
 
-/// A folder of the state directory below `root`, if it is there.
+/// A subfolder of the state folder below `root`, if it exists.
 pub(super) fn existing_state(root: &Dir, sub: &str) -> io::Result<Option<Dir>> {
     for name in [STATE_DIR, &own_name()] {
         if let StateFound::Ours(state) = look_for(root, name)? {
@@ -82,8 +81,8 @@ pub(super) fn existing_state(root: &Dir, sub: &str) -> io::Result<Option<Dir>> {
     Ok(None)
 }
 
-/// Removes the state directory below `root` where there is nothing in it. That something is in it
-/// is the usual reason why it stays.
+/// Deletes the state folder below `root` if it is empty. Ignores errors, which mostly mean that it
+/// is not.
 pub(super) fn tidy(root: &Dir) {
     for name in [STATE_DIR, &own_name()] {
         if let Ok(StateFound::Ours(state)) = look_for(root, name) {
@@ -95,7 +94,7 @@ pub(super) fn tidy(root: &Dir) {
     }
 }
 
-/// Removes a file that says something, if it is there: another session may have done so.
+/// Deletes a state file, if it is there: another session may have deleted it.
 pub(super) fn remove_if_there(dir: &Dir, name: &[u8]) -> io::Result<()> {
     match dir.remove_file(name) {
         Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(()),
@@ -103,7 +102,7 @@ pub(super) fn remove_if_there(dir: &Dir, name: &[u8]) -> io::Result<()> {
     }
 }
 
-/// Locks a file for this session, unless another one has it.
+/// Locks a file for this session, unless another has it.
 pub(super) fn lock(file: &File) -> io::Result<LockState> {
     for _ in 1..LOCK_TRIES {
         match fs::try_lock(file, Lock::Exclusive)? {
@@ -114,21 +113,21 @@ pub(super) fn lock(file: &File) -> io::Result<LockState> {
     fs::try_lock(file, Lock::Exclusive)
 }
 
-/// Looks whether a session has a file. Others can look at the same time.
+/// Finds out whether a session has a file. Several sessions can look at the same time.
 pub(super) fn look(file: &File) -> io::Result<LockState> {
     fs::try_lock(file, Lock::Shared)
 }
 
-/// What has the name of a folder that this program keeps for itself.
+/// What has the name of a folder that xfer keeps for itself.
 enum StateFound {
     Nothing,
-    /// It is this user's, and nobody else's to look into.
+    /// A folder that only this user may use.
     Ours(Dir),
-    /// It is another user's, or no folder.
+    /// Another user's, or not a folder.
     Other(Stat),
 }
 
-/// The name of the state directory where another user has the first one.
+/// The name of the state folder if another user has the usual one.
 fn own_name() -> String {
     format!("{STATE_DIR_PREFIX}{}", fs::effective_user())
 }
@@ -155,8 +154,8 @@ fn look_for(dir: &Dir, name: &str) -> io::Result<StateFound> {
     Ok(StateFound::Ours(opened))
 }
 
-/// The state directory below `root`, made where there is none of this user's. That it is gone, or
-/// that somebody else was there first, is as if it was not found.
+/// The state folder below `root`, created unless this user has one. If another session deletes it
+/// or creates it first, fails with `NotFound`, so that the caller tries again.
 fn make_state(root: &Dir) -> io::Result<Dir> {
     let own = own_name();
     let first = match look_for(root, STATE_DIR)? {

@@ -1,6 +1,6 @@
 //! The contents of a folder, as candidates for deletion.
 //!
-//! Must not delete anything, nor decide what goes.
+//! Must not delete anything, nor decide what to delete.
 
 use std::hash::RandomState;
 use std::io;
@@ -12,13 +12,13 @@ use crate::sys::fs::{Dir, FileKind, Stat};
 use super::folder::Folder;
 use super::names_there::{NamesThere, Seen, is_still, seen};
 
-/// The names in a folder, and what they are the names of, but for those that the store keeps.
+/// The names in a folder with what they belong to, except the store's own names.
 pub(super) fn list(dir: &Dir, hasher: &RandomState) -> io::Result<Vec<(Vec<u8>, Seen)>> {
     let mut all = Vec::new();
     for entry in dir.list()? {
         let name = entry?.name;
         if !is_reserved(&name) {
-            // What the listing itself says of numbers is not the same on every file system.
+            // The inode numbers in the listing itself differ on some file systems.
             if let Some(found) = dir.stat_at(&name)? {
                 all.push((name, seen(hasher, &found)));
             }
@@ -27,11 +27,11 @@ pub(super) fn list(dir: &Dir, hasher: &RandomState) -> io::Result<Vec<(Vec<u8>, 
     Ok(all)
 }
 
-/// Something that may go.
+/// A candidate for deletion.
 pub(super) struct There {
     pub(super) name: Vec<u8>,
     pub(super) stat: Stat,
-    /// None where it has no path that could be told.
+    /// `None` if it has no valid path.
     pub(super) surplus: Option<Surplus>,
 }
 
@@ -41,7 +41,7 @@ impl There {
     }
 }
 
-/// How much is in a folder, at any depth to `depth`, as far as it can be looked into.
+/// Counts everything in a folder, down to `depth` levels, as far as it can be opened.
 pub(super) fn count_all(dir: &Dir, depth: usize) -> io::Result<u64> {
     let this = dir.stat()?.id.device;
     let (mut count, mut folders) = (0, Vec::new());
@@ -67,7 +67,7 @@ pub(super) fn count_all(dir: &Dir, depth: usize) -> io::Result<u64> {
     Ok(count)
 }
 
-/// What of `names` is in a folder, and still what it was.
+/// Those of `names` that are in a folder and unchanged.
 pub(super) fn surplus_of(
     folder: &Folder,
     dir: &Dir,
@@ -78,7 +78,7 @@ pub(super) fn surplus_of(
     describe(dir, hasher, there, folder.path())
 }
 
-/// What these are that are in a folder, by their names.
+/// Describes the entries of a folder that have these names and are unchanged.
 pub(super) fn describe(
     dir: &Dir,
     hasher: &RandomState,

@@ -1,9 +1,10 @@
-//! The times that files were sent with to file systems that do not keep them, so that whoever may
-//! not learn what is there stores nothing twice, and learns no more than by its time otherwise.
+//! The times that files were sent with to file systems that do not keep them. With them, a sender
+//! that may not learn what is here stores nothing twice, and learns no more than it would if times
+//! were kept.
 //!
-//! Must not say more than size and time would: what is known of a file is what its sender said of
-//! it. Only as many as fit into one short list below `.xfer/times` are known; those that are not
-//! are stored once more.
+//! Must not reveal more than size and time would: what is known of a file is what its sender
+//! announced. Only as many files are known as fit into one short list below `.xfer/times`; others
+//! are stored again.
 
 use std::collections::HashMap;
 use std::io::{self, Read, Write};
@@ -19,13 +20,13 @@ use super::found::same_time;
 use super::state::{TIMES, existing_state, remove_if_there, with_state};
 
 const NAME: &[u8] = b"list";
-/// How many bytes tell of one file: its key, and seconds and nanoseconds of the time that it has.
+/// The length of one record, in bytes: key, then seconds and nanoseconds of the file's actual time.
 const KEY: usize = 16;
 const RECORD: usize = KEY + 8 + 4;
-/// The longest list, in bytes. One that is full is begun anew by the next session.
+/// The longest list, in bytes. The next session starts a full one anew.
 const MAX_BYTES: usize = 100_000 * RECORD;
 
-/// None has that number.
+/// No device has this number.
 const NO_DEVICE: u64 = u64::MAX;
 
 /// What one session knows.
@@ -33,7 +34,7 @@ const NO_DEVICE: u64 = u64::MAX;
 pub(super) struct SentTimes {
     owner: [u8; 32],
     known: Mutex<HashMap<[u8; KEY], Timestamp>>,
-    /// The device of the last file system that was seen to keep times, so that it is not asked
+    /// The device of the last file system that was seen to keep times, so that it is not checked
     /// again; [`NO_DEVICE`] before that.
     kept_on: AtomicU64,
 }
@@ -42,14 +43,14 @@ pub(super) struct SentTimes {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Sent<'a> {
     pub(super) folder: &'a Folder,
-    /// The name that it has here.
+    /// Its name here.
     pub(super) name: &'a [u8],
     pub(super) size: u64,
     pub(super) mtime: Time,
 }
 
 impl SentTimes {
-    /// What is known of what a sender stored below `root`.
+    /// Loads what is known of a sender's files below `root`.
     pub(super) fn load(root: &Dir, owner: [u8; 32]) -> io::Result<Self> {
         let mut bytes = Vec::new();
         if let Some(dir) = existing_state(root, TIMES)? {
@@ -79,14 +80,14 @@ impl SentTimes {
         })
     }
 
-    /// Whether what was found is what this sender stored there, and has not changed since.
+    /// Whether what was found is what this sender stored there, unchanged since.
     pub(super) fn knows(&self, sent: Sent<'_>, found: &Stat) -> bool {
         let known = self.known();
         !known.is_empty() && known.get(&self.key(sent)) == Some(&found.mtime)
     }
 
-    /// Whether the time of what was just stored was lost; `look` is asked only where that is not
-    /// known of its device to be otherwise.
+    /// The time of a file just stored, if the sender's was lost. Calls `look` unless its device is
+    /// known to keep times.
     pub(super) fn is_lost(
         &self,
         device: u64,
@@ -104,7 +105,7 @@ impl SentTimes {
         Ok(Some(stat.mtime))
     }
 
-    /// Takes note of what was stored and has this time instead of its own.
+    /// Notes that a stored file has this time instead of its own.
     pub(super) fn note(&self, root: &Dir, sent: Sent<'_>, time: Timestamp) -> io::Result<()> {
         let key = self.key(sent);
         let (seconds, nanos) = (time.seconds.to_le_bytes(), time.nanos.to_le_bytes());
@@ -112,7 +113,7 @@ impl SentTimes {
         with_state(root, TIMES, |dir| {
             let mut file = match dir.append_to_file(NAME) {
                 Err(e) if e.kind() == io::ErrorKind::NotFound => {
-                    // Several may find it missing at once, and each writes at its end.
+                    // Several sessions may find it missing at once; each appends.
                     let made = dir.create_file(NAME, 0o600);
                     if let Err(e) = made.map(drop)
                         && e.kind() != io::ErrorKind::AlreadyExists

@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// Which session has which file, by what its partial is known by.
+/// Which session has which file, by the ID of its partial.
 #[derive(Debug, Default)]
 pub(super) struct FileTurns {
     holders: Mutex<HashMap<String, TurnHolder>>,
@@ -18,11 +18,11 @@ pub(super) struct FileTurns {
 #[derive(Debug)]
 struct TurnHolder {
     session: u64,
-    /// How many turns it has: while a file starts anew, two.
+    /// How many turns it has: two while a file is started over.
     turns: usize,
 }
 
-/// A turn, until this is dropped.
+/// A turn, until it is dropped.
 #[derive(Debug)]
 pub(super) struct FileTurn {
     turns: Arc<FileTurns>,
@@ -37,7 +37,7 @@ pub struct FileInUse {
 }
 
 impl FileTurns {
-    /// What one more session is known by.
+    /// A number for one more session.
     pub(super) fn session(&self) -> u64 {
         self.sessions.fetch_add(1, Ordering::Relaxed)
     }
@@ -73,7 +73,7 @@ impl Drop for FileTurn {
 }
 
 impl FileInUse {
-    /// Whether nobody has it any more.
+    /// Whether no session has it any more.
     #[must_use]
     pub fn is_free(&self) -> bool {
         !self.turns.holders().contains_key(&self.id)
