@@ -1,8 +1,8 @@
 //! Values to bytes and back. The only file that names bincode.
 //!
 //! Must not know frames or messages. The encoding is bincode 2's with fixed-width little-endian
-//! integers: numbers as they are, a byte for a bool or an option's tag, u32 for a variant's
-//! index, u64 for a length, structures without any decoration.
+//! integers: numbers as they are, one byte for a bool or an option's tag, u32 for a variant's
+//! index, u64 for a length, nothing around structures.
 
 use std::fmt;
 
@@ -18,7 +18,7 @@ const CONFIG: Configuration<LittleEndian, Fixint, Limit<MAX_MESSAGE_BYTES>> =
         .with_fixed_int_encoding()
         .with_limit::<MAX_MESSAGE_BYTES>();
 
-/// Bytes that are no value of the wanted type, or a value too large to send.
+/// Bytes that do not decode to the wanted type, or a value too large to send.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CodecError(String);
 
@@ -30,7 +30,7 @@ impl fmt::Display for CodecError {
 
 impl std::error::Error for CodecError {}
 
-/// Appends the bytes of `value`, at most [`MAX_MESSAGE_BYTES`].
+/// Appends the encoded `value`, at most [`MAX_MESSAGE_BYTES`] long.
 pub fn encode<T: Serialize>(value: &T, out: &mut Vec<u8>) -> Result<(), CodecError> {
     let start = out.len();
     bincode::serde::encode_into_std_write(value, out, CONFIG)

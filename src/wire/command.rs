@@ -1,7 +1,8 @@
-//! What commands add to the messages.
+//! The messages that commands add.
 //!
-//! Must not be said to a peer without [`super::Features::COMMANDS`], nor by one that was not let in
-//! for it. A command line never travels: only the name that the listener's user gave it.
+//! Must not be sent to a peer without [`super::Features::COMMANDS`], nor accepted from one that was
+//! not let in for commands. A command line never travels: only the name that the listener's user
+//! gave it.
 
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize};
@@ -12,13 +13,13 @@ use crate::model::command::{
 use crate::model::entry::bounded_list;
 use crate::model::text::Text;
 
-/// What the dialer may run.
+/// The commands that the dialer may run.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Commands(
     #[serde(deserialize_with = "bounded_list::<_, _, MAX_COMMANDS>")] pub Vec<OfferedCommand>,
 );
 
-/// A command that may be run.
+/// A command on offer.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OfferedCommand {
     /// Its name.
@@ -27,26 +28,26 @@ pub struct OfferedCommand {
     pub arguments: bool,
 }
 
-/// The dialer wants a command to be run.
+/// The dialer asks to run a command.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RunCommand {
     /// Its name.
     pub name: Text,
-    /// What it is given, each as one argument.
+    /// Its arguments.
     #[serde(deserialize_with = "arguments")]
     pub arguments: Vec<Argument>,
 }
 
-/// An argument: any bytes but NUL.
+/// An argument: any bytes except NUL.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Argument(#[serde(deserialize_with = "argument")] pub Vec<u8>);
 
-/// What a command has written.
+/// A piece of a command's output.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CommandOutput {
-    /// Where to.
+    /// The stream that it was written to.
     pub stream: OutputStream,
-    /// What, at least a byte.
+    /// The output, at least one byte.
     #[serde(deserialize_with = "output")]
     pub bytes: Vec<u8>,
 }

@@ -1,10 +1,10 @@
 //! Frames: the units that messages and chunks travel in.
 //!
-//! Must not know sockets: it reads from and writes to anything that reads and writes, and never
-//! depends on how the bytes come in pieces.
+//! Must not know sockets: it reads from and writes to any reader or writer, however the bytes
+//! arrive in pieces.
 //!
-//! A frame is a header of 8 bytes, type (u16), zero (u16) and length of the payload (u32), all
-//! little-endian, and then the payload.
+//! A frame is an 8-byte header, type (u16), zero (u16) and length of the payload (u32), all
+//! little-endian, then the payload.
 
 use std::fmt;
 use std::io::{self, Read};
@@ -25,7 +25,7 @@ pub const FRAME_HEADER_BYTES: usize = 8;
 pub enum WireError {
     /// The connection failed or ended.
     Io(io::Error),
-    /// A frame is longer than its type may be.
+    /// A frame is longer than its type allows.
     Long {
         /// Its type.
         code: u16,
@@ -34,7 +34,7 @@ pub enum WireError {
     },
     /// A frame has a type that this version does not know and may not skip.
     UnknownType(u16),
-    /// A frame's payload is not what its type says.
+    /// A frame's payload does not match its type.
     Payload {
         /// Its type.
         code: u16,
@@ -72,7 +72,7 @@ impl From<io::Error> for WireError {
 pub enum Frame {
     /// A message.
     Message(Message),
-    /// A chunk. Its bytes are in the buffer that [`read_frame`] was given, or still to be read.
+    /// A chunk. Its bytes are in the buffer passed to [`read_frame`], or still unread.
     Chunk(ChunkHeader),
 }
 
@@ -114,9 +114,8 @@ pub fn write_chunk_header(chunk: &ChunkHeader, out: &mut Vec<u8>) -> Result<(), 
 /// Reads the next frame that this version knows.
 ///
 /// `buffer` is scratch space that the caller keeps; it never grows beyond
-/// [`MAX_CHUNK_FRAME_BYTES`]. After a chunk it holds the bytes that follow its header: as many as
-/// its `data` says. An end of the stream before or in a frame is
-/// [`io::ErrorKind::UnexpectedEof`].
+/// [`MAX_CHUNK_FRAME_BYTES`]. After a chunk it holds the [`ChunkHeader::data`] bytes that follow
+/// its header. Fails with [`io::ErrorKind::UnexpectedEof`] if the stream ends before or in a frame.
 pub fn read_frame(reader: &mut impl Read, buffer: &mut Vec<u8>) -> Result<Frame, WireError> {
     let frame = read_frame_head(reader, buffer)?;
     if let Frame::Chunk(chunk) = &frame {
@@ -125,19 +124,19 @@ pub fn read_frame(reader: &mut impl Read, buffer: &mut Vec<u8>) -> Result<Frame,
     Ok(frame)
 }
 
-/// The same, but for the bytes of a chunk: [`ChunkHeader::data`] of them are the next that
-/// `reader` has, for the caller to take.
+/// Like [`read_frame`], but leaves a chunk's bytes, [`ChunkHeader::data`] of them, for the caller
+/// to read from `reader`.
 pub fn read_frame_head(reader: &mut impl Read, buffer: &mut Vec<u8>) -> Result<Frame, WireError> {
     read_bounded(reader, buffer, MAX_MESSAGE_BYTES, MAX_CHUNK_FRAME_BYTES)
 }
 
-/// Reads the next message that this version knows, where nobody sends chunks yet: no frame may be
-/// longer than [`MAX_FIRST_MESSAGE_BYTES`], and none may be a chunk's.
+/// Reads the next message that this version knows, before any chunks are allowed: fails on a frame
+/// longer than [`MAX_FIRST_MESSAGE_BYTES`] or with a chunk.
 pub fn read_first_message(reader: &mut impl Read) -> Result<Message, WireError> {
     read_small_message(reader, MAX_FIRST_MESSAGE_BYTES)
 }
 
-/// The same, where no frame may be longer than `most`.
+/// Like [`read_first_message`], for frames of at most `most` bytes.
 pub fn read_small_message(reader: &mut impl Read, most: usize) -> Result<Message, WireError> {
     match read_bounded(reader, &mut Vec::new(), most, 0)? {
         Frame::Message(message) => Ok(message),
@@ -203,7 +202,7 @@ fn read_chunk_header(reader: &mut impl Read, payload: usize) -> Result<ChunkHead
     Ok(chunk)
 }
 
-/// Makes `buffer` the next `length` bytes. It is cleared of old bytes only where it grows.
+/// Fills `buffer` with the next `length` bytes. Only the part by which it grows is zeroed first.
 fn fill(reader: &mut impl Read, length: usize, buffer: &mut Vec<u8>) -> io::Result<()> {
     buffer.resize(length, 0);
     reader.read_exact(buffer)

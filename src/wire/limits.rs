@@ -7,8 +7,8 @@
 pub const MAX_MESSAGE_BYTES: usize = 256 * 1024;
 /// The longest payload of a message before the session has begun, in bytes.
 pub const MAX_FIRST_MESSAGE_BYTES: usize = 4 * 1024;
-/// The longest payload of the first message of a peer that was let in, which says what it wants, in
-/// bytes.
+/// The longest payload, in bytes, of the first message after a peer was let in, which says what it
+/// wants.
 pub const MAX_REQUEST_BYTES: usize = 128 * 1024;
 /// The most bytes in one [`super::SayPart`].
 pub const MAX_SAY_PART: usize = 64 * 1024;
@@ -25,7 +25,7 @@ pub const MAX_HELD: usize = 1024;
 pub const MAX_VERIFIED: usize = 64;
 /// The most lanes that one session can have.
 pub const MAX_LANES: u16 = 64;
-/// How many entries without an outcome a receiver may allow at least and at most.
+/// The range of entries without an outcome that a receiver may allow.
 pub const WINDOW: std::ops::RangeInclusive<u32> = 16..=65_536;
 /// How many attempts a file may have, the first one included.
 pub const MAX_ATTEMPTS: u32 = 4;

@@ -27,12 +27,12 @@ pub const SHARE_BYTES: usize = 32;
 /// The length of a [`Proof`], in bytes.
 pub const PROOF_BYTES: usize = 32;
 
-/// Frames of types from this on may be skipped by a peer that does not know them.
+/// The first frame type that a peer may skip if it does not know it.
 pub const FIRST_SKIPPABLE: u16 = 0x8000;
 
 macro_rules! messages {
     ($($(#[doc = $doc:literal])* $code:literal $name:ident($payload:ty),)*) => {
-        /// A message, by its frame's type.
+        /// A message, by the type of its frame.
         #[derive(Debug, Clone, PartialEq, Eq)]
         #[non_exhaustive]
         pub enum Message {
@@ -63,8 +63,8 @@ macro_rules! messages {
                 }
             }
 
-            /// Decodes the payload of a frame of type `code`; none for a type that this version
-            /// does not know.
+            /// Decodes the payload of a frame of type `code`; `None` if this version does not know
+            /// the type.
             pub fn decode_payload(code: u16, payload: &[u8]) -> Result<Option<Self>, CodecError> {
                 Ok(Some(match code {
                     $($code => Self::$name(codec::decode(payload)?),)*
@@ -82,117 +82,116 @@ messages! {
     0x02 Join(Join),
     /// The answer to a join.
     0x03 Joined(Preambles),
-    /// Ends the session at once, from either side; partials stay. In words, to and from peers
+    /// Ends the session at once, from either side; partials stay. The reason is in words, for peers
     /// without [`super::Features::REASONS`].
     0x04 AbortText(Text),
-    /// The peer is alive.
+    /// Shows that the peer is alive.
     0x05 Ping(()),
-    /// The sender has nothing to send after all, and ends the connection well.
+    /// The sender has nothing to send after all, and ends the connection without an error.
     0x06 Leave(()),
     /// Ends the session at once, from either side; partials stay.
     0x07 Abort(AbortReason),
     /// What the sender proposes.
     0x10 Offer(Offer),
-    /// The receiver takes part.
+    /// The receiver accepts the offer.
     0x11 Accept(Accept),
-    /// The receiver does not take part. It may come in the place of a Hello's answer.
+    /// The receiver declines. This may also answer a Hello.
     0x12 Declined(Decline),
-    /// The receiver shows a code, and waits for the sender to be told it.
+    /// The receiver shows a code, and waits for the sender's user to enter it.
     0x13 Pairing(()),
-    /// The sender begins to prove that it has the code.
+    /// The sender begins to prove that it knows the code.
     0x14 PairStart(Share),
-    /// The receiver's part of the same.
+    /// The receiver's answer to [`Message::PairStart`].
     0x15 PairAnswer(Share),
-    /// The proof; first the sender's, then the receiver's.
+    /// Proof of the same code: first the sender's, then the receiver's.
     0x16 PairProof(Proof),
-    /// The sender's proof was wrong. It may begin anew.
+    /// The sender's proof was wrong. It may try again.
     0x17 PairWrong(()),
     /// The next entries of the manifest.
     0x20 Entries(Entries),
     /// A folder has no more entries.
     0x21 DirEnd(DirEnd),
-    /// What the walk has found so far.
+    /// How much the walk has found so far.
     0x22 Scanned(Scanned),
     /// All bytes of a file have been sent on lanes.
     0x23 Done(Done),
-    /// The sender cannot send an entry that it has announced.
+    /// The sender cannot send an announced entry.
     0x24 Skipped(Skipped),
-    /// A file is not what its entry says any more; it starts anew.
+    /// A file no longer matches its entry, and starts over.
     0x25 Changed(Changed),
-    /// The sender has nothing more to say, but for answers.
+    /// The sender has nothing more to say, except for answers.
     0x26 End(End),
-    /// What is to become of what the receiver has asked about.
+    /// What to do with the things that [`Message::MayRemove`] asked about.
     0x27 Decisions(Decisions),
-    /// Whether so much may be removed as the receiver has counted. Only to a
-    /// [`RemovalQuestion`].
+    /// Whether the receiver may delete as much as it counted. Only answers [`RemovalQuestion`].
     0x28 RemovalAnswer(RemovalAnswer),
     /// The receiver asks for files.
     0x30 Wants(Wants),
-    /// What the receiver has of a file already.
+    /// What the receiver already has of a file.
     0x31 Held(Held),
-    /// How entries ended.
+    /// What happened to entries.
     0x32 Outcomes(Outcomes),
-    /// How far files that are under way have been verified.
+    /// How much of the files being sent has been verified.
     0x33 Verified(Verified),
     /// How the session ended. The last message.
     0x34 Summary(Summary),
-    /// What the receiver removes, because the sender does not have it.
+    /// Paths that the receiver deletes, because the sender does not have them.
     0x35 Removed(Removed),
-    /// The receiver asks whether things may be removed that were not announced.
+    /// The receiver asks whether it may delete things that were not announced.
     0x36 MayRemove(MayRemove),
-    /// Something about a folder could not be done that has had its outcome.
+    /// Something about a folder failed after its outcome was sent.
     0x37 FolderFailed(FolderFailed),
-    /// What could not be kept of entries that are stored. Only where both have
+    /// What could not be preserved of stored entries. Only if both sides have
     /// [`super::Features::MORE_REASONS`].
     0x38 NotKept(NotKept),
-    /// The receiver asks whether so much may be removed. The sender answers with
-    /// [`RemovalAnswer`]. Only where both have [`super::Features::MORE_REASONS`].
+    /// The receiver asks whether it may delete as much as it counted. The sender answers with
+    /// [`RemovalAnswer`]. Only if both sides have [`super::Features::MORE_REASONS`].
     0x39 RemovalQuestion(RemovalQuestion),
     /// A lane has no more chunks. The last message of a lane.
     0x41 LaneEnd(()),
-    /// In the place of an offer: the dialer has something to say. This and what follows only where
-    /// both have [`super::Features::MESSAGES`].
+    /// Instead of an offer: the dialer has something to say. This and the messages below need
+    /// [`super::Features::MESSAGES`] on both sides.
     0x50 Say(Say),
-    /// A piece of it.
+    /// A piece of what [`Message::Say`] announced.
     0x51 SayPart(SayPart),
-    /// The listener has shown it to its user.
+    /// The listener has shown the text to its user.
     0x52 Shown(()),
-    /// What its user replies, behind [`Message::Shown`]. Only to what asks for it.
+    /// The user's reply, after [`Message::Shown`]. Only if [`Say::asks`].
     0x53 Reply(Reply),
-    /// In the place of an offer: the dialer would like to be in the room that is open there.
+    /// Instead of an offer: the dialer asks to join the listener's open room.
     0x58 RoomJoin(()),
-    /// It is.
+    /// The dialer has joined the room.
     0x59 RoomJoined(RoomJoined),
-    /// Somebody else has come.
+    /// Another member has joined.
     0x5a RoomCame(RoomMember),
-    /// Somebody has gone.
+    /// A member has left.
     0x5b RoomLeft(RoomLeft),
-    /// A member has something to say, to its host.
+    /// A member's line, to the host.
     0x5c RoomSay(TalkLine),
-    /// Somebody else has said something, from the host.
+    /// Another member's line, from the host.
     0x5d RoomSaid(RoomSaid),
-    /// In the place of an offer: what may be run? This and what follows only where both have
-    /// [`super::Features::COMMANDS`].
+    /// Instead of an offer: asks which commands may be run. This and the messages below need
+    /// [`super::Features::COMMANDS`] on both sides.
     0x60 ListCommands(()),
-    /// The answer to that.
+    /// The answer to [`Message::ListCommands`].
     0x61 Commands(Commands),
-    /// In the place of an offer: the dialer wants a command to be run.
+    /// Instead of an offer: the dialer asks to run a command.
     0x62 RunCommand(RunCommand),
-    /// What the command has written.
+    /// A piece of the command's output.
     0x63 CommandOutput(CommandOutput),
-    /// How it ended. The last message.
+    /// How the command ended. The last message.
     0x64 CommandEnded(CommandEnd),
 }
 
 /// The type of the frames that carry chunks ([`ChunkHeader`]).
 pub const CHUNK_FRAME: u16 = 0x40;
 
-/// Both sides' preambles as the one who writes it has sent and seen them.
+/// Both sides' preambles, as the sender of this message has sent and received them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Preambles {
-    /// What it has sent.
+    /// The preamble that it sent.
     pub sent: [u8; PREAMBLE_BYTES],
-    /// What it has seen.
+    /// The preamble that it received.
     pub seen: [u8; PREAMBLE_BYTES],
 }
 
@@ -208,22 +207,22 @@ impl Preambles {
     }
 }
 
-/// Who is there.
+/// Introduces one side to the other.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Hello {
-    /// Whether the preambles arrived as they were sent.
+    /// The preambles, to check that they arrived unchanged.
     pub preambles: Preambles,
-    /// What it does.
+    /// Whether it sends or receives.
     pub role: Role,
-    /// What it calls itself.
+    /// The name that it gives itself.
     pub name: Text,
-    /// Whether it takes part with anyone.
+    /// Whether it accepts any peer.
     pub open: bool,
-    /// What it would like digests to be made with.
+    /// The hash that it prefers for digests.
     pub prefers: Algorithm,
-    /// Whether it is paired with the other side for this.
+    /// Whether it is paired with the other side for its role.
     pub known: bool,
-    /// Whether its user is asked about each offer, and so wants to know what is in it.
+    /// Whether its user decides about each offer, and so needs to see what is in it.
     pub asks: bool,
 }
 
@@ -231,11 +230,11 @@ pub struct Hello {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Share(pub [u8; SHARE_BYTES]);
 
-/// What shows that a side has the same code, key and channel.
+/// Proves that a side has the same code, key and channel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Proof(pub [u8; PROOF_BYTES]);
 
-/// The secret that a lane shows. It prints as nothing.
+/// The secret that a lane shows. Its `Debug` output hides it.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct LaneSecret(pub [u8; 32]);
 
@@ -245,10 +244,10 @@ impl fmt::Debug for LaneSecret {
     }
 }
 
-/// A connection wants to be a lane of a session.
+/// Asks to make a connection a lane of a session.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Join {
-    /// Whether the preambles arrived as they were sent.
+    /// The preambles, to check that they arrived unchanged.
     pub preambles: Preambles,
     /// The secret of the session.
     pub secret: LaneSecret,
@@ -257,51 +256,51 @@ pub struct Join {
 /// What the sender proposes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Offer {
-    /// What digests are made with.
+    /// The hash that digests are made with.
     pub algorithm: Algorithm,
     /// The size of a chunk, in bytes; [`crate::model::digest::CHUNK_SIZE`] in this version.
     pub chunk_size: u32,
-    /// How many lanes it would like.
+    /// How many lanes the sender wants.
     pub lanes: u16,
-    /// What is to be done with what is there already.
+    /// What to do with what the receiver already has.
     pub wish: Wish,
-    /// What is in it, for a receiver that asks its user.
+    /// What is in it, for a receiver whose user decides.
     pub contents: Option<Contents>,
 }
 
-/// What an offer holds, as its sender says. Where the receiver's user said yes to it once, it is the
-/// most that is taken.
+/// What an offer contains, according to its sender. If the receiver's user approved it once,
+/// nothing beyond it is accepted.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Contents {
     /// How many files.
     pub files: u64,
-    /// How many bytes they have, or [`Contents::UNKNOWN`].
+    /// Their total size in bytes, or [`Contents::UNKNOWN`].
     pub bytes: u64,
-    /// How many files and folders were named to be sent.
+    /// How many files and folders the sender's user named.
     pub named: u64,
-    /// The name of the first of these.
+    /// The name of the first of those.
     pub first: Text,
 }
 
 impl Contents {
-    /// The bytes of a stream, which nobody has counted.
+    /// The size of a stream, which is not known.
     pub const UNKNOWN: u64 = u64::MAX;
 }
 
 /// What the receiver agrees to.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Accept {
-    /// How many lanes there may be, 1 at least.
+    /// How many lanes there may be, at least 1.
     pub lanes: u16,
-    /// What each lane must show.
+    /// The secret that each lane must show.
     pub secret: LaneSecret,
-    /// How many entries may be announced that have no outcome yet.
+    /// How many announced entries may lack an outcome.
     pub window: u32,
-    /// What becomes of entries whose name something else has.
+    /// What happens to an entry if something else has its name.
     pub conflict: OnConflict,
 }
 
-/// Entries, in strictly ascending order of paths over the whole session.
+/// Entries, in strictly ascending order of their paths over the whole session.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Entries(#[serde(deserialize_with = "bounded_list::<_, _, MAX_LIST>")] pub Vec<Entry>);
 
@@ -310,7 +309,7 @@ pub struct Entries(#[serde(deserialize_with = "bounded_list::<_, _, MAX_LIST>")]
 pub struct DirEnd {
     /// The folder.
     pub entry: EntryId,
-    /// Whether all that is in it could be read, at any depth.
+    /// Whether everything in it could be read, at any depth.
     pub complete: bool,
 }
 
@@ -319,13 +318,13 @@ pub struct DirEnd {
 pub struct Scanned {
     /// Entries found.
     pub entries: u64,
-    /// Bytes of the files among them.
+    /// Total size of the files among them, in bytes.
     pub bytes: u64,
-    /// Whether the walk is at its end, and every entry announced.
+    /// Whether the walk has ended and every entry is announced.
     pub complete: bool,
 }
 
-/// A file of more than one chunk has been sent.
+/// All chunks of a file with more than one have been sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Done {
     /// The file.
@@ -336,7 +335,7 @@ pub struct Done {
     pub digest: Digest,
 }
 
-/// An entry that does not come.
+/// An entry that will not be sent.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Skipped {
     /// The entry, a wanted file.
@@ -345,27 +344,27 @@ pub struct Skipped {
     pub why: Why,
 }
 
-/// A file starts anew.
+/// A file starts over.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Changed {
     /// The file.
     pub entry: EntryId,
-    /// The attempt that begins: one more than the last.
+    /// The new attempt: one more than the last.
     pub attempt: u32,
-    /// Its size now.
+    /// Its current size.
     pub size: FileSize,
-    /// Its time now.
+    /// Its current time.
     pub mtime: Time,
-    /// Its permissions now.
+    /// Its current permissions.
     pub mode: Mode,
 }
 
-/// The sender's last message, but for answers.
+/// The sender's last message, except for answers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct End {
-    /// How many entries it has announced.
+    /// How many entries the sender announced.
     pub entries: u64,
-    /// How many things it has seen that it could not even announce.
+    /// How many things it found but could not announce.
     pub unannounced: u64,
 }
 
@@ -380,48 +379,47 @@ pub struct Want {
     pub entry: EntryId,
     /// Which attempt.
     pub attempt: u32,
-    /// Whether [`Held`] follows, which the sender then waits for.
+    /// Whether the sender must wait for [`Held`], which follows.
     pub held: bool,
 }
 
-/// Which chunks of a file the receiver holds: those from `first` on, as far as the list goes.
-/// A file's come in ascending order without gaps until `last`.
+/// Which chunks of a file the receiver has, from `first` to the end of the list. A file's lists
+/// follow one another in ascending order without gaps until `last`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Held {
     /// The file.
     pub entry: EntryId,
     /// Which attempt.
     pub attempt: u32,
-    /// The chunk that the list begins with.
+    /// The first chunk in the list.
     pub first: u64,
-    /// A digest for each chunk that is held, none for one that is not.
+    /// The digest of each chunk that the receiver has; `None` for one that it does not have.
     #[serde(deserialize_with = "bounded_list::<_, _, MAX_HELD>")]
     pub digests: Vec<Option<Digest>>,
-    /// Whether nothing is held behind the list.
+    /// Whether the receiver has no chunks after this list.
     pub last: bool,
 }
 
-/// How entries ended.
+/// What happened to entries.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Outcomes(
     #[serde(deserialize_with = "bounded_list::<_, _, MAX_LIST>")] pub Vec<EntryOutcome>,
 );
 
-/// How an entry ended; one for each entry.
+/// What happened to an entry; each entry gets exactly one.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EntryOutcome {
     /// The entry.
     pub entry: EntryId,
-    /// How.
+    /// What happened.
     pub outcome: Outcome,
 }
 
-/// Files, links and folders that are removed, or would be in a dry run.
+/// Files, links and folders that are deleted, or would be in a dry run.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Removed(#[serde(deserialize_with = "bounded_list::<_, _, MAX_LIST>")] pub Vec<RelPath>);
 
-/// A folder that was made or there before, and then something about it could not be done. It
-/// counts as failed, once.
+/// Something about a folder failed after it was created or found. It counts as failed, once.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FolderFailed {
     /// Its path.
@@ -430,19 +428,19 @@ pub struct FolderFailed {
     pub why: Why,
 }
 
-/// What a mirror would remove. The sender answers each with [`Decisions`].
+/// What a mirror would delete. The sender answers each with [`Decisions`].
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct MayRemove(
     #[serde(deserialize_with = "bounded_list::<_, _, MAX_LIST>")] pub Vec<Surplus>,
 );
 
-/// What is to become of these, in the same order.
+/// What to do with each, in the same order.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Decisions(
     #[serde(deserialize_with = "bounded_list::<_, _, MAX_LIST>")] pub Vec<Decision>,
 );
 
-/// How far the receiver is.
+/// How much of each file the receiver has verified.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Verified(
     #[serde(deserialize_with = "bounded_list::<_, _, MAX_VERIFIED>")] pub Vec<FileVerified>,
@@ -453,7 +451,7 @@ pub struct Verified(
 pub struct FileVerified {
     /// The file.
     pub entry: EntryId,
-    /// Bytes.
+    /// How many bytes.
     pub bytes: u64,
 }
 
@@ -461,13 +459,13 @@ pub struct FileVerified {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum Encoding {
-    /// As they are: as many as `length` says.
+    /// Unchanged: `length` bytes.
     Raw,
-    /// All zero; none follow.
+    /// All zeros; no bytes follow.
     Hole,
-    /// The receiver holds them; none follow.
+    /// The receiver has them; no bytes follow.
     Held,
-    /// Packed, as one frame of Zstandard (RFC 8878): fewer bytes than `length`.
+    /// Compressed to one Zstandard frame (RFC 8878), shorter than `length`.
     Zstd,
 }
 
@@ -480,12 +478,12 @@ pub struct ChunkHeader {
     pub attempt: u32,
     /// Which chunk; it begins at `index` times the size of a chunk.
     pub index: u64,
-    /// How many bytes of the file it is.
+    /// How many bytes of the file it covers.
     pub length: u32,
     /// How its bytes are encoded.
     pub encoding: Encoding,
-    /// Whether this is the file's only chunk, so that its digest is the file's and no
-    /// [`Done`] comes.
+    /// Whether this is the file's only chunk, so that its digest is the file's and no [`Done`]
+    /// follows.
     pub whole: bool,
     /// How many bytes follow it in its frame.
     pub data: u32,

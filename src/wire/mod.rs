@@ -1,7 +1,7 @@
 //! The wire format: preamble, frames, messages, and their limits.
 //!
 //! Must not touch sockets, files or clocks: bytes to messages and back, nothing else.
-//! assets/protocol.md is the same in prose.
+//! assets/protocol.md describes the same in prose.
 
 mod codec;
 mod command;

@@ -1,7 +1,7 @@
-//! What peers are told that have no typed reasons: the same in words, as they expect it.
+//! Translates reasons into words for peers that do not know the typed ones.
 //!
-//! Must not be asked by anybody but those who write messages: nobody else knows which reasons a
-//! peer understands.
+//! Must be used only where messages are written: no other code knows which reasons a peer
+//! understands.
 
 use std::borrow::Cow;
 
@@ -12,7 +12,7 @@ use crate::model::reason::{AbortReason, Limit, StoreFault, SystemError};
 use crate::model::text::Text;
 
 impl Message {
-    /// This message as a peer understands it that has `features` in common with this side.
+    /// This message in the form that a peer understands with which this side shares `features`.
     #[must_use]
     pub fn for_peer(&self, features: Features) -> Cow<'_, Self> {
         if features.has(Features::OURS) {
@@ -64,11 +64,11 @@ impl Message {
     }
 }
 
-/// For those without the features of a reason: what comes nearest of what they know.
+/// The closest reason that a peer without the newer features knows.
 fn decline_without_newer(reason: &Decline, features: Features) -> Decline {
     let is_new = match reason {
         Decline::NoUpdate => !features.has(Features::MORE_REASONS),
-        // A peer with either may ask for what they are about.
+        // A peer with either feature may send requests that these reasons decline.
         Decline::NotGranted(_)
         | Decline::NoRoom
         | Decline::OnlyRoom
@@ -88,7 +88,7 @@ fn decline_without_newer(reason: &Decline, features: Features) -> Decline {
     }
 }
 
-/// For those without [`Features::MORE_REASONS`]: what comes nearest of what they know.
+/// The closest reason that a peer without [`Features::MORE_REASONS`] knows.
 fn without_newer(why: &Why) -> Why {
     match *why {
         Why::Quota { needed, left } => Why::Space { needed, free: left },
@@ -102,7 +102,7 @@ fn without_newer(why: &Why) -> Why {
     }
 }
 
-/// For those without [`Features::REASONS`].
+/// The reason in words, for peers without [`Features::REASONS`].
 fn decline_in_words(reason: Decline) -> Decline {
     match reason {
         Decline::Unsupported(what) => Decline::UnsupportedText(Text::new(what.to_string())),
@@ -111,7 +111,7 @@ fn decline_in_words(reason: Decline) -> Decline {
     }
 }
 
-/// For those without [`Features::REASONS`].
+/// The reason in words, for peers without [`Features::REASONS`].
 fn in_words(why: &Why) -> Why {
     let text = |words: &dyn std::fmt::Display| Text::new(words.to_string());
     match why {

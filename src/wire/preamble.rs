@@ -5,42 +5,41 @@
 
 /// The length of a preamble, in bytes.
 pub const PREAMBLE_BYTES: usize = 16;
-/// What every preamble begins with. The bytes that are no text tell a terminal, a web server
-/// and a line-oriented protocol at once that this is none of theirs.
+/// The first bytes of every preamble. The non-text bytes among them tell a terminal, a web server
+/// or a line-oriented protocol at once that this is not theirs.
 pub const MAGIC: [u8; 8] = *b"\x89XFER\r\n\x1a";
 /// The version of the protocol that this program speaks.
 pub const VERSION: u16 = 1;
 
-/// What a peer says first: magic (8 bytes), version (u16), zero (u16), features (u32), all
+/// What a peer sends first: magic (8 bytes), version (u16), zero (u16), features (u32), all
 /// little-endian.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Preamble {
-    /// The version that the peer speaks.
+    /// The protocol version of the peer.
     pub version: u16,
-    /// Features that it has beyond that version; each side uses those that both have.
+    /// Its features beyond that version; both sides use those that they share.
     pub features: u32,
 }
 
-/// Abilities beyond the version, one bit each. A peer may set bits that mean nothing here.
+/// Abilities beyond the version, one bit each. A peer may set bits that are unknown here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Features(pub u32);
 
 impl Features {
     /// None.
     pub const NONE: Self = Self(0);
-    /// Reasons are typed: [`super::Message::Abort`], and the reasons of declines and failed
-    /// entries that are no words.
+    /// Reasons are typed: [`super::Message::Abort`], and the reasons of declines and failed entries
+    /// that are not plain words.
     pub const REASONS: Self = Self(1);
-    /// The reasons are understood that came after those of [`Self::REASONS`]; `older.rs` says
-    /// which.
+    /// Also understands the reasons that came after [`Self::REASONS`]; `older.rs` lists them.
     pub const MORE_REASONS: Self = Self(2);
-    /// People can talk: [`super::Say`], rooms, and the reasons not to.
+    /// Messages and rooms: [`super::Say`] and the rest, and the reasons to decline them.
     pub const MESSAGES: Self = Self(4);
-    /// Commands can be run: [`super::RunCommand`], and the reasons not to.
+    /// Commands: [`super::RunCommand`] and the rest, and the reasons to decline them.
     pub const COMMANDS: Self = Self(8);
     /// Folders that lead to what is sent stay as they are.
     pub const WAYS: Self = Self(16);
-    /// All that this program has.
+    /// All features of this program.
     pub const OURS: Self = Self(
         Self::REASONS.0 | Self::MORE_REASONS.0 | Self::MESSAGES.0 | Self::COMMANDS.0 | Self::WAYS.0,
     );
@@ -69,7 +68,7 @@ impl Preamble {
         bytes
     }
 
-    /// From bytes; none where they are no preamble.
+    /// From bytes; `None` if they are not a preamble.
     #[must_use]
     pub fn decode(bytes: &[u8; PREAMBLE_BYTES]) -> Option<Self> {
         let (magic, rest) = bytes.split_first_chunk::<8>()?;
@@ -82,8 +81,8 @@ impl Preamble {
         })
     }
 
-    /// Whether some first bytes could still become a preamble. A peer that fails this needs not
-    /// be waited for.
+    /// Whether the first bytes received could still become a preamble. If not, there is no need to
+    /// wait for the rest.
     #[must_use]
     pub fn may_begin_with(bytes: &[u8]) -> bool {
         let n = bytes.len().min(MAGIC.len());

@@ -1,7 +1,7 @@
-//! What talking adds to the messages: one thing said and its reply, and a room.
+//! The messages that talking adds: a message with its reply, and a room.
 //!
-//! Must not be said to a peer without [`super::Features::MESSAGES`], nor by one that was not let in
-//! for it.
+//! Must not be sent to a peer without [`super::Features::MESSAGES`], nor accepted from one that was
+//! not let in for messages.
 
 use serde::{Deserialize, Serialize};
 
@@ -10,25 +10,24 @@ use crate::model::entry::bounded_list;
 use crate::model::talk::{MAX_ROOM_MEMBERS, RoomGone, TalkLine};
 use crate::model::text::Text;
 
-/// The dialer has something to say, which follows in pieces ([`SayPart`]): UTF-8, whole only when
-/// all of it is there.
+/// Announces a message, which follows in pieces ([`SayPart`]). It is UTF-8, but only as a whole.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Say {
-    /// How many bytes, at most [`crate::model::talk::MAX_SAID_BYTES`].
+    /// Its length in bytes, at most [`crate::model::talk::MAX_SAID_BYTES`].
     pub bytes: u32,
-    /// Whether it waits for a reply.
+    /// Whether the dialer waits for a reply.
     pub asks: bool,
 }
 
-/// A piece of what is said, at least a byte.
+/// A piece of a message, at least one byte.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SayPart(#[serde(deserialize_with = "bounded_list::<_, _, MAX_SAY_PART>")] pub Vec<u8>);
 
-/// What the listener's user replies; none where there is nobody to, or they do not want to.
+/// The reply of the listener's user; `None` if nobody is there or wants to reply.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Reply(pub Option<TalkLine>);
 
-/// Somebody in a room. Its host is number 0; no number is used twice.
+/// A member of a room. The host is number 0; no number is used twice.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RoomMember {
     /// Its number in the room.
@@ -37,7 +36,7 @@ pub struct RoomMember {
     pub name: Text,
 }
 
-/// The room has taken the dialer in.
+/// The room has admitted the dialer.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RoomJoined {
     /// The dialer's number.
@@ -47,7 +46,7 @@ pub struct RoomJoined {
     pub members: Vec<RoomMember>,
 }
 
-/// Somebody has left the room. To whom it is about, it is the last message.
+/// A member has left the room. For that member, it is the last message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RoomLeft {
     /// Its number.
@@ -56,11 +55,11 @@ pub struct RoomLeft {
     pub why: RoomGone,
 }
 
-/// A line that somebody else in the room has said.
+/// A line from another member.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RoomSaid {
-    /// Who.
+    /// The member's number.
     pub number: u32,
-    /// What.
+    /// The line.
     pub line: TalkLine,
 }
