@@ -14,63 +14,62 @@ use crate::model::relpath::RelPath;
 use crate::sys::fs::{self, Dir, File};
 use crate::sys::own::OwnFolders;
 
-/// The file that says what is not to be sent of the folder it is in. It is always heeded, and
-/// sent as any other file.
+/// The file that lists what not to send from its folder. It always applies, and is sent like any
+/// other file.
 pub const IGNORE_FILE: &str = ".xferignore";
 const GITIGNORE: &str = ".gitignore";
-/// How much an ignore file may have, and all that hold in one folder together. Ready to be used,
-/// patterns take up some hundred times as much.
+/// Limits for one ignore file, and for all that apply in one folder together. Compiled patterns
+/// take up about a hundred times as much memory.
 const MOST_IGNORED: PatternWeight = PatternWeight {
     bytes: 1 << 20,
     patterns: 1 << 16,
 };
-/// How much each of the user's own files may have.
+/// Limits for each of the user's own pattern files.
 const MOST_OF_USER: PatternWeight = PatternWeight {
     bytes: 16 << 20,
     patterns: 1 << 20,
 };
 
-/// What is sent, and what is left out. By default everything is sent but what an
+/// What to send and what to leave out. By default, everything is sent except what an
 /// [`IGNORE_FILE`] names.
 ///
-/// Patterns are those of a `.gitignore`, as if it stood in each folder that is named to be sent,
-/// and beside each thing that is. So they hold for the names of these things as well; ignore
-/// files only hold for what is below their folder. Where several speak of the same thing,
-/// `include` wins, then `exclude`, then `exclude_from`, then the ignore file that is nearest; in
-/// the same folder [`IGNORE_FILE`] wins over `.gitignore`. What is in a folder that is left out
-/// is left out.
+/// Patterns work as in a `.gitignore` file in each folder that is named to be sent, and beside each
+/// named item. So they match the names of these items as well; ignore files only match what is
+/// below their folder. If several match, `include` wins, then `exclude`, then `exclude_from`, then
+/// the nearest ignore file; in the same folder [`IGNORE_FILE`] wins over `.gitignore`. Everything
+/// in a folder that is left out is left out.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Filter {
-    /// Patterns of what is left out.
+    /// Patterns of what to leave out.
     pub exclude: Vec<String>,
-    /// Files of patterns of what is left out.
+    /// Files with patterns of what to leave out.
     pub exclude_from: Vec<PathBuf>,
-    /// Patterns of what is sent in spite of all others.
+    /// Patterns of what to send even if others leave it out.
     pub include: Vec<String>,
-    /// Whether `.gitignore` files in the tree count too.
+    /// Whether `.gitignore` files in the tree apply too.
     pub gitignore: bool,
-    /// How many bytes a file may have.
+    /// The largest file to send, in bytes.
     pub max_size: Option<u64>,
     /// What happens to symbolic links.
     pub links: Links,
-    /// Whether what is mounted below a folder is left out. The folder that it is mounted on is
-    /// sent, empty.
+    /// Whether to leave out what is mounted below a folder. The mount point itself is sent as an
+    /// empty folder.
     pub one_file_system: bool,
 }
 
-/// What happens to symbolic links below what is named to be sent.
+/// What to do with symbolic links below what is named to be sent.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Links {
-    /// They are sent as links.
+    /// Send them as links.
     #[default]
     Keep,
-    /// What they lead to is sent in their place.
+    /// Send what they lead to instead.
     Follow,
-    /// They are left out.
+    /// Leave them out.
     Skip,
 }
 
-/// A [`Filter`] that is ready to be used.
+/// A [`Filter`] with compiled patterns.
 #[derive(Debug)]
 pub(super) struct CompiledFilter {
     patterns: Gitignore,
@@ -78,14 +77,14 @@ pub(super) struct CompiledFilter {
     max_size: u64,
     pub(super) links: Links,
     pub(super) one_file_system: bool,
-    /// What is never sent.
+    /// Folders that are never sent.
     pub(super) own: OwnFolders,
 }
 
 impl CompiledFilter {
-    /// Fails where a pattern means nothing, or a file of them cannot be read.
+    /// Fails if a pattern is invalid, or a pattern file cannot be read.
     pub(super) fn new(filter: &Filter, own: OwnFolders) -> Result<Self> {
-        // Of several that match, the last one decides.
+        // If several match, the last one decides.
         let mut patterns = GitignoreBuilder::new("");
         for path in &filter.exclude_from {
             File::open(path)
@@ -113,13 +112,13 @@ impl CompiledFilter {
         })
     }
 
-    /// Whether patterns leave something out, by its path below the folder that was named;
-    /// nothing where they do not speak of it.
+    /// Whether the patterns leave something out, by its path below the named folder; `None` if none
+    /// matches.
     fn leave_out(&self, below: &Path, is_dir: bool) -> Option<bool> {
         leaves_out(&self.patterns, below, is_dir)
     }
 
-    /// Whether a file has too many bytes.
+    /// Whether a file is larger than the limit.
     pub(super) fn is_too_large(&self, size: u64) -> bool {
         size > self.max_size
     }
@@ -129,20 +128,20 @@ impl CompiledFilter {
         self.patterns.num_ignores() > 0 || self.max_size < u64::MAX || self.links == Links::Skip
     }
 
-    /// Whether patterns of the user's may leave something out, or take it back in.
+    /// Whether the user's patterns may leave something out or take it back in.
     pub(super) fn has_patterns(&self) -> bool {
         !self.patterns.is_empty()
     }
 
-    /// The names of the files that say what is left out of their folder.
+    /// The names of the ignore files that apply.
     pub(super) fn ignore_files(&self) -> impl Iterator<Item = &'static str> {
         let more = self.gitignore.then_some(GITIGNORE);
         more.into_iter().chain([IGNORE_FILE])
     }
 
-    /// What the ignore files say that are in a folder, which is at `path` on this machine; nothing
-    /// where they have no patterns. One that cannot be read is an error, of the file or of the
-    /// folder: what it would keep from being sent must not be.
+    /// The patterns of the ignore files in a folder, which is at `path` on this machine; `None` if
+    /// there are none. Fails, with the path of the file or the folder, if an ignore file cannot be
+    /// read: what it excludes must not be sent.
     pub(super) fn ignores(
         &self,
         folder: &Dir,
@@ -173,14 +172,14 @@ impl CompiledFilter {
     }
 }
 
-/// What the ignore files in one folder say.
+/// The patterns of the ignore files in one folder.
 #[derive(Debug)]
 pub(super) struct IgnorePatterns {
     patterns: Gitignore,
     weight: PatternWeight,
 }
 
-/// How much patterns are.
+/// The size of patterns.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct PatternWeight {
     bytes: usize,
@@ -203,7 +202,8 @@ impl PatternWeight {
         }
     }
 
-    /// The weight of these together, as long as it is no more than memory is to be spent on.
+    /// The size of all together; fails if it exceeds [`MOST_IGNORED`], which limits the memory
+    /// used.
     pub(super) fn of_all<'a>(all: impl Iterator<Item = &'a IgnorePatterns>) -> io::Result<Self> {
         let sum = all.fold(Self::default(), |sum, one| sum.plus(one.weight));
         sum.check("the ignore files that hold here have", MOST_IGNORED)
@@ -223,15 +223,14 @@ impl PatternWeight {
 }
 
 impl IgnorePatterns {
-    /// Whether they leave something out that is below their folder; nothing where they do not
-    /// speak of it.
+    /// Whether they leave out something below their folder; `None` if none matches.
     fn leave_out(&self, path: &Path, is_dir: bool) -> Option<bool> {
         leaves_out(&self.patterns, path, is_dir)
     }
 }
 
-/// Whether patterns leave something out: what is at `path` on this machine, and at `below` in the
-/// root called `root`. `ignores` are those of the folders that it is in, the nearest first.
+/// Whether patterns leave out what is at `path` on this machine, and at `below` in the root called
+/// `root`. `ignores` are those of the folders that it is in, the nearest first.
 pub(super) fn is_ignored<'a>(
     filter: &CompiledFilter,
     mut ignores: impl Iterator<Item = &'a IgnorePatterns>,
@@ -262,18 +261,18 @@ fn add(patterns: &mut GitignoreBuilder, given: &str, line: &str) -> Result<()> {
         pattern: Some(given.to_owned()),
         fault,
     };
-    // In a file these would be an empty line and a comment; here they were meant to match.
+    // In a file these would be an empty line and a comment; here the user meant them to match.
     if given.trim().is_empty() {
         return Err(wrong(PatternFault::Empty));
     }
     if given.starts_with('#') {
         return Err(wrong(PatternFault::Comment));
     }
-    // In a file it would take back others.
+    // In a file this would cancel other patterns.
     if given.starts_with('!') {
         return Err(wrong(PatternFault::Negated));
     }
-    // Git's never match then, and here the bracket would be taken for itself.
+    // Git never matches these, while this library would take the bracket literally.
     if has_open_bracket(given) {
         return Err(wrong(PatternFault::OpenBracket));
     }
@@ -283,7 +282,7 @@ fn add(patterns: &mut GitignoreBuilder, given: &str, line: &str) -> Result<()> {
         .map_err(|e| wrong(PatternFault::Syntax(what(e))))
 }
 
-/// Whether a class of characters begins in a pattern that does not end.
+/// Whether a pattern contains a character class that is not closed.
 fn has_open_bracket(pattern: &str) -> bool {
     let mut rest = pattern.chars();
     while let Some(c) = rest.next() {
@@ -292,7 +291,7 @@ fn has_open_bracket(pattern: &str) -> bool {
             '[' => {
                 let class = rest.as_str();
                 let class = class.strip_prefix(['!', '^']).unwrap_or(class);
-                // The first one stands for itself.
+                // A bracket in the first place stands for itself.
                 let mut inner = class.chars();
                 inner.next();
                 match inner.as_str().find(']') {
@@ -316,8 +315,8 @@ fn add_lines(patterns: &mut GitignoreBuilder, bytes: &[u8]) -> io::Result<()> {
     Ok(())
 }
 
-/// A line as text, which need not be UTF-8. For a byte that is none, a pattern takes any byte, so
-/// that it leaves out rather too much; one of what is to be sent all the same takes none.
+/// A line as text, which need not be UTF-8. An invalid byte in a pattern matches any byte, so that
+/// too much is left out rather than too little; in a negated pattern it matches nothing.
 fn as_text(line: &[u8]) -> Cow<'_, str> {
     if line.starts_with(b"!") {
         return String::from_utf8_lossy(line);
@@ -337,10 +336,10 @@ fn what(error: ignore::Error) -> String {
     }
 }
 
-/// What is in a regular file; nothing where there is no such file. A link to one is an error, where
-/// links are not followed: it may lead to what is no business of whoever can make links here.
+/// The content of a regular file; `None` if there is none. If links are not followed, a link is an
+/// error: it may lead to a file that must not influence what is sent.
 fn read_regular(dir: &Dir, name: &[u8], links: Links) -> io::Result<Option<Vec<u8>>> {
-    // A fifo of that name is not waited for.
+    // Opening does not wait for the other end of a FIFO.
     let file = match open_file(dir, name, links) {
         Ok(file) => file,
         Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
@@ -360,7 +359,7 @@ fn read_regular(dir: &Dir, name: &[u8], links: Links) -> io::Result<Option<Vec<u
     read_patterns(&file, MOST_IGNORED).map(Some)
 }
 
-/// What is in a file of patterns, if that is no more than memory is to be spent on.
+/// The content of a pattern file; fails if it exceeds `most`, which limits the memory used.
 fn read_patterns(file: &File, most: PatternWeight) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     file.take(most.bytes as u64 + 1).read_to_end(&mut bytes)?;

@@ -14,7 +14,7 @@ use crate::sys::fs::{FileKind, Stat};
 
 use super::filter::CompiledFilter;
 
-/// What something is, as far as filters ask before it is known whether it is sent.
+/// What filters need to know about an item before deciding whether to send it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct NameKind {
     pub(super) is_dir: bool,
@@ -37,18 +37,18 @@ impl NameKind {
     }
 }
 
-/// What walkdir says of a folder.
+/// The walkdir listing of a folder.
 pub(super) struct ListedFolder {
-    /// The path by which it was listed.
+    /// The path that was listed.
     pub(super) at: PathBuf,
-    /// The names in it, the last one first.
+    /// The names in it, in reverse order.
     pub(super) names: Vec<DirEntry>,
-    /// Why they are not all.
+    /// Why the listing is incomplete.
     pub(super) error: Option<io::Error>,
 }
 
 impl ListedFolder {
-    /// Whether a name is in it.
+    /// Whether the folder has a name.
     pub(super) fn has(&self, name: &str) -> bool {
         let path = self.at.join(name);
         let order = |entry: &DirEntry| path.as_os_str().cmp(entry.path().as_os_str());
@@ -81,7 +81,7 @@ pub(super) fn unreadable(error: &io::Error) -> Why {
     }
 }
 
-/// What kind of entry something is, if it is any that is sent.
+/// What kind of entry an item becomes, if it can be sent.
 pub(super) fn describe(
     stat: &Stat,
     filter: &CompiledFilter,

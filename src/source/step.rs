@@ -1,4 +1,4 @@
-//! `WalkStep`: what a walk comes upon.
+//! `WalkStep`: what a walk finds.
 //!
 //! Must not know how it walks.
 
@@ -8,7 +8,7 @@ use crate::model::entry::{Kind, Mode, Time};
 use crate::model::outcome::{LeftOut, Why};
 use crate::model::relpath::RelPath;
 
-/// What a walk comes upon.
+/// What a walk finds.
 #[derive(Debug)]
 pub enum WalkStep {
     /// Something to send.
@@ -21,7 +21,7 @@ pub enum WalkStep {
         mtime: Time,
         /// Its permissions.
         mode: Mode,
-        /// How many bytes of its disk it takes up.
+        /// How many bytes it takes up on its disk.
         allocated: u64,
     },
     /// A folder that leads to where the receiver puts what is sent.
@@ -31,9 +31,8 @@ pub enum WalkStep {
     },
     /// The innermost folder that has not ended has no more entries.
     DirEnd {
-        /// Whether all names in it could be read and looked at, in this very folder: whoever
-        /// removes what is missing must not believe in a folder where not. What is below it counts
-        /// for itself.
+        /// Whether all names in it could be read and examined, in this folder alone: each folder
+        /// below it has its own answer. A mirror must not delete from a folder that is incomplete.
         complete: bool,
     },
     /// Something that cannot be sent.
@@ -43,7 +42,7 @@ pub enum WalkStep {
         /// Why not.
         why: Why,
     },
-    /// Something that is not to be sent.
+    /// Something left out by filters.
     LeftOut {
         /// Where it is on this machine.
         path: PathBuf,

@@ -20,18 +20,18 @@ use super::walked::WalkedFolders;
 /// How many folders' ignore files are remembered.
 const MAX_KNOWN: usize = 1024;
 
-/// Says what is to become of what was not announced.
+/// Decides what a mirror does with items that were not announced.
 #[derive(Debug)]
 pub struct SurplusDecider {
     roots: Roots,
     reader: TreeReader,
     walked: WalkedFolders,
-    /// What the ignore files in folders say.
+    /// The patterns of the ignore files, by folder.
     known: HashMap<PathBuf, Option<Arc<IgnorePatterns>>>,
 }
 
 impl SurplusDecider {
-    /// For what is below `roots`, as far as a walk has been there.
+    /// Decides about what is below `roots`, as far as `walked` covers it.
     #[must_use]
     pub fn new(roots: &Roots, walked: &WalkedFolders) -> Self {
         Self {
@@ -42,10 +42,10 @@ impl SurplusDecider {
         }
     }
 
-    /// What is to become of each, in their order. One goes only where it is certain that this
-    /// machine does not have it, and would send it if it had.
+    /// The decision about each item, in order. An item is deleted only if it is certain that this
+    /// machine does not have it, and would send it if it did.
     pub fn decide(&mut self, surplus: &[Surplus]) -> Vec<Decision> {
-        // What counts is what is here now.
+        // What is here now decides.
         self.reader.close();
         let roots = self.roots.clone();
         let decide = |one: &Surplus| {
@@ -58,7 +58,7 @@ impl SurplusDecider {
         surplus.iter().map(decide).collect()
     }
 
-    /// None for what is below no root.
+    /// `None` for an item that is below no root.
     fn decide_one(&mut self, path: &RelPath, kind: SurplusKind) -> io::Result<Option<Decision>> {
         let Some(root) = self.roots.of(path.as_bytes()) else {
             return Ok(None);
@@ -73,11 +73,11 @@ impl SurplusDecider {
         if hidden {
             return Ok(Some(Decision::Keep));
         }
-        // From the root down: what is in a folder that is left out is left out.
+        // From the root down: everything in a folder that is left out is left out.
         let mut chain: Vec<Arc<IgnorePatterns>> = Vec::new();
         let mut here = root.path.clone();
         let mut below = PathBuf::new();
-        // Where the path of the folder ends that is looked at, and whether it is on this machine.
+        // Where the path of the current folder ends, and whether that folder is on this machine.
         let mut end = root.name.as_bytes().len();
         let mut is_here = true;
         let mut components = path.as_path().iter().skip(1).peekable();
@@ -87,7 +87,7 @@ impl SurplusDecider {
         while let Some(component) = components.next() {
             let dir = match is_here.then(|| self.reader.folder(&path.as_bytes()[..end])) {
                 Some(Ok((dir, _))) => Some(dir),
-                // It was just now, and is gone or something else.
+                // It was there a moment ago, but is gone or something else now.
                 Some(Err(e))
                     if e.kind() == ErrorKind::NotFound && !below.as_os_str().is_empty() =>
                 {
@@ -97,7 +97,7 @@ impl SurplusDecider {
                 None => None,
             };
             is_here = dir.is_some();
-            // What something else hides, or what was taken away with its disk, is not gone.
+            // What is hidden by a mount, or was unmounted with its disk, is not deleted.
             match (self.walked.of(&path.as_bytes()[..end]), dir) {
                 (Some(walked), Some(dir)) if dir.is_still(&dir.stat()?, &walked) => {}
                 (None, _) if !below.as_os_str().is_empty() => {}
@@ -125,7 +125,7 @@ impl SurplusDecider {
             match (look(dir, name, filter.links)?, last) {
                 (None, _) => is_here = false,
                 (Some(stat), false) => is_here = stat.is_dir(),
-                // A folder makes way for the file or link that is announced by its name.
+                // The folder must make way for the file or link that is announced by its name.
                 (Some(stat), true) if is_dir && is_sent(filter, &stat) => {
                     is_here = false;
                     if is_left_out(false) {
@@ -143,7 +143,7 @@ impl SurplusDecider {
     }
 }
 
-/// What the ignore files in a folder say.
+/// The patterns of the ignore files in a folder, remembered.
 fn ignores(
     known: &mut HashMap<PathBuf, Option<Arc<IgnorePatterns>>>,
     filter: &CompiledFilter,
@@ -174,11 +174,11 @@ fn is_sent(filter: &CompiledFilter, stat: &Stat) -> bool {
     }
 }
 
-/// What has a name in a folder; none where nothing has.
+/// What has a name in a folder; `None` if nothing does.
 fn look(dir: &Dir, name: &[u8], links: Links) -> io::Result<Option<Stat>> {
     match stat_at(dir, name, links) {
         Ok(Some(stat)) => Ok(Some(stat)),
-        // A link that leads nowhere is something all the same.
+        // A link to nothing is still something.
         Ok(None) | Err(_) => dir.stat_at(name),
     }
 }

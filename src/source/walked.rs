@@ -11,8 +11,8 @@ use crate::sys::fs::Stat;
 /// How many folders are remembered.
 const MAX_FOLDERS: usize = 16 * 1024;
 
-/// The folders that one walk has listed: the roots, and those on other file systems than what they
-/// are in.
+/// Folders that one walk has listed: the roots, and folders on another file system than their
+/// parent.
 #[derive(Debug, Clone, Default)]
 pub struct WalkedFolders(Arc<Mutex<HashMap<Vec<u8>, Stat>>>);
 
@@ -21,7 +21,7 @@ impl WalkedFolders {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Remembers what is listed as the folder at a path. False where there are too many.
+    /// Remembers the folder listed at a path. Returns false if there are too many.
     pub(super) fn add(&self, path: &[u8], stat: &Stat) -> bool {
         let mut folders = self.folders();
         let has_room = folders.len() < MAX_FOLDERS;
@@ -31,7 +31,7 @@ impl WalkedFolders {
         has_room
     }
 
-    /// What was listed as the folder at a path, if that is remembered.
+    /// The folder that was listed at a path, if it is remembered.
     pub(super) fn of(&self, path: &[u8]) -> Option<Stat> {
         self.folders().get(path).copied()
     }
