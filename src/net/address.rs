@@ -10,8 +10,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::sys::host;
 
-/// An address and a port. One that only counts on one network comes with the name of the interface
-/// that leads there: its number is another one after each start.
+/// An address with a port. A link-local address includes the name of its interface, because
+/// interface numbers change at each boot.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct PeerAddress {
@@ -20,13 +20,13 @@ pub struct PeerAddress {
     port: u16,
 }
 
-/// What is no address of a peer.
+/// The text is not an address with a port.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("no address with a port")]
 pub struct NoPeerAddress;
 
 impl PeerAddress {
-    /// The address without its port, as a resolver takes it: `fe80::1%eth0`.
+    /// The address without its port, as a resolver accepts it: `fe80::1%eth0`.
     #[must_use]
     pub fn host(&self) -> String {
         match &self.interface {
@@ -94,7 +94,7 @@ impl FromStr for PeerAddress {
     }
 }
 
-/// What an interface is called that may be given by its number, as earlier versions kept it.
+/// The name of an interface, which earlier versions saved as a number.
 fn named(interface: &str) -> String {
     let number = interface.parse().ok().filter(|number| *number != 0);
     let name = number.and_then(host::interface_name);

@@ -6,38 +6,38 @@ use std::fmt;
 
 use crate::model::digest::sha256;
 
-/// How many groups of characters are shown: enough that nobody finds a second key to the same text.
+/// How many groups are shown: enough that nobody finds a second key with the same text.
 const SHOWN_GROUPS: usize = 8;
-/// How many characters stand between two dashes.
+/// How many characters are between two dashes.
 const GROUP_CHARS: usize = 4;
-/// How many bits those are.
+/// How many bits a group has.
 const GROUP_BITS: usize = GROUP_CHARS * 5;
 /// RFC 4648's base 32, in lower case: no character of it is easily taken for another.
 const ALPHABET: &[u8; 32] = b"abcdefghijklmnopqrstuvwxyz234567";
 
-/// The SHA-256 of a device's public key, as its SubjectPublicKeyInfo.
+/// The SHA-256 of a device's public key, encoded as a SubjectPublicKeyInfo.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Fingerprint(pub [u8; 32]);
 
 impl Fingerprint {
-    /// Of a public key.
+    /// The fingerprint of a public key.
     #[must_use]
     pub(super) fn of(public_key: &[u8]) -> Self {
         Self(sha256(&[public_key]).0)
     }
 
-    /// All of it, as 64 hexadecimal digits.
+    /// All 64 hexadecimal digits.
     #[must_use]
     pub fn to_hex(self) -> String {
         use fmt::Write as _;
         self.0.iter().fold(String::new(), |mut hex, byte| {
-            // A string takes everything.
+            // Writing to a string cannot fail.
             let _ = write!(hex, "{byte:02x}");
             hex
         })
     }
 
-    /// From 64 lower-case hexadecimal digits; none where they are something else.
+    /// Parses 64 lower-case hexadecimal digits; `None` for anything else.
     #[must_use]
     pub fn from_hex(hex: &str) -> Option<Self> {
         let digit = |c: u8| match c {
@@ -63,8 +63,8 @@ impl fmt::Display for Fingerprint {
     }
 }
 
-/// Writes so many groups of four characters, of the first bits of `bytes`, which must have enough
-/// of them.
+/// Writes the first bits of `bytes` as this many groups of four characters. `bytes` must be long
+/// enough.
 pub(super) fn write_groups(f: &mut fmt::Formatter<'_>, bytes: &[u8], groups: usize) -> fmt::Result {
     let bit = |n: usize| (bytes[n / 8] >> (7 - n % 8)) & 1;
     for (i, first) in (0..groups * GROUP_BITS).step_by(5).enumerate() {

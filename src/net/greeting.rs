@@ -28,26 +28,26 @@ use super::pairing::{PairingAttempts, as_receiver, as_sender};
 use super::peers::{be_alone_at, namesake};
 use super::trust::Ours;
 
-/// How long a sender that was let in may take to offer something, where it has to say what is in
-/// it.
+/// How long a sender that was let in may take to make an offer, if it must first examine what it
+/// sends.
 const LOOKING: Duration = Duration::from_secs(600);
 
-/// A receiver that has been greeted, and is trusted.
+/// A receiver that was greeted and is trusted.
 pub(crate) struct Greeted {
     pub(crate) peer: Peer,
-    /// Whether it wants to know what is in the offer.
+    /// Whether it needs to know what is in the offer.
     pub(crate) asks: bool,
     prefers: Algorithm,
 }
 
-/// What a connection turned out to be to its listener.
+/// What kind of connection the listener has accepted.
 pub(crate) enum Opening {
     Control(Hello),
     Lane(Join),
 }
 
-/// Both preambles must be what the other side says it has sent and seen, or somebody between
-/// has changed them.
+/// Fails unless both sides sent and received the same preambles; otherwise somebody between them
+/// changed them.
 fn check_preambles(channel: &mut Channel, theirs: &Preambles) -> Result<()> {
     let ours = channel.preambles;
     if theirs.sent == ours.seen && theirs.seen == ours.sent {
@@ -87,8 +87,8 @@ fn peer_of(caller: Caller, trust: Trust) -> Peer {
     }
 }
 
-/// The sender's side, which dials: greets the receiver, and pairs with it where that is needed.
-/// Nothing of what is to be sent is told.
+/// The sender's side, which dials: greets the receiver, and pairs with it if needed. Reveals
+/// nothing about what is to be sent.
 pub(crate) fn greet(
     channel: &mut Channel,
     ours: Ours<'_>,
@@ -148,7 +148,7 @@ pub(crate) fn greet(
     })
 }
 
-/// Passes a caller through, unless another machine is known by its name.
+/// Returns the caller, unless another known machine has its name.
 fn namesake_is_alarm(channel: &mut Channel, all: &[Known], caller: Caller) -> Result<Caller> {
     let Some(known) = namesake(all, channel.fingerprint, &caller.name) else {
         return Ok(caller);
@@ -159,14 +159,14 @@ fn namesake_is_alarm(channel: &mut Channel, all: &[Known], caller: Caller) -> Re
         known: known.fingerprint.to_string(),
         seen: channel.fingerprint.to_string(),
     };
-    // It has been greeted, so it is told that nothing comes; what it answers changes nothing.
+    // The receiver was greeted, so it is told that nothing follows. Its answer does not matter.
     let _ = say_last(channel, &Message::Abort(AbortReason::NameTaken));
     Err(error)
 }
 
-/// Notes that a known machine was there.
+/// Notes that a known machine was seen.
 fn note(peers: &Peers, fingerprint: Fingerprint, change: impl FnOnce(&mut Known)) {
-    // It is only for people to read, and no reason to send or receive nothing.
+    // It only informs people: a failure must not prevent the transfer.
     let _ = peers.update(|all| {
         if let Some(at) = all.iter().position(|k| k.fingerprint == fingerprint) {
             all[at].seen = now();
@@ -177,8 +177,8 @@ fn note(peers: &Peers, fingerprint: Fingerprint, change: impl FnOnce(&mut Known)
     });
 }
 
-/// Offers to a receiver that has been greeted what `make` makes of the hash that suits both.
-/// Its user may take as long as `time` to answer.
+/// Sends an offer, which `make` builds for the hash that suits both sides, to a receiver that was
+/// greeted. Its user has `time` to answer.
 pub(crate) fn offer(
     channel: &mut Channel,
     greeted: &Greeted,
@@ -194,7 +194,7 @@ pub(crate) fn offer(
     }
 }
 
-/// Asks to be in the room of a machine that has been greeted.
+/// Asks to join the room of a machine that was greeted.
 pub(crate) fn join_room(channel: &mut Channel) -> Result<RoomJoined> {
     say(channel, &Message::RoomJoin(()))?;
     match hear_up_to(channel, FIRST_WORDS, MAX_REQUEST_BYTES)? {
@@ -207,7 +207,7 @@ fn is_sound(accept: &Accept) -> bool {
     (1..=limits::MAX_LANES).contains(&accept.lanes) && limits::WINDOW.contains(&accept.window)
 }
 
-/// The listener's side: what does this connection want?
+/// The listener's side: finds out what a connection is for.
 pub(crate) fn opening(channel: &mut Channel) -> Result<Opening> {
     let opening = match hear(channel)? {
         Message::Hello(hello) => Opening::Control(hello),
@@ -225,13 +225,13 @@ pub(crate) fn opening(channel: &mut Channel) -> Result<Opening> {
 /// A sender that was let in.
 pub(crate) struct LetIn {
     pub(crate) peer: Peer,
-    /// Whether its offers are taken without a question.
+    /// Whether its offers are accepted without asking the user.
     pub(crate) unasked: bool,
     may: [bool; 3],
 }
 
 impl LetIn {
-    /// Whether it was let in for this.
+    /// Whether it was let in for this ability.
     pub(crate) fn may(&self, ability: Ability) -> bool {
         let [files, messages, commands] = self.may;
         match ability {
@@ -247,18 +247,18 @@ impl LetIn {
 pub(crate) enum Request {
     /// To send files.
     Offer(Offer),
-    /// To say something.
+    /// To send a message.
     Say(Say),
-    /// To be in a room.
+    /// To join a room.
     JoinRoom,
-    /// To know what may be run.
+    /// To list the commands that it may run.
     ListCommands,
-    /// To have a command run.
+    /// To run a command.
     Run(RunCommand),
 }
 
 impl Request {
-    /// What it has to be let in for.
+    /// The ability that the peer needs for it.
     pub(crate) fn ability(&self) -> Ability {
         match self {
             Self::Offer(_) => Ability::Files,
@@ -267,7 +267,7 @@ impl Request {
         }
     }
 
-    /// What both sides must have for it.
+    /// The features that both sides need for it.
     fn features(&self) -> Features {
         match self.ability() {
             Ability::Files => Features::NONE,
@@ -277,8 +277,8 @@ impl Request {
     }
 }
 
-/// The receiver's side, which listens: greets the sender, and pairs with it where that is needed.
-/// `stays` is called when it is one of the few that wait for that.
+/// The receiver's side, which listens: greets the sender, and pairs with it if needed. Calls
+/// `stays` if the sender is one of the few that wait for pairing.
 pub(crate) fn let_in(
     channel: &mut Channel,
     theirs: &Hello,
@@ -318,7 +318,7 @@ pub(crate) fn let_in(
     let mut may = match (trust, known) {
         (Some(Trust::SameUser), _) => [true; 3],
         (Some(Trust::Paired), Some(known)) => [known.may_send, known.may_message, known.may_run],
-        // With anyone: files, and nothing else.
+        // Open to anyone: files, and nothing else.
         _ => [true, false, false],
     };
     if !is_known && namesake(&all, channel.fingerprint, &caller.name).is_some() {
@@ -349,10 +349,10 @@ pub(crate) fn let_in(
     })
 }
 
-/// Hears what a peer that was let in wants, which was told whether this side `asks` its user; none
-/// where it only came to be let in.
+/// Reads what a peer that was let in wants; `None` if it only came to be let in. `asks` says
+/// whether it was told that the user decides about offers.
 pub(crate) fn hear_request(channel: &mut Channel, asks: bool) -> Result<Option<Request>> {
-    // It looks at all it has first, to say what is in the offer.
+    // The sender first examines everything, to describe it in the offer.
     let time = if asks { LOOKING } else { FIRST_WORDS };
     let message = hear_up_to(channel, time, MAX_REQUEST_BYTES)?;
     let name = message.name();
@@ -372,7 +372,7 @@ pub(crate) fn hear_request(channel: &mut Channel, asks: bool) -> Result<Option<R
     Ok(Some(request))
 }
 
-/// A lane's dialer: joins a session.
+/// The dialer's side of a lane: joins a session.
 pub(crate) fn join(channel: &mut Channel, secret: crate::wire::LaneSecret) -> Result<()> {
     let join = Join {
         preambles: channel.preambles,
