@@ -1,6 +1,6 @@
 //! `Identity`: a device's long-term key, and the file that holds it.
 //!
-//! Must never replace a key file: peers know the device by it.
+//! Must never replace a key file: peers know the device by this key.
 
 use std::fmt;
 use std::fs::{self, File};
@@ -20,10 +20,10 @@ use crate::sys::private;
 
 /// The name of the key file in its directory.
 const FILE_NAME: &str = "identity";
-/// The most bytes that a key file may have; a real one has less than 100.
+/// The longest key file, in bytes; a real one has less than 100.
 const MAX_FILE_BYTES: u64 = 4096;
 
-/// A device's long-term Ed25519 key: a raw public key (RFC 7250) and what proves it.
+/// A device's long-term Ed25519 key, used as a raw public key (RFC 7250).
 #[derive(Clone)]
 pub struct Identity {
     key: Arc<CertifiedKey>,
@@ -31,15 +31,15 @@ pub struct Identity {
 }
 
 impl Identity {
-    /// Where it is kept in its directory.
+    /// The path of the key file in `dir`.
     #[must_use]
     pub fn file_in(dir: &Path) -> PathBuf {
         dir.join(FILE_NAME)
     }
 
-    /// Loads the key from `dir`, or makes both on first use. Of several processes that start at
-    /// once, one makes the key and all get that one. A key that is damaged, or that others on
-    /// this machine could have read, is refused and left as it is.
+    /// Loads the key from `dir`, or creates both on first use. If several processes start at once,
+    /// one creates the key and all load that one. A key that is damaged, or that others on this
+    /// machine could have read, is refused and left as it is.
     pub fn load_or_create(dir: &Path) -> Result<Self> {
         let path = Self::file_in(dir);
         if let Some(identity) = load(&path)? {
@@ -49,23 +49,23 @@ impl Identity {
         load(&path)?.ok_or_else(|| Error::file(Action::Open, &path, io::ErrorKind::NotFound.into()))
     }
 
-    /// Makes a key that is kept nowhere.
+    /// Creates a key that is not saved.
     pub fn generate() -> Result<Self> {
         usable(&new_key()?)
     }
 
-    /// What peers know it by.
+    /// The fingerprint that peers know this device by.
     #[must_use]
     pub fn fingerprint(&self) -> Fingerprint {
         self.fingerprint
     }
 
-    /// As rustls wants it.
+    /// The key in the form that rustls needs.
     pub(super) fn key(&self) -> Arc<CertifiedKey> {
         self.key.clone()
     }
 
-    /// One that shows another device's key, and has only its own to sign with.
+    /// An identity that shows this device's public key, but signs with another key.
     #[cfg(test)]
     pub(super) fn impostor(&self) -> Self {
         let own = Self::generate().unwrap().key;
@@ -95,7 +95,7 @@ impl fmt::Debug for Identity {
     }
 }
 
-/// The key in the file at `path`; none where there is no such file.
+/// The key in the file at `path`; `None` if there is no such file.
 fn load(path: &Path) -> Result<Option<Identity>> {
     let failed = |source| Error::file(Action::Read, path, source);
     let refused = |fault| Error::State {
@@ -103,7 +103,7 @@ fn load(path: &Path) -> Result<Option<Identity>> {
         path: path.to_path_buf(),
         fault,
     };
-    // Looked at before it is opened, because opening a fifo would wait for ever.
+    // Examined before opening, because opening a FIFO would block.
     let meta = match fs::metadata(path) {
         Ok(meta) => meta,
         Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
@@ -124,8 +124,7 @@ fn load(path: &Path) -> Result<Option<Identity>> {
         .map_err(|_| refused(StateFault::Damaged))
 }
 
-/// A new key as PKCS#8 (RFC 5958). Its public half is in there too, so that damage to either
-/// shows.
+/// A new key as PKCS#8 (RFC 5958). That includes the public half, so that damage to either shows.
 fn new_key() -> Result<Vec<u8>> {
     let failed = |_| Error::Crypto {
         fault: CryptoFault::NewKey,
@@ -141,20 +140,20 @@ fn usable(new_key: &[u8]) -> Result<Identity> {
     })
 }
 
-/// Makes a key at `path`, unless there is one by then.
+/// Creates a key at `path`, unless there is one already.
 fn create(dir: &Path, path: &Path) -> Result<()> {
     private::create_dir_all(dir).map_err(|e| Error::file(Action::Create, dir, e))?;
     let bytes = new_key()?;
-    // No other process makes the same key, and so none takes this name.
+    // No other process creates the same key, so none uses this name.
     let temp = dir.join(format!(".{FILE_NAME}.{}", usable(&bytes)?.fingerprint()));
     let made = private::write_new(&temp, &bytes).and_then(|()| publish(&temp, path));
-    // Gone already where it was renamed.
+    // If it was renamed, it is gone already.
     let _ = fs::remove_file(&temp);
     made.and_then(|()| private::sync_dir(dir))
         .map_err(|e| Error::file(Action::Create, path, e))
 }
 
-/// Gives the finished file its name, unless another one has it.
+/// Renames the finished file to its final name, unless that is taken.
 fn publish(temp: &Path, path: &Path) -> io::Result<()> {
     match private::rename_new(temp, path) {
         Err(e) if e.kind() == io::ErrorKind::AlreadyExists => Ok(()),

@@ -18,10 +18,10 @@ use super::Channel;
 
 /// How long each of the first messages may take.
 pub(crate) const FIRST_WORDS: Duration = Duration::from_secs(10);
-/// How long whoever has said the last thing waits for the peer to have heard it.
+/// How long the sender of the last message waits for the peer to receive it.
 pub(crate) const LAST_WORDS: Duration = Duration::from_secs(2);
 
-/// Writes a message and sends it.
+/// Sends a message at once.
 pub(crate) fn say(channel: &mut Channel, message: &Message) -> Result<()> {
     use std::io::Write;
     let mut bytes = Vec::new();
@@ -35,10 +35,10 @@ pub(crate) fn say(channel: &mut Channel, message: &Message) -> Result<()> {
         .map_err(|source| Error::Lost { peer, source })
 }
 
-/// Says a last thing and closes, so that the peer hears it. It has little time to.
+/// Sends a last message and closes, waiting up to [`LAST_WORDS`] for the peer to receive it.
 pub(crate) fn say_last(channel: &mut Channel, message: &Message) -> Result<()> {
     say(channel, message)?;
-    // The peer may be gone, or may not wait for the end: it has been told all there is.
+    // The peer may be gone, or may not wait for the end: it was sent everything.
     if channel.writer.finish().is_ok() {
         let deadline = Instant::now() + LAST_WORDS;
         channel.reader.set_deadline(Some(deadline));
@@ -47,18 +47,17 @@ pub(crate) fn say_last(channel: &mut Channel, message: &Message) -> Result<()> {
     Ok(())
 }
 
-/// Reads the next message, as one of the first. However slowly it comes, it must be there in
-/// [`FIRST_WORDS`].
+/// Reads the next of the first messages, which must arrive within [`FIRST_WORDS`], however slowly.
 pub(crate) fn hear(channel: &mut Channel) -> Result<Message> {
     hear_within(channel, FIRST_WORDS)
 }
 
-/// Reads the next message, for which there is so much time.
+/// Reads the next message, which must arrive within `time`.
 pub(super) fn hear_within(channel: &mut Channel, time: Duration) -> Result<Message> {
     hear_up_to(channel, time, MAX_FIRST_MESSAGE_BYTES)
 }
 
-/// The same, for a message whose payload may have so many bytes.
+/// The same, for a message with a payload of at most `bytes`.
 pub(crate) fn hear_up_to(channel: &mut Channel, time: Duration, bytes: usize) -> Result<Message> {
     let peer = channel.peer;
     channel.reader.set_deadline(Some(Instant::now() + time));
@@ -74,11 +73,11 @@ pub(crate) fn hear_up_to(channel: &mut Channel, time: Duration, bytes: usize) ->
     }
 }
 
-/// The error of a peer that broke the rules, once that has been told how.
+/// Tells the peer how it broke the rules, and returns the error.
 pub(crate) fn broken(channel: &mut Channel, what: impl fmt::Display) -> Error {
     let what = what.to_string();
     let reason = AbortReason::Protocol(Text::new(what.as_str()));
-    // Whether it hears it changes nothing.
+    // It does not matter whether the peer receives it.
     let _ = say_last(channel, &Message::Abort(reason));
     Error::protocol(channel.peer, what)
 }
@@ -107,7 +106,7 @@ pub(crate) fn turn_away<T>(channel: &mut Channel, caller: &Caller, reason: Decli
     })
 }
 
-/// The error of a frame from `peer` that could not be read, or not in `time`.
+/// The error for a frame from `peer` that could not be read, or not within `time`.
 pub(crate) fn wire_error(peer: SocketAddr, error: WireError, time: Duration) -> Error {
     use std::io::ErrorKind;
     match error {
@@ -123,7 +122,7 @@ pub(crate) fn wire_error(peer: SocketAddr, error: WireError, time: Duration) -> 
     }
 }
 
-/// The error of a peer that ends the session, if that is what it says; else the message.
+/// The error for a message that ends the session; any other message is returned.
 pub(crate) fn aborted(peer: SocketAddr, message: Message) -> Result<Error, Message> {
     match message {
         Message::Abort(reason) => Ok(Error::Aborted { peer, reason }),

@@ -4,16 +4,16 @@
 
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
-/// How many of the first bits of an IPv6 address are those of its network: one host has as many
-/// addresses in it as it likes.
+/// How many leading bits of an IPv6 address identify its network, in which one host may have any
+/// number of addresses.
 const NETWORK_BITS: u32 = 64;
 
-/// The addresses that one host may have at once: an IPv4 address, the first half of an IPv6
-/// address, or all link-local addresses behind one interface.
+/// The addresses that one host may have at once: an IPv4 address, an IPv6 network of 64 bits, or
+/// all link-local addresses of one interface.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct Network {
     prefix: IpAddr,
-    /// The interface that a link-local address is behind, by its number; else 0.
+    /// The number of the interface of a link-local address; otherwise 0.
     interface: u32,
 }
 

@@ -19,11 +19,11 @@ use crate::sys::private;
 
 /// The longest name of a device, in bytes; longer ones are cut.
 pub const MAX_NAME_BYTES: usize = 64;
-/// The most bytes that the file may have: room for tens of thousands.
+/// The longest list, in bytes: room for tens of thousands of machines.
 const MAX_FILE_BYTES: u64 = 16 << 20;
 /// The version of the file's format.
 const VERSION: u32 = 1;
-/// What the file begins with.
+/// The comment at the top of the file.
 const HEAD: &str = "# The machines that this one is paired with. `xfer peers` shows them, and\n\
                     # `xfer unpair NAME` removes one.\n";
 const FILE_NAME: &str = "peers";
@@ -32,28 +32,28 @@ const LOCK_NAME: &str = "peers.lock";
 /// A machine that this one is paired with.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Known {
-    /// What it is called here. No two have the same.
+    /// Its name here, which is unique.
     pub name: String,
-    /// What it is known by. No two have the same.
+    /// Its fingerprint, which is unique.
     pub fingerprint: Fingerprint,
     /// Whether it may send files to this machine.
     pub may_send: bool,
-    /// Whether it may send messages, and be in a room of this machine.
+    /// Whether it may send messages, and join a room of this machine.
     pub may_message: bool,
     /// Whether it may run the commands that this machine offers.
     pub may_run: bool,
     /// Whether this machine may send to it.
     pub may_receive: bool,
-    /// Whether what it sends is taken without a question, where each offer is asked about.
+    /// Whether to accept its offers without asking, where the user decides about each.
     pub unasked: bool,
-    /// Where it received last.
+    /// The address where it last received.
     pub address: Option<PeerAddress>,
-    /// When it was last there, in seconds since 1970.
+    /// When it was last seen, in seconds since 1970.
     pub seen: u64,
 }
 
 impl Known {
-    /// One that nothing is granted to yet.
+    /// A machine without any rights yet.
     #[must_use]
     pub fn new(name: &str, fingerprint: Fingerprint) -> Self {
         Self {
@@ -69,13 +69,13 @@ impl Known {
         }
     }
 
-    /// Whether it is let in here, for one thing at least.
+    /// Whether it is let in for at least one ability.
     #[must_use]
     pub fn is_let_in(&self) -> bool {
         self.may_send || self.may_message || self.may_run
     }
 
-    /// Whether it is let in for this.
+    /// Whether it is let in for this ability.
     #[must_use]
     pub fn may(&self, ability: Ability) -> bool {
         match ability {
@@ -85,7 +85,7 @@ impl Known {
         }
     }
 
-    /// Lets it in for this from now on, or no more.
+    /// Grants or revokes an ability.
     pub fn grant(&mut self, ability: Ability, may: bool) {
         match ability {
             Ability::Files => self.may_send = may,
@@ -95,7 +95,7 @@ impl Known {
     }
 }
 
-/// The list of known machines. It is read anew each time, so that a change shows at once.
+/// The list of known machines. It is read again each time, so that changes apply at once.
 #[derive(Debug, Clone)]
 pub struct Peers {
     dir: PathBuf,
@@ -115,8 +115,8 @@ struct ListedPeer {
     name: String,
     fingerprint: String,
     may_send: bool,
-    /// Whoever may send may, where it is not said: so it was before there were messages. It is
-    /// only written where it is not so, which an earlier version can read.
+    /// If absent, the same as `may_send`, as it was before messages existed. It is written only if
+    /// it differs, so that earlier versions can read the file.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     may_message: Option<bool>,
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
@@ -130,7 +130,7 @@ struct ListedPeer {
 }
 
 impl Peers {
-    /// Those whose file is in `dir`. Neither needs to be there.
+    /// The list in `dir`. Neither the folder nor the file needs to exist.
     #[must_use]
     pub fn in_dir(dir: &Path) -> Self {
         Self {
@@ -138,13 +138,13 @@ impl Peers {
         }
     }
 
-    /// Where the file is, or would be.
+    /// The path of the file, whether it exists or not.
     #[must_use]
     pub fn path(&self) -> PathBuf {
         self.dir.join(FILE_NAME)
     }
 
-    /// All of them. A file that is damaged, or that others could have changed, is an error.
+    /// All known machines. Fails if the file is damaged, or others could have changed it.
     pub fn list(&self) -> Result<Vec<Known>> {
         let path = self.path();
         let refused = |fault| Error::State {
@@ -152,7 +152,7 @@ impl Peers {
             path: path.clone(),
             fault,
         };
-        // Looked at before it is opened, because opening a fifo would wait for ever.
+        // Examined before opening, because opening a FIFO would block.
         let meta = match fs::metadata(&path) {
             Ok(meta) => meta,
             Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
@@ -174,14 +174,14 @@ impl Peers {
         parse(&text).map_err(refused)
     }
 
-    /// The one with this fingerprint.
+    /// The machine with this fingerprint, if it is known.
     pub fn find(&self, fingerprint: Fingerprint) -> Result<Option<Known>> {
         let mut all = self.list()?.into_iter();
         Ok(all.find(|known| known.fingerprint == fingerprint))
     }
 
-    /// Changes the list, and brings it to disk. Of several processes that do so at once, one
-    /// comes after the other. What `change` refuses changes nothing.
+    /// Changes the list and syncs it. If several processes do so at once, they take turns. If
+    /// `change` fails, nothing changes.
     pub fn update<R>(&self, change: impl FnOnce(&mut Vec<Known>) -> Result<R>) -> Result<R> {
         let failed = |e| Error::file(Action::Write, self.path(), e);
         self.make_dir()?;
@@ -195,7 +195,7 @@ impl Peers {
         Ok(result)
     }
 
-    /// Makes an empty list where there is none, so that nobody else can put one there.
+    /// Creates an empty list if there is none, so that nobody else can put one there.
     pub fn create(&self) -> Result<()> {
         self.update(|all| {
             if all.is_empty() && !self.path().exists() {
@@ -206,18 +206,18 @@ impl Peers {
         })
     }
 
-    /// Makes the folder that the file is in.
+    /// Creates the folder of the file.
     pub fn make_dir(&self) -> Result<()> {
         private::create_dir_all(&self.dir).map_err(|e| Error::file(Action::Create, &self.dir, e))
     }
 
-    /// Puts the file in its place, whole. The lock is held.
+    /// Replaces the file as a whole. The caller holds the lock.
     fn write(&self, all: &[Known]) -> io::Result<()> {
         let text = format(all).map_err(io::Error::other)?;
-        // What could not be read again would lock everybody out.
+        // A file that cannot be read again would lock everybody out.
         parse(&text).map_err(io::Error::other)?;
         let temp = self.dir.join(".peers.new");
-        // One that a crash has left.
+        // A crash may have left it.
         match fs::remove_file(&temp) {
             Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e),
             _ => {}
@@ -228,8 +228,8 @@ impl Peers {
     }
 }
 
-/// Makes a name that a peer gives itself fit to be shown, stored and typed: no control
-/// characters, nothing that turns text around, at most [`MAX_NAME_BYTES`].
+/// Makes a name that a peer gives itself safe to show, store and type: no control characters,
+/// nothing that reverses text, at most [`MAX_NAME_BYTES`].
 #[must_use]
 pub fn device_name(name: &Text) -> String {
     let mut fit = String::new();
@@ -245,7 +245,7 @@ pub fn device_name(name: &Text) -> String {
     }
 }
 
-/// Whether a character shows as itself, and leaves those around it as they are.
+/// Whether a character is visible and does not change those around it.
 fn is_plain(c: char) -> bool {
     let hidden = matches!(
         c,
@@ -258,7 +258,7 @@ fn is_plain(c: char) -> bool {
     !c.is_control() && !hidden && (c == ' ' || !c.is_whitespace())
 }
 
-/// Reads the list. What is wrong with it is said in words.
+/// Reads the list. Fails with a description of what is wrong.
 pub(crate) fn parse(text: &str) -> Result<Vec<Known>, StateFault> {
     let listed: Listed = toml::from_str(text).map_err(|e| {
         let line = e.span().map_or(0, |span| {
@@ -306,7 +306,7 @@ pub(crate) fn parse(text: &str) -> Result<Vec<Known>, StateFault> {
     Ok(all)
 }
 
-/// Writes the list so that [`parse`] reads the same.
+/// Writes the list in the form that [`parse`] reads.
 pub(crate) fn format(all: &[Known]) -> Result<String, String> {
     let peer = all.iter().map(|known| ListedPeer {
         name: known.name.clone(),
@@ -336,7 +336,8 @@ pub(crate) fn now() -> u64 {
         .map_or(0, |since| since.as_secs())
 }
 
-/// Where one machine is, another one that was there is not any more: its key has proven it.
+/// Removes an address from all other machines, because this machine's key has proven that it is
+/// there now.
 pub(super) fn be_alone_at(all: &mut [Known], at: usize) {
     let address = all[at].address.clone();
     for (n, other) in all.iter_mut().enumerate() {
@@ -346,8 +347,8 @@ pub(super) fn be_alone_at(all: &mut [Known], at: usize) {
     }
 }
 
-/// Whom this side knows by the name that the other side gives itself, if it is another one. Names
-/// that differ in case alone look the same to whoever is asked.
+/// The known machine that has the name a peer gives itself, but another key. Names that differ only
+/// in case count as equal, because they look the same to the user.
 pub(super) fn namesake<'a>(
     all: &'a [Known],
     fingerprint: Fingerprint,

@@ -9,29 +9,29 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use super::Fingerprint;
 use super::network::Network;
 
-/// Who has something of a pool.
+/// Who uses a part of a pool.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum PoolHolder {
-    /// Somebody that is known here, by its key.
+    /// A known machine, by its key.
     Known(Fingerprint),
-    /// Anybody else, by where it is: keys cost nothing.
+    /// Anyone else, by network: anybody can create keys for free.
     Stranger(Network),
 }
 
-/// How much there is.
+/// The limits of a pool.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct PoolBounds {
     /// For all together.
     pub(crate) all: usize,
     /// For all strangers together.
     pub(crate) strangers: usize,
-    /// For each one.
+    /// For each holder.
     pub(crate) each: usize,
 }
 
 impl PoolBounds {
-    /// So much for all: a quarter of it is kept from strangers, and half of it from each one. Where
-    /// there is so little that nothing would be left for them, each can have at least one.
+    /// The limits for a total of `all`: strangers together get at most three quarters, and each
+    /// holder at most half. If there is too little for that, at least one.
     pub(crate) fn shared(all: usize) -> Self {
         Self {
             all,
@@ -40,7 +40,7 @@ impl PoolBounds {
         }
     }
 
-    /// The same, and no more than so much for each one.
+    /// The same limits, with at most `each` for each holder.
     pub(crate) fn at_most(self, each: usize) -> Self {
         Self {
             each: self.each.min(each),
@@ -56,7 +56,7 @@ struct PoolTaken {
     each: HashMap<PoolHolder, usize>,
 }
 
-/// What there is, and who has how much of it.
+/// A shared resource, and who uses how much of it.
 #[derive(Debug)]
 pub(crate) struct Pool {
     bounds: PoolBounds,
@@ -89,18 +89,18 @@ impl Pool {
         }
     }
 
-    /// How much somebody can have beside what it has.
+    /// How much more a holder can take.
     pub(crate) fn left(&self, holder: PoolHolder) -> usize {
         self.left_of(&self.taken(), &holder)
     }
 
-    /// Whether somebody has so much that so much more is too much for it, whoever else has what.
+    /// Whether a holder's own limit forbids taking `amount` more, whatever others use.
     pub(crate) fn is_full_of(&self, holder: PoolHolder, amount: usize) -> bool {
         let has = self.taken().each.get(&holder).copied();
         has.unwrap_or_default() + amount > self.bounds.each
     }
 
-    /// Takes so much, if it is there.
+    /// Takes `amount`, if it is available.
     pub(crate) fn take(&self, holder: PoolHolder, amount: usize) -> bool {
         let mut taken = self.taken();
         let can = self.left_of(&taken, &holder) >= amount;
@@ -110,7 +110,7 @@ impl Pool {
         can
     }
 
-    /// Takes so much, whether it is there or not: for what somebody must have to go on.
+    /// Takes `amount` even if it is not available: for what a session needs to continue.
     pub(crate) fn take_anyway(&self, holder: PoolHolder, amount: usize) {
         self.taken().add(holder, amount);
     }

@@ -7,36 +7,36 @@ use std::collections::HashMap;
 use super::pool::{Pool, PoolBounds, PoolHolder};
 use crate::sys::host;
 
-/// How many sessions there can be with one peer.
+/// How many sessions one peer can have.
 const MAX_SESSIONS_PER_PEER: usize = 32;
-/// How many connections the sessions can have, all told, and one peer half of them: but each session
-/// has one lane at least, so that a place for a session is never of no use. Each lane has a chunk in memory, or two where they are compressed.
+/// How many connections all sessions can have; one peer can have half of them. But each session
+/// gets at least one lane, so that a slot is never useless. Each lane has one chunk in memory, or
+/// two if it compresses.
 const MAX_CONNECTIONS: usize = 272;
-/// What part of the descriptors that a process may have these connections can take: each lane may
-/// have a file open, too.
+/// Connections may take one in so many of this process's file descriptors: each lane may have a
+/// file open, too.
 const PART_OF_DESCRIPTORS: usize = 8;
-/// How many descriptors there are for each session: those of a lane, the control connection, and
-/// of what both have open, many times over.
+/// How many file descriptors there are for each session: many times what one lane, the control
+/// connection and their files need.
 const DESCRIPTORS_PER_SESSION: usize = 32;
-/// How many entries without an outcome the sessions can have, all told; each is about a kibibyte in
-/// memory.
+/// How many entries without an outcome all sessions can have; each takes about 1 KiB of memory.
 const MAX_ENTRIES: usize = 128 << 10;
-/// What part of the connections that are left a session can have, so that there are always some for
-/// the next one.
+/// A session can take one in so many of the connections that are left, so that some remain for the
+/// next one.
 const PART_OF_CONNECTIONS: usize = 2;
-/// The same of entries.
+/// The same for entries.
 const PART_OF_ENTRIES: usize = 4;
-/// What part of all sessions is kept from each peer.
+/// One in so many of all sessions is kept from each peer.
 const PART_OF_SESSIONS: usize = 4;
-/// How many lanes are not many, even for the last session.
+/// How many lanes even the last session can have.
 const FEW_LANES: usize = 4;
-/// How many entries without an outcome are not many, even for the last session.
+/// How many entries without an outcome even the last session can have.
 const FEW_ENTRIES: usize = 256;
-/// The same for a session that mirrors: half of them can wait for removals, and further ones fail.
-/// How many sessions others have must not decide about that.
+/// The same for a session that mirrors: half of its entries can wait for deletions, and further
+/// ones fail. The number of other sessions must not decide about that.
 const MIRROR_ENTRIES: usize = 16 << 10;
 
-/// The sessions that run, or are about to, by a number for each.
+/// The sessions that run or are about to, each by a number.
 #[derive(Debug)]
 pub(crate) struct SessionSlots {
     sessions: Pool,
@@ -46,20 +46,20 @@ pub(crate) struct SessionSlots {
     taken: HashMap<u64, SessionSlot>,
 }
 
-/// What a session would like, or takes.
+/// What a session asks for, or gets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct SessionSize {
     pub(crate) lanes: u16,
-    /// How many entries may be announced that have no outcome.
+    /// How many announced entries may lack an outcome.
     pub(crate) window: u32,
 }
 
-/// How many entries a session needs, if it would like as many.
+/// How many entries a session needs at least, if it asks for as many.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum LeastEntries {
-    /// So many that it can go on.
+    /// Enough to make progress.
     Few,
-    /// So many that a mirror stores the same, whatever others do.
+    /// Enough that a mirror stores the same, whatever other sessions do.
     Mirror,
 }
 
@@ -70,7 +70,7 @@ struct SessionSlot {
 }
 
 impl SessionSize {
-    /// How many connections it has: the control connection is one more.
+    /// How many connections it has: its lanes and the control connection.
     fn connections(self) -> usize {
         usize::from(self.lanes) + 1
     }
@@ -107,13 +107,13 @@ impl SessionSlots {
         self.taken.is_empty()
     }
 
-    /// Whether `holder` has as much as it can have, however much there is.
+    /// Whether `holder` has as many sessions as it can ever have.
     pub(crate) fn is_full_of(&self, holder: PoolHolder) -> bool {
         self.sessions.is_full_of(holder, 1)
     }
 
-    /// Takes a slot for a session with `holder`, which would like what is in `size`. Gives its
-    /// number, and what it gets of that; none where there is no slot.
+    /// Takes a slot for a session with `holder`, which asks for `size`. Returns the session's
+    /// number, and what it gets; `None` if there is no slot.
     pub(crate) fn take(
         &mut self,
         holder: PoolHolder,

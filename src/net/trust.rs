@@ -1,6 +1,6 @@
 //! Why a peer is let in, if it is.
 //!
-//! Must not ask anyone or look anything up: both sides weigh what they know, in the same way.
+//! Must not ask anyone or look anything up: both sides decide by what they know, in the same way.
 
 use std::net::SocketAddr;
 
@@ -8,30 +8,30 @@ use super::{Channel, Fingerprint, Peers};
 use crate::model::progress::Trust;
 use crate::wire::Hello;
 
-/// What one side says of itself, and whom it knows.
+/// What one side says about itself, and the machines that it knows.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Ours<'a> {
     pub(crate) fingerprint: Fingerprint,
     pub(crate) name: &'a str,
     pub(crate) open: bool,
-    /// Whether its user is asked about offers.
+    /// Whether its user decides about offers.
     pub(crate) asks: bool,
     pub(crate) peers: &'a Peers,
-    /// Whether it is kept where the other side is, as the place where it receives.
+    /// Whether to save the peer's address as the place where it receives.
     pub(crate) keeps_address: bool,
 }
 
 /// What both sides have said about each other.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Sides {
-    /// Whether both take part with anyone.
+    /// Whether both accept any peer.
     pub(super) open: bool,
-    /// Whether both are paired with the other one for this.
+    /// Whether each is paired with the other for its role.
     pub(super) paired: bool,
 }
 
 impl Sides {
-    /// Of what this side says, and what the peer has said.
+    /// Combines what this side says and what the peer said.
     pub(crate) fn new(our_open: bool, our_known: bool, theirs: &Hello) -> Self {
         Self {
             open: our_open && theirs.open,
@@ -40,7 +40,7 @@ impl Sides {
     }
 }
 
-/// Why the peer at the other end of `channel` is trusted; none where it is not yet.
+/// Why the peer of `channel` is trusted; `None` if it is not yet.
 #[must_use]
 pub(crate) fn trust(ours: Fingerprint, channel: &Channel, sides: Sides) -> Option<Trust> {
     if channel.fingerprint == ours && is_same_machine(channel.local, channel.peer) {
@@ -52,8 +52,8 @@ pub(crate) fn trust(ours: Fingerprint, channel: &Channel, sides: Sides) -> Optio
     sides.open.then_some(Trust::Open)
 }
 
-/// Whether both ends of a connection have the same address. A v4 address may be written as a
-/// v6 one at one end.
+/// Whether both ends of a connection have the same address. One end may write an IPv4 address as an
+/// IPv6 one.
 fn is_same_machine(local: SocketAddr, peer: SocketAddr) -> bool {
     local.ip().to_canonical() == peer.ip().to_canonical()
 }

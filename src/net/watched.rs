@@ -8,11 +8,11 @@ use std::time::{Duration, SystemTime};
 use super::{Fingerprint, Known, Peers};
 use crate::sys::private::{self, FileVersion};
 
-/// How old a change of the file must be, so that no other change of the same moment can look the
-/// same.
+/// How long after a change the file's version is reliable: another change at the same moment could
+/// look the same.
 const SETTLED: Duration = Duration::from_secs(2);
 
-/// The list of known machines as it was read last.
+/// The list of known machines as it was last read.
 #[derive(Debug)]
 pub(crate) struct WatchedPeers {
     peers: Peers,
@@ -21,7 +21,7 @@ pub(crate) struct WatchedPeers {
 
 #[derive(Debug, Default)]
 struct ReadPeers {
-    /// Which version of the file that was; none where another one could look the same.
+    /// The version of the file that was read; `None` if another could look the same.
     version: Option<FileVersion>,
     all: Option<Arc<[Known]>>,
 }
@@ -34,9 +34,9 @@ impl WatchedPeers {
         }
     }
 
-    /// All of them; none where their file cannot be read.
+    /// All known machines; `None` if their file cannot be read.
     pub(crate) fn all(&self) -> Option<Arc<[Known]>> {
-        // Looked at first: what changes after that is seen the next time.
+        // Taken first, so that a later change is noticed next time.
         let version = private::version(&self.peers.path()).ok();
         let mut read = self.read.lock().unwrap_or_else(PoisonError::into_inner);
         if version.is_some() && read.version == version {
@@ -54,8 +54,8 @@ impl WatchedPeers {
         Some(all)
     }
 
-    /// The one with this fingerprint that is let in here, if there is one. Where the file cannot be
-    /// read, such as while too many files are open, it is as when it was read last.
+    /// The machine with this fingerprint, if it is let in here. If the file cannot be read, for
+    /// example because too many files are open, the last list that was read decides.
     pub(crate) fn let_in(&self, fingerprint: Fingerprint) -> Option<Known> {
         let last = || {
             let read = self.read.lock().unwrap_or_else(PoisonError::into_inner);

@@ -42,7 +42,7 @@ pub enum WalkStep {
         /// Why not.
         why: Why,
     },
-    /// Something left out by filters.
+    /// Something that is left out.
     LeftOut {
         /// Where it is on this machine.
         path: PathBuf,

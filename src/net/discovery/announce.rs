@@ -23,25 +23,25 @@ use crate::model::progress::{Event, Progress};
 use crate::sys::worker::{Worker, checkpoint, spawn_detached};
 use crate::wire::VERSION;
 
-/// How often it is looked at what the daemon keeps.
+/// How often to check how much the daemon keeps.
 const LOOK: Duration = Duration::from_secs(2);
-/// How often in a row nothing can be announced before it is given up.
+/// How many failed attempts in a row to announce before giving up.
 const MAX_FAILURES: u32 = 8;
 
 /// What is announced.
 #[derive(Debug, Clone)]
 pub struct Announcement {
-    /// What this machine calls itself.
+    /// The name that this machine gives itself.
     pub name: String,
-    /// Its key's.
+    /// The fingerprint of its key.
     pub fingerprint: Fingerprint,
-    /// Where it listens.
+    /// The port that it listens on.
     pub port: u16,
     /// What it offers.
     pub service: Service,
 }
 
-/// Announces something until it is dropped; then it is withdrawn.
+/// Announces a service until it is dropped, which withdraws it.
 pub struct Announcer {
     shared: Arc<AnnouncerShared>,
     thread: Option<JoinHandle<()>>,
@@ -51,24 +51,25 @@ struct AnnouncerShared {
     announcement: Announcement,
     listen: SocketAddr,
     progress: Arc<dyn Progress>,
-    /// None once it is withdrawn.
+    /// `None` once it is withdrawn.
     daemon: Mutex<Option<ServiceDaemon>>,
-    /// Signals that.
+    /// Signals that it was withdrawn.
     withdrawn: Condvar,
 }
 
-/// Whether others than this machine can reach whoever listens at this address.
+/// Whether machines other than this one can reach this address.
 #[must_use]
 pub fn reaches_others(listen: SocketAddr) -> bool {
     !listen.ip().to_canonical().is_loopback()
 }
 
 impl Announcer {
-    /// Announces what listens at `listen`, on every network that leads there, and follows this
-    /// machine's addresses as they change. What becomes of it later `progress` is told. What
-    /// listens for this machine alone is not announced.
+    /// Announces what listens at `listen` on every network that leads there, and follows this
+    /// machine's addresses as they change. Reports later events to `progress`. An address that only
+    /// this machine can reach is not announced.
     ///
-    /// It has a thread that lasts as long, and inherits what the calling one has given up.
+    /// It runs a thread as long as it exists, which inherits the dropped privileges of the calling
+    /// one.
     pub fn start(
         announcement: &Announcement,
         listen: SocketAddr,
@@ -126,7 +127,7 @@ impl AnnouncerShared {
     }
 
     fn withdraw(&self) {
-        // Not under the lock: it takes a while.
+        // Not while holding the lock: it takes a while.
         let daemon = self.daemon().take();
         self.withdrawn.notify_all();
         if let Some(daemon) = daemon {
@@ -149,7 +150,7 @@ impl AnnouncerShared {
         }
     }
 
-    /// Hears what the daemon tells, until it is withdrawn.
+    /// Handles the daemon's events, until it is withdrawn.
     fn watch(&self, mut told: Receiver<DaemonEvent>) {
         let mut name = None;
         let mut watch = DaemonWatch::new(LOOK);
@@ -183,7 +184,7 @@ impl AnnouncerShared {
         }
     }
 
-    /// Announces anew, when the network was left alone for a while. None where it is withdrawn.
+    /// Announces again after a pause. `None` if it was withdrawn.
     fn again(&self, watch: &mut DaemonWatch) -> Result<Option<Receiver<DaemonEvent>>> {
         let mut failures = 0;
         loop {
@@ -223,11 +224,11 @@ impl AnnouncerShared {
             DaemonEvent::NameChange(change) => &change.new_name,
             _ => return,
         };
-        // The other names that it has are those of hosts.
+        // Its other names are host names.
         let Some(instance) = instance(full) else {
             return;
         };
-        // Renamed on one network, it is announced under its first name on the next one.
+        // If it was renamed on one network, the next one still announces its first name.
         if last.is_none()
             || matches!(event, DaemonEvent::NameChange(_)) && *last != Some(instance.clone())
         {
@@ -238,7 +239,7 @@ impl AnnouncerShared {
     }
 }
 
-/// What the daemon is to announce.
+/// The announcement in the form that the daemon needs.
 fn info(announcement: &Announcement, listen: SocketAddr) -> Result<ServiceInfo> {
     let start = FingerprintStart::of(&announcement.fingerprint).to_hex();
     let txt = [
@@ -248,7 +249,8 @@ fn info(announcement: &Announcement, listen: SocketAddr) -> Result<ServiceInfo> 
         (NAME_KEY, announcement.name.clone()),
     ];
     let instance = instance_for(&announcement.name);
-    // Not the machine's own host name: whoever announces that would take this for another machine.
+    // Not the machine's own host name: a daemon that announces that would see a conflict with
+    // another machine.
     let host = format!("xfer-{start}-{}.local.", announcement.port);
     let any = listen.ip().is_unspecified();
     let ips: Vec<IpAddr> = (!any)

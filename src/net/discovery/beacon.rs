@@ -11,19 +11,19 @@ use super::super::fingerprint::{Fingerprint, write_groups};
 use super::super::peers::device_name;
 use crate::model::text::Text;
 
-/// What is announced: the service's type and its domain.
+/// The service type and domain that xfer announces.
 pub(super) const SERVICE_TYPE: &str = "_xfer._tcp.local.";
 /// How many addresses of one instance are kept.
 pub(super) const MAX_ADDRESSES: usize = 8;
-/// The longest name of an instance, in bytes, where nobody else has it: a label of DNS has 63, and
-/// ' (99)' has to fit behind it.
+/// The longest name of an instance, in bytes, without a suffix: a DNS label has 63, and ' (99)' has
+/// to fit.
 const MAX_INSTANCE_BYTES: usize = 57;
 /// How many bytes of a fingerprint are announced.
 const START_BYTES: usize = 8;
-/// How many groups of them are shown: of the fourth, not all is known.
+/// How many groups of them are shown: the fourth would be incomplete.
 const START_GROUPS: usize = 3;
 
-/// The keys of the TXT record. All others are passed over.
+/// The keys of the TXT record. All others are ignored.
 pub(super) const VERSION_KEY: &str = "v";
 pub(super) const FINGERPRINT_KEY: &str = "fp";
 pub(super) const SERVICE_KEY: &str = "kind";
@@ -32,9 +32,9 @@ pub(super) const NAME_KEY: &str = "name";
 /// What a machine offers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Service {
-    /// It receives.
+    /// It receives files.
     Receiver,
-    /// It has a room to talk in.
+    /// It has a chat room.
     Room,
 }
 
@@ -53,13 +53,13 @@ impl Service {
     }
 }
 
-/// The first bytes of a fingerprint: enough to know whom to ask, and not enough to know who
-/// answers.
+/// The first bytes of a fingerprint: enough to know which machine to ask, but not enough to prove
+/// which one answers.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct FingerprintStart([u8; START_BYTES]);
 
 impl FingerprintStart {
-    /// Of a whole one.
+    /// The start of a fingerprint.
     #[must_use]
     pub fn of(fingerprint: &Fingerprint) -> Self {
         let mut start = [0; START_BYTES];
@@ -67,7 +67,7 @@ impl FingerprintStart {
         Self(start)
     }
 
-    /// As 16 hexadecimal digits.
+    /// 16 hexadecimal digits.
     #[must_use]
     pub fn to_hex(self) -> String {
         let mut whole = Fingerprint([0; 32]);
@@ -75,7 +75,7 @@ impl FingerprintStart {
         whole.to_hex()[..START_BYTES * 2].to_owned()
     }
 
-    /// From 16 lower-case hexadecimal digits; none where they are something else.
+    /// Parses 16 lower-case hexadecimal digits; `None` for anything else.
     #[must_use]
     pub fn from_hex(hex: &str) -> Option<Self> {
         if hex.len() != START_BYTES * 2 {
@@ -86,7 +86,7 @@ impl FingerprintStart {
     }
 }
 
-/// As the whole fingerprint begins where it is shown.
+/// Shown like the start of the whole fingerprint.
 impl fmt::Display for FingerprintStart {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write_groups(f, &self.0, START_GROUPS)
@@ -99,31 +99,31 @@ impl fmt::Debug for FingerprintStart {
     }
 }
 
-/// What was found.
+/// A machine's announcement, as found.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Beacon {
-    /// What the machine calls itself, made fit to be shown, stored and typed.
+    /// The name that the machine gives itself, made safe to show, store and type.
     pub name: String,
-    /// What its announcement is called: no two have the same at a time. It may hold anything.
+    /// The name of its announcement, unique at any time. It may contain anything.
     pub instance: String,
     /// What it offers.
     pub service: Service,
-    /// How the fingerprint begins that it claims to have.
+    /// The start of the fingerprint that it claims.
     pub fingerprint: FingerprintStart,
-    /// The version of the protocol that it speaks.
+    /// The protocol version that it speaks.
     pub version: u16,
-    /// Where it listens, by its own word; the best ones first, and at least one.
+    /// The addresses where it claims to listen, at least one; the best first.
     pub addresses: Vec<SocketAddr>,
 }
 
 impl Beacon {
-    /// Whether it says that it is this one. It may lie.
+    /// Whether it claims to be this machine. The claim may be false.
     #[must_use]
     pub fn may_be(&self, fingerprint: &Fingerprint) -> bool {
         self.fingerprint == FingerprintStart::of(fingerprint)
     }
 
-    /// What a service says of itself; none where that is nothing that xfer says.
+    /// Decodes the announcement of a service; `None` if it is not one of xfer's.
     pub(super) fn of(found: &ResolvedService) -> Option<Self> {
         let instance = instance(&found.fullname)?;
         let value = |key| found.get_property_val(key).flatten();
@@ -160,7 +160,7 @@ impl Beacon {
     }
 }
 
-/// The instance's name, of its full one; none where that is of another type.
+/// The instance's part of a full name; `None` if it has another type.
 pub(super) fn instance(full: &str) -> Option<String> {
     let at = full.len().checked_sub(SERVICE_TYPE.len() + 1)?;
     let (instance, service) = full.split_at_checked(at)?;
@@ -169,8 +169,8 @@ pub(super) fn instance(full: &str) -> Option<String> {
         .then(|| instance.to_owned())
 }
 
-/// What a machine of this name is announced as, where nobody else has that name. Dots and
-/// backslashes are written in several ways by several programs, so there are none.
+/// The instance name for a machine of this name, if nobody else has it. Programs escape dots and
+/// backslashes differently, so it contains none.
 pub(super) fn instance_for(name: &str) -> String {
     let name = device_name(&Text::new(name)).replace(['.', '\\'], "-");
     let mut end = name.len().min(MAX_INSTANCE_BYTES);
@@ -188,7 +188,7 @@ fn address(ip: &ScopedIp, port: u16) -> Option<SocketAddr> {
     }
     match ip {
         ScopedIp::V6(v6) if v6.addr().is_unicast_link_local() => {
-            // Without the network that it is on it leads nowhere.
+            // It is useless without the network that it is on.
             let scope = v6.scope_id().index;
             (scope != 0).then(|| SocketAddrV6::new(*v6.addr(), port, 0, scope).into())
         }

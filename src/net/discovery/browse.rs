@@ -16,17 +16,17 @@ use super::seen::{SeenInstances, Sighting};
 use crate::model::error::{Error, Result};
 use crate::sys::worker::{Worker, spawn_detached};
 
-/// How often it is looked at what the daemon keeps.
+/// How often to check how much the daemon keeps.
 const LOOK: Duration = Duration::from_millis(500);
-/// How long a daemon that has replaced another one has to see those again whom that one saw.
+/// How long a new daemon has to find the machines again that the previous one had found.
 const SETTLE: Duration = Duration::from_secs(8);
-/// How often in a row nobody can be heard before it is given up.
+/// How many failed attempts in a row to browse before giving up.
 const MAX_FAILURES: u32 = 8;
 
-/// Hears of others until it is dropped or closed.
+/// Collects announcements until it is dropped or closed.
 pub struct Browser(BrowserCloser);
 
-/// Ends what a [`Browser`] waits for, from wherever. Clones end the same.
+/// Closes a [`Browser`] from any thread. Clones close the same one.
 #[derive(Clone)]
 pub struct BrowserCloser(Arc<BrowserShared>);
 
@@ -37,12 +37,12 @@ struct BrowserShared {
 
 struct BrowserState {
     seen: SeenInstances,
-    /// None once it is closed.
+    /// `None` once it is closed.
     daemon: Option<ServiceDaemon>,
 }
 
 impl Browser {
-    /// Begins to look for others. However many strangers there are, those of `known` are told of.
+    /// Begins to browse. Machines in `known` are always reported, however many strangers there are.
     pub fn start(known: &[Fingerprint]) -> Result<Self> {
         let known = known.iter().map(FingerprintStart::of).collect();
         let (daemon, events) = browse()?;
@@ -53,7 +53,7 @@ impl Browser {
             }),
             changed: Condvar::new(),
         });
-        // Closed, should there be no thread for it.
+        // Dropping it closes it if no thread can be started.
         let browser = Self(BrowserCloser(Arc::clone(&shared)));
         let on_panic = browser.closer();
         let hear = move || shared.hear(events);
@@ -62,8 +62,8 @@ impl Browser {
         Ok(browser)
     }
 
-    /// The next one that is found, or gone. None when it is too late, or closed: all that it heard
-    /// was told then.
+    /// The next machine that was found or has gone. `None` after `deadline` or once it is closed,
+    /// when everything heard has been reported.
     #[must_use]
     pub fn next(&self, deadline: Instant) -> Option<Sighting> {
         let shared = &self.0.0;
@@ -84,13 +84,13 @@ impl Browser {
         }
     }
 
-    /// Whether nothing more comes: it was closed, or cannot go on.
+    /// Whether nothing more comes, because it was closed or cannot continue.
     #[must_use]
     pub fn is_closed(&self) -> bool {
         self.0.0.state().daemon.is_none()
     }
 
-    /// What closes it.
+    /// A handle that closes it.
     #[must_use]
     pub fn closer(&self) -> BrowserCloser {
         self.0.clone()
@@ -104,7 +104,7 @@ impl Drop for Browser {
 }
 
 impl BrowserCloser {
-    /// Ends it, at once. Waits for nothing.
+    /// Closes it at once, without waiting.
     pub fn close(&self) {
         let daemon = self.0.state().daemon.take();
         self.0.changed.notify_all();
@@ -146,7 +146,7 @@ impl BrowserShared {
             let Some(again) = self.again(&mut watch) else {
                 return self.close();
             };
-            // From the first one of several in a row.
+            // Measured from the first of several replacements in a row.
             if settles.is_none() {
                 self.state().seen.replaced();
             }
@@ -155,8 +155,7 @@ impl BrowserShared {
         }
     }
 
-    /// Browses anew, when the network was left alone for a while. None where it is closed, or nobody
-    /// can be heard any more.
+    /// Browses again after a pause. `None` if it was closed, or browsing keeps failing.
     fn again(&self, watch: &mut DaemonWatch) -> Option<Receiver<ServiceEvent>> {
         for _ in 0..MAX_FAILURES {
             let open = |state: &mut BrowserState| state.daemon.is_some();

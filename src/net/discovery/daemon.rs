@@ -1,7 +1,7 @@
 //! The thread that speaks multicast DNS, and what bounds it.
 //!
-//! Must not let it grow with the network's traffic. It keeps every record until it expires, so its
-//! size is watched, and it is replaced when it has become too large.
+//! Must not let its memory grow with the network's traffic. It keeps every record until that
+//! expires, so its size is watched, and it is replaced when it has become too large.
 
 use std::io;
 use std::time::{Duration, Instant};
@@ -11,25 +11,25 @@ use mdns_sd::{IfKind, ServiceDaemon};
 use crate::model::error::{Error, Result};
 use crate::sys::{host, socket};
 
-/// How many records it may have heard and kept. A network of some hundred machines has fewer.
+/// How many records it may keep. A network of some hundred machines has fewer.
 const MAX_RECORDS: i64 = 8192;
-/// By how many bytes this process may grow while one runs: what it keeps of a hostile network is not
-/// all among the records that it counts.
+/// By how many bytes this process may grow while a daemon runs: not everything that it keeps of a
+/// hostile network is among the records that it counts.
 const MAX_GROWTH: u64 = 64 << 20;
-/// How often in a row it may fail to say how much it keeps: it does not while it reads a flood.
+/// How often in a row it may fail to report how much it keeps: it does not while it reads a flood.
 const MAX_UNANSWERED: u32 = 3;
-/// How long the network is left alone before a daemon is replaced, at first and at most.
+/// How long to pause before a daemon is replaced, at first and at most.
 const PAUSE: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(20));
-/// How long a daemon lasts on a network that does it no harm.
+/// How long a daemon lasts at least on a harmless network.
 const LASTING: Duration = Duration::from_secs(60);
-/// How many times it may have noted at which it is to look at a record again.
+/// How many timers it may have for records to refresh or expire.
 const MAX_TIMERS: i64 = 400_000;
-/// How often it looks whether this machine's addresses have changed, in seconds.
+/// How often it checks whether this machine's addresses have changed, in seconds.
 const LOOK_AT_ADDRESSES: u32 = 2;
 /// How long it may take to answer, or to say goodbye.
 const ANSWER: Duration = Duration::from_secs(1);
 
-/// What the records and the times are counted as.
+/// The names of its counters of records and timers.
 const RECORDS: [&str; 6] = [
     "cached-ptr",
     "cached-srv",
@@ -40,9 +40,9 @@ const RECORDS: [&str; 6] = [
 ];
 const TIMERS: &str = "timer";
 
-/// Starts one, on every interface that leads to other machines.
+/// Starts a daemon on every interface that leads to other machines.
 pub(super) fn start() -> Result<ServiceDaemon> {
-    // It does not say itself where it cannot have its port.
+    // The daemon itself does not report that it cannot have its port.
     socket::try_port_of_many(mdns_sd::MDNS_PORT).map_err(|source| Error::Discovery { source })?;
     let daemon = ServiceDaemon::new().map_err(failed)?;
     // It leaves out point-to-point interfaces by itself.
@@ -58,8 +58,8 @@ pub(super) fn start() -> Result<ServiceDaemon> {
     }
 }
 
-/// What is seen of a daemon and of those that it has replaced: whether it has become too large, and
-/// how long to wait before the next one.
+/// Watches a daemon and its replacements: whether it has become too large, and how long to wait
+/// before the next one.
 #[derive(Debug)]
 pub(super) struct DaemonWatch {
     every: Duration,
@@ -71,7 +71,7 @@ pub(super) struct DaemonWatch {
 }
 
 impl DaemonWatch {
-    /// Of one that begins now, and is looked at so often.
+    /// Watches a daemon that starts now, checking it at the interval `every`.
     pub(super) fn new(every: Duration) -> Self {
         let now = Instant::now();
         Self {
@@ -84,8 +84,8 @@ impl DaemonWatch {
         }
     }
 
-    /// Whether it has to be replaced, because it keeps more than it may. However much is heard in
-    /// between, it is looked at when its time has come.
+    /// Whether it must be replaced because it keeps too much. It is checked whenever the interval
+    /// has passed, however many events arrive.
     pub(super) fn is_too_large(&mut self, daemon: &ServiceDaemon) -> bool {
         if self.looked.elapsed() < self.every {
             return false;
@@ -111,7 +111,7 @@ impl DaemonWatch {
         records > MAX_RECORDS || count(TIMERS) > MAX_TIMERS
     }
 
-    /// How long to wait before it is replaced: longer each time, where none lasts.
+    /// How long to wait before it is replaced: longer each time, as long as none lasts.
     pub(super) fn pause(&mut self) -> Duration {
         if self.began.elapsed() >= LASTING {
             self.pause = PAUSE.0;
@@ -121,7 +121,7 @@ impl DaemonWatch {
         pause
     }
 
-    /// Another one begins.
+    /// Notes that another daemon starts.
     pub(super) fn begin(&mut self) {
         let pause = self.pause;
         *self = Self {
@@ -131,14 +131,14 @@ impl DaemonWatch {
     }
 }
 
-/// Has it withdraw what it announces, and end. Waits for that, but not for long.
+/// Makes it withdraw what it announces and stop. Waits for that, up to [`ANSWER`].
 pub(super) fn stop(daemon: &ServiceDaemon) {
     if let Ok(stopped) = daemon.shutdown() {
         let _ = stopped.recv_timeout(ANSWER);
     }
 }
 
-/// What it says of a failure, which is in words only.
+/// The error for a failure that the daemon describes in words.
 pub(super) fn failed(error: mdns_sd::Error) -> Error {
     Error::Discovery {
         source: io::Error::other(error),

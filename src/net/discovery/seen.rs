@@ -9,56 +9,57 @@ use super::beacon::{Beacon, FingerprintStart};
 
 /// How many instances of strangers are kept.
 const MAX_STRANGERS: usize = 256;
-/// How many instances of one machine are kept: at one address, or of one that is known.
+/// How many instances of one machine are kept: of one address, or of one known machine.
 const MAX_OF_ONE: usize = 8;
 
-/// What was seen.
+/// A change that was seen.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Sighting {
-    /// One is there, or says something else than before.
+    /// An instance is there, or has changed.
     Found(Beacon),
-    /// One is not there any more.
+    /// An instance has gone.
     Gone {
-        /// What its announcement was called.
+        /// The name of its announcement.
         instance: String,
     },
 }
 
-/// Whose an instance is.
+/// Who an instance belongs to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 enum Owner {
-    /// Of one that is known, by its own word.
+    /// A known machine, by its claim.
     Known(FingerprintStart),
-    /// Of whoever has this address, by its own word.
+    /// The address that it claims.
     Stranger(IpAddr),
 }
 
 #[derive(Debug)]
 struct SeenInstance {
     owner: Owner,
-    /// None where it is gone.
+    /// `None` if it has gone.
     beacon: Option<Beacon>,
-    /// Whether it was told that it is there.
+    /// Whether it was reported as found.
     told: bool,
-    /// Whether it waits to be told of.
+    /// Whether it waits to be reported.
     waits: bool,
-    /// The larger, the later it was seen.
+    /// Increases with each time an instance is seen.
     at: u64,
 }
 
-/// Who was seen, by the names of the instances.
+/// The instances that were seen, by name.
 #[derive(Debug, Default)]
 pub(super) struct SeenInstances {
     known: HashSet<FingerprintStart>,
     all: HashMap<String, SeenInstance>,
     waiting: VecDeque<String>,
     sightings: u64,
-    /// When the daemon was replaced: what was seen before is seen again, or gone.
+    /// The value of `sightings` when the daemon was replaced: older instances are seen again, or
+    /// have gone.
     replaced_at: u64,
 }
 
 impl SeenInstances {
-    /// None. Those of `known` do not count among the strangers.
+    /// An empty queue. Machines in `known` do not count as strangers.
     pub(super) fn new(known: HashSet<FingerprintStart>) -> Self {
         Self {
             known,
@@ -66,7 +67,7 @@ impl SeenInstances {
         }
     }
 
-    /// One is there.
+    /// Notes that an instance is there.
     pub(super) fn found(&mut self, beacon: Beacon) {
         let owner = match beacon.addresses.first() {
             _ if self.known.contains(&beacon.fingerprint) => Owner::Known(beacon.fingerprint),
@@ -79,7 +80,7 @@ impl SeenInstances {
         match self.all.get_mut(&instance) {
             Some(seen) => {
                 seen.at = at;
-                // Told already, and nothing has changed.
+                // It was reported already, and has not changed.
                 if seen.beacon.as_ref() == Some(&beacon) {
                     return;
                 }
@@ -101,7 +102,7 @@ impl SeenInstances {
         self.tell(&instance);
     }
 
-    /// One is not there any more.
+    /// Notes that an instance has gone.
     pub(super) fn gone(&mut self, instance: &str) {
         let Some(seen) = self.all.get_mut(instance) else {
             return;
@@ -114,12 +115,12 @@ impl SeenInstances {
         }
     }
 
-    /// What comes from now on comes from another daemon.
+    /// Notes that another daemon reports from here on.
     pub(super) fn replaced(&mut self) {
         self.replaced_at = self.sightings;
     }
 
-    /// The new daemon has had its time: whom it has not seen is gone.
+    /// Notes that the new daemon has had its time: instances that it has not seen have gone.
     pub(super) fn settled(&mut self) {
         let before = self.replaced_at;
         let old = self.all.iter().filter(|(_, seen)| seen.at <= before);
@@ -128,7 +129,7 @@ impl SeenInstances {
         self.replaced_at = 0;
     }
 
-    /// The next one to be told of.
+    /// The next change to report.
     pub(super) fn next(&mut self) -> Option<Sighting> {
         let instance = self.waiting.pop_front()?;
         let seen = self.all.get_mut(&instance)?;
@@ -160,7 +161,7 @@ impl SeenInstances {
         }
     }
 
-    /// Lets go of the one that was seen longest ago, where another one would be too much.
+    /// Drops the instance that was seen longest ago, if one more would be too many.
     fn make_room(&mut self, owner: Owner) {
         let live = || self.all.iter().filter(|(_, seen)| seen.beacon.is_some());
         let oldest = |all: &mut dyn Iterator<Item = (&String, &SeenInstance)>, most: usize| {

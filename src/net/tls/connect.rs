@@ -37,15 +37,15 @@ use crate::model::error::{CryptoFault, Error, Result};
 use crate::sys::socket;
 use crate::wire::{PREAMBLE_BYTES, Preamble, Preambles, VERSION};
 
-/// How long a peer has for its preamble, which it sends without waiting for anything.
+/// How long a peer may take for its preamble, which it sends without waiting for anything.
 const PREAMBLE_TIME: Duration = Duration::from_secs(2);
-/// rustls wants a name for every server. It is neither sent nor looked at.
+/// rustls requires a server name. It is neither sent nor checked.
 const SERVER_NAME: &str = "xfer";
-/// What every Ed25519 public key begins with, as a SubjectPublicKeyInfo (RFC 8410, section 4);
-/// 32 bytes follow.
+/// The first bytes of every Ed25519 public key as a SubjectPublicKeyInfo (RFC 8410, section 4); 32
+/// bytes follow.
 const ED25519_PREFIX: &[u8; 12] = b"\x30\x2a\x30\x05\x06\x03\x2b\x65\x70\x03\x21\x00";
 
-/// A device's TLS: made once, used for every connection. Clones are the same.
+/// A device's TLS configuration: made once, used for every connection. Clones are the same.
 #[derive(Clone)]
 pub struct Tls {
     client: Arc<ClientConfig>,
@@ -72,7 +72,7 @@ impl Tls {
         })
     }
 
-    /// The same of an xfer that has these features alone, as an earlier one has.
+    /// The same for an xfer with only these features, as an earlier version has.
     #[cfg(feature = "testing")]
     #[must_use]
     pub fn with_features(mut self, features: crate::wire::Features) -> Self {
@@ -80,14 +80,14 @@ impl Tls {
         self
     }
 
-    /// What peers know this device by.
+    /// The fingerprint that peers know this device by.
     #[must_use]
     pub fn fingerprint(&self) -> Fingerprint {
         self.fingerprint
     }
 
-    /// Makes a channel of a connection that this side opened. `deadline` is for all of it,
-    /// however slowly the peer answers.
+    /// Makes a channel from a connection that this side opened. All of it must be done by
+    /// `deadline`, however slowly the peer answers.
     pub fn connect(
         &self,
         stream: impl Into<Arc<TcpStream>>,
@@ -97,13 +97,14 @@ impl Tls {
         establish(self.preamble, stream.into(), deadline, || {}, end)
     }
 
-    /// Makes a channel of a connection that the peer opened. `deadline` is for all of it,
-    /// however slowly the peer answers.
+    /// Makes a channel from a connection that the peer opened. All of it must be done by
+    /// `deadline`, however slowly the peer answers.
     pub fn accept(&self, stream: impl Into<Arc<TcpStream>>, deadline: Duration) -> Result<Channel> {
         self.accept_noting(stream.into(), deadline, || {})
     }
 
-    /// As [`Self::accept`]; says when the peer has shown that it speaks this protocol.
+    /// Like [`Self::accept`]; calls `has_greeted` once the peer has shown that it speaks this
+    /// protocol.
     pub(crate) fn accept_noting(
         &self,
         stream: Arc<TcpStream>,
@@ -121,7 +122,7 @@ impl fmt::Debug for Tls {
     }
 }
 
-/// An IPv4 address as such, which a socket for both families gives as an IPv6 one.
+/// Turns the IPv6 form that a dual-stack socket gives an IPv4 address back into IPv4.
 pub(crate) fn plain(addr: SocketAddr) -> SocketAddr {
     match addr.ip().to_canonical() {
         ip if ip.is_ipv4() => SocketAddr::new(ip, addr.port()),
@@ -137,7 +138,7 @@ fn establish<E: Endpoint>(
     end: impl FnOnce() -> std::result::Result<E, rustls::Error>,
 ) -> Result<Channel> {
     let until = Instant::now() + deadline;
-    // Without a peer there is no address to name; it was connected a moment ago.
+    // Without a peer there is no address to report; it was connected a moment ago.
     let peer = stream
         .peer_addr()
         .map(plain)
@@ -155,9 +156,9 @@ fn establish<E: Endpoint>(
     };
     let io_failed = |e| failed(HandshakeFailure::Io(e));
     let local = stream.local_addr().map(plain).map_err(io_failed)?;
-    // Some systems hand down what the listening socket was set to.
+    // Some systems pass on the settings of the listening socket.
     stream.set_nonblocking(false).map_err(io_failed)?;
-    // What is flushed is complete; waiting to fill a packet would only delay its end.
+    // What is flushed is complete; waiting to fill a packet would only delay it.
     stream.set_nodelay(true).map_err(io_failed)?;
     socket::retry_often(&stream);
     let timed = Timed::new(&stream, until);
@@ -167,12 +168,12 @@ fn establish<E: Endpoint>(
     handshake::run(end, stream.clone(), timed, preambles, [local, peer]).map_err(failed)
 }
 
-/// Sends this side's preamble and takes the peer's. One that is no xfer is named at its first
-/// wrong byte, or when the rest does not come. Of one that says nothing nobody knows what it is.
+/// Sends this side's preamble and reads the peer's. Fails as "not xfer" at the first wrong byte, or
+/// if the rest does not come. A peer that sends nothing could be anything.
 fn exchange_preambles(ours: Preamble, stream: Timed<'_>, peer: SocketAddr) -> Result<Preambles> {
     let mut stream = stream.within(PREAMBLE_TIME);
     let sent = ours.encode();
-    // Not looked at yet: where the peer said something before it went, that tells more.
+    // Not checked yet: what the peer sent before it closed says more.
     let wrote = stream.write_all(&sent);
     let seen = read_preamble(stream, peer)?;
     let theirs = Preamble::decode(&seen).ok_or(Error::NotXfer { peer })?;
@@ -200,7 +201,7 @@ fn read_preamble(mut stream: Timed<'_>, peer: SocketAddr) -> Result<[u8; PREAMBL
             Ok(got) => len += got,
             Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
             Err(e) if e.kind() == io::ErrorKind::TimedOut => return Err(ended()),
-            // A network that fails says nothing about who is there.
+            // A network failure says nothing about the peer.
             Err(source) => return Err(Error::Lost { peer, source }),
         }
         if !Preamble::may_begin_with(&seen[..len]) {
@@ -240,14 +241,14 @@ pub(super) fn server_config(
         )));
     config.alpn_protocols = vec![ALPN.to_vec()];
     config.session_storage = Arc::new(NoServerSessionStorage {});
-    // A ticket that the dialer never reads would make its close reset the connection.
+    // If the dialer never reads a ticket, its close would reset the connection.
     config.send_tls13_tickets = 0;
     config.ignore_client_order = !has_fast_aes();
     config.enable_secret_extraction = true;
     Ok(config)
 }
 
-/// aws-lc-rs, with the ciphers that the record layer here knows, the faster one first.
+/// aws-lc-rs, with the ciphers that this record layer supports, the faster one first.
 pub(super) fn provider() -> Arc<CryptoProvider> {
     let mut cipher_suites = vec![TLS13_AES_128_GCM_SHA256, TLS13_CHACHA20_POLY1305_SHA256];
     if !has_fast_aes() {
@@ -259,8 +260,8 @@ pub(super) fn provider() -> Arc<CryptoProvider> {
     })
 }
 
-/// Whether the processor has instructions for AES. Small ARM boards do not, and are several
-/// times faster with ChaCha20.
+/// Whether the processor has AES instructions. Small ARM boards do not, and are several times
+/// faster with ChaCha20.
 fn has_fast_aes() -> bool {
     #[cfg(any(target_arch = "x86_64", target_arch = "x86"))]
     return std::arch::is_x86_feature_detected!("aes");
@@ -270,7 +271,7 @@ fn has_fast_aes() -> bool {
     return false;
 }
 
-/// Lets any Ed25519 key through whose owner proves that it has the secret half.
+/// Accepts any Ed25519 key whose owner proves that it has the secret half.
 #[derive(Debug)]
 struct AnyKey {
     algorithms: WebPkiSupportedAlgorithms,
@@ -283,7 +284,7 @@ impl AnyKey {
         }
     }
 
-    /// Whether it is a key in the one way to write it down, so that it has one fingerprint.
+    /// Whether a key is encoded in the one allowed way, so that it has only one fingerprint.
     fn check(
         key: &CertificateDer<'_>,
         others: &[CertificateDer<'_>],

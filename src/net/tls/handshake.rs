@@ -1,6 +1,6 @@
 //! The TLS handshake: rustls decides, this moves its bytes.
 //!
-//! Must not give rustls a byte beyond the handshake: the records after it belong to the [`Reader`].
+//! Must not give rustls a byte beyond the handshake: later records belong to the [`Reader`].
 
 use std::io::{self, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
@@ -19,18 +19,18 @@ use crate::model::digest::sha256;
 use crate::model::error::HandshakeFault;
 use crate::wire::Preambles;
 
-/// What is spoken inside, as TLS calls it.
+/// The protocol inside TLS.
 pub(super) const ALPN: &[u8] = b"xfer/1";
-/// The most bytes that a peer may send before it has proven who it is. A handshake takes two or
-/// three thousand.
+/// How many bytes a peer may send before it has proven its identity. A handshake takes two or three
+/// thousand.
 const MAX_HANDSHAKE_BYTES: usize = 1 << 15;
 
-/// Why there is no channel.
+/// Why a handshake failed.
 #[derive(Debug)]
 pub(super) enum HandshakeFailure {
     /// The connection failed.
     Io(io::Error),
-    /// The peer, or what it is, did.
+    /// The peer's handshake or identity is faulty.
     Tls(HandshakeFault),
 }
 
@@ -51,18 +51,18 @@ impl From<rustls::Error> for HandshakeFailure {
 
 /// One end's unbuffered connection.
 pub(super) trait Endpoint: Sized {
-    /// What rustls keeps for that end.
+    /// The data that rustls keeps for that end.
     type Data;
-    /// Whether it is the one that opened the connection.
+    /// Whether it is the end that opened the connection.
     const DIALS: bool;
 
-    /// What rustls has to say about `input`.
+    /// Lets rustls process `input`.
     fn process<'c, 'i>(&'c mut self, input: &'i mut [u8]) -> UnbufferedStatus<'c, 'i, Self::Data>;
 
-    /// What both ends have.
+    /// The state that both kinds of end have.
     fn common(&self) -> &CommonState;
 
-    /// Takes it apart into its keys, and what makes the next ones.
+    /// Takes it apart into its keys, and what derives the next ones.
     fn split(self) -> Result<(ExtractedSecrets, Box<dyn Rekey>), rustls::Error>;
 }
 
@@ -102,7 +102,7 @@ impl Endpoint for UnbufferedServerConnection {
     }
 }
 
-/// Makes a channel of a connection whose preambles are exchanged.
+/// Makes a channel from a connection whose preambles are exchanged.
 pub(super) fn run<E: Endpoint>(
     mut end: E,
     stream: Arc<TcpStream>,
@@ -155,9 +155,9 @@ pub(super) fn run<E: Endpoint>(
     })
 }
 
-/// What stands for this channel alone: a hash of the first keys of both directions, the dialer's
-/// first. rustls has no exporter (RFC 8446, section 7.5) for unbuffered connections; these keys
-/// come of the same transcript as an exporter's secret would.
+/// Identifies this channel alone: a hash of the first keys of both directions, the dialer's first.
+/// rustls has no exporter (RFC 8446, section 7.5) for unbuffered connections; these keys derive
+/// from the same transcript as an exporter's secret would.
 fn binding(secrets: &ExtractedSecrets, dials: bool) -> [u8; 32] {
     let (first, second) = if dials {
         (&secrets.tx, &secrets.rx)
@@ -167,14 +167,14 @@ fn binding(secrets: &ExtractedSecrets, dials: bool) -> [u8; 32] {
     let [(key1, iv1), (key2, iv2)] = [first, second].map(|(_, secrets)| match secrets {
         ConnectionTrafficSecrets::Aes128Gcm { key, iv }
         | ConnectionTrafficSecrets::Chacha20Poly1305 { key, iv } => (key.as_ref(), iv.as_ref()),
-        // No channel is made with other keys.
+        // No channel has other keys.
         _ => (&[][..], &[][..]),
     });
     sha256(&[b"xfer channel binding 1", key1, iv1, key2, iv2]).0
 }
 
-/// What has come: `start..given` is what rustls has before it and is not done with, `given..end`
-/// what it has not seen.
+/// The input so far: rustls has seen `start..given` but not finished it, and has not seen
+/// `given..end`.
 struct HandshakeInput {
     buf: Box<[u8]>,
     start: usize,
@@ -192,7 +192,7 @@ impl HandshakeInput {
         }
     }
 
-    /// Gives one more record to rustls, when it has come. There is always room for it behind
+    /// Gives rustls one more record, once it has arrived. There is always room for it after
     /// [`MAX_HANDSHAKE_BYTES`].
     fn give_record(&mut self, stream: &mut Timed<'_>) -> Result<(), HandshakeFailure> {
         let len = loop {
@@ -215,14 +215,14 @@ impl HandshakeInput {
     }
 }
 
-/// What is to be done next.
+/// What to do next.
 enum HandshakeStep {
     Again,
     More,
     Send,
 }
 
-/// Drives the handshake to its end.
+/// Runs the handshake to its end.
 fn drive<E: Endpoint>(
     end: &mut E,
     mut stream: Timed<'_>,
@@ -232,7 +232,7 @@ fn drive<E: Endpoint>(
     loop {
         let UnbufferedStatus { discard, state, .. } =
             end.process(&mut input.buf[input.start..input.given]);
-        // Even where it failed: rustls counts on it when it is asked for its alert.
+        // Even if it failed: rustls relies on it when asked for its alert.
         input.start += discard;
         let step = match state? {
             ConnectionState::EncodeTlsData(data) => {
@@ -246,7 +246,7 @@ fn drive<E: Endpoint>(
             ConnectionState::BlockedHandshake | ConnectionState::WriteTraffic(_) => {
                 HandshakeStep::More
             }
-            // Data cannot come: rustls gets no record that is behind the handshake.
+            // There cannot be data: rustls gets no record after the handshake.
             _ => return Err(HandshakeFailure::Tls(HandshakeFault::BrokenOff)),
         };
         match step {
@@ -261,7 +261,7 @@ fn drive<E: Endpoint>(
     }
 }
 
-/// Appends to `output` what rustls has to send.
+/// Appends what rustls has to send to `output`.
 fn encode<D>(mut data: EncodeTlsData<'_, D>, output: &mut Vec<u8>) -> Result<(), HandshakeFailure> {
     let start = output.len();
     loop {
@@ -276,12 +276,12 @@ fn encode<D>(mut data: EncodeTlsData<'_, D>, output: &mut Vec<u8>) -> Result<(),
     }
 }
 
-/// Tells the peer what was wrong with it, if it still listens.
+/// Tells the peer what was wrong, if it still listens.
 fn send_alert<E: Endpoint>(end: &mut E, mut stream: Timed<'_>, input: &mut HandshakeInput) {
     let status = end.process(&mut input.buf[input.start..input.given]);
     if let Ok(ConnectionState::EncodeTlsData(data)) = status.state {
         let mut output = Vec::new();
-        // The channel has failed already; this is a courtesy.
+        // The channel has failed already; this only informs the peer.
         let _ = encode(data, &mut output).map(|()| stream.write_all(&output));
     }
 }

@@ -1,8 +1,8 @@
 //! TLS to a peer: a `TcpStream` goes in, a [`Channel`] comes out.
 //!
 //! Must not know sessions, nor decide who is let in. rustls does the handshake and derives the
-//! keys. Records are sealed and opened here, in place, because rustls' own buffers cost a third of
-//! the speed.
+//! keys. Records are sealed and opened here, in place, because rustls' own buffers would cost a
+//! third of the speed.
 
 mod channel;
 mod connect;

@@ -1,6 +1,6 @@
 //! `Reader`: the receiving half of a channel.
 //!
-//! Must not lock or allocate in the data path, nor mistake a connection that broke for one that the
+//! Must not lock or allocate in the data path, nor mistake a broken connection for one that the
 //! peer closed.
 
 use std::fmt;
@@ -17,43 +17,42 @@ use super::record::{
 use super::timing::timed_out;
 use crate::model::progress::Counters;
 
-/// What one call to the system may bring, in bytes: little enough to be in the cache still when
-/// it is opened.
+/// How many bytes one read may return: few enough to be in the cache still when they are decrypted.
 const READ_BYTES: usize = 1 << 18;
-/// The most bytes that [`Reader::gather`] brings at once.
+/// How many bytes [`Reader::gather`] returns at most.
 pub const MAX_GATHER_BYTES: usize = 1 << 20;
-/// The size of the buffer once there is data to come, in bytes: all that is gathered, and the
-/// record that was not complete behind it.
+/// The size of the buffer for data, in bytes: everything gathered, and an incomplete record after
+/// it.
 const BUFFER_BYTES: usize = MAX_GATHER_BYTES + READ_BYTES + 2 * MAX_RECORD_BYTES;
-/// Pieces below this size are put together, so that there cannot be very many.
+/// Pieces below this size, in bytes, are merged, to limit their number.
 const SMALL_PIECE_BYTES: usize = 4096;
-/// How many records that carry no data a peer may send in a row.
+/// How many records without data a peer may send in a row.
 const MAX_IDLE_RECORDS: u32 = 32;
-/// What a message that the keys change begins with: its type, and its length.
+/// How a key update message begins: its type and its length.
 const KEY_UPDATE: [u8; 4] = [24, 0, 0, 1];
 /// The alert that ends a stream in order.
 const CLOSE_NOTIFY: u8 = 0;
 
-/// The half of a channel to read from. It ends, with `Ok(0)`, only where the peer said that this
-/// is the end; a connection that ends without that is an `UnexpectedEof`, and what breaks the
-/// rules of TLS an `InvalidData`. After either, every call fails.
+/// The receiving half of a channel. It ends, with `Ok(0)`, only if the peer said so. A connection
+/// that ends without that is an `UnexpectedEof`, and a violation of TLS an `InvalidData`. After
+/// either, every call fails.
 pub struct Reader {
     stream: Arc<TcpStream>,
     schedule: Arc<KeySchedule>,
     keys: Keys,
     buf: Box<[u8]>,
-    /// What is opened and not yet read.
+    /// Decrypted, but not yet read.
     plain: Range<usize>,
-    /// What is not yet opened.
+    /// Not yet decrypted.
     sealed: Range<usize>,
-    /// What [`Reader::gather`] has brought, in order.
+    /// The pieces that [`Reader::gather`] returned, in order.
     pieces: Vec<Range<usize>>,
     idle: u32,
     state: ReaderState,
     deadline: Option<Instant>,
-    /// How long a single read may wait without one.
+    /// How long a single read may wait if there is no deadline.
     timeout: Option<Duration>,
-    /// Whether the socket has another timeout than that, because of a deadline.
+    /// Whether a deadline has set another timeout on the socket.
     timed: bool,
     pub(super) counters: Option<Arc<Counters>>,
 }
@@ -66,7 +65,8 @@ enum ReaderState {
 }
 
 impl Reader {
-    /// `buf` has room for two records at least, and in `sealed` what came behind the handshake.
+    /// `buf` has room for at least two records; `sealed` is the part of it that arrived after the
+    /// handshake.
     pub(super) fn new(
         stream: Arc<TcpStream>,
         schedule: Arc<KeySchedule>,
@@ -91,8 +91,8 @@ impl Reader {
         }
     }
 
-    /// Gives it the room that much data needs. Until then it costs a peer that may never be let
-    /// in as little as a handshake.
+    /// Enlarges its buffer for data. Until then, a peer that may never be let in costs no more
+    /// memory than a handshake.
     pub(super) fn widen(&mut self) {
         if self.buf.len() < BUFFER_BYTES {
             let mut buf = vec![0; BUFFER_BYTES];
@@ -101,24 +101,23 @@ impl Reader {
         }
     }
 
-    /// Until when the peer may be waited for, however many reads that takes; for ever without
-    /// one. A peer that sends a byte now and then does not extend it. When it is over, a read
-    /// that has to wait fails as `TimedOut`, nothing is lost, and with another deadline the next
-    /// one goes on.
+    /// Sets until when to wait for the peer, however many reads that takes; `None` waits forever. A
+    /// peer that sends a byte now and then does not extend it. After the deadline, a read that
+    /// would wait fails as `TimedOut`. Nothing is lost: with a new deadline, the next read
+    /// continues.
     pub fn set_deadline(&mut self, deadline: Option<Instant>) {
         self.deadline = deadline;
     }
 
-    /// How long a single read may wait for the peer where there is no deadline; for ever without
-    /// one. When it is over, the read fails as `TimedOut`, nothing is lost, and the next one goes
-    /// on.
+    /// Sets how long a single read may wait for the peer if there is no deadline; `None` waits
+    /// forever. After that, the read fails as `TimedOut`. Nothing is lost: the next read continues.
     pub fn set_timeout(&mut self, timeout: Option<Duration>) -> io::Result<()> {
         self.timeout = timeout;
         self.stream.set_read_timeout(timeout)
     }
 
-    /// Waits until there is something to read, be it the end, for as long as it takes: the timeout
-    /// of a single read counts only where a part of something has come.
+    /// Waits until there is something to read, including the end, for as long as it takes: the
+    /// timeout of a single read applies only once part of a record has arrived.
     pub fn wait(&mut self) -> io::Result<()> {
         loop {
             match self.next_plain() {
@@ -128,9 +127,9 @@ impl Reader {
         }
     }
 
-    /// Brings exactly the next `len` bytes, at most [`MAX_GATHER_BYTES`] and on a channel that
-    /// carries a session, without copying them: in pieces as they lie in the buffer. Each is shown
-    /// to `see` as soon as it is there, while it is in the processor's cache.
+    /// Reads exactly the next `len` bytes without copying them, as pieces of the buffer: at most
+    /// [`MAX_GATHER_BYTES`], and only on a channel that carries a session. Passes each piece to
+    /// `see` at once, while it is in the processor's cache.
     pub fn gather(
         &mut self,
         len: usize,
@@ -146,7 +145,7 @@ impl Reader {
                 Ok(true) => {}
                 Ok(false) => return Err(io::ErrorKind::UnexpectedEof.into()),
                 Err(e) => {
-                    // What was gathered is not given back.
+                    // The bytes gathered so far are lost.
                     self.state = ReaderState::Broken;
                     return Err(e);
                 }
@@ -161,7 +160,7 @@ impl Reader {
         Ok(self.pieces.iter().map(|piece| &self.buf[piece.clone()]))
     }
 
-    /// Adds a piece to those that are gathered.
+    /// Adds a piece to those gathered.
     fn keep(&mut self, piece: Range<usize>) {
         match self.pieces.last_mut() {
             Some(last) if piece.len() < SMALL_PIECE_BYTES => {
@@ -173,13 +172,13 @@ impl Reader {
         }
     }
 
-    /// Whether something was brought that is not read yet, if only a part of a record.
+    /// Whether there is unread input, even if only part of a record.
     pub(crate) fn has_some(&self) -> bool {
         !self.plain.is_empty() || !self.sealed.is_empty()
     }
 
-    /// Reads to the end, and throws it away. A connection that is closed with unread bytes in it
-    /// resets, and takes with it what this side sent last.
+    /// Reads to the end and discards everything. Closing a connection with unread input would reset
+    /// it and destroy what this side sent last.
     pub fn drain(&mut self) -> io::Result<()> {
         while self.next_plain()? {
             self.plain = 0..0;
@@ -187,13 +186,13 @@ impl Reader {
         Ok(())
     }
 
-    /// Makes sure that there is something to read; false at the end.
+    /// Makes sure that there is something to read; returns false at the end.
     fn next_plain(&mut self) -> io::Result<bool> {
         self.pieces.clear();
         self.next_plain_for(0)
     }
 
-    /// The same, where `left` bytes are to come besides what was gathered.
+    /// The same, if `left` bytes are wanted besides what was gathered.
     fn next_plain_for(&mut self, left: usize) -> io::Result<bool> {
         while self.plain.is_empty() {
             match self.state {
@@ -241,8 +240,8 @@ impl Reader {
         Ok(())
     }
 
-    /// Takes the only message that may come after the handshake. The records behind it have new
-    /// keys, so it must be the last of its record.
+    /// Handles the only message allowed after the handshake. The records after it have new keys, so
+    /// it must be the last in its record.
     fn key_update(&mut self, plain: Range<usize>) -> io::Result<()> {
         let asked = match self.buf[plain].split_last_chunk::<1>() {
             Some((head, [0])) if head == KEY_UPDATE => false,
@@ -256,7 +255,8 @@ impl Reader {
         Ok(())
     }
 
-    /// Gives the socket what is left until the deadline. Without one nothing is asked of it.
+    /// Sets the socket's timeout to the time left until the deadline. Without a deadline, no system
+    /// call is made.
     fn keep_deadline(&mut self) -> io::Result<()> {
         let left = match self.deadline {
             None if !self.timed => return Ok(()),
@@ -271,8 +271,8 @@ impl Reader {
         Ok(())
     }
 
-    /// Reads as much as there is, at least a byte. Where `left` bytes are to be gathered it takes
-    /// little more than them, so that what comes behind need not be moved out of the way.
+    /// Reads what is available, at least one byte. If `left` bytes are to be gathered, reads little
+    /// more than that, so that what follows need not be moved.
     fn fill(&mut self, left: usize) -> io::Result<()> {
         let records = left.div_ceil(MAX_PLAIN_BYTES);
         let wanted = (left + records * OVERHEAD_BYTES).saturating_sub(self.sealed.len());
@@ -303,8 +303,8 @@ impl Reader {
 }
 
 impl Reader {
-    /// Moves what is gathered to the beginning of the buffer, and behind it what is not opened:
-    /// less than a record, unless somebody sends very small ones.
+    /// Moves what was gathered to the start of the buffer, followed by what is not decrypted: less
+    /// than a record, unless the peer sends very small ones.
     fn close_gaps(&mut self) {
         let mut end = 0;
         for piece in self.pieces.drain(..) {

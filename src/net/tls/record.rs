@@ -14,31 +14,30 @@ use aws_lc_rs::aead::{
 use rustls::ConnectionTrafficSecrets;
 use rustls::kernel::KernelConnection;
 
-/// The length of what stands before a record's body, in bytes: type, version, length.
+/// The length of a record's header, in bytes: type, version, length.
 pub(super) const HEADER_BYTES: usize = 5;
-/// The most plaintext that a record carries, in bytes.
+/// The most plaintext in a record, in bytes.
 pub(super) const MAX_PLAIN_BYTES: usize = 1 << 14;
-/// The most bytes that a record's body may have.
+/// The longest body of a record, in bytes.
 pub(super) const MAX_BODY_BYTES: usize = MAX_PLAIN_BYTES + 256;
-/// The most bytes that a peer's record may have.
+/// The longest record of a peer, in bytes.
 pub(super) const MAX_RECORD_BYTES: usize = HEADER_BYTES + MAX_BODY_BYTES;
 /// The length of the tag that ends a record, in bytes.
 const TAG_BYTES: usize = 16;
-/// How much longer than its plaintext a record is that is made here, in bytes: header, content
-/// type, tag.
+/// How much longer than its plaintext a record made here is, in bytes: header, content type, tag.
 pub(super) const OVERHEAD_BYTES: usize = HEADER_BYTES + 1 + TAG_BYTES;
 
-/// The type that every sealed record shows; the true one is inside.
+/// The type that every sealed record shows; the actual type is inside.
 const OUTER_TYPE: u8 = 23;
-/// The version that every record shows, for the sake of old machines in between.
+/// The version that every record shows, for the sake of old middleboxes.
 const VERSION: [u8; 2] = [3, 3];
 
 /// What a record carries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Content {
-    /// The bytes that the channel is for.
+    /// The channel's data.
     Data,
-    /// A message of the handshake protocol; after the handshake, that keys change.
+    /// A handshake message; after the handshake, a key update.
     Handshake,
     /// The end, in order or not.
     Alert,
@@ -71,7 +70,8 @@ pub(super) struct Keys {
 }
 
 impl Keys {
-    /// From what the handshake or a key update came to, with the number of the next record.
+    /// From the secrets that the handshake or a key update produced, with the number of the next
+    /// record.
     pub(super) fn new((records, secrets): (u64, ConnectionTrafficSecrets)) -> io::Result<Self> {
         let (algorithm, key, iv) = match &secrets {
             ConnectionTrafficSecrets::Aes128Gcm { key, iv } => (&AES_128_GCM, key, iv),
@@ -96,7 +96,7 @@ impl Keys {
         self.records
     }
 
-    /// Never the same twice: a nonce that is used again gives the key away.
+    /// Never returns the same nonce twice: that would reveal the key.
     fn next_nonce(&mut self) -> io::Result<Nonce> {
         let number = self.records;
         self.records = number
@@ -109,8 +109,8 @@ impl Keys {
         Ok(Nonce::assume_unique_for_key(nonce))
     }
 
-    /// Seals the record at the beginning of `buf`, whose `len` bytes of plaintext lie behind
-    /// the room for its header. Returns the length of the whole.
+    /// Seals the record at the start of `buf`, whose `len` bytes of plaintext follow the room for
+    /// its header. Returns the length of the whole record.
     pub(super) fn seal(
         &mut self,
         buf: &mut [u8],
@@ -143,8 +143,8 @@ impl Keys {
         Ok(total)
     }
 
-    /// Opens the one record that `record` is. Its plaintext then lies behind its header, as long
-    /// as is returned.
+    /// Opens `record` in place. Its plaintext then follows its header; returns the plaintext's
+    /// length.
     pub(super) fn open(&mut self, record: &mut [u8]) -> io::Result<(Content, usize)> {
         let (header, body) = record
             .split_first_chunk_mut::<HEADER_BYTES>()
@@ -175,7 +175,7 @@ impl fmt::Debug for Keys {
     }
 }
 
-/// The length of the record that `bytes` begin with; none while its header is not there.
+/// The length of the record that `bytes` begin with; `None` while its header is incomplete.
 pub(super) fn record_len(bytes: &[u8]) -> io::Result<Option<usize>> {
     let Some((header, _)) = bytes.split_first_chunk::<HEADER_BYTES>() else {
         return Ok(None);
@@ -188,7 +188,7 @@ pub(super) fn record_len(bytes: &[u8]) -> io::Result<Option<usize>> {
     Ok(Some(HEADER_BYTES + body))
 }
 
-/// Like [`record_len`], of a record that must be a sealed one.
+/// Like [`record_len`], for a record that must be sealed.
 pub(super) fn sealed_record_len(bytes: &[u8]) -> io::Result<Option<usize>> {
     match bytes.first() {
         Some(&first) if first != OUTER_TYPE => Err(broken("a record that is not encrypted")),
@@ -196,12 +196,12 @@ pub(super) fn sealed_record_len(bytes: &[u8]) -> io::Result<Option<usize>> {
     }
 }
 
-/// The peer, or somebody between, broke the rules of TLS.
+/// The error if the peer, or somebody in between, broke the rules of TLS.
 pub(super) fn broken(what: &'static str) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, what)
 }
 
-/// What makes the next keys of either direction.
+/// Derives the next keys of either direction.
 pub(super) trait Rekey: Send {
     /// The next keys to seal with.
     fn next_tx(&mut self) -> Result<(u64, ConnectionTrafficSecrets), rustls::Error>;
@@ -219,8 +219,7 @@ impl<Side: Send> Rekey for KernelConnection<Side> {
     }
 }
 
-/// What the two halves share. The lock is taken when keys change, every 2^23 records, and at no
-/// other time.
+/// What the two halves share. The lock is taken only when keys change, every 2^23 records.
 pub(super) struct KeySchedule {
     rekey: Mutex<Box<dyn Rekey>>,
     asked: AtomicBool,
@@ -234,7 +233,7 @@ impl KeySchedule {
         }
     }
 
-    /// What comes of asking for the next keys of one direction.
+    /// Derives the next keys of one direction with `next`.
     pub(super) fn rekey(
         &self,
         next: impl FnOnce(&mut dyn Rekey) -> Result<(u64, ConnectionTrafficSecrets), rustls::Error>,
@@ -243,12 +242,12 @@ impl KeySchedule {
         next(&mut **rekey).map_err(io::Error::other)
     }
 
-    /// The peer asks that the keys to it be changed.
+    /// Notes that the peer asks for new keys.
     pub(super) fn ask(&self) {
         self.asked.store(true, Ordering::Release);
     }
 
-    /// Whether the peer has asked; what is found so is not found again.
+    /// Whether the peer has asked since the last call.
     pub(super) fn take_asked(&self) -> bool {
         // Read first: a swap for each record would make both halves fight for the cache line.
         self.asked.load(Ordering::Relaxed) && self.asked.swap(false, Ordering::Acquire)

@@ -9,20 +9,20 @@ use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// How much may be written at once, as the time that it takes at this pace. What nobody has used
-/// for so long is lost: no burst has more than twice as much.
+/// How much may be written at once, as the time that it takes at this pace. Unused time beyond this
+/// is lost: no burst is larger than two pieces.
 const PIECE: Duration = Duration::from_millis(40);
 
 /// A pace that writers share.
 #[derive(Debug)]
 pub struct Pace {
     bytes_per_second: u64,
-    /// When all that may have been written so far is over.
+    /// When the time for everything written so far is over.
     free: Mutex<Instant>,
 }
 
 impl Pace {
-    /// So many bytes in a second, at least one.
+    /// A limit in bytes per second, at least 1.
     #[must_use]
     pub fn new(bytes_per_second: u64) -> Self {
         Self {
@@ -31,7 +31,7 @@ impl Pace {
         }
     }
 
-    /// Of `wanted` bytes, how many may be written, once it returns.
+    /// Waits, then returns how many of `wanted` bytes may be written.
     pub(super) fn wait(&self, wanted: usize) -> usize {
         let (bytes, wait) = self.take(wanted, Instant::now());
         if !wait.is_zero() {
@@ -40,7 +40,7 @@ impl Pace {
         bytes
     }
 
-    /// Of `wanted` bytes, how many may be written, and how long to wait before.
+    /// How many of `wanted` bytes may be written, and how long to wait before that.
     fn take(&self, wanted: usize, now: Instant) -> (usize, Duration) {
         let most = u128::from(self.bytes_per_second) * PIECE.as_millis() / 1000;
         let bytes = wanted.min(usize::try_from(most).unwrap_or(usize::MAX).max(1));
@@ -56,7 +56,7 @@ impl Pace {
     }
 }
 
-/// A socket until its deadline. A peer that sends a byte now and then does not extend it.
+/// A socket with a deadline. A peer that sends a byte now and then does not extend it.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Timed<'a> {
     stream: &'a TcpStream,
@@ -68,7 +68,7 @@ impl<'a> Timed<'a> {
         Self { stream, end }
     }
 
-    /// The same socket with a deadline that may be nearer, but not farther.
+    /// The same socket with an earlier deadline, or the same one.
     pub(super) fn within(self, time: Duration) -> Self {
         let end = self.end.min(Instant::now() + time);
         Self { end, ..self }
@@ -100,7 +100,7 @@ impl Write for Timed<'_> {
     }
 }
 
-/// Systems disagree on what a timeout is called; here it is always `TimedOut`.
+/// Systems report a timeout as different errors; this makes it `TimedOut`.
 pub(super) fn timed_out(error: io::Error) -> io::Error {
     match error.kind() {
         io::ErrorKind::WouldBlock => io::ErrorKind::TimedOut.into(),

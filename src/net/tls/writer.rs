@@ -12,40 +12,40 @@ use super::record::{Content, HEADER_BYTES, KeySchedule, Keys, MAX_PLAIN_BYTES, O
 use super::timing::{Pace, timed_out};
 use crate::model::progress::Counters;
 
-/// The size of the pieces that [`Writer::room`] consists of, in bytes.
+/// The size of the pieces of [`Writer::room`], in bytes.
 pub const PIECE_BYTES: usize = MAX_PLAIN_BYTES;
 /// How many full records go to the system in one call.
 const RECORDS: usize = 15;
-/// A message that the keys change, which asks for nothing in return.
+/// A key update message that does not ask for one in return.
 const KEY_UPDATE: [u8; 5] = [24, 0, 0, 1, 0];
 /// The alert that ends a stream in order.
 const CLOSE_NOTIFY: [u8; 2] = [1, 0];
 /// The length of the record that carries a [`KEY_UPDATE`], in bytes.
 const KEY_UPDATE_BYTES: usize = KEY_UPDATE.len() + OVERHEAD_BYTES;
-/// The length of a record that has no room left, in bytes.
+/// The length of a full record, in bytes.
 const FULL_BYTES: usize = MAX_PLAIN_BYTES + OVERHEAD_BYTES;
-/// The size of the buffer at first, in bytes: enough for words.
+/// The size of the buffer at first, in bytes: enough for messages.
 const FIRST_BYTES: usize = FULL_BYTES + KEY_UPDATE_BYTES;
-/// The size of the buffer once a record has been full, in bytes: enough for data.
+/// The size of the buffer once a record was full, in bytes: enough for data.
 const BUFFER_BYTES: usize = RECORDS * FULL_BYTES + KEY_UPDATE_BYTES;
-/// After how many records the keys change. AES-GCM is safe for 2^24.5 full ones under one key
-/// (RFC 8446, section 5.5).
+/// After how many records the keys change. AES-GCM is safe for 2^24.5 full ones under one key (RFC
+/// 8446, section 5.5).
 const REKEY_RECORDS: u64 = 1 << 23;
 
-/// The half of a channel to write to. What is written lies in a buffer until there is much of it,
-/// or until [`Write::flush`]. A write takes everything or fails; after a failure, a timeout
-/// included, every call fails. Dropped without [`Writer::finish`], it leaves the peer with the
-/// certainty that something is missing.
+/// The sending half of a channel. It buffers what is written until there is much of it, or until
+/// [`Write::flush`]. A write takes everything or fails; after a failure, including a timeout, every
+/// call fails. If it is dropped without [`Writer::finish`], the peer knows that something is
+/// missing.
 pub struct Writer {
     stream: Arc<TcpStream>,
     schedule: Arc<KeySchedule>,
     keys: Keys,
-    /// Sealed records; behind them one that is still being filled.
+    /// Sealed records, followed by one that is being filled.
     buf: Box<[u8]>,
     sealed: usize,
-    /// How much plaintext that one has.
+    /// How many bytes of plaintext that one has.
     plain: usize,
-    /// Room for much data at once: records that are filled by others and sealed where they lie.
+    /// Room for much data at once: records that callers fill, sealed in place.
     room: Vec<u8>,
     state: WriterState,
     pub(super) rekey_records: u64,
@@ -77,15 +77,14 @@ impl Writer {
         }
     }
 
-    /// How long the peer may take none of what is sent; for ever without one. When it is over,
+    /// Sets how long the peer may accept nothing of what is sent; `None` waits forever. After that,
     /// the call fails as `TimedOut`, and the channel is broken.
     pub fn set_timeout(&self, timeout: Option<Duration>) -> io::Result<()> {
         self.stream.set_write_timeout(timeout)
     }
 
-    /// Room for `len` bytes, in the pieces in which they are sealed, each of which but the last
-    /// has [`PIECE_BYTES`]. What is put there goes out with [`Self::send_room`], without having
-    /// been copied, or not at all.
+    /// Room for `len` bytes, in the pieces in which they are sealed, each but the last of
+    /// [`PIECE_BYTES`]. [`Self::send_room`] sends what is put there without copying it.
     pub fn room(&mut self, len: usize) -> impl Iterator<Item = &mut [u8]> {
         let bytes = room_bytes(len);
         if self.room.len() < bytes {
@@ -102,17 +101,17 @@ impl Writer {
         })
     }
 
-    /// Whether the next `len` bytes that are written go out together, with what lies in the buffer:
-    /// if not, a part of them goes out at once, and the rest waits.
+    /// Whether the next `len` bytes written would go out together with what is buffered. If not,
+    /// part of them would go out at once, and the rest would wait.
     #[must_use]
     pub fn keeps_together(&self, len: usize) -> bool {
         let full = (self.plain + len) / MAX_PLAIN_BYTES;
         self.sealed + full * FULL_BYTES <= (RECORDS - 1) * FULL_BYTES
     }
 
-    /// Sends `len` bytes that were put into [`Self::room`], behind all that was written before.
+    /// Sends `len` bytes that were put into [`Self::room`], after everything written before.
     pub fn send_room(&mut self, len: usize) -> io::Result<()> {
-        // Whatever it is that was never asked for, it is not in there.
+        // The caller did not ask for as much room.
         if self.room.len() < room_bytes(len) {
             return Err(io::ErrorKind::InvalidInput.into());
         }
@@ -149,8 +148,8 @@ impl Writer {
         Ok(())
     }
 
-    /// Sends what is left, and that this is the end. To be sure that it arrives, read the other
-    /// half to its end before both are dropped.
+    /// Sends what is left, and the end. To be sure that it arrives, read the other half to its end
+    /// before dropping both.
     pub fn finish(&mut self) -> io::Result<()> {
         if self.state == WriterState::Finished {
             return Ok(());
@@ -161,7 +160,7 @@ impl Writer {
             w.seal(Content::Alert)?;
             w.send()?;
             match w.stream.shutdown(Shutdown::Write) {
-                // The peer has gone since, having all that it wanted.
+                // The peer has gone, having received all that it wanted.
                 Err(e) if e.kind() == io::ErrorKind::NotConnected => Ok(()),
                 done => done,
             }
@@ -170,7 +169,7 @@ impl Writer {
         Ok(())
     }
 
-    /// Does something that leaves the stream in no known state where it fails.
+    /// Does something that leaves the stream in an unknown state if it fails.
     fn attempt(&mut self, what: impl FnOnce(&mut Self) -> io::Result<()>) -> io::Result<()> {
         match self.state {
             WriterState::Open => {}
@@ -184,7 +183,7 @@ impl Writer {
         Ok(())
     }
 
-    /// Adds to the record that is being filled what it has room for; returns how much that was.
+    /// Adds as much as fits to the record that is being filled; returns how much.
     fn put(&mut self, data: &[u8]) -> usize {
         let len = data.len().min(MAX_PLAIN_BYTES - self.plain);
         let at = self.sealed + HEADER_BYTES + self.plain;
@@ -197,7 +196,7 @@ impl Writer {
         self.schedule.take_asked() || self.keys.records() >= self.rekey_records
     }
 
-    /// Closes the record that is being filled.
+    /// Seals the record that is being filled.
     fn seal(&mut self, content: Content) -> io::Result<()> {
         if self.must_rekey() {
             self.change_keys()?;
@@ -209,8 +208,8 @@ impl Writer {
         Ok(())
     }
 
-    /// Puts a record that the keys change before the one that is being filled. There is room:
-    /// [`Write::write`] keeps it.
+    /// Inserts a key update record before the one that is being filled. [`Write::write`] keeps
+    /// enough room.
     fn change_keys(&mut self) -> io::Result<()> {
         let start = self.sealed + HEADER_BYTES;
         self.buf
@@ -243,14 +242,14 @@ impl Writer {
         Ok(())
     }
 
-    /// Gives all sealed records to the system.
+    /// Passes all sealed records to the system.
     fn send(&mut self) -> io::Result<()> {
         self.give(&self.buf[..self.sealed])?;
         self.sealed = 0;
         Ok(())
     }
 
-    /// Gives bytes to the system, all of them.
+    /// Passes all of these bytes to the system.
     fn give(&self, mut rest: &[u8]) -> io::Result<()> {
         while !rest.is_empty() {
             let now = match &self.pace {
@@ -272,7 +271,7 @@ impl Writer {
     }
 }
 
-/// How many bytes the records take that carry `len` bytes.
+/// How many bytes the records for `len` bytes take up.
 fn room_bytes(len: usize) -> usize {
     len.div_ceil(PIECE_BYTES) * FULL_BYTES
 }
