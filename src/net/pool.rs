@@ -169,7 +169,7 @@ mod tests {
         assert!(pool.take(known(1), 4));
         pool.give_back(stranger(0), 1);
         assert_eq!(pool.left(stranger(1)), 1);
-        // What somebody must have counts.
+        // What was taken anyway counts.
         pool.take_anyway(known(2), 3);
         assert_eq!(pool.left(stranger(1)), 0);
     }

@@ -183,7 +183,7 @@ mod tests {
             assert_eq!(all.len(), MAX_SESSIONS_PER_PEER);
             all.iter().for_each(|(id, _)| slots.release(*id));
         }
-        // Strangers together take no place of those that are known.
+        // All strangers together leave room for known machines.
         let strangers = (0..200).filter(|&n| {
             slots
                 .take(stranger(n), size(1), LeastEntries::Few)

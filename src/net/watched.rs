@@ -94,7 +94,7 @@ mod tests {
         assert!(watched.all().is_none());
         assert!(watched.let_in(one).is_some());
         assert!(watched.let_in(other).is_none());
-        // One that is gone is empty.
+        // A list without a file is empty.
         std::fs::remove_dir(&path).unwrap();
         assert!(watched.let_in(one).is_none());
     }

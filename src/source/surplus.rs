@@ -225,7 +225,7 @@ mod tests {
                 ("t", DIR, Decision::Keep),
                 ("other/x", FILE, Decision::Keep),
                 ("t/here", FILE, Decision::Keep),
-                // It is in the way of that.
+                // The folder is in the way of the file.
                 ("t/here", DIR, Decision::Remove),
                 ("t/here/deep", DIR, Decision::Remove),
                 ("t/dangling", DIR, Decision::Remove),
@@ -235,7 +235,7 @@ mod tests {
                 ("t/gone", DIR, Decision::Remove),
                 ("t/a/gone/deep", LINK, Decision::Remove),
                 ("t/here/in a file", FILE, Decision::Remove),
-                // What a link leads to is none of the receiver's business.
+                // The receiver may not learn what a link leads to.
                 ("t/link", LINK, Decision::Keep),
                 ("t/link/secret", DIR, Decision::Remove),
             ],
@@ -282,7 +282,7 @@ mod tests {
             ..Filter::default()
         };
         check(&root, &follow, &[("t/link/secret", DIR, Decision::Keep)]);
-        // What the patterns are cannot be known.
+        // The patterns are invalid.
         fs::write(root.join("a/.xferignore"), "[z-a]\n").unwrap();
         check(&root, &ignores_only, &[("t/a/gone", FILE, Decision::Keep)]);
     }

@@ -225,13 +225,13 @@ mod tests {
         names.claim(b"A", &only, unlisted).unwrap();
         let why = names.claim(b"a", &only, unlisted).unwrap_err();
         assert_eq!(why, Why::InTheWay(Obstacle::SameName("A".into())));
-        // One with two names may be there under both of them.
+        // A file with two names may be listed under both.
         for name in ["a", "b"] {
             std::fs::hard_link(at("A"), at(name)).unwrap();
         }
         names.claim(b"a", &found("a"), unlisted).unwrap_err();
         names.claim(b"b", &found("b"), unlisted).unwrap();
-        // What was made just now is nobody else's.
+        // A file that was just created belongs to no other entry.
         std::fs::write(at("c"), "").unwrap();
         names.note(b"d", &found("c"));
         names.note(b"c", &found("c"));
@@ -285,7 +285,7 @@ mod tests {
         let temp = tempfile::tempdir().unwrap();
         let dir = Dir::open(temp.path()).unwrap();
         assert!(is_one_name(&dir, b"a", b"a"));
-        // Where it cannot be tried, they are.
+        // If the try fails, they count as one.
         assert!(is_one_name(&dir, &[b'a'; 4096], b"b"));
         assert!(dir.list().unwrap().next().is_none());
     }

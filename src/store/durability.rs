@@ -445,7 +445,7 @@ mod tests {
         session.store_on(&file_system).unwrap();
         let stored = dir.create_file(b"stored", 0o600).unwrap();
         session.before_naming(&stored, true).unwrap();
-        // A file that is not open for anything cannot be synced.
+        // A handle opened with O_PATH cannot be synced.
         let unsyncable: File = rustix::fs::open(
             temp.path().join("stored"),
             rustix::fs::OFlags::PATH,
@@ -460,7 +460,7 @@ mod tests {
             let next = begin();
             let doubt = |file| next.doubt(&fs::stat(file).unwrap());
             assert_eq!(doubt(&stored), Some(Doubt::Unwritten));
-            // The clock of files is a coarse one.
+            // File times come from a coarse clock.
             let later = dir.create_or_empty_file(b"later", 0o600).unwrap();
             let mut touched = (0..1_000_000).map(|_| {
                 let now = fs::Timestamp::now();

@@ -480,7 +480,7 @@ mod tests {
     fn a_session_that_begins_is_not_taken_for_one_that_is_no_more() {
         let (temp, marks) = folder();
         let at = |name: &str| temp.path().join(name);
-        // One that was being made when its process was killed.
+        // A mark whose process was killed while creating it.
         let new = at(&format!("begins{UNDER_WAY}"));
         std::fs::write(&new, "").unwrap();
         let (goes_on, gone) = (leave(&marks, "goes on"), leave(&marks, "gone"));
@@ -494,7 +494,7 @@ mod tests {
         let mut names: Vec<_> = found.iter().map(Marked::name).collect();
         names.sort_unstable();
         assert_eq!(names, [&b"begins.new"[..], b"over"]);
-        // What somebody else removed is no failure.
+        // Removing a mark that is already gone is not an error.
         std::fs::remove_file(at("gone")).unwrap();
         for mark in [goes_on, gone] {
             mark.remove(&marks).unwrap();
@@ -525,8 +525,8 @@ mod tests {
         assert_eq!(pending, [true, false, false]);
         let devices: Vec<_> = found[0].stored().cloned().collect();
         assert_eq!(devices, [(here, None), (2, Some(mount))]);
-        // Of the one that was cut off while it synced, both are in doubt: and nobody knows what the
-        // one is now that is not there any more.
+        // Both file systems of the session whose sync was cut off are in doubt. The one that is no
+        // longer mounted may have another device number by now.
         let suspects = suspects(&marks, &marks, here).unwrap().0;
         let doubts: Vec<_> = suspects.iter().map(|s| (s.device, s.doubt)).collect();
         let doubt = |device| (device, Doubt::Unwritten);
@@ -542,7 +542,7 @@ mod tests {
         assert!(suspects(&marks, &marks, here).unwrap().0.is_empty());
         tell_others(&marks, here, &[here]).unwrap();
         assert_eq!(suspects(&marks, &marks, here).unwrap().0.len(), 1);
-        // It is not over, and syncs for itself.
+        // It is still pending, and has recorded the failure.
         drop(goes_on);
         let found = ended(&marks, 1).unwrap();
         assert!(found[0].is_pending() && found[0].has_failed());
@@ -574,7 +574,7 @@ mod tests {
             };
             assert_eq!(said, expected, "{cut}");
         }
-        // As an earlier version left them.
+        // Marks of an earlier version.
         let mut old = Vec::new();
         let record = OnlyRecord {
             version: 1,

@@ -454,7 +454,7 @@ mod tests {
         let space = with_quota(10_000, 4000);
         space.take(5000).unwrap();
         let attempt = |used: u64| space.attempt(|| 1, || used, || space.take(3000));
-        // What was taken takes up less than it was thought to.
+        // What was taken takes up less than was assumed.
         attempt(4500).unwrap();
         assert_eq!(space.left(), Some(2500));
         attempt(7500).unwrap_err();
@@ -470,7 +470,7 @@ mod tests {
             tried.set(tried.get() + 1);
             let taken = space.take(3000);
             if tried.get() == 1 {
-                // As others do while this one waits for them.
+                // Another session measures while this one waits.
                 space.measure(1, || 1000);
             }
             taken
@@ -491,7 +491,7 @@ mod tests {
         space.gone(replaced);
         assert_eq!(space.left(), Some(MIN_COST));
         let replaced = space.before_replacing(&found);
-        // It was counted then, or not.
+        // The measurement may or may not have counted it.
         space.measure(1, || 9800);
         space.gone(replaced);
         assert_eq!(space.left(), Some(200));

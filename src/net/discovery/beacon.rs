@@ -233,7 +233,7 @@ mod tests {
             (&*beacon.name, &*beacon.instance),
             ("lap top (2)", "lap top (2)")
         );
-        // The one on this network only comes without the network.
+        // The link-local IPv6 address is left out, because its network is unknown.
         let addresses = ["10.0.0.1:9090", "[2001:db8::1]:9090", "169.254.1.1:9090"];
         assert_eq!(beacon.addresses, addresses.map(|a| a.parse().unwrap()));
         let mut whole = Fingerprint([7; 32]);

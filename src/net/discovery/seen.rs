@@ -234,7 +234,7 @@ mod tests {
         seen.found(beacon("a", 1, [10, 0, 0, 9]));
         seen.gone("b");
         seen.found(beacon("c", 3, [10, 0, 0, 3]));
-        // Nobody has heard of it.
+        // It was not reported yet.
         seen.gone("c");
         seen.gone("never there");
         assert_eq!(told(&mut seen), ["a", "-b"]);
@@ -270,19 +270,19 @@ mod tests {
         assert_eq!(seen.all.len(), 2 + MAX_OF_ONE);
         let first = told(&mut seen);
         assert!(first.contains(&"known".to_owned()) && first.contains(&"stranger".to_owned()));
-        // Each from another one, also by their word.
+        // Each claims another address.
         for n in 0..60_000_u32 {
             let [_, _, c, d] = n.to_be_bytes();
             seen.found(beacon(&format!("many {n}"), 4, [10, 1, c, d]));
         }
-        // Those that were told of are gone, which waits to be told.
+        // Reported ones have gone, but that is not reported yet.
         assert!(seen.all.len() <= 1 + 2 * MAX_STRANGERS);
         assert!(seen.waiting.len() <= 1 + 2 * MAX_STRANGERS);
         assert!(seen.all["known"].beacon.is_some());
-        // Whoever comes late still has a place.
+        // There is still room for a late one.
         seen.found(beacon("late", 5, [10, 0, 0, 5]));
         assert!(told(&mut seen).contains(&"late".to_owned()));
-        // Nor do those who claim to be the known one take more.
+        // Those that claim to be the known machine take up no more room either.
         for n in 0..1_000 {
             seen.found(beacon(&format!("liar {n}"), 1, [10, 2, 0, 1]));
         }

@@ -351,7 +351,7 @@ mod tests {
     use std::io::Write as _;
     use std::net::{Shutdown, TcpListener};
 
-    /// The secrets number `n` of a peer whose keys change.
+    /// The `n`-th secrets of a peer whose keys change.
     fn secrets(n: u8) -> (u64, ConnectionTrafficSecrets) {
         let (key, iv) = (AeadKey::from([n; 32]), Iv::from([n; 12]));
         (0, ConnectionTrafficSecrets::Chacha20Poly1305 { key, iv })
@@ -370,7 +370,7 @@ mod tests {
         }
     }
 
-    /// A peer that seals what it likes, and the reader that has to cope.
+    /// A peer that can seal anything, and the reader that receives it.
     struct Peer {
         stream: TcpStream,
         keys: Keys,
@@ -419,7 +419,7 @@ mod tests {
         let mut peer = Peer::new();
         peer.send(Content::Data, b"all of it");
         peer.send(Content::Alert, &[1, 0]);
-        // What comes behind the end is nobody's.
+        // What follows the end is ignored.
         peer.stream.write_all(b"\x17\x03").unwrap();
         assert_eq!(peer.end().unwrap(), b"all of it");
         assert_eq!(peer.reader.read(&mut [0]).unwrap(), 0, "it stays ended");
@@ -519,7 +519,7 @@ mod tests {
         peer.reader.set_deadline(Some(end));
         let (mut stream, dripped) = (peer.stream.try_clone().unwrap(), buf.clone());
         let dripping = std::thread::spawn(move || {
-            // So slow that the whole of it comes only behind the deadline.
+            // Too slow to complete the record before the deadline.
             for byte in &dripped {
                 stream.write_all(&[*byte]).unwrap();
                 std::thread::sleep(Duration::from_millis(20));
@@ -528,7 +528,7 @@ mod tests {
         let e = peer.reader.read(&mut [0; 10]).unwrap_err();
         assert_eq!(e.kind(), io::ErrorKind::TimedOut);
         assert!(Instant::now() >= end);
-        // Nothing is lost, and nothing of the deadline is left.
+        // Nothing is lost, and the deadline leaves no timeout on the socket.
         peer.reader.set_deadline(None);
         assert_eq!(peer.reader.read(&mut [0; 99]).unwrap(), 10);
         dripping.join().unwrap();

@@ -303,7 +303,7 @@ mod tests {
 
     #[test]
     fn padding_is_taken_off_and_nothing_but_padding_refused() {
-        // What a padding peer seals, made by hand: plaintext, type, zeros.
+        // A padded record, made by hand: plaintext, type, zeros.
         let padded = |inner: &[u8]| {
             let mut buf = vec![0; inner.len() - 1 + OVERHEAD_BYTES];
             let body = u16::try_from(buf.len() - HEADER_BYTES)

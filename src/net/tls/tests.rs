@@ -52,7 +52,7 @@ fn channels() -> (Channel, Channel) {
     (a.unwrap(), b.unwrap())
 }
 
-/// Bytes that are the same nowhere.
+/// Pseudo-random bytes, so that misplaced ones are noticed.
 fn pattern(len: usize) -> Vec<u8> {
     let mut x = 1_u64;
     let mut next = || {
@@ -62,7 +62,7 @@ fn pattern(len: usize) -> Vec<u8> {
     (0..len).map(|_| next()).collect()
 }
 
-/// Sends `data` in pieces while what comes is read to its end; then both are dropped.
+/// Sends `data` in pieces from a thread and meanwhile reads to the end; then drops the channel.
 fn exchange(mut channel: Channel, data: &[u8], piece: usize) -> Vec<u8> {
     thread::scope(|s| {
         let writer = &mut channel.writer;
@@ -111,7 +111,7 @@ fn both_know_who_the_other_is_and_whether_to_trust_it() {
     assert_eq!(why(&a, false, false), None);
 }
 
-/// Whether the sender's proof, and the receiver's, are accepted by the other side.
+/// Whether each side accepts the other's proof: the sender's first, then the receiver's.
 fn prove(sender: (&Channel, &str), receiver: (&Channel, &str)) -> [bool; 2] {
     let start = |role, (channel, code): (&Channel, &str), ours| {
         Attempt::new(&PairingCode::parse(code).unwrap(), role, ours, channel)
@@ -127,7 +127,7 @@ fn the_same_code_on_the_same_channel_is_proven_and_nothing_else() {
     let (a, b) = channels();
     assert_eq!(prove((&a, "123456"), (&b, "123 456")), [true; 2]);
     assert_eq!(prove((&a, "123456"), (&b, "123457")), [false; 2]);
-    // Between two channels of one in the middle, who passes on all that is said.
+    // A machine in the middle has two channels and relays everything.
     let (c, d) = channels();
     assert_eq!(prove((&a, "123456"), (&d, "123456")), [false; 2]);
     let mut other = channels().1;
@@ -171,7 +171,7 @@ fn what_is_flushed_arrives_and_what_is_not_waits() {
     assert_eq!(b.reader.read(&mut five).unwrap(), 0);
 }
 
-/// What is left in the buffer, while a part of the same has gone out, is only what was said to.
+/// `keeps_together` says whether a write goes out in part while the rest stays in the buffer.
 #[test]
 fn what_is_kept_together_goes_out_whole() {
     let (mut a, b) = channels();
@@ -199,7 +199,7 @@ fn what_is_kept_together_goes_out_whole() {
             assert_eq!(together, sent() == before, "{size}");
             a.writer.flush().unwrap();
             assert!(a.writer.keeps_together(245_759) && !a.writer.keeps_together(245_760));
-            // It does not always begin with an empty buffer.
+            // The next round starts with data in the buffer.
             a.writer.write_all(&vec![0; *size / 3]).unwrap();
         }
         a.writer.finish().unwrap();
@@ -253,7 +253,7 @@ fn closing_frees_both_halves() {
         let reader = s.spawn(move || a.reader.read(&mut [0]));
         let writer = s.spawn(move || {
             loop {
-                // Nobody reads, so it blocks before long.
+                // Nobody reads, so it blocks soon.
                 if let Err(e) = a.writer.write_all(&[0; 100_000]) {
                     break e;
                 }
@@ -281,14 +281,14 @@ fn both_count_what_goes_over_the_wire() {
     assert_eq!(Counters::get(&at_b.bytes_wire), n);
 }
 
-/// Somebody between two peers, who changes a bit of what the dialer says.
+/// A machine between two peers that changes one bit of what the dialer sends.
 struct Meddler {
     passed: AtomicUsize,
     target: AtomicUsize,
 }
 
 impl Meddler {
-    /// A bit of the byte that is `n` bytes from now is to be changed.
+    /// Changes a bit of the byte `n` bytes from here.
     fn aim(&self, n: usize) {
         let target = self.passed.load(Ordering::SeqCst) + n;
         self.target.store(target, Ordering::SeqCst);
@@ -340,7 +340,7 @@ fn a_changed_bit_never_gets_through() {
             drop(a);
             let mut got = Vec::new();
             let e = b.reader.read_to_end(&mut got).unwrap_err();
-            // A record that got longer is waited for until the end.
+            // If the length was increased, the reader waits for the rest until the stream ends.
             let kinds = [io::ErrorKind::InvalidData, io::ErrorKind::UnexpectedEof];
             assert!(kinds.contains(&e.kind()), "{n}: {e}");
             assert!(got.is_empty());
@@ -352,7 +352,7 @@ fn a_changed_bit_never_gets_through() {
 fn a_changed_hello_makes_no_channel() {
     let (one, two) = (tls(), tls());
     let deadline = Duration::from_millis(500);
-    // Behind the preamble and the headers of record and message.
+    // After the preamble and the headers of record and message.
     for n in (25..225).step_by(19) {
         with_meddler(|dialer, listener, meddler| {
             meddler.aim(n);
@@ -367,7 +367,7 @@ fn a_changed_hello_makes_no_channel() {
     }
 }
 
-/// What accepting comes to with a peer that behaves like this, and how long it takes.
+/// The result of accepting a connection from a peer that behaves like this, and how long it takes.
 fn accepted_from(
     deadline: Duration,
     peer: impl FnOnce(TcpStream) + Send,
@@ -416,7 +416,7 @@ fn what_is_no_xfer_is_named_at_once() {
             assert!(took < Duration::from_secs(1), "{took:?}");
         }
     }
-    // Of what hangs up without a word nobody knows what it is.
+    // A peer that closes without sending anything could be anything.
     let peer = |mut stream: TcpStream| drop(stream.read_exact(&mut [0; 16]));
     for (got, took) in [accepted_from(DEADLINE, peer), connected_to(DEADLINE, peer)] {
         assert!(matches!(got, Err(Error::Mute { .. })), "{got:?}");
@@ -520,7 +520,7 @@ fn a_handshake_that_fails_is_told_from_one_that_stalls_and_one_that_breaks() {
 
     let endless = |stream: TcpStream| {
         greet(&stream);
-        // The beginning of a message of 64 kB, in records of one byte.
+        // The start of a 64 kB message, in records of one byte.
         let _ = (&stream).write_all(b"\x16\x03\x01\x00\x04\x01\x00\xff\xff");
         while (&stream)
             .write_all(&b"\x16\x03\x01\x00\x01x".repeat(100))
@@ -554,7 +554,7 @@ fn providers() -> impl Iterator<Item = Arc<CryptoProvider>> {
     })
 }
 
-/// Says something to a channel that echoes, changes keys and asks for new ones, and ends it.
+/// Sends data to a channel that echoes it, changes keys and asks for new ones, then closes.
 fn talk<S>(mut tls: impl std::ops::DerefMut<Target = rustls::ConnectionCommon<S>>, tcp: TcpStream)
 where
     S: rustls::SideData,
@@ -575,7 +575,7 @@ where
     tls.send_close_notify();
     let mut stream = rustls::Stream::new(&mut tls, &mut tcp);
     stream.flush().unwrap();
-    // Only an end in order reads as one.
+    // Only an orderly end reads as the end.
     assert_eq!(stream.read(&mut [0]).unwrap(), 0);
 }
 
@@ -622,7 +622,7 @@ fn what_comes_right_behind_the_handshake_is_kept() {
                 a.writer.finish().unwrap();
                 a.reader.drain().unwrap();
             });
-            // The whole of it is there before the listener begins to read.
+            // Everything has arrived before the listener begins to read.
             let mut b = with_delayed_reads(listener);
             let mut got = Vec::new();
             b.reader.read_to_end(&mut got).unwrap();
@@ -632,7 +632,7 @@ fn what_comes_right_behind_the_handshake_is_kept() {
     }
 }
 
-/// Accepts through somebody who passes the dialer's Finished on together with what follows it.
+/// Accepts through a relay that passes the dialer's Finished on together with what follows it.
 fn with_delayed_reads(listener: TcpStream) -> Channel {
     let (near, far) = sockets();
     let (mut from, mut to) = (listener.try_clone().unwrap(), near.try_clone().unwrap());

@@ -112,7 +112,7 @@ pub(super) fn timed_out(error: io::Error) -> io::Error {
 mod tests {
     use super::*;
 
-    /// How many bytes two writers get in a time, of which one sleeps longer than it has to.
+    /// How many bytes two writers may write within `time`, if one sleeps longer than necessary.
     fn run(pace: &Pace, start: Instant, time: Duration) -> u64 {
         let mut at = [start, start];
         let mut total = 0;
