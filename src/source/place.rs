@@ -1,6 +1,6 @@
-//! `PlacedWalk`: a walk whose entries lie in a folder that is there at the receiver, or is made.
+//! `PlacedWalk`: a walk whose entries go into a folder that the receiver has or creates.
 //!
-//! Must not look at anything here: that folder need not be on this machine.
+//! Must not look that folder up: it need not exist on this machine.
 
 use crate::model::relpath::RelPath;
 
@@ -9,13 +9,13 @@ use super::tree::Roots;
 use super::walk::Walk;
 use super::walked::WalkedFolders;
 
-/// A walk, with the folders that lead to where its entries lie.
+/// A walk, preceded by the folders that lead to where its entries go.
 #[derive(Debug)]
 pub struct PlacedWalk {
     walk: Walk,
-    /// The folders that are still to be announced, the outermost last.
+    /// The folders that are not announced yet, the outermost last.
     ways: Vec<RelPath>,
-    /// How many of them have been.
+    /// How many of them were announced and have not ended.
     open: usize,
 }
 
@@ -46,7 +46,7 @@ impl Iterator for PlacedWalk {
     }
 }
 
-/// The folders that lead to a place, and it itself; the outermost is the last.
+/// The folders that lead to `place`, and `place` itself; the outermost comes last.
 #[must_use]
 pub fn ways(place: &RelPath) -> Vec<RelPath> {
     let mut all = vec![place.clone()];

@@ -241,8 +241,8 @@ impl Folder {
         Ok(folder)
     }
 
-    /// The folder `path` as it is. If it does not exist, or `replace` would replace a file or link
-    /// by it, one that is not there yet. Changes nothing.
+    /// The folder `path` as it is. If it does not exist, or would replace a file or link, the
+    /// result stands for a folder that is still to be created. Changes nothing.
     pub(super) fn look_into(
         self: &Arc<Self>,
         path: &RelPath,

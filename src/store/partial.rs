@@ -141,7 +141,7 @@ pub(super) fn unfinished(
 
 /// A file that needs a partial.
 pub(super) struct PartialOf<'a> {
-    /// The receive directory.
+    /// The receive folder.
     pub(super) root: &'a Dir,
     pub(super) folder: &'a Folder,
     /// The sender's fingerprint.
