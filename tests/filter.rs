@@ -201,7 +201,8 @@ fn large_files_stay_here() {
     make_file(sandbox.src().join("named"), 4, 5000);
     let (names, sent) = send(&sandbox, &["--max-size=1KiB"], &["p", "named"]);
     assert_eq!(names, ["p", "p/exact", "p/small"]);
-    sent.assert_code(0).assert_says("Sent 2 files (1.03 kB)");
+    sent.assert_code(0)
+        .assert_says("Sent p (2 files, 1.03 kB) to ");
     sent.assert_says("\n  2 left out by filters");
 }
 

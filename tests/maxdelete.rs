@@ -210,7 +210,7 @@ fn very_many_go_where_that_is_allowed() {
     let scene = Scene::new(5, 3000);
     scene.assert_refused(&[], &[], &["3,000 of 3,005 files"]);
     let [sent, _] = scene.mirror(&["--max-delete=3000"], &[]);
-    sent.assert_code(DONE).assert_says("3,000 were removed");
+    sent.assert_code(DONE).assert_says("3,000 deleted");
     scene.assert_mirrored();
 }
 
@@ -221,7 +221,7 @@ fn the_sender_is_asked_at_its_terminal() {
     let ask = |answers: &[&str]| {
         let recv = Recv::start(scene.recv_command(&[]));
         let send = Terminal::spawn(scene.send_command(&[], &recv.target()));
-        send.wait_for("would remove 20 of 21 files and folders on ", 1);
+        send.wait_for("would delete 20 of 21 files and folders on ", 1);
         for (n, answer) in answers.iter().enumerate() {
             send.wait_for("Delete them? [y]es, [n]o: ", n + 1);
             send.type_line(answer);
@@ -248,7 +248,7 @@ fn the_receiver_is_asked_where_nobody_is_at_the_sender() {
         let recv = Terminal::spawn(scene.recv_command(&[]));
         let target = wait_for_addr(recv.process()).to_string();
         let send = Process::spawn(scene.send_command(&[], &target));
-        recv.wait_for("would remove 20 of 21 files and folders here", 1);
+        recv.wait_for("asks to delete 20 of 21 files and folders here", 1);
         recv.type_line(answer);
         let sent = send.wait();
         let (code, screen) = recv.wait();
@@ -288,17 +288,17 @@ fn a_dry_run_says_what_the_real_one_would_need() {
     };
     dry(&[])
         .assert_code(IN_PART)
-        .assert_says("removed   tree/surplus 0000")
+        .assert_says("deleted   tree: 200 items")
         .assert_says(
-            "to remove 200 of 201 files and folders, xfer asks first, or needs --max-delete 200",
+            "to delete 200 of 201 files and folders, xfer asks first, or needs --max-delete 200",
         );
     dry(&["--max-delete=5%"])
         .assert_code(IN_PART)
-        .assert_says("removed   tree/surplus 0000")
+        .assert_says("deleted   tree: 200 items")
         .assert_says("the sender allows 5%");
     dry(&["--max-delete=200"])
         .assert_code(DONE)
-        .assert_says("200 removed");
+        .assert_says("200 deleted");
     assert_eq!(Tree::read(scene.copy()), before);
 }
 

@@ -103,7 +103,7 @@ fn a_mirror_after_only_the_case_of_names_changed() {
         fs::remove_file(tree.join("gone")).unwrap();
         fs::remove_dir_all(tree.join("Gone Dir")).unwrap();
         let sent = scene.send(&["--mirror"]);
-        sent.assert_code(0).assert_says("3 were removed");
+        sent.assert_code(0).assert_says("3 deleted");
         let stored = contents(&scene.real(), lower);
         assert_eq!(stored, contents(&scene.sandbox.src(), lower), "{inodes:?}");
         scene.send(&["--mirror"]).assert_code(0);
@@ -212,7 +212,7 @@ fn names_on_exfat() {
     fs::rename(tree.join("Dir"), tree.join("dir")).unwrap();
     fs::remove_file(tree.join("gone")).unwrap();
     let sent = send(&["--mirror"]);
-    sent.assert_code(0).assert_says("1 was removed");
+    sent.assert_code(0).assert_says("1 deleted");
     let stored = || contents(&sandbox.dst(), lower);
     let sent = contents(&sandbox.src(), lower);
     assert_eq!(stored(), sent);

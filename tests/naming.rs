@@ -405,7 +405,7 @@ fn a_receiver_that_is_not_there_yet_is_waited_for() {
     let Some(office) = Office::new() else { return };
     // By its name, which is announced once it is there.
     let sender = Process::spawn(office.send_command(&["--wait", "receiver"]));
-    sender.wait_for_text("receiver is not there yet: waiting for it");
+    sender.wait_for_text("receiver is not there yet. Waiting for it");
     let began = Instant::now();
     let recv = office.recv();
     sender.wait().assert_code(0);
@@ -415,14 +415,14 @@ fn a_receiver_that_is_not_there_yet_is_waited_for() {
     office.forget("laptop");
     // At its address, with nothing of multicast.
     let sender = Process::spawn(office.send_command(&["--wait", "10.92.0.4:9090"]));
-    sender.wait_for_text("10.92.0.4 is not there yet: waiting for it");
+    sender.wait_for_text("10.92.0.4 is not there yet. Waiting for it");
     let recv = office.recv();
     sender.wait().assert_code(0);
     assert!(office.received("laptop"));
     recv.interrupt();
     // Whoever has waited long enough says so.
     let sender = Process::spawn(office.send_command(&["--wait", "receiver"]));
-    sender.wait_for_text("waiting for it");
+    sender.wait_for_text("Waiting for it");
     sender.interrupt();
     sender.wait().assert_code(130);
 }

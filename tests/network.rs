@@ -427,7 +427,7 @@ fn a_receiver_that_can_have_few_threads_goes_on() {
         .map(|_| std::net::TcpStream::connect(recv.addr()).unwrap())
         .collect();
     recv.process()
-        .wait_for_text("For now: cannot start a thread");
+        .wait_for_text("Warning: cannot start a thread");
     drop(silent);
     recv.interrupt();
 }

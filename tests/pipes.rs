@@ -58,7 +58,7 @@ fn a_stream_of_any_length_arrives() {
         let (data, name) = (bytes(n as u64, len), format!("stream {n}"));
         send(&sandbox.me(), &data, &name, &recv.target())
             .assert_code(0)
-            .assert_says("1 file");
+            .assert_says("Sent stream ");
         assert!(fs::read(sandbox.dst().join(&name)).unwrap() == data, "{n}");
         no_leftovers(sandbox.dst());
     }
@@ -106,7 +106,7 @@ fn an_update_replaces_what_has_the_name() {
     let mut command = sandbox.me().command(&args);
     command.stdin(File::open(sandbox.path("new")).unwrap());
     let sent = Process::spawn(command).wait();
-    sent.assert_code(0).assert_says("the place of another");
+    sent.assert_code(0).assert_says("1 file replaced");
     assert_eq!(fs::read(sandbox.dst().join("a.tar")).unwrap(), b"new");
     assert_eq!(Tree::read(sandbox.dst()).names(), ["a.tar"]);
 }

@@ -103,7 +103,8 @@ fn a_message_is_shown_when_say_ends() {
     let two = Two::new();
     let recv = two.recv(&[]);
     let said = two.say(&[&recv.target(), "Lunch", "is ready."]);
-    said.assert_code(0).assert_says("receiver shows it now");
+    said.assert_code(0)
+        .assert_says("receiver shows your message");
     assert!(said.stdout.is_empty(), "{said}");
     // It was there before that, and not only soon.
     let printed = recv.process().printed();
@@ -299,7 +300,7 @@ fn a_question_is_withdrawn_when_nobody_waits_for_its_answer() {
     // And where the other side ends.
     let asker = two.spawn(&["--ask", &addr, "last?"]);
     seen.wait_for("last?", 1);
-    asker.wait_for_text("shows it now");
+    asker.wait_for_text("shows your message");
     seen.wait_and_stop();
     asker
         .wait()
@@ -363,7 +364,7 @@ fn a_lost_connection_ends_the_wait_on_both_sides() {
     let proxy = Proxy::new(addr.parse().unwrap());
     let asker = two.spawn(&["--ask", &proxy.target(), "there?"]);
     seen.wait_for("Reply to desktop", 1);
-    asker.wait_for_text("shows it now");
+    asker.wait_for_text("shows your message");
     let begun = Instant::now();
     proxy.stall();
     asker.wait().assert_code(FAILED);

@@ -536,7 +536,7 @@ fn a_receiver_without_a_terminal_says_when() {
     let sent = stranger.send(&send_args(&[], &file, &recv.target()));
     sent.assert_code(NOT_LET_IN);
     sandbox.send(&[], &recv.target()).assert_code(0);
-    recv.process().wait_for_text("Received 1 file");
+    recv.process().wait_for_text("Received file (10 B) from ");
     let received = recv.interrupt();
     let (out, err) = (&received.stdout, &received.stderr);
     let lines = |bytes: &[u8]| -> Vec<String> {

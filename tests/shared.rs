@@ -460,7 +460,7 @@ fn what_another_user_locks_stops_nobody() {
             fs::write(tree.join("surplus"), "").unwrap();
             fs::write(tree.join("sub/surplus"), "").unwrap();
             let sent = mirror();
-            sent.assert_code(3).assert_says("1 was removed");
+            sent.assert_code(3).assert_says("1 deleted");
             sent.assert_says(&format!(
                 "{locked}: could not delete everything in it: another transfer stores into \
                  it, or another program has locked it"

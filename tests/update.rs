@@ -167,7 +167,7 @@ fn content_is_compared_where_that_is_asked_for() {
     let sent = scene
         .spawn_to(&["--update", "--checksum"], &proxy.target())
         .wait();
-    sent.assert_code(0).assert_says("2 took the place");
+    sent.assert_code(0).assert_says("2 files replaced");
     scene.is_same();
     let up = proxy.passed().0;
     assert!(up < CHUNK + TALK, "{up} bytes");
@@ -184,12 +184,12 @@ fn the_receivers_user_has_a_say() {
     fs::write(&ours, &new).unwrap();
     let words = "receiver does not replace";
     for (args, open, code, says) in [
-        (&["--allow-update"][..], false, 0, "1 took the place"),
+        (&["--allow-update"][..], false, 0, "1 file replaced"),
         (
             &["--allow-update", "--on-conflict", "replace"],
             false,
             0,
-            "1 took the place",
+            "1 file replaced",
         ),
         (
             &["--allow-update", "--on-conflict", "beside"],
@@ -291,7 +291,7 @@ fn what_belongs_to_somebody_else() {
     args.extend(paths);
     args.push(recv.target().into());
     let sent = sandbox.me().send(&args);
-    sent.assert_code(0).assert_says("3 took the place");
+    sent.assert_code(0).assert_says("3 files replaced");
     // What is right but for its permissions, which nobody else can set, stays as it is.
     set_mode(sandbox.src().join("same"), 0o644);
     set_mode(sandbox.dst().join("same"), 0o644);
@@ -481,7 +481,7 @@ fn a_mirror_has_no_more_than_its_source() {
     }
     fs::write(copy.join("kept/file"), "to be removed").unwrap();
     let sent = scene.send(&["--mirror"]);
-    sent.assert_code(0).assert_says("10 were removed");
+    sent.assert_code(0).assert_says("10 deleted");
     assert_eq!(content(outside.join("file")), b"not to be touched");
     assert_eq!(content(&beside), b"stays");
     for folder in ["sub", "kept"] {
@@ -534,10 +534,7 @@ fn what_a_filter_hides_a_mirror_does_not_remove() {
     let dry = scene.send(&[&args[..], &["--dry-run"]].concat());
     dry.assert_code(0).assert_says("  4 removed");
     assert_eq!(Tree::read(&copy), before);
-    scene
-        .send(&args)
-        .assert_code(0)
-        .assert_says("4 were removed");
+    scene.send(&args).assert_code(0).assert_says("4 deleted");
     for gone in ["x.o", "sub/9", "gone/file", "gone/deep/file"] {
         assert!(!copy.join(gone).exists(), "{gone}");
     }
@@ -592,7 +589,7 @@ fn a_mirror_removes_nothing_where_something_is_missing() {
     set_out();
     make_fifo(scene.tree().join("sub/fifo"));
     let sent = scene.send(&["--mirror"]);
-    sent.assert_code(0).assert_says("3 were removed");
+    sent.assert_code(0).assert_says("3 deleted");
     sent.assert_says("sub/fifo: a socket, fifo or device");
     fs::remove_file(scene.tree().join("sub/fifo")).unwrap();
     // A folder whose names cannot be read keeps what it has, and nothing else does.
@@ -600,7 +597,7 @@ fn a_mirror_removes_nothing_where_something_is_missing() {
     let odd = scene.tree().join("sub/.xferignore");
     fs::write(&odd, "[z-a]\n").unwrap();
     let sent = scene.send(&["--mirror"]);
-    sent.assert_code(3).assert_says("2 were removed");
+    sent.assert_code(3).assert_says("2 deleted");
     let there = surplus.map(|name| scene.copy().join(name).exists());
     assert_eq!(there, [false, true, false]);
     fs::remove_file(&odd).unwrap();
@@ -609,7 +606,7 @@ fn a_mirror_removes_nothing_where_something_is_missing() {
     fs::remove_file(scene.copy().join("sub/2")).unwrap();
     make_fifo(scene.copy().join("sub/2"));
     let sent = scene.send(&["--mirror"]);
-    sent.assert_code(3).assert_says("nothing was removed");
+    sent.assert_code(3).assert_says("Nothing was deleted");
     assert!(surplus.iter().all(|name| scene.copy().join(name).exists()));
     fs::remove_file(scene.copy().join("sub/2")).unwrap();
     scene.send(&["--mirror"]).assert_code(0);
@@ -639,7 +636,7 @@ fn a_receiver_that_is_killed_while_it_removes() {
     let sender = sandbox
         .me()
         .spawn_send(&[&args[..], &[&recv.target()]].concat());
-    recv.process().wait_for_text("Removed: ");
+    recv.process().wait_for_text("Deleted: ");
     recv.kill();
     sender.wait();
     assert_eq!(
@@ -680,17 +677,17 @@ fn a_dry_run_says_what_a_real_one_does() {
     let all = |args: &[&str]| {
         let before = Tree::read(scene.sandbox.dst());
         let dry = scene.send(&[args, &["--dry-run", "-v"]].concat());
-        dry.assert_says("Nothing was done").assert_says("it fits");
+        dry.assert_says("nothing changed").assert_says("It fits");
         assert_eq!(Tree::read(scene.sandbox.dst()), before);
         assert!(!scene.sandbox.dst().join(".xfer").exists());
         let real = scene.send(&[args, &["-v"]].concat());
         assert_eq!(dry.code, real.code);
         for (planned, done) in [
-            (&["new ", "beside "][..], "Stored:"),
-            (&["changed "], "Replaced:"),
-            (&["same "], "There already:"),
+            (&["new ", "renamed "][..], "Stored:"),
+            (&["replaced "], "Replaced:"),
+            (&["same "], "Already there:"),
             (&["refused "], "Failed:"),
-            (&["removed "], "Removed:"),
+            (&["deleted "], "Deleted:"),
         ] {
             let (planned, done) = (told(&dry, planned), told(&real, &[done]));
             assert_eq!(planned, done, "{dry}\n{real}");
@@ -701,7 +698,7 @@ fn a_dry_run_says_what_a_real_one_does() {
     let dry = all(&["--mirror"]);
     dry.assert_code(3).assert_says("points outside");
     assert_eq!(told(&dry, &["removed "]), Vec::<String>::new());
-    assert_eq!(told(&dry, &["changed "]).len(), 6);
+    assert_eq!(told(&dry, &["replaced "]).len(), 6);
     fs::remove_file(scene.tree().join("out")).unwrap();
     make_file(scene.tree().join("sub/1"), 98, 6000);
     let dry = all(&["--mirror"]);
@@ -713,7 +710,7 @@ fn a_dry_run_says_what_a_real_one_does() {
     // Without leave to replace, another version goes beside the one that is there.
     make_file(scene.tree().join("sub/2"), 97, 5000);
     let dry = all(&[]);
-    assert_eq!(told(&dry, &["beside "]), ["tree/sub/2 as tree/sub/2 (2)"]);
+    assert_eq!(told(&dry, &["renamed "]), ["tree/sub/2 as tree/sub/2 (2)"]);
     assert!(scene.copy().join("sub/2 (2)").exists());
 }
 
@@ -749,7 +746,7 @@ fn a_mirror_follows_whatever_becomes_something_else() {
     scene
         .send(&["--mirror"])
         .assert_code(0)
-        .assert_says("2 were removed");
+        .assert_says("2 deleted");
     scene.is_same();
     // An update removes no folder.
     fs::remove_file(tree.join("folder")).unwrap();
@@ -805,7 +802,7 @@ fn what_cannot_be_removed_is_named() {
     let sent = scene.send(&["--mirror", "--max-delete=100%"]);
     sent.assert_code(3)
         .assert_says("tree/sub: could not delete everything in it: too deep to delete");
-    sent.assert_says("1 was removed");
+    sent.assert_says("1 deleted");
     fs::remove_dir_all(scene.copy().join("sub/d")).unwrap();
     scene.send(&["--mirror"]).assert_code(0);
     scene.is_same();

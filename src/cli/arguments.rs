@@ -5,7 +5,7 @@
 use std::path::PathBuf;
 
 use anyhow::{Result, ensure};
-use clap::{ArgAction, Args};
+use clap::{ArgAction, Args, ValueEnum};
 use xfer::Error;
 use xfer::net::MAX_NAME_BYTES;
 
@@ -26,9 +26,28 @@ pub(crate) struct Loudness {
     /// Print more: every file, every address; -vv adds debug output for bug reports
     #[arg(short, long, global = true, display_order = 100, action = ArgAction::Count)]
     verbose: u8,
+    /// When to use colors
+    #[arg(
+        long,
+        global = true,
+        display_order = 101,
+        value_name = "WHEN",
+        value_enum,
+        default_value = "auto"
+    )]
+    color: ColorWhen,
 }
 
 impl Loudness {
+    /// From now on all that is printed keeps to the colours that were asked for.
+    pub(crate) fn choose_colours(&self) {
+        ui::choose_colours(match self.color {
+            ColorWhen::Auto => ui::ColourChoice::Auto,
+            ColorWhen::Always => ui::ColourChoice::Always,
+            ColorWhen::Never => ui::ColourChoice::Never,
+        });
+    }
+
     /// Whether to print every file.
     pub(crate) fn is_verbose(&self) -> bool {
         self.verbose > 0
@@ -45,6 +64,34 @@ impl Loudness {
             verbose: self.is_verbose(),
             hint,
             ..ui::OutputOptions::default()
+        }
+    }
+}
+
+/// When there are colours.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ColorWhen {
+    /// On terminals, unless NO_COLOR or CLICOLOR=0 is set; CLICOLOR_FORCE=1 makes it always
+    Auto,
+    /// Also where the output goes to a file or a program
+    Always,
+    /// No colors at all
+    Never,
+}
+
+/// What happens at the end of a transfer.
+#[derive(Debug, Args)]
+pub(crate) struct AtEnd {
+    /// Ring the terminal's bell when a transfer has ended
+    #[arg(long = "bell")]
+    rings: bool,
+}
+
+impl AtEnd {
+    /// Has the terminal ring then, if that is wanted.
+    pub(crate) fn prepare(&self, ui: &ui::Ui) {
+        if self.rings {
+            ui.ring_at_ends();
         }
     }
 }

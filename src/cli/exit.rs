@@ -110,6 +110,7 @@ fn say(ui: &Ui, task: Task, error: &Error) {
             .chain(again)
             .map(|hint| Line::Trouble(format!("      {hint}")));
         ui.say(hints);
+        ui.ring();
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! Must not change anything except the folders for its state, created on first use.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::path::{Path, PathBuf};
 
 use directories::{BaseDirs, ProjectDirs, UserDirs};
@@ -99,12 +99,32 @@ pub(crate) fn addresses(addr: SocketAddr) -> Vec<IpAddr> {
         .map(|i| i.ip())
         .filter(|ip| addr.is_ipv6() || ip.is_ipv4())
         .collect();
-    found.sort_by_key(IpAddr::is_ipv6);
+    // The one that leads to others comes first.
+    let routed = [true, false].map(routed);
+    found.sort_by_key(|ip| (ip.is_ipv6(), !routed.contains(&Some(*ip))));
     found.truncate(MAX_ADDRESSES);
     if found.is_empty() {
         found.push(IpAddr::from([127, 0, 0, 1]));
     }
     found
+}
+
+/// The address that this machine has where its packets to far away leave it. Sends nothing: the
+/// addresses are of documents, and a socket of this kind only takes note of where it would send to.
+fn routed(v4: bool) -> Option<IpAddr> {
+    let (here, there): (IpAddr, IpAddr) = match v4 {
+        true => (
+            Ipv4Addr::UNSPECIFIED.into(),
+            Ipv4Addr::new(192, 0, 2, 1).into(),
+        ),
+        false => (
+            Ipv6Addr::UNSPECIFIED.into(),
+            Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1).into(),
+        ),
+    };
+    let socket = UdpSocket::bind((here, 0)).ok()?;
+    socket.connect((there, 9)).ok()?;
+    Some(socket.local_addr().ok()?.ip())
 }
 
 #[cfg(test)]

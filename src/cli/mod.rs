@@ -28,11 +28,12 @@ mod signals;
 mod size;
 mod target;
 mod usage_error;
+mod welcome;
 
 use std::process::ExitCode;
 
 use clap::error::ErrorKind;
-use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
+use clap::{ColorChoice, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
 pub(crate) use exit::Code;
 
@@ -114,6 +115,7 @@ pub(crate) fn run() -> ExitCode {
         Err(error) => return stop(&error, &program).into(),
     };
     let loudness = &arguments.loudness;
+    loudness.choose_colours();
     let code = match (arguments.command, settings) {
         (Command::Peers(args), _) => {
             peers::list(&args, loudness).unwrap_or_else(|why| wrong("peers", why))
@@ -151,12 +153,33 @@ pub(crate) fn run() -> ExitCode {
         (Command::Id, Ok(settings)) => peers::id(loudness, &settings),
         (Command::Config(_), Ok(settings)) => config::show(loudness, &settings, &program),
     };
+    // All is put away by now.
+    signals::end_if_interrupted(code);
     code.into()
 }
 
 /// The definition of the command line.
 fn program() -> clap::Command {
-    settings::make_settable(Arguments::command())
+    settings::make_settable(Arguments::command()).color(colours())
+}
+
+/// What was given as --color, which also holds for what is wrong with the rest.
+fn colours() -> ColorChoice {
+    let given = std::env::args_os().take_while(|arg| arg != "--");
+    let mut given = given.filter_map(|arg| arg.into_string().ok());
+    let mut when = None;
+    while let Some(arg) = given.next() {
+        match arg.strip_prefix("--color") {
+            Some("") => when = given.next(),
+            Some(rest) => when = rest.strip_prefix('=').map(str::to_owned),
+            None => {}
+        }
+    }
+    match when.as_deref() {
+        Some("always") => ColorChoice::Always,
+        Some("never") => ColorChoice::Never,
+        _ => ColorChoice::Auto,
+    }
 }
 
 // Built once more: a command's errors need its whole definition.

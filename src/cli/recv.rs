@@ -22,10 +22,11 @@ use xfer::sys::confine::{Confined, confine};
 use xfer::sys::stream;
 use xfer::transfer::{Cancel, Grant, ReceiveOptions, Receiver};
 
-use super::arguments::{Events, Loudness, Wrong, parse_name};
+use super::arguments::{AtEnd, Events, Loudness, Wrong, parse_name};
 use super::exit::{Code, conclude};
 use super::hints::Task;
 use super::settings::{Settings, all_commands, parse_run};
+use super::welcome::Welcome;
 use super::{debug, folders, machine, signals, size, target};
 use crate::ui::{self, Line, TerminalPrompt, Ui};
 
@@ -176,6 +177,9 @@ pub(crate) struct Recv {
     on_done: Option<String>,
 
     #[command(flatten)]
+    at_end: AtEnd,
+
+    #[command(flatten)]
     events: Events,
 }
 
@@ -232,6 +236,7 @@ impl Recv {
 pub(crate) fn run(mut args: Recv, loudness: &Loudness, settings: &Settings) -> Result<Code, Wrong> {
     // Started before this process is confined and listens.
     let commands = all_commands(&settings.runs, std::mem::take(&mut args.run)).map_err(Wrong)?;
+    let names = commands.keys().cloned().collect::<Vec<_>>();
     let starter = starter(CommandList {
         commands,
         // It runs only after something was stored.
@@ -269,6 +274,7 @@ pub(crate) fn run(mut args: Recv, loudness: &Loudness, settings: &Settings) -> R
         ..loudness.settings(task.hints())
     };
     let ui = Ui::new(args.events.with(words));
+    args.at_end.prepare(&ui);
     if loudness.is_very_verbose() {
         debug::show(&ui);
     }
@@ -278,7 +284,7 @@ pub(crate) fn run(mut args: Recv, loudness: &Loudness, settings: &Settings) -> R
     let ready = made.and(output).and_then(|output| {
         let mut options = args.into_options(grants, output);
         options.starter = starter?;
-        prepare(options, loudness.is_verbose(), &ui, &cancel)
+        prepare(options, &names, loudness.is_verbose(), &ui, &cancel)
     });
     // Threads started before confinement would not be confined.
     ui.start();
@@ -320,6 +326,7 @@ fn stdout() -> xfer::Result<File> {
 // A listening, confined receiver, and the lines that announce it.
 fn prepare(
     options: ReceiveOptions,
+    commands: &[String],
     verbose: bool,
     ui: &Arc<Ui>,
     cancel: &Cancel,
@@ -336,6 +343,7 @@ fn prepare(
         }
     }
     let open = options.open;
+    let name = options.announce.then(|| options.name.clone());
     let person = TerminalPrompt::at(ui, cancel, None);
     if options.ask && !person.can_decide() {
         let text = "--ask needs a terminal to ask on. Without one, xfer declines every transfer.";
@@ -367,8 +375,17 @@ fn prepare(
     let data_dir = machine::data_dir();
     let folders = [dir.as_ref(), data_dir.as_ref()].into_iter().flatten();
     let folders: Vec<&Path> = folders.chain(of_peers.values()).map(|d| &**d).collect();
+    let welcome = Welcome {
+        addr: receiver.local_addr(),
+        dir: dir.as_deref(),
+        open,
+        name: name.as_deref(),
+        commands,
+        verbose,
+    };
+    // Once it is confined, it may not ask the system for routes.
+    let mut words = welcome.lines();
     let confined = confine(&folders);
-    let mut words = welcome(receiver.local_addr(), dir.as_deref(), open);
     words.extend(of_peers.iter().map(|(name, dir)| {
         let text = format!("Files from {name} go into {}", dir.display());
         Line::Result(text)
@@ -417,24 +434,4 @@ fn check(dir: &Path) -> xfer::Result<PathBuf> {
     } else {
         Err(error(std::io::ErrorKind::NotADirectory.into()))
     }
-}
-
-// Scripts read the first line: it stays as it is.
-fn welcome(addr: SocketAddr, dir: Option<&Path>, open: bool) -> Vec<Line> {
-    let place = dir.map_or_else(
-        || "to standard output".to_owned(),
-        |dir| format!("into {}", dir.display()),
-    );
-    let mut lines = vec![format!("Listening on {addr}, receiving {place}")];
-    let flag = if open { " --open" } else { "" };
-    lines.push(if addr.ip().is_loopback() {
-        "On this machine, run:".to_owned()
-    } else {
-        "On the other machine, run:".to_owned()
-    });
-    for ip in machine::addresses(addr) {
-        let at = SocketAddr::new(ip, addr.port());
-        lines.push(format!("    xfer send{flag} FILE {at}"));
-    }
-    lines.into_iter().map(Line::Result).collect()
 }

@@ -19,7 +19,7 @@ use super::dialer::Dialer;
 use super::exit::{Code, conclude};
 use super::hints::Task;
 use super::target::target;
-use super::{machine, names};
+use super::{machine, names, signals};
 use crate::ui::{CommandOutputs, Line, command_end, safe};
 
 const EXAMPLES: &str = "\
@@ -126,7 +126,10 @@ pub(crate) fn run(args: Run, loudness: &Loudness) -> Result<ExitCode, Wrong> {
         Ok(end) => end,
         Err(error) => {
             return Ok(match conclude(&ui, Task::Run, Err(error), &cancel) {
-                Code::Interrupted => Code::Interrupted.into(),
+                Code::Interrupted => {
+                    signals::end_if_interrupted(Code::Interrupted);
+                    Code::Interrupted.into()
+                }
                 _ => OWN.into(),
             });
         }

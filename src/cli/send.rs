@@ -20,7 +20,7 @@ use xfer::sys::stream;
 use xfer::transfer::{Compress, DialTarget, SendOptions, Stream};
 use xfer::wire::limits::MAX_LANES;
 
-use super::arguments::{CodeFrom, Events, Loudness, Wrong, parse_name};
+use super::arguments::{AtEnd, CodeFrom, Events, Loudness, Wrong, parse_name};
 use super::choose;
 use super::dialer::Dialer;
 use super::exit::Code;
@@ -153,6 +153,9 @@ pub(crate) struct Send {
     /// Name of this machine, as others see it [default: its host name]
     #[arg(long, value_name = "NAME", value_parser = parse_name)]
     name: Option<String>,
+
+    #[command(flatten)]
+    at_end: AtEnd,
 
     #[command(flatten)]
     events: Events,
@@ -343,6 +346,7 @@ pub(crate) fn run(args: Send, loudness: &Loudness) -> Result<Code, Wrong> {
         false => Task::Send,
     };
     let dialer = Dialer::new(task, loudness, Some(&args.events), &args.code);
+    args.at_end.prepare(&dialer.ui);
     let (mut options, to) = args.into_options()?;
     let ui = Arc::clone(&dialer.ui);
     Ok(dialer.run(|device, person, progress, cancel| {

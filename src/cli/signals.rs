@@ -3,15 +3,26 @@
 //! Must not know what is running: it only raises the flag that everyone checks.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use xfer::Error;
-use xfer::sys::signals::{Signal, Signals, exit_now};
+use xfer::sys::signals::{Signal, Signals, end_interrupted, exit_now, suspend};
 use xfer::sys::terminal::give_back_at_once;
 use xfer::sys::worker::{self, Worker};
 use xfer::transfer::Cancel;
 
 use super::exit::Code;
 use crate::ui::{Line, Ui, io_error};
+
+/// Whether Ctrl-C was pressed.
+static WAS_INTERRUPTED: AtomicBool = AtomicBool::new(false);
+
+/// Ends the process for a user who has interrupted it.
+pub(crate) fn end_if_interrupted(code: Code) {
+    if code == Code::Interrupted && WAS_INTERRUPTED.load(Ordering::Relaxed) {
+        end_interrupted(code as u8);
+    }
+}
 
 /// Starts to listen for signals. If that fails, the system's default applies and ends the program,
 /// which harms no file, so this is only reported. Without a thread to listen, nothing could stop
@@ -30,15 +41,25 @@ pub(crate) fn watch(ui: &Arc<Ui>, cancel: &Cancel) -> xfer::Result<()> {
     let (on_signal, cancel) = (Arc::clone(ui), cancel.clone());
     let watch = move || {
         for signal in signals {
+            if signal == Signal::Suspend {
+                on_signal.while_away(suspend);
+                continue;
+            }
             if cancel.is_cancelled() {
                 // No lock and no destructor may delay this.
                 give_back_at_once();
-                exit_now(Code::Interrupted as u8);
+                match signal {
+                    Signal::Interrupt => end_interrupted(Code::Interrupted as u8),
+                    _ => exit_now(Code::Interrupted as u8),
+                }
+            }
+            if signal == Signal::Interrupt {
+                WAS_INTERRUPTED.store(true, Ordering::Relaxed);
             }
             // Only noted: a blocked terminal must not delay stopping, nor hearing the next signal.
             on_signal.stopping(match signal {
-                Signal::Interrupt => "Stopping; press Ctrl-C again to stop at once.",
-                Signal::Terminate => "Stopping.",
+                Signal::Interrupt => "Stopping … Press Ctrl-C again to stop at once.",
+                _ => "Stopping …",
             });
             cancel.cancel();
         }

@@ -6,8 +6,8 @@
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use crate::model::command::CommandEnd;
@@ -167,6 +167,8 @@ pub enum Event<'a> {
         wish: Wish,
         /// What becomes of entries whose name something else has.
         conflict: OnConflict,
+        /// Where this side stores what it receives; none where it sends, or stores nothing.
+        dir: Option<&'a Path>,
         /// Its counters, to poll.
         counters: &'a Arc<Counters>,
     },
@@ -196,6 +198,8 @@ pub enum Event<'a> {
         session: u64,
         /// Its name; where that could not be sent, as the system has it.
         path: &'a Path,
+        /// How large it is; 0 where it is no file, or that is not known.
+        size: u64,
         /// How.
         outcome: &'a Outcome,
     },
@@ -326,8 +330,43 @@ pub struct Counters {
     pub bytes_kept: AtomicU64,
     /// Bytes written to or read from this session's connections, all told.
     pub bytes_wire: AtomicU64,
+    /// What a mirror deletes, once both sides agree on it; 0 before that.
+    pub to_delete: AtomicU64,
+    /// How much of that is deleted.
+    pub deleted: AtomicU64,
+    /// The entries that are in no folder: what the sender's user has named.
+    pub tops: Tops,
     /// What the lanes spent their time with.
     pub times: Times,
+}
+
+/// The entries of a session that are in no folder: the first of them, and how many there are.
+#[derive(Debug, Default)]
+pub struct Tops {
+    first: OnceLock<RelPath>,
+    count: AtomicU64,
+}
+
+impl Tops {
+    /// Takes note of an entry.
+    pub fn note(&self, path: &RelPath) {
+        if path.parent_bytes().is_none() {
+            self.first.get_or_init(|| path.clone());
+            self.count.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// The only one, if there is one so far.
+    #[must_use]
+    pub fn only(&self) -> Option<&RelPath> {
+        self.first.get().filter(|_| self.count() == 1)
+    }
+
+    /// How many there are so far.
+    #[must_use]
+    pub fn count(&self) -> u64 {
+        self.count.load(Ordering::Relaxed)
+    }
 }
 
 /// What lanes spent their time with, in nanoseconds of all of them.

@@ -12,7 +12,7 @@
 //!
 //! What the mark of an ended session means:
 //! - The machine has restarted since: files changed after the mark are in doubt. What can be read
-//! is on disk, so the content decides.
+//!   is on disk, so the content decides.
 //! - It has not, and nobody has synced since: a sync settles it, when the next session begins or
 //!   ends.
 //! - Its sync failed or was cut off: what was changed before is in doubt, its content proves

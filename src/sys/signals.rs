@@ -6,7 +6,8 @@ use std::io;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use signal_hook::consts::{SIGINT, SIGTERM, SIGXFSZ};
+use signal_hook::consts::{SIGINT, SIGTERM, SIGTSTP, SIGXFSZ};
+use signal_hook::low_level::{emulate_default_handler, exit};
 use signal_hook::{flag, iterator};
 
 /// What was asked.
@@ -16,6 +17,8 @@ pub enum Signal {
     Interrupt,
     /// To stop, by another program.
     Terminate,
+    /// To stand still until it is told to go on: Ctrl-Z.
+    Suspend,
 }
 
 /// All that is asked from now on, one after the other, waited for.
@@ -25,7 +28,7 @@ pub struct Signals(iterator::Signals);
 impl Signals {
     /// From now on these end the program no more.
     pub fn new() -> io::Result<Self> {
-        iterator::Signals::new([SIGINT, SIGTERM]).map(Self)
+        iterator::Signals::new([SIGINT, SIGTERM, SIGTSTP]).map(Self)
     }
 }
 
@@ -35,6 +38,7 @@ impl Iterator for Signals {
     fn next(&mut self) -> Option<Signal> {
         Some(match self.0.forever().next()? {
             SIGINT => Signal::Interrupt,
+            SIGTSTP => Signal::Suspend,
             _ => Signal::Terminate,
         })
     }
@@ -47,7 +51,19 @@ pub fn outlive_large_files() -> io::Result<()> {
     flag::register(SIGXFSZ, Arc::new(AtomicBool::new(false))).map(drop)
 }
 
+/// Stands still, as a program that knows nothing of Ctrl-Z does. Returns when it is told to go on.
+pub fn suspend() {
+    let _ = emulate_default_handler(SIGTSTP);
+}
+
+/// Ends the process as Ctrl-C ends one that knows nothing of it, so that a shell knows why it ended
+/// and ends its loop as well; where that cannot be, with this code.
+pub fn end_interrupted(code: u8) -> ! {
+    let _ = emulate_default_handler(SIGINT);
+    exit(code.into())
+}
+
 /// Ends the process at once. Nothing gets in the way of it: no lock, no destructor.
 pub fn exit_now(code: u8) -> ! {
-    signal_hook::low_level::exit(code.into())
+    exit(code.into())
 }

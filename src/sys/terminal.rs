@@ -2,7 +2,7 @@
 //!
 //! Must not draw, nor wait for longer than it is told to.
 
-use std::io;
+use std::io::{self, IsTerminal as _};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -26,6 +26,9 @@ const PASTED: Duration = Duration::from_secs(2);
 
 /// How the terminal was before this program had it by keys, while it does.
 static BEFORE: Mutex<Option<Termios>> = Mutex::new(None);
+
+/// Whether the terminal showed what was typed before this program stopped that, while it does.
+static ECHOED: Mutex<bool> = Mutex::new(false);
 
 /// While this lives, the terminal that is standard input gives each key as it is typed, and shows
 /// none of them. Ctrl-C is a signal still; Ctrl-Z and Ctrl-\ are keys.
@@ -87,9 +90,43 @@ pub fn give_back_for_good() {
     *before = None;
 }
 
-/// Gives the terminal back as it was, where this program has it by keys: for one that ends without
-/// more ado.
+/// From now on the terminal does not show what is typed, if it is this program's: it would stand
+/// amid what the program draws. Ctrl-C and Ctrl-Z are signals still.
+pub fn stop_echo() {
+    let mut echoed = ECHOED.lock().unwrap_or_else(PoisonError::into_inner);
+    let by_keys = BEFORE.lock().unwrap_or_else(PoisonError::into_inner);
+    if *echoed || by_keys.is_some() || !is_in_foreground() || !io::stderr().is_terminal() {
+        return;
+    }
+    if let Ok(mut modes) = tcgetattr(io::stdin())
+        && modes.local_modes.contains(LocalModes::ECHO)
+    {
+        modes.local_modes -= LocalModes::ECHO;
+        *echoed = tcsetattr(io::stdin(), OptionalActions::Now, &modes).is_ok();
+    }
+}
+
+/// From now on it shows that again, if it did before. What was typed is there for whoever reads it.
+pub fn resume_echo() {
+    echo_again(&mut ECHOED.lock().unwrap_or_else(PoisonError::into_inner));
+}
+
+fn echo_again(echoed: &mut bool) {
+    if std::mem::take(echoed)
+        && is_in_foreground()
+        && let Ok(mut modes) = tcgetattr(io::stdin())
+    {
+        modes.local_modes |= LocalModes::ECHO;
+        let _ = tcsetattr(io::stdin(), OptionalActions::Now, &modes);
+    }
+}
+
+/// Gives the terminal back as it was, where this program has it by keys or lets nothing show: for one
+/// that ends without more ado.
 pub fn give_back_at_once() {
+    if let Ok(mut echoed) = ECHOED.try_lock() {
+        echo_again(&mut echoed);
+    }
     // Whoever holds it is about to do the same, or hangs.
     if let Ok(before) = BEFORE.try_lock() {
         give_back(&before);
@@ -130,6 +167,13 @@ pub fn size() -> Option<(u16, u16)> {
 #[must_use]
 pub fn is_in_foreground() -> bool {
     tcgetpgrp(io::stdin()).is_ok_and(|group| group == getpgrp())
+}
+
+/// Whether the terminal that standard error is belongs to another program at the moment, such as a
+/// shell.
+#[must_use]
+pub fn is_in_background() -> bool {
+    tcgetpgrp(io::stderr()).is_ok_and(|group| group != getpgrp())
 }
 
 /// Whether the terminal that standard input was is gone.

@@ -2,44 +2,53 @@
 //!
 //! Must not know what is in motion: rows in, and they are there until the next ones.
 
-use std::fmt;
+use std::fmt::Write as _;
+use std::io::{self, Write as _};
 
-use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use super::bar::bar;
+use super::layout::Row;
+use super::safe::{safe, width};
+use super::terminal;
 
-use super::layout::{Row, label_columns};
-use super::safe::safe;
-use super::terminal::{self, Terminal};
-
-/// How often the terminal is drawn at most, in a second.
-const MAX_DRAWS: u8 = 20;
+const RESET: &str = "\x1b[0m";
+const DIM: &str = "\x1b[2m";
+const GREEN: &str = "\x1b[32m";
+const CYAN: &str = "\x1b[36m";
+const NO_WRAP: &str = "\x1b[?7l";
+const WRAP: &str = "\x1b[?7h";
+/// What bars are made of: what is full, its end, and what is empty.
+const LINES: [&str; 3] = ["━", "╸", "─"];
+const ASCII: [&str; 3] = ["#", ">", "-"];
 
 /// Rows at the bottom of the terminal that is standard error.
+///
+/// The cursor rests at the beginning of the first of them: whatever a terminal does with them when
+/// its size changes, all that is below the cursor is theirs. What is typed does not show while they
+/// are there, so that the cursor stays where it is.
+#[derive(Debug)]
 pub(crate) struct Bars {
-    multi: MultiProgress,
-    slots: Vec<BarSlot>,
-    utf8: bool,
+    shown: Vec<Row>,
+    /// How large the terminal was then.
+    size: (u16, u16),
+    look: Look,
 }
 
-struct BarSlot {
-    bar: ProgressBar,
-    style: Option<Style>,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Style {
-    Text,
-    Bar { columns: usize, whole: bool },
+#[derive(Debug, Clone, Copy)]
+struct Look {
+    glyphs: [&'static str; 3],
+    in_colour: bool,
 }
 
 impl Bars {
     /// No rows yet.
-    pub(crate) fn new() -> Self {
-        let terminal = Box::new(Terminal::default());
-        let target = ProgressDrawTarget::term_like_with_hz(terminal, MAX_DRAWS);
+    pub(crate) fn new(in_colour: bool) -> Self {
         Self {
-            multi: MultiProgress::with_draw_target(target),
-            slots: Vec::new(),
-            utf8: speaks_utf8(),
+            shown: Vec::new(),
+            size: (0, 0),
+            look: Look {
+                glyphs: if speaks_utf8() { LINES } else { ASCII },
+                in_colour,
+            },
         }
     }
 
@@ -48,85 +57,108 @@ impl Bars {
         usize::from(terminal::size().0)
     }
 
-    /// Shows these rows instead of those before.
-    pub(crate) fn show(&mut self, rows: &[Row]) {
-        while self.slots.len() > rows.len() {
-            if let Some(slot) = self.slots.pop() {
-                self.multi.remove(&slot.bar);
-            }
+    /// Shows these rows instead of those before, in one piece.
+    pub(crate) fn show(&mut self, rows: Vec<Row>) {
+        let size = terminal::size();
+        if rows.is_empty() || !terminal::may_draw() {
+            return self.hide();
         }
-        while self.slots.len() < rows.len() {
-            // Hidden until it is one of many: alone it would draw itself where it likes.
-            let bar = ProgressBar::with_draw_target(Some(1), ProgressDrawTarget::hidden());
-            self.slots.push(BarSlot {
-                bar: self.multi.add(bar),
-                style: None,
-            });
+        if rows == self.shown && size == self.size {
+            return;
         }
-        let columns = label_columns(self.columns());
-        for (slot, row) in self.slots.iter_mut().zip(rows) {
-            slot.show(row, columns, self.utf8);
+        if self.shown.is_empty() {
+            xfer::sys::terminal::stop_echo();
         }
+        let frame = frame(&rows, size.1, self.look);
+        (self.shown, self.size) = (rows, size);
+        let _ = io::stderr().lock().write_all(frame.as_bytes());
     }
 
-    /// Takes the rows away until they are shown again, so that lines can be printed.
+    /// Takes the rows away, and gives them, so that they can be shown again below what is printed.
+    pub(crate) fn take(&mut self) -> Vec<Row> {
+        if !self.shown.is_empty() {
+            let _ = io::stderr().lock().write_all(b"\r\x1b[J");
+        }
+        std::mem::take(&mut self.shown)
+    }
+
+    /// Takes the rows away, and lets what is typed show again.
     pub(crate) fn hide(&mut self) {
-        // The library's own way to do this panics where the terminal is gone.
-        let _ = self.multi.clear();
+        self.take();
+        xfer::sys::terminal::resume_echo();
     }
 }
 
-impl BarSlot {
-    fn show(&mut self, row: &Row, columns: usize, utf8: bool) {
-        let style = match row {
-            Row::Text(_) => Style::Text,
-            Row::Bar { whole, .. } => Style::Bar {
-                columns,
-                whole: *whole,
-            },
-        };
-        if self.style != Some(style) {
-            self.style = Some(style);
-            self.bar.set_style(style.made(utf8));
+/// What shows the rows, from the beginning of the first of them, where it leaves the cursor.
+fn frame(rows: &[Row], height: u16, look: Look) -> String {
+    // More would scroll away, and not be found again.
+    let rows = &rows[..rows.len().min(usize::from(height).max(2) - 1)];
+    // One that has become narrower and has not said so yet cuts what is too long.
+    let mut text = NO_WRAP.to_owned();
+    for (n, row) in rows.iter().enumerate() {
+        text.push_str(if n == 0 { "\r" } else { "\r\n" });
+        draw(row, look, &mut text);
+        text.push_str("\x1b[K");
+    }
+    text.push_str("\x1b[J\r");
+    // Moving by nothing is moving by one, for a terminal.
+    if rows.len() > 1 {
+        let _ = write!(text, "\x1b[{}A", rows.len() - 1);
+    }
+    text.push_str(WRAP);
+    text
+}
+
+fn draw(row: &Row, look: Look, text: &mut String) {
+    match row {
+        Row::Text(words) => {
+            let _ = write!(text, "{}", safe(words));
         }
-        match row {
-            Row::Text(text) => self.bar.set_message(safe(text).to_string()),
-            Row::Bar {
-                label,
-                done,
-                total,
-                figures,
-                ..
-            } => {
-                self.bar.set_length(*total);
-                self.bar.set_position(*done);
-                self.bar.set_prefix(safe(label).to_string());
-                self.bar.set_message(safe(figures).to_string());
-            }
+        Row::Bar {
+            label,
+            label_columns,
+            full,
+            bar_columns,
+            figures,
+            whole,
+        } => {
+            let drawn = bar(*full, *bar_columns, look.glyphs);
+            // What is left is what is empty, after the one column that is the end of the rest.
+            let rest = bar_columns.saturating_sub(*full + 1);
+            let done = drawn
+                .char_indices()
+                .nth(bar_columns - rest.min(*bar_columns));
+            let (done, left) = drawn.split_at(done.map_or(drawn.len(), |(at, _)| at));
+            let blanks = " ".repeat(label_columns.saturating_sub(width(label)));
+            let colour = if *whole { GREEN } else { CYAN };
+            let _ = match look.in_colour {
+                true => write!(
+                    text,
+                    "{}{blanks} {colour}{done}{RESET}{DIM}{left}{RESET} {}",
+                    safe(label),
+                    safe(figures)
+                ),
+                false => write!(
+                    text,
+                    "{}{blanks} {done}{left} {}",
+                    safe(label),
+                    safe(figures)
+                ),
+            };
         }
     }
 }
 
-impl Style {
-    fn made(self, utf8: bool) -> ProgressStyle {
-        let template = match self {
-            Self::Text => "{wide_msg}".to_owned(),
-            Self::Bar { columns, whole } => {
-                let colour = if whole { "green" } else { "cyan" };
-                format!("{{prefix:{columns}!}} {{wide_bar:.{colour}/dim}} {{msg}}")
-            }
-        };
-        // The template is ours, and a test makes all of them.
-        ProgressStyle::with_template(&template)
-            .unwrap_or_else(|_| ProgressStyle::default_bar())
-            .progress_chars(if utf8 { "━╸─" } else { "#>-" })
-    }
-}
-
-impl fmt::Debug for Bars {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Bars").finish_non_exhaustive()
-    }
+/// A row without colours, as it is shown.
+#[cfg(test)]
+pub(super) fn plain(row: &Row) -> String {
+    let mut text = String::new();
+    let look = Look {
+        glyphs: LINES,
+        in_colour: false,
+    };
+    draw(row, look, &mut text);
+    text
 }
 
 // The first of these that is set decides, as for every program.
@@ -145,37 +177,56 @@ fn speaks_utf8() -> bool {
 mod tests {
     use super::*;
 
-    #[test]
-    fn every_style_can_be_made() {
-        for columns in 0..40 {
-            for colour in ["green", "cyan"] {
-                let template = format!("{{prefix:{columns}!}} {{wide_bar:.{colour}/dim}} {{msg}}");
-                assert!(ProgressStyle::with_template(&template).is_ok());
-            }
+    fn text(words: &str) -> Row {
+        Row::Text(words.to_owned())
+    }
+
+    fn bar(full: usize) -> Row {
+        Row::Bar {
+            label: "a\x1b".to_owned(),
+            label_columns: 9,
+            full,
+            bar_columns: 5,
+            figures: " 40%".to_owned(),
+            whole: true,
         }
-        assert!(ProgressStyle::with_template("{wide_msg}").is_ok());
+    }
+
+    fn rows_of(screen: &vt100::Screen) -> Vec<String> {
+        let rows: Vec<_> = screen.rows(0, 40).collect();
+        let last = rows.iter().rposition(|row| !row.is_empty());
+        rows[..last.map_or(0, |last| last + 1)].to_vec()
     }
 
     #[test]
-    fn rows_come_and_go() {
-        let mut bars = Bars {
-            multi: MultiProgress::with_draw_target(ProgressDrawTarget::hidden()),
-            slots: Vec::new(),
-            utf8: true,
-        };
-        let bar = Row::Bar {
-            label: "a".to_owned(),
-            done: 1,
-            total: 3,
-            figures: " 33%".to_owned(),
-            whole: true,
-        };
-        bars.show(&[bar.clone(), bar, Row::Text("x".to_owned())]);
-        assert_eq!(bars.slots.len(), 3);
-        bars.show(&[Row::Text("y\x1b".to_owned())]);
-        assert_eq!(bars.slots[0].bar.message(), "y\\x1b");
-        bars.hide();
-        bars.show(&[]);
-        assert!(bars.slots.is_empty());
+    fn rows_come_and_go_below_what_was_printed() {
+        for in_colour in [false, true] {
+            let look = Look {
+                glyphs: LINES,
+                in_colour,
+            };
+            let mut terminal = vt100::Parser::new(5, 40, 100);
+            terminal.process(b"one\r\ntwo\r\n");
+            for _ in 0..3 {
+                let frame = frame(&[bar(2), text("x"), text("y")], 5, look);
+                terminal.process(frame.as_bytes());
+            }
+            assert_eq!(
+                rows_of(terminal.screen()),
+                ["one", "two", "a\\x1b         ━━╸──  40%", "x", "y"]
+            );
+            terminal.process(frame(&[bar(5)], 5, look).as_bytes());
+            assert_eq!(
+                rows_of(terminal.screen()),
+                ["one", "two", "a\\x1b         ━━━━━  40%"]
+            );
+            terminal.process(b"\r\x1b[Jthree\r\n");
+            let more: Vec<_> = (0..9).map(|n| text(&n.to_string())).collect();
+            terminal.process(frame(&more, 5, look).as_bytes());
+            terminal.process(frame(&more, 5, look).as_bytes());
+            assert_eq!(rows_of(terminal.screen()), ["three", "0", "1", "2", "3"]);
+            terminal.process(b"\r\x1b[J");
+            assert_eq!(rows_of(terminal.screen()), ["three"]);
+        }
     }
 }

@@ -1,19 +1,82 @@
-//! Colours of names: each name has one, which stays the same from run to run and everywhere.
+//! Colours: of names, each of which has one that stays the same from run to run and everywhere; and
+//! of lines that say how something went.
 //!
-//! Must not tell two apart: the names do. Nothing is lost without colours.
+//! Must not tell anything that is not said: nothing is lost without colours.
 
 use std::io::IsTerminal;
+use std::sync::atomic::{AtomicU8, Ordering};
 
 use super::safe::safe;
 
 /// Those that can be read on light and on dark terminals.
 const COLOURS: [u8; 10] = [31, 32, 33, 35, 36, 91, 92, 94, 95, 96];
 
-/// Whether a stream shows colours, and its user wants them (<https://no-color.org>).
+/// What the user has said of colours.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum ColourChoice {
+    Auto,
+    Always,
+    Never,
+}
+
+/// For the whole program, as it is said once.
+static CHOICE: AtomicU8 = AtomicU8::new(ColourChoice::Auto as u8);
+
+/// From now on this holds.
+pub(crate) fn choose(choice: ColourChoice) {
+    CHOICE.store(choice as u8, Ordering::Relaxed);
+}
+
+/// Whether a stream shows colours, and its user wants them (<https://no-color.org>,
+/// <https://bixense.com/clicolors>).
 pub(super) fn are_wanted(stream: &impl IsTerminal) -> bool {
-    let is_set = |name| std::env::var_os(name).is_some_and(|value| !value.is_empty());
-    let smart = std::env::var_os("TERM").is_some_and(|term| !term.is_empty() && term != "dumb");
-    stream.is_terminal() && smart && !is_set("NO_COLOR")
+    let choice = CHOICE.load(Ordering::Relaxed);
+    if choice != ColourChoice::Auto as u8 {
+        return choice == ColourChoice::Always as u8;
+    }
+    let set = |name| std::env::var_os(name).filter(|value| !value.is_empty());
+    let smart = set("TERM").is_some_and(|term| term != "dumb");
+    match (set("NO_COLOR"), set("CLICOLOR_FORCE"), set("CLICOLOR")) {
+        (Some(_), ..) => false,
+        (None, Some(force), _) if force != "0" => true,
+        (None, _, Some(colour)) if colour == "0" => false,
+        _ => stream.is_terminal() && smart,
+    }
+}
+
+/// A line that is safe already, with what matters in it in colour: how it went, and a code.
+pub(super) fn line(text: &str) -> String {
+    if text.len() == text.trim_start().len() {
+        for (heads, colour) in [
+            (&["xfer:", "Failed:"][..], "31;1"),
+            (&["Warning:", "Refused"], "33;1"),
+            (&["Sent", "Received", "Mirrored", "Paired"], "32;1"),
+        ] {
+            for head in heads {
+                if let Some(rest) = text.strip_prefix(head)
+                    && rest.starts_with(' ')
+                {
+                    return format!("\x1b[{colour}m{head}\x1b[0m{rest}");
+                }
+            }
+        }
+    }
+    match code_in(text) {
+        Some(at) => format!("{}\x1b[1m{}\x1b[0m", &text[..at], &text[at..]),
+        None => text.to_owned(),
+    }
+}
+
+/// Where a code for pairing begins, if a line ends with one: `123 456`.
+fn code_in(text: &str) -> Option<usize> {
+    let at = text.len().checked_sub("123 456".len())?;
+    let code = text.get(at..)?.as_bytes();
+    let is_code = code.iter().enumerate().all(|(n, byte)| match n {
+        3 => *byte == b' ',
+        _ => byte.is_ascii_digit(),
+    });
+    (is_code && text[..at].ends_with(' ')).then_some(at)
 }
 
 /// A name, fit for a terminal, in its colour.
@@ -35,6 +98,21 @@ fn of(name: &str) -> u8 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn how_it_went_and_codes_are_seen_at_once() {
+        for (text, shown) in [
+            ("Sent a to lap", "\x1b[32;1mSent\x1b[0m a to lap"),
+            ("Failed: a: it", "\x1b[31;1mFailed:\x1b[0m a: it"),
+            ("  Sent a", "  Sent a"),
+            ("Sentinel", "Sentinel"),
+            ("on desk:  123 456", "on desk:  \x1b[1m123 456\x1b[0m"),
+            ("123 456", "123 456"),
+            ("日本 12 456", "日本 12 456"),
+        ] {
+            assert_eq!(line(text), shown);
+        }
+    }
 
     #[test]
     fn a_name_keeps_its_colour_and_can_do_nothing_else() {

@@ -146,6 +146,7 @@ impl Json {
                 session,
                 path,
                 outcome,
+                ..
             } => {
                 if let Some(session) = self.sessions.get_mut(session) {
                     session.count(outcome);
@@ -258,7 +259,8 @@ impl Json {
                 let (state, left) = match standing.phase {
                     Phase::Moving(left) => ("moving", left),
                     Phase::Stalled => ("stalled", None),
-                    Phase::Finishing => ("finishing", None),
+                    Phase::Comparing => ("moving", None),
+                    Phase::Finishing | Phase::Deleting(..) => ("finishing", None),
                 };
                 line(&JsonEvent::Progress {
                     session: *id,

@@ -2,6 +2,7 @@
 //!
 //! Must not know the command line, and must not drive anything: it hears what happens.
 
+mod bar;
 mod bars;
 mod bottleneck;
 mod clock;
@@ -15,6 +16,7 @@ mod fold;
 mod json;
 mod keyboard;
 mod layout;
+mod line;
 mod line_editor;
 mod machines;
 mod options;
@@ -22,8 +24,10 @@ mod outcome_words;
 mod overview;
 mod pairing_words;
 mod peer_name;
+mod plan;
 mod prompt;
 mod rate;
+mod reaching;
 mod refusals;
 mod removals;
 mod report;
@@ -43,6 +47,7 @@ mod words;
 mod wrap;
 
 use std::fmt;
+use std::io::IsTerminal as _;
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
@@ -61,12 +66,13 @@ use peer_name::PeerName;
 use report::Report;
 use screen::Screen;
 
+pub(crate) use colour::{ColourChoice, choose as choose_colours};
 pub(crate) use commands::{CommandOutputs, command_end};
 pub(crate) use keyboard::{Spoken, hear_lines};
+pub(crate) use line::Line;
 pub(crate) use machines::{machine_event, machine_lines};
 pub(crate) use options::OutputOptions;
 pub(crate) use prompt::{Given, TerminalPrompt};
-pub(crate) use report::Line;
 pub(crate) use safe::{quoted, safe};
 pub(crate) use said::is_cut;
 pub(crate) use sentences::{error as sentence, lines as sentence_lines};
@@ -75,6 +81,8 @@ pub(crate) use words::ago;
 
 /// How often the counters are read and what is new is shown.
 const TICK: Duration = Duration::from_millis(100);
+/// How long whoever stands still waits for a terminal that blocks.
+const PATIENCE: Duration = Duration::from_millis(500);
 /// How many lines wait for the next tick at most.
 const MAX_WAITING: usize = 4096;
 
@@ -82,6 +90,8 @@ const MAX_WAITING: usize = 4096;
 /// [`Ui::finish`].
 pub(crate) struct Ui {
     every_entry: bool,
+    /// Whether standard error is a terminal.
+    on_terminal: bool,
     shared: Arc<UiShared>,
     ticker: Mutex<Option<(mpsc::Sender<()>, JoinHandle<()>)>>,
 }
@@ -129,6 +139,7 @@ impl Ui {
     pub(crate) fn new(settings: OutputOptions) -> Arc<Self> {
         Arc::new(Self {
             every_entry: settings.verbose || settings.json,
+            on_terminal: std::io::stderr().is_terminal(),
             shared: Arc::new(UiShared {
                 screen: Mutex::new(Screen::new(&settings)),
                 state: Mutex::new(UiState {
@@ -163,6 +174,17 @@ impl Ui {
     pub(crate) fn say(&self, lines: impl IntoIterator<Item = Line>) {
         lock(&self.shared.state).waiting.extend(lines);
         self.shared.flush();
+    }
+
+    /// From now on the end of a session rings the terminal's bell.
+    pub(crate) fn ring_at_ends(&self) {
+        lock(&self.shared.state).report.ring();
+    }
+
+    /// Rings the terminal's bell, where it is to ring at an end.
+    pub(crate) fn ring(&self) {
+        let ring = lock(&self.shared.state).report.ring_now();
+        self.say(ring);
     }
 
     /// Prints at once that something went wrong, of which nothing fails.
@@ -273,15 +295,34 @@ impl Ui {
         }
     }
 
-    /// Prints these words soon and shows no more bars, as all is about to end. Never waits for
-    /// the terminal.
+    /// Prints these words soon and shows no more bars, as all is about to end; where nothing is
+    /// going on there is nothing to say. Never waits for the terminal.
     pub(crate) fn stopping(&self, words: &str) {
         let mut state = lock(&self.shared.state);
-        // Whoever leaves a question hears what that means.
-        if state.asking.is_none() {
+        if state.asking.is_some() {
+            // Whoever leaves a question hears what that means.
+        } else if state.overview.is_at_work() {
             state.waiting.push(Line::Talk(words.to_owned()));
+        } else if self.on_terminal {
+            // The shell's next prompt does not stand behind what Ctrl-C looks like.
+            state.waiting.push(Line::Talk(String::new()));
         }
         state.stopping = true;
+    }
+
+    /// Gives the terminal back as a shell wants it, and does `away`, during which nothing is shown.
+    /// Does not wait for a terminal that blocks.
+    pub(crate) fn while_away(&self, away: impl FnOnce()) {
+        let begun = Instant::now();
+        let mut screen = self.shared.screen.try_lock();
+        while screen.is_err() && begun.elapsed() < PATIENCE {
+            std::thread::sleep(PATIENCE / 20);
+            screen = self.shared.screen.try_lock();
+        }
+        if let Ok(screen) = &mut screen {
+            screen.clear();
+        }
+        away();
     }
 
     /// Takes the bars away, prints what is to be printed, and ends the thread.
@@ -357,7 +398,7 @@ impl UiShared {
             }
             screen.compose(&state.overview, now)
         };
-        screen.show(&view);
+        screen.show(view);
     }
 
     fn flush(&self) {

@@ -10,9 +10,9 @@ use std::time::{Duration, Instant};
 
 use xfer::model::outcome::Role;
 use xfer::model::progress::{Counters, Event};
-use xfer::net::PeerAddress;
 
 use super::rate::Rate;
+use super::reaching::Reaching;
 use super::safe::safe;
 use super::words;
 
@@ -22,10 +22,12 @@ const SETTLE: Duration = Duration::from_secs(2);
 /// What is in motion.
 #[derive(Debug, Default)]
 pub(crate) struct Overview {
-    /// Where a connection is being made to.
-    pub(crate) connecting: Option<String>,
+    /// Whom this machine tries to reach.
+    pub(crate) reaching: Option<Reaching>,
     /// The sessions, by their number.
     pub(crate) sessions: BTreeMap<u64, SessionView>,
+    /// A sender's session that lost its connection, until another one goes on with its work.
+    pub(crate) lost: Option<LostSession>,
 }
 
 /// A session that runs.
@@ -36,9 +38,19 @@ pub(crate) struct SessionView {
     /// Its larger files that are moving, by their place in the manifest.
     pub(crate) files: BTreeMap<u64, File>,
     role: Role,
+    is_dry: bool,
     counters: Arc<Counters>,
     rate: Rate,
     started: Instant,
+}
+
+/// A session that has lost its connection.
+#[derive(Debug)]
+pub(crate) struct LostSession {
+    /// As it was then.
+    pub(crate) view: SessionView,
+    /// When the next attempt begins.
+    until: Instant,
 }
 
 /// A file that is moving.
@@ -82,43 +94,44 @@ pub(crate) struct Standing {
 pub(crate) enum Phase {
     /// It moves; so long still, where that can be told.
     Moving(Option<Duration>),
+    /// It finds that the receiver has the data already.
+    Comparing,
     /// Nothing has moved for a while.
     Stalled,
     /// Every byte is there, and is being brought to disk.
     Finishing,
+    /// A mirror has deleted so many of so many entries.
+    Deleting(u64, u64),
 }
 
 impl Overview {
     /// Takes note of what an event sets in motion or ends.
     pub(crate) fn hear(&mut self, event: &Event<'_>, now: Instant) {
+        if Reaching::hear(&mut self.reaching, event, now) {
+            return;
+        }
         match event {
-            Event::Connecting { addr } => {
-                self.connecting = Some(format!("Connecting to {}", PeerAddress::from(*addr)));
-            }
-            Event::Searching { name } => {
-                self.connecting = Some(format!("Looking for {}", safe(name)));
-            }
-            Event::Waiting { .. }
-            | Event::Awaiting { .. }
-            | Event::Paired { .. }
-            | Event::Shown { .. } => self.connecting = None,
             Event::Started {
                 session,
                 role,
                 peer,
+                wish,
                 counters,
                 ..
             } => {
-                self.connecting = None;
                 let session_started = SessionView {
                     name: safe(&peer.name).to_string(),
                     files: BTreeMap::new(),
                     role: *role,
+                    is_dry: wish.dry_run,
                     counters: Arc::clone(counters),
                     rate: Rate::new(now),
                     started: now,
                 };
                 self.sessions.insert(*session, session_started);
+                if *role == Role::Sender {
+                    self.lost = None;
+                }
             }
             Event::FileStarted {
                 session,
@@ -141,23 +154,48 @@ impl Overview {
                     session.files.remove(entry);
                 }
             }
-            Event::Retrying { session, .. }
-            | Event::Finished { session, .. }
-            | Event::Failed { session, .. } => {
-                self.connecting = None;
-                self.sessions.remove(session);
+            Event::Finished { session, .. } => drop(self.sessions.remove(session)),
+            Event::Failed { session, .. } => {
+                // It stays in sight: the sender may try again.
+                if let Some(view) = self.sessions.remove(session)
+                    && view.role == Role::Sender
+                {
+                    self.lost = Some(LostSession { view, until: now });
+                }
+            }
+            Event::Retrying { wait, .. } => {
+                if let Some(lost) = &mut self.lost {
+                    lost.until = now + *wait;
+                }
             }
             _ => {}
         }
+    }
+
+    /// Whether anything is going on.
+    pub(crate) fn is_at_work(&self) -> bool {
+        !self.sessions.is_empty() || self.lost.is_some() || self.reaching.is_some()
     }
 
     /// Reads the counters at this time.
     pub(crate) fn poll(&mut self, now: Instant) {
         for session in self.sessions.values_mut() {
             let c = &session.counters;
-            let kept = Counters::get(&c.bytes_kept);
-            let travelled = Counters::get(&c.bytes_done).saturating_sub(kept);
-            session.rate.update(now, travelled);
+            let (done, kept) = (Counters::get(&c.bytes_done), Counters::get(&c.bytes_kept));
+            let deleted = Counters::get(&c.deleted);
+            session.rate.update(now, done.saturating_sub(kept));
+            session.rate.note(now, done.saturating_add(deleted));
+        }
+    }
+}
+
+impl LostSession {
+    /// What it waits for.
+    pub(crate) fn words(&self, now: Instant) -> String {
+        let name = &self.view.name;
+        match self.until.saturating_duration_since(now) {
+            Duration::ZERO => format!("{name}: reconnecting …"),
+            left => format!("{name}: reconnecting in {} …", words::wait(left)),
         }
     }
 }
@@ -169,14 +207,20 @@ impl SessionView {
         // The totals are read last: what is done may not seem more than what there is.
         let done = Counters::get(&c.bytes_done);
         let items_done = Counters::get(&c.entries_done);
+        let deleted = Counters::get(&c.deleted);
         let scanned = c.scanned.load(Ordering::Acquire);
         let total = Counters::get(&c.bytes_total).max(done);
         let items_total = Counters::get(&c.entries_total).max(items_done);
+        let to_delete = Counters::get(&c.to_delete);
         let rate = self.rate.per_second();
-        let phase = if scanned && done >= total && items_done >= items_total {
+        let phase = if deleted < to_delete && !self.is_dry {
+            Phase::Deleting(deleted, to_delete)
+        } else if scanned && done >= total && items_done >= items_total {
             Phase::Finishing
         } else if self.rate.stalled(now) {
             Phase::Stalled
+        } else if rate == 0 && Counters::get(&c.bytes_kept) > 0 {
+            Phase::Comparing
         } else {
             let settled = scanned && now.saturating_duration_since(self.started) >= SETTLE;
             let left = (total - done).checked_div(rate).filter(|_| settled);
@@ -200,32 +244,92 @@ impl SessionView {
             Role::Receiver => format!("from {}", self.name),
         }
     }
+
+    /// What it deletes, as a label: so many of so many.
+    pub(crate) fn deleting(&self, done: u64, total: u64) -> [String; 2] {
+        let much = format!("Deleting {} of {}", words::count(done), words::count(total));
+        let whose = match self.role {
+            Role::Sender => format!("{much} on {}", self.name),
+            Role::Receiver => format!("{much} for {}", self.name),
+        };
+        [whose, much]
+    }
+
+    /// What is sent, where it has one name: a file or a folder.
+    pub(crate) fn only(&self) -> Option<String> {
+        let only = self.counters.tops.only()?;
+        Some(safe(only.as_path()).to_string())
+    }
+
+    /// The one file that it is about, if it is about one: its name, fit for a terminal.
+    pub(crate) fn only_file(&self, standing: &Standing) -> Option<String> {
+        if standing.items_total == 1 {
+            return self.only();
+        }
+        let mut files = self.files.values();
+        match (files.next(), files.next()) {
+            (Some(file), None) if standing.scanned && file.size == standing.total => {
+                Some(file.name.clone())
+            }
+            _ => None,
+        }
+    }
 }
 
 impl Standing {
     /// The bytes: `2.31/12.4 GB`.
     pub(crate) fn bytes(&self) -> String {
-        words::part(self.done, self.total, !self.scanned)
+        if self.scanned {
+            words::part(self.done, self.total)
+        } else if self.done == self.total {
+            words::bytes(self.done)
+        } else {
+            format!("{} so far", words::part(self.done, self.total))
+        }
     }
 
-    /// The entries, the rate and the rest: `12/345 items`, `187 MB/s`, `52 s left`; the least
-    /// important first.
-    pub(crate) fn details(&self) -> Vec<String> {
-        let plus = if self.scanned { "" } else { "+" };
-        let mut details = vec![format!(
-            "{}/{}{plus} items",
-            words::count(self.items_done),
-            words::count(self.items_total)
-        )];
+    /// The entries: `12/345 items`.
+    pub(crate) fn items(&self) -> String {
+        let done = words::count(self.items_done);
+        let total = words::plural(self.items_total, "item", "items");
+        format!("{done}/{total}")
+    }
+
+    /// What it is up to, where that is not moving.
+    pub(crate) fn state(&self) -> Option<&'static str> {
         match self.phase {
-            Phase::Finishing => details.push("finishing".to_owned()),
-            Phase::Stalled => details.push("nothing moves".to_owned()),
-            Phase::Moving(left) => {
+            Phase::Finishing => Some("finishing"),
+            Phase::Stalled => Some("stalled"),
+            Phase::Comparing => Some("comparing"),
+            Phase::Deleting(..) => Some("deleting"),
+            Phase::Moving(_) => None,
+        }
+    }
+
+    /// How long it still takes, where that can be told.
+    pub(crate) fn left(&self) -> Option<String> {
+        let Phase::Moving(Some(left)) = self.phase else {
+            return None;
+        };
+        let left = left.max(Duration::from_secs(1));
+        Some(format!("{} left", words::wait(left)))
+    }
+
+    /// All of that, for a line.
+    pub(crate) fn details(&self) -> Vec<String> {
+        let mut details = Vec::new();
+        if self.items_total != 1 {
+            details.push(self.items());
+        }
+        match (self.phase, self.state()) {
+            (Phase::Deleting(done, total), _) => {
+                let (done, total) = (words::count(done), words::count(total));
+                details.push(format!("deleting {done} of {total}"));
+            }
+            (_, Some(state)) => details.push(state.to_owned()),
+            (_, None) => {
                 details.push(words::rate(self.rate));
-                if let Some(left) = left {
-                    let left = left.max(Duration::from_secs(1));
-                    details.push(format!("{} left", words::wait(left)));
-                }
+                details.extend(self.left());
             }
         }
         details
@@ -259,6 +363,7 @@ pub(crate) mod tests {
             peer: &peer,
             wish: Wish::default(),
             conflict: OnConflict::Beside,
+            dir: None,
             counters: &counters,
         };
         overview.hear(&event, now);
@@ -295,8 +400,8 @@ pub(crate) mod tests {
         assert_eq!(session.label(), "to desk\\x1btop");
         let standing = session.standing(later);
         assert_eq!(standing.phase, Phase::Moving(None));
-        assert_eq!(standing.bytes(), "0.60/1.00+ GB");
-        assert_eq!(standing.details(), ["0/10+ items", "100 MB/s"]);
+        assert_eq!(standing.bytes(), "0.60/1.00 GB so far");
+        assert_eq!(standing.details(), ["0/10 items", "100 MB/s"]);
 
         counters.scanned.store(true, Ordering::Release);
         let standing = session.standing(later);
@@ -329,5 +434,30 @@ pub(crate) mod tests {
         };
         overview.hear(&failed, Instant::now());
         assert!(overview.sessions.is_empty());
+    }
+
+    #[test]
+    fn a_lost_session_stays_in_sight_until_another_goes_on() {
+        let (mut overview, now) = (Overview::default(), Instant::now());
+        start(&mut overview, 7, "desktop", now);
+        let error = &xfer::Error::Cancelled;
+        overview.hear(&Event::Failed { session: 7, error }, now);
+        let (session, wait) = (7, Duration::from_secs(3));
+        overview.hear(
+            &Event::Retrying {
+                session,
+                error,
+                wait,
+            },
+            now,
+        );
+        let words = |overview: &Overview, after| overview.lost.as_ref().unwrap().words(now + after);
+        assert_eq!(
+            words(&overview, Duration::from_millis(500)),
+            "desktop: reconnecting in 3 s …"
+        );
+        assert_eq!(words(&overview, wait), "desktop: reconnecting …");
+        start(&mut overview, 8, "desktop", now);
+        assert!(overview.lost.is_none());
     }
 }

@@ -13,7 +13,8 @@ const STALL: Duration = Duration::from_secs(5);
 #[derive(Debug, Clone)]
 pub(crate) struct Rate {
     seen: (Instant, u64),
-    moved: Instant,
+    /// When something moved last, and how much had by then.
+    moved: (Instant, u64),
     value: f64,
     weight: f64,
 }
@@ -23,7 +24,7 @@ impl Rate {
     pub(crate) fn new(now: Instant) -> Self {
         Self {
             seen: (now, 0),
-            moved: now,
+            moved: (now, 0),
             value: 0.0,
             weight: 0.0,
         }
@@ -37,13 +38,17 @@ impl Rate {
             return;
         }
         let grown = total.saturating_sub(before);
-        if grown > 0 {
-            self.moved = now;
-        }
         let keep = (-seconds / MEMORY.as_secs_f64()).exp();
         self.value = self.value * keep + grown as f64 / seconds * (1.0 - keep);
         self.weight = self.weight * keep + (1.0 - keep);
         self.seen = (now, total.max(before));
+    }
+
+    /// What else would show that it does not stand still, at this time: it only grows as well.
+    pub(crate) fn note(&mut self, now: Instant, all: u64) {
+        if all > self.moved.1 {
+            self.moved = (now, all);
+        }
     }
 
     /// How much it grows in a second.
@@ -58,7 +63,7 @@ impl Rate {
 
     /// Whether it has not grown for a while.
     pub(crate) fn stalled(&self, now: Instant) -> bool {
-        now.saturating_duration_since(self.moved) >= STALL
+        now.saturating_duration_since(self.moved.0) >= STALL
     }
 }
 
@@ -80,6 +85,7 @@ mod tests {
             from.0 += Duration::from_millis(100);
             from.1 += step;
             rate.update(from.0, from.1);
+            rate.note(from.0, from.1);
         }
     }
 

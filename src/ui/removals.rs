@@ -14,10 +14,10 @@ pub(super) fn proposed(removal: &ProposedRemoval) -> String {
     let much = of_there(*count);
     match role {
         Role::Sender => {
-            format!("This would remove {much} on {peer}, because this machine does not have them.")
+            format!("This would delete {much} on {peer} that this machine does not have.")
         }
         Role::Receiver => {
-            format!("{peer} would remove {much} here, because it does not have them.")
+            format!("{peer} asks to delete {much} here that it does not have.")
         }
     }
 }
@@ -26,7 +26,7 @@ pub(super) fn proposed(removal: &ProposedRemoval) -> String {
 pub(super) fn planned(count: RemovalCount, objection: Objection) -> String {
     match objection {
         Objection::Nobody => format!(
-            "to remove {}, xfer asks first, or needs --max-delete {}",
+            "to delete {}, xfer asks first, or needs --max-delete {}",
             of_there(count),
             count.would_go
         ),
@@ -42,24 +42,24 @@ pub(super) fn hint(role: Role, would_go: u64, objection: Objection) -> Option<St
         (Objection::ReceiverNo | Objection::SenderNo, _) => return None,
         (Objection::ReceiverLimit(_), _) => recv,
         (Objection::SenderLimit(_), _) | (Objection::Nobody, Role::Sender) => send,
-        (Objection::Nobody, Role::Receiver) => format!("{recv}, or at the sender: {send}"),
+        (Objection::Nobody, Role::Receiver) => format!("{recv}, or on the sender: {send}"),
     };
-    Some(format!("If they are to go: {run}"))
+    Some(format!("To delete them: {run}"))
 }
 
 /// Why a mirror removes nothing.
 pub(super) fn too_many(count: RemovalCount, objection: Objection) -> String {
-    let would_go = format!("nothing is removed: {} would go", of_there(count));
+    let would_go = format!("nothing was deleted: {} would go", of_there(count));
     match objection {
         Objection::ReceiverLimit(limit) => {
-            format!("{would_go}, and the receiver allows {limit} (--max-delete)")
+            format!("{would_go}, but the receiver allows {limit} (--max-delete)")
         }
         Objection::SenderLimit(limit) => {
-            format!("{would_go}, and the sender allows {limit} (--max-delete)")
+            format!("{would_go}, but the sender allows {limit} (--max-delete)")
         }
-        Objection::ReceiverNo => format!("{would_go}, and the receiver's user said no"),
-        Objection::SenderNo => format!("{would_go}, and the sender's user said no"),
-        Objection::Nobody => format!("{would_go}, and nobody said yes"),
+        Objection::ReceiverNo => format!("{would_go}, but the receiver's user said no"),
+        Objection::SenderNo => format!("{would_go}, but the sender's user said no"),
+        Objection::Nobody => format!("{would_go}, but nobody said yes"),
     }
 }
 

@@ -10,51 +10,27 @@ use std::time::Instant;
 use xfer::Error;
 use xfer::model::command::CommandEnd;
 use xfer::model::outcome::{LeftOut, Outcome, Role, Why};
-use xfer::model::progress::{Counters, Event, Mistaken, Trust};
+use xfer::model::progress::{Counters, Event, Mistaken};
+use xfer::model::relpath::RelPath;
 use xfer::net::PeerAddress;
 
-use self::Line::{Talk, Trouble};
 use super::bottleneck;
 use super::commands::{self, command_end};
+use super::line::Line::{self, Talk, Trouble};
 use super::options::OutputOptions;
 use super::pairing_words::paired_lines;
+use super::plan::{self, DryRunPlan};
 use super::refusals::{Refusals, Tell};
 use super::removals;
 use super::rooms::{self, RoomWords};
 use super::safe::safe;
 use super::sentences;
-use super::summary::{self, Terms};
+use super::summary::{self, EndedSession, Terms};
 use super::tally::Tally;
 use super::words;
 
-/// The most lines of a plan that are shown without being asked for all.
-const MAX_PLANNED: u64 = 100;
 /// How many lines of what a program said before it failed are shown.
 const MAX_SAID_LINES: usize = 5;
-/// The word for what is there already.
-const HAVE: &str = "same";
-
-/// A line to print, without its end.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Line {
-    /// What a command is there to say; to standard output, and in quiet too.
-    Answer(String),
-    /// What somebody replied, in quiet too; to standard output, and to a pipe as it is.
-    Reply(String),
-    /// What was asked for; to standard output.
-    Result(String),
-    /// What goes on; to standard error.
-    Talk(String),
-    /// What went wrong; to standard error, and in quiet too.
-    Trouble(String),
-    /// What somebody else said; to standard output, and in quiet too.
-    InRoom { name: String, text: String },
-    /// What this machine's user said, who has typed it and would like to see it still; to standard
-    /// error, and in quiet too.
-    Own { name: String, text: String },
-    /// An event for programs, harmless to print as it is; to standard output.
-    Event(String),
-}
 
 /// Makes sentences.
 #[derive(Debug)]
@@ -72,6 +48,7 @@ pub(crate) struct Report {
     /// What the receiver of this machine's sessions is called.
     dialed: Option<String>,
     interrupted: bool,
+    rings: bool,
     /// Whether a mirror removed nothing because it would have been too much.
     keeps_surplus: bool,
 }
@@ -84,8 +61,10 @@ struct ToldSession {
     began: Instant,
     counters: Arc<Counters>,
     tally: Tally,
-    /// How many lines of a plan there were.
-    plan_lines: u64,
+    /// Where it is stored, as a person writes it.
+    dir: Option<String>,
+    /// What a dry run would do.
+    plan: DryRunPlan,
     told_hint: bool,
 }
 
@@ -102,6 +81,7 @@ impl Report {
             retried: None,
             dialed: None,
             interrupted: false,
+            rings: false,
             keeps_surplus: false,
         }
     }
@@ -109,6 +89,16 @@ impl Report {
     /// Whether a mirror removed nothing because it would have been too much.
     pub(crate) fn keeps_surplus(&self) -> bool {
         self.keeps_surplus
+    }
+
+    /// From now on the end of a session rings the terminal's bell.
+    pub(crate) fn ring(&mut self) {
+        self.rings = true;
+    }
+
+    /// The bell, where it is to ring.
+    pub(crate) fn ring_now(&self) -> Option<Line> {
+        self.rings.then_some(Line::Ring)
     }
 
     /// Whether any session has begun.
@@ -146,7 +136,7 @@ impl Report {
                 });
             }
             Event::Awaiting { name } => lines.push(Talk(format!(
-                "{name} is not there yet: waiting for it, until you press Ctrl-C …"
+                "{name} is not there yet. Waiting for it; press Ctrl-C to stop."
             ))),
             Event::Paired { caller, role } => lines.extend(match role {
                 Role::Sender => vec![Talk(format!(
@@ -155,17 +145,18 @@ impl Report {
                 ))],
                 Role::Receiver => paired_lines(&caller.name).map(Talk).into(),
             }),
-            Event::Waiting { peer } => lines.push(Talk(format!(
-                "Waiting for the user of {} to say yes",
-                peer.name
-            ))),
-            Event::Shown { peer } => lines.push(Talk(format!("{} shows it now.", peer.name))),
+            Event::Waiting { peer } => {
+                lines.push(Talk(format!("Waiting for {} to accept …", peer.name)));
+            }
+            Event::Shown { peer } => {
+                lines.push(Talk(format!("{} shows your message.", peer.name)));
+            }
             Event::Replied { line, .. } if !self.settings.json => {
                 lines.push(Line::Reply(line.as_str().to_owned()));
             }
             Event::NotAccepting { error } => {
                 let words = sentences::error(error);
-                lines.push(Trouble(format!("For now: {words}")));
+                lines.push(Trouble(format!("Warning: {words}")));
             }
             Event::Announced { name } if self.settings.verbose => {
                 lines.push(Talk(format!("Announced on the network as {}", safe(name))));
@@ -173,7 +164,7 @@ impl Report {
             Event::NotAnnounced { error } => {
                 let words = sentences::error(error);
                 lines.push(Trouble(format!(
-                    "Other machines cannot find this one by its name: {words}"
+                    "Other machines cannot find this machine by its name: {words}"
                 )));
             }
             Event::Room(event) => lines.extend(match rooms::words(event) {
@@ -191,6 +182,7 @@ impl Report {
                 peer,
                 wish,
                 conflict,
+                dir,
                 counters,
             } => {
                 self.retried = None;
@@ -211,7 +203,8 @@ impl Report {
                     began: if *role == Role::Sender { began } else { now },
                     counters: Arc::clone(counters),
                     tally: Tally::default(),
-                    plan_lines: 0,
+                    dir: dir.map(summary::at_home),
+                    plan: DryRunPlan::default(),
                     told_hint: false,
                 };
                 self.sessions.insert(*session, state);
@@ -227,32 +220,33 @@ impl Report {
                     )));
                 }
                 if self.settings.verbose {
-                    let why = match peer.trust {
-                        Trust::SameUser => "the same user on this machine",
-                        Trust::Paired => "paired with this machine",
-                        Trust::Open => "let in by --open",
-                        _ => "known here",
-                    };
+                    let why = summary::trusted(peer.trust);
                     lines.push(Talk(format!(
-                        "  it is {why}; its key is {}",
-                        peer.fingerprint
+                        "  {} is {why}; its key is {}",
+                        peer.name, peer.fingerprint
                     )));
                 }
             }
             Event::Entry {
                 session,
                 path,
+                size,
                 outcome,
-            } => self.entry(*session, path, outcome, &mut lines),
+            } => self.entry(*session, (path, *size), outcome, &mut lines),
             Event::Removed { session, path } => {
                 let verbose = self.settings.verbose;
                 if let Some(state) = self.sessions.get_mut(session) {
-                    let shown = safe(path.as_path());
-                    if state.terms.wish.dry_run {
-                        let text = ("removed", shown.to_string());
-                        lines.extend(state.planned(verbose, &text));
-                    } else if verbose {
-                        lines.push(Talk(format!("Removed: {shown}")));
+                    let path = path.as_path();
+                    match (state.terms.wish.dry_run, state.role) {
+                        (true, Role::Receiver) => {}
+                        (true, Role::Sender) if verbose => {
+                            lines.push(Line::Result(plan::deleted(path)));
+                        }
+                        (true, Role::Sender) => state.plan.deleted(path),
+                        (false, _) if verbose => {
+                            lines.push(Talk(format!("Deleted: {}", safe(path))));
+                        }
+                        (false, _) => {}
                     }
                 }
             }
@@ -327,11 +321,25 @@ impl Report {
                 if let Some(mut state) = self.sessions.remove(session) {
                     state.tally.left_out = Counters::get(&state.counters.left_out);
                     lines.extend(self.untold(&state));
+                    let planned = std::mem::take(&mut state.plan).lines();
+                    lines.extend(planned.into_iter().map(Line::Result));
                     let time = now.saturating_duration_since(state.began);
                     let (role, terms) = (state.role, &state.terms);
-                    let told =
-                        summary::lines(role, &state.peer, terms, summary, &state.tally, time);
+                    let tops = &state.counters.tops;
+                    let told = summary::lines(&EndedSession {
+                        role,
+                        peer: &state.peer,
+                        terms,
+                        summary,
+                        tally: &state.tally,
+                        only: tops.only().map(RelPath::as_path),
+                        named: tops.count(),
+                        dir: state.dir.as_deref(),
+                        time,
+                        travelled: Some(Counters::get(&state.counters.bytes_wire)),
+                    });
                     lines.extend(told.into_iter().map(Line::Result));
+                    lines.extend(self.ring_now());
                     if self.settings.verbose && !terms.wish.dry_run {
                         let here = state.counters.times.shares();
                         let told = bottleneck::lines(role, here, summary.shares);
@@ -350,6 +358,7 @@ impl Report {
                         self.said = Some(error.to_string());
                         lines.push(Trouble(sentences::failed_session(error, &state.peer)));
                         lines.extend(self.hint(error));
+                        lines.extend(self.ring_now());
                     }
                 }
             }
@@ -358,10 +367,13 @@ impl Report {
         lines
     }
 
-    /// What was not told of a session so far; all was where everything is.
+    /// What was not told of a session so far; all was where everything is. And what can be done.
     fn untold(&self, session: &ToldSession) -> Vec<Line> {
         let untold = session.tally.untold().into_iter().map(Trouble);
-        untold.filter(|_| !self.settings.verbose).collect()
+        let untold = untold.filter(|_| !self.settings.verbose);
+        let hint = session.tally.hint(session.role, &session.peer);
+        let hint = hint.map(|hint| Trouble(format!("        {hint}")));
+        untold.chain(hint).collect()
     }
 
     fn hint(&self, error: &Error) -> Option<Line> {
@@ -394,7 +406,13 @@ impl Report {
         lines
     }
 
-    fn entry(&mut self, session: u64, path: &Path, outcome: &Outcome, lines: &mut Vec<Line>) {
+    fn entry(
+        &mut self,
+        session: u64,
+        (path, size): (&Path, u64),
+        outcome: &Outcome,
+        lines: &mut Vec<Line>,
+    ) {
         let Some(state) = self.sessions.get_mut(&session) else {
             return;
         };
@@ -410,7 +428,11 @@ impl Report {
                 lines.push(Trouble(format!("{shown}: {text}")));
                 return;
             }
-            lines.extend(state.planned(verbose, &planned(path, outcome)));
+            match state.role {
+                Role::Receiver => {}
+                Role::Sender if verbose => lines.push(Line::Result(plan::entry(path, outcome).1)),
+                Role::Sender => state.plan.entry(path, size, outcome),
+            }
             return;
         }
         match outcome {
@@ -437,7 +459,7 @@ impl Report {
                 if matches!(why, Why::Space { .. })
                     && !std::mem::replace(&mut state.told_hint, true)
                 {
-                    let text = "        Make space, then send again: it goes on where it stopped.";
+                    let text = "        Free some space, then send again to resume.";
                     lines.push(Trouble(text.to_owned()));
                 }
             }
@@ -451,46 +473,17 @@ impl Report {
             Outcome::Stored(None) if verbose => lines.push(Talk(format!("Stored: {shown}"))),
             Outcome::Replaced if verbose => lines.push(Talk(format!("Replaced: {shown}"))),
             Outcome::Kept if verbose || self.settings.plain => {
-                lines.push(Talk(format!("Left out: {shown}: something has its name")));
+                lines.push(Talk(format!("Skipped: {shown}: something has that name")));
             }
             Outcome::Have(Some(at)) if verbose => {
                 let at = safe(at.as_path());
-                lines.push(Talk(format!("There already: {shown} as {at}")));
+                lines.push(Talk(format!("Already there: {shown} as {at}")));
             }
             Outcome::Have(None) if verbose => {
-                lines.push(Talk(format!("There already: {shown}")));
+                lines.push(Talk(format!("Already there: {shown}")));
             }
             _ => {}
         }
-    }
-}
-
-impl ToldSession {
-    /// A line of a plan, and what is said instead of those that are too many.
-    fn planned(&mut self, verbose: bool, (kind, text): &(&str, String)) -> Option<Line> {
-        if self.role == Role::Receiver || (*kind == HAVE && !verbose) {
-            return None;
-        }
-        self.plan_lines += 1;
-        let line = |text| Some(Line::Result(text));
-        match self.plan_lines {
-            n if verbose || n <= MAX_PLANNED => line(format!("{kind:<9} {text}")),
-            n if n == MAX_PLANNED + 1 => line("… and more, which -v shows".to_owned()),
-            _ => None,
-        }
-    }
-}
-
-/// What would become of an entry: a word, and the rest of the line.
-fn planned(path: &Path, outcome: &Outcome) -> (&'static str, String) {
-    let shown = safe(path);
-    match outcome {
-        Outcome::Stored(None) => ("new", shown.to_string()),
-        Outcome::Stored(Some(other)) => ("beside", format!("{shown} as {}", safe(other.as_path()))),
-        Outcome::Replaced => ("changed", shown.to_string()),
-        Outcome::Kept => ("left out", format!("{shown}: something has its name")),
-        Outcome::Failed(why) => ("refused", format!("{shown}: {}", sentences::why(why))),
-        _ => (HAVE, shown.to_string()),
     }
 }
 
@@ -500,8 +493,7 @@ mod tests {
     use std::net::SocketAddr;
     use std::time::Duration;
     use xfer::model::outcome::{OnConflict, Summary, Wish};
-    use xfer::model::progress::Peer;
-    use xfer::model::relpath::RelPath;
+    use xfer::model::progress::{Peer, Trust};
 
     fn addr() -> SocketAddr {
         ([192, 168, 0, 9], 4444).into()
@@ -532,6 +524,7 @@ mod tests {
                 Line::Result(text) => format!("= {text}"),
                 Talk(text) => format!("- {text}"),
                 Trouble(text) => format!("! {text}"),
+                Line::Ring => "ring".to_owned(),
                 Line::Answer(text)
                 | Line::Event(text)
                 | Line::Reply(text)
@@ -555,6 +548,7 @@ mod tests {
                 peer: &peer,
                 wish: Wish::default(),
                 conflict: OnConflict::Beside,
+                dir: None,
                 counters: &Arc::new(Counters::default()),
             })
         }
@@ -564,6 +558,7 @@ mod tests {
             self.hear(&Event::Entry {
                 session: 1,
                 path,
+                size: 0,
                 outcome,
             })
         }
@@ -593,8 +588,8 @@ mod tests {
         assert_eq!(
             lines,
             [
-                "! Failed: 5 more: 5 arrived damaged (a, a, a, …). With -v or --json, each is named.",
-                "= Received nothing from desktop.",
+                "! Failed: 5 more: 5 arrived damaged (a, a, a, …). Use -v to name each of them.",
+                "= Received nothing from desktop",
                 "=   15 failed",
             ]
         );
@@ -636,7 +631,7 @@ mod tests {
         assert!(told.start(Role::Sender)[1].ends_with("--open; its key is ab12"));
         assert_eq!(
             told.entry("b", &Outcome::Have(None)),
-            ["- There already: b"]
+            ["- Already there: b"]
         );
         assert_eq!(told.entry("c", &Outcome::Stored(None)), ["- Stored: c"]);
     }

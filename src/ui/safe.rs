@@ -40,25 +40,25 @@ pub(crate) fn operand(text: &str) -> String {
     }
 }
 
-/// The end of a text that is safe already, in at most so many columns. The end of a path is the
-/// file's name.
-pub(crate) fn keep_end(text: &str, columns: usize) -> String {
+/// The beginning and the end of a text that is safe already, in at most so many columns. The end of
+/// a file's name says what it is.
+pub(crate) fn keep_middle(text: &str, columns: usize) -> String {
     if width(text) <= columns {
         return text.to_owned();
     }
-    let mut kept = Vec::new();
-    let mut left = columns.saturating_sub(1);
+    let left = columns.saturating_sub(1);
+    let mut end = Vec::new();
+    let mut taken = 0;
     for c in text.chars().rev() {
-        let Some(rest) = left.checked_sub(char_width(c)) else {
+        if taken + char_width(c) > left * 2 / 5 {
             break;
-        };
-        left = rest;
-        kept.push(c);
+        }
+        taken += char_width(c);
+        end.push(c);
     }
-    if columns > 0 {
-        kept.push('…');
-    }
-    kept.into_iter().rev().collect()
+    let start = keep_start(text, columns - taken.min(columns));
+    let end: String = end.into_iter().rev().collect();
+    format!("{start}{end}")
 }
 
 /// The beginning of a text that is safe already, in at most so many columns.
@@ -155,11 +155,12 @@ mod tests {
     }
 
     #[test]
-    fn long_names_keep_the_end_that_says_what_they_are() {
-        assert_eq!(keep_end("music/song.mp3", 14), "music/song.mp3");
-        assert_eq!(keep_end("music/song.mp3", 9), "…song.mp3");
-        assert_eq!(keep_end("日本語.txt", 8), "…語.txt");
-        assert_eq!(keep_end("abc", 0), "");
+    fn long_names_keep_their_beginning_and_their_end() {
+        assert_eq!(keep_middle("music/song.mp3", 14), "music/song.mp3");
+        assert_eq!(keep_middle("music/song.mp3", 12), "music/s….mp3");
+        assert_eq!(keep_middle("日本語日本語.txt", 12), "日本語….txt");
+        assert_eq!(keep_middle("abc", 1), "…");
+        assert_eq!(keep_middle("abc", 0), "");
         assert_eq!(keep_start("workstation", 5), "work…");
     }
 
@@ -184,7 +185,7 @@ mod tests {
 
         #[test]
         fn cutting_keeps_to_its_columns(text in "[a-z日😀é…]{0,20}", columns in 0usize..24) {
-            prop_assert!(width(&keep_end(&text, columns)) <= columns);
+            prop_assert!(width(&keep_middle(&text, columns)) <= columns);
             prop_assert!(width(&keep_start(&text, columns)) <= columns);
         }
     }

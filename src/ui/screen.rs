@@ -12,10 +12,10 @@ use super::bars::Bars;
 use super::clock;
 use super::colour;
 use super::layout::{self, Row};
+use super::line::Line;
 use super::line_editor::TypedRow;
 use super::options::OutputOptions;
 use super::overview::{Overview, SessionView};
-use super::report::Line;
 use super::safe::safe;
 use super::said::{self, SaidStyle};
 use super::typing::TypingRow;
@@ -44,7 +44,8 @@ pub(crate) struct Screen {
 #[derive(Debug)]
 enum Shows {
     Nothing,
-    Bars(Bars),
+    /// Bars, and where they have no room a line now and then; when the last one was.
+    Bars(Bars, Instant),
     /// A line now and then; when the last one was.
     Lines(Instant),
 }
@@ -62,6 +63,10 @@ impl Screen {
     /// One with nothing on it.
     pub(crate) fn new(settings: &OutputOptions) -> Self {
         let quiet = settings.quiet || settings.json;
+        let colours = [
+            colour::are_wanted(&io::stdout()),
+            colour::are_wanted(&io::stderr()),
+        ];
         Self {
             quiet,
             only_stderr: settings.only_stderr,
@@ -71,14 +76,11 @@ impl Screen {
             } else if settings.plain {
                 Shows::Lines(Instant::now())
             } else {
-                Shows::Bars(Bars::new())
+                Shows::Bars(Bars::new(colours[1]), Instant::now())
             },
             broken: None,
             typing: TypingRow::default(),
-            colours: [
-                colour::are_wanted(&io::stdout()),
-                colour::are_wanted(&io::stderr()),
-            ],
+            colours,
         }
     }
 
@@ -102,9 +104,10 @@ impl Screen {
         if lines.peek().is_none() {
             return;
         }
-        if let Shows::Bars(bars) = &mut self.shows {
-            bars.hide();
-        }
+        let below = match &mut self.shows {
+            Shows::Bars(bars, _) => bars.take(),
+            _ => Vec::new(),
+        };
         // A transfer goes on, whatever becomes of its words.
         let (mut out, mut err) = (io::stdout().lock(), io::stderr().lock());
         let time = self.times.then(clock::now);
@@ -119,8 +122,14 @@ impl Screen {
         };
         for line in lines {
             match line {
+                Line::Ring => {
+                    if io::stderr().is_terminal() {
+                        let _ = err.write_all(b"\x07");
+                    }
+                }
                 Line::Result(text) if !self.only_stderr => {
                     let text = out_fold.lines(text, time.len() + space.len());
+                    let text = shown(text, in_colour);
                     note(writeln!(out, "{time}{space}{text}"));
                 }
                 Line::Event(text) => note(writeln!(out, "{text}")),
@@ -143,12 +152,17 @@ impl Screen {
                 Line::Answer(text) => note(writeln!(out, "{}", safe(text))),
                 Line::Result(text) | Line::Talk(text) | Line::Trouble(text) => {
                     let text = err_fold.lines(text, time.len() + space.len());
+                    let text = shown(text, err_in_colour);
                     let _ = writeln!(err, "{time}{space}{text}");
                 }
             }
         }
         note(out.flush());
         let _ = err.write_all(self.typing.show().as_bytes());
+        drop((out, err));
+        if let Shows::Bars(bars, _) = &mut self.shows {
+            bars.show(below);
+        }
     }
 
     /// Whether what somebody says goes to a terminal.
@@ -162,12 +176,12 @@ impl Screen {
     /// Prints what somebody has said, and says whether it is written.
     pub(crate) fn print_said(&mut self, message: &SaidMessage) -> io::Result<()> {
         let is_terminal = self.is_on_terminal();
-        if let Shows::Bars(bars) = &mut self.shows {
+        if let Shows::Bars(bars, _) = &mut self.shows {
             bars.hide();
         }
         let (mut out, mut err) = (io::stdout().lock(), io::stderr().lock());
         let style = SaidStyle {
-            colour: is_terminal && has_colours(),
+            colour: is_terminal && self.colours[usize::from(self.only_stderr)],
             cut: is_terminal,
             columns: None,
         };
@@ -210,7 +224,7 @@ impl Screen {
 
     /// Prints a question, and leaves the cursor behind it.
     pub(crate) fn ask(&mut self, question: &str) {
-        if let Shows::Bars(bars) = &mut self.shows {
+        if let Shows::Bars(bars, _) = &mut self.shows {
             bars.hide();
         }
         let mut err = io::stderr().lock();
@@ -227,8 +241,10 @@ impl Screen {
     pub(crate) fn compose(&mut self, overview: &Overview, now: Instant) -> View {
         match &mut self.shows {
             Shows::Nothing => View::Lines(Vec::new()),
-            Shows::Bars(bars) => View::Rows(layout::rows(overview, bars.columns(), now)),
-            Shows::Lines(last) => {
+            Shows::Bars(bars, _) if bars.columns() >= layout::LEAST_COLUMNS => {
+                View::Rows(layout::rows(overview, bars.columns(), now))
+            }
+            Shows::Bars(_, last) | Shows::Lines(last) => {
                 let due = now.saturating_duration_since(*last) >= LINE_EVERY;
                 // The first line of a session comes a while after its beginning.
                 if due || overview.sessions.is_empty() {
@@ -241,11 +257,16 @@ impl Screen {
     }
 
     /// Shows it.
-    pub(crate) fn show(&mut self, view: &View) {
+    pub(crate) fn show(&mut self, view: View) {
         match (view, &mut self.shows) {
-            (View::Rows(rows), Shows::Bars(bars)) => bars.show(rows),
-            (View::Lines(lines), _) => self.print(lines),
-            _ => {}
+            (View::Rows(rows), Shows::Bars(bars, _)) => bars.show(rows),
+            (View::Lines(lines), shows) => {
+                if let Shows::Bars(bars, _) = shows {
+                    bars.hide();
+                }
+                self.print(&lines);
+            }
+            (View::Rows(_), _) => {}
         }
     }
 
@@ -256,17 +277,18 @@ impl Screen {
 
     /// Takes the bars away.
     pub(crate) fn clear(&mut self) {
-        if let Shows::Bars(bars) = &mut self.shows {
-            bars.show(&[]);
+        if let Shows::Bars(bars, _) = &mut self.shows {
             bars.hide();
         }
     }
 }
 
-/// Whether colours are wanted: see https://no-color.org.
-fn has_colours() -> bool {
-    let set = |name| std::env::var_os(name).filter(|value| !value.is_empty());
-    set("NO_COLOR").is_none() && set("TERM").is_some_and(|term| term != "dumb")
+/// A line of this program that is fit for a terminal already, in colour where that is wanted.
+fn shown(text: String, in_colour: bool) -> String {
+    match in_colour {
+        true => colour::line(&text),
+        false => text,
+    }
 }
 
 fn progress(session: &SessionView, now: Instant) -> Line {
@@ -339,7 +361,7 @@ mod tests {
         assert_eq!(lines_at(25, &overview), 1);
         assert_eq!(lines_at(26, &overview), 0);
         let line = progress(&overview.sessions[&1], now);
-        let text = "to desktop: 0/0+ B, 0/0+ items, 0 B/s";
+        let text = "to desktop: 0 B, 0/0 items, 0 B/s";
         assert_eq!(line, Line::Talk(text.to_owned()));
     }
 }

@@ -2,14 +2,18 @@
 //!
 //! Must not print, and must not make names fit for a terminal: the screen does, for all lines.
 
+use std::path::Path;
 use std::time::Duration;
 
 use xfer::model::outcome::{OnConflict, Role, Summary, Wish};
 use xfer::model::progress::Trust;
 
-use super::safe::safe;
+use super::safe::{quoted, safe};
 use super::tally::Tally;
 use super::words::{bytes, count, duration, plural, rate_over};
+
+/// Times that are shorter are not worth a word.
+const LEAST_TIME: Duration = Duration::from_millis(100);
 
 /// What the two sides agreed on before they began.
 #[derive(Debug, Clone, Copy)]
@@ -22,172 +26,265 @@ pub(crate) struct Terms {
 }
 
 impl Terms {
-    /// Whether the receiver replaces less than the sender would like.
+    /// Whether the receiver replaces less than the sender asks for.
     fn is_stricter(&self) -> bool {
         self.wish.update && self.conflict != OnConflict::Replace
     }
 }
 
+/// A session that ended in order, as this side has it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct EndedSession<'a> {
+    pub(crate) role: Role,
+    /// What the other side is called.
+    pub(crate) peer: &'a str,
+    pub(crate) terms: &'a Terms,
+    pub(crate) summary: &'a Summary,
+    pub(crate) tally: &'a Tally,
+    /// What was sent, where the sender's user named one thing.
+    pub(crate) only: Option<&'a Path>,
+    /// How many things they named.
+    pub(crate) named: u64,
+    /// Where a receiver has stored it.
+    pub(crate) dir: Option<&'a str>,
+    pub(crate) time: Duration,
+    /// How many bytes travelled, where that is known.
+    pub(crate) travelled: Option<u64>,
+}
+
 /// What is said of a session that ended in order: a line, and one for each thing that is worth
 /// a word.
-pub(crate) fn lines(
-    role: Role,
-    peer: &str,
-    terms: &Terms,
-    summary: &Summary,
-    tally: &Tally,
-    time: Duration,
-) -> Vec<String> {
+pub(crate) fn lines(ended: &EndedSession<'_>) -> Vec<String> {
+    let EndedSession {
+        role,
+        peer,
+        terms,
+        summary: s,
+        tally,
+        ..
+    } = *ended;
     if terms.wish.dry_run {
-        return plan_lines(role, peer, summary);
+        return plan_lines(role, peer, s);
     }
-    let mut lines = vec![headline(role, peer, terms.goes_on, summary, time)];
+    let mut lines = vec![ended.headline()];
     let mut add = |n: u64, text: String| {
         if n > 0 {
             lines.push(format!("  {text}"));
         }
     };
-    if summary.stored > 0 || summary.failed > 0 {
-        let have = plural(summary.have_files, "file was", "files were");
-        let size = bytes(summary.have_bytes);
-        add(summary.have_files, format!("{have} there already ({size})"));
+    let held = bytes(s.held_bytes);
+    let held = match s.replaced {
+        0 => format!("Resumed: {held} were already there"),
+        _ => format!("{held} were already there"),
+    };
+    add(s.held_bytes, held);
+    if s.stored > 0 || s.failed > 0 {
+        let have = plural(s.have_files, "file was", "files were");
+        let size = bytes(s.have_bytes);
+        add(s.have_files, format!("{have} already there ({size})"));
     }
-    let held = bytes(summary.held_bytes);
-    add(
-        summary.held_bytes,
-        format!("{held} were there from before and did not travel again"),
-    );
-    let replaced = plural(summary.replaced, "took", "took");
-    add(
-        summary.replaced,
-        format!("{replaced} the place of another version"),
-    );
-    let here = match role {
-        Role::Sender => "that receiver",
+    let replaced = plural(s.replaced, "file", "files");
+    add(s.replaced, format!("{replaced} replaced"));
+    add(s.renamed, ended.renamed());
+    if !ended.only_deleted() {
+        let deleted = format!("{} deleted (not on the sender)", count(s.removed));
+        add(s.removed, deleted);
+    }
+    if terms.wish.mirror && s.failed > 0 && s.removed == 0 && !tally.too_many_removals {
+        add(
+            1,
+            "Nothing was deleted, because something failed".to_owned(),
+        );
+    }
+    let whose = match role {
+        Role::Sender => peer,
         Role::Receiver => "this receiver",
     };
-    let renamed = if terms.is_stricter() {
-        let beside = plural(summary.renamed, "is stored beside", "are stored beside");
-        format!("{beside} what has that name, because {here} does not replace")
-    } else {
-        plural(
-            summary.renamed,
-            "is stored under another name, because its own is taken",
-            "are stored under another name, because theirs are taken",
-        )
-    };
+    let kept = plural(s.kept, "item", "items");
     add(
-        summary.renamed,
-        format!("{renamed}{}", names(summary.renamed, tally)),
-    );
-    let removed = plural(summary.removed, "was removed", "were removed");
-    add(
-        summary.removed,
-        format!("{removed} that the sender does not have"),
-    );
-    let is_said = tally.too_many_removals;
-    if terms.wish.mirror && summary.failed > 0 && summary.removed == 0 && !is_said {
-        let text = "nothing was removed, because something failed";
-        add(1, text.to_owned());
-    }
-    let kept = plural(summary.kept, "was", "were");
-    add(
-        summary.kept,
-        format!("{kept} left out, because {here} leaves what is there alone"),
+        s.kept,
+        format!("{kept} skipped, because {whose} has something of that name"),
     );
     if terms.wish.checksum && terms.is_stricter() && terms.trust != Trust::SameUser {
-        let text = format!("contents were not compared: {here} tells nothing of its files");
-        add(1, text);
+        let text = "Contents were not compared, because the receiver has no --allow-update";
+        add(1, text.to_owned());
     }
     let left_out = count(tally.left_out);
     add(tally.left_out, format!("{left_out} left out by filters"));
-    add(summary.failed, format!("{} failed", count(summary.failed)));
+    if let Some(travelled) = ended.compressed() {
+        let over = rate_over(travelled, ended.time);
+        let over = over.map_or(String::new(), |rate| format!(" ({rate})"));
+        add(1, format!("Compressed to {}{over}", bytes(travelled)));
+    }
+    let again = match role {
+        Role::Sender => "; send again to retry",
+        Role::Receiver => "",
+    };
+    add(s.failed, format!("{} failed{again}", count(s.failed)));
     lines
 }
 
-/// What is said of a dry run: what would be done, and whether there is space for it.
-fn plan_lines(role: Role, peer: &str, s: &Summary) -> Vec<String> {
-    if role == Role::Receiver {
-        let text = format!("{peer} has asked what sending would do. Nothing was done.");
-        return vec![text];
+impl EndedSession<'_> {
+    fn headline(&self) -> String {
+        let s = self.summary;
+        let (verb, peer) = match self.role {
+            Role::Sender => ("Sent", self.peer),
+            Role::Receiver => ("Received", self.peer),
+        };
+        let way = match (self.role, self.dir) {
+            (Role::Sender, _) => format!("to {peer}"),
+            (Role::Receiver, None) => format!("from {peer}"),
+            (Role::Receiver, Some(dir)) => format!("from {peer} into {dir}"),
+        };
+        if self.only_deleted() {
+            let what = self.name().unwrap_or_else(|| self.items());
+            let deleted = count(s.removed);
+            return format!("Mirrored {what} {way}: nothing new, {deleted} deleted");
+        }
+        let others = s.stored.saturating_sub(s.files);
+        if s.files == 0 && others == 0 && s.failed == 0 && s.have > 0 {
+            let what = self.what(s.have_files, s.have_bytes, s.have);
+            return match self.role {
+                // It may be what was sent before: some of what was told of it was lost, too.
+                Role::Sender if self.terms.goes_on => format!("Sent {what} {way}"),
+                Role::Sender => format!("Nothing to send: {peer} already has {what}"),
+                Role::Receiver => {
+                    format!("Nothing to receive from {peer}: {what} is already here")
+                }
+            };
+        }
+        if s.files == 0 && others == 0 {
+            return format!("{verb} nothing {way}");
+        }
+        let what = self.what(s.files, s.bytes, others);
+        if s.files == 0 {
+            return format!("{verb} {what} {way}");
+        }
+        let moved = s.bytes.saturating_sub(s.held_bytes);
+        // Beside the size of what was hardly moved at all, a rate would seem to be wrong.
+        let rate = rate_over(moved, self.time).filter(|_| moved >= s.held_bytes);
+        let rate = rate.map_or(String::new(), |rate| format!(" ({rate})"));
+        let time = match self.time >= LEAST_TIME {
+            true => format!(" in {}", duration(self.time)),
+            false => String::new(),
+        };
+        format!("{verb} {what} {way}{time}{rate}")
     }
-    let files = plural(s.files, "file", "files");
-    let mut lines = vec![format!(
-        "Would send {files} ({} at most) to {peer}. Nothing was done.",
-        bytes(s.bytes)
-    )];
-    let new = s
-        .stored
-        .saturating_sub(s.replaced.saturating_add(s.renamed));
-    for (n, what) in [
-        (new, "new"),
-        (s.replaced, "changed"),
-        (s.renamed, "stored beside what has that name"),
-        (s.removed, "removed"),
-        (s.kept, "left out, because something has that name"),
-        (s.have, "there already"),
-        (s.failed, "refused"),
-    ] {
-        if n > 0 {
-            lines.push(format!("  {} {what}", count(n)));
+
+    /// Whether a mirror had nothing else to do.
+    fn only_deleted(&self) -> bool {
+        let s = self.summary;
+        s.stored == 0 && s.failed == 0 && s.removed > 0
+    }
+
+    fn name(&self) -> Option<String> {
+        self.only.map(|only| safe(only).to_string())
+    }
+
+    fn items(&self) -> String {
+        plural(self.named, "item", "items")
+    }
+
+    /// What was sent: `film.mkv (315 MB)`, `photos (12 files, 45 MB)`, `3 files (1.2 GB)`. `others`
+    /// are folders and links.
+    fn what(&self, files: u64, size: u64, others: u64) -> String {
+        let size = bytes(size);
+        let all = plural(files, "file", "files");
+        match self.name() {
+            Some(name) if files == 1 && others == 0 => format!("{name} ({size})"),
+            Some(name) if files > 0 => format!("{name} ({all}, {size})"),
+            Some(name) if others == 1 => name,
+            Some(name) => format!("{name} ({})", folders(others)),
+            None if files == 0 => folders(others),
+            None if files == self.named || self.named == 0 => format!("{all} ({size})"),
+            None => format!("{} ({all}, {size})", self.items()),
         }
     }
-    if let Some(free) = s.free.filter(|_| s.bytes > 0) {
-        let fits = if s.bytes <= free {
-            "it fits"
-        } else if s.replaced > 0 || s.removed > 0 {
-            // What makes way leaves its space, as it goes on.
-            "it may not fit"
-        } else {
-            "it does not fit"
-        };
-        lines.push(format!("  {fits}: {} are free there", bytes(free)));
-    }
-    lines
-}
 
-fn headline(role: Role, peer: &str, goes_on: bool, s: &Summary, time: Duration) -> String {
-    let (verb, way) = match role {
-        Role::Sender => ("Sent", "to"),
-        Role::Receiver => ("Received", "from"),
-    };
-    let files = plural(s.files, "file", "files");
-    let others = s.stored.saturating_sub(s.files);
-    if s.files == 0 && s.failed == 0 && s.have > 0 {
-        let (all, size) = (plural(s.have_files, "file", "files"), bytes(s.have_bytes));
-        return match role {
-            // It may be what was sent before: some of what was told of it was lost, too.
-            Role::Sender if goes_on => format!("Sent: {peer} has {all} ({size})."),
-            Role::Sender => format!("Nothing to send: {peer} has {all} ({size}) already."),
-            Role::Receiver => {
-                let are = if s.have_files == 1 { "is" } else { "are" };
-                format!("Nothing to receive from {peer}: {all} ({size}) {are} here already.")
+    /// Under which names files are stored that could not have their own.
+    fn renamed(&self) -> String {
+        let EndedSession {
+            role,
+            peer,
+            terms,
+            tally,
+            ..
+        } = *self;
+        let n = self.summary.renamed;
+        let first = tally.renamed.first().filter(|_| n == 1);
+        let stored = match first {
+            Some((path, to)) => {
+                let to = quoted(&file_name(to));
+                let path = file_name(path);
+                format!("Stored as {to}, because {path} exists with other content")
+            }
+            None => {
+                let other = plural(n, "file", "files");
+                format!("{other} stored under another name, because they exist with other content")
             }
         };
+        let names = match first {
+            None if !tally.renamed.is_empty() => names(n, tally),
+            _ => String::new(),
+        };
+        let way_out = match role {
+            Role::Receiver => String::new(),
+            Role::Sender if terms.is_stricter() && terms.trust == Trust::Open => {
+                format!("; {peer} replaces nothing for --open")
+            }
+            Role::Sender if terms.is_stricter() => {
+                format!("; to replace it, {peer} needs `xfer recv --allow-update`")
+            }
+            Role::Sender => "; to replace it, send with --update".to_owned(),
+        };
+        let way_out = match n {
+            1 => way_out,
+            _ => way_out.replace("replace it", "replace them"),
+        };
+        format!("{stored}{names}{way_out}")
     }
-    if s.files == 0 && others > 0 {
-        let others = plural(others, "folder or link", "folders and links");
-        return format!("{verb} {others} {way} {peer}.");
+
+    /// How much travelled, where that is much less than what was moved: what was compressed.
+    fn compressed(&self) -> Option<u64> {
+        let moved = self.summary.bytes.saturating_sub(self.summary.held_bytes);
+        let travelled = self.travelled.filter(|_| !self.terms.goes_on)?;
+        let is_less = travelled < moved / 10 * 8 && moved >= 1_000_000;
+        is_less.then_some(travelled)
     }
-    if s.files == 0 {
-        return format!("{verb} nothing {way} {peer}.");
+}
+
+/// A folder as its user would write it.
+pub(super) fn at_home(dir: &Path) -> String {
+    let home = std::env::var_os("HOME").filter(|home| Path::new(home).parent().is_some());
+    match home.as_ref().map(|home| dir.strip_prefix(home)) {
+        Some(Ok(rest)) if rest.as_os_str().is_empty() => "~".to_owned(),
+        Some(Ok(rest)) => format!("~/{}", rest.display()),
+        _ => dir.display().to_string(),
     }
-    let moved = s.bytes.saturating_sub(s.held_bytes);
-    // Beside the size of what was hardly moved at all, a rate would seem to be wrong.
-    let rate = rate_over(moved, time).filter(|_| moved >= s.held_bytes);
-    let rate = rate.map_or(String::new(), |rate| format!(", {rate}"));
-    let (size, time) = (bytes(s.bytes), duration(time));
-    format!("{verb} {files} ({size}) {way} {peer} in {time}{rate}.")
+}
+
+/// Why a peer is let in, as what follows "it is".
+pub(super) fn trusted(trust: Trust) -> &'static str {
+    match trust {
+        Trust::SameUser => "the same user on this machine",
+        Trust::Paired => "paired with this machine",
+        Trust::Open => "let in by --open",
+        _ => "known here",
+    }
+}
+
+fn folders(n: u64) -> String {
+    plural(n, "folder or link", "folders and links")
+}
+
+fn file_name(path: &Path) -> String {
+    let name = path.file_name().unwrap_or(path.as_os_str());
+    safe(name).to_string()
 }
 
 fn names(n: u64, tally: &Tally) -> String {
-    if tally.renamed.is_empty() {
-        return String::new();
-    }
-    let told = tally.renamed.iter().map(|(path, to)| {
-        let to = to.file_name().unwrap_or(to.as_os_str());
-        format!("{} as {}", safe(path), safe(to))
-    });
+    let told = tally.renamed.iter();
+    let told = told.map(|(path, to)| format!("{} as {}", safe(path), quoted(&file_name(to))));
     let mut told: Vec<_> = told.collect();
     if n > told.len() as u64 {
         told.push("…".to_owned());
@@ -195,58 +292,267 @@ fn names(n: u64, tally: &Tally) -> String {
     format!(": {}", told.join(", "))
 }
 
+/// What is said of a dry run: what would be done, and whether there is space for it.
+fn plan_lines(role: Role, peer: &str, s: &Summary) -> Vec<String> {
+    if role == Role::Receiver {
+        return vec![format!("{peer} made a dry run; nothing changed.")];
+    }
+    let files = plural(s.files, "file", "files");
+    let mut lines = vec![format!(
+        "Would send {files} (up to {}) to {peer}; nothing changed",
+        bytes(s.bytes)
+    )];
+    let new = s
+        .stored
+        .saturating_sub(s.replaced.saturating_add(s.renamed));
+    for (n, what) in [
+        (s.failed, "refused"),
+        (s.removed, "deleted"),
+        (s.replaced, "replaced"),
+        (s.renamed, "stored under another name"),
+        (s.kept, "skipped, because something has that name"),
+        (new, "new"),
+        (s.have, "already there"),
+    ] {
+        if n > 0 {
+            lines.push(format!("  {} {what}", count(n)));
+        }
+    }
+    if let Some(free) = s.free.filter(|_| s.bytes > 0) {
+        let fits = if s.bytes <= free {
+            "It fits"
+        } else if s.replaced > 0 || s.removed > 0 {
+            // What makes way leaves its space, as it goes on.
+            "It may not fit"
+        } else {
+            "It does not fit"
+        };
+        lines.push(format!("  {fits}: {peer} has {} free", bytes(free)));
+    }
+    lines
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::path::Path;
 
-    fn told(role: Role, summary: Summary) -> Vec<String> {
-        let mut tally = Tally::default();
-        tally.renamed(Path::new("in/a.txt"), Path::new("in/a (2).txt"));
-        lines(
-            role,
-            "desktop",
-            &Terms {
+    struct Told {
+        only: Option<&'static str>,
+        named: u64,
+        millis: u64,
+        travelled: Option<u64>,
+        wish: Wish,
+    }
+
+    impl Told {
+        fn only(name: &'static str) -> Self {
+            Self {
+                only: Some(name),
+                named: 1,
+                millis: 12_300,
+                travelled: None,
                 wish: Wish::default(),
-                conflict: OnConflict::Beside,
-                trust: Trust::Paired,
-                goes_on: false,
-            },
-            &summary,
-            &tally,
-            Duration::from_millis(12_300),
-        )
+            }
+        }
+
+        fn several(named: u64) -> Self {
+            Self {
+                only: None,
+                named,
+                ..Self::only("")
+            }
+        }
+
+        fn lines(&self, role: Role, summary: Summary) -> Vec<String> {
+            let mut tally = Tally::default();
+            tally.renamed(Path::new("in/a.txt"), Path::new("in/a (2).txt"));
+            lines(&EndedSession {
+                role,
+                peer: "lap",
+                terms: &Terms {
+                    wish: self.wish,
+                    conflict: OnConflict::Beside,
+                    trust: Trust::Paired,
+                    goes_on: false,
+                },
+                summary: &summary,
+                tally: &tally,
+                only: self.only.map(Path::new),
+                named: self.named,
+                dir: (role == Role::Receiver).then_some("~/Downloads"),
+                time: Duration::from_millis(self.millis),
+                travelled: self.travelled,
+            })
+        }
+    }
+
+    fn files(files: u64, bytes: u64) -> Summary {
+        Summary {
+            stored: files,
+            files,
+            bytes,
+            ..Summary::default()
+        }
     }
 
     #[test]
-    fn it_says_what_moved_and_what_is_worth_a_word() {
-        let mut summary = Summary {
+    fn it_says_what_where_how_much_how_long_and_how_fast() {
+        use Role::{Receiver, Sender};
+        let film = Told {
+            millis: 2_800,
+            ..Told::only("film.mkv")
+        };
+        let photos = Summary {
             stored: 1300,
-            files: 1234,
-            bytes: 2_300_000_000,
-            ..Summary::default()
+            ..files(1234, 2_300_000_000)
+        };
+        for (told, role, summary, said) in [
+            (
+                &film,
+                Receiver,
+                files(1, 315_000_000),
+                "Received film.mkv (315 MB) from lap into ~/Downloads in 2.8 s (112 MB/s)",
+            ),
+            (
+                &Told::only("photos"),
+                Sender,
+                photos,
+                "Sent photos (1,234 files, 2.30 GB) to lap in 12.3 s (187 MB/s)",
+            ),
+            (
+                &Told::several(3),
+                Sender,
+                files(3, 2_300_000_000),
+                "Sent 3 files (2.30 GB) to lap in 12.3 s (187 MB/s)",
+            ),
+            (
+                &Told::several(3),
+                Sender,
+                photos,
+                "Sent 3 items (1,234 files, 2.30 GB) to lap in 12.3 s (187 MB/s)",
+            ),
+            (
+                &Told {
+                    millis: 20,
+                    ..Told::only("a.txt")
+                },
+                Sender,
+                files(1, 88_000_000),
+                "Sent a.txt (88.0 MB) to lap",
+            ),
+            (
+                &Told {
+                    millis: 300,
+                    ..Told::only("a.txt")
+                },
+                Sender,
+                files(1, 12),
+                "Sent a.txt (12 B) to lap in 0.3 s",
+            ),
+        ] {
+            assert_eq!(told.lines(role, summary), [said]);
+        }
+    }
+
+    #[test]
+    fn what_is_worth_a_word_has_a_line() {
+        let summary = Summary {
+            have: 1,
+            have_files: 1,
+            have_bytes: 5,
+            held_bytes: 1_000_000_000,
+            renamed: 2,
+            removed: 2,
+            failed: 3,
+            ..files(1234, 2_300_000_000)
         };
         assert_eq!(
-            told(Role::Sender, summary),
-            ["Sent 1,234 files (2.30 GB) to desktop in 12.3 s, 187 MB/s."]
-        );
-        summary.have = 1;
-        summary.have_files = 1;
-        summary.have_bytes = 5;
-        summary.held_bytes = 1_000_000_000;
-        summary.renamed = 2;
-        summary.failed = 3;
-        assert_eq!(
-            told(Role::Receiver, summary),
+            Told::only("in").lines(Role::Sender, summary),
             [
-                "Received 1,234 files (2.30 GB) from desktop in 12.3 s, 106 MB/s.",
-                "  1 file was there already (5 B)",
-                "  1.00 GB were there from before and did not travel again",
-                "  2 are stored under another name, because theirs are taken: \
-                 in/a.txt as a (2).txt, …",
-                "  3 failed",
+                "Sent in (1,234 files, 2.30 GB) to lap in 12.3 s (106 MB/s)",
+                "  Resumed: 1.00 GB were already there",
+                "  1 file was already there (5 B)",
+                "  2 files stored under another name, because they exist with other content: \
+                 in/a.txt as 'a (2).txt', …; to replace them, send with --update",
+                "  2 deleted (not on the sender)",
+                "  3 failed; send again to retry",
             ]
         );
+        let renamed = Summary {
+            renamed: 1,
+            ..files(1, 5)
+        };
+        let update = Told {
+            wish: Wish {
+                update: true,
+                ..Wish::default()
+            },
+            ..Told::only("a.txt")
+        };
+        assert_eq!(
+            update.lines(Role::Sender, renamed)[1..],
+            [
+                "  Stored as 'a (2).txt', because a.txt exists with other content; to replace it, \
+                 lap needs `xfer recv --allow-update`"
+            ]
+        );
+        let compressed = Told {
+            travelled: Some(30_000_000),
+            ..Told::only("log")
+        };
+        assert_eq!(
+            compressed.lines(Role::Sender, files(1, 300_000_000)),
+            [
+                "Sent log (300 MB) to lap in 12.3 s (24.4 MB/s)",
+                "  Compressed to 30.0 MB (2.44 MB/s)",
+            ]
+        );
+    }
+
+    #[test]
+    fn nothing_to_do_is_said_plainly() {
+        let have = Summary {
+            have: 9,
+            have_files: 7,
+            have_bytes: 7000,
+            ..Summary::default()
+        };
+        let photos = Told::only("photos");
+        for (role, summary, said) in [
+            (
+                Role::Sender,
+                have,
+                "Nothing to send: lap already has photos (7 files, 7.00 kB)",
+            ),
+            (
+                Role::Receiver,
+                have,
+                "Nothing to receive from lap: photos (7 files, 7.00 kB) is already here",
+            ),
+            (
+                Role::Sender,
+                Summary {
+                    stored: 2,
+                    ..Summary::default()
+                },
+                "Sent photos (2 folders and links) to lap",
+            ),
+            (
+                Role::Sender,
+                Summary {
+                    removed: 5000,
+                    ..have
+                },
+                "Mirrored photos to lap: nothing new, 5,000 deleted",
+            ),
+            (
+                Role::Receiver,
+                Summary::default(),
+                "Received nothing from lap into ~/Downloads",
+            ),
+        ] {
+            assert_eq!(photos.lines(role, summary), [said]);
+        }
     }
 
     #[test]
@@ -260,35 +566,7 @@ mod tests {
             free: Some(0),
             ..Summary::default()
         };
-        let lines = plan_lines(Role::Sender, "desktop", &most);
-        assert_eq!(
-            lines.last().unwrap(),
-            "  it may not fit: 0 B are free there"
-        );
-    }
-
-    #[test]
-    fn nothing_to_do_is_said_plainly() {
-        let mut summary = Summary {
-            have: 9,
-            have_files: 7,
-            have_bytes: 7000,
-            stored: 2,
-            ..Summary::default()
-        };
-        assert_eq!(
-            told(Role::Sender, summary)[0],
-            "Nothing to send: desktop has 7 files (7.00 kB) already."
-        );
-        (summary.have, summary.have_files) = (0, 0);
-        assert_eq!(
-            told(Role::Sender, summary),
-            ["Sent 2 folders and links to desktop."]
-        );
-        summary.stored = 0;
-        assert_eq!(
-            told(Role::Receiver, summary),
-            ["Received nothing from desktop."]
-        );
+        let lines = plan_lines(Role::Sender, "lap", &most);
+        assert_eq!(lines.last().unwrap(), "  It may not fit: lap has 0 B free");
     }
 }

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use xfer::model::outcome::Why;
+use xfer::model::outcome::{Role, Why};
 
 use super::safe::safe;
 use super::sentences::why_many;
@@ -27,6 +27,8 @@ pub(crate) struct Tally {
     pub(crate) left_out: u64,
     /// Whether it was said why a mirror removes nothing.
     pub(crate) too_many_removals: bool,
+    /// Whether a link was refused because of where it leads.
+    links_outside: bool,
     /// Failures beyond the first few, by the words for their reason.
     untold: BTreeMap<&'static str, Untold>,
     /// The first entries that got another name, and these names.
@@ -46,6 +48,7 @@ impl Tally {
     pub(crate) fn failure(&mut self, path: &Path, why: &Why) -> bool {
         self.failed += 1;
         self.too_many_removals |= matches!(why, Why::TooManyRemovals { .. });
+        self.links_outside |= matches!(why, Why::Outside);
         let tell = self.failed <= IN_FULL;
         if !tell {
             let untold = self.untold.entry(why_many(why)).or_default();
@@ -72,6 +75,17 @@ impl Tally {
         first
     }
 
+    /// What can be done about failures of which there can be many.
+    pub(crate) fn hint(&self, role: Role, peer: &str) -> Option<String> {
+        let allow = "start `xfer recv --allow-links-outside`";
+        self.links_outside.then(|| match role {
+            Role::Sender => format!(
+                "To send these links, {allow} on {peer}; or use --links follow or --links skip."
+            ),
+            Role::Receiver => format!("To take these links, {allow}."),
+        })
+    }
+
     /// What was not told in full, in a line for each kind: by reason, with the first few names,
     /// and how to learn the others.
     pub(crate) fn untold(&self) -> Vec<String> {
@@ -94,7 +108,7 @@ impl Tally {
         if failed > 0 {
             let (n, parts) = (words::count(failed), parts.join("; "));
             lines.push(format!(
-                "Failed: {n} more: {parts}. With -v or --json, each is named."
+                "Failed: {n} more: {parts}. Use -v to name each of them."
             ));
         }
         let warned = self.warned.saturating_sub(IN_FULL);
@@ -131,7 +145,7 @@ mod tests {
             tally.untold(),
             [
                 "Failed: 2,001 more: 2,000 cannot be read (c/0, c/1, c/2, …); 1 kept changing \
-                 while being read (b\\x1b). With -v or --json, each is named.",
+                 while being read (b\\x1b). Use -v to name each of them.",
                 "Warning: 2,000 more like these",
             ]
         );

@@ -50,12 +50,11 @@ pub(crate) fn bytes(n: u64) -> String {
     format!("{} {}", scale.number(n), scale.unit)
 }
 
-/// Part of a size, both in the whole's unit: `0.12/1.23 GB`; with a `+` where the whole grows.
-pub(crate) fn part(done: u64, total: u64, grows: bool) -> String {
+/// Part of a size, both in the whole's unit: `0.12/1.23 GB`.
+pub(crate) fn part(done: u64, total: u64) -> String {
     let scale = Scale::of(total);
-    let plus = if grows { "+" } else { "" };
     format!(
-        "{}/{}{plus} {}",
+        "{}/{} {}",
         scale.number(done.min(total)),
         scale.number(total),
         scale.unit
@@ -70,7 +69,8 @@ pub(crate) fn rate(bytes_per_second: u64) -> String {
 /// What was moved in a time, as a rate; nothing where that time is too short to tell.
 pub(crate) fn rate_over(moved: u64, time: Duration) -> Option<String> {
     let per_second = u128::from(moved) * 1000 / time.as_millis().max(1);
-    let enough = moved > 0 && time >= Duration::from_millis(10);
+    let long = Duration::from_millis(500);
+    let enough = time >= long && (moved >= 1_000_000 || moved > 0 && time >= long * 10);
     enough.then(|| rate(u64::try_from(per_second).unwrap_or(u64::MAX)))
 }
 
@@ -168,8 +168,8 @@ mod tests {
         ] {
             assert_eq!(bytes(n), shown);
         }
-        assert_eq!(part(120_000_000, 12_400_000_000, false), "0.1/12.4 GB");
-        assert_eq!(part(12, 500, true), "12/500+ B");
+        assert_eq!(part(120_000_000, 12_400_000_000), "0.1/12.4 GB");
+        assert_eq!(part(12, 500), "12/500 B");
         assert_eq!(rate(187_000_000), "187 MB/s");
     }
 
@@ -177,9 +177,11 @@ mod tests {
     fn rates_need_a_time() {
         let seconds = Duration::from_secs;
         assert_eq!(rate_over(10_000_000, seconds(2)), Some("5.00 MB/s".into()));
-        assert_eq!(rate_over(10_000_000, Duration::from_millis(3)), None);
-        assert_eq!(rate_over(0, seconds(2)), None);
-        assert!(rate_over(u64::MAX, Duration::from_millis(10)).is_some());
+        assert_eq!(rate_over(10_000_000, Duration::from_millis(300)), None);
+        assert_eq!(rate_over(5000, seconds(2)), None);
+        assert_eq!(rate_over(5000, seconds(5)), Some("1.00 kB/s".into()));
+        assert_eq!(rate_over(0, seconds(60)), None);
+        assert!(rate_over(u64::MAX, Duration::from_millis(500)).is_some());
     }
 
     #[test]

@@ -144,7 +144,7 @@ pub(crate) fn what_would_happen(scene: &Scene) {
     // Of what is not there at all, and of what was changed.
     for day in 0..2 {
         let before = state_of(&downloads);
-        scene.send(&dry).assert_says("it fits");
+        scene.send(&dry).assert_says("It fits");
         let dry = summary(&scene.send(&format!("{dry} --json")));
         assert_eq!(state_of(&downloads), before);
         let real = summary(&scene.send(&format!("{real} --json")));
@@ -189,7 +189,7 @@ pub(crate) fn what_may_be_replaced(scene: &Scene) {
         match how {
             "beside" => {
                 assert_eq!(digest_of(&stored_beside), digest_of(&photo));
-                sent.assert_says("beside");
+                sent.assert_says("exists with other content");
                 fs::remove_file(&stored_beside).unwrap();
             }
             _ => {

@@ -3,6 +3,7 @@
 use std::ffi::OsStr;
 use std::io::Read;
 use std::net::SocketAddr;
+use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
@@ -12,10 +13,13 @@ use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process, waitid};
 
 use super::Watched;
 
+/// What a shell makes of the signal of Ctrl-C.
+const INTERRUPTED: i32 = 130;
+
 /// How a run of the program ended.
 #[derive(Debug, Clone)]
 pub struct Output {
-    /// None where a signal ended it.
+    /// None where a signal ended it; for that of Ctrl-C, what a shell makes of it.
     pub code: Option<i32>,
     pub stdout: Vec<u8>,
     pub stderr: Vec<u8>,
@@ -264,7 +268,10 @@ fn reap(mut child: Child, pid: Pid, state: &Watched<State>) {
         waitid(WaitId::Pid(pid), options),
         Err(rustix::io::Errno::INTR)
     ) {}
-    state.update(|s| s.exited = Some(child.wait().unwrap().code()));
+    let status = child.wait().unwrap();
+    // As a shell says it: one that its user interrupts ends by that signal.
+    let interrupted = (status.signal() == Some(Signal::INT.as_raw())).then_some(INTERRUPTED);
+    state.update(|s| s.exited = Some(status.code().or(interrupted)));
 }
 
 /// The same command, run by another one, which gets its program and arguments behind its own.

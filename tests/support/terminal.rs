@@ -117,7 +117,7 @@ impl Terminal {
     #[track_caller]
     pub fn wait_for(&self, text: &str, times: usize) {
         let came = |screen: &mut Seen| {
-            let screen = String::from_utf8_lossy(&screen.bytes);
+            let screen = without_colours(&String::from_utf8_lossy(&screen.bytes));
             let count = screen.matches(text).count();
             let count = count.max(unfolded(&screen).matches(text).count());
             (count >= times).then_some(())
@@ -280,6 +280,7 @@ pub fn unfolded(screen: &str) -> String {
 
 /// The codes that were shown, and for whom, as in "enter this code on desk:  123 456".
 fn codes(screen: &str) -> Vec<(String, String)> {
+    let screen = without_colours(screen);
     let lines = screen.split_inclusive(['\r', '\n']);
     let lines = lines.filter_map(|line| line.strip_suffix(['\r', '\n']));
     let codes = lines.filter_map(|line| {
@@ -289,6 +290,24 @@ fn codes(screen: &str) -> Vec<(String, String)> {
         (code.len() == 6).then(|| (name.to_owned(), code))
     });
     codes.collect()
+}
+
+/// What came to a terminal, without what makes it coloured or bold.
+fn without_colours(text: &str) -> String {
+    let mut words = String::new();
+    let mut rest = text;
+    while let Some((before, after)) = rest.split_once("\x1b[") {
+        words.push_str(before);
+        let end = after.find(|c: char| !c.is_ascii_digit() && c != ';');
+        rest = match end.map(|end| after.split_at(end)) {
+            Some((_, other)) if other.starts_with('m') => &other[1..],
+            _ => {
+                words.push_str("\x1b[");
+                after
+            }
+        };
+    }
+    words + rest
 }
 
 /// The rows that a terminal of so many columns shows of what came to it, without the empty ones at

@@ -168,6 +168,7 @@ impl Accounts {
             self.progress.event(&Event::Entry {
                 session: self.session,
                 path: path.as_path(),
+                size: ended.size,
                 outcome: &outcome,
             });
         }
@@ -224,6 +225,7 @@ impl Accounts {
         self.progress.event(&Event::Entry {
             session: self.session,
             path: path.as_path(),
+            size: 0,
             outcome: &Outcome::Failed(why.clone()),
         });
         let told = FolderFailed { path, why };
@@ -253,7 +255,13 @@ impl Accounts {
         self.counted().postponed > 0
     }
 
+    /// So many things are about to be removed.
+    pub(super) fn begin_removal(&self, count: u64) {
+        self.counters.to_delete.store(count, Ordering::Relaxed);
+    }
+
     pub(super) fn removed(&self, count: u64) {
+        Counters::add(&self.counters.deleted, count);
         self.counted().summary.removed += count;
     }
 

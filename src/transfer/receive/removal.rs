@@ -4,7 +4,7 @@
 //! Must not remove anything after a failure: what was moved may not be in its new place yet.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::super::link::Link;
 use crate::model::error::{Action, Error, Result};
@@ -25,6 +25,8 @@ use super::queue::{PlannerTask, WorkQueue};
 
 /// How many bytes of paths travel in a message, about.
 const MAX_PATHS_BYTES: usize = 64 << 10;
+/// How long the sender waits at most to hear how much is removed.
+const TELL_EVERY: Duration = Duration::from_millis(200);
 
 /// What this side's user lets a mirror remove.
 #[derive(Debug)]
@@ -62,6 +64,7 @@ impl Removal<'_> {
             self.store.keep_surplus_but_obstacles();
         }
         let (mut list, mut bytes, mut told) = (Vec::new(), 0, 0);
+        let mut sent = Instant::now();
         let send = |list: &mut Vec<RelPath>| {
             let most = self.hasher.budget.waiting_bytes();
             self.link.outbox.wait_below(most);
@@ -77,13 +80,21 @@ impl Removal<'_> {
             });
             bytes += path.as_bytes().len();
             list.push(path);
-            if list.len() == limits::MAX_LIST || bytes > MAX_PATHS_BYTES {
+            let is_full = list.len() == limits::MAX_LIST || bytes > MAX_PATHS_BYTES;
+            // The sender's user may be watching.
+            if is_full || sent.elapsed() > TELL_EVERY {
                 send(&mut list);
-                bytes = 0;
+                (bytes, sent) = (0, Instant::now());
             }
         };
         let decide = |surplus| self.decisions(surplus);
-        let allow = |count| self.allow(count);
+        let allow = |count: RemovalCount| {
+            let allowed = self.allow(count);
+            if allowed.is_ok() {
+                self.accounts.begin_removal(count.would_go);
+            }
+            allowed
+        };
         let removed = self
             .store
             .remove_surplus(decide, allow, || self.link.is_over(), tell)

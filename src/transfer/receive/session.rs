@@ -4,6 +4,7 @@
 //! decodes and hands on.
 
 use std::fmt;
+use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
@@ -218,6 +219,14 @@ impl ReceiveSession {
             chunks: ChunkTaker::new(&self.link, self.algorithm, &self.counters.times),
         };
         lane.run(channel);
+    }
+
+    /// The folder that it stores into, if it stores anything.
+    pub(crate) fn stores_into(&self) -> Option<&Path> {
+        match &self.destination {
+            Destination::Output(_) => None,
+            Destination::Folder(store) => Some(store.path()),
+        }
     }
 
     /// Runs the session on its control connection, to its end.

@@ -56,7 +56,8 @@ pub(super) fn walk(
     for step in PlacedWalk::new(roots, walked) {
         checkpoint(Worker::Walk);
         match &step {
-            WalkStep::Found { kind, .. } => {
+            WalkStep::Found { path, kind, .. } => {
+                counters.tops.note(path);
                 Counters::add(&counters.entries_total, 1);
                 if let Kind::File { size } = kind {
                     Counters::add(&counters.bytes_total, size.get());
@@ -106,6 +107,7 @@ pub(super) fn walk_stream(path: &RelPath, counters: &Counters, to: &SyncSender<W
         mode: Mode::from_stat(0o644),
         allocated: 0,
     });
+    counters.tops.note(path);
     Counters::add(&counters.entries_total, steps.len() as u64);
     steps.extend((0..ends).map(|_| WalkStep::DirEnd { complete: false }));
     // Nobody listens any more where the session is over.
@@ -231,7 +233,7 @@ impl EntryAnnouncer<'_> {
             }
             WalkStep::Skipped { path, why } => {
                 self.order.on(SendingEvent::Unannounced);
-                self.report.outcome(&path, &Outcome::Failed(why));
+                self.report.outcome(&path, 0, &Outcome::Failed(why));
             }
             WalkStep::LeftOut { path, why } => {
                 if why == LeftOut::Special || self.report.progress.wants_every_entry() {

@@ -11,6 +11,7 @@ use std::time::Instant;
 use crate::model::digest::Algorithm;
 use crate::model::error::{Error, Result};
 use crate::model::outcome::Summary;
+use crate::model::surplus::RemovalAnswer;
 use crate::net::{Reader, aborted};
 use crate::source::{Roots, WalkedFolders};
 use crate::sys::worker::{Worker, checkpoint};
@@ -136,6 +137,10 @@ impl Control<'_> {
             Message::RemovalQuestion(question) => {
                 // As long as its user takes to answer it, it waits.
                 let answer = answers.answer(&question, &|| self.link.is_over());
+                if matches!(answer, RemovalAnswer::AtMost(_) | RemovalAnswer::Nobody) {
+                    let to_delete = &self.report.counters.to_delete;
+                    to_delete.store(question.count.would_go, Ordering::Relaxed);
+                }
                 self.link.outbox.push(Message::RemovalAnswer(answer));
             }
             Message::NotKept(not_kept) => self.report.not_kept(&not_kept),

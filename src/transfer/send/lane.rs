@@ -135,6 +135,7 @@ impl Lanes<'_> {
         let digest = chunk_digest(self.algorithm, file.announced.size, 0, small);
         chunks.clock.lap(|times| &times.processor);
         if held == Some(digest) {
+            Counters::add(&self.counters.bytes_kept, file.announced.size);
             return chunks.send(file, 0, Encoding::Held, digest);
         }
         self.count_moved(small.len());
@@ -174,6 +175,7 @@ impl Lanes<'_> {
         };
         chunks.clock.lap(|times| &times.processor);
         if held == Some(digest) {
+            Counters::add(&self.counters.bytes_kept, length as u64);
             chunks.send(file, index, Encoding::Held, digest)?;
         } else if is_hole {
             chunks.send(file, index, Encoding::Hole, digest)?;

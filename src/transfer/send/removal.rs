@@ -151,7 +151,7 @@ impl<'a> RemovalAnswers<'a> {
         );
         let why = Why::NotRemoved(SystemError::Other(Text::new(words)));
         let folder = path.as_path().parent().unwrap_or(path.as_path());
-        report.outcome(folder, &Outcome::Failed(why));
+        report.outcome(folder, 0, &Outcome::Failed(why));
         // Each entry counts once, and that folder was there.
         Summary {
             have: summary.have.saturating_sub(1),

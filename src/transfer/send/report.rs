@@ -57,10 +57,11 @@ impl<'a> SessionReport<'a> {
         });
     }
 
-    pub(super) fn outcome(&self, path: &std::path::Path, outcome: &Outcome) {
+    pub(super) fn outcome(&self, path: &std::path::Path, size: u64, outcome: &Outcome) {
         self.progress.event(&Event::Entry {
             session: self.session,
             path,
+            size,
             outcome,
         });
     }
@@ -73,6 +74,7 @@ impl<'a> SessionReport<'a> {
     }
 
     pub(super) fn removed(&self, path: &RelPath) {
+        Counters::add(&self.counters.deleted, 1);
         self.progress.event(&Event::Removed {
             session: self.session,
             path,

@@ -178,6 +178,7 @@ impl Sessions<'_> {
             peer,
             wish: offer.wish,
             conflict: accept.conflict,
+            dir: None,
             counters: &counters,
         });
         let agreed = Agreed {

@@ -312,6 +312,7 @@ fn session(
         peer,
         wish: offer.wish,
         conflict: accept.conflict,
+        dir: session.stores_into(),
         counters: &session.counters,
     });
     // Between the last look at the flag and its place among the sessions it was in nobody's
