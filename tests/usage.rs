@@ -54,7 +54,11 @@ fn wrong_usage_is_said_and_has_its_code() {
         (&["send", "file", "desktop:/port"], "desktop:port/"),
         (&["send", "--no-such-option", "file", "desktop"], "no-such"),
         (&["send", "file", "no/such"], "no/such"),
-        (&["send", "file", "--to", "a@b:1"], "HOST"),
+        (
+            &["send", "file", "--to", "a@b:1"],
+            "xfer needs no user name: use b",
+        ),
+        (&["send", "file", "desktop:"], "use desktop"),
         (&["send", "--lanes", "0", "file", "desktop"], "lanes"),
         (&["send", "--lanes", "65", "file", "desktop"], "lanes"),
         (&["send", "--hash", "md5", "file", "desktop"], "sha256"),
@@ -63,6 +67,38 @@ fn wrong_usage_is_said_and_has_its_code() {
         let (out, err) = ends(args, 2);
         assert!(err.contains(word), "{args:?}\n{err}");
         assert!(out.is_empty(), "{out}");
+    }
+}
+
+#[test]
+fn habits_from_scp_and_rsync_get_one_line() {
+    let folders = "is not needed: xfer sends folders as they are";
+    for (option, said) in [
+        ("-r", format!("-r {folders}")),
+        ("-R", format!("-R {folders}")),
+        ("-a", format!("-a {folders}")),
+        ("-av", format!("-av {folders}")),
+        ("-avz", format!("-avz {folders}")),
+        ("--recursive", format!("--recursive {folders}")),
+        ("--archive", format!("--archive {folders}")),
+        (
+            "-z",
+            "-z is not needed: xfer compresses where that is faster".to_owned(),
+        ),
+        ("--delete", "--delete is --mirror in xfer".to_owned()),
+    ] {
+        let (_, err) = ends(&["send", option, "file", "desktop"], 2);
+        assert_eq!(err, format!("xfer: {said}\n"));
+    }
+    for option in ["-p", "-P", "--progress", "--partial"] {
+        let (_, err) = ends(&["send", option, "file", "desktop"], 2);
+        assert!(err.starts_with(&format!("xfer: {option} is not needed: ")));
+        assert_eq!(err.lines().count(), 1, "{err}");
+    }
+    for target in ["me@desktop", "me@desktop:", "me@desktop:photos"] {
+        let (_, err) = ends(&["send", "file", target], 2);
+        let said = "xfer: xfer needs no user name: xfer send FILE desktop";
+        assert!(err.starts_with(said), "{err}");
     }
 }
 

@@ -13,6 +13,7 @@ mod exit;
 mod filter;
 mod folders;
 mod generate;
+mod habits;
 mod hints;
 mod list;
 mod machine;

@@ -25,9 +25,9 @@ use super::choose;
 use super::dialer::Dialer;
 use super::exit::Code;
 use super::hints::Task;
-use super::target::{Place, looks_like_target, place};
+use super::target::{Place, looks_like_target, place, without_user};
 use super::{filter, machine, names, size};
-use crate::ui::safe;
+use crate::ui::{quoted, safe};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -274,6 +274,12 @@ fn last_as_target(paths: &mut Vec<OsString>) -> Result<Place, Wrong> {
         return Err(Wrong(format!(
             "the receiver seems to be missing: '{shown}' is a file or folder here\n\n  \
              tip: if it is the receiver's name as well, use --to '{shown}'"
+        )));
+    }
+    if let Some(place) = without_user(text) {
+        return Err(Wrong(format!(
+            "xfer needs no user name: xfer send FILE {}",
+            quoted(place)
         )));
     }
     place(text).map_err(|why| {

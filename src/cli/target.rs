@@ -59,6 +59,13 @@ pub(crate) fn place(text: &str) -> Result<Place> {
     Ok(Place { to, folder })
 }
 
+/// What stands behind a user's name, as `scp` and `rsync` take one before the host.
+pub(crate) fn without_user(text: &str) -> Option<&str> {
+    let (user, place) = text.split_once('@')?;
+    let place = place.trim_end_matches(':');
+    (!user.contains(['/', ':']) && !place.is_empty()).then_some(place)
+}
+
 fn folder_of(machine: &str, text: &str) -> Result<RelPath> {
     let shown = safe(text);
     let below = text.trim_matches('/');
@@ -138,6 +145,9 @@ fn split(text: &str) -> Result<Parts<'_>> {
             None => (text, None),
         }
     };
+    if let Some(place) = without_user(machine) {
+        bail!("xfer needs no user name: use {}", safe(place));
+    }
     let odd = |c: char| c.is_control() || "/\\@[]?#".contains(c);
     let is_odd = machine.contains(odd) || machine.starts_with('-') || machine.trim() != machine;
     if machine.is_empty() || is_odd && !is_v6(machine) {
@@ -146,7 +156,8 @@ fn split(text: &str) -> Result<Parts<'_>> {
     let is_port = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
     let (port, folder) = match rest {
         None => (None, None),
-        Some("") => return Err(not_valid()),
+        // As for scp.
+        Some("") => bail!("leave out the ':' at the end: use {}", safe(machine)),
         Some(rest) if rest.starts_with(':') => {
             bail!("put an IPv6 address in brackets: '[fe80::1]:9090'")
         }

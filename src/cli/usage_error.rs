@@ -7,6 +7,8 @@ use std::error::Error as _;
 use clap::Command;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 
+use super::habits;
+
 /// How far lines below the first are indented, to stand below its words.
 const INDENT: &str = "      ";
 
@@ -14,6 +16,9 @@ const INDENT: &str = "      ";
 pub(super) fn lines(error: &clap::Error, program: &Command) -> Vec<String> {
     let rendered = error.to_string();
     let sections: Vec<_> = rendered.split("\n\n").collect();
+    if let Some(habit) = of_another_tool(error, program) {
+        return vec![format!("xfer: {habit}")];
+    }
     let (head, hints) = message(error);
     let mut lines = vec![format!("xfer: {head}")];
     lines.extend(hints.iter().map(|hint| format!("{INDENT}{hint}")));
@@ -32,6 +37,15 @@ pub(super) fn lines(error: &clap::Error, program: &Command) -> Vec<String> {
     };
     lines.push(format!("Try '{command} --help'."));
     lines
+}
+
+/// What to say about an option that another tool has.
+fn of_another_tool(error: &clap::Error, program: &Command) -> Option<String> {
+    if error.kind() != ErrorKind::UnknownArgument || named_command(program)? != "send" {
+        return None;
+    }
+    let option = text(error, ContextKind::InvalidArg)?;
+    habits::about(&option, std::env::args_os().skip(1))
 }
 
 /// What is wrong, and hints below it.
