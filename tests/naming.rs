@@ -263,10 +263,88 @@ fn without_multicast_it_is_found_where_it_was_or_by_the_resolver() {
     println!("blocked, and nowhere: {took:?}");
     sent.assert_code(1)
         .assert_says("cannot find receiver")
-        .assert_says("at 10.92.0.4:9090 (last seen there just now): no route to host")
+        .assert_says("at 10.92.0.4:9090, last seen there just now: no route to host")
         .assert_says("by multicast DNS: no answer")
         .assert_says("as a host name: ");
     drop(recv);
+}
+
+#[test]
+fn a_paired_name_with_a_port_is_that_machine_at_that_port() {
+    let Some(office) = Office::new() else { return };
+    // Whoever else the resolver knows by that name, and takes anything from anyone.
+    let stranger = office.sandbox.user("stranger");
+    let other = office.lan.host("stranger", 30, Family::V4);
+    let there = other.recv(&stranger, &["--listen", "9191", "--open"]);
+    let hosts = "127.0.0.1 localhost\n10.92.0.30 receiver\n";
+    let send = |port: &str| {
+        let command = office.send_command(&[port]);
+        Process::spawn(with_hosts(&office.sandbox, hosts, &command)).wait()
+    };
+    remember(&office, "10.92.0.4:9090");
+    send("receiver:9191")
+        .assert_code(4)
+        .assert_says("not the receiver you know");
+    let recv = office
+        .laptop
+        .recv(&office.sandbox.user("laptop"), &["--listen", "9191"]);
+    send("receiver:9191").assert_code(0);
+    assert!(office.received("laptop"));
+    // That was once: it is sought where it was.
+    assert!(
+        office.kept().contains("10.92.0.4:9090"),
+        "{}",
+        office.kept()
+    );
+    send("receiver:7000")
+        .assert_code(1)
+        .assert_says("cannot find receiver")
+        .assert_says("at 10.92.0.4:7000: connection refused");
+    was_told_nothing(there, &stranger.home().join("in"));
+    drop(recv);
+}
+
+#[test]
+fn after_a_port_for_one_time_it_is_found_at_the_usual_one() {
+    let Some(office) = Office::new() else { return };
+    office.desktop.block_multicast();
+    let laptop = office.sandbox.user("laptop");
+    let once = office.laptop.recv(&laptop, &["--listen", "0.0.0.0:0"]);
+    let target = format!("10.92.0.4:{}", once.addr().port());
+    office.send(&[&target]).0.assert_code(0);
+    once.interrupt();
+    office.forget("laptop");
+    let recv = office.recv();
+    let (sent, took) = office.send(&["receiver"]);
+    sent.assert_code(0);
+    println!("at the usual port: {took:?}");
+    assert!(took < Duration::from_secs(2), "{took:?}");
+    assert!(office.received("laptop"));
+    // A port that lasts stays where one for one time follows it.
+    remember(&office, "10.92.0.4:9191");
+    let once = office.laptop.recv(&laptop, &["--listen", "0.0.0.0:0"]);
+    let target = format!("10.92.0.4:{}", once.addr().port());
+    office.send(&[&target]).0.assert_code(0);
+    assert!(
+        office.kept().contains("10.92.0.4:9191"),
+        "{}",
+        office.kept()
+    );
+    drop((once, recv));
+}
+
+#[test]
+fn an_unknown_name_lists_the_paired_ones() {
+    let Some(office) = Office::new() else { return };
+    for name in ["tv", "loftpc"] {
+        know(&office, &office.sandbox.user(name), name);
+    }
+    let (sent, _) = office.send(&["loft"]);
+    sent.assert_code(1)
+        .assert_says("Did you mean loftpc? Paired machines: loftpc, receiver, tv.")
+        .assert_says("`xfer list` shows who is on the network.");
+    let (sent, _) = office.send(&["zzz"]);
+    sent.assert_code(1).assert_says("Paired machines: ");
 }
 
 #[test]

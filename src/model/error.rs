@@ -55,8 +55,10 @@ pub struct NotFound {
     pub deaf: Option<Box<Error>>,
     /// The machines found.
     pub found: Vec<FoundMachine>,
-    /// Similar names of known machines.
+    /// Similar names of known machines, the most similar first.
     pub near: Vec<String>,
+    /// The paired receivers, the most similar name first; none if the name is one of theirs.
+    pub paired: Vec<String>,
 }
 
 fn listed(tried: &[Tried]) -> String {

@@ -132,7 +132,7 @@ pub(crate) fn greet(
             let at = channel.peer;
             note(ours.peers, channel.fingerprint, |known| {
                 if ours.keeps_address {
-                    known.address = Some(at.into());
+                    known.received_at(at, ours.port_is_typed);
                 }
             });
         }

@@ -6,6 +6,7 @@
 use std::fmt::Write as _;
 use std::fs::{self, File};
 use std::io::{self, Read as _};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -27,6 +28,8 @@ const VERSION: u32 = 1;
 const HEAD: &str = "# The machines that this one is paired with. `xfer peers` shows them, and\n\
                     # `xfer unpair NAME` removes one.\n";
 const FILE_NAME: &str = "peers";
+/// From here on are the ports that systems choose (Linux; on others they begin later).
+const FIRST_SYSTEM_PORT: u16 = 32768;
 const LOCK_NAME: &str = "peers.lock";
 
 /// A machine that this one is paired with.
@@ -66,6 +69,19 @@ impl Known {
             unasked: false,
             address: None,
             seen: now(),
+        }
+    }
+
+    /// Notes that it received at `addr`. A port that may be for one time only does not replace one
+    /// that lasts: one that the user typed, or that its system chose.
+    pub(crate) fn received_at(&mut self, addr: SocketAddr, is_typed: bool) {
+        let is_lasting = |port| port < FIRST_SYSTEM_PORT;
+        let port = addr.port();
+        let keeps_old = self.address.as_ref().is_some_and(|old| {
+            old.port() != port && is_lasting(old.port()) && (is_typed || !is_lasting(port))
+        });
+        if !keeps_old {
+            self.address = Some(addr.into());
         }
     }
 
@@ -373,6 +389,25 @@ mod tests {
             address: (n > 1).then(|| SocketAddr::from(([10, 0, 0, n], 9090)).into()),
             seen: u64::from(n) * 1_000_000_000,
             ..Known::new(&format!("it's machine {n} ä"), Fingerprint([n; 32]))
+        }
+    }
+
+    #[test]
+    fn a_port_for_one_time_does_not_replace_one_that_lasts() {
+        for (old, port, is_typed, kept) in [
+            (None, 40_000, true, 40_000),
+            (Some(9191), 9191, true, 9191),
+            (Some(9191), 7000, true, 9191),
+            (Some(9191), 40_000, false, 9191),
+            (Some(9191), 9090, false, 9090),
+            (Some(40_000), 7000, true, 7000),
+            (Some(40_000), 40_001, false, 40_001),
+        ] {
+            let mut known = Known::new("lap", Fingerprint([1; 32]));
+            known.address = old.map(|port| SocketAddr::from(([10, 0, 0, 7], port)).into());
+            known.received_at(([10, 0, 0, 8], port).into(), is_typed);
+            let address = known.address.unwrap();
+            assert_eq!(address.port(), kept, "{old:?} {port}");
         }
     }
 

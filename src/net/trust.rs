@@ -19,6 +19,8 @@ pub(crate) struct Ours<'a> {
     pub(crate) peers: &'a Peers,
     /// Whether to save the peer's address as the place where it receives.
     pub(crate) keeps_address: bool,
+    /// Whether the user typed the port of that place.
+    pub(crate) port_is_typed: bool,
 }
 
 /// What both sides have said about each other.

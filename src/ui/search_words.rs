@@ -74,7 +74,7 @@ fn attempts(search: &NotFound, say: ErrorWords) -> Vec<String> {
             Some((address, seen)) if *address == at(&tried.addr).to_string() => {
                 let ago = words::ago_at(*seen);
                 format!(
-                    "at {address} (last seen there {ago}): {}",
+                    "at {address}, last seen there {ago}: {}",
                     reason(tried, say)
                 )
             }

@@ -10,7 +10,7 @@ use std::io::ErrorKind;
 use std::net::SocketAddr;
 
 use xfer::Error;
-use xfer::model::error::{StateFault, StateFile};
+use xfer::model::error::{NotFound, StateFault, StateFile};
 use xfer::model::outcome::{Decline, Role};
 use xfer::model::reason::AbortReason;
 use xfer::model::relpath::is_reserved;
@@ -22,6 +22,8 @@ use crate::ui::quoted;
 
 pub(crate) use self::task::Task;
 
+/// How many names of other machines a hint lists.
+const MAX_NAMES: usize = 8;
 const MTU: &str = "A VPN or tunnel on the way may have too large an MTU. Lower it where the tunnel \
                    begins, for example: ip link set dev wg0 mtu 1280";
 const ONE_FILE: &str =
@@ -98,9 +100,8 @@ pub(crate) fn for_error(error: &Error, task: Task) -> Option<String> {
             if let Some(impostor) = search.passed.iter().find(impostor) {
                 return for_error(impostor, task);
             }
-            let near: Vec<_> = search.near.iter().map(|name| quoted(name)).collect();
-            if !near.is_empty() {
-                return Some(format!("Did you mean {}?", near.join(" or ")));
+            if let Some(names) = other_names(search) {
+                return Some(names);
             }
             let waits = match task {
                 Task::Send | Task::SendStream => " --wait waits for it.",
@@ -250,6 +251,29 @@ fn chat(error: &Error) -> Option<&'static str> {
         }
         _ => return None,
     })
+}
+
+/// What else could have been meant by a name that is not paired.
+fn other_names(search: &NotFound) -> Option<String> {
+    let list = |names: &[String], between: &str| {
+        let shown = names.iter().take(MAX_NAMES).map(|name| quoted(name));
+        let mut list = shown.collect::<Vec<_>>().join(between);
+        if let more @ 1.. = names.len().saturating_sub(MAX_NAMES) {
+            list.push_str(&format!(" and {more} more"));
+        }
+        list
+    };
+    let near = list(&search.near, " or ");
+    let paired = list(&search.paired, ", ");
+    let who = "`xfer list` shows who is on the network.";
+    match (near.as_str(), paired.as_str()) {
+        ("", "") => None,
+        (near, "") => Some(format!("Did you mean {near}? {who}")),
+        ("", paired) => Some(format!("Paired machines: {paired}. {who}")),
+        (near, paired) => Some(format!(
+            "Did you mean {near}? Paired machines: {paired}. {who}"
+        )),
+    }
 }
 
 #[cfg(test)]

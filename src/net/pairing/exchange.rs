@@ -79,7 +79,9 @@ pub(in super::super) fn as_sender(
             Message::PairProof(Proof(theirs)) if proofs.accept(&theirs) => {
                 return remember(ours.peers, caller, channel.fingerprint, |known| {
                     known.may_receive = true;
-                    known.address = ours.keeps_address.then(|| peer.into());
+                    if ours.keeps_address {
+                        known.received_at(peer, ours.port_is_typed);
+                    }
                 });
             }
             Message::PairProof(_) => break,

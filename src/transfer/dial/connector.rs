@@ -15,7 +15,7 @@ use crate::net::{Channel, Fingerprint, Greeted, Ours, Peers, Service, Tls, greet
 use crate::wire::{Features, Message};
 
 use super::super::cancel::{Cancel, OnCancel};
-use super::super::options::{Device, DialTarget};
+use super::super::options::{DEFAULT_PORT, Device, DialTarget};
 use super::attempt::Packets;
 use super::means::SearchMeans;
 use super::search::Search;
@@ -139,6 +139,7 @@ impl<'a> Connector<'a> {
             peers: self.peers,
             // A room is on a port of its own.
             keeps_address: self.service == Service::Receiver,
+            port_is_typed: matches!(to, DialTarget::Host { port, .. } if *port != DEFAULT_PORT),
         };
         let greeted = greet(&mut channel, ours, self.prompt)?;
         let name = greeted.peer.name.as_str();

@@ -30,7 +30,10 @@ impl FutileSearch<'_> {
     pub(super) fn error(mut self, target: &DialTarget) -> Error {
         let leads_nowhere = self.tried.is_empty() && self.passed.is_empty();
         match target {
-            DialTarget::Name(name) if self.whom.is_one() || leads_nowhere => self.not_found(name),
+            DialTarget::Name(name) if leads_nowhere => self.not_found(name),
+            DialTarget::Name(name) | DialTarget::Host { host: name, .. } if self.whom.is_one() => {
+                self.not_found(name)
+            }
             DialTarget::Announced(beacon) => self.not_found(&beacon.name),
             DialTarget::Host { host, .. } | DialTarget::Name(host) => {
                 if !self.passed.is_empty() {
@@ -59,16 +62,23 @@ impl FutileSearch<'_> {
             Some((at.to_string(), known.seen))
         });
         let lower = name.to_lowercase();
-        let is_near = |other: &&str| {
-            let other = other.to_lowercase();
-            other != lower && strsim::normalized_damerau_levenshtein(&other, &lower) >= NEAR
-        };
+        let likeness =
+            |other: &str| strsim::normalized_damerau_levenshtein(&other.to_lowercase(), &lower);
+        let is_near = |other: &&str| other.to_lowercase() != lower && likeness(other) >= NEAR;
         let found = self.found.iter().map(|machine| machine.name.as_str());
         let mut near = Vec::new();
         for other in self.whom.receivers().chain(found).filter(is_near) {
             if !near.iter().any(|name| name == other) {
                 near.push(other.to_owned());
             }
+        }
+        let mut paired: Vec<_> = self.whom.receivers().map(str::to_owned).collect();
+        for names in [&mut near, &mut paired] {
+            names.sort_by(|a, b| likeness(b).total_cmp(&likeness(a)).then_with(|| a.cmp(b)));
+        }
+        if known.is_some() {
+            // It is one of them: the name is not what is wrong.
+            (near, paired) = (Vec::new(), Vec::new());
         }
         Error::NotFound(Box::new(NotFound {
             name: known.map_or_else(|| name.to_owned(), |known| known.name.clone()),
@@ -79,6 +89,7 @@ impl FutileSearch<'_> {
             deaf: self.deaf.map(Box::new),
             found: self.found,
             near,
+            paired,
         }))
     }
 }

@@ -10,7 +10,10 @@ use std::time::{Duration, Instant};
 use crate::model::error::{Error, Result};
 use crate::sys::worker::{self, Worker};
 
+use super::super::options::{DEFAULT_PORT, DialTarget};
+use super::means::is_host_name;
 use super::news::News;
+use super::whom::Whom;
 
 /// How long the resolver has for a name as it was typed that nobody on the network has either.
 const RESOLVE: Duration = Duration::from_secs(5);
@@ -45,8 +48,31 @@ impl Lookups {
         self.unresolved = None;
     }
 
+    /// Asks for the addresses of a target, if its name can be a host's.
+    pub(super) fn ask_about(&mut self, target: &DialTarget, whom: &Whom) -> Result<()> {
+        let (name, port) = match target {
+            DialTarget::Host { host, port } if !whom.is_one() => {
+                return self.ask(host, *port, true);
+            }
+            DialTarget::Host { host, port } => (host, *port),
+            DialTarget::Name(name) => {
+                // It listens on the port that it had, if on no other one.
+                let known = whom.known().and_then(|known| known.address.as_ref());
+                (name, known.map_or(DEFAULT_PORT, |at| at.port()))
+            }
+            DialTarget::Announced(_) => return Ok(()),
+        };
+        if !is_host_name(name) {
+            return Ok(());
+        }
+        if !name.contains('.') && !name.eq_ignore_ascii_case("localhost") {
+            self.ask(&format!("{name}.local"), port, false)?;
+        }
+        self.ask(name, port, true)
+    }
+
     /// Asks for a host's addresses.
-    pub(super) fn ask(&mut self, host: &str, port: u16, as_typed: bool) -> Result<()> {
+    fn ask(&mut self, host: &str, port: u16, as_typed: bool) -> Result<()> {
         let (name, tell) = ((host.to_owned(), port), self.tell.clone());
         let panicked = tell.clone();
         let resolve = move || {

@@ -13,11 +13,11 @@ use crate::model::error::{Error, Result, Tried};
 use crate::model::progress::{Event, Mistaken};
 use crate::net::{Beacon, Channel, FingerprintStart, Service, Sighting};
 
-use super::super::options::{DEFAULT_PORT, DialTarget};
+use super::super::options::DialTarget;
 use super::futile::{FutileSearch, is_absent};
 use super::heard::{BeaconFeed, Heard, is_named, machine};
 use super::lookups::Lookups;
-use super::means::{SearchMeans, is_host_name};
+use super::means::SearchMeans;
 use super::news::News;
 use super::passed::{PassedOver, names};
 use super::race::Race;
@@ -145,14 +145,16 @@ impl<'a> Search<'a> {
     fn begin(&mut self) -> Result<()> {
         let now = Instant::now();
         match self.target {
-            DialTarget::Host { host, port } => self.lookups.ask(host, *port, true),
+            DialTarget::Host { .. } if !self.whom.is_one() => {
+                self.lookups.ask_about(self.target, &self.whom)
+            }
             DialTarget::Name(_) if self.means.service == Service::Room => {
                 // Where the machine was last it received: that is another program of it.
                 self.again = Some(now + ROOM_FIRST);
                 self.asks = Some(now);
                 Ok(())
             }
-            DialTarget::Name(_) | DialTarget::Announced(_) => {
+            _ => {
                 self.asks = Some(match self.add_last() {
                     true => now + HEAD_START,
                     false => now,
@@ -194,7 +196,7 @@ impl<'a> Search<'a> {
             self.add_heard();
             if self.lookups.is_empty() {
                 self.lookups.begin();
-                self.resolve_target()?;
+                self.lookups.ask_about(self.target, &self.whom)?;
             }
         }
         Ok(())
@@ -205,7 +207,8 @@ impl<'a> Search<'a> {
     fn add_heard(&mut self) {
         for beacon in self.heard.all() {
             if self.whom.is_one() && self.whom.may_be(beacon) {
-                (beacon.addresses.iter()).for_each(|addr| self.race.add_again(*addr));
+                let places = beacon.addresses.iter().map(|addr| self.whom.place(*addr));
+                places.for_each(|addr| self.race.add_again(addr));
             } else if is_named(beacon, self.target.name()) && self.whom.may_be(beacon) {
                 self.settles = Some(Instant::now());
             }
@@ -224,23 +227,7 @@ impl<'a> Search<'a> {
         self.lookups.begin();
         match self.again {
             Some(_) => Ok(()),
-            None => self.resolve_target(),
-        }
-    }
-
-    fn resolve_target(&mut self) -> Result<()> {
-        match self.target {
-            DialTarget::Host { host, port } => self.lookups.ask(host, *port, true),
-            DialTarget::Name(name) if is_host_name(name) => {
-                // It listens on the port that it had, if on no other one.
-                let known = self.whom.known().and_then(|known| known.address.as_ref());
-                let port = known.map_or(DEFAULT_PORT, |at| at.port());
-                if !name.contains('.') && !name.eq_ignore_ascii_case("localhost") {
-                    self.lookups.ask(&format!("{name}.local"), port, false)?;
-                }
-                self.lookups.ask(name, port, true)
-            }
-            DialTarget::Name(_) | DialTarget::Announced(_) => Ok(()),
+            None => self.lookups.ask_about(self.target, &self.whom),
         }
     }
 
@@ -296,7 +283,8 @@ impl<'a> Search<'a> {
         let may_be = self.whom.may_be(&beacon);
         if self.whom.is_one() && may_be {
             debug!(?beacon, "it may be there");
-            (beacon.addresses.iter()).for_each(|addr| self.race.add_again(*addr));
+            let places = beacon.addresses.iter().map(|addr| self.whom.place(*addr));
+            places.for_each(|addr| self.race.add_again(addr));
         } else if is_named(&beacon, name) {
             match may_be {
                 true => self.settle_later(),
@@ -425,7 +413,8 @@ impl<'a> Search<'a> {
         let Some((name, is)) = names.filter(|_| is_told) else {
             return;
         };
-        let why = match [self.means.last, self.whom.last_known()].contains(&Some(addr)) {
+        let was_there = self.means.last == Some(addr) || self.whom.last_known().contains(&addr);
+        let why = match was_there {
             true => Mistaken::Place,
             false => Mistaken::Name,
         };
@@ -448,7 +437,7 @@ impl<'a> Search<'a> {
     /// Whether all has been done, in vain.
     fn is_at_its_end(&self) -> bool {
         let now = Instant::now();
-        let is_name = !matches!(self.target, DialTarget::Host { .. });
+        let is_name = self.whom.is_one() || !matches!(self.target, DialTarget::Host { .. });
         let until = self.lookups.waits_until(self.listens_until);
         let resolved = until.is_none_or(|until| is_name && now >= until);
         let waits = self.asks.is_some() || self.settles.is_some() || self.again.is_some();

@@ -7,7 +7,7 @@ use std::net::{SocketAddr, ToSocketAddrs as _};
 use crate::model::error::{Error, Result};
 use crate::net::{Beacon, Fingerprint, FingerprintStart, Known, Peers};
 
-use super::super::options::DialTarget;
+use super::super::options::{DEFAULT_PORT, DialTarget};
 
 /// Who is meant, and who is known here.
 #[derive(Debug)]
@@ -17,6 +17,8 @@ pub(super) struct Whom {
     all: Vec<Known>,
     /// What the one that is meant is called, and the key that it must have.
     meant: Option<(String, Fingerprint)>,
+    /// The port that the user typed behind its name.
+    port: Option<u16>,
     /// Else how the key begins that it must have.
     begins: Option<FingerprintStart>,
     /// Whether another machine where a known one was is an alarm.
@@ -44,9 +46,14 @@ impl Whom {
         alarm: bool,
     ) -> Result<Self> {
         let all = peers.list()?;
-        let (mut meant, mut begins) = (None, None);
+        let (mut meant, mut begins, mut at_port) = (None, None, None);
         match (target, before) {
-            (DialTarget::Host { .. }, _) => {}
+            // An address is a place, but a paired name with a port is still that machine.
+            (DialTarget::Host { port, .. }, _) => {
+                let known = target.given_name().and_then(|name| receiver(&all, name));
+                meant = known.map(|k| (k.name.clone(), k.fingerprint));
+                at_port = meant.is_some().then_some(*port);
+            }
             (_, Some(key)) => meant = Some((target.name().to_owned(), key)),
             (DialTarget::Name(name), None) => {
                 meant = receiver(&all, name).map(|k| (k.name.clone(), k.fingerprint));
@@ -57,6 +64,7 @@ impl Whom {
             ours,
             all,
             meant,
+            port: at_port,
             begins,
             alarm,
         })
@@ -68,14 +76,31 @@ impl Whom {
         self.all.iter().find(|known| known.fingerprint == *key)
     }
 
-    /// Where that one was last.
-    pub(super) fn last_known(&self) -> Option<SocketAddr> {
+    /// Where to look for that one first: where it was last, then at the default port of the same
+    /// address, as the port may have been for one time only. A typed port replaces both.
+    pub(super) fn last_known(&self) -> Vec<SocketAddr> {
+        let address = self.known().and_then(|known| known.address.as_ref());
+        let Some(at) = address else {
+            return Vec::new();
+        };
         // It is an address already, which the resolver has nobody to ask about.
-        let at = self.known()?.address.as_ref()?;
-        (at.host().as_str(), at.port())
-            .to_socket_addrs()
-            .ok()?
-            .next()
+        let found = (at.host().as_str(), at.port()).to_socket_addrs();
+        let Some(last) = found.ok().and_then(|mut found| found.next()) else {
+            return Vec::new();
+        };
+        let mut places = vec![self.place(last)];
+        if self.port.is_none() && last.port() != DEFAULT_PORT {
+            let mut usual = last;
+            usual.set_port(DEFAULT_PORT);
+            places.push(usual);
+        }
+        places
+    }
+
+    /// Where to connect, of an address of the machine that is meant: at the typed port, if any.
+    pub(super) fn place(&self, mut addr: SocketAddr) -> SocketAddr {
+        addr.set_port(self.port.unwrap_or(addr.port()));
+        addr
     }
 
     /// Whether only one key is taken.

@@ -58,6 +58,7 @@ pub(super) fn admitted<'a>(
         asks: asks && can_ask,
         peers: &shared.peers,
         keeps_address: false,
+        port_is_typed: false,
     };
     let pairing = (&shared.pairing, &shared.prompt);
     // Few can wait for a person, and those need not hurry.
