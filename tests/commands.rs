@@ -195,7 +195,7 @@ fn settings_that_make_no_sense_are_said() {
     fs::create_dir_all(&dir).unwrap();
     for (settings, words) in [
         ("[run.a]", "run.a.command is missing"),
-        ("[run.a]\ncommand = \"\"", "names no program"),
+        ("[run.a]\ncommand = \"\"", "must name a program"),
         ("[run.a]\ncommand = \"a 'b\"", "unclosed quote"),
         ("[run.\"a b\"]\ncommand = \"a\"", "invalid command name"),
         (

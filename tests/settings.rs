@@ -296,3 +296,126 @@ fn shells_and_the_manual_know_all_commands() {
     expected.push("xfer.1".to_owned());
     assert_eq!(names, expected);
 }
+
+/// What `xfer config` says, without where each value is set.
+fn values(user: &User, variables: &[(&str, &str)]) -> Vec<String> {
+    let config = run_in(user, variables, &["config"]);
+    config.assert_code(0).assert_harmless();
+    let rows = config.text();
+    // The first line names the file.
+    let rows = rows.lines().skip(1);
+    rows.map(|row| {
+        let (value, from) = row.rsplit_once("  # ").unwrap();
+        assert!(!from.is_empty(), "{row}");
+        value.trim_end().to_owned()
+    })
+    .collect()
+}
+
+/// Saves what `xfer config` prints, and expects another user of it to have the same values.
+#[track_caller]
+fn assert_config_can_be_saved(user: &User, variables: &[(&str, &str)], other: &User) -> String {
+    let saved = run_in(user, variables, &["config"]);
+    set(other, saved.assert_code(0).text().as_str());
+    let (before, after) = (values(user, variables), values(other, &[]));
+    assert_eq!(after, before, "{saved}");
+    saved.text()
+}
+
+#[test]
+fn the_printed_settings_can_be_saved_and_mean_the_same() {
+    let sandbox = Sandbox::new();
+    let (file, variables, saved) = (
+        sandbox.user("file"),
+        sandbox.user("env"),
+        sandbox.user("new"),
+    );
+    let odd = "echo 'a \"b\"' \\ $X\n# \u{1b}[31m\t\u{202e}";
+    let all = [
+        ("name", "7"),
+        ("dir", "here/in \"this\" # folder"),
+        ("listen", "127.0.0.1:9191"),
+        ("announce", "no"),
+        ("ask", "yes"),
+        ("on-conflict", "beside"),
+        ("allow-update", "true"),
+        ("allow-mirror", "1"),
+        ("max-delete", "25%"),
+        ("allow-links-outside", "on"),
+        ("no-sync", "true"),
+        ("max-sessions", "8"),
+        ("on-done", odd),
+        ("hash", "blake3"),
+        ("compress", "zstd"),
+        ("lanes", "3"),
+        ("retry", "9"),
+        ("limit", "20MB/s"),
+    ];
+    // Each key is set to something else than its default.
+    let defaults = values(&saved, &[]);
+    let named: Vec<_> = defaults
+        .iter()
+        .map(|row| row.trim_start_matches("# ").split(": ").next().unwrap())
+        .collect();
+    assert_eq!(named, all.map(|(key, _)| key));
+
+    let names = all.map(|(key, _)| format!("XFER_{}", key.to_uppercase().replace('-', "_")));
+    let mut set_variables: Vec<_> = names.iter().map(|name| &**name).collect();
+    let mut set_variables: Vec<_> = set_variables.drain(..).zip(all.map(|(_, v)| v)).collect();
+    set_variables.push(("XFER_CODE", "123 456"));
+    let text = assert_config_can_be_saved(&variables, &set_variables, &saved);
+    assert!(!text.contains("123 456"), "{text}");
+    assert!(!text.contains("  # default"), "{text}");
+    // A folder keeps its place.
+    let cwd = sandbox.path("here").display().to_string();
+    assert!(text.contains(&cwd), "{text}");
+
+    let quoted = |value: &str| toml::Value::String(value.to_owned()).to_string();
+    let top: String = all
+        .iter()
+        .map(|(key, value)| match *key {
+            "dir" => "dir = '~/in \"this\" # folder'\n".to_owned(),
+            key => format!("{key} = {}\n", quoted(value)),
+        })
+        .collect();
+    let tables = "\
+        [peer.\"Anna's \\\"lap\\\\top\\\" 1.2\"]\n\
+        may-update = true\nmay-mirror = false\ndir = '/a # b'\nquota = '1000'\n\
+        [peer.desk-2_]\n[peer.a.b]\n"
+        .replace("[peer.a.b]", "[peer.'a.b']");
+    let runs = "\
+        [run.1]\ncommand = 'true'\n\
+        [run.disk-free]\ncommand = ['my program']\narguments = true\noptions = true\n\
+        dir = '~/x'\ntime-limit = '600'\noutput-limit = '64'\nat-once = 2\n\
+        [run.list]\ncommand = ['a b', \"c\\n'd'\", '7', 'true']\n\
+        [run.text]\ncommand = \"df -h '/my disk'\"\n";
+    set(&file, &format!("{top}{tables}{runs}"));
+    let text = assert_config_can_be_saved(&file, &[], &saved);
+    for row in [
+        "command = [\"my program\"]",
+        "quota = \"1000\"",
+        "[peer.\"a.b\"]",
+    ] {
+        assert!(text.contains(row), "no {row}:\n{text}");
+    }
+    // A program is still one program after that.
+    set(&file, "[run.a]\ncommand = ['']\n");
+    let config = file.run(&["config"]);
+    config.assert_code(2).assert_says("must name a program");
+}
+
+#[test]
+fn a_value_that_no_file_can_hold_is_a_comment() {
+    use std::os::unix::ffi::OsStrExt as _;
+
+    let sandbox = Sandbox::new();
+    let me = sandbox.me();
+    let mut command = me.command(&["config"]);
+    command.env("XFER_DIR", std::ffi::OsStr::from_bytes(b"/in\xff"));
+    let config = Process::spawn(command).wait();
+    config
+        .assert_code(0)
+        .assert_says("# dir: /in\\xff (not UTF-8)");
+    set(&me, &config.text());
+    me.run(&["config"]).assert_code(0).assert_says("# dir: ");
+}

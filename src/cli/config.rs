@@ -2,17 +2,18 @@
 //!
 //! Must not change anything. Its output is itself a config file.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 
 use clap::{Args, Command};
-use toml::Value;
 
 use super::arguments::Loudness;
 use super::exit::{Code, written};
 use super::machine;
-use super::settings::{KEYS, Settings, default};
-use crate::ui::{Line, Ui};
+use super::settings::{KEYS, Settings, default, split_words};
+use crate::ui::{Line, Ui, safe};
 
+/// Keys whose values are text even where they look like a number or a flag.
+const TEXTS: [&str; 5] = ["name", "on-done", "command", "quota", "output-limit"];
 /// How many columns what is set gets at least, before where that is.
 const COLUMNS: usize = 36;
 
@@ -63,10 +64,7 @@ fn lines(settings: &Settings, program: &Command) -> Vec<String> {
     };
     let mut rows = vec![(head, String::new())];
     rows.extend(KEYS.iter().map(|key| match settings.get(key) {
-        Some(value) => (
-            format!("{key} = {}", literal(&value.words)),
-            value.from.clone(),
-        ),
+        Some(value) => (assigned(key, &value.words), value.from.clone()),
         None => {
             let value = match *key {
                 "name" => machine::name(),
@@ -80,9 +78,8 @@ fn lines(settings: &Settings, program: &Command) -> Vec<String> {
     for peer in &settings.peers {
         rows.push((header(&peer.name), format!("line {}", peer.line)));
         rows.extend(peer.entries.iter().map(|entry| {
-            let value = literal(&entry.words);
             (
-                format!("{} = {value}", entry.key),
+                assigned(entry.key, &entry.words),
                 format!("line {}", entry.line),
             )
         }));
@@ -90,11 +87,14 @@ fn lines(settings: &Settings, program: &Command) -> Vec<String> {
     for run in &settings.runs {
         rows.push((format!("[run.{}]", run.name), format!("line {}", run.line)));
         rows.extend(run.entries.iter().map(|entry| {
-            let value = literal(&entry.words);
-            (
-                format!("{} = {value}", entry.key),
-                format!("line {}", entry.line),
-            )
+            let text = match &entry.words[..] {
+                // A list of one word. As text, it would be split.
+                [word] if entry.key == "command" && !splits_into(word, &run.command.words) => {
+                    format!("command = [{}]", string(&word.to_string_lossy()))
+                }
+                words => assigned(entry.key, words),
+            };
+            (text, format!("line {}", entry.line))
         }));
     }
     let rows = rows.into_iter();
@@ -105,31 +105,63 @@ fn lines(settings: &Settings, program: &Command) -> Vec<String> {
     .collect()
 }
 
-// A value as it would stand in the file.
-fn literal(words: &[OsString]) -> String {
-    let literals: Vec<_> = words
+fn splits_into(line: &OsStr, words: &[String]) -> bool {
+    split_words(&line.to_string_lossy()).is_ok_and(|split| split == words)
+}
+
+// A key and its value as they stand in a file. A comment if no file can hold the value.
+fn assigned(key: &str, words: &[OsString]) -> String {
+    let literals: Option<Vec<_>> = words
         .iter()
-        .map(|word| {
-            let word = word.to_string_lossy();
-            match (word.parse::<bool>(), word.parse::<i64>()) {
-                (Ok(_), _) => word.into_owned(),
-                (_, Ok(number)) if number.to_string() == word => word.into_owned(),
-                _ => Value::String(word.into_owned()).to_string(),
-            }
-        })
+        .map(|word| Some(literal(key, word.to_str()?)))
         .collect();
-    match &literals[..] {
-        [one] => one.clone(),
-        all => format!("[{}]", all.join(", ")),
+    match literals.as_deref() {
+        None => {
+            let shown: Vec<_> = words.iter().map(|word| safe(word).to_string()).collect();
+            format!("# {key}: {} (not UTF-8)", shown.join(", "))
+        }
+        Some([one]) => format!("{key} = {one}"),
+        Some(all) => format!("{key} = [{}]", all.join(", ")),
     }
 }
 
-// The header of a machine's table.
-fn header(name: &str) -> String {
+fn literal(key: &str, word: &str) -> String {
+    let is_plain = match (word.parse::<bool>(), word.parse::<i64>()) {
+        (Ok(_), _) => true,
+        (_, Ok(number)) => number.to_string() == word,
+        _ => false,
+    };
+    match is_plain && !TEXTS.contains(&key) {
+        true => word.to_owned(),
+        false => string(word),
+    }
+}
+
+// A string of TOML. What the screen cannot show is escaped as TOML does it, so that printing
+// changes nothing.
+fn string(text: &str) -> String {
+    let mut literal = String::from('"');
+    for c in text.chars() {
+        match c {
+            '"' | '\\' => literal.extend(['\\', c]),
+            '\n' => literal.push_str("\\n"),
+            '\t' => literal.push_str("\\t"),
+            c if safe(&c.to_string()).to_string() != c.to_string() => {
+                literal.push_str(&format!("\\U{:08x}", u32::from(c)));
+            }
+            c => literal.push(c),
+        }
+    }
+    literal.push('"');
+    literal
+}
+
+/// The header of a machine's table.
+pub(super) fn header(name: &str) -> String {
     let is_bare = |c: char| c.is_ascii_alphanumeric() || "-_".contains(c);
     if name.chars().all(is_bare) {
         format!("[peer.{name}]")
     } else {
-        format!("[peer.{}]", Value::String(name.to_owned()))
+        format!("[peer.{}]", string(name))
     }
 }

@@ -52,11 +52,19 @@ pub(super) fn check_name(name: &str) -> Result<(), String> {
 }
 
 /// Splits a command line into words. Quotes group words; nothing else has a meaning.
-pub(super) fn words(line: &str) -> Result<Vec<String>, String> {
+pub(crate) fn words(line: &str) -> Result<Vec<String>, String> {
     let words = shlex::split(line).ok_or("unclosed quote")?;
-    match words.first().is_some_and(|program| !program.is_empty()) {
-        true if !line.contains('\0') => Ok(words),
-        _ => Err("it names no program".to_owned()),
+    names_program(&words)?;
+    Ok(words)
+}
+
+fn names_program(words: &[String]) -> Result<(), String> {
+    if words.first().is_none_or(String::is_empty) {
+        return Err("must name a program".to_owned());
+    }
+    match words.iter().any(|word| word.contains('\0')) {
+        true => Err("cannot have a NUL character".to_owned()),
+        false => Ok(()),
     }
 }
 
@@ -97,7 +105,9 @@ pub(super) fn command(
                         .iter()
                         .map(|word| word.to_str().map(str::to_owned));
                     let words: Option<Vec<_>> = words.collect();
-                    words.ok_or("must be text or a list of words")?
+                    let words = words.ok_or("must be text or a list of words")?;
+                    names_program(&words)?;
+                    words
                 }
             };
         }

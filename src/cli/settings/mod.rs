@@ -17,7 +17,7 @@ use clap::{Arg, ArgAction, Command, ValueHint};
 use xfer::transfer::Grant;
 
 use super::{machine, usage_error};
-pub(super) use commands::{RunTable, all as all_commands, parse_run};
+pub(super) use commands::{RunTable, all as all_commands, parse_run, words as split_words};
 use entry::SettingEntry;
 pub(super) use file::{KEYS, PeerTable};
 
@@ -59,6 +59,11 @@ impl Settings {
                 _ => continue,
             };
             check(program, key, &words).map_err(|why| format!("{variable}: {why}"))?;
+            let words = match is_path(program, key) {
+                // As `xfer config` shows it, it means the same in a file.
+                true => words.into_iter().map(absolute).collect(),
+                false => words,
+            };
             let from = variable;
             settings.values.insert(key, Value { words, from });
         }
@@ -169,6 +174,10 @@ pub(super) fn make_settable(program: Command) -> Command {
                 .hide_default_value(true)
         })
     })
+}
+
+fn absolute(path: OsString) -> OsString {
+    std::path::absolute(&path).map_or(path, Into::into)
 }
 
 /// The environment variable for a key.
