@@ -637,3 +637,115 @@ fn what_was_asked_about_is_the_most_that_is_taken() {
     sender.wait().assert_code(0);
     assert_eq!(received().count(), 203);
 }
+
+#[test]
+fn a_paired_machine_can_be_renamed_and_stays_paired() {
+    let two = Two::new(&[]);
+    two.pair();
+    let peers = |user: &User, args: &[&str]| user.run(&[&["peers"], args].concat());
+    let allow = ["--allow", "run", "desktop"];
+    peers(&two.laptop, &allow)
+        .assert_code(0)
+        .assert_says("desktop may now run commands on this machine.");
+    peers(&two.laptop, &allow)
+        .assert_code(0)
+        .assert_says("Nothing changed: desktop may already run commands");
+    // The one that only receives: there is nothing to take back.
+    peers(&two.desktop, &["--deny", "files,run", "laptop"])
+        .assert_code(0)
+        .assert_says("Nothing changed: laptop only receives from this machine.")
+        .assert_says("xfer unpair laptop");
+
+    let list = |user| xfer::net::Peers::in_dir(peers_file(user).parent().unwrap()).list();
+    let config = two.desktop.home().join(".config/xfer/config.toml");
+    fs::write(&config, "[peer.laptop]\nmay-update = false\n").unwrap();
+    let before = list(&two.desktop).unwrap();
+    let renamed = peers(&two.desktop, &["--rename", "laptop", "Anna's lap"]);
+    renamed
+        .assert_code(0)
+        .assert_says("Renamed laptop to Anna's lap")
+        .assert_says("rename [peer.laptop] to [peer.\"Anna's lap\"]");
+    let after = list(&two.desktop).unwrap();
+    let mut expected = before;
+    expected[0].name = "Anna's lap".to_owned();
+    assert_eq!(after, expected);
+    let text = fs::read_to_string(&config).unwrap();
+    assert_eq!(text, "[peer.laptop]\nmay-update = false\n");
+
+    // It is found by the new name, in both directions, whatever it calls itself.
+    let file = two.sandbox.src().join("file").display().to_string();
+    let sent = two
+        .desktop
+        .send(&["--name", "desktop", &file, "Anna's lap"]);
+    sent.assert_code(0);
+    two.assert_received();
+    let id = two.desktop.run(&["id"]).text();
+    let fingerprint = id.split_whitespace().last().unwrap();
+    peers(&two.laptop, &["--rename", fingerprint, "d"]).assert_code(0);
+    make_file(two.sandbox.src().join("file"), 2, CHUNK);
+    two.send_unseen(&[]).assert_code(0);
+    two.recv.wait_for("from d", 1);
+    peers(&two.laptop, &["d"]).assert_says("and run commands here");
+}
+
+#[test]
+fn a_machine_gets_no_name_that_is_taken_or_that_nobody_could_type() {
+    let sandbox = Sandbox::new();
+    let me = sandbox.me();
+    let dir = me.home().join(".local/share/xfer");
+    let names = ["Desk", "laptop", &"n".repeat(32), &"\u{65e5}".repeat(8)];
+    let known = |(n, name): (usize, &&str)| {
+        xfer::net::Known::new(name, xfer::net::Fingerprint([u8::try_from(n).unwrap(); 32]))
+    };
+    let all: Vec<_> = names.iter().enumerate().map(known).collect();
+    let peers = xfer::net::Peers::in_dir(&dir);
+    let add = |list: &mut Vec<_>| {
+        list.extend(all.iter().cloned());
+        Ok(())
+    };
+    peers.update(add).unwrap();
+    let fingerprint = all[0].fingerprint.to_string();
+    let rename = |old: &str, new: &str| me.run(&["peers", "--rename", old, new]);
+    for (old, new, code, words) in [
+        (
+            "laptop",
+            "desk",
+            1,
+            "another paired machine is called 'Desk'",
+        ),
+        (
+            "laptop",
+            &fingerprint,
+            1,
+            "another paired machine is called 'Desk'",
+        ),
+        ("nobody", "a", 1, "no paired machine is called 'nobody'"),
+        ("laptop", "", 2, "invalid name '': a name cannot be empty"),
+        ("laptop", " a", 2, "cannot begin or end with a space"),
+        ("laptop", "a\u{200b}", 2, "invisible characters"),
+        ("laptop", "10.0.0.1", 2, "invalid name '10.0.0.1'"),
+        ("laptop", "a:9090", 2, "invalid name 'a:9090'"),
+        ("laptop", "a\x1b", 2, "control characters"),
+        ("laptop", &"a".repeat(65), 2, "at most 64 bytes"),
+    ] {
+        rename(old, new).assert_code(code).assert_says(words);
+        assert_eq!(peers.list().unwrap(), all, "{old} {new}");
+    }
+    rename("laptop", "laptop").assert_says("Nothing changed");
+    me.run(&["peers", "--rename", "laptop"]).assert_code(2);
+    me.run(&["peers", "--rename", "laptop", "a", "b"])
+        .assert_code(2);
+    // Another case is no other machine.
+    rename("Desk", "desk").assert_code(0);
+
+    // The fingerprints stand below each other.
+    let listed = me.run(&["peers"]).text();
+    let rows: Vec<_> = listed.lines().filter(|row| !row.starts_with(' ')).collect();
+    assert_eq!(rows.len(), names.len(), "{listed}");
+    for row in rows {
+        let (name, print) = row.rsplit_once(' ').unwrap();
+        let columns: usize = name.chars().map(|c| 1 + usize::from(!c.is_ascii())).sum();
+        assert_eq!(columns, 33, "{listed}");
+        assert!(print.len() > 10, "{listed}");
+    }
+}

@@ -442,7 +442,7 @@ fn what_a_machine_may_do_is_given_and_taken() {
     two.say(&[&recv.target(), "hello"]).assert_code(0);
     peers(&["--allow", "files", "nobody"])
         .assert_code(FAILED)
-        .assert_says("nobody is known here as nobody");
+        .assert_says("no paired machine is called 'nobody'");
     peers(&["--allow", "files", "--deny", "files", "desktop"]).assert_code(WRONG_USAGE);
     peers(&["--allow", "files"]).assert_code(WRONG_USAGE);
     two.laptop.run(&["unpair", "desktop"]).assert_code(0);

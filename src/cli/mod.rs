@@ -118,9 +118,8 @@ pub(crate) fn run() -> ExitCode {
     let loudness = &arguments.loudness;
     loudness.choose_colours();
     let code = match (arguments.command, settings) {
-        (Command::Peers(args), _) => {
-            peers::list(&args, loudness).unwrap_or_else(|why| wrong("peers", why))
-        }
+        (Command::Peers(args), settings) => peers::list(&args, loudness, settings.as_ref().ok())
+            .unwrap_or_else(|why| wrong("peers", why)),
         (Command::Unpair(args), _) => peers::unpair(&args, loudness),
         (Command::Completions(args), _) => generate::completions(&args, program, loudness),
         (Command::Man(args), _) => generate::manual(&args, program, loudness),

@@ -166,7 +166,7 @@ pub(crate) fn who_is_here(scene: &Scene) {
 }
 
 pub(crate) fn who_is_known(scene: &Scene) {
-    let [send, pair, list, forget, id] = scene.lines();
+    let [send, pair, list, rename, forget, id] = scene.lines();
     let receiver = scene.receive_in_terminal(&scene.laptop, &between_machines("laptop"));
     let pairing = scene.spawn_in_terminal(&scene.desktop, &pair);
     pairing.wait_for("Code on laptop: ", 1);
@@ -187,6 +187,8 @@ pub(crate) fn who_is_known(scene: &Scene) {
         .assert_code(0)
         .assert_says("may send files and messages here");
 
+    scene.send(&rename).assert_says("Renamed laptop to lap");
+    scene.send(&rename.replace("laptop lap", "lap laptop"));
     scene.send(&forget);
     assert!(!scene.send(&list).text().contains(fingerprint.trim()));
     assert_ne!(scene.run(&scene.desktop, &send).code, Some(0));
