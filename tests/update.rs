@@ -99,8 +99,7 @@ fn only_what_differs_travels() {
     set_mtime(&touched, THEN, 0);
     let proxy = Proxy::new(scene.recv.addr());
     let sent = scene.spawn_to(&["--update"], &proxy.target()).wait();
-    sent.assert_code(0)
-        .assert_says("the place of another version");
+    sent.assert_code(0).assert_says("files replaced");
     scene.is_same();
     let (up, most) = (proxy.passed().0, 4 * CHUNK + 400_100 + 13_000 + TALK);
     assert!(up < most, "{up} of {most} bytes");
@@ -198,7 +197,7 @@ fn the_receivers_user_has_a_say() {
             words,
         ),
         (&["--on-conflict", "beside"], false, 0, words),
-        (&["--on-conflict", "skip"], false, 0, "1 was left out"),
+        (&["--on-conflict", "skip"], false, 0, "1 item skipped"),
         (&["--on-conflict", "fail"], false, 1, "a file is in the way"),
         // Whoever may be anybody replaces nothing, ever.
         (&["--open", "--allow-update"], true, 4, "replace files"),
@@ -213,7 +212,7 @@ fn the_receivers_user_has_a_say() {
             &["--open", "--on-conflict", "skip"],
             true,
             0,
-            "1 was left out",
+            "1 item skipped",
         ),
     ] {
         fs::write(&theirs, &old).unwrap();
@@ -226,7 +225,7 @@ fn the_receivers_user_has_a_say() {
         command.extend([path.as_str(), target.as_str()]);
         let sent = sender.send(&command);
         sent.assert_code(code).assert_says(says);
-        let replaces = says.contains("took");
+        let replaces = says.contains("replaced");
         assert!(content(&theirs) == if replaces { &new[..] } else { &old[..] });
         assert_eq!(beside.exists(), says == words, "{args:?}");
         let told = recv.interrupt();
@@ -532,7 +531,7 @@ fn what_a_filter_hides_a_mirror_does_not_remove() {
     ];
     let before = Tree::read(&copy);
     let dry = scene.send(&[&args[..], &["--dry-run"]].concat());
-    dry.assert_code(0).assert_says("  4 removed");
+    dry.assert_code(0).assert_says("  4 deleted");
     assert_eq!(Tree::read(&copy), before);
     scene.send(&args).assert_code(0).assert_says("4 deleted");
     for gone in ["x.o", "sub/9", "gone/file", "gone/deep/file"] {
@@ -697,15 +696,15 @@ fn a_dry_run_says_what_a_real_one_does() {
     // One link leads outside, and so fails: nothing would be removed, and nothing is.
     let dry = all(&["--mirror"]);
     dry.assert_code(3).assert_says("points outside");
-    assert_eq!(told(&dry, &["removed "]), Vec::<String>::new());
+    assert_eq!(told(&dry, &["deleted "]), Vec::<String>::new());
     assert_eq!(told(&dry, &["replaced "]).len(), 6);
     fs::remove_file(scene.tree().join("out")).unwrap();
     make_file(scene.tree().join("sub/1"), 98, 6000);
     let dry = all(&["--mirror"]);
     let removed = ["sub/9", "surplus", "surplus/deep", "surplus/deep/file"];
     let removed = removed.map(|name| format!("tree/{name}"));
-    assert_eq!(told(&dry, &["removed "]), removed);
-    dry.assert_says("6.00 kB at most");
+    assert_eq!(told(&dry, &["deleted "]), removed);
+    dry.assert_says("up to 6.00 kB");
     scene.is_same();
     // Without leave to replace, another version goes beside the one that is there.
     make_file(scene.tree().join("sub/2"), 97, 5000);
@@ -741,7 +740,7 @@ fn a_mirror_follows_whatever_becomes_something_else() {
     assert!(!copy.join("folder/deep").exists());
     let before = Tree::read(&copy);
     let dry = scene.send(&["--mirror", "--dry-run"]);
-    dry.assert_code(0).assert_says("2 removed");
+    dry.assert_code(0).assert_says("2 deleted");
     assert_eq!(Tree::read(&copy), before);
     scene
         .send(&["--mirror"])

@@ -588,7 +588,7 @@ mod tests {
         assert_eq!(
             lines,
             [
-                "! Failed: 5 more: 5 arrived damaged (a, a, a, …). Use -v to name each of them.",
+                "! Failed: 5 more: 5 arrived damaged (a, a, a, …). Use -v or --json to see each.",
                 "= Received nothing from desktop",
                 "=   15 failed",
             ]

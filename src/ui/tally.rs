@@ -108,7 +108,7 @@ impl Tally {
         if failed > 0 {
             let (n, parts) = (words::count(failed), parts.join("; "));
             lines.push(format!(
-                "Failed: {n} more: {parts}. Use -v to name each of them."
+                "Failed: {n} more: {parts}. Use -v or --json to see each."
             ));
         }
         let warned = self.warned.saturating_sub(IN_FULL);
@@ -145,7 +145,7 @@ mod tests {
             tally.untold(),
             [
                 "Failed: 2,001 more: 2,000 cannot be read (c/0, c/1, c/2, …); 1 kept changing \
-                 while being read (b\\x1b). Use -v to name each of them.",
+                 while being read (b\\x1b). Use -v or --json to see each.",
                 "Warning: 2,000 more like these",
             ]
         );
