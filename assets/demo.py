@@ -1,12 +1,16 @@
 #!/usr/bin/env python3
-"""Records a real run of xfer in two terminals as an animated SVG, for README.md.
+"""Records a real run of xfer on two machines as an animated SVG, for README.md.
 
-    python3 assets/demo.py target/release/xfer assets/demo.svg
+    cargo build --release
+    sudo python3 assets/demo.py target/release/xfer assets/demo.svg
 
-Makes some files in a temporary folder, runs `xfer recv` and `xfer send` there, each in a terminal
-of its own, and draws what they printed, when they printed it. Only the prompts and the typing are
-made up. Needs nothing but Python on a Unix. Must not touch the user's own keys or files: both
-programs get another HOME.
+The two machines are network namespaces of their own, named laptop and desktop, with a link of
+1 Gbit/s between them and a shell in a terminal on each. What is typed is typed into the shells, and
+all that is drawn is what their terminals showed, when they showed it. Where nothing moves, the last
+picture is seen. A test compares its words with what the program prints today.
+
+Needs Linux, root, `ip` and `tc`. Must not touch the user's own network, keys or files: both machines
+have a home of their own.
 """
 
 import argparse
@@ -14,9 +18,6 @@ import fcntl
 import os
 import pty
 import re
-import shlex
-import signal
-import socket
 import struct
 import subprocess
 import sys
@@ -27,15 +28,26 @@ import time
 import unicodedata
 from xml.sax.saxutils import escape
 
-COLUMNS, ROWS = 80, 10
-MAX_BYTES = 150_000
-TYPING_STEP = 0.12  # seconds for a few letters
-TYPING_LETTERS = 3
+COLUMNS, ROWS = 80, 24
+MAX_BYTES = 200_000
+TYPING_STEP = 0.045  # seconds for a letter
+READING = 1.3  # seconds until the next thing is typed
 FINAL_PAUSE = 6.0  # seconds that the last picture stays
+SIZE = 315_000_000  # bytes of the film
+SHARE = 32  # percent at which Ctrl-C is pressed; some more is on its way
+PATIENCE = 60
 
 # Pixels.
 CELL_WIDTH, CELL_HEIGHT, FONT_SIZE = 8.4, 19, 14
 PADDING, TITLE_HEIGHT, GAP = 14, 30, 14
+
+# The same on light and on dark pages: it has a background of its own. Plain attributes, which every
+# renderer knows.
+PAGE, EDGE, BAR, TEXT, QUIET = "#161b22", "#444c56", "#2d333b", "#e6edf3", "#adbac7"
+COLOURS = [
+    QUIET, "#ff7b72", "#56d364", "#e3b341", "#79c0ff", "#d2a8ff", "#56d4dd", "#d0d7de",
+]  # fmt: skip
+FONT = "ui-monospace,SFMono-Regular,Menlo,Consolas,'DejaVu Sans Mono','Liberation Mono',monospace"
 
 
 # ---- A terminal, as far as progress bars need one ----
@@ -222,28 +234,90 @@ def nearest(colour):
 
 # ---- Running and recording ----
 
+# What a shell does before it is one: its user's home is /home/NAME, in a namespace of its own, and
+# the program is where nothing of /home hides it.
+MOVE_IN = r"""
+set -e
+hostname "$0"
+mount -t tmpfs tmpfs /mnt
+: >/mnt/xfer
+mkdir /mnt/home
+mount --bind "$1" /mnt/xfer
+mount --bind "$HOME" /mnt/home
+mount -t tmpfs tmpfs /home
+mkdir "/home/$0"
+mount --bind /mnt/home "/home/$0"
+export HOME="/home/$0" PATH="/mnt:$PATH" PS1="$0"'$ '
+cd
+exec bash --norc --noprofile --noediting -i
+"""
 
-class Recording:
-    """A program in a terminal, and what it printed when."""
 
-    def __init__(self, command, environment, folder):
-        master, slave = pty.openpty()
-        fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", ROWS, COLUMNS, 0, 0))
+def run(line):
+    subprocess.run(["sh", "-ec", line], check=True)
+
+
+class Network:
+    """Two machines on one link. Gone at the end of `with`."""
+
+    ADDRESSES = {"laptop": "192.168.0.90", "desktop": "192.168.0.20"}
+
+    def __enter__(self):
+        self.spaces = {name: f"demo{os.getpid()}-{name}" for name in self.ADDRESSES}
+        try:
+            laptop, desktop = self.spaces.values()
+            run(
+                f"ip netns add {laptop}; ip netns add {desktop}; "
+                f"ip -n {laptop} link add eth0 type veth peer name eth0 netns {desktop}"
+            )
+            for name, space in self.spaces.items():
+                run(
+                    f"ip netns exec {space} sysctl -qw net.ipv6.conf.all.disable_ipv6=1; "
+                    f"ip -n {space} link set lo up; ip -n {space} link set eth0 up; "
+                    f"ip -n {space} address add {self.ADDRESSES[name]}/24 brd + dev eth0; "
+                    f"ip netns exec {space} tc qdisc add dev eth0 root "
+                    "tbf rate 1gbit burst 256k latency 20ms"
+                )
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def __exit__(self, *_):
+        for space in self.spaces.values():
+            subprocess.run(["ip", "netns", "del", space], stderr=subprocess.DEVNULL)
+
+
+class Machine:
+    """A shell on a machine, in a terminal, and what it showed when."""
+
+    def __init__(self, network, name, program, home):
+        self.name = name
+        os.makedirs(os.path.join(home, "Downloads"))
+        environment = {
+            "HOME": home,
+            "PATH": os.environ.get("PATH", ""),
+            "TERM": "xterm-256color",
+            "LANG": "C.UTF-8",
+        }
         self.events = []
+        self.screen = Screen()
         self.changed = threading.Condition()
         self.ended = False
-        self.master = master
+        self.master, slave = pty.openpty()
+        fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", ROWS, COLUMNS, 0, 0))
+        space = network.spaces[name]
+        inside = ["sh", "-c", MOVE_IN, name, program]
         self.process = subprocess.Popen(
-            command,
+            ["setsid", "--ctty", "ip", "netns", "exec", space, "unshare", "--uts", *inside],
             stdin=slave,
             stdout=slave,
             stderr=slave,
             env=environment,
-            cwd=folder,
-            start_new_session=True,
         )
         os.close(slave)
         threading.Thread(target=self.collect, daemon=True).start()
+        self.wait_for_prompt()
 
     def collect(self):
         while True:
@@ -254,130 +328,106 @@ class Recording:
             with self.changed:
                 if data:
                     self.events.append((time.monotonic(), data))
+                    self.screen.write(data)
                 else:
                     self.ended = True
                 self.changed.notify_all()
             if not data:
                 return
 
-    def printed(self):
-        return b"".join(data for _, data in self.events)
+    def lines(self):
+        rows = ("".join(c for c, _ in row) for row in self.screen.rows())
+        return "\n".join(rows)
 
-    def wait_for(self, pattern, seconds):
-        """Waits until it has printed something; gives the match."""
+    def wait_for(self, pattern):
+        """Waits until its screen has something; gives the match."""
         with self.changed:
-            found = lambda: re.search(pattern, self.printed())
-            self.changed.wait_for(lambda: found() or self.ended, seconds)
+            found = lambda: re.search(pattern, self.lines())
+            self.changed.wait_for(lambda: found() or self.ended, PATIENCE)
             match = found()
         if not match:
-            sys.exit(f"it never printed {pattern!r}:\n{self.printed().decode(errors='replace')}")
+            sys.exit(f"{self.name} never showed {pattern!r}:\n{self.lines()}")
         return match
 
-    def wait_for_quiet(self, seconds):
-        """Waits until it has printed nothing for so long."""
-        with self.changed:
-            while True:
-                count = len(self.events)
-                more = lambda: len(self.events) > count or self.ended
-                if not self.changed.wait_for(more, seconds) or self.ended:
-                    return
+    def wait_for_prompt(self):
+        self.wait_for(rf"(?m)^{self.name}\$ *\s*\Z")
+
+    def type(self, keys):
+        for key in keys:
+            os.write(self.master, key.encode())
+            time.sleep(TYPING_STEP)
+
+    def type_line(self, line):
+        self.type(line)
+        time.sleep(4 * TYPING_STEP)
+        os.write(self.master, b"\n")
+
+    def end(self):
+        self.process.kill()
+        self.process.wait()
 
 
-def make_files(folder, megabytes):
-    with open(os.path.join(folder, "film.mkv"), "wb") as film:
-        for _ in range(megabytes):
-            film.write(os.urandom(1_000_000))
-    photos = os.path.join(folder, "photos")
-    os.mkdir(photos)
-    for n in range(240):
-        with open(os.path.join(photos, f"IMG_{n:04}.jpg"), "wb") as photo:
-            photo.write(os.urandom(400_000 + n * 1000))
-    os.mkdir(os.path.join(folder, "Downloads"))
-
-
-def port_is_free(port):
-    with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", port)) != 0
-
-
-def record(program, megabytes):
-    """Runs both. Gives for each its title, what is typed, when, and what it printed when."""
-    with tempfile.TemporaryDirectory(prefix="demo-", dir="/tmp") as folder:
-        environment = {
-            "HOME": folder,
-            "PATH": os.environ.get("PATH", ""),
-            "TERM": "xterm-256color",
-            "LANG": "C.UTF-8",
-        }
-        make_files(folder, megabytes)
-        receive = ["recv", "--dir", "Downloads"]
-        target = "127.0.0.1:9090"
-        if not port_is_free(9090):
-            receive += ["--listen", "127.0.0.1:0"]
-        receiver = Recording([program, *receive], environment, folder)
+def record(program):
+    """The two machines, with all they showed, and when the picture begins."""
+    machines = []
+    with tempfile.TemporaryDirectory(prefix="demo-") as folder, Network() as network:
         try:
-            listening = receiver.wait_for(rb"Listening on (\S+), receiving", 30)
-            if len(receive) > 3:
-                target = listening[1].decode()
-            receiver.wait_for_quiet(0.3)
-            send = ["send", "film.mkv", "photos", target]
-            began = time.monotonic()
-            sender = Recording([program, *send], environment, folder)
-            code = sender.process.wait(600)
-            if code != 0:
-                sys.exit(f"xfer send ended with {code}:\n{sender.printed().decode()}")
-            receiver.wait_for_quiet(1.0)
-            # What it prints when it is stopped is not for the picture.
-            received, sent = list(receiver.events), list(sender.events)
+            for name in Network.ADDRESSES:
+                machines.append(Machine(network, name, program, os.path.join(folder, name)))
+            laptop, desktop = machines
+            with open(os.path.join(folder, "desktop", "film.mkv"), "wb") as film:
+                for _ in range(SIZE // 1_000_000):
+                    film.write(os.urandom(1_000_000))
+            play(laptop, desktop)
         finally:
-            receiver.process.send_signal(signal.SIGINT)
-            try:
-                receiver.process.wait(10)
-            except subprocess.TimeoutExpired:
-                receiver.process.kill()
-
-    # One clock: the receiver is typed and starts, then the sender is typed and starts.
-    pause = 0.8
-    receive_line, send_line = shlex.join(["xfer", *receive]), shlex.join(["xfer", *send])
-    started = pause + typing_time(receive_line)
-    first = received[0][0]
-    head = [(started + min(t - first, 0.2), d) for t, d in received if t < began]
-    typed = head[-1][0] + 2 * pause
-    go = typed + typing_time(send_line)
-    tail = [(go + t - began, d) for t, d in received if t >= began]
-    return [
-        ("receiver", receive_line, pause, head + tail),
-        ("sender", send_line, typed, [(go + t - began, d) for t, d in sent]),
-    ]
+            for machine in machines:
+                machine.end()
+    return machines
 
 
-def typing_time(line):
-    return (len(line) // TYPING_LETTERS + 2) * TYPING_STEP
+def play(laptop, desktop):
+    laptop.type_line("xfer recv --dir ~/Downloads")
+    laptop.wait_for("Press Ctrl-C to stop")
+    time.sleep(0.5)
+    by_address = "xfer send film.mkv 192.168.0.90:9090"
+    desktop.type_line(by_address)
+    code = "".join(laptop.wait_for(r"\b(\d{3})[ -](\d{3})\b").groups())
+    desktop.wait_for(r"ode[^\n]*: *\s*\Z")
+    time.sleep(READING)
+    desktop.type_line(code)
+    with desktop.changed:
+        percent = lambda: [int(n) for n in re.findall(r"(\d+)%", desktop.lines())]
+        desktop.changed.wait_for(lambda: max(percent(), default=0) >= SHARE, PATIENCE)
+    os.write(desktop.master, b"\x03")
+    desktop.wait_for_prompt()
+    time.sleep(READING)
+    desktop.type_line(by_address)
+    desktop.wait_for(r"Sent ")
+    desktop.wait_for_prompt()
+    time.sleep(READING)
+    desktop.type_line("xfer send film.mkv laptop")
+    desktop.wait_for(r"laptop\s*\n(?!desktop)[^\n]*\S")
+    desktop.wait_for_prompt()
+    time.sleep(0.5)
 
 
 # ---- Drawing ----
 
 
-def frames(line, typed, events, rate):
+def frames(events, began, rate):
     """Pictures of a screen: (time, rows), each different from the one before."""
     screen = Screen()
-    screen.write(b"\x1b[32m$\x1b[0m ")
-    pictures = [(0.0, screen.rows())]
-    for n, start in enumerate(range(0, len(line), TYPING_LETTERS)):
-        screen.write(line[start : start + TYPING_LETTERS].encode())
-        pictures.append((typed + n * TYPING_STEP, screen.rows()))
-    screen.write(b"\r\n")
-    at = None
+    pictures = []
+    at = 0.0
     for when, data in events:
-        tick = round(when * rate) / rate
-        if at is not None and tick > at:
+        tick = max(0.0, round((when - began) * rate) / rate)
+        if tick > at:
             pictures.append((at, screen.rows()))
         at = tick
         screen.write(data)
-    if at is not None:
-        pictures.append((at, screen.rows()))
-    kept = pictures[:1]
-    for when, rows in pictures[1:]:
+    pictures.append((at, screen.rows()))
+    kept = [(0.0, pictures[0][1])]
+    for when, rows in pictures:
         if rows == kept[-1][1]:
             continue
         if when <= kept[-1][0]:
@@ -405,6 +455,21 @@ def number(n):
     return f"{n:.2f}".rstrip("0").rstrip(".")
 
 
+def look(style):
+    """The attributes for a style."""
+    out = ""
+    for word in style.split():
+        if word == "b":
+            out += ' font-weight="bold"'
+        elif word == "d":
+            out += ' opacity=".6"'
+        elif word == "u":
+            out += ' text-decoration="underline"'
+        elif word.startswith("c"):
+            out += f' fill="{COLOURS[int(word[1:]) % 8]}"'
+    return out
+
+
 def draw_cells(cells, y):
     """One row as text: pieces of one style without wide gaps, each in its exact place."""
     out, column = [], 0
@@ -422,64 +487,53 @@ def draw_cells(cells, y):
         text = "".join(c for c, _ in cells[column:end]).rstrip()
         width = sum(2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in text)
         x, length = number(column * CELL_WIDTH), number(width * CELL_WIDTH)
-        style = f' class="{style}"' if style else ""
-        out.append(f'<text x="{x}" y="{y}" textLength="{length}"{style}>{escape(text)}</text>')
+        out.append(
+            f'<text x="{x}" y="{y}" textLength="{length}"{look(style)}>{escape(text)}</text>'
+        )
         column = end
     return "".join(out)
 
 
-STYLE = """
-:root{--page:#fff;--bar:#e8eaed;--edge:#c9cdd2;--text:#24292f;--quiet:#57606a;
---c1:#b3261e;--c2:#1a7f37;--c3:#8a6100;--c4:#0958c7;--c5:#8250df;--c6:#0b6e75;--c7:#57606a}
-@media(prefers-color-scheme:dark){:root{--page:#0d1117;--bar:#21262d;--edge:#30363d;
---text:#e6edf3;--quiet:#8b949e;--c1:#ff7b72;--c2:#56d364;--c3:#e3b341;--c4:#79c0ff;--c5:#d2a8ff;
---c6:#56d4dd;--c7:#b1bac4}}
-text{font:%dpx ui-monospace,SFMono-Regular,Menlo,Consolas,"DejaVu Sans Mono","Liberation Mono",
-monospace;fill:var(--text);white-space:pre}
-.w{fill:var(--page);stroke:var(--edge)}.t{fill:var(--bar)}.n{fill:var(--quiet)}
-.b{font-weight:bold}.d{opacity:.65}.u{text-decoration:underline}
-.c0,.c8{fill:var(--quiet)}.c1,.c9{fill:var(--c1)}.c2,.c10{fill:var(--c2)}.c3,.c11{fill:var(--c3)}
-.c4,.c12{fill:var(--c4)}.c5,.c13{fill:var(--c5)}.c6,.c14{fill:var(--c6)}.c7,.c15{fill:var(--c7)}
-.h{visibility:hidden}
-""" % FONT_SIZE
-
-
-def draw(recordings, rate):
-    pictures = [frames(line, typed, events, rate) for _, line, typed, events in recordings]
-    total = max(p[-1][0] for p in pictures) + FINAL_PAUSE
+def draw(machines, rate):
+    # Before anything is typed on the desktop: the laptop waits already.
+    began = next(when for when, data in machines[1].events if data == b"x")
+    shown = [frames(machine.events, began - 1.0, rate) for machine in machines]
+    total = max(pictures[-1][0] for pictures in shown) + FINAL_PAUSE
     width = COLUMNS * CELL_WIDTH + 2 * PADDING
     body, keyframes, spans, top = [], [], {}, 0.5
-    for (title, *_), shown in zip(recordings, pictures):
-        lines = list(lines_over_time(shown, total))
+    for machine, pictures in zip(machines, shown):
+        lines = list(lines_over_time(pictures, total))
         rows = max(row for row, *_ in lines) + 1
         height = TITLE_HEIGHT + rows * CELL_HEIGHT + 2 * PADDING
         body.append(
             f'<g transform="translate(.5 {number(top)})">'
-            f'<rect class="w" width="{number(width)}" height="{height}" rx="8"/>'
-            f'<path class="t" d="M0 {TITLE_HEIGHT}V8a8 8 0 0 1 8-8h{number(width - 16)}'
+            f'<rect fill="{PAGE}" stroke="{EDGE}" width="{number(width)}" height="{height}" rx="8"/>'
+            f'<path fill="{BAR}" d="M0 {TITLE_HEIGHT}V8a8 8 0 0 1 8-8h{number(width - 16)}'
             f'a8 8 0 0 1 8 8v{TITLE_HEIGHT - 8}z"/>'
-            f'<text class="n" x="{number(width / 2)}" y="20" text-anchor="middle">{title}</text>'
-            f'<g transform="translate({PADDING} {TITLE_HEIGHT + PADDING})">'
+            f'<text fill="{QUIET}" x="{number(width / 2)}" y="20" text-anchor="middle">'
+            f"{machine.name}</text>"
+            f'<g transform="translate({PADDING} {TITLE_HEIGHT + PADDING})">\n'
         )
         for row, cells, since, until in lines:
             text = draw_cells(cells, row * CELL_HEIGHT + FONT_SIZE)
             stays = until >= total
             if stays and since == 0:
-                body.append(text)
+                body.append(text + "\n")
                 continue
             # Where nothing moves, only the last picture is seen.
             span = (since, until)
             if span not in spans:
                 spans[span] = f"a{len(spans)}"
                 start, end = (f"{100 * t / total:.2f}%" for t in span)
+                before = "" if since == 0 else "0%{visibility:hidden}"
                 gone = "" if stays else f"{end}{{visibility:hidden}}"
                 keyframes.append(
                     f"@keyframes {spans[span]}"
-                    f"{{0%{{visibility:hidden}}{start}{{visibility:visible}}{gone}}}"
+                    f"{{{before}{start}{{visibility:visible}}{gone}}}"
                     f".{spans[span]}{{animation-name:{spans[span]}}}"
                 )
-            hidden = "" if stays else " h"
-            body.append(f'<g class="m {spans[span]}{hidden}">{text}</g>')
+            hidden = "" if stays else ' visibility="hidden"'
+            body.append(f'<g class="m {spans[span]}"{hidden}>{text}</g>\n')
         body.append("</g></g>")
         top += height + GAP
     height = top - GAP + 0.5
@@ -490,9 +544,10 @@ def draw(recordings, rate):
     )
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{number(width + 1)}" '
-        f'height="{number(height)}" viewBox="0 0 {number(width + 1)} {number(height)}">'
-        f"<title>xfer recv in one terminal, xfer send in another</title>"
-        f"<style>{STYLE}{motion}</style>{''.join(body)}</svg>\n"
+        f'height="{number(height)}" viewBox="0 0 {number(width + 1)} {number(height)}" '
+        f'font-family="{FONT}" font-size="{FONT_SIZE}" fill="{TEXT}" xml:space="preserve">'
+        "<title>xfer recv on a laptop, xfer send on a desktop</title>"
+        f"<style>{motion}</style>{''.join(body)}</svg>\n"
     )
 
 
@@ -500,16 +555,15 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("program", help="the xfer to record")
     parser.add_argument("picture", help="the SVG to write")
-    parser.add_argument("--megabytes", type=int, default=600, help="size of the large file")
     arguments = parser.parse_args()
 
-    recordings = record(os.path.abspath(arguments.program), arguments.megabytes)
-    for rate in (12, 8, 6, 4, 3, 2, 1):
-        picture = draw(recordings, rate)
+    machines = record(os.path.abspath(arguments.program))
+    for rate in (10, 8, 6, 5, 4, 3, 2):
+        picture = draw(machines, rate)
         if len(picture.encode()) < MAX_BYTES:
             break
     else:
-        sys.exit("the recording is too long for a picture; use fewer --megabytes")
+        sys.exit("the recording is too long for a picture; make SIZE smaller")
     temporary = arguments.picture + ".new"
     with open(temporary, "w", encoding="utf-8") as file:
         file.write(picture)

@@ -377,7 +377,7 @@ impl Report {
     }
 
     fn hint(&self, error: &Error) -> Option<Line> {
-        (self.settings.hint)(error).map(|hint| Trouble(format!("        {hint}")))
+        (self.settings.hint)(error).map(|hint| Trouble(format!("    {hint}")))
     }
 
     fn refused(&mut self, peer: std::net::IpAddr, error: &Error, now: Instant) -> Vec<Line> {

@@ -33,6 +33,8 @@ pub struct Shot {
     pub height: u16,
     /// Without blanks at their ends, and without the empty ones at the bottom.
     pub rows: Vec<String>,
+    /// Where the next character goes: a row and a column, from 0 on.
+    pub cursor: (u16, u16),
     /// What is in colour, bold or dim, from the top left on: how, and what.
     pub styled: Vec<(String, String)>,
 }
@@ -56,7 +58,7 @@ impl Screen {
         there: impl FnOnce(&Command) -> Command,
     ) -> Self {
         let screen = Self::new(there(&shell_command(user, name)), columns, rows);
-        screen.wait_for(&format!("{name}$"));
+        screen.wait_for(&format!("{name}$ "));
         screen
     }
 
@@ -172,13 +174,20 @@ impl Shot {
             columns,
             height,
             rows,
+            cursor: screen.cursor_position(),
             styled,
         }
     }
 
-    /// Its rows, one to a line.
+    /// Its rows, one to a line, with blanks up to the cursor in its row.
     pub fn text(&self) -> String {
-        self.rows.join("\n")
+        let (row, column) = self.cursor;
+        let mut rows = self.rows.clone();
+        if let Some(row) = rows.get_mut(usize::from(row)) {
+            let gap = usize::from(column).saturating_sub(width_of(row));
+            row.push_str(&" ".repeat(gap));
+        }
+        rows.join("\n")
     }
 
     /// How this is shown, where it is in colour, bold or dim.
@@ -191,13 +200,16 @@ impl Shot {
     pub fn framed(&self) -> String {
         let edge = format!("+{}+\n", "-".repeat(self.columns.into()));
         let row = |row: &String| {
-            let width = unicode_width::UnicodeWidthStr::width(row.as_str());
-            let gap = usize::from(self.columns).saturating_sub(width);
+            let gap = usize::from(self.columns).saturating_sub(width_of(row));
             format!("|{row}{}|\n", " ".repeat(gap))
         };
         let rows: String = self.rows.iter().map(row).collect();
         format!("{edge}{rows}{edge}")
     }
+}
+
+fn width_of(row: &str) -> usize {
+    unicode_width::UnicodeWidthStr::width(row)
 }
 
 fn shown(cell: &vt100::Cell) -> &str {

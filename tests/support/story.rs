@@ -25,6 +25,8 @@ pub struct Story {
     marks: Vec<(String, String)>,
     /// Whether colours are compared, too.
     colours: bool,
+    /// Whether rows come in any order.
+    sorted: bool,
 }
 
 impl Story {
@@ -48,6 +50,7 @@ impl Story {
             shown: Vec::new(),
             marks: Vec::new(),
             colours: false,
+            sorted: false,
         }
     }
 
@@ -61,6 +64,11 @@ impl Story {
         self.colours = colours;
     }
 
+    /// Whether rows may come in any order from now on; the file has them sorted.
+    pub fn sorted(&mut self, sorted: bool) {
+        self.sorted = sorted;
+    }
+
     /// Waits until a screen has `text`, and is as in the file.
     #[track_caller]
     pub fn shows(&mut self, caption: &str, screen: &Screen, text: &str) {
@@ -72,7 +80,7 @@ impl Story {
     pub fn shows_when(&mut self, caption: &str, screen: &Screen, ready: impl Fn(&str) -> bool) {
         let first = screen.wait_until(caption, &ready);
         let now = match &self.expected {
-            None => first,
+            None => Self::settled(screen, first, &ready),
             Some(expected) => {
                 let nothing = String::new();
                 let expected = expected.get(self.shown.len()).unwrap_or(&nothing).clone();
@@ -90,6 +98,19 @@ impl Story {
             }
         };
         self.shown.push(self.part(caption, &now));
+    }
+
+    /// What is there once nothing more comes; of what is in motion, one of the next pictures.
+    fn settled(screen: &Screen, first: Shot, ready: impl Fn(&str) -> bool) -> Shot {
+        let mut shot = first;
+        for _ in 0..4 {
+            let is_next = |next: &Shot| *next != shot;
+            match screen.wait_for_at_most(Duration::from_millis(200), is_next) {
+                Ok(next) if ready(&next.text()) => shot = next,
+                _ => break,
+            }
+        }
+        shot
     }
 
     /// All that is to be shown has been.
@@ -119,10 +140,13 @@ impl Story {
             }
             marked(&text)
         };
-        let shot = Shot {
-            rows: shot.rows.iter().map(|row| replaced(row)).collect(),
+        let mut shot = Shot {
+            rows: unhurried(shot.rows.iter().map(|row| replaced(row)).collect()),
             ..shot.clone()
         };
+        if self.sorted {
+            shot.rows.sort();
+        }
         let mut text = format!(
             "{caption} ({}×{})\n{}",
             shot.columns,
@@ -131,20 +155,41 @@ impl Story {
         );
         if self.colours {
             for (style, piece) in &shot.styled {
-                text.push_str(&format!("{style}: {}\n", replaced(piece)));
+                let piece = match piece.chars().all(|c| BAR.contains(c)) {
+                    true if piece.contains('━') => "━━━╸".to_owned(),
+                    true => "────".to_owned(),
+                    false => replaced(piece),
+                };
+                text.push_str(&format!("{style}: {piece}\n"));
             }
         }
         text.trim_end().to_owned()
     }
 }
 
+/// Marked rows without the time and the rate at the end of a summary: whether these are told depends
+/// on how long it took.
+fn unhurried(rows: Vec<String>) -> Vec<String> {
+    let rows = rows.into_iter().filter_map(|row| {
+        let rest = row.trim_end();
+        let rest = rest.strip_suffix("(### MB/s)").unwrap_or(rest).trim_end();
+        let rest = rest.strip_suffix(" in #.# s").unwrap_or(rest);
+        match rest.len() == row.trim_end().len() {
+            true => Some(row),
+            // It stood on a row of its own.
+            false => (!rest.is_empty()).then(|| rest.to_owned()),
+        }
+    });
+    rows.collect()
+}
+
 /// A row with marks for what differs from run to run, so that what stands right of them stays in
 /// its column:
 ///
 /// - `###-###` a code, of six digits, three and three;
-/// - `#` for each digit of a rate, a time that was measured, a share but for 0 % and 100 %, a
-///   size that grows, and a port that the system chose; three digits at most where there can be
-///   more or fewer, and one behind the point;
+/// - `### MB/s` a rate, `#.# s` a time that was measured, `##%` a share but for 0 % and 100 %,
+///   `###/315 MB` a size that grows, `###/43 files` a count, `###` a size that was resumed, `### GB free` room on a disk, `:#####` a port that the system
+///   chose;
 /// - `━━━━╸────` a bar that is neither empty nor full, half full;
 /// - `xxxx-xxxx-…` a fingerprint, and `.tmpxxxxxx` a temporary folder.
 pub fn marked(row: &str) -> String {
@@ -165,6 +210,9 @@ struct Marked {
     /// By how many columns what was written is longer than what was read.
     debt: isize,
 }
+
+/// What bars are made of.
+const BAR: &str = "━╸─";
 
 const UNITS_OF_TIME: [&str; 7] = ["s", "ms", "min", "h", "day", "days", "seconds"];
 const UNITS_OF_SIZE: [&str; 5] = ["B", "kB", "MB", "GB", "TB"];
@@ -218,7 +266,7 @@ impl Marked {
     }
 
     fn bar(&mut self) -> bool {
-        let length = self.count(|c| "━╸─".contains(c));
+        let length = self.count(|c| BAR.contains(c));
         let text: String = self.input[self.at..self.at + length].iter().collect();
         let moves = text.contains('━') && text.contains(['╸', '─']) || text.contains('╸');
         if length < 5 || !moves {
@@ -272,14 +320,26 @@ impl Marked {
             return true;
         }
         let is_share = rest.trim_start().starts_with('%') && text != "0" && text != "100";
-        let is_rate = UNITS_OF_SIZE.contains(&&*unit) && after.starts_with("/s");
+        let is_size = UNITS_OF_SIZE.contains(&&*unit);
+        // What a person has typed has no blank there.
+        let is_rate = is_size && rest.starts_with(' ') && after.starts_with("/s");
         let is_time = UNITS_OF_TIME.contains(&&*unit);
+        let is_free = is_size
+            && [" free", " are free", " is free"]
+                .iter()
+                .any(|w| after.starts_with(w));
         let grows = rest.strip_prefix('/').is_some_and(|rest| {
             let unit: String = rest.chars().skip_while(|c| !c.is_alphabetic()).collect();
             let number = rest.starts_with(|c: char| c.is_ascii_digit());
-            number && UNITS_OF_SIZE.iter().any(|size| unit.starts_with(size))
+            let counted = UNITS_OF_SIZE.iter().chain(&["items", "files"]);
+            number && counted.into_iter().any(|what| unit.starts_with(what))
         });
-        let is_port = self.out.ends_with(':') && text.len() == 5;
+        let is_port = self.out.ends_with(':')
+            && text
+                .parse::<u32>()
+                .is_ok_and(|port| (32_768..65_536).contains(&port));
+        let is_there = [" were there from before", " were already there"];
+        let is_resumed = is_size && is_there.iter().any(|words| after.starts_with(words));
         if is_port {
             return self.replace(length, "#####");
         }
@@ -289,7 +349,10 @@ impl Marked {
         if is_time {
             return self.replace(length, if text.contains('.') { "#.#" } else { "#" });
         }
-        if is_rate || grows {
+        if is_rate {
+            return self.replace(length + 1 + unit.len(), "### MB");
+        }
+        if grows || is_free || is_resumed {
             return self.replace(length, "###");
         }
         self.replace(length, &text)
