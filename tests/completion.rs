@@ -55,6 +55,11 @@ struct Shell {
 impl Shell {
     /// Of the one whose home this is; none where there is no such shell.
     fn start(kind: Kind, sandbox: &Sandbox, user: &User) -> Option<Self> {
+        Self::start_with(kind, sandbox, user, "")
+    }
+
+    /// The same, where bash runs this first.
+    fn start_with(kind: Kind, sandbox: &Sandbox, user: &User, first: &str) -> Option<Self> {
         let name = kind.name();
         let is_there = Command::new(name)
             .arg("--version")
@@ -91,7 +96,9 @@ impl Shell {
         match kind {
             // As bash-completion does it, when xfer is completed for the first time.
             Kind::Bash => {
-                let rc = format!("PS1='$ '\nbind 'set enable-bracketed-paste off'\n. {script:?}\n");
+                let rc = format!(
+                    "PS1='$ '\nbind 'set enable-bracketed-paste off'\n{first}\n. {script:?}\n"
+                );
                 fs::write(home.join(".bashrc"), rc).unwrap();
             }
             Kind::Zsh => {
@@ -307,6 +314,39 @@ fn a_quote_that_is_open_stays_open_until_the_word_ends() {
         shell.becomes("xfer send \"two", "xfer send \"two words.txt\" ");
         shell.becomes("xfer say \"Ann", "xfer say \"Anna's computer\" ");
     }
+}
+
+/// Other machines choose their names, and bash 3.2, as macOS has it, quotes nothing itself.
+#[test]
+fn no_name_of_a_machine_is_a_command_in_a_bash_without_compopt() {
+    let (sandbox, me) = scene();
+    let mut known = Known::new("zoe;$(a)|`b`&>c", Fingerprint([9; 32]));
+    known.may_receive = true;
+    let peers = Peers::in_dir(&me.home().join(".local/share/xfer"));
+    peers
+        .update(|all| {
+            all.push(known);
+            Ok(())
+        })
+        .unwrap();
+    let Some(shell) = Shell::start_with(Kind::Bash, &sandbox, &me, "enable -n compopt") else {
+        return;
+    };
+    let name = "zoe\\;\\$\\(a\\)\\|\\`b\\`\\&\\>c ";
+    shell.becomes(
+        "xfer send film.mkv z",
+        &format!("xfer send film.mkv {name}"),
+    );
+    shell.becomes("xfer say z", &format!("xfer say {name}"));
+    shell.becomes(
+        "xfer send film.mkv \"z",
+        "xfer send film.mkv \"zoe;\\$(a)|\\`b\\`&>c\" ",
+    );
+    shell.becomes("xfer send two", "xfer send two\\ words.txt ");
+    shell.becomes(
+        "xfer send film.mkv two",
+        "xfer send film.mkv two\\ words.txt ",
+    );
 }
 
 #[test]

@@ -48,7 +48,8 @@ pub(super) fn serve(mut args: impl Iterator<Item = OsString>, program: fn() -> C
     let shell = args.next();
     let args: Vec<_> = args.map(|arg| arg.to_string_lossy().into_owned()).collect();
     let answer = match shell.as_ref().and_then(|shell| shell.to_str()) {
-        Some("bash") => in_bash(&args, program()),
+        Some("bash") => in_bash(&args, program(), true),
+        Some("bash3") => in_bash(&args, program(), false),
         Some("zsh") => in_zsh(&args, program()),
         Some("fish") => in_fish(&args, program()),
         _ => None,
@@ -59,7 +60,8 @@ pub(super) fn serve(mut args: impl Iterator<Item = OsString>, program: fn() -> C
 }
 
 // The line up to the cursor, and what ends words there. What a shell keeps is left out of each.
-fn in_bash(args: &[String], program: Command) -> Option<String> {
+// Names are chosen by other machines: none may come to stand there as a command.
+fn in_bash(args: &[String], program: Command, quotes_files: bool) -> Option<String> {
     let [line, breaks] = args else { return None };
     let words = words::split(line, breaks);
     let found = complete(&words, program)?;
@@ -70,9 +72,12 @@ fn in_bash(args: &[String], program: Command) -> Option<String> {
         let Some(rest) = whole.get(words.kept..) else {
             continue;
         };
-        match found.kind {
-            FOUND_FILES => answer.push_str(rest),
-            _ => answer.push_str(&words::quoted(rest, words.quote)),
+        if quotes_files && found.kind == FOUND_FILES {
+            answer.push_str(rest);
+        } else if let Some(quoted) = words::quoted(rest, words.quote) {
+            answer.push_str(&quoted);
+        } else {
+            continue;
         }
         answer.push('\n');
     }

@@ -78,8 +78,13 @@ fn is_name(text: &str) -> bool {
     !text.is_empty() && text.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
 }
 
-/// Text as bash takes it for one word behind what is there, where this quote is open.
-pub(super) fn quoted(text: &str, quote: Option<char>) -> String {
+/// Text as bash takes it for one word behind what is there, where this quote is open. None where
+/// nothing can quote it: between double quotes, bash replaces `!` by old commands, and keeps a
+/// backslash before it.
+pub(super) fn quoted(text: &str, quote: Option<char>) -> Option<String> {
+    if quote == Some('"') && text.contains('!') {
+        return None;
+    }
     let mut quoted = String::new();
     for c in text.chars() {
         match quote {
@@ -90,7 +95,7 @@ pub(super) fn quoted(text: &str, quote: Option<char>) -> String {
         }
         quoted.push(c);
     }
-    quoted
+    Some(quoted)
 }
 
 #[cfg(test)]
@@ -137,9 +142,16 @@ mod tests {
         for text in ["Anna's laptop", "a$b`c\"d\\e", "plain-1.2", "(x) & y;z*?#~"] {
             for quote in [None, Some('\''), Some('"')] {
                 let open = quote.map(String::from).unwrap_or_default();
-                let line = format!("xfer {open}{}", quoted(text, quote));
+                let line = format!("xfer {open}{}", quoted(text, quote).unwrap());
                 assert_eq!(split(&line, "").all, ["xfer", text], "{line}");
             }
         }
+    }
+
+    #[test]
+    fn no_old_command_is_put_in_the_place_of_a_name() {
+        assert_eq!(quoted("a!b", Some('"')), None);
+        assert_eq!(quoted("a!b", Some('\'')).as_deref(), Some("a!b"));
+        assert_eq!(quoted("a!b", None).as_deref(), Some("a\\!b"));
     }
 }

@@ -1,6 +1,8 @@
 # Completions of xfer for bash.
 _xfer() {
-    local line kind=
+    local line kind= shell=bash
+    # Before bash 4 there is no compopt, and bash would not quote what stands beside files.
+    type compopt >/dev/null 2>&1 || shell=bash3
     COMPREPLY=()
     while IFS= read -r line; do
         if [[ -z $kind ]]; then
@@ -8,13 +10,13 @@ _xfer() {
         else
             COMPREPLY+=("$line")
         fi
-    done <<<"$(command xfer __complete bash "${COMP_LINE:0:COMP_POINT}" "$COMP_WORDBREAKS" 2>/dev/null)"
-    # Before bash 4 there is no compopt; files are offered wherever nothing else is.
+    done <<<"$(command xfer __complete "$shell" "${COMP_LINE:0:COMP_POINT}" "$COMP_WORDBREAKS" 2>/dev/null)"
+    # Without compopt, bash itself offers files wherever nothing else is.
     case $kind in
         files)
             if [[ ${#COMPREPLY[@]} -eq 0 ]]; then
                 compopt -o bashdefault -o default 2>/dev/null
-            else
+            elif [[ $shell == bash ]]; then
                 compopt -o filenames 2>/dev/null
                 while IFS= read -r line; do
                     [[ -n $line ]] && COMPREPLY+=("$line")
