@@ -311,6 +311,10 @@ pub(crate) fn let_in(
         });
     }
     let mut caller = caller(channel, theirs);
+    // Its code is shown for the name that it keeps.
+    if let Some(known) = all.iter().find(|k| k.fingerprint == channel.fingerprint) {
+        caller.name.clone_from(&known.name);
+    }
     let sides = Sides::new(ours.open, known.is_some(), theirs);
     let trust = trust(ours.fingerprint, channel, sides);
     let is_known = matches!(trust, Some(Trust::SameUser | Trust::Paired));

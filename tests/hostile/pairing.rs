@@ -162,3 +162,46 @@ fn a_stranger_of_the_same_name_has_another_code() {
     assert_eq!(code, Some(0), "{screen}");
     line.close();
 }
+
+/// What is allowed to a machine is allowed to a name, and the user has seen that name.
+#[test]
+fn a_code_pairs_no_other_name_than_it_was_shown_with() {
+    let sandbox = Sandbox::new();
+    let host = Host::new(&sandbox);
+    let target = host.addr.to_string();
+    // One key, which calls itself this and that.
+    let key = sandbox.user("two-faced");
+    let pair_as = |name: &str| {
+        let terminal = Terminal::spawn(key.command(&["pair", "--name", name, &target]));
+        terminal.wait_for("Code on laptop: ", 1);
+        terminal
+    };
+    let _phone = pair_as("phone");
+    let shown = host.terminal.code_for("phone");
+    let desktop = pair_as("desktop");
+    assert_ne!(host.terminal.code_for("desktop"), shown);
+    desktop.type_line(&shown);
+    desktop.wait_for("Wrong code.", 1);
+    host.terminal.nth_code(3);
+    desktop.type_line(&host.terminal.code_for("desktop"));
+    let (code, screen) = desktop.wait();
+    assert_eq!(code, Some(0), "{screen}");
+    let laptop = sandbox.user("laptop");
+    let peers = String::from_utf8(laptop.run(&["peers"]).stdout).unwrap();
+    assert!(
+        peers.contains("desktop") && !peers.contains("phone"),
+        "{peers}"
+    );
+    // Where its key has a name already, that is shown.
+    let denied = laptop.run(&["peers", "--deny", "files,messages", "desktop"]);
+    denied.assert_code(0);
+    let phone = pair_as("phone");
+    host.terminal.nth_code(4);
+    let screen = host.terminal.screen();
+    assert_eq!(
+        screen.matches("phone (127.0.0.1) wants").count(),
+        1,
+        "{screen}"
+    );
+    drop(phone);
+}

@@ -56,6 +56,8 @@ struct AttemptsState {
 #[derive(Debug)]
 struct ActiveCode {
     key: Fingerprint,
+    /// The name that the user was shown with it. It pairs no other.
+    name: String,
     code: PairingCode,
     made: Instant,
     shown: Showings,
@@ -138,17 +140,19 @@ impl AttemptsState {
         self.codes.iter_mut().find(lives)
     }
 
-    /// The code of the machine with this key, a new one where it has none, and whether it is to be
-    /// shown now. A new one that is not in the place of a wrong one can be declined: whoever takes
-    /// another key each time could fill the screen.
+    /// The code of the machine with this key, a new one where it has none or calls itself otherwise
+    /// than was shown, and whether it is to be shown now. A new one that is not in the place of a
+    /// wrong one can be declined: whoever takes another key or name each time could fill the screen.
     fn code(
         &mut self,
         key: Fingerprint,
-        addr: SocketAddr,
+        caller: &Caller,
         after_wrong: bool,
     ) -> Result<Result<(PairingCode, bool), Decline>> {
         let now = Instant::now();
-        if let Some(active) = self.living(key) {
+        let is_other = |active: &mut ActiveCode| active.name != caller.name;
+        let is_renamed = self.living(key).is_some_and(is_other);
+        if !is_renamed && let Some(active) = self.living(key) {
             // A person who tries once more is to see it.
             let is_due = active.shown.is_due(now);
             if is_due {
@@ -156,7 +160,7 @@ impl AttemptsState {
             }
             return Ok(Ok((active.code.clone(), is_due)));
         }
-        if !after_wrong && !self.shown.take(addr, now) {
+        if (!after_wrong || is_renamed) && !self.shown.take(caller.addr, now) {
             return Ok(Err(Decline::Crowded));
         }
         self.codes.retain(|active| active.key != key);
@@ -173,6 +177,7 @@ impl AttemptsState {
         shown.note(now);
         self.codes.push(ActiveCode {
             key,
+            name: caller.name.clone(),
             code: code.clone(),
             made: now,
             shown,
@@ -205,7 +210,7 @@ impl Waiter {
             if state.wrong >= MAX_WRONG {
                 return Ok(Err(Decline::Locked));
             }
-            match state.code(self.key, self.caller.addr, after_wrong)? {
+            match state.code(self.key, &self.caller, after_wrong)? {
                 Ok(code) => code,
                 Err(decline) => return Ok(Err(decline)),
             }
@@ -247,7 +252,9 @@ impl Waiter {
                 .0;
         }
         let mut codes = state.codes.iter();
-        let active = codes.find(|active| active.key == self.key);
+        let is_own =
+            |active: &&ActiveCode| active.key == self.key && active.name == self.caller.name;
+        let active = codes.find(is_own);
         let active = active.map(|active| active.code.clone());
         let is_stale = active.is_none() || active != self.shown;
         let code = match active {
@@ -287,7 +294,9 @@ impl Drop for CurrentAttempt<'_> {
                 false
             } else {
                 // Right or wrong, a code is for one attempt.
-                state.codes.retain(|active| active.key != *key);
+                // One with another name may have come meanwhile, which is not this one's.
+                let is_used = |active: &ActiveCode| active.key == *key && active.code == self.code;
+                state.codes.retain(|active| !is_used(active));
                 if self.right {
                     state.wrong = 0;
                     state.last_wrong = None;
