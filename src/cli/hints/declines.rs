@@ -17,7 +17,8 @@ pub(super) fn declined(reason: &Decline) -> Option<String> {
         }
         Decline::Full => "Try again in a moment.",
         Decline::NotOpen => "Add --open to this command if you trust the network.",
-        Decline::TooManySessions | Decline::Crowded => LATER,
+        Decline::TooManySessions => LATER,
+        Decline::Crowded => "Try again in a minute.",
         Decline::Unsupported(_) | Decline::UnsupportedText(_) => {
             "Update xfer on the other machine."
         }
