@@ -20,6 +20,7 @@ use xfer::sys::terminal;
 use xfer::transfer::Cancel;
 
 use super::pairing_words::code_lines;
+use super::safe::operand;
 use super::system::io_error;
 use super::{Line, Ui, removals, said, words};
 
@@ -271,7 +272,8 @@ impl Prompt for TerminalPrompt {
         let name = &proposal.caller.name;
         if proposal.always_lasts {
             let text = format!(
-                "    always: let {name} send here without asking. `xfer peers` shows and undoes this."
+                "    always: let {name} send here without asking. To undo this: xfer unpair {}",
+                operand(name)
             );
             lines.push(text);
         } else {
