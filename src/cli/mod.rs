@@ -3,6 +3,7 @@
 //! Must not do what the library does; clap's types stay here.
 
 mod arguments;
+mod by_hand;
 mod chat;
 mod choose;
 mod complete;
@@ -88,7 +89,7 @@ enum Command {
     /// Run a command that another machine offers
     Run(run::Run),
     /// Show this machine's name and the fingerprint of its key
-    Id,
+    Id(peers::Id),
     /// Show the settings and where they are set
     Config(config::Config),
     /// Print shell completions
@@ -150,7 +151,7 @@ pub(crate) fn run() -> ExitCode {
         (Command::Chat(args), Ok(settings)) => {
             chat::run(args, loudness, &settings).unwrap_or_else(|why| wrong("chat", why))
         }
-        (Command::Id, Ok(settings)) => peers::id(loudness, &settings),
+        (Command::Id(args), Ok(settings)) => peers::id(&args, loudness, &settings),
         (Command::Config(_), Ok(settings)) => config::show(loudness, &settings, &program),
     };
     // All is put away by now.

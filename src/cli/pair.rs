@@ -5,8 +5,10 @@
 use std::sync::Arc;
 
 use clap::Args;
+use xfer::net::Fingerprint;
 
 use super::arguments::{CodeFrom, Loudness, Wrong, parse_name};
+use super::by_hand::{self, whole};
 use super::choose;
 use super::dialer::Dialer;
 use super::exit::Code;
@@ -21,7 +23,12 @@ Examples:
   desktop$  xfer pair laptop
 
 The receiver shows a code; enter it here. You can then send to it without a
-code. To send the other way, pair in the other direction too.";
+code. To send the other way, pair in the other direction too.
+
+To pair without a code, enter each machine's fingerprint on the other one.
+`xfer id --full` prints it:
+  laptop$   xfer pair --fingerprint FINGERPRINT-OF-DESKTOP --from desktop
+  desktop$  xfer pair --fingerprint FINGERPRINT-OF-LAPTOP laptop";
 
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
@@ -31,6 +38,17 @@ pub(crate) struct Pair {
     /// Without it, in a terminal, xfer lists the receivers it finds.
     #[arg(value_name = "TARGET", add = names::receivers())]
     target: Option<String>,
+
+    /// Pair without a code, with the receiver that has this fingerprint
+    ///
+    /// `xfer id --full` prints it on that machine. TARGET is the receiver's name. For machines
+    /// without a terminal: run this on both machines, with --from on the receiver.
+    #[arg(long, value_name = "FINGERPRINT", value_parser = whole, conflicts_with_all = ["wait", "code_file"])]
+    fingerprint: Option<Fingerprint>,
+
+    /// With --fingerprint: let machine NAME send to this machine
+    #[arg(long, value_name = "NAME", value_parser = parse_name, requires = "fingerprint", conflicts_with = "target")]
+    from: Option<String>,
 
     /// Wait for the receiver to appear
     ///
@@ -48,6 +66,11 @@ pub(crate) struct Pair {
 
 /// Pairs, unless they are already.
 pub(crate) fn run(args: Pair, loudness: &Loudness) -> Result<Code, Wrong> {
+    if let Some(fingerprint) = args.fingerprint {
+        let other = by_hand::other(args.target, args.from)?;
+        let name = args.name.unwrap_or_else(machine::name);
+        return Ok(by_hand::pair(&other, fingerprint, &name, loudness));
+    }
     let dialer = Dialer::new(Task::Send, loudness, None, &args.code);
     let to = match &args.target {
         Some(text) => Some(target(text).map_err(|why| Wrong(format!("'{}': {why}", safe(text))))?),

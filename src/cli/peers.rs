@@ -292,11 +292,22 @@ pub(crate) fn unpair(args: &Unpair, loudness: &Loudness) -> Code {
     })
 }
 
+#[derive(Debug, Args)]
+pub(crate) struct Id {
+    /// Print the whole fingerprint and nothing else, for `xfer pair --fingerprint`
+    #[arg(long)]
+    full: bool,
+}
+
 /// Shows who this is.
-pub(crate) fn id(loudness: &Loudness, settings: &Settings) -> Code {
+pub(crate) fn id(args: &Id, loudness: &Loudness, settings: &Settings) -> Code {
     say(loudness, |ui| {
         let device = machine::device()?;
-        let text = format!("{}  {}", settings.name(), device.identity.fingerprint());
+        let fingerprint = device.identity.fingerprint();
+        let text = match args.full {
+            true => fingerprint.to_hex(),
+            false => format!("{}  {fingerprint}", settings.name()),
+        };
         ui.say([Line::Answer(text)]);
         Ok(true)
     })

@@ -73,7 +73,7 @@ pub(crate) use line::Line;
 pub(crate) use machines::{machine_event, machine_lines};
 pub(crate) use options::OutputOptions;
 pub(crate) use prompt::{Given, TerminalPrompt};
-pub(crate) use safe::{quoted, safe, width};
+pub(crate) use safe::{operand, quoted, safe, width};
 pub(crate) use said::is_cut;
 pub(crate) use sentences::{error as sentence, lines as sentence_lines};
 pub(crate) use system::io_error;
