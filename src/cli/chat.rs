@@ -21,6 +21,7 @@ use super::arguments::{CodeFrom, Events, Loudness, Wrong, parse_name};
 use super::dialer::Dialer;
 use super::exit::{Code, conclude};
 use super::hints::Task;
+use super::local::{self, AttendedPrompt, LocalHost, ReceiverFacts};
 use super::settings::Settings;
 use super::target::target;
 use super::{debug, machine, names, recv, signals, target as targets};
@@ -132,18 +133,23 @@ fn open(args: Chat, loudness: &Loudness, settings: &Settings) -> Code {
     // Threads that were there before would not be confined.
     ui.start();
     let watched = signals::watch(&ui, &cancel);
-    let result = watched.and(ready).and_then(|(receiver, room, words)| {
-        ui.say(words);
-        speak(&ui, events, SpokenTo::Opened(room, leave.clone()))?;
-        let progress: Arc<dyn Progress> = Arc::clone(&ui) as _;
-        let ended = receiver.run(&progress, &leave);
-        match cancel.is_cancelled() {
-            true => Err(Error::Cancelled),
-            false => ended,
-        }
-    });
+    let result = watched
+        .and(ready)
+        .and_then(|(receiver, room, words, _host)| {
+            ui.say(words);
+            speak(&ui, events, SpokenTo::Opened(room, leave.clone()))?;
+            let progress: Arc<dyn Progress> = Arc::clone(&ui) as _;
+            let ended = receiver.run(&progress, &leave);
+            match cancel.is_cancelled() {
+                true => Err(Error::Cancelled),
+                false => ended,
+            }
+        });
     conclude(&ui, Task::OpenChat, result, &cancel)
 }
+
+/// A listening room, the lines that announce it, and where others on this machine find it.
+type OpenRoom = (Receiver, Arc<Room>, Vec<Line>, Option<LocalHost>);
 
 /// A listening, confined room, and the lines that announce it.
 fn prepare(
@@ -152,7 +158,7 @@ fn prepare(
     verbose: bool,
     ui: &Arc<Ui>,
     cancel: &Cancel,
-) -> xfer::Result<(Receiver, Arc<Room>, Vec<Line>)> {
+) -> xfer::Result<OpenRoom> {
     let default = ReceiveOptions::default();
     let name = args.name.unwrap_or_else(machine::name);
     let room = Arc::new(Room::new(&name));
@@ -165,24 +171,28 @@ fn prepare(
         ..default
     };
     let device = machine::device()?;
-    let person = TerminalPrompt::of_room(ui, cancel);
-    let bind =
-        |options| Receiver::of_room(&device, options, Arc::clone(&room), Arc::clone(&person));
+    let person = AttendedPrompt::new(TerminalPrompt::of_room(ui, cancel), true, cancel);
+    let bind = |options| Receiver::of_room(&device, options, Arc::clone(&room), person.clone());
     let mut receiver = bind(options.clone());
     let is_taken = |error: &Error| matches!(error, Error::Listen { source, .. } if source.kind() == ErrorKind::AddrInUse);
     if (args.listen.is_none() || is_set) && receiver.as_ref().is_err_and(is_taken) {
         options.listen.set_port(0);
         receiver = bind(options);
     }
-    let receiver = receiver?;
+    let receiver = receiver.map_err(local::explained)?;
     let data_dir = machine::data_dir();
+    let facts = ReceiverFacts::of_this(receiver.local_addr(), None, true);
+    let host = (data_dir.as_ref()).and_then(|dir| LocalHost::bind(dir, &facts));
     let folders: Vec<&Path> = data_dir.iter().map(|dir| &**dir).collect();
     let confined = confine(&folders);
+    if let Some(host) = &host {
+        host.start(facts, &person);
+    }
     let mut words = welcome(receiver.local_addr());
     if verbose {
         words.push(Line::Talk(recv::describe(&confined, &folders)));
     }
-    Ok((receiver, room, words))
+    Ok((receiver, room, words, host))
 }
 
 fn welcome(addr: SocketAddr) -> Vec<Line> {

@@ -17,6 +17,7 @@ mod generate;
 mod habits;
 mod hints;
 mod list;
+mod local;
 mod machine;
 mod names;
 mod pair;

@@ -25,6 +25,9 @@ Examples:
 The receiver shows a code; enter it here. You can then send to it without a
 code. To send the other way, pair in the other direction too.
 
+If the receiver runs as a service, run `xfer recv --pair` on that machine: it
+shows the codes.
+
 To pair without a code, enter each machine's fingerprint on the other one.
 `xfer id --full` prints it:
   laptop$   xfer pair --fingerprint FINGERPRINT-OF-DESKTOP --from desktop

@@ -15,6 +15,7 @@ use xfer::Error;
 use xfer::model::error::Action;
 use xfer::model::outcome::OnConflict;
 use xfer::model::progress::Progress;
+use xfer::model::prompt::Prompt as _;
 use xfer::model::surplus::MaxDelete;
 use xfer::net::Known;
 use xfer::sys::commands::{CommandList, CommandStarter, ListedCommand};
@@ -25,6 +26,7 @@ use xfer::transfer::{Cancel, Grant, ReceiveOptions, Receiver};
 use super::arguments::{AtEnd, Events, Loudness, Wrong, parse_name};
 use super::exit::{Code, conclude};
 use super::hints::Task;
+use super::local::{self, AttendedPrompt, LocalHost, ReceiverFacts};
 use super::settings::{Settings, all_commands, parse_run};
 use super::welcome::Welcome;
 use super::{debug, folders, machine, signals, size, target};
@@ -176,6 +178,14 @@ pub(crate) struct Recv {
     #[arg(long, help_heading = AFTER, value_name = "COMMAND")]
     on_done: Option<String>,
 
+    /// Pair a new machine with the receiver that is running on this machine
+    ///
+    /// For a receiver without a terminal, such as a service: its codes appear in this terminal
+    /// until you press Ctrl-C. The receiver keeps running. If several are running, --listen PORT
+    /// says which.
+    #[arg(long, help_heading = NETWORK, conflicts_with_all = ["dir", "once", "stdout", "open", "hidden", "ask", "sums", "run", "on_done"])]
+    pair: bool,
+
     #[command(flatten)]
     at_end: AtEnd,
 
@@ -234,6 +244,9 @@ impl Recv {
 
 /// Receives until Ctrl-C, or until the only session ends.
 pub(crate) fn run(mut args: Recv, loudness: &Loudness, settings: &Settings) -> Result<Code, Wrong> {
+    if args.pair {
+        return local::attend(args.listen.map(|addr| addr.port()), loudness);
+    }
     // Started before this process is confined and listens.
     let commands = all_commands(&settings.runs, std::mem::take(&mut args.run)).map_err(Wrong)?;
     let names = commands.keys().cloned().collect::<Vec<_>>();
@@ -289,7 +302,7 @@ pub(crate) fn run(mut args: Recv, loudness: &Loudness, settings: &Settings) -> R
     // Threads started before confinement would not be confined.
     ui.start();
     let watched = signals::watch(&ui, &cancel);
-    let result = watched.and(ready).and_then(|(receiver, words)| {
+    let result = watched.and(ready).and_then(|(receiver, words, _host)| {
         // Scripts read the first lines.
         ui.say(words);
         ui.tell_times();
@@ -330,7 +343,7 @@ fn prepare(
     verbose: bool,
     ui: &Arc<Ui>,
     cancel: &Cancel,
-) -> xfer::Result<(Receiver, Vec<Line>)> {
+) -> xfer::Result<(Receiver, Vec<Line>, Option<LocalHost>)> {
     // None if nothing is stored.
     let dir = match options.output {
         Some(_) => None,
@@ -344,7 +357,7 @@ fn prepare(
     }
     let open = options.open;
     let name = options.announce.then(|| options.name.clone());
-    let person = TerminalPrompt::at(ui, cancel, None);
+    let person = AttendedPrompt::new(TerminalPrompt::at(ui, cancel, None), false, cancel);
     if options.ask && !person.can_decide() {
         let text = "--ask needs a terminal to ask on. Without one, xfer declines every transfer.";
         ui.warn(text);
@@ -371,8 +384,10 @@ fn prepare(
     for stranger in strangers(&options.grants, &device.peers.list()?) {
         ui.warn(&stranger);
     }
-    let receiver = Receiver::bind(&device, options, person)?;
+    let receiver = Receiver::bind(&device, options, person.clone()).map_err(local::explained)?;
     let data_dir = machine::data_dir();
+    let facts = ReceiverFacts::of_this(receiver.local_addr(), dir.as_deref(), false);
+    let host = (data_dir.as_ref()).and_then(|dir| LocalHost::bind(dir, &facts));
     let folders = [dir.as_ref(), data_dir.as_ref()].into_iter().flatten();
     let folders: Vec<&Path> = folders.chain(of_peers.values()).map(|d| &**d).collect();
     let welcome = Welcome {
@@ -386,6 +401,9 @@ fn prepare(
     // Once it is confined, it may not ask the system for routes.
     let mut words = welcome.lines();
     let confined = confine(&folders);
+    if let Some(host) = &host {
+        host.start(facts, &person);
+    }
     words.extend(of_peers.iter().map(|(name, dir)| {
         let text = format!("Files from {name} go into {}", dir.display());
         Line::Result(text)
@@ -393,7 +411,7 @@ fn prepare(
     if verbose {
         words.push(Line::Talk(describe(&confined, &folders)));
     }
-    Ok((receiver, words))
+    Ok((receiver, words, host))
 }
 
 // Warnings about machines in the settings that are not paired, as after a typo.

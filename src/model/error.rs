@@ -7,6 +7,7 @@ use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 pub use crate::model::action::Action;
 pub use crate::model::fault::{CryptoFault, HandshakeFault, PatternFault, StateFault, StateFile};
@@ -327,6 +328,26 @@ pub enum Error {
         name: String,
         /// What this side does: the receiver shows codes.
         role: Role,
+    },
+    /// Another receiver of this user has the port.
+    #[error("process {process} has {addr}")]
+    AlreadyReceiving {
+        /// Where this one was to listen.
+        addr: SocketAddr,
+        /// The other one's process.
+        process: u32,
+        /// How long ago that started.
+        age: Duration,
+        /// Where what it receives goes; none for standard output.
+        into: Option<PathBuf>,
+        /// Whether it has a chat open, and receives nothing.
+        is_chat: bool,
+    },
+    /// The receiver of this user whose codes were shown has ended.
+    #[error("process {process} has ended")]
+    ReceiverGone {
+        /// Its process.
+        process: u32,
     },
     /// An idle connection was closed, because there were too many.
     #[error("{peer} made room for newer connections")]

@@ -10,6 +10,7 @@ pub mod confine;
 pub mod error;
 pub mod fs;
 pub mod host;
+pub mod local;
 pub mod lock_holders;
 pub mod name;
 pub mod own;

@@ -26,6 +26,7 @@
 //! | `LastWords` | closing a session's connections | the peer's end, for as long as last words take |
 //! | `Connect` | one call to the system that nobody can interrupt: the resolver; an attempt to connect, which its search can end | the network |
 //! | `Pairing` | asking the user to go on with pairing | the user |
+//! | `Local` of a receiver | the socket by which other processes of this user find it | these, for seconds |
 //! | `Discovery` | the daemon that speaks multicast DNS (a thread of its own, which `mdns-sd` starts), and whom that has seen; for a search, what tells it of them | that daemon; time |
 //! | `Speaker` | what its user says in somebody's room | the user; its share of lines in a second; the outbox, when that is full |
 //! | `Input` | what is typed, or comes from standard input | the user; the speaker, or the room, when much waits |
@@ -95,6 +96,8 @@ pub enum Worker {
     Connect,
     /// Asks whether pairing is to go on.
     Pairing,
+    /// Answers other processes of this user.
+    Local,
     /// Announces this machine to the network, or hears of others.
     Discovery,
     /// Says in a room what its user types.
@@ -126,6 +129,7 @@ impl Worker {
             Self::LastWords => "last words",
             Self::Connect => "connect",
             Self::Pairing => "pairing",
+            Self::Local => "local",
             Self::Discovery => "discovery",
             Self::Speaker => "speaker",
             Self::Input => "input",

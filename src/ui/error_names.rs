@@ -48,7 +48,7 @@ pub(super) fn error_name(error: &Error) -> &'static str {
         Error::NotFound(search) if search.passed.iter().any(is_impostor) => "impostor",
         Error::Resolve { .. } | Error::NotFound(_) | Error::Ambiguous { .. } => "resolve",
         Error::Connect { .. } | Error::Unreachable { .. } => "connect",
-        Error::Listen { .. } => "listen",
+        Error::Listen { .. } | Error::AlreadyReceiving { .. } => "listen",
         Error::Discovery { .. } => "discovery",
         Error::NotXfer { .. } => "not_xfer",
         Error::Version { .. } => "version",
@@ -67,6 +67,7 @@ pub(super) fn error_name(error: &Error) -> &'static str {
         Error::Unpaired { .. } => "unpaired",
         Error::Idle { .. } => "idle",
         Error::Lost { .. }
+        | Error::ReceiverGone { .. }
         | Error::Silent { .. }
         | Error::Mute { .. }
         | Error::Undelivered { .. } => "lost",

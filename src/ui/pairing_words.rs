@@ -7,6 +7,7 @@ use xfer::model::outcome::Role;
 use xfer::model::prompt::{Caller, PairingCode};
 
 use super::safe::operand;
+use super::words;
 
 /// What the machine that has shown a code says once the two are paired.
 pub(crate) fn paired_lines(name: &str) -> [String; 2] {
@@ -40,6 +41,31 @@ pub(crate) fn code_lines(
         format!("{name} ({ip}) wants to {wish}."),
         format!("If you expect this, enter this code on {name}:  {code}"),
     ]
+}
+
+/// That there is a receiver of this user on this machine, or not any more; nothing of other errors.
+pub(super) fn on_this_machine(error: &Error) -> String {
+    match error {
+        Error::AlreadyReceiving {
+            process,
+            age,
+            into,
+            is_chat,
+            ..
+        } => {
+            let what = match (is_chat, into) {
+                (true, _) => "xfer already has a chat open on this machine",
+                (false, _) => "xfer is already receiving on this machine",
+            };
+            let into = into.as_ref().map(|dir| format!(", into {}", dir.display()));
+            let into = into.unwrap_or_default();
+            format!(
+                "{what} (process {process}{into}, started {})",
+                words::ago(*age)
+            )
+        }
+        _ => "the receiver on this machine has stopped".to_owned(),
+    }
 }
 
 /// What went wrong with a code; nothing of other errors.

@@ -352,7 +352,7 @@ impl Prompt for TerminalPrompt {
         let how = if can {
             "Press Enter to let new machines pair again."
         } else {
-            "Restart xfer to let new machines pair again."
+            "Run `xfer recv --pair` in a terminal, or restart xfer, to let new machines pair again."
         };
         self.ui.warn(&format!(
             "10 wrong codes in a row: no new machine can pair. {how}"

@@ -132,6 +132,9 @@ fn words(error: &Error, who: Naming<'_>) -> String {
         Error::Listen { addr, source } => {
             format!("cannot listen on {}: {}", at(addr), io_error(source))
         }
+        Error::AlreadyReceiving { .. } | Error::ReceiverGone { .. } => {
+            pairing_words::on_this_machine(error)
+        }
         Error::NotXfer { peer } => {
             format!("the program that answers at {} is not xfer", at(peer))
         }

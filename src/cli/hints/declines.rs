@@ -12,8 +12,8 @@ const LATER: &str = "Try again when its other transfers are done.";
 pub(super) fn declined(reason: &Decline) -> Option<String> {
     let hint = match reason {
         Decline::Unknown => {
-            "Start `xfer recv` in a terminal on that machine, then send again. It shows a code, \
-             only this once."
+            "Start `xfer recv` in a terminal on that machine, or `xfer recv --pair` if it runs as \
+             a service, then send again. It shows a code, only this once."
         }
         Decline::Full => "Try again in a moment.",
         Decline::NotOpen => "Add --open to this command if you trust the network.",
@@ -66,7 +66,7 @@ pub(super) fn declined(reason: &Decline) -> Option<String> {
 pub(super) fn turned_away(name: &str, reason: &Decline) -> Option<String> {
     let hint = match reason {
         Decline::Unknown => {
-            "To let it in, start `xfer recv` in a terminal, then send again from there."
+            "To let it in, run `xfer recv --pair` in a terminal, then send again from there."
         }
         Decline::NotOpen => {
             "Send from there with --open, or start this in a terminal to show a code."

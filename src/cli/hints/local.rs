@@ -3,11 +3,13 @@
 //! Must not repeat what happened: the error says that.
 
 use std::io::ErrorKind;
+use std::net::SocketAddr;
 use std::path::Path;
 
 use xfer::model::error::Action;
 use xfer::model::outcome::Role;
 
+use super::Task;
 use crate::ui::quoted;
 
 pub(super) const NETWORK: &str = "Check that both machines are on the same network, and that the \
@@ -91,4 +93,27 @@ pub(super) fn listen(kind: ErrorKind, port: u16, next: &str) -> Option<String> {
         _ => return None,
     };
     Some(hint.to_owned())
+}
+
+/// The address to listen on where this one is taken, as an argument.
+pub(super) fn next_port(addr: SocketAddr) -> String {
+    let next = addr.port().checked_add(1).unwrap_or(9090);
+    match addr.ip().is_unspecified() {
+        true => next.to_string(),
+        // The user chose not to listen everywhere.
+        false => SocketAddr::new(addr.ip(), next).to_string(),
+    }
+}
+
+/// What to do about another receiver of this user that has the address.
+pub(super) fn already_receiving(addr: SocketAddr, process: u32, task: Task) -> String {
+    let command = match task {
+        Task::OpenChat => "chat",
+        _ => "recv",
+    };
+    let next = quoted(&next_port(addr));
+    format!(
+        "To pair a new machine with it: xfer recv --pair. To stop it: kill {process}. To start \
+         another one: xfer {command} --listen {next}"
+    )
 }

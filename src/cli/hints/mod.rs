@@ -17,7 +17,7 @@ use xfer::model::relpath::is_reserved;
 use xfer::net::PeerAddress;
 use xfer::sys::name::from_system;
 
-use self::local::{NETWORK, argument, connect, file, listen};
+use self::local::{NETWORK, already_receiving, argument, connect, file, listen, next_port};
 use crate::ui::quoted;
 
 pub(crate) use self::task::Task;
@@ -129,14 +129,12 @@ pub(crate) fn for_error(error: &Error, task: Task) -> Option<String> {
                 false => Some(NETWORK.to_owned()),
             };
         }
+        Error::AlreadyReceiving { addr, process, .. } => {
+            return Some(already_receiving(*addr, *process, task));
+        }
+        Error::ReceiverGone { .. } => "Start it again, or run `xfer recv`.",
         Error::Listen { addr, source } => {
-            let next = addr.port().checked_add(1).unwrap_or(9090);
-            let next = match addr.ip().is_unspecified() {
-                true => next.to_string(),
-                // The user chose not to listen everywhere.
-                false => SocketAddr::new(addr.ip(), next).to_string(),
-            };
-            return listen(source.kind(), addr.port(), &next);
+            return listen(source.kind(), addr.port(), &next_port(*addr));
         }
         Error::NotXfer { .. } | Error::Mute { .. } if role == Role::Receiver => return None,
         Error::NotXfer { .. } => "Check the address and the port.",
