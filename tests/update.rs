@@ -181,7 +181,7 @@ fn the_receivers_user_has_a_say() {
     let beside = sandbox.dst().join("file (2)");
     let (old, new) = (bytes(1, 3_000_000), bytes(2, 3_000_001));
     fs::write(&ours, &new).unwrap();
-    let words = "receiver does not replace";
+    let words = "does not replace files";
     for (args, open, code, says) in [
         (&["--allow-update"][..], false, 0, "1 file replaced"),
         (

@@ -228,13 +228,14 @@ impl EndedSession<'_> {
             _ => String::new(),
         };
         let way_out = match role {
-            Role::Receiver => String::new(),
-            Role::Sender if terms.is_stricter() && terms.trust == Trust::Open => {
-                format!("; {peer} replaces nothing for --open")
-            }
+            // Without a word of its user to keep what is there, it would have declined.
             Role::Sender if terms.is_stricter() => {
-                format!("; to replace it, {peer} needs `xfer recv --allow-update`")
+                format!("; {peer} does not replace files (--on-conflict beside)")
             }
+            Role::Receiver if terms.is_stricter() => {
+                "; this receiver does not replace files (--on-conflict beside)".to_owned()
+            }
+            Role::Receiver => String::new(),
             Role::Sender => "; to replace it, send with --update".to_owned(),
         };
         let way_out = match n {
@@ -492,8 +493,8 @@ mod tests {
         assert_eq!(
             update.lines(Role::Sender, renamed)[1..],
             [
-                "  Stored as 'a (2).txt', because a.txt exists with other content; to replace it, \
-                 lap needs `xfer recv --allow-update`"
+                "  Stored as 'a (2).txt', because a.txt exists with other content; lap \
+                 does not replace files (--on-conflict beside)"
             ]
         );
         let compressed = Told {
