@@ -112,7 +112,7 @@ fn whoever_leaves_the_code_of_a_service_is_told_of() {
     service.recv.interrupt().assert_code(0);
     let (code, screen) = terminal.wait();
     assert_eq!(code, Some(1), "{screen}");
-    assert!(screen.contains("xfer: the receiver on this machine has stopped"));
+    assert!(screen.contains("the receiver on this machine has stopped"));
 }
 
 #[test]
