@@ -245,8 +245,8 @@ pub enum Error {
         /// The ability that it lacks.
         ability: Ability,
     },
-    /// The peer's xfer would change the folders that lead to where something is updated.
-    #[error("{peer} ({name}) cannot be asked to update what is in a folder of it")]
+    /// The peer's xfer would change the folders that lead to what is sent.
+    #[error("{peer} ({name}) would change the folders that lead to what is sent")]
     NoWays {
         /// Where.
         peer: SocketAddr,

@@ -185,7 +185,7 @@ fn words(error: &Error, who: Naming<'_>) -> String {
             format!("xfer on {name} is too old to let others {ability}")
         }
         Error::NoWays { name, .. } => format!(
-            "{name} runs an older xfer, which cannot update files in a folder that you name"
+            "{name} runs an older xfer, which would change the mode and time of the folder you name"
         ),
         Error::Unpaired { name, .. } => {
             format!("{name} may no longer send here; xfer stopped its transfer")

@@ -12,8 +12,8 @@ use tracing::debug;
 
 use crate::model::digest::CHUNK_SIZE;
 use crate::model::error::{Error, Result};
-use crate::model::outcome::{Role, Summary};
-use crate::model::progress::{Counters, Event, Progress};
+use crate::model::outcome::{Role, Summary, Wish};
+use crate::model::progress::{Counters, Event, Progress, Trust};
 use crate::net::{Channel, FIRST_WORDS, Pace, join, offer};
 use crate::source::{self, Roots, WalkedFolders};
 use crate::sys::worker::Worker;
@@ -125,8 +125,10 @@ impl Sessions<'_> {
             cancel: until_it_runs,
         } = self.connector.dial(to, name, *open)?;
         let peer = &greeted.peer;
-        let has_ways = channel.preambles.features().has(Features::WAYS);
-        if self.options.naming.place.is_some() && self.options.wish.update && !has_ways {
+        let features = channel.preambles.features();
+        if self.options.naming.place.is_some()
+            && changes_ways(features, peer.trust, self.options.wish)
+        {
             return Err(Error::NoWays {
                 peer: channel.peer,
                 name: peer.name.clone(),
@@ -427,5 +429,41 @@ fn all_sessions(before: &Summary, last: &Summary) -> Summary {
         have_files: last.have_files.saturating_sub(before.files),
         have_bytes: last.have_bytes.saturating_sub(before.bytes),
         ..last.plus(before)
+    }
+}
+
+/// Whether a receiver would set the mode and time of folders that only lead to what is sent. An
+/// older one does so wherever the sender may change what exists, as the same user always may.
+fn changes_ways(features: Features, trust: Trust, wish: Wish) -> bool {
+    !features.has(Features::WAYS) && (wish.update || trust == Trust::SameUser)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_older_receiver_changes_ways_for_the_same_user_and_in_updates() {
+        let older = Features(Features::OURS.0 & !Features::WAYS.0);
+        let plain = Wish::default();
+        let update = Wish {
+            update: true,
+            ..plain
+        };
+        for (trust, wish, changes) in [
+            (Trust::SameUser, plain, true),
+            (Trust::SameUser, update, true),
+            (Trust::Paired, plain, false),
+            (Trust::Paired, update, true),
+            (Trust::Open, plain, false),
+            (Trust::Open, update, true),
+        ] {
+            assert_eq!(
+                changes_ways(older, trust, wish),
+                changes,
+                "{trust:?} {wish:?}"
+            );
+            assert!(!changes_ways(Features::OURS, trust, wish));
+        }
     }
 }
