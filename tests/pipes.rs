@@ -298,6 +298,35 @@ fn a_file_or_a_stream_goes_to_standard_output() {
 }
 
 #[test]
+fn a_folder_in_the_target_means_nothing_to_standard_output() {
+    let sandbox = Sandbox::new();
+    let path = sandbox.src().join("film.mkv");
+    let data = bytes(1, 5000);
+    fs::write(&path, &data).unwrap();
+    for is_stream in [false, true] {
+        let (recv, target) = spawn_recv(&sandbox.me(), &sandbox.dst(), None);
+        let target = format!("{target}:films/new/");
+        let sent = match is_stream {
+            true => send(&sandbox.me(), &data, "film", &target),
+            false => sandbox.send(&[&path], &target),
+        };
+        sent.assert_code(0);
+        let received = recv.wait();
+        received.assert_code(0);
+        assert!(received.stdout == data, "{is_stream}");
+    }
+    // It leads to one file, not to several.
+    let (recv, target) = spawn_recv(&sandbox.me(), &sandbox.dst(), None);
+    let sent = sandbox.send(
+        &[&path, &path.with_file_name(".")],
+        &format!("{target}:films/"),
+    );
+    sent.assert_code(1).assert_says("takes one file");
+    assert!(recv.wait().stdout.is_empty());
+    is_empty(&sandbox.dst());
+}
+
+#[test]
 fn a_terminal_gets_nothing() {
     let sandbox = Sandbox::new();
     let command = sandbox.me().command(&["recv", "--stdout"]);

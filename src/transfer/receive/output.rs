@@ -195,18 +195,27 @@ impl OutputPlanner<'_> {
                 PlannerTask::Entries(entries) => {
                     for entry in entries {
                         let is_file = matches!(entry.kind, Kind::File { .. } | Kind::Stream);
-                        if one.is_some() || !is_file {
+                        let is_way = entry.is_way();
+                        if one.is_some() || !(is_file || is_way) {
                             return Err(Error::NotOneFile);
                         }
                         if let Some(Err(why)) = bound.as_mut().map(|bound| bound.take(&entry)) {
                             is_refused = true;
                             let ended = EndedEntry {
-                                is_file: true,
+                                is_file,
                                 ..EndedEntry::default()
                             };
                             let refused = Outcome::Failed(why);
                             self.accounts
                                 .outcome(entry.id, &entry.path, &ended, refused);
+                            continue;
+                        }
+                        if is_way {
+                            // There is no folder that it could lead to.
+                            let ended = EndedEntry::default();
+                            let outcome = Outcome::Have(None);
+                            self.accounts
+                                .outcome(entry.id, &entry.path, &ended, outcome);
                             continue;
                         }
                         one = Some(entry);
