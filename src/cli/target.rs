@@ -9,7 +9,7 @@ use anyhow::{Context, Result, anyhow, bail, ensure};
 use xfer::model::relpath::RelPath;
 use xfer::transfer::{DEFAULT_PORT, DialTarget};
 
-use crate::ui::safe;
+use crate::ui::{quoted, safe};
 
 /// A receiver, and where in its folder what is sent goes.
 #[derive(Debug, PartialEq, Eq)]
@@ -41,7 +41,10 @@ pub(crate) fn place(text: &str) -> Result<Place> {
         folder,
     } = split(text)?;
     let folder = folder
-        .map(|folder| folder_of(machine, folder))
+        .map(|folder| {
+            let before = text.strip_suffix(folder).unwrap_or(text);
+            folder_of(before, folder)
+        })
         .transpose()?;
     let port = match port {
         None if !is_address(machine) => None,
@@ -66,15 +69,19 @@ pub(crate) fn without_user(text: &str) -> Option<&str> {
     (!user.contains(['/', ':']) && !place.is_empty()).then_some(place)
 }
 
-fn folder_of(machine: &str, text: &str) -> Result<RelPath> {
+/// `before` is what stands before the folder, with the colon.
+fn folder_of(before: &str, text: &str) -> Result<RelPath> {
     let shown = safe(text);
     let below = text.trim_matches('/');
     if text.starts_with('/') {
-        bail!(
-            "'{shown}' is not below the receiver's folder; use a relative path, such as \
-             {machine}:{}/",
-            safe(below)
-        );
+        let such_as = match folder_of(before, below) {
+            Ok(_) => format!(
+                ", such as {}",
+                quoted(&safe(&format!("{before}{below}/")).to_string())
+            ),
+            Err(_) => String::new(),
+        };
+        bail!("'{shown}' is not below the receiver's folder; use a relative path{such_as}");
     }
     if below
         .split('/')
@@ -298,6 +305,31 @@ mod tests {
                 .to_string()
                 .contains("only `xfer send`")
         );
+    }
+
+    #[test]
+    fn a_relative_path_is_proposed_where_there_is_one() {
+        for (text, proposed) in [
+            ("laptop:/photos", Some("laptop:photos/")),
+            ("laptop:/photos/new/", Some("laptop:photos/new/")),
+            ("laptop:/2024", Some("laptop:2024/")),
+            ("host:7000:/x", Some("host:7000:x/")),
+            ("[::1]:/x", Some("'[::1]:x/'")),
+            ("laptop:/my photos", Some("'laptop:my photos/'")),
+            ("laptop:/", None),
+            ("laptop://", None),
+            ("host:7000:/", None),
+            ("laptop:/../x", None),
+            ("laptop:/a:b", None),
+        ] {
+            let error = place(text).unwrap_err().to_string();
+            let (_, after) = error.split_once("use a relative path").unwrap();
+            assert_eq!(after.strip_prefix(", such as "), proposed, "{text}");
+            assert!(proposed.is_some() || after.is_empty(), "{text}: {error}");
+            if let Some(proposed) = proposed {
+                assert!(place(proposed.trim_matches('\'')).is_ok(), "{proposed}");
+            }
+        }
     }
 
     #[test]
