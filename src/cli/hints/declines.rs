@@ -106,7 +106,16 @@ fn table(name: &str) -> String {
     let is_bare = |c: char| c.is_ascii_alphanumeric() || "-_".contains(c);
     match name.chars().all(is_bare) && !name.is_empty() {
         true => name.to_owned(),
-        false => format!("{name:?}"),
+        false => format!("\"{}\"", name.chars().map(escaped).collect::<String>()),
+    }
+}
+
+/// A character as it stands between quotes in TOML.
+fn escaped(c: char) -> String {
+    match c {
+        '"' | '\\' => format!("\\{c}"),
+        c if c.is_control() => format!("\\u{:04X}", u32::from(c)),
+        c => c.to_string(),
     }
 }
 
@@ -116,5 +125,30 @@ fn granted(ability: Ability) -> &'static str {
         Ability::Files => "files",
         Ability::Messages => "messages",
         _ => "run",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_is_a_key_that_toml_reads() {
+        for name in [
+            "desk",
+            "Anna's laptop",
+            "a \"b\"",
+            "back\\slash",
+            "a\u{301}b",
+            "no\u{200b}width",
+            "\u{7}\u{7f}\u{85}\n",
+            "",
+        ] {
+            let text = format!("[peer.{}]", table(name));
+            let read: toml::Table = toml::from_str(&text).unwrap();
+            let names: Vec<_> = read["peer"].as_table().unwrap().keys().collect();
+            assert_eq!(names, [name], "{text}");
+        }
+        assert_eq!(table("a\u{301}'b"), "\"a\u{301}'b\"");
     }
 }
