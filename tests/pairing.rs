@@ -201,7 +201,8 @@ fn leaving_the_question_for_the_code_is_no_lost_connection() {
         send.type_raw(keys);
         let (exit, screen) = send.wait();
         assert_eq!(exit, Some(wanted), "{screen}");
-        let (_, said) = screen.split_once("Code on laptop: ").unwrap();
+        let plain = without_colours(&screen);
+        let (_, said) = plain.split_once("Code on laptop: ").unwrap();
         let said: Vec<_> = said
             .lines()
             .map(str::trim)

@@ -480,14 +480,13 @@ fn a_message_tears_no_bars_and_goes_beside_the_data() {
             .assert_code(0);
     }
     for n in 0..5 {
+        seen.wait_for(&format!("desktop: message number {n}.\r\n"), 1);
         let end = format!("\u{1b}[0m: message number {n}.\r\n");
-        seen.wait_for(&end, 1);
         let screen = seen.screen();
         let (before, _) = screen.split_once(&end).unwrap();
         let line = before.rsplit(['\n', '\r']).next().unwrap();
-        // The row was cleared before, and holds nothing but the time and the name.
-        let line = line.rsplit("\u{1b}[2K").next().unwrap();
-        let line = line.trim_start_matches("\u{1b}[1A");
+        // The bars were cleared before, and the row holds nothing but the time and the name.
+        let line = line.trim_start_matches("\u{1b}[J");
         let (time, name) = line.split_at(6);
         assert!(
             time.ends_with(' ') && time.as_bytes()[2] == b':',

@@ -244,8 +244,12 @@ fn both_sides_tell_what_happens() {
     // Only the sender knows what that is, and only how much.
     assert_eq!(first(&ours, "summary")["left_out"].as_u64(), Some(1));
     assert!(first(&theirs, "summary").get("left_out").is_none());
-    // People are told what went wrong, and nothing else.
-    for line in String::from_utf8(sent.stderr).unwrap().lines() {
+    // People are told what went wrong in a line each, then once what to do, and nothing else.
+    let told = String::from_utf8(sent.stderr).unwrap();
+    let mut failed: Vec<_> = told.lines().collect();
+    let hint = failed.pop().unwrap();
+    assert!(hint.starts_with("        To send these links, "), "{told}");
+    for line in failed {
         assert!(line.starts_with("Failed: "), "{line}");
     }
 

@@ -31,7 +31,7 @@ pub use process::{Output, Process, Recv, run_by, wait_for_addr, without_privileg
 pub use proxy::{Proxy, Way};
 pub use screen::{Reshape, Screen};
 pub use story::Story;
-pub use terminal::{Terminal, unfolded};
+pub use terminal::{Terminal, unfolded, without_colours};
 pub use tree::{
     Kind, Node, Random, Tree, assert_same_tree, bytes, digest_of, make_fifo, make_file,
     no_leftovers, set_mode, set_mtime,

@@ -293,7 +293,7 @@ fn codes(screen: &str) -> Vec<(String, String)> {
 }
 
 /// What came to a terminal, without what makes it coloured or bold.
-fn without_colours(text: &str) -> String {
+pub fn without_colours(text: &str) -> String {
     let mut words = String::new();
     let mut rest = text;
     while let Some((before, after)) = rest.split_once("\x1b[") {
