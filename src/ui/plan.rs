@@ -3,7 +3,7 @@
 //!
 //! Must not print, nor keep more than so much of a tree of any size.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use xfer::model::outcome::Outcome;
@@ -42,6 +42,8 @@ struct PlannedEntries {
     folders: BTreeMap<FolderKey, Much>,
     /// How many components of a folder's path are told apart, once they are too many.
     depth: Option<usize>,
+    /// What is in further folders, once there are too many beside each other.
+    others: Much,
 }
 
 /// A folder, and why what is in it is refused.
@@ -137,9 +139,16 @@ impl DryRunPlan {
             Some(depth) => cut(&folder, depth).to_owned(),
             None => folder,
         };
-        let much = planned.folders.entry((folder, reason)).or_default();
-        much.count += 1;
-        much.bytes = much.bytes.saturating_add(size);
+        let key = (folder, reason);
+        let is_full = planned.depth == Some(1) && planned.folders.len() >= MAX_FOLDERS;
+        let much = match is_full && !planned.folders.contains_key(&key) {
+            true => &mut planned.others,
+            false => planned.folders.entry(key).or_default(),
+        };
+        much.add(Much {
+            count: 1,
+            bytes: size,
+        });
         if planned.folders.len() > MAX_FOLDERS {
             planned.merge(MAX_FOLDERS / 2);
         }
@@ -154,42 +163,69 @@ impl DryRunPlan {
                 continue;
             }
             planned.merge(MAX_SHOWN);
-            let folders = planned.folders.iter().map(|((folder, reason), much)| {
+            let shown = match planned.folders.len() {
+                ..=MAX_SHOWN => MAX_SHOWN,
+                _ => MAX_SHOWN - 1,
+            };
+            let folders = planned.folders.iter().take(shown);
+            let folders = folders.map(|((folder, reason), much)| {
                 let place = match folder.as_str() {
                     "" => "not in a folder",
                     folder => folder,
-                };
-                let items = words::plural(much.count, "item", "items");
-                let size = match much.bytes {
-                    0 => String::new(),
-                    bytes => format!(" ({})", words::bytes(bytes)),
                 };
                 let reason = match *reason {
                     "" => String::new(),
                     reason => format!(", which {reason}"),
                 };
-                line(*kind, &format!("{place}: {items}{size}{reason}"))
+                line(*kind, &format!("{place}: {}{reason}", much.words()))
             });
             lines.extend(folders);
+            lines.extend(planned.rest(shown).map(|rest| line(*kind, &rest)));
         }
         lines
     }
 }
 
+impl Much {
+    fn add(&mut self, other: Self) {
+        self.count += other.count;
+        self.bytes = self.bytes.saturating_add(other.bytes);
+    }
+
+    fn words(self) -> String {
+        let items = words::plural(self.count, "item", "items");
+        match self.bytes {
+            0 => items,
+            bytes => format!("{items} ({})", words::bytes(bytes)),
+        }
+    }
+}
+
 impl PlannedEntries {
-    /// Counts what is deep in the tree with what is above it, until there are so few folders.
+    /// What is in the folders behind the first ones.
+    fn rest(&self, shown: usize) -> Option<String> {
+        let folders: BTreeSet<_> = (self.folders.keys().skip(shown))
+            .map(|(folder, _)| folder)
+            .collect();
+        let mut rest = self.others;
+        for much in self.folders.values().skip(shown) {
+            rest.add(*much);
+        }
+        let over = if self.others.count > 0 { "over " } else { "" };
+        let count = words::plural(folders.len() as u64, "more folder", "more folders");
+        (rest.count > 0).then(|| format!("and {over}{count}: {}", rest.words()))
+    }
+
+    /// Counts what is deep in the tree with what is above it, until there are so few folders, or
+    /// only those at the top.
     fn merge(&mut self, most: usize) {
-        while self.folders.len() > most {
+        while self.folders.len() > most && self.depth != Some(1) {
             let deepest = self.folders.keys().map(|(folder, _)| depth(folder)).max();
-            let Some(depth) = deepest.unwrap_or(0).checked_sub(1) else {
-                return;
-            };
+            let depth = deepest.unwrap_or(0).saturating_sub(1).max(1);
             self.depth = Some(depth);
             for ((folder, reason), much) in std::mem::take(&mut self.folders) {
                 let key = (cut(&folder, depth).to_owned(), reason);
-                let all = self.folders.entry(key).or_default();
-                all.count += much.count;
-                all.bytes = all.bytes.saturating_add(much.bytes);
+                self.folders.entry(key).or_default().add(much);
             }
         }
     }
@@ -239,6 +275,28 @@ mod tests {
                 "new       photos/2024: 312 items (1.25 GB)",
             ]
         );
+    }
+
+    #[test]
+    fn folders_beside_each_other_are_named_or_counted_as_folders() {
+        for (count, rest) in [
+            (100, "and 61 more folders: 3,050 items"),
+            (5_000, "and over "),
+        ] {
+            let mut plan = DryRunPlan::default();
+            for n in 0..count {
+                for file in 0..50 {
+                    let path = format!("top-{n:04}/{file}");
+                    plan.entry(Path::new(&path), 0, &Outcome::Stored(None));
+                }
+            }
+            assert!(plan.0[&PlannedKind::New].folders.len() <= MAX_FOLDERS + 1);
+            let lines = plan.lines();
+            assert_eq!(lines.len(), MAX_SHOWN);
+            assert_eq!(lines[0], "new       top-0000: 50 items");
+            let last = &lines[MAX_SHOWN - 1];
+            assert!(last.contains(rest), "{last}");
+        }
     }
 
     #[test]
