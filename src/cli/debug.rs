@@ -1,5 +1,4 @@
 //! Output for developers on standard error: the library's own events with `-vv`, and panics.
-//! `-vv`, and panics.
 //!
 //! Must not print a peer's text unless it was made safe. Events go where all other lines go, above
 //! bars and questions.
@@ -13,6 +12,7 @@ use std::thread;
 use tracing::Level;
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::fmt::time::uptime;
+use xfer::sys::terminal::give_back_at_once;
 
 use crate::ui::{Ui, safe};
 
@@ -29,9 +29,13 @@ pub(crate) fn show(ui: &Arc<Ui>) {
     }
 }
 
-/// Reports a panic in one safe line: its words may come from a peer.
+/// Reports a panic in one safe line: its words may come from a peer. The main thread's ends the
+/// program, so that the terminal is given back first.
 pub(crate) fn tell_panics() {
     panic::set_hook(Box::new(|info| {
+        if thread::current().name() == Some("main") {
+            give_back_at_once();
+        }
         let payload = info.payload();
         let words = (payload.downcast_ref::<&str>().copied())
             .or_else(|| payload.downcast_ref::<String>().map(String::as_str));

@@ -27,8 +27,9 @@ const PASTED: Duration = Duration::from_secs(2);
 /// How the terminal was before this program had it by keys, while it does.
 static BEFORE: Mutex<Option<Termios>> = Mutex::new(None);
 
-/// Whether the terminal showed what was typed before this program stopped that, while it does.
-static ECHOED: Mutex<bool> = Mutex::new(false);
+/// The key that quits, of a terminal that showed what was typed before this program stopped that,
+/// while it does.
+static ECHOED: Mutex<Option<u8>> = Mutex::new(None);
 
 /// While this lives, the terminal that is standard input gives each key as it is typed, and shows
 /// none of them. Ctrl-C is a signal still; Ctrl-Z and Ctrl-\ are keys.
@@ -91,18 +92,24 @@ pub fn give_back_for_good() {
 }
 
 /// From now on the terminal does not show what is typed, if it is this program's: it would stand
-/// amid what the program draws. Ctrl-C and Ctrl-Z are signals still.
+/// amid what the program draws. Ctrl-C and Ctrl-Z are signals still; Ctrl-\ does nothing, as it
+/// would end the program before it can give the terminal back. Where standard output is none, what
+/// reads it may have the terminal, such as a pager.
 pub fn stop_echo() {
     let mut echoed = ECHOED.lock().unwrap_or_else(PoisonError::into_inner);
     let by_keys = BEFORE.lock().unwrap_or_else(PoisonError::into_inner);
-    if *echoed || by_keys.is_some() || !is_in_foreground() || !io::stderr().is_terminal() {
+    let is_ours = io::stdout().is_terminal() && io::stderr().is_terminal() && is_in_foreground();
+    if echoed.is_some() || by_keys.is_some() || !is_ours {
         return;
     }
     if let Ok(mut modes) = tcgetattr(io::stdin())
         && modes.local_modes.contains(LocalModes::ECHO)
     {
+        let quits = modes.special_codes[SpecialCodeIndex::VQUIT];
         modes.local_modes -= LocalModes::ECHO;
-        *echoed = tcsetattr(io::stdin(), OptionalActions::Now, &modes).is_ok();
+        modes.special_codes[SpecialCodeIndex::VQUIT] = NO_KEY;
+        let done = tcsetattr(io::stdin(), OptionalActions::Now, &modes).is_ok();
+        *echoed = done.then_some(quits);
     }
 }
 
@@ -111,12 +118,15 @@ pub fn resume_echo() {
     echo_again(&mut ECHOED.lock().unwrap_or_else(PoisonError::into_inner));
 }
 
-fn echo_again(echoed: &mut bool) {
-    if std::mem::take(echoed)
+/// In the background the terminal is the shell's: it is still to be done in the foreground.
+fn echo_again(echoed: &mut Option<u8>) {
+    if echoed.is_some()
         && is_in_foreground()
+        && let Some(quits) = echoed.take()
         && let Ok(mut modes) = tcgetattr(io::stdin())
     {
         modes.local_modes |= LocalModes::ECHO;
+        modes.special_codes[SpecialCodeIndex::VQUIT] = quits;
         let _ = tcsetattr(io::stdin(), OptionalActions::Now, &modes);
     }
 }

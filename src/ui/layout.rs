@@ -1,6 +1,6 @@
 //! Lays out what is in motion for a terminal of some width.
 //!
-//! Must not draw, and must not measure the terminal: a overview and a width in, rows out.
+//! Must not draw, and must not measure the terminal: an overview and a width in, rows out.
 
 use std::time::Instant;
 
@@ -75,6 +75,7 @@ enum Weight {
     Bytes,
     Rate,
     Left,
+    State,
     Percent,
 }
 
@@ -170,7 +171,7 @@ fn whole(session: &SessionView, standing: &Standing, one: Option<String>) -> Bar
     }
     cells.push(bytes(&standing.bytes(), standing.total));
     match standing.state() {
-        Some(state) => cells.push(Cell::new(Weight::Percent, state.to_owned())),
+        Some(state) => cells.push(Cell::new(Weight::State, state.to_owned())),
         None => {
             let rate = format!("{:>RATE$}", words::rate(standing.rate));
             cells.push(Cell::new(Weight::Rate, rate));
@@ -349,6 +350,7 @@ mod tests {
             screen(&overview, 40, now),
             ["film.mkv ━━━━━━━━━━━━━━ 100%  finishing"]
         );
+        assert_eq!(screen(&overview, 28, now), ["film.mkv ━━━━━━━━━━━━━ 100%"]);
     }
 
     #[test]
