@@ -77,7 +77,7 @@ fn one_bar_survives_keys_new_sizes_and_a_stop() {
     wait_for_bar(&screen, "film.mkv", 80);
     screen.interrupt();
     let ended = screen.wait_until("end", |all| {
-        all.contains("Interrupted.") && all.ends_with("desk$")
+        all.contains("Interrupted.") && all.ends_with("desk$ ")
     });
     assert_eq!(bars(&ended), [""; 0], "{}", ended.framed());
     screen.type_line("echo code $?");
@@ -89,7 +89,7 @@ fn one_bar_survives_keys_new_sizes_and_a_stop() {
     screen.wait_for("run-1");
     wait_for_bar(&screen, "film.mkv", 80);
     screen.interrupt();
-    let ended = screen.wait_until("end of the loop", |all| all.ends_with("desk$"));
+    let ended = screen.wait_until("end of the loop", |all| all.ends_with("desk$ "));
     assert!(!ended.text().contains("run-2"), "{}", ended.framed());
 }
 
@@ -109,7 +109,7 @@ fn a_lost_connection_keeps_its_bar_and_says_what_it_waits_for() {
     let lost = screen.wait_for("reconnecting in 1 s …");
     assert_eq!(bars(&lost).len(), 1, "{}", lost.framed());
     proxy.release();
-    let sent = screen.wait_until("end", |all| all.ends_with("desk$"));
+    let sent = screen.wait_until("end", |all| all.ends_with("desk$ "));
     assert_eq!(bars(&sent), [""; 0], "{}", sent.framed());
     assert!(sent.text().contains("Sent film.mkv (40.0 MB) to "));
     assert!(sent.text().contains("Resumed: "), "{}", sent.framed());
