@@ -227,7 +227,10 @@ const OWN: [&str; 2] = [".config/xfer", ".local/share/xfer"];
 /// What is in these folders, but for whom they know: that is written whenever somebody comes.
 fn own_files(user: &User) -> (Tree, Vec<String>) {
     let [config, data] = OWN.map(|own| Tree::read(user.home().join(own)));
-    (config, data.names())
+    let mut names = data.names();
+    // Where a receiver that runs hears terminals of its own user.
+    names.retain(|name| !name.starts_with("receivers"));
+    (config, names)
 }
 
 #[test]
