@@ -397,7 +397,8 @@ fn a_receiver_lets_nobody_write_to_its_own_folders() {
     fs::remove_dir_all(&attack).unwrap();
     make_file(attack.join(".local/other"), 4, 50);
     make_file(attack.join("dots/other"), 4, 50);
-    send(&["--mirror"], &["dots", ".local"]).assert_code(0);
+    let all = ["--mirror", "--max-delete", "100%"];
+    send(&all, &["dots", ".local"]).assert_code(0);
     is_whole();
     assert!(!home.join(".local/share/fine").exists());
     recv.interrupt();

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::ffi::OsStringExt as _;
 use std::os::unix::fs::symlink;
+use std::path::Path;
 
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::process::Pid;
@@ -306,10 +307,17 @@ fn a_list_of_many_files_takes_no_memory_and_comes_whole() {
     sandbox.send(&[], &recv.target()).assert_code(0);
     recv.wait().assert_code(0);
     assert_eq!(listed(&sandbox).len(), 5001);
-    // Nothing of it is left beside the list of peers.
-    let left = fs::read_dir(sandbox.me().home().join(".local/share/xfer")).unwrap();
-    let left = left.map(|e| e.unwrap().file_name().into_string().unwrap());
-    assert!(left.into_iter().all(|name| name.starts_with("peers")));
+    // Nothing of it is left beside the list of peers, nor a socket of a receiver that has ended.
+    let data = sandbox.me().home().join(".local/share/xfer");
+    let names = |dir: &Path| {
+        let entries = fs::read_dir(dir).unwrap();
+        let names = entries.map(|e| e.unwrap().file_name().into_string().unwrap());
+        names.collect::<Vec<_>>()
+    };
+    let mut left = names(&data);
+    left.retain(|name| !name.starts_with("peers"));
+    assert_eq!(left, ["receivers"]);
+    assert_eq!(names(&data.join("receivers")), Vec::<String>::new());
 }
 
 fn wait_for_listening(process: &Process) -> String {
@@ -322,7 +330,7 @@ fn wait_for_listening(process: &Process) -> String {
 }
 
 /// Waits until there is a file, by its folder's notifications.
-fn wait_for_file(path: &std::path::Path) {
+fn wait_for_file(path: &Path) {
     use rustix::fs::inotify;
     let watch = inotify::init(inotify::CreateFlags::empty()).unwrap();
     let flags = inotify::WatchFlags::MOVED_TO | inotify::WatchFlags::CREATE;

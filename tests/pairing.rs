@@ -685,7 +685,7 @@ fn a_paired_machine_can_be_renamed_and_stays_paired() {
     peers(&two.laptop, &["--rename", fingerprint, "d"]).assert_code(0);
     make_file(two.sandbox.src().join("file"), 2, CHUNK);
     two.send_unseen(&[]).assert_code(0);
-    two.recv.wait_for("from d", 1);
+    two.recv.process().wait_for_text(" from d into ");
     peers(&two.laptop, &["d"]).assert_says("and run commands here");
 }
 
