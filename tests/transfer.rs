@@ -394,7 +394,7 @@ fn a_receiver_to_which_nothing_came_does_not_end_well() {
     proxy.wait_for_up(CHUNK);
     sender.kill();
     proxy.cut_all();
-    recv.process().wait_for_text("Failed: ");
+    recv.process().wait_for_text("failed: ");
     recv.interrupt().assert_code(130);
 }
 

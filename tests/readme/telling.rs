@@ -147,7 +147,7 @@ pub(crate) fn scripts(scene: &Scene) {
         (&"summary".into(), &3.into())
     );
     let options = scene.part.quoted_options();
-    let [quiet, json_option] = options.try_into().unwrap();
+    let [quiet, _colours, _bell, json_option] = options.try_into().unwrap();
     let quiet = json.replace(&json_option, &quiet);
     let said = scene.run(&scene.desktop, &quiet).text();
     // One line for what failed; what to do about it comes once, below.
