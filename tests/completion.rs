@@ -212,13 +212,7 @@ fn scene() -> (Sandbox, User) {
         let mut known = Known::new(name, Fingerprint([u8::try_from(n).unwrap(); 32]));
         known.may_receive = receives;
         known.may_send = !receives;
-        let peers = Peers::in_dir(&me.home().join(".local/share/xfer"));
-        peers
-            .update(|all| {
-                all.push(known);
-                Ok(())
-            })
-            .unwrap();
+        know(&me, known);
     }
     let src = sandbox.src();
     fs::write(src.join("film.mkv"), "film").unwrap();
@@ -227,6 +221,16 @@ fn scene() -> (Sandbox, User) {
     fs::create_dir(src.join("photos")).unwrap();
     fs::write(src.join("photos/one.jpg"), "one").unwrap();
     (sandbox, me)
+}
+
+/// Adds a machine to those that this user is paired with.
+fn know(me: &User, known: Known) {
+    let peers = Peers::in_dir(&me.home().join(".local/share/xfer"));
+    let added = peers.update(|all| {
+        all.push(known);
+        Ok(())
+    });
+    added.unwrap();
 }
 
 #[test]
@@ -322,13 +326,7 @@ fn no_name_of_a_machine_is_a_command_in_a_bash_without_compopt() {
     let (sandbox, me) = scene();
     let mut known = Known::new("zoe;$(a)|`b`&>c", Fingerprint([9; 32]));
     known.may_receive = true;
-    let peers = Peers::in_dir(&me.home().join(".local/share/xfer"));
-    peers
-        .update(|all| {
-            all.push(known);
-            Ok(())
-        })
-        .unwrap();
+    know(&me, known);
     let Some(shell) = Shell::start_with(Kind::Bash, &sandbox, &me, "enable -n compopt") else {
         return;
     };

@@ -1,7 +1,7 @@
-//! `PairingAttempts`: who may try to pair, and when. A code for each machine that would like to, one
-//! attempt at a time over all of them, and one count of wrong ones.
+//! `PairingAttempts`: who may try to pair, and when. Each machine that tries has a code of its own;
+//! the receiver takes one attempt at a time over all of them, and counts wrong ones together.
 //!
-//! Must not talk to the peer: it counts, and has the user shown the codes.
+//! Must not talk to the peer: it counts, and has the codes shown to the user.
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
