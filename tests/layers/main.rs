@@ -335,7 +335,7 @@ fn one_file_names_the_hashes() {
 
 #[test]
 fn one_file_names_the_sandbox() {
-    only(&["landlock"], |source| source.path == "sys/confine.rs");
+    only(&["landlock"], |source| source.path == "sys/unix/confine.rs");
 }
 
 #[test]
@@ -370,9 +370,9 @@ fn the_library_neither_prints_nor_exits() {
     // What the program knows of these streams, it knows from there.
     // Those of other processes are made there.
     let may_open = [
-        "sys/stream.rs",
-        "sys/terminal.rs",
-        "sys/commands/process.rs",
+        "sys/unix/stream.rs",
+        "sys/unix/terminal.rs",
+        "sys/unix/commands/process.rs",
     ];
     only(&["stdout", "stderr"], |source| {
         source.is_program() || may_open.contains(&&*source.path)

@@ -51,22 +51,22 @@ pub type ToldValues = BTreeMap<String, Vec<u8>>;
 
 /// What the parent asks for.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub(super) struct Start {
+pub(in crate::sys) struct Start {
     /// The name of the command; none for what runs behind a session.
-    pub(super) name: Option<String>,
-    pub(super) arguments: Vec<Vec<u8>>,
-    pub(super) told: ToldValues,
+    pub(in crate::sys) name: Option<String>,
+    pub(in crate::sys) arguments: Vec<Vec<u8>>,
+    pub(in crate::sys) told: ToldValues,
 }
 
 /// What a supervisor gets.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Checked {
-    pub(super) words: Vec<Vec<u8>>,
-    pub(super) dir: Option<PathBuf>,
-    pub(super) seconds: u64,
-    pub(super) at_once: usize,
+pub(in crate::sys) struct Checked {
+    pub(in crate::sys) words: Vec<Vec<u8>>,
+    pub(in crate::sys) dir: Option<PathBuf>,
+    pub(in crate::sys) seconds: u64,
+    pub(in crate::sys) at_once: usize,
     /// Whether what it has started may go on when it has ended by itself.
-    pub(super) leaves: bool,
+    pub(in crate::sys) leaves: bool,
 }
 
 impl Default for ListedCommand {
@@ -105,7 +105,7 @@ impl CommandList {
     }
 
     /// What is to be started, if it may be.
-    pub(super) fn check(&self, start: &Start) -> Option<Checked> {
+    pub(in crate::sys) fn check(&self, start: &Start) -> Option<Checked> {
         let is_told = |(name, value): (&String, &Vec<u8>)| {
             name.starts_with("XFER_")
                 && name.bytes().all(|b| b.is_ascii_uppercase() || b == b'_')

@@ -1,36 +1,12 @@
-//! Starting commands for others, from a process of its own: the starter.
+//! Commands that are started for others: what may be started, and what becomes of it.
 //!
-//! Must not start anything outside the list that the starter received when it began: before its
-//! parent is confined and listens.
-//!
-//! Three kinds of processes take part. The parent, a receiver, launches one **starter**
-//! ([`CommandStarter`]), and asks it by names. For each command the starter launches a
-//! **supervisor**, which sees that nothing of the command is left behind. Both are this same
-//! program, by words that no user types. The parent holds one end of a socket to each: when that
-//! ends, for whatever reason, so do they, and the commands.
+//! Must not start anything: each system does that in its own way.
 
-mod descriptors;
-mod list;
-mod parent;
-mod process;
-mod starter;
-mod supervisor;
+pub(in crate::sys) mod ended;
+pub(in crate::sys) mod list;
 
+pub use super::system::commands::{
+    CommandKill, CommandStarter, ENDS_WITHIN, RunningCommand, serve,
+};
+pub use ended::{HowEnded, RunningNews, WhichOutput};
 pub use list::{CommandList, ListedCommand, MAX_TOGETHER, ToldValues};
-pub use parent::{CommandKill, CommandStarter, HowEnded, RunningCommand, RunningNews, WhichOutput};
-pub use supervisor::ENDS_WITHIN;
-
-use std::ffi::OsString;
-
-use process::{STARTER, SUPERVISOR};
-
-/// Does the work of a starter or supervisor, to its end, if that is what these arguments of this
-/// process mean, and nothing else is on its standard input.
-pub fn serve(mut arguments: impl Iterator<Item = OsString>) -> bool {
-    let _program = arguments.next();
-    match arguments.next() {
-        Some(word) if word == STARTER => starter::serve(),
-        Some(word) if word == SUPERVISOR => supervisor::serve(arguments),
-        _ => false,
-    }
-}

@@ -3,33 +3,23 @@
 //! Must not follow a link that was not asked for, must not wait for a fifo, and must not know what
 //! is stored or read. Names are bytes; a name is one component, never a path.
 //!
-//! A port to another system writes `unix.rs`, `errors.rs` and `other_unix.rs` anew; `types.rs`
-//! stays. Errors are `io::Error`s with the system's own code in them, which nobody above this
-//! folder looks at.
+//! `unix/files.rs` does what is promised here. Errors are `io::Error`s with the system's own code in
+//! them, which nobody above this folder looks at.
 
-mod errors;
-#[cfg(target_os = "linux")]
-mod linux;
-#[cfg(not(target_os = "linux"))]
-mod other_unix;
-mod types;
-mod unix;
+pub(in crate::sys) mod types;
 
 pub use std::fs::File;
 
-pub use errors::{
+pub use super::system::file_errors::{
     cannot_be_unnamed, is_denied, is_full, is_name_impossible, is_name_too_long, is_no_file,
     is_not_a_dir, is_not_empty, is_refused, is_unsupported, of_new_name,
 };
-#[cfg(target_os = "linux")]
-pub use linux::{drop_cached, read_through, start_writeback};
-#[cfg(not(target_os = "linux"))]
-pub use other_unix::{drop_cached, read_through, start_writeback};
-pub use types::{FileId, FileKind, FreeSpace, ListedName, Lock, LockState, Stat, Timestamp};
-pub use unix::{
-    Dir, List, effective_user, is_hole, set_mode, set_mtime, stat, stat_of_metadata, try_lock,
-    umask,
+pub use super::system::files::{
+    Dir, List, drop_cached, effective_user, is_hole, read_through, set_mode, set_mtime,
+    start_writeback, stat, stat_of_metadata, try_lock, umask,
 };
+pub use types::{FileId, FileKind, FreeSpace, ListedName, Lock, LockState, Stat, Timestamp};
+
 #[cfg(test)]
 mod tests {
     use std::io::Write;

@@ -14,9 +14,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use rustix::fs::{Advice, AtFlags, CWD, Mode, OFlags, RenameFlags};
 use rustix::io::{Errno, retry_on_intr};
 
-use super::types::MODE_BITS;
+use crate::sys::fs::types::MODE_BITS;
 
-/// Whether [`super::Dir::sync_file_system`] waits until everything is on disk, and tells of errors.
+/// Whether [`crate::sys::fs::Dir::sync_file_system`] waits until everything is on disk, and tells of errors.
 /// FUSE does not pass it on to whoever stores the files; a sync of one file it does.
 pub(super) fn syncs_whole_file_system(dir: BorrowedFd<'_>) -> bool {
     kind_of_file_system(dir).is_some_and(|kind| kind != FUSE)

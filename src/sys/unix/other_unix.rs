@@ -10,9 +10,9 @@ use std::path::PathBuf;
 use rustix::fs::{AtFlags, Mode, OFlags, RawMode};
 use rustix::io::Errno;
 
-use super::types::MODE_BITS;
+use crate::sys::fs::types::MODE_BITS;
 
-/// Whether [`super::Dir::sync_file_system`] waits until everything is on disk, and tells of errors.
+/// Whether [`crate::sys::fs::Dir::sync_file_system`] waits until everything is on disk, and tells of errors.
 /// Here it may return as soon as that has begun: files are to be synced one by one.
 pub(super) fn syncs_whole_file_system(_: BorrowedFd<'_>) -> bool {
     false

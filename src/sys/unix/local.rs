@@ -14,8 +14,8 @@ use std::time::Duration;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, test_kill_process};
 
-use super::fs::effective_user;
 use super::private;
+use crate::sys::fs::effective_user;
 
 /// The longest path of a socket that every system takes, in bytes.
 const MAX_PATH_BYTES: usize = 100;

@@ -5,7 +5,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::fs::effective_user;
+use crate::sys::fs::{effective_user, stat_of_metadata};
 
 /// Folders without which nothing runs, with all that is in them; and how the names of more begin.
 const CORE: [&str; 16] = [
@@ -116,7 +116,7 @@ fn canonical(path: &str) -> PathBuf {
 fn is_same(a: &Path, b: &Path) -> bool {
     let id = |path: &Path| {
         let meta = fs::metadata(path).ok()?;
-        Some(super::fs::stat_of_metadata(&meta).id)
+        Some(stat_of_metadata(&meta).id)
     };
     a == b || id(a).is_some_and(|a| id(b) == Some(a))
 }

@@ -16,7 +16,7 @@ use rustix::fs::{
 };
 use rustix::io::Errno;
 
-use super::types::{
+use crate::sys::fs::types::{
     FileId, FileKind, FreeSpace, ListedName, Lock, LockState, MODE_BITS, Stat, Timestamp,
 };
 
@@ -24,6 +24,8 @@ use super::types::{
 use super::linux as system;
 #[cfg(not(target_os = "linux"))]
 use super::other_unix as system;
+
+pub use system::{drop_cached, read_through, start_writeback};
 
 /// Opens something for writing, never through a link, and without waiting for anybody.
 const TO_WRITE: OFlags = OFlags::WRONLY
@@ -131,7 +133,7 @@ impl Dir {
     }
 
     /// Makes a file for writing that has no name yet, where the system has such files:
-    /// [`super::cannot_be_unnamed`] tells where not.
+    /// [`crate::sys::fs::cannot_be_unnamed`] tells where not.
     pub fn create_unnamed(&self, mode: u32) -> io::Result<File> {
         system::create_unnamed(self.as_fd(), mode_of(mode))
     }

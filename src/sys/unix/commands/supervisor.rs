@@ -20,7 +20,8 @@ use rustix::process::{
 use signal_hook::consts::SIGCHLD;
 
 use super::descriptors::send;
-use super::parent::{HowEnded, SupervisorSays};
+use super::parent::SupervisorSays;
+use crate::sys::commands::ended::HowEnded;
 
 /// How long a command that is to end may take before it is ended.
 const GRACE: Duration = Duration::from_secs(1);

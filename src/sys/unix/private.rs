@@ -12,8 +12,8 @@ use std::time::SystemTime;
 
 use rustix::fs::{FlockOperation, flock};
 
-use super::fs::{self, Dir, Lock, LockState};
 use super::name::from_system;
+use crate::sys::fs::{self, Dir, Lock, LockState};
 
 /// Whether others on this machine may read or change what this is of.
 pub(crate) fn is_exposed(meta: &Metadata) -> bool {

@@ -17,9 +17,9 @@ use rustix::io::{Errno, FdFlags, fcntl_setfd};
 use rustix::process::{Pid, WaitOptions, setsid, wait};
 
 use super::descriptors::receive;
-use super::list::{Checked, CommandList, MAX_TOGETHER, Start};
 use super::process;
 use super::supervisor::{children, end_at_once, keep_orphans, told_of_children};
+use crate::sys::commands::list::{Checked, CommandList, MAX_TOGETHER, Start};
 
 /// What commands keep of the environment, beside what begins like the second list.
 const KEPT: [&str; 9] = [
