@@ -1,16 +1,22 @@
 #!/bin/sh
-# Builds xfer from the folder that this file is in, and installs it for this user.
-# Must not change anything else: no shell profiles, no packages.
+# Installs xfer for this user: from a built archive, or built from the folder that this file is in.
+# Must not change anything else: no shell profiles, no packages. Must not download anything.
 
 set -eu
 
 usage() {
     cat <<'END'
-Usage: ./install.sh [--help]
+Usage: ./install.sh [ARCHIVE]
+       ./install.sh --build
 
-Builds xfer from this folder and installs it as $PREFIX/bin/xfer, with man
-pages and completions for bash, zsh and fish in $PREFIX/share. Run it again to
-update. At the end it shows how to uninstall.
+Installs xfer as $PREFIX/bin/xfer, with man pages and completions for bash, zsh
+and fish in $PREFIX/share. Run it again to update. At the end it shows how to
+uninstall.
+
+ARCHIVE is a built one, such as xfer-1.0-x86_64-linux-musl.tar.gz. Its SHA-256
+sum must be the one in the file SHA256SUMS beside it. Without ARCHIVE, it uses
+one for this system that is in the same folder as install.sh. If none is there,
+or with --build, it builds xfer from that folder.
 
 Environment:
   PREFIX             Where to install [default: ~/.local]
@@ -27,6 +33,94 @@ is_at_least() {
     least_major=${2%%.*} rest=${2#*.} least_minor=${rest%%.*}
     [ "$major" -gt "$least_major" ] ||
         { [ "$major" -eq "$least_major" ] && [ "$minor" -ge "$least_minor" ]; }
+}
+
+# The archive for this system beside this file, if there is one; leaves its path in $archive.
+find_archive() {
+    case $(uname -s) in
+        Linux) system=linux-musl ;;
+        *) return 0 ;;
+    esac
+    case $(uname -m) in
+        x86_64 | amd64) machine=x86_64 ;;
+        aarch64 | arm64) machine=aarch64 ;;
+        *) return 0 ;;
+    esac
+    for file in "$source"/xfer-*-"$machine-$system.tar.gz"; do
+        [ -f "$file" ] || continue
+        if [ -n "$archive" ]; then
+            complain "several archives for this system are in $source. Name one of them:"
+            for one in "$source"/xfer-*-"$machine-$system.tar.gz"; do
+                complain "    ./install.sh ${one##*/}"
+            done
+            exit 1
+        fi
+        archive=$file
+    done
+}
+
+# Prints the SHA-256 sum of file $1.
+sum_of() {
+    if command -v sha256sum >/dev/null 2>&1; then
+        sha256sum <"$1"
+    elif command -v shasum >/dev/null 2>&1; then
+        shasum -a 256 <"$1"
+    else
+        openssl dgst -sha256 -r <"$1"
+    fi | sed 's/ .*//'
+}
+
+# Refuses an archive that is not what SHA256SUMS says.
+check_archive() {
+    sums=$(dirname -- "$archive")/SHA256SUMS
+    if [ ! -e "$sums" ]; then
+        say "Note: there is no SHA256SUMS beside ${archive##*/}, so its content is not checked."
+        return
+    fi
+    expected=$(tr -d '\r' <"$sums" |
+        awk -v name="${archive##*/}" '$2 == name || $2 == "*" name { print $1 }')
+    if [ -z "$expected" ]; then
+        complain "$sums does not list ${archive##*/}. Nothing is installed."
+        return 1
+    fi
+    actual=$(sum_of "$archive")
+    if [ "$actual" != "$expected" ]; then
+        complain "$archive is damaged or not the released one:"
+        complain "its SHA-256 sum is not the one in SHA256SUMS. Nothing is installed."
+        complain "Get the archive and SHA256SUMS again."
+        return 1
+    fi
+    say "Checked the SHA-256 sum of ${archive##*/}"
+}
+
+# Unpacks an archive, and leaves the path of the program in $built.
+unpack() {
+    case $archive in
+        *.tar.gz) ;;
+        *.zip)
+            complain "$archive is for Windows. There, run install.ps1."
+            return 1
+            ;;
+        *)
+            complain "$archive is not a .tar.gz archive of xfer"
+            return 1
+            ;;
+    esac
+    if [ ! -f "$archive" ]; then
+        complain "cannot find $archive"
+        return 1
+    fi
+    check_archive || return 1
+    unpacked=$(mktemp -d)
+    if ! tar -xzf "$archive" -C "$unpacked"; then
+        complain "cannot unpack $archive"
+        return 1
+    fi
+    for built in "$unpacked"/xfer-*/xfer; do :; done
+    if [ ! -f "$built" ] || ! "$built" --version >/dev/null; then
+        complain "$archive has no xfer that runs on this machine ($(uname -s), $(uname -m))"
+        return 1
+    fi
 }
 
 # Says all that is missing, not just the first thing.
@@ -82,9 +176,6 @@ install_program() {
     mkdir -p "$bin"
     bin=$(CDPATH='' cd -- "$bin" && pwd)
     temporary=$(mktemp "$bin/.xfer-install.XXXXXX")
-    trap 'rm -f "$temporary"' EXIT
-    trap 'exit 130' INT
-    trap 'exit 143' TERM
     cp "$built" "$temporary"
     chmod 755 "$temporary"
     "$temporary" --version >/dev/null
@@ -148,15 +239,29 @@ tell_about_path() {
     esac
 }
 
+clean_up() {
+    [ -z "$temporary" ] || rm -f "$temporary"
+    [ -z "$unpacked" ] || rm -rf "$unpacked"
+}
+
 main() {
+    archive='' unpacked='' temporary='' must_build=no
     case ${1:-} in
-        "") ;;
         -h | --help) usage && exit 0 ;;
-        *)
+        --build) must_build=yes ;;
+        -*)
             complain "unexpected argument '$1'; see ./install.sh --help"
             exit 2
             ;;
+        *) archive=${1:-} ;;
     esac
+    if [ $# -gt 1 ]; then
+        complain "unexpected argument '$2'; see ./install.sh --help"
+        exit 2
+    fi
+    trap clean_up EXIT
+    trap 'exit 130' INT
+    trap 'exit 143' TERM
     source=$(CDPATH='' cd -P -- "$(dirname -- "$0")" && pwd)
     prefix=${PREFIX:-${HOME:?is not set, and neither is PREFIX}/.local}
     case $prefix in
@@ -166,8 +271,17 @@ main() {
     prefix=${prefix%/}
     bin=$prefix/bin
     share=$prefix/share
-    check_needs || exit 1
-    build
+    if [ -z "$archive" ] && [ "$must_build" = no ]; then find_archive; fi
+    if [ -n "$archive" ]; then
+        unpack || exit 1
+    elif [ -f "$source/Cargo.toml" ]; then
+        check_needs || exit 1
+        build
+    else
+        complain "no archive for this system ($(uname -s), $(uname -m)) is in $source,"
+        complain "nor is the source of xfer. Put one of them there."
+        exit 1
+    fi
     install_program
     install_extras
     tell_about_path

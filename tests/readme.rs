@@ -76,6 +76,22 @@ const NOT_RUN: &[(&str, &str)] = &[
     ("A chat", "it takes two terminals: tests/chat.rs has them"),
     ("./install.sh", "builds for minutes; .ci/run installs by it"),
     (
+        concat!(
+            "sudo dpkg -i xfer_",
+            env!("CARGO_PKG_VERSION"),
+            "-1_amd64.deb"
+        ),
+        "changes this machine; dist/check.sh installs it in another",
+    ),
+    (
+        concat!(
+            "sudo rpm -U xfer-",
+            env!("CARGO_PKG_VERSION"),
+            "-1.x86_64.rpm"
+        ),
+        "changes this machine; dist/check.sh installs it in another",
+    ),
+    (
         "If a firewall is in the way",
         "changes the firewall of this machine",
     ),
