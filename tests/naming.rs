@@ -394,8 +394,171 @@ fn of_two_of_the_same_name_none_is_chosen_by_chance() {
     assert!(office.received(chosen));
 }
 
+/// A second receiver of the laptop's user, beside the one in the default folder.
+fn second_recv(office: &Office, name: &str, port: &str) -> Recv {
+    let user = office.sandbox.user("laptop");
+    let dir = user.home().join(name);
+    std::fs::create_dir_all(&dir).unwrap();
+    let mut command = user.command(&["recv", "--name", name, "--listen", port, "--dir"]);
+    command.arg(&dir);
+    Recv::start(office.laptop.there(&command))
+}
+
+impl Office {
+    /// Whether the file has come to the receiver that has this folder, and nowhere else.
+    #[track_caller]
+    fn came_only_to(&self, folder: &str) {
+        let user = self.sandbox.user("laptop");
+        for other in ["in", "mini", "third"] {
+            let file = user.home().join(other).join("file");
+            assert_eq!(file.exists(), other == folder, "{}", file.display());
+            let _ = std::fs::remove_file(file);
+        }
+    }
+}
+
+#[test]
+fn two_receivers_with_one_key_are_told_apart_by_their_names() {
+    let Some(office) = Office::new() else { return };
+    let first = office.recv();
+    let second = second_recv(&office, "mini", "9191");
+    // Wherever the last one was that was sent to.
+    for last in ["10.92.0.4:9090", "10.92.0.4:9191"] {
+        for (name, folder) in [("mini", "mini"), ("receiver", "in"), ("MINI", "mini")] {
+            remember(&office, last);
+            let (sent, took) = office.send(&[name]);
+            sent.assert_code(0);
+            println!("{name}, with {last} known: {took:?}");
+            office.came_only_to(folder);
+        }
+    }
+    // A port says which one, whatever the name of the machine.
+    office.send(&["receiver:9191"]).0.assert_code(0);
+    office.came_only_to("mini");
+    office.send(&["10.92.0.4:9090"]).0.assert_code(0);
+    office.came_only_to("in");
+    // From the same machine, whose own key it is.
+    let own = office.sandbox.user("laptop");
+    for (name, folder) in [("mini", "mini"), ("receiver", "in")] {
+        let sent = office.laptop.spawn(&own, &["send", "src/file", name]);
+        sent.wait().assert_code(0);
+        office.came_only_to(folder);
+    }
+    // One that has another name here is the one that it was.
+    office
+        .desktop
+        .spawn(&office.user(), &["peers", "--rename", "receiver", "lap"])
+        .wait()
+        .assert_code(0);
+    let (sent, took) = office.send(&["lap"]);
+    sent.assert_code(0);
+    println!("by its other name: {took:?}");
+    office.came_only_to("in");
+    drop((first, second));
+}
+
+#[test]
+fn receivers_that_only_have_the_key_of_the_one_that_is_meant_are_listed() {
+    let Some(office) = Office::new() else { return };
+    // Both have other names than the one that was paired.
+    let second = second_recv(&office, "mini", "9191");
+    // The only one may have been renamed.
+    let (sent, took) = office.send(&["receiver"]);
+    sent.assert_code(0);
+    println!("renamed: {took:?}");
+    office.came_only_to("mini");
+    let (sent, took) = office.send(&["receiver"]);
+    sent.assert_code(0);
+    println!("renamed, and known: {took:?}");
+    assert!(took < Duration::from_millis(1500), "{took:?}");
+    office.came_only_to("mini");
+    second.interrupt();
+    let third = second_recv(&office, "third", "9292");
+    let fourth = second_recv(&office, "fourth", "9393");
+    office.desktop.wait_until_listed(&office.user(), 2);
+    let (sent, _) = office.send(&["receiver"]);
+    sent.assert_code(1)
+        .assert_says("receiver has 2 receivers:")
+        .assert_says("third at ")
+        .assert_says(":9292")
+        .assert_says("fourth at ")
+        .assert_says(":9393");
+    let sender = Terminal::spawn(office.send_command(&["receiver"]));
+    sender.wait_for("Which one? [1-2]:", 1);
+    let screen = sender.screen();
+    let number = screen
+        .lines()
+        .find_map(|line| line.trim().split_once(") third at "));
+    sender.type_line(number.expect(&screen).0);
+    let (code, screen) = sender.wait();
+    assert_eq!(code, Some(0), "{screen}");
+    office.came_only_to("third");
+    drop((third, fourth));
+}
+
+#[test]
+fn two_receivers_with_one_key_are_both_listed_and_can_be_chosen() {
+    let Some(office) = Office::new() else { return };
+    let first = office.recv();
+    let second = second_recv(&office, "mini", "9191");
+    office.desktop.wait_until_listed(&office.user(), 2);
+    let listed = office.desktop.spawn(&office.user(), &["list"]).wait();
+    listed
+        .assert_code(0)
+        .assert_says("receiver          10.92.0.4:9090         paired; you can send to it")
+        .assert_says(
+            "mini              10.92.0.4:9191         paired as receiver; you can send to it",
+        );
+    for (row, folder) in [
+        (") mini at 10.92.0.4:9191, paired", "mini"),
+        (") receiver at 10.92.0.4:9090, paired", "in"),
+    ] {
+        let sender = Terminal::spawn(
+            office
+                .desktop
+                .command(&office.user(), &["send", "src/file"]),
+        );
+        sender.wait_for(row, 1);
+        let screen = sender.screen();
+        let number = screen.lines().find_map(|line| line.trim().split_once(row));
+        sender.wait_for("Which one?", 1);
+        sender.type_line(number.expect(&screen).0);
+        let (code, screen) = sender.wait();
+        assert_eq!(code, Some(0), "{screen}");
+        office.came_only_to(folder);
+    }
+    drop((first, second));
+}
+
+#[test]
+fn a_name_with_a_port_is_looked_up_on_the_network() {
+    let Some(office) = Office::new() else { return };
+    let tv = office.sandbox.user("tv");
+    let host = office.lan.host("tv", 30, Family::V4);
+    let usual = host.recv(&tv, &[]);
+    let dir = tv.home().join("second");
+    std::fs::create_dir_all(&dir).unwrap();
+    let mut command = tv.command(&["recv", "--hidden", "--listen", "2024", "--dir"]);
+    let there = Terminal::spawn(host.there(command.arg(&dir)));
+    there.process().wait_for_text("Listening on");
+    let sender = Terminal::spawn(office.send_command(&["tv:2024"]));
+    sender.wait_for("Code on tv: ", 1);
+    sender.type_line(&there.code());
+    let (code, screen) = sender.wait();
+    assert_eq!(code, Some(0), "{screen}");
+    assert!(dir.join("file").exists());
+    // Nobody has the name.
+    let (sent, took) = office.send(&["nobody:2024"]);
+    println!("nobody, with a port: {took:?}");
+    sent.assert_code(1)
+        .assert_says("cannot find nobody")
+        .assert_says("by multicast DNS: ");
+    drop(usual);
+}
+
 trait Beacons {
     fn wait_for_beacons(&self, user: &User, count: usize);
+    fn wait_until_listed(&self, user: &User, count: usize);
 }
 
 impl Beacons for Host {
@@ -407,6 +570,18 @@ impl Beacons for Host {
             let sent = Process::spawn(self.command(user, &args)).wait();
             let text = sent.text();
             if text.matches("10.92.0.2").count() >= count {
+                return;
+            }
+            assert!(Instant::now() < end, "{text}");
+        }
+    }
+
+    /// Waits until so many receivers are listed that can be sent to.
+    fn wait_until_listed(&self, user: &User, count: usize) {
+        let end = Instant::now() + PATIENCE;
+        loop {
+            let text = self.spawn(user, &["list"]).wait().text();
+            if text.matches("you can send to it").count() >= count {
                 return;
             }
             assert!(Instant::now() < end, "{text}");

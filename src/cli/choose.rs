@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use xfer::Error;
 use xfer::net::{Beacon, Browser, Known, PeerAddress, Peers, Service, Sighting};
-use xfer::transfer::{Cancel, DialTarget};
+use xfer::transfer::{Cancel, DEFAULT_PORT, DialTarget};
 
 use crate::ui::{Line, TerminalPrompt, Ui};
 
@@ -155,8 +155,24 @@ fn listed(list: &mut ListedReceivers, beacon: Beacon, known: &[Known]) -> Option
             });
         }
         Acquaintance::Paired(known) => {
-            let name = known.name.clone();
-            (DialTarget::Name(name.clone()), name, "paired")
+            let usual = known
+                .address
+                .as_ref()
+                .map_or(DEFAULT_PORT, PeerAddress::port);
+            match known.is_called(&beacon.name) {
+                true if at.port() == usual => {
+                    let name = known.name.clone();
+                    (DialTarget::Name(name.clone()), name, "paired")
+                }
+                // Another receiver that has its key.
+                is_called => {
+                    let name = match is_called {
+                        true => known.name.clone(),
+                        false => beacon.name.clone(),
+                    };
+                    (DialTarget::Announced(Box::new(beacon)), name, "paired")
+                }
+            }
         }
         Acquaintance::New => {
             let name = beacon.instance.clone();

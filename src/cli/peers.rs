@@ -205,7 +205,10 @@ fn rename(ui: &Ui, old: &str, new: &str, settings: Option<&Settings>) -> xfer::R
                 ),
             ]));
         }
-        Ok(Ok(std::mem::replace(&mut all[at].name, new.to_owned())))
+        let before = std::mem::replace(&mut all[at].name, new.to_owned());
+        let told = all[at].announced.clone();
+        all[at].calls_itself(&told.unwrap_or_else(|| before.clone()));
+        Ok(Ok(before))
     })?;
     let before = match renamed {
         Ok(before) => before,

@@ -35,6 +35,8 @@ const LOOKING: Duration = Duration::from_secs(600);
 /// A receiver that was greeted and is trusted.
 pub(crate) struct Greeted {
     pub(crate) peer: Peer,
+    /// What it calls itself.
+    pub(crate) told: String,
     /// Whether it needs to know what is in the offer.
     pub(crate) asks: bool,
     prefers: Algorithm,
@@ -112,6 +114,7 @@ pub(crate) fn greet(
         });
     }
     let mut caller = caller(channel, &theirs);
+    let told = caller.name.clone();
     let sides = Sides::new(ours.open, known.is_some(), &theirs);
     let mut is_new = false;
     let trust = match trust(ours.fingerprint, channel, sides) {
@@ -131,7 +134,8 @@ pub(crate) fn greet(
             }
             let at = channel.peer;
             note(ours.peers, channel.fingerprint, |known| {
-                if ours.keeps_address {
+                // Another receiver of that machine does not change where the known one is.
+                if ours.keeps_address && (known.is_called(&told) || !known.has_other_port(at)) {
                     known.received_at(at, ours.port_is_typed);
                 }
             });
@@ -143,6 +147,7 @@ pub(crate) fn greet(
             is_new,
             ..peer_of(caller, trust)
         },
+        told,
         asks: theirs.asks,
         prefers: theirs.prefers,
     })

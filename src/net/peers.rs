@@ -37,6 +37,8 @@ const LOCK_NAME: &str = "peers.lock";
 pub struct Known {
     /// Its name here, which is unique.
     pub name: String,
+    /// What its receiver calls itself; `None` if that is its name here.
+    pub announced: Option<String>,
     /// Its fingerprint, which is unique.
     pub fingerprint: Fingerprint,
     /// Whether it may send files to this machine.
@@ -61,6 +63,7 @@ impl Known {
     pub fn new(name: &str, fingerprint: Fingerprint) -> Self {
         Self {
             name: name.to_owned(),
+            announced: None,
             fingerprint,
             may_send: false,
             may_message: false,
@@ -83,6 +86,25 @@ impl Known {
         if !keeps_old {
             self.address = Some(addr.into());
         }
+    }
+
+    /// Whether its receiver is known to call itself by this name. Others that have its key may call
+    /// themselves otherwise.
+    #[must_use]
+    pub fn is_called(&self, name: &str) -> bool {
+        let is_it = |ours: &str| ours.to_lowercase() == name.to_lowercase();
+        is_it(&self.name) || self.announced.as_deref().is_some_and(is_it)
+    }
+
+    /// Whether it is known to receive at another port.
+    pub(crate) fn has_other_port(&self, addr: SocketAddr) -> bool {
+        let known = self.address.as_ref();
+        known.is_some_and(|known| known.port() != addr.port())
+    }
+
+    /// Notes what its receiver calls itself.
+    pub fn calls_itself(&mut self, name: &str) {
+        self.announced = (self.name != name).then(|| name.to_owned());
     }
 
     /// Whether it is let in for at least one ability.
@@ -129,6 +151,9 @@ struct Listed {
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 struct ListedPeer {
     name: String,
+    /// Written only if it differs from `name`, so that earlier versions can read the file.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    announced: Option<String>,
     fingerprint: String,
     may_send: bool,
     /// If absent, the same as `may_send`, as it was before messages existed. It is written only if
@@ -302,6 +327,13 @@ pub(crate) fn parse(text: &str) -> Result<Vec<Known>, StateFault> {
         if device_name(&Text::new(name.as_str())) != name {
             return Err(StateFault::Name(name));
         }
+        let announced = peer.announced;
+        if let Some(bad) = announced
+            .as_ref()
+            .filter(|name| device_name(&Text::new(name.as_str())) != **name)
+        {
+            return Err(StateFault::Name(bad.clone()));
+        }
         let fingerprint = Fingerprint::from_hex(&peer.fingerprint)
             .ok_or_else(|| StateFault::Fingerprint(name.clone()))?;
         if !names.insert(name.clone()) || !fingerprints.insert(fingerprint) {
@@ -309,6 +341,7 @@ pub(crate) fn parse(text: &str) -> Result<Vec<Known>, StateFault> {
         }
         all.push(Known {
             name,
+            announced,
             fingerprint,
             may_send: peer.may_send,
             may_message: peer.may_message.unwrap_or(peer.may_send),
@@ -326,6 +359,7 @@ pub(crate) fn parse(text: &str) -> Result<Vec<Known>, StateFault> {
 pub(crate) fn format(all: &[Known]) -> Result<String, String> {
     let peer = all.iter().map(|known| ListedPeer {
         name: known.name.clone(),
+        announced: known.announced.clone(),
         fingerprint: known.fingerprint.to_hex(),
         may_send: known.may_send,
         may_message: (known.may_message != known.may_send).then_some(known.may_message),
@@ -386,6 +420,7 @@ mod tests {
             may_send: n.is_multiple_of(2),
             may_message: n < 3,
             may_run: n == 4,
+            announced: (n == 3).then(|| "laptop".to_owned()),
             address: (n > 1).then(|| SocketAddr::from(([10, 0, 0, n], 9090)).into()),
             seen: u64::from(n) * 1_000_000_000,
             ..Known::new(&format!("it's machine {n} ä"), Fingerprint([n; 32]))

@@ -71,6 +71,10 @@ fn standing(machine: &Machine) -> String {
         Relation::Known(known) if is_room => {
             format!("paired; chat: xfer chat {}", quoted(&known.name))
         }
+        // Another receiver that has its key.
+        Relation::Known(known) if known.may_receive && machine.name != known.name => {
+            format!("paired as {}; you can send to it", known.name)
+        }
         Relation::Known(known) if known.may_receive => "paired; you can send to it".to_owned(),
         Relation::Known(_) => "needs a code before you can send".to_owned(),
         Relation::New => "new; needs a code the first time".to_owned(),

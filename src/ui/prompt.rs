@@ -15,12 +15,12 @@ use xfer::model::prompt::{
     Answer, Caller, CodeEntry, PairingCode, Prompt, Proposal, ProposedRemoval, SaidMessage,
 };
 use xfer::model::talk::{MAX_LINE_BYTES, TalkLine};
-use xfer::net::PeerAddress;
 use xfer::sys::terminal;
 use xfer::transfer::Cancel;
 
 use super::pairing_words::code_lines;
 use super::safe::operand;
+use super::search_words;
 use super::system::io_error;
 use super::{Line, Ui, removals, said, words};
 
@@ -309,14 +309,10 @@ impl Prompt for TerminalPrompt {
     }
 
     fn choose(&self, name: &str, found: &[FoundMachine]) -> Option<usize> {
-        let mut lines = vec![format!("{} machines are called {name}:", found.len())];
+        let mut lines = vec![search_words::several(name, found)];
         lines.extend((1..).zip(found).map(|(number, machine)| {
-            format!(
-                "  {number}) {} at {}, key {}…",
-                machine.instance,
-                PeerAddress::from(machine.addr),
-                machine.fingerprint
-            )
+            let machine = search_words::one_of_several(machine, found);
+            format!("  {number}) {machine}")
         }));
         self.number(lines, found.len(), &|| false)
     }

@@ -25,19 +25,39 @@ pub(super) fn details(error: &Error, say: ErrorWords) -> Vec<String> {
         Error::Unreachable { tried, .. } => tried.iter().map(|tried| attempt(tried, say)).collect(),
         Error::NotFound(search) => attempts(search, say),
         Error::Ambiguous { found, .. } => {
-            let each = found.iter().map(|machine| {
-                let FoundMachine {
-                    instance,
-                    addr,
-                    fingerprint,
-                    ..
-                } = machine;
-                format!("{instance} at {}, key {fingerprint}…", at(addr))
-            });
+            let each = found.iter().map(|machine| one_of_several(machine, found));
             each.collect()
         }
         _ => Vec::new(),
     }
+}
+
+/// What several machines, or several receivers of one machine, have in common.
+pub(crate) fn several(name: &str, found: &[FoundMachine]) -> String {
+    match is_one_machine(found) {
+        true => format!("{name} has {} receivers:", found.len()),
+        false => format!("{} machines are called {name}:", found.len()),
+    }
+}
+
+/// One of several: by its name and place, and by its key where they have more than one.
+pub(crate) fn one_of_several(machine: &FoundMachine, all: &[FoundMachine]) -> String {
+    let FoundMachine {
+        name,
+        instance,
+        addr,
+        fingerprint,
+    } = machine;
+    match is_one_machine(all) {
+        true => format!("{name} at {}", at(addr)),
+        false => format!("{instance} at {}, key {fingerprint}…", at(addr)),
+    }
+}
+
+fn is_one_machine(found: &[FoundMachine]) -> bool {
+    found
+        .windows(2)
+        .all(|two| two[0].fingerprint == two[1].fingerprint)
 }
 
 /// An address, and why connecting to it failed.

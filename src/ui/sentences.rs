@@ -50,9 +50,7 @@ pub(crate) fn lines(told: &Error, peer: Option<&str>) -> (String, Vec<String>) {
     let head = match told {
         Error::Unreachable { host, .. } => format!("cannot connect to {host}:"),
         Error::NotFound(search) => format!("cannot find {}:", search.name),
-        Error::Ambiguous { name, found } => {
-            format!("{} machines are called {name}:", found.len())
-        }
+        Error::Ambiguous { name, found } => search_words::several(name, found),
         other => return (error_of(other, peer), Vec::new()),
     };
     (head, search_words::details(told, error))

@@ -77,8 +77,10 @@ pub(in super::super) fn as_sender(
         say(channel, &Message::PairProof(Proof(proofs.ours)))?;
         match hear_within(channel, FIRST_WORDS)? {
             Message::PairProof(Proof(theirs)) if proofs.accept(&theirs) => {
+                let told = caller.name.clone();
                 return remember(ours.peers, caller, channel.fingerprint, |known| {
                     known.may_receive = true;
+                    known.calls_itself(&told);
                     if ours.keeps_address {
                         known.received_at(peer, ours.port_is_typed);
                     }

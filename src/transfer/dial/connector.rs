@@ -2,22 +2,29 @@
 //!
 //! Must not know what is said to it then.
 
+use std::iter;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tracing::debug;
 
-use crate::model::error::{Error, Result};
+use crate::model::error::{Error, FoundMachine, Result};
 use crate::model::outcome::{Ability, Role};
-use crate::model::progress::{Event, Peer, Progress};
+use crate::model::progress::{Event, Peer, Progress, Trust};
 use crate::model::prompt::Prompt;
-use crate::net::{Channel, Fingerprint, Greeted, Ours, Peers, Service, Tls, greet, say_last};
+use crate::net::{
+    Beacon, Channel, Fingerprint, FingerprintStart, Greeted, Known, Ours, Peers, Service, Tls,
+    greet, say_last,
+};
 use crate::wire::{Features, Message};
 
 use super::super::cancel::{Cancel, OnCancel};
 use super::super::options::{DEFAULT_PORT, Device, DialTarget};
 use super::attempt::Packets;
+use super::heard::machine;
 use super::means::SearchMeans;
+use super::reached::Reached;
+use super::same_key::{self, Others};
 use super::search::Search;
 use super::whom::Whom;
 
@@ -33,8 +40,8 @@ pub(in super::super) struct Connector<'a> {
     pub(in super::super) service: Service,
     /// Whether the first one to be dialed is waited for until it is there.
     pub(in super::super) waits: bool,
-    /// The key of the one that was dialed, and where it was: a name is nobody else's from then on.
-    dialed: Mutex<Option<(Fingerprint, SocketAddr)>>,
+    /// The one that was dialed: a name is nobody else's from then on.
+    dialed: Mutex<Option<Reached>>,
 }
 
 /// A receiver that is trusted, and waits for an offer.
@@ -45,6 +52,16 @@ pub(in super::super) struct Dialed {
     pub(in super::super) greeted: Greeted,
     /// Ends the channel when the user wants to stop.
     pub(in super::super) cancel: OnCancel,
+}
+
+impl Dialed {
+    fn reached(&self) -> Reached {
+        Reached {
+            key: self.channel.fingerprint,
+            addr: self.addr,
+            told: self.greeted.told.clone(),
+        }
+    }
 }
 
 impl<'a> Connector<'a> {
@@ -104,15 +121,15 @@ impl<'a> Connector<'a> {
         Ok(dialed.greeted.peer)
     }
 
-    fn dialed(&self) -> MutexGuard<'_, Option<(Fingerprint, SocketAddr)>> {
+    fn dialed(&self) -> MutexGuard<'_, Option<Reached>> {
         self.dialed.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn means(&self, before: Option<(Fingerprint, SocketAddr)>) -> SearchMeans<'_> {
+    fn means(&self, before: Option<&Reached>) -> SearchMeans<'_> {
         SearchMeans {
             service: self.service,
             waits: self.waits && before.is_none(),
-            last: before.map(|(_, addr)| addr),
+            last: before.map(|before| before.addr),
             prompt: self.prompt,
             tls: &self.tls,
             packets: &self.packets,
@@ -122,13 +139,128 @@ impl<'a> Connector<'a> {
     }
 
     fn greet(&self, to: &DialTarget, name: &str, open: bool, alarm: bool) -> Result<Dialed> {
+        let before = self.dialed().clone();
+        let is_first = before.is_none();
+        let mut dialed = self.greet_one(to, name, open, alarm, before)?;
+        if is_first && let Some(meant) = self.other_than(to, &mut dialed)? {
+            dialed = self.greet_one(&meant, name, open, alarm, None)?;
+        }
+        *self.dialed() = Some(dialed.reached());
+        Ok(dialed)
+    }
+
+    /// Another receiver that has the key of the one that was greeted, where that is not the one that
+    /// is meant: it calls itself otherwise, and is told that nothing follows.
+    fn other_than(&self, to: &DialTarget, dialed: &mut Dialed) -> Result<Option<DialTarget>> {
+        let DialTarget::Name(name) = to else {
+            return Ok(None);
+        };
+        let reached = dialed.reached();
+        let known = self.peers.find(reached.key)?;
+        let is_by_key = matches!(dialed.greeted.peer.trust, Trust::Paired | Trust::SameUser)
+            && !dialed.greeted.peer.is_new
+            && self.service == Service::Receiver;
+        // A name with dots is a host's: what its machine calls itself matters to nobody.
+        let is_host = name.contains('.') || name.eq_ignore_ascii_case("localhost");
+        let told = &reached.told;
+        let is_it = told.to_lowercase() == name.to_lowercase()
+            || known.as_ref().is_some_and(|known| {
+                let by_its_name = known.name.to_lowercase() == name.to_lowercase();
+                by_its_name && known.is_called(told)
+            });
+        if !is_by_key || is_host || is_it {
+            return Ok(None);
+        }
+        debug!(
+            told,
+            name, "it has another name: are there others with its key?"
+        );
+        let means = self.means(None);
+        let others = match same_key::others(&means, &reached, name)? {
+            Others::Named(beacon) => {
+                let _ = say_last(&mut dialed.channel, &Message::Leave(()));
+                return Ok(Some(DialTarget::Announced(Box::new(beacon))));
+            }
+            Others::Unnamed(others) => self.proven(others, reached.key)?,
+        };
+        if others.is_empty() {
+            self.note_name(&reached, name);
+            return Ok(None);
+        }
+        let _ = say_last(&mut dialed.channel, &Message::Leave(()));
+        let this = FoundMachine {
+            name: told.clone(),
+            instance: told.clone(),
+            addr: reached.addr,
+            fingerprint: FingerprintStart::of(&reached.key).to_string(),
+        };
+        let found: Vec<_> = iter::once(this)
+            .chain(others.iter().filter_map(machine))
+            .collect();
+        match self.prompt.choose(name, &found) {
+            Some(0) => Ok(Some(DialTarget::from(reached.addr))),
+            Some(at) => {
+                let chosen = at.checked_sub(1).and_then(|at| others.into_iter().nth(at));
+                Ok(chosen.map(|beacon| DialTarget::Announced(Box::new(beacon))))
+            }
+            None if self.cancel.is_cancelled() => Err(Error::Cancelled),
+            None => Err(Error::Ambiguous {
+                name: name.clone(),
+                found,
+            }),
+        }
+    }
+
+    /// Those of them that show the key: others only say that they have it.
+    fn proven(&self, others: Vec<Beacon>, key: Fingerprint) -> Result<Vec<Beacon>> {
+        let mut proven = Vec::new();
+        for beacon in others {
+            let target = DialTarget::Announced(Box::new(beacon.clone()));
+            let whom = Whom::new(&target, None, self.tls.fingerprint(), self.peers, false)?;
+            match Search::new(self.means(None), &target, whom).run() {
+                Ok((channel, _)) => {
+                    channel.closer.close();
+                    if channel.fingerprint == key {
+                        proven.push(beacon);
+                    }
+                }
+                Err(Error::Cancelled) => return Err(Error::Cancelled),
+                Err(error) => debug!(?beacon, "not there: {error}"),
+            }
+        }
+        Ok(proven)
+    }
+
+    /// Notes what the receiver of a paired machine calls itself now: it is the only one.
+    fn note_name(&self, reached: &Reached, name: &str) {
+        // It only saves time the next time.
+        let _ = self.peers.update(|all| {
+            let is_it = |known: &&mut Known| {
+                known.fingerprint == reached.key && known.name.to_lowercase() == name.to_lowercase()
+            };
+            if let Some(known) = all.iter_mut().find(is_it) {
+                known.calls_itself(&reached.told);
+                known.received_at(reached.addr, false);
+            }
+            Ok(())
+        });
+    }
+
+    /// Greets the first one that may be the one that is meant.
+    fn greet_one(
+        &self,
+        to: &DialTarget,
+        name: &str,
+        open: bool,
+        alarm: bool,
+        before: Option<Reached>,
+    ) -> Result<Dialed> {
         if let Some(name) = to.given_name() {
             self.progress.event(&Event::Named { name });
         }
-        let before = *self.dialed();
-        let key = before.map(|(key, _)| key);
-        let whom = Whom::new(to, key, self.tls.fingerprint(), self.peers, alarm)?;
-        let (mut channel, addr) = Search::new(self.means(before), to, whom).run()?;
+        let means = self.means(before.as_ref());
+        let whom = Whom::new(to, before, self.tls.fingerprint(), self.peers, alarm)?;
+        let (mut channel, addr) = Search::new(means, to, whom).run()?;
         let closer = channel.closer.clone();
         let cancel = self.cancel.on_cancel(move || closer.close());
         let ours = Ours {
@@ -144,7 +276,6 @@ impl<'a> Connector<'a> {
         let greeted = greet(&mut channel, ours, self.prompt)?;
         let name = greeted.peer.name.as_str();
         self.progress.event(&Event::Named { name });
-        *self.dialed() = Some((channel.fingerprint, addr));
         debug!(
             peer = %channel.peer,
             name = greeted.peer.name,

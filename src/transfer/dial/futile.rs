@@ -3,6 +3,7 @@
 //! Must not search.
 
 use std::io;
+use std::net::SocketAddr;
 
 use crate::model::error::{Error, FoundMachine, NotFound, Tried};
 
@@ -11,6 +12,9 @@ use super::whom::Whom;
 
 /// From how much of it a name that was typed is like another.
 const NEAR: f64 = 0.6;
+
+/// How many addresses are told of at the end.
+const MAX_TOLD: usize = 16;
 
 /// All that was done in vain.
 pub(super) struct FutileSearch<'a> {
@@ -31,6 +35,9 @@ impl FutileSearch<'_> {
         let leads_nowhere = self.tried.is_empty() && self.passed.is_empty();
         match target {
             DialTarget::Name(name) if leads_nowhere => self.not_found(name),
+            DialTarget::Host { host, .. } if leads_nowhere && target.given_name().is_some() => {
+                self.not_found(host)
+            }
             DialTarget::Name(name) | DialTarget::Host { host: name, .. } if self.whom.is_one() => {
                 self.not_found(name)
             }
@@ -91,6 +98,14 @@ impl FutileSearch<'_> {
             near,
             paired,
         }))
+    }
+}
+
+/// Notes what came of the last attempt at an address.
+pub(super) fn note_tried(tried: &mut Vec<Tried>, addr: SocketAddr, error: Error) {
+    tried.retain(|tried| tried.addr != addr);
+    if tried.len() < MAX_TOLD {
+        tried.push(Tried { addr, error });
     }
 }
 

@@ -2,6 +2,7 @@
 //!
 //! Must not be believed: it says where to ask, and whom not to take by chance.
 
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
@@ -107,19 +108,10 @@ impl Heard {
         (self.since + SETTLE).max(Instant::now() + SETTLE_AFTER)
     }
 
-    /// Those of a name, one for each key that they say they have. It may be what the machine calls
-    /// itself, or what its announcement is called: none of them comes before the other, as both are
-    /// only said.
+    /// Those of a name. It may be what the machine calls itself, or what its announcement is
+    /// called: none of them comes before the other, as both are only said.
     pub(super) fn named(&self, name: &str) -> Vec<&Beacon> {
-        let mut found: Vec<&Beacon> = self.all.iter().filter(|b| is_named(b, name)).collect();
-        let mut keys = Vec::new();
-        found.retain(|beacon| {
-            let is_new = !keys.contains(&beacon.fingerprint);
-            keys.push(beacon.fingerprint);
-            is_new
-        });
-        found.sort_by(|a, b| a.instance.cmp(&b.instance));
-        found
+        self.all.iter().filter(|b| is_named(b, name)).collect()
     }
 
     /// All of them.
@@ -140,6 +132,11 @@ pub(super) fn is_named(beacon: &Beacon, name: &str) -> bool {
     same(&beacon.name, name) || same(&beacon.instance, name)
 }
 
+/// The port that a receiver announces.
+pub(super) fn port(beacon: &Beacon) -> u16 {
+    beacon.addresses.first().map_or(0, SocketAddr::port)
+}
+
 /// One, to be shown.
 pub(super) fn machine(beacon: &Beacon) -> Option<FoundMachine> {
     Some(FoundMachine {
@@ -156,6 +153,7 @@ fn same(a: &str, b: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use super::super::candidates::one_for_each_port;
     use super::*;
     use crate::net::FingerprintStart;
 
@@ -183,7 +181,7 @@ mod tests {
             assert!(heard.note(sighting).is_some());
         }
         let named = |heard: &Heard, name: &str| {
-            let found = heard.named(name).into_iter();
+            let found = one_for_each_port(heard.named(name)).into_iter();
             found.map(|b| b.instance.clone()).collect::<Vec<_>>()
         };
         assert_eq!(named(&heard, "laptop"), ["laptop", "laptop (2)"]);
@@ -191,6 +189,22 @@ mod tests {
         // Nobody is meant more than another one by what it calls its announcement.
         assert!(heard.note(beacon("LAPTOP", "zzz", 9)).is_some());
         assert_eq!(named(&heard, "laptop").len(), 3);
+        // Another receiver of the same machine, and the same one on another network.
+        for (instance, port) in [("laptop (3)", 9191), ("laptop (4)", 9090)] {
+            let Sighting::Found(mut other) = beacon(instance, "laptop", 1) else {
+                continue;
+            };
+            other.addresses[0].set_port(port);
+            assert!(heard.note(Sighting::Found(other)).is_some());
+        }
+        assert_eq!(
+            named(&heard, "laptop"),
+            ["LAPTOP", "laptop", "laptop (2)", "laptop (3)"]
+        );
+        for instance in ["laptop (3)", "laptop (4)"] {
+            let instance = instance.to_owned();
+            assert_eq!(heard.note(Sighting::Gone { instance }), None);
+        }
         assert_eq!(
             heard.note(Sighting::Gone {
                 instance: "LAPTOP".to_owned()

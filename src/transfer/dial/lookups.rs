@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use crate::model::error::{Error, Result};
 use crate::sys::worker::{self, Worker};
 
-use super::super::options::{DEFAULT_PORT, DialTarget};
+use super::super::options::DialTarget;
 use super::means::is_host_name;
 use super::news::News;
 use super::whom::Whom;
@@ -51,15 +51,12 @@ impl Lookups {
     /// Asks for the addresses of a target, if its name can be a host's.
     pub(super) fn ask_about(&mut self, target: &DialTarget, whom: &Whom) -> Result<()> {
         let (name, port) = match target {
-            DialTarget::Host { host, port } if !whom.is_one() => {
+            DialTarget::Host { host, port } if target.given_name().is_none() => {
                 return self.ask(host, *port, true);
             }
             DialTarget::Host { host, port } => (host, *port),
-            DialTarget::Name(name) => {
-                // It listens on the port that it had, if on no other one.
-                let known = whom.known().and_then(|known| known.address.as_ref());
-                (name, known.map_or(DEFAULT_PORT, |at| at.port()))
-            }
+            // It listens on the port that it had, if on no other one.
+            DialTarget::Name(name) => (name, whom.usual_port()),
             DialTarget::Announced(_) => return Ok(()),
         };
         if !is_host_name(name) {

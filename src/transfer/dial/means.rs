@@ -35,7 +35,9 @@ impl SearchMeans<'_> {
         match (target, self.service) {
             // That of its receiver, perhaps; its room is where it has said.
             (DialTarget::Announced(_), Service::Room) => Vec::new(),
-            _ => self.last.into_iter().chain(whom.last_known()).collect(),
+            // At the usual port another receiver with its key may be.
+            _ if self.last.is_some() => self.last.into_iter().collect(),
+            _ => whom.last_known(),
         }
     }
 }

@@ -4,6 +4,7 @@
 
 mod addresses;
 mod attempt;
+mod candidates;
 mod connector;
 mod futile;
 mod heard;
@@ -12,6 +13,8 @@ mod means;
 mod news;
 mod passed;
 mod race;
+mod reached;
+mod same_key;
 mod search;
 mod whom;
 

@@ -14,14 +14,15 @@ use crate::model::progress::{Event, Mistaken};
 use crate::net::{Beacon, Channel, FingerprintStart, Service, Sighting};
 
 use super::super::options::DialTarget;
-use super::futile::{FutileSearch, is_absent};
+use super::candidates;
+use super::futile::{FutileSearch, is_absent, note_tried};
 use super::heard::{BeaconFeed, Heard, is_named, machine};
 use super::lookups::Lookups;
 use super::means::SearchMeans;
 use super::news::News;
 use super::passed::{PassedOver, names};
 use super::race::Race;
-use super::whom::{Verdict, Whom};
+use super::whom::{Match, Verdict, Whom};
 
 /// How long a machine has to answer where it was last before anybody else is asked about it. On
 /// one network it takes a hundredth of that.
@@ -36,8 +37,6 @@ const SETTLED: Duration = Duration::from_secs(3);
 const LAST_AGAIN: Duration = Duration::from_millis(400);
 /// How often a receiver that is waited for is tried where it may be.
 const AGAIN: Duration = Duration::from_secs(2);
-/// How many addresses are told of at the end.
-const MAX_TOLD: usize = 16;
 
 /// One search, for one target.
 pub(super) struct Search<'a> {
@@ -123,7 +122,7 @@ impl<'a> Search<'a> {
                 None => {}
                 Some(News::Resolved { found, as_typed }) => {
                     let found = self.lookups.answered(found, as_typed);
-                    self.resolved(found);
+                    self.resolved(found, as_typed);
                 }
                 Some(News::Heard(sighting)) => {
                     if let Some(listening) = &self.listening {
@@ -146,6 +145,12 @@ impl<'a> Search<'a> {
         let now = Instant::now();
         match self.target {
             DialTarget::Host { .. } if !self.whom.is_one() => {
+                // Most often the resolver knows it; or else the network may.
+                let name = self.target.given_name();
+                if name.is_some_and(|name| !name.eq_ignore_ascii_case("localhost")) {
+                    self.asks = Some(now + HEAD_START);
+                }
+                self.lookups.begin();
                 self.lookups.ask_about(self.target, &self.whom)
             }
             DialTarget::Name(_) if self.means.service == Service::Room => {
@@ -205,13 +210,8 @@ impl<'a> Search<'a> {
     /// Has those looked at again who said that they may be it: their network may only now let
     /// anybody through.
     fn add_heard(&mut self) {
-        for beacon in self.heard.all() {
-            if self.whom.is_one() && self.whom.may_be(beacon) {
-                let places = beacon.addresses.iter().map(|addr| self.whom.place(*addr));
-                places.for_each(|addr| self.race.add_again(addr));
-            } else if is_named(beacon, self.target.name()) && self.whom.may_be(beacon) {
-                self.settles = Some(Instant::now());
-            }
+        if !candidates::of(&self.heard, &self.whom, self.target).is_empty() {
+            self.settles = Some(Instant::now());
         }
     }
 
@@ -224,10 +224,13 @@ impl<'a> Search<'a> {
             self.listen();
             self.listens_until = Instant::now() + LISTEN;
         }
-        self.lookups.begin();
-        match self.again {
-            Some(_) => Ok(()),
-            None => self.lookups.ask_about(self.target, &self.whom),
+        match self.target {
+            _ if self.again.is_some() => Ok(()),
+            DialTarget::Host { .. } if !self.whom.is_one() => Ok(()),
+            _ => {
+                self.lookups.begin();
+                self.lookups.ask_about(self.target, &self.whom)
+            }
         }
     }
 
@@ -261,7 +264,15 @@ impl<'a> Search<'a> {
         }
     }
 
-    fn resolved(&mut self, found: Vec<SocketAddr>) {
+    fn resolved(&mut self, found: Vec<SocketAddr>, as_typed: bool) {
+        if matches!(self.target, DialTarget::Host { .. }) && !self.whom.is_one() {
+            match found.is_empty() {
+                // Its addresses are known: nobody else is asked.
+                false => self.asks = None,
+                true if as_typed => self.ask_at_once(),
+                true => {}
+            }
+        }
         for addr in found {
             match self.has_said_that_it_waits {
                 true => self.race.add_again(addr),
@@ -280,16 +291,18 @@ impl<'a> Search<'a> {
             return;
         }
         let name = self.target.name();
-        let may_be = self.whom.may_be(&beacon);
-        if self.whom.is_one() && may_be {
-            debug!(?beacon, "it may be there");
-            let places = beacon.addresses.iter().map(|addr| self.whom.place(*addr));
-            places.for_each(|addr| self.race.add_again(addr));
-        } else if is_named(&beacon, name) {
-            match may_be {
-                true => self.settle_later(),
-                false => self.pass_over(&beacon, name),
+        let is_place = matches!(self.target, DialTarget::Host { .. });
+        match self.whom.matches(&beacon, self.target) {
+            Match::Whole if is_place || self.whom.is_usual(&beacon) => {
+                debug!(?beacon, "it may be there");
+                self.add_places_of(&[beacon]);
             }
+            Match::Whole | Match::KeyOnly => self.settle_later(),
+            Match::No if !is_named(&beacon, name) => {}
+            Match::No if !self.whom.may_be(&beacon) => self.pass_over(&beacon, name),
+            Match::No if !self.whom.is_one() => self.settle_later(),
+            // Another receiver of that machine.
+            Match::No => {}
         }
     }
 
@@ -322,44 +335,47 @@ impl<'a> Search<'a> {
 
     /// All that have the name have said so: if it is one, that is it.
     fn settle(&mut self) -> Result<()> {
-        let DialTarget::Name(name) = self.target else {
-            return Ok(());
-        };
         let is_late = self.settles_by.is_none_or(|by| by <= Instant::now());
-        let mut found = self.heard.named(name);
-        found.retain(|beacon| self.whom.may_be(beacon));
+        let name = self.target.name();
+        let is_key_only = |b: &Beacon| self.whom.matches(b, self.target) == Match::KeyOnly;
+        let found = candidates::of(&self.heard, &self.whom, self.target);
         let chosen = match found.as_slice() {
             [] => return Ok(()),
-            [only] => *only,
+            [only] => (*only).clone(),
+            // Each says what it is called once it has shown that it has the key.
+            several if several.iter().all(|b| is_key_only(b)) => {
+                let several: Vec<_> = several.iter().map(|beacon| (*beacon).clone()).collect();
+                self.add_places_of(&several);
+                return Ok(());
+            }
             // Whom the resolver knows by that name, nobody has to be asked about.
             _ if !(is_late || self.lookups.is_empty() && self.race.is_over()) => {
                 self.settle_later();
                 return Ok(());
             }
-            several => {
-                let machines: Vec<_> = several.iter().filter_map(|b| machine(b)).collect();
-                let choice = self.means.prompt.choose(name, &machines);
-                match choice.and_then(|at| several.get(at)) {
-                    Some(chosen) => *chosen,
-                    None if self.means.cancel.is_cancelled() => return Err(Error::Cancelled),
-                    None => {
-                        return Err(Error::Ambiguous {
-                            name: name.clone(),
-                            found: machines,
-                        });
-                    }
-                }
-            }
+            several => candidates::choose(several, name, &self.means)?,
         };
         self.settles_by = None;
-        let start = chosen.fingerprint;
-        // Others may say that they have its key; whoever has it is taken.
-        let same = self.heard.all().iter().filter(|b| b.fingerprint == start);
-        for addr in same.flat_map(|beacon| &beacon.addresses) {
-            self.chosen.insert(*addr, start);
-            self.race.add_again(*addr);
+        let same = candidates::announcements_of(&chosen, &self.heard, &self.whom, self.target);
+        // At a port of its own another user may receive.
+        if !self.whom.is_one() && !matches!(self.target, DialTarget::Host { .. }) {
+            let start = chosen.fingerprint;
+            let addresses = same.iter().flat_map(|beacon| &beacon.addresses);
+            self.chosen.extend(addresses.map(|addr| (*addr, start)));
         }
+        self.add_places_of(&same);
         Ok(())
+    }
+
+    fn add_places_of(&mut self, beacons: &[Beacon]) {
+        for beacon in beacons {
+            for addr in &beacon.addresses {
+                if let DialTarget::Announced(_) = self.target {
+                    self.chosen.insert(*addr, beacon.fingerprint);
+                }
+                self.race.add_again(self.whom.place(*addr));
+            }
+        }
     }
 
     /// Takes a connection, or what became of it instead.
@@ -370,10 +386,7 @@ impl<'a> Search<'a> {
             Err(error @ (Error::Panicked { .. } | Error::Thread { .. })) => return Err(error),
             Err(error) => {
                 debug!(%addr, "not connected: {error}");
-                self.tried.retain(|tried| tried.addr != addr);
-                if self.tried.len() < MAX_TOLD {
-                    self.tried.push(Tried { addr, error });
-                }
+                note_tried(&mut self.tried, addr, error);
                 // It may only be about to come back.
                 if self.means.last == Some(addr) && Instant::now() < self.listens_until {
                     self.last_again = Some(Instant::now() + LAST_AGAIN);
@@ -437,7 +450,7 @@ impl<'a> Search<'a> {
     /// Whether all has been done, in vain.
     fn is_at_its_end(&self) -> bool {
         let now = Instant::now();
-        let is_name = self.whom.is_one() || !matches!(self.target, DialTarget::Host { .. });
+        let is_name = self.whom.is_one() || self.target.given_name().is_some();
         let until = self.lookups.waits_until(self.listens_until);
         let resolved = until.is_none_or(|until| is_name && now >= until);
         let waits = self.asks.is_some() || self.settles.is_some() || self.again.is_some();

@@ -5,9 +5,11 @@
 use std::net::{SocketAddr, ToSocketAddrs as _};
 
 use crate::model::error::{Error, Result};
-use crate::net::{Beacon, Fingerprint, FingerprintStart, Known, Peers};
+use crate::net::{Beacon, Fingerprint, FingerprintStart, Known, PeerAddress, Peers};
 
 use super::super::options::{DEFAULT_PORT, DialTarget};
+use super::heard::{is_named, port};
+use super::reached::Reached;
 
 /// Who is meant, and who is known here.
 #[derive(Debug)]
@@ -19,10 +21,22 @@ pub(super) struct Whom {
     meant: Option<(String, Fingerprint)>,
     /// The port that the user typed behind its name.
     port: Option<u16>,
+    /// The receiver that was connected to before.
+    before: Option<Reached>,
     /// Else how the key begins that it must have.
     begins: Option<FingerprintStart>,
     /// Whether another machine where a known one was is an alarm.
     alarm: bool,
+}
+
+/// Whether an announcement may be of the one that is meant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Match {
+    /// It has the key, and the name or the place.
+    Whole,
+    /// It has the key, and another name: another receiver of that machine, or it was renamed.
+    KeyOnly,
+    No,
 }
 
 /// What is to be done with a machine that has proven its key.
@@ -37,22 +51,22 @@ pub(super) enum Verdict {
 }
 
 impl Whom {
-    /// By what the user said, or by the key that it turned out to have `before`.
+    /// By what the user said, or by what it turned out to be `before`.
     pub(super) fn new(
         target: &DialTarget,
-        before: Option<Fingerprint>,
+        before: Option<Reached>,
         ours: Fingerprint,
         peers: &Peers,
         alarm: bool,
     ) -> Result<Self> {
         let all = peers.list()?;
         let (mut meant, mut begins, mut at_port) = (None, None, None);
-        match (target, before) {
+        match (target, before.as_ref().map(|before| before.key)) {
             // An address is a place, but a paired name with a port is still that machine.
             (DialTarget::Host { port, .. }, _) => {
                 let known = target.given_name().and_then(|name| receiver(&all, name));
                 meant = known.map(|k| (k.name.clone(), k.fingerprint));
-                at_port = meant.is_some().then_some(*port);
+                at_port = Some(*port);
             }
             (_, Some(key)) => meant = Some((target.name().to_owned(), key)),
             (DialTarget::Name(name), None) => {
@@ -66,6 +80,7 @@ impl Whom {
             meant,
             port: at_port,
             begins,
+            before,
             alarm,
         })
     }
@@ -119,6 +134,49 @@ impl Whom {
                 let mut namesakes = self.all.iter().filter(|k| k.name.to_lowercase() == name);
                 namesakes.all(|known| beacon.may_be(&known.fingerprint))
             }
+        }
+    }
+
+    /// Whether an announcement is of the one key that is taken, and of which of its receivers.
+    pub(super) fn matches(&self, beacon: &Beacon, target: &DialTarget) -> Match {
+        if !self.is_one() || !self.may_be(beacon) {
+            return Match::No;
+        }
+        let is_whole = match (&self.before, target) {
+            // It is a place.
+            (_, DialTarget::Host { .. }) => true,
+            // Nobody else goes on with what it has begun.
+            (Some(before), _) if is_named(beacon, &before.told) => true,
+            (Some(_), _) => return Match::No,
+            (None, DialTarget::Announced(chosen)) => {
+                let is_same = beacon.instance == chosen.instance
+                    || beacon.name == chosen.name && port(beacon) == port(chosen);
+                if !is_same {
+                    return Match::No;
+                }
+                true
+            }
+            (None, DialTarget::Name(name)) => {
+                is_named(beacon, name) || self.known().is_some_and(|k| k.is_called(&beacon.name))
+            }
+        };
+        match is_whole {
+            true => Match::Whole,
+            false => Match::KeyOnly,
+        }
+    }
+
+    /// Whether it announces the port at which it is sought where it does not say so.
+    pub(super) fn is_usual(&self, beacon: &Beacon) -> bool {
+        port(beacon) == self.usual_port()
+    }
+
+    /// Where it listens, if on no other port.
+    pub(super) fn usual_port(&self) -> u16 {
+        let known = self.known().and_then(|known| known.address.as_ref());
+        match &self.before {
+            Some(before) => before.addr.port(),
+            None => known.map_or(DEFAULT_PORT, PeerAddress::port),
         }
     }
 

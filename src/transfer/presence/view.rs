@@ -25,10 +25,11 @@ const AGAIN: Duration = Duration::from_secs(10);
 /// What one line is about.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 enum ToldLine {
-    /// A machine that has shown its key.
-    Proven(Fingerprint, Service),
-    /// One that says of itself that its fingerprint begins so, and what it is called.
-    Stranger(FingerprintStart, Service, String),
+    /// A receiver or a room that has shown its key, by its port: several of one machine can have one
+    /// key.
+    Proven(Fingerprint, Service, u16),
+    /// One that says of itself that its fingerprint begins so, what it is called, and its port.
+    Stranger(FingerprintStart, Service, String, u16),
     /// A claim that was not proven.
     Claim(Origin),
 }
@@ -222,7 +223,11 @@ impl PresenceView {
             }
             // One that was there is asked again at its last address alone.
             (KeyProof::Shown(key, _), None) if is_last => {
-                lines.push(ToldLine::Proven(*key, Service::Receiver));
+                lines.push(ToldLine::Proven(
+                    *key,
+                    Service::Receiver,
+                    port(&instance.beacon),
+                ));
                 let is_other = answer.seen.is_some();
                 instance.proof = KeyProof::Failed { is_other };
             }
@@ -242,8 +247,8 @@ impl PresenceView {
         }
         lines.extend(self.line(&answer.of));
         // It may have been told of as a receiver, where its room is.
-        if let Some(ToldLine::Proven(key, Service::Room)) = lines.last() {
-            lines.push(ToldLine::Proven(*key, Service::Receiver));
+        if let Some(ToldLine::Proven(key, Service::Room, port)) = lines.last() {
+            lines.push(ToldLine::Proven(*key, Service::Receiver, *port));
         }
         lines.iter().for_each(|line| self.tell(line, tell));
     }
@@ -306,10 +311,11 @@ impl PresenceView {
             KeyProof::Asked { .. } => None,
             // Its last address is that of its room.
             KeyProof::Shown(key, _) if self.is_of_a_room(origin, *key, beacon) => None,
-            KeyProof::Shown(key, _) => Some(ToldLine::Proven(*key, beacon.service)),
+            KeyProof::Shown(key, _) => Some(ToldLine::Proven(*key, beacon.service, port(beacon))),
             KeyProof::NotNeeded => {
                 let name = beacon.name.clone();
-                Some(ToldLine::Stranger(beacon.fingerprint, beacon.service, name))
+                let (start, service) = (beacon.fingerprint, beacon.service);
+                Some(ToldLine::Stranger(start, service, name, port(beacon)))
             }
             // A known one that is not at its last address is no claim of anybody.
             KeyProof::Failed { .. } if matches!(origin, Origin::LastAddress(_)) => None,
@@ -336,7 +342,7 @@ impl PresenceView {
             return;
         }
         let time = match line {
-            ToldLine::Proven(key, _) if !self.is_announced(*key) => SETTLE_LAST,
+            ToldLine::Proven(key, ..) if !self.is_announced(*key) => SETTLE_LAST,
             ToldLine::Proven(..) => SETTLE_PROOFS,
             _ => SETTLE,
         };
@@ -401,12 +407,26 @@ impl PresenceView {
         })
     }
 
+    /// Whether more than one of a service has shown this key.
+    fn has_others(&self, key: Fingerprint, beacon: &Beacon) -> bool {
+        let is_other = |other: &Instance| {
+            matches!(other.proof, KeyProof::Shown(shown, _) if shown == key)
+                && other.beacon.service == beacon.service
+                && port(&other.beacon) != port(beacon)
+        };
+        self.instances.values().any(is_other)
+    }
+
     /// What it is called, and who it is.
     fn relation(&self, Instance { beacon, proof }: &Instance) -> (String, Relation) {
         let of_key = |key: Fingerprint| self.known.iter().find(|known| known.fingerprint == key);
         let name = beacon.name.clone();
         match proof {
             KeyProof::Shown(key, _) => match of_key(*key) {
+                // Another receiver of that machine has its own name.
+                Some(known) if !known.is_called(&name) && self.has_others(*key, beacon) => {
+                    (name, Relation::Known(known.clone()))
+                }
                 Some(known) => (known.name.clone(), Relation::Known(known.clone())),
                 None => (name, Relation::Own),
             },
@@ -427,6 +447,10 @@ impl PresenceView {
             }
         }
     }
+}
+
+fn port(beacon: &Beacon) -> u16 {
+    beacon.addresses.first().map_or(0, SocketAddr::port)
 }
 
 /// Only numbers are looked up, and the names of interfaces.
