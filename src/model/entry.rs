@@ -3,6 +3,7 @@
 //! Must not touch a file system. A decoded value is valid in itself; [`crate::model::order::Order`]
 //! checks whether it may stand where it does.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::path::Path;
 
@@ -262,7 +263,7 @@ impl Target {
 
     /// As a path. It can lead anywhere.
     #[must_use]
-    pub fn as_path(&self) -> &Path {
+    pub fn as_path(&self) -> Cow<'_, Path> {
         crate::sys::name::to_system(&self.0)
     }
 

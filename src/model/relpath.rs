@@ -196,15 +196,15 @@ impl RelPath {
     /// As a path of this system. Joined to a folder it stays below it, but for links: whoever
     /// opens it must not follow them.
     #[must_use]
-    pub fn as_path(&self) -> &Path {
-        crate::sys::name::to_system(&self.0)
+    pub fn as_path(&self) -> Cow<'_, Path> {
+        crate::sys::name::path_to_system(&self.0)
     }
 
     /// The path of this below `root`, which takes the place of the first component.
     #[must_use]
     pub fn below(&self, root: &Path) -> PathBuf {
         match self.0.iter().position(|&b| b == b'/') {
-            Some(at) => root.join(crate::sys::name::to_system(&self.0[at + 1..])),
+            Some(at) => root.join(crate::sys::name::path_to_system(&self.0[at + 1..])),
             None => root.to_path_buf(),
         }
     }
@@ -367,7 +367,7 @@ mod tests {
         paths.sort();
         let sorted: Vec<_> = paths
             .iter()
-            .map(|p| p.as_path().to_str().unwrap())
+            .map(|p| p.as_path().to_string_lossy().into_owned())
             .collect();
         assert_eq!(sorted, ["a", "a/b", "a/b/z", "a/c", "a b", "a.b", "b"]);
     }

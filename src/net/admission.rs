@@ -6,12 +6,12 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
-use std::net::{IpAddr, Shutdown, SocketAddr, TcpStream};
+use std::net::{IpAddr, SocketAddr, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::network::Network;
-use crate::sys::host;
+use crate::sys::{host, socket};
 
 /// How many connections can wait at each stage to being let in.
 const MAX_WAITING: usize = 192;
@@ -196,7 +196,7 @@ impl Candidates {
             return false;
         };
         // Its thread gets an end or an error, and finds out why from its candidate.
-        let _ = entry.stream.shutdown(Shutdown::Both);
+        socket::close(&entry.stream);
         true
     }
 }

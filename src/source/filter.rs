@@ -239,8 +239,9 @@ pub(super) fn is_ignored<'a>(
     path: &Path,
     is_dir: bool,
 ) -> bool {
+    let root = root.as_path();
     let below = match below.as_os_str().is_empty() {
-        true => root.as_path(),
+        true => &*root,
         false => below,
     };
     let nearest = || ignores.find_map(|ignores| ignores.leave_out(path, is_dir));

@@ -80,7 +80,8 @@ impl SurplusDecider {
         // Where the path of the current folder ends, and whether that folder is on this machine.
         let mut end = root.name.as_bytes().len();
         let mut is_here = true;
-        let mut components = path.as_path().iter().skip(1).peekable();
+        let whole = path.as_path();
+        let mut components = whole.iter().skip(1).peekable();
         if components.peek().is_none() {
             return Ok(Some(Decision::Keep));
         }

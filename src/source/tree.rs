@@ -254,8 +254,8 @@ impl Roots {
         }
         let roots = &self.0.roots;
         let first = roots.first().map(|root| root.name.as_path());
-        let first = first.unwrap_or(Path::new("")).to_string_lossy();
-        (roots.len() as u64, Text::new(first))
+        let first = first.unwrap_or_default();
+        (roots.len() as u64, Text::new(first.to_string_lossy()))
     }
 
     /// One that reads what is below them, for one thread.
@@ -291,7 +291,8 @@ impl Roots {
 /// The name of the outermost folder that leads to a place, or of it itself.
 #[must_use]
 pub fn outermost(place: &RelPath) -> Text {
-    let first = place.as_path().iter().next().unwrap_or_default();
+    let place_path = place.as_path();
+    let first = place_path.iter().next().unwrap_or_default();
     Text::new(first.to_string_lossy())
 }
 

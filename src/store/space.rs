@@ -416,7 +416,7 @@ pub(super) fn used(dir: &Path) -> u64 {
     // What cannot be examined counts nothing.
     let all = all.into_iter().flatten();
     all.filter_map(|entry| entry.metadata().ok())
-        .map(|meta| fs::stat_of_metadata(&meta).allocated.max(MIN_COST))
+        .map(|meta| fs::allocated(&meta).max(MIN_COST))
         .sum()
 }
 

@@ -2,17 +2,24 @@
 //! give. Nothing outside of here knows which system it is.
 //!
 //! Must not know what xfer does with it, nor any layer above: what it tells of has types of its
-//! own, of which `model` makes errors and reasons. What is Unix's own lies in `unix`; what does not
-//! depend on the system lies beside it.
+//! own, of which `model` makes errors and reasons. `unix` and `windows` have the same names
+//! and promise the same; what does not depend on the system lies beside them.
 
 pub mod commands;
 pub mod fs;
 pub mod own;
+mod told;
 pub mod worker;
 
+#[cfg(unix)]
 mod unix;
+#[cfg(windows)]
+mod windows;
 
+#[cfg(unix)]
 use unix as system;
+#[cfg(windows)]
+use windows as system;
 
 pub use system::{
     confine, host, local, lock_holders, name, places, signals, stream, terminal, vectored,

@@ -9,7 +9,7 @@ use std::io::Read;
 use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
-use super::fs::{Dir, FileId, stat_of_metadata};
+use super::fs::{Dir, FileId, Stat, stat_of_path};
 
 /// How many links on the way to one folder are looked behind.
 const MAX_LINKS: usize = 40;
@@ -225,10 +225,10 @@ impl Snapshot {
             };
             for entry in list.filter_map(Result::ok).take(MAX_FILES) {
                 let file = entry.path();
-                let Some(meta) = fs::metadata(&file).ok().filter(fs::Metadata::is_file) else {
+                let Some(found) = stat_of_path(&file).ok().filter(Stat::is_file) else {
                     continue;
                 };
-                this.files.push(stat_of_metadata(&meta).id);
+                this.files.push(found.id);
                 this.names
                     .push(entry.file_name().as_encoded_bytes().to_vec());
                 // What it leads to is read and written in its place.
@@ -290,8 +290,7 @@ fn open_file(path: &Path) -> std::io::Result<File> {
 }
 
 fn id_of(path: &Path) -> Option<FileId> {
-    let meta = fs::metadata(path).ok()?;
-    Some(stat_of_metadata(&meta).id)
+    Some(stat_of_path(path).ok()?.id)
 }
 
 /// The names that lead to a folder, behind links as well.

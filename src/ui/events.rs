@@ -334,8 +334,10 @@ pub(super) fn entry<'a>(session: u64, path: &'a Path, outcome: &'a Outcome) -> J
         path: path.to_string_lossy(),
         path_bytes: odd_bytes(path),
         outcome: name,
-        stored_as: at.map(Path::to_string_lossy),
-        stored_as_bytes: at.and_then(odd_bytes),
+        stored_as: at
+            .as_deref()
+            .map(|at| at.to_string_lossy().into_owned().into()),
+        stored_as_bytes: at.as_deref().and_then(odd_bytes),
         reason: why.map(reason_name),
         cause: why.and_then(reason_cause),
         message: why.map(sentences::why),

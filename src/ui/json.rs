@@ -158,7 +158,7 @@ impl Json {
                 say(&JsonEvent::Removed {
                     session: *session,
                     path: path.to_string_lossy(),
-                    path_bytes: odd_bytes(path),
+                    path_bytes: odd_bytes(&path),
                 });
             }
             Event::LeftOut { session, path, why } => say(&JsonEvent::LeftOut {

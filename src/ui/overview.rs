@@ -142,7 +142,7 @@ impl Overview {
             } => {
                 if let Some(session) = self.sessions.get_mut(session) {
                     let file = File {
-                        name: safe(path.as_path()).to_string(),
+                        name: safe(&*path.as_path()).to_string(),
                         size: *size,
                         verified: Arc::clone(verified),
                     };
@@ -258,7 +258,7 @@ impl SessionView {
     /// What is sent, where it has one name: a file or a folder.
     pub(crate) fn only(&self) -> Option<String> {
         let only = self.counters.tops.only()?;
-        Some(safe(only.as_path()).to_string())
+        Some(safe(&*only.as_path()).to_string())
     }
 
     /// The one file that it is about, if it is about one: its name, fit for a terminal.

@@ -85,7 +85,7 @@ pub(super) fn entry(path: &Path, outcome: &Outcome) -> (PlannedKind, String) {
     let shown = safe(path);
     let kind = PlannedKind::of(outcome);
     let text = match outcome {
-        Outcome::Stored(Some(other)) => format!("{shown} as {}", safe(other.as_path())),
+        Outcome::Stored(Some(other)) => format!("{shown} as {}", safe(&*other.as_path())),
         Outcome::Kept => format!("{shown}: something has that name"),
         Outcome::Failed(reason) => format!("{shown}: {}", why(reason)),
         _ => shown.to_string(),

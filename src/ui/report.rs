@@ -240,11 +240,11 @@ impl Report {
                     match (state.terms.wish.dry_run, state.role) {
                         (true, Role::Receiver) => {}
                         (true, Role::Sender) if verbose => {
-                            lines.push(Line::Result(plan::deleted(path)));
+                            lines.push(Line::Result(plan::deleted(&path)));
                         }
-                        (true, Role::Sender) => state.plan.deleted(path),
+                        (true, Role::Sender) => state.plan.deleted(&path),
                         (false, _) if verbose => {
-                            lines.push(Talk(format!("Deleted: {}", safe(path))));
+                            lines.push(Talk(format!("Deleted: {}", safe(&*path))));
                         }
                         (false, _) => {}
                     }
@@ -326,13 +326,14 @@ impl Report {
                     let time = now.saturating_duration_since(state.began);
                     let (role, terms) = (state.role, &state.terms);
                     let tops = &state.counters.tops;
+                    let only = tops.only().map(RelPath::as_path);
                     let told = summary::lines(&EndedSession {
                         role,
                         peer: &state.peer,
                         terms,
                         summary,
                         tally: &state.tally,
-                        only: tops.only().map(RelPath::as_path),
+                        only: only.as_deref(),
                         named: tops.count(),
                         dir: state.dir.as_deref(),
                         time,
@@ -464,9 +465,10 @@ impl Report {
                 }
             }
             Outcome::Stored(Some(to)) => {
-                let first = state.tally.renamed(path, to.as_path());
+                let first = state.tally.renamed(path, &to.as_path());
                 if verbose || self.settings.plain && first {
-                    let to = safe(to.as_path());
+                    let to = to.as_path();
+                    let to = safe(&*to);
                     lines.push(Talk(format!("Stored: {shown} as {to}")));
                 }
             }
@@ -476,7 +478,8 @@ impl Report {
                 lines.push(Talk(format!("Skipped: {shown}: something has that name")));
             }
             Outcome::Have(Some(at)) if verbose => {
-                let at = safe(at.as_path());
+                let at = at.as_path();
+                let at = safe(&*at);
                 lines.push(Talk(format!("Already there: {shown} as {at}")));
             }
             Outcome::Have(None) if verbose => {

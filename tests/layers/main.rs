@@ -102,7 +102,7 @@ fn imports_point_down() {
 #[test]
 fn the_program_stands_on_the_library() {
     let mut wrong = Vec::new();
-    for (from, others) in Graph::of(&source::all()).edges {
+    for (from, others) in graphs().flat_map(|graph| graph.edges) {
         for to in others.keys() {
             if from.starts_with("ui/") && (to.starts_with("cli/") || to == "main.rs") {
                 wrong.push(format!("{from} -> {to}"));
@@ -114,19 +114,27 @@ fn the_program_stands_on_the_library() {
 
 #[test]
 fn every_name_is_found() {
-    only_excepted(Graph::of(&source::all()).unknown, &[]);
+    only_excepted(graphs().flat_map(|graph| graph.unknown), &[]);
 }
 
 #[test]
 fn no_files_import_each_other() {
-    let circles = file_circles(&Graph::of(&source::all()));
-    only_excepted(circles.into_iter().flatten(), exceptions::CIRCLES);
+    let circles = graphs().flat_map(|graph| file_circles(&graph));
+    only_excepted(circles.flatten(), exceptions::CIRCLES);
 }
 
 #[test]
 fn no_folders_import_each_other() {
-    let circles = folder_circles(&Graph::of(&source::all()));
+    let circles = graphs().flat_map(|graph| folder_circles(&graph));
     only_excepted(circles, exceptions::FOLDER_CIRCLES);
+}
+
+/// Who uses whom, on each kind of system.
+fn graphs() -> impl Iterator<Item = Graph> {
+    let systems = [source::System::Unix, source::System::Windows];
+    systems
+        .into_iter()
+        .map(|system| Graph::of(&source::on(system)))
 }
 
 fn file_circles(graph: &Graph) -> Vec<BTreeSet<String>> {
@@ -209,7 +217,10 @@ fn of_the_system(tokens: &[Token]) -> Option<String> {
         "target_vendor",
         "target_env",
     ];
-    if starts(tokens, &["rustix"]) || starts(tokens, &["libc"]) {
+    if ["rustix", "libc", "windows_sys"]
+        .iter()
+        .any(|system| starts(tokens, &[system]))
+    {
         return Some(tokens[0].clone());
     }
     for system in ["unix", "fd", "linux", "windows"] {
@@ -234,6 +245,10 @@ fn of_the_system(tokens: &[Token]) -> Option<String> {
 fn a_type_has_a_name_of_its_own() {
     let mut homes: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
     for source in source::all() {
+        // What one system has, the other has by the same name.
+        if source.path.starts_with("sys/windows/") {
+            continue;
+        }
         for name in types(&source.tokens) {
             homes.entry(name).or_default().insert(source.path.clone());
         }
@@ -373,6 +388,9 @@ fn the_library_neither_prints_nor_exits() {
         "sys/unix/stream.rs",
         "sys/unix/terminal.rs",
         "sys/unix/commands/process.rs",
+        "sys/windows/stream.rs",
+        "sys/windows/terminal.rs",
+        "sys/windows/commands.rs",
     ];
     only(&["stdout", "stderr"], |source| {
         source.is_program() || may_open.contains(&&*source.path)

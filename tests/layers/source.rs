@@ -5,7 +5,7 @@
 use std::fs;
 use std::path::Path;
 
-use crate::tokens::{self, Token};
+use crate::tokens::{self, Token, starts};
 
 /// The two crates that are in `src`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -112,6 +112,43 @@ pub(crate) fn all() -> Vec<Source> {
     assert!(sources.len() > 50, "where is the source?");
     // Whole files that no release has.
     sources.retain(|source| !source.path.ends_with("/tests.rs") && source.path != "fuzz.rs");
+    sources
+}
+
+/// The kinds of systems.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum System {
+    Unix,
+    Windows,
+}
+
+impl System {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Unix => "unix",
+            Self::Windows => "windows",
+        }
+    }
+
+    fn other(self) -> Self {
+        match self {
+            Self::Unix => Self::Windows,
+            Self::Windows => Self::Unix,
+        }
+    }
+}
+
+/// What of it is compiled on a kind of system.
+pub(crate) fn on(system: System) -> Vec<Source> {
+    let other = system.other().name();
+    let mut sources = all();
+    let folder = format!("sys/{other}/");
+    sources.retain(|source| !source.path.starts_with(&folder));
+    for source in &mut sources {
+        source.tokens = tokens::without(&source.tokens, |tokens| {
+            starts(tokens, &["#", "[", "cfg", "(", other, ")", "]"])
+        });
+    }
     sources
 }
 

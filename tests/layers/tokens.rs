@@ -43,10 +43,15 @@ pub(crate) fn tokens(text: &str) -> Vec<Token> {
 /// Leaves out every item, statement and field with an attribute that takes it out of the program
 /// that is shipped: `cfg(test)`, and `cfg` of a feature for tests together with it.
 pub(crate) fn without_tests(tokens: &[Token]) -> Vec<Token> {
+    without(tokens, is_test_only)
+}
+
+/// Leaves out every item, statement and field with an attribute that `is_out` says so of.
+pub(crate) fn without(tokens: &[Token], is_out: impl Fn(&[Token]) -> bool) -> Vec<Token> {
     let mut kept = Vec::new();
     let mut at = 0;
     while at < tokens.len() {
-        if is_test_only(&tokens[at..]) {
+        if is_out(&tokens[at..]) {
             at = after_item(tokens, after_group(tokens, at + 1));
         } else {
             kept.push(tokens[at].clone());

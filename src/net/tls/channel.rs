@@ -3,7 +3,7 @@
 //! Must not know what it carries.
 
 use std::fmt;
-use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -64,8 +64,7 @@ impl Closer {
 
     /// Closes the connection at once: a thread blocked in either half gets an error or the end.
     pub fn close(&self) {
-        // It fails if the connection is closed already, which is fine.
-        let _ = self.0.shutdown(Shutdown::Both);
+        socket::close(&self.0);
     }
 
     /// How much of what was sent has arrived; `None` if the system does not say.

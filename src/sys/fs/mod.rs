@@ -3,20 +3,21 @@
 //! Must not follow a link that was not asked for, must not wait for a fifo, and must not know what
 //! is stored or read. Names are bytes; a name is one component, never a path.
 //!
-//! `unix/files.rs` does what is promised here. Errors are `io::Error`s with the system's own code in
-//! them, which nobody above this folder looks at.
+//! The folders of the systems do what is promised here, each in its own way. Errors are
+//! `io::Error`s with the system's own code in them, which nobody above this folder looks at.
 
 pub(in crate::sys) mod types;
 
 pub use std::fs::File;
 
+pub use super::system::dir::Dir;
 pub use super::system::file_errors::{
     cannot_be_unnamed, is_denied, is_full, is_name_impossible, is_name_too_long, is_no_file,
     is_not_a_dir, is_not_empty, is_refused, is_unsupported, of_new_name,
 };
 pub use super::system::files::{
-    Dir, List, drop_cached, effective_user, is_hole, read_through, set_mode, set_mtime,
-    start_writeback, stat, stat_of_metadata, try_lock, umask,
+    allocated, drop_cached, effective_user, is_hole, read_through, set_mode, set_mtime,
+    start_writeback, stat, stat_of_path, try_lock, umask,
 };
 pub use types::{FileId, FileKind, FreeSpace, ListedName, Lock, LockState, Stat, Timestamp};
 

@@ -4,9 +4,6 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-/// The bits of a mode that are permissions, setuid, setgid and sticky.
-pub(in crate::sys) const MODE_BITS: u32 = 0o7777;
-
 /// What something is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FileKind {

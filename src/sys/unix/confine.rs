@@ -5,22 +5,13 @@
 
 use std::path::Path;
 
+pub use crate::sys::told::Confined;
+
 #[cfg(target_os = "linux")]
 use landlock::{
     ABI, Access, AccessFs, AccessNet, LandlockStatus, PathBeneath, PathFd, Ruleset, RulesetAttr,
     RulesetCreatedAttr, RulesetStatus, make_bitflags,
 };
-
-/// How much was given up.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Confined {
-    /// All of it.
-    Fully,
-    /// Not all of it: what is still possible.
-    Partly(String),
-    /// Nothing: why.
-    Not(String),
-}
 
 /// Gives up changing files anywhere but below `folders`, and opening TCP connections and
 /// listeners. It holds for the thread that calls it and those that it starts afterwards, for good.

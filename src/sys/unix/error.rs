@@ -6,20 +6,7 @@ use std::io;
 
 use rustix::io::Errno;
 
-/// What an error of the system means, beyond [`io::Error::kind`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Meaning {
-    /// The file system takes shorter names only.
-    NameTooLong,
-    /// The file system cannot hold the name.
-    InvalidName,
-    /// The disk, or what stands for it, failed.
-    Io,
-    /// Too many files are open.
-    TooManyOpenFiles,
-    /// Links lead in a circle, or there are too many of them.
-    LinkLoop,
-}
+pub(crate) use crate::sys::told::Meaning;
 
 /// What an error means, where its kind does not say it.
 pub(crate) fn meaning(error: &io::Error) -> Option<Meaning> {

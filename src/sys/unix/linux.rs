@@ -14,7 +14,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use rustix::fs::{Advice, AtFlags, CWD, Mode, OFlags, RenameFlags};
 use rustix::io::{Errno, retry_on_intr};
 
-use crate::sys::fs::types::MODE_BITS;
+use super::stat::MODE_BITS;
 
 /// Whether [`crate::sys::fs::Dir::sync_file_system`] waits until everything is on disk, and tells of errors.
 /// FUSE does not pass it on to whoever stores the files; a sync of one file it does.

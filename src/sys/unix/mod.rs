@@ -4,6 +4,7 @@
 
 pub(super) mod commands;
 pub mod confine;
+pub(super) mod dir;
 pub(crate) mod error;
 pub(super) mod file_errors;
 pub(super) mod files;
@@ -19,6 +20,7 @@ pub mod places;
 pub(crate) mod private;
 pub mod signals;
 pub(crate) mod socket;
+mod stat;
 pub mod stream;
 pub mod terminal;
 pub mod vectored;

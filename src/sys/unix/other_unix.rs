@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use rustix::fs::{AtFlags, Mode, OFlags, RawMode};
 use rustix::io::Errno;
 
-use crate::sys::fs::types::MODE_BITS;
+use super::stat::MODE_BITS;
 
 /// Whether [`crate::sys::fs::Dir::sync_file_system`] waits until everything is on disk, and tells of errors.
 /// Here it may return as soon as that has begun: files are to be synced one by one.

@@ -5,7 +5,9 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use crate::sys::fs::{effective_user, stat_of_metadata};
+use crate::sys::fs::{effective_user, stat_of_path};
+
+pub use crate::sys::told::OfSystem;
 
 /// Folders without which nothing runs, with all that is in them; and how the names of more begin.
 const CORE: [&str; 16] = [
@@ -66,16 +68,6 @@ const OTHERS: [&str; 4] = ["/run/media", "/run/mount", "/run/user", "/usr/home"]
 const HOMES: [&str; 2] = ["/home", "/Users"];
 const ROOTS: [&str; 2] = ["/root", "/var/root"];
 
-/// How much a folder belongs to the system.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum OfSystem {
-    /// Others' files have no place in it: whoever can add some can take the machine over, or have
-    /// it not start any more.
-    Core,
-    /// It does, but there are reasons to receive into it.
-    Rather,
-}
-
 /// Whether a folder, of which this is the canonical path, belongs to the system.
 #[must_use]
 pub fn of_system(folder: &Path) -> Option<OfSystem> {
@@ -114,10 +106,7 @@ fn canonical(path: &str) -> PathBuf {
 }
 
 fn is_same(a: &Path, b: &Path) -> bool {
-    let id = |path: &Path| {
-        let meta = fs::metadata(path).ok()?;
-        Some(stat_of_metadata(&meta).id)
-    };
+    let id = |path: &Path| Some(stat_of_path(path).ok()?.id);
     a == b || id(a).is_some_and(|a| id(b) == Some(a))
 }
 

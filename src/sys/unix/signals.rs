@@ -10,16 +10,7 @@ use signal_hook::consts::{SIGINT, SIGTERM, SIGTSTP, SIGXFSZ};
 use signal_hook::low_level::{emulate_default_handler, exit};
 use signal_hook::{flag, iterator};
 
-/// What was asked.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Signal {
-    /// To stop, by somebody at the terminal: Ctrl-C.
-    Interrupt,
-    /// To stop, by another program.
-    Terminate,
-    /// To stand still until it is told to go on: Ctrl-Z.
-    Suspend,
-}
+pub use crate::sys::told::Signal;
 
 /// All that is asked from now on, one after the other, waited for.
 #[derive(Debug)]

@@ -3,25 +3,17 @@
 //! Must not know what they carry, nor decide when to give one up.
 
 use std::io;
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, Ipv6Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketType, sockopt};
 
+pub(crate) use crate::sys::told::Delivery;
+
 /// How many connections may wait to be accepted.
 const BACKLOG: i32 = 128;
-
-/// What has become of what a connection was given to send.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Delivery {
-    /// How many bytes of it the other side's system has confirmed.
-    pub(crate) confirmed: u64,
-    /// Whether some of it is on its way, or asks whether there is room for it, and gets no answer.
-    /// A side that has no room for it and says so has answered.
-    pub(crate) waits: bool,
-}
 
 /// What has become of what `stream` was given to send; none where the system does not say.
 pub(crate) fn delivery(stream: &TcpStream) -> Option<Delivery> {
@@ -38,6 +30,12 @@ pub(crate) fn give_up_after(stream: &TcpStream, time: Duration) {
 /// told: by itself it waits longer each time, and notices late that a network is back.
 pub(crate) fn retry_often(stream: &TcpStream) {
     system::retry_often(stream);
+}
+
+/// Closes a connection at once, from any thread: one that waits for it gets an error or the end.
+pub(crate) fn close(stream: &TcpStream) {
+    // It fails if it is closed already.
+    let _ = stream.shutdown(Shutdown::Both);
 }
 
 /// A socket that [`connect`] can connect to an address.
@@ -176,7 +174,8 @@ mod system {
     use std::os::fd::AsRawFd as _;
     use std::time::Duration;
 
-    use super::{Delivery, set_tcp_option};
+    use super::set_tcp_option;
+    use crate::sys::told::Delivery;
 
     /// How often in a row the system asks whether there is room before that counts as no answer.
     const PROBES: u8 = 3;
@@ -267,7 +266,8 @@ mod system {
     use std::net::TcpStream;
     use std::time::Duration;
 
-    use super::{Delivery, set_tcp_option};
+    use super::set_tcp_option;
+    use crate::sys::told::Delivery;
 
     /// After how many seconds without a confirmation of what is on its way a connection is dropped:
     /// `TCP_RXT_CONNDROPTIME` on macOS. FreeBSD's `TCP_MAXUNACKTIME` is no such thing: it also drops
@@ -343,7 +343,7 @@ mod tests {
         std::thread::scope(|s| {
             let connecting = s.spawn(|| connect(&stream, addr, TIME, None));
             while !connecting.is_finished() && began.elapsed() < TIME / 2 {
-                let _ = stream.shutdown(std::net::Shutdown::Both);
+                let _ = stream.shutdown(Shutdown::Both);
                 std::thread::yield_now();
             }
             let _ = connecting.join().unwrap();

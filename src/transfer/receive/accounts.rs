@@ -167,7 +167,7 @@ impl Accounts {
         if !outcome.is_plain() || self.progress.wants_every_entry() {
             self.progress.event(&Event::Entry {
                 session: self.session,
-                path: path.as_path(),
+                path: &path.as_path(),
                 size: ended.size,
                 outcome: &outcome,
             });
@@ -224,7 +224,7 @@ impl Accounts {
         let FailedFolder { path, why, .. } = failed;
         self.progress.event(&Event::Entry {
             session: self.session,
-            path: path.as_path(),
+            path: &path.as_path(),
             size: 0,
             outcome: &Outcome::Failed(why.clone()),
         });

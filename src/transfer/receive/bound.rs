@@ -52,7 +52,7 @@ impl OfferBound {
     pub(super) fn take(&mut self, entry: &Entry) -> Result<(), Why> {
         if entry.path.depth() == 1 {
             let named = self.named.checked_sub(1).ok_or(OVER)?;
-            let is_it = |first: &Text| *first == shown(entry.path.as_path());
+            let is_it = |first: &Text| *first == shown(&entry.path.as_path());
             let is_first = self.first.as_ref().is_some_and(is_it);
             // Its place is kept for it.
             if self.first.is_some() && !is_first && named == 0 {

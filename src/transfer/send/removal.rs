@@ -150,7 +150,8 @@ impl<'a> RemovalAnswers<'a> {
             "--max-delete {limit} is reached, and this receiver cannot say before how much would go"
         );
         let why = Why::NotRemoved(SystemError::Other(Text::new(words)));
-        let folder = path.as_path().parent().unwrap_or(path.as_path());
+        let path = path.as_path();
+        let folder = path.parent().unwrap_or(&path);
         report.outcome(folder, 0, &Outcome::Failed(why));
         // Each entry counts once, and that folder was there.
         Summary {

@@ -319,7 +319,10 @@ impl StoredList {
             _ => return,
         };
         // What it is now; only the list depends on it.
-        let meta = self.dir.join(at.unwrap_or(path)).symlink_metadata();
+        let meta = self
+            .dir
+            .join(at.as_deref().unwrap_or(path))
+            .symlink_metadata();
         let (kind, size) = match meta {
             Ok(meta) if meta.is_dir() => ("folder", 0),
             Ok(meta) if meta.is_symlink() => ("link", 0),
@@ -327,7 +330,7 @@ impl StoredList {
             Err(_) => ("file", 0),
         };
         let shown = path.to_string_lossy();
-        let shown_at = at.map(Path::to_string_lossy);
+        let shown_at = at.as_deref().map(Path::to_string_lossy);
         let line = StoredLine {
             path: &shown,
             path_bytes: odd_bytes(path),
@@ -335,7 +338,7 @@ impl StoredList {
             size,
             outcome: name,
             stored_as: shown_at.as_deref(),
-            stored_as_bytes: at.and_then(odd_bytes),
+            stored_as_bytes: at.as_deref().and_then(odd_bytes),
         };
         let mut noted = self.noted();
         noted.stored += 1;
