@@ -112,7 +112,7 @@ fn load(path: &Path) -> Result<Option<Identity>> {
     if !meta.is_file() {
         return Err(refused(StateFault::NotAFile));
     }
-    if private::is_exposed(&meta) {
+    if private::is_exposed(path, &meta) {
         return Err(refused(StateFault::Exposed));
     }
     let mut bytes = Vec::new();

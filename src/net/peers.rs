@@ -202,7 +202,7 @@ impl Peers {
         if !meta.is_file() {
             return Err(refused(StateFault::NotAFile));
         }
-        if private::is_exposed(&meta) {
+        if private::is_exposed(&path, &meta) {
             return Err(refused(StateFault::Exposed));
         }
         let mut text = String::new();

@@ -339,7 +339,7 @@ impl Incoming {
     /// Sets the size of a stream, before [`Self::commit`]: it may end with a hole.
     pub fn end_stream(&self, size: u64) -> Result<(), Why> {
         let partial = self.partial()?;
-        partial.file.set_len(size).map_err(|e| self.why(&e))
+        fs::set_size(&partial.file, size).map_err(|e| self.why(&e))
     }
 
     fn publication(&self) -> Publication<'_> {

@@ -224,7 +224,7 @@ fn open(
             folder.with(|dir| dir.remove_file(name.as_bytes()))?;
             continue;
         }
-        if let Err(e) = file.set_len(size) {
+        if let Err(e) = fs::set_size(&file, size) {
             if fresh {
                 // For example, the file system may not support files of that size.
                 folder.with(|dir| dir.remove_file(name.as_bytes()))?;

@@ -22,6 +22,6 @@ use unix as system;
 use windows as system;
 
 pub use system::{
-    confine, host, local, lock_holders, name, places, signals, stream, terminal, vectored,
+    confine, host, local, lock_holders, name, places, shell, signals, stream, terminal, vectored,
 };
 pub(crate) use system::{error, private, socket, wake};

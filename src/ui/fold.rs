@@ -12,7 +12,7 @@ const ERROR_INDENT: usize = 6;
 /// The narrowest terminal that is folded for.
 const LEAST_COLUMNS: usize = 30;
 /// What commands begin with that a person may copy.
-const COMMANDS: [&str; 6] = ["xfer ", "mkdir ", "chmod ", "ls ", "tar ", "ip "];
+const COMMANDS: [&str; 7] = ["xfer ", "mkdir ", "chmod ", "icacls ", "ls ", "tar ", "ip "];
 
 /// A line in pieces that fit `columns`, of which `before` are taken in front of the first piece. A
 /// command or a quoted name stays in one piece, even if that is too long.

@@ -9,6 +9,7 @@ use std::fmt;
 use unicode_width::UnicodeWidthChar as _;
 use xfer::model::text::is_ignorable;
 use xfer::sys::name::from_system;
+use xfer::sys::shell;
 
 /// Prints a text with everything escaped that could move the cursor, change the terminal, turn
 /// the direction of writing, or hide: controls, bidirectional marks, invisible characters and
@@ -24,12 +25,7 @@ pub(crate) fn safe<T: AsRef<OsStr> + ?Sized>(text: &T) -> Safe<'_> {
 /// A text as a shell takes it. What is unsafe in it is still to be escaped, and nobody would copy
 /// that.
 pub(crate) fn quoted(text: &str) -> String {
-    let plain = |c: char| c.is_alphanumeric() || "/._-+,:@%=".contains(c);
-    if text.chars().all(plain) {
-        text.to_owned()
-    } else {
-        format!("'{}'", text.replace('\'', "'\\''"))
-    }
+    shell::quoted(text)
 }
 
 /// The same, for a word that a command is not to take for an option.

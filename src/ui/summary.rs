@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use xfer::model::outcome::{OnConflict, Role, Summary, Wish};
 use xfer::model::progress::Trust;
+use xfer::sys::shell;
 
 use super::safe::{quoted, safe};
 use super::tally::Tally;
@@ -256,7 +257,8 @@ impl EndedSession<'_> {
 
 /// A folder as its user would write it.
 pub(super) fn at_home(dir: &Path) -> String {
-    let home = std::env::var_os("HOME").filter(|home| Path::new(home).parent().is_some());
+    let home = std::env::var_os(shell::HOME_VARIABLE)
+        .filter(|home| shell::KNOWS_TILDE && Path::new(home).parent().is_some());
     match home.as_ref().map(|home| dir.strip_prefix(home)) {
         Some(Ok(rest)) if rest.as_os_str().is_empty() => "~".to_owned(),
         Some(Ok(rest)) => format!("~/{}", rest.display()),

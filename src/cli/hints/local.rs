@@ -8,6 +8,7 @@ use std::path::Path;
 
 use xfer::model::error::Action;
 use xfer::model::outcome::Role;
+use xfer::sys::shell;
 
 use super::Task;
 use crate::ui::quoted;
@@ -37,21 +38,25 @@ pub(super) fn file(action: Action, path: &Path, kind: ErrorKind, role: Role) -> 
             ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem,
             Action::Create | Action::Write,
         ) => {
-            "xfer keeps its key and the paired machines there, and must be able to write it. \
-             HOME, XDG_CONFIG_HOME and XDG_DATA_HOME set the place."
-        }
-        (ErrorKind::PermissionDenied, _) if role == Role::Sender => {
             return Some(format!(
-                "Check its permissions: ls -ld {}",
-                path_argument(path)
+                "xfer keeps its key and the paired machines there, and must be able to write it. \
+                 {} set the place.",
+                shell::STATE_VARIABLES
             ));
         }
+        (ErrorKind::PermissionDenied, _) if role == Role::Sender => {
+            let command = shell::show_permissions(&path_argument(path));
+            return Some(format!("Check its permissions: {command}"));
+        }
         (ErrorKind::NotFound, Action::ReceiveInto) => {
-            return Some(format!("Create it first: mkdir -p {}", path_argument(path)));
+            return Some(format!(
+                "Create it first: {}",
+                shell::make_dir(&path_argument(path))
+            ));
         }
         (ErrorKind::NotFound, Action::AddSums) => {
-            let folder = path_argument(path.parent()?);
-            return Some(format!("Create its folder first: mkdir -p {folder}"));
+            let command = shell::make_dir(&path_argument(path.parent()?));
+            return Some(format!("Create its folder first: {command}"));
         }
         (ErrorKind::PermissionDenied, Action::ReceiveInto | Action::WriteInto) => {
             "Choose a folder that you can write to: --dir DIR"

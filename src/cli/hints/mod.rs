@@ -16,6 +16,7 @@ use xfer::model::reason::AbortReason;
 use xfer::model::relpath::is_reserved;
 use xfer::net::PeerAddress;
 use xfer::sys::name::from_system;
+use xfer::sys::shell;
 
 use self::local::{NETWORK, already_receiving, argument, connect, file, listen, next_port};
 use crate::ui::quoted;
@@ -71,7 +72,10 @@ pub(crate) fn for_error(error: &Error, task: Task) -> Option<String> {
             ..
         } => {
             let path = argument(&path.display().to_string());
-            return Some(format!("Keep it to yourself: chmod 600 {path}"));
+            return Some(format!(
+                "Keep it to yourself: {}",
+                shell::make_private(&path)
+            ));
         }
         Error::State { file, .. } => match file {
             StateFile::Identity => {
@@ -82,7 +86,12 @@ pub(crate) fn for_error(error: &Error, task: Task) -> Option<String> {
                 "Repair or remove it. Without it, every other machine has to be paired again."
             }
         },
-        Error::NoHome => "Set HOME to your home directory.",
+        Error::NoHome => {
+            return Some(format!(
+                "Set {} to your home directory.",
+                shell::HOME_VARIABLE
+            ));
+        }
         Error::SharedQuota { .. } => "Give this machine a folder of its own in [peer.NAME].",
         Error::Resolve { .. } => "Check the name. `xfer recv` shows its address when it starts.",
         Error::Connect {

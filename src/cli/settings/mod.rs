@@ -14,6 +14,7 @@ use std::path::Path;
 use clap::builder::BoolishValueParser;
 use clap::error::ErrorKind;
 use clap::{Arg, ArgAction, Command, ValueHint};
+use xfer::sys::shell;
 use xfer::transfer::Grant;
 
 use super::{machine, usage_error};
@@ -205,7 +206,7 @@ pub(super) fn default(program: &Command, key: &str) -> String {
 
 /// A path for people, with `~` for the home.
 fn shown(path: &Path) -> String {
-    let home = machine::home();
+    let home = machine::home().filter(|_| shell::KNOWS_TILDE);
     match home.and_then(|home| Some(path.strip_prefix(home).ok()?.to_path_buf())) {
         Some(below) => Path::new("~").join(below).display().to_string(),
         None => path.display().to_string(),

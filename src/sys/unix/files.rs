@@ -48,6 +48,11 @@ pub fn set_mtime(file: &File, mtime: Timestamp) -> io::Result<()> {
     Ok(rustix::fs::futimens(file, &times(mtime))?)
 }
 
+/// Makes a file so large. What is new of it is a hole, where the file system has those.
+pub fn set_size(file: &File, size: u64) -> io::Result<()> {
+    file.set_len(size)
+}
+
 /// Whether nothing was ever written to a file from `offset` on for `length` bytes. Where the file
 /// system cannot say, something was.
 #[must_use]

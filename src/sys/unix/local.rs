@@ -140,7 +140,7 @@ pub fn is_running(process: u32) -> bool {
 /// Others must be able neither to look for sockets here nor to put some.
 fn check_folder(dir: &Path) -> io::Result<()> {
     let meta = fs::symlink_metadata(dir)?;
-    match meta.is_dir() && meta.uid() == effective_user() && !private::is_exposed(&meta) {
+    match meta.is_dir() && meta.uid() == effective_user() && !private::is_exposed(dir, &meta) {
         true => Ok(()),
         false => Err(io::ErrorKind::PermissionDenied.into()),
     }

@@ -18,6 +18,7 @@ pub mod name;
 mod other_unix;
 pub mod places;
 pub(crate) mod private;
+pub mod shell;
 pub mod signals;
 pub(crate) mod socket;
 mod stat;

@@ -15,8 +15,8 @@ use rustix::fs::{FlockOperation, flock};
 use super::name::from_system;
 use crate::sys::fs::{self, Dir, Lock, LockState};
 
-/// Whether others on this machine may read or change what this is of.
-pub(crate) fn is_exposed(meta: &Metadata) -> bool {
+/// Whether others on this machine may read or change what a path leads to, of which this is known.
+pub(crate) fn is_exposed(_: &Path, meta: &Metadata) -> bool {
     meta.permissions().mode() & 0o077 != 0
 }
 

@@ -16,7 +16,7 @@ use windows_sys::Win32::Storage::FileSystem::{
     UnlockFile,
 };
 use windows_sys::Win32::System::IO::OVERLAPPED;
-use windows_sys::Win32::System::Ioctl::FSCTL_QUERY_ALLOCATED_RANGES;
+use windows_sys::Win32::System::Ioctl::{FSCTL_QUERY_ALLOCATED_RANGES, FSCTL_SET_SPARSE};
 
 use super::nt::{self, is_code};
 use super::stat::{is_read_only, set_times, stat_of_handle};
@@ -72,6 +72,17 @@ pub fn set_mode(file: &File, mode: u32) -> io::Result<()> {
 /// Sets the time of an open file.
 pub fn set_mtime(file: &File, mtime: Timestamp) -> io::Result<()> {
     set_times(file.as_raw_handle(), mtime)
+}
+
+/// Makes a file so large. What is new of it is a hole, where the file system has those. Of one that
+/// is not told to have some, the system fills what is left out with zeros as soon as something is
+/// written behind it.
+///
+/// Wine takes it and does nothing: this was never run.
+pub fn set_size(file: &File, size: u64) -> io::Result<()> {
+    // FAT has no holes.
+    let _ = nt::control(file.as_raw_handle(), FSCTL_SET_SPARSE, &[], &mut []);
+    file.set_len(size)
 }
 
 /// Whether nothing was ever written to a file from `offset` on for `length` bytes. Where the file

@@ -3,7 +3,7 @@
 //! Must not talk to anybody who cannot read the user's own folder: a file there holds the port that
 //! a process listens at, and a secret of each side, which it has to say first.
 
-use std::fs::{self, OpenOptions};
+use std::fs;
 use std::io::{self, Read, Write};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::os::windows::io::{AsRawSocket as _, FromRawHandle as _, OwnedHandle};
@@ -80,11 +80,7 @@ impl LocalListener {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
             _ => {}
         }
-        let mut file = OpenOptions::new()
-            .write(true)
-            .create_new(true)
-            .open(&path)?;
-        file.write_all(&meeting.to_bytes())?;
+        private::write_new(&path, &meeting.to_bytes())?;
         Ok(Self {
             listener,
             meeting,

@@ -3,6 +3,7 @@
 //! Must not export what `unix` does not. What was never run on Windows itself, but only under Wine or
 //! not at all, says so where it is.
 
+mod acl;
 pub(super) mod commands;
 pub mod confine;
 pub(super) mod dir;
@@ -19,6 +20,7 @@ mod nt;
 pub mod places;
 pub(crate) mod private;
 mod renames;
+pub mod shell;
 pub mod signals;
 pub(crate) mod socket;
 mod stat;

@@ -1,34 +1,56 @@
 //! Files and folders that only this user may read and change.
 //!
 //! Must not trust a file by its name.
-//!
-//! What is made in a user's profile gets the permissions of that, which let in this user, and those
-//! who administer the machine. Whether somebody has opened it to others is not looked at yet.
 
 use std::fs::{File, Metadata, OpenOptions};
 use std::io::{self, Write as _};
 use std::os::windows::fs::OpenOptionsExt as _;
+use std::os::windows::io::AsRawHandle as _;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use windows_sys::Win32::Storage::FileSystem::FILE_FLAG_DELETE_ON_CLOSE;
+use windows_sys::Win32::Storage::FileSystem::{
+    FILE_FLAG_DELETE_ON_CLOSE, FILE_GENERIC_WRITE, WRITE_DAC,
+};
 
+use super::acl;
 use super::name::from_system;
 use crate::sys::fs::{self, Dir, FileId, Lock, LockState, stat_of_path};
 
-/// Whether others on this machine may read or change what this is of.
-pub(crate) fn is_exposed(_: &Metadata) -> bool {
-    false
+/// Whether others on this machine may read or change what a path leads to. Where that cannot be
+/// told, they may not.
+pub(crate) fn is_exposed(path: &Path, _: &Metadata) -> bool {
+    acl::is_open_to_others(path).unwrap_or(false)
 }
 
 /// Makes a folder, and those that it is in, where they are missing.
 pub(crate) fn create_dir_all(dir: &Path) -> io::Result<()> {
-    std::fs::create_dir_all(dir)
+    if dir.is_dir() {
+        return Ok(());
+    }
+    std::fs::create_dir_all(dir)?;
+    if_possible(acl::open_to_change(dir).and_then(|dir| make_private(&dir)))
+}
+
+/// Has nobody else reach a file, or a folder.
+fn make_private(file: &File) -> io::Result<()> {
+    acl::make_private(file.as_raw_handle())
+}
+
+/// On FAT nobody can be kept out.
+fn if_possible(done: io::Result<()>) -> io::Result<()> {
+    match done {
+        Err(e) if fs::is_unsupported(&e) => Ok(()),
+        done => done,
+    }
 }
 
 /// Makes a new file that holds `bytes`, and brings it to disk.
 pub(crate) fn write_new(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let mut file = OpenOptions::new().write(true).create_new(true).open(path)?;
+    let mut options = OpenOptions::new();
+    options.access_mode(FILE_GENERIC_WRITE | WRITE_DAC);
+    let mut file = options.write(true).create_new(true).open(path)?;
+    if_possible(make_private(&file))?;
     file.write_all(bytes)?;
     file.sync_all()
 }
