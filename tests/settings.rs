@@ -136,6 +136,25 @@ fn wrong_settings_are_errors_and_never_passed_over() {
 }
 
 #[test]
+fn a_misspelled_variable_is_told_of() {
+    let sandbox = Sandbox::new();
+    let me = sandbox.me();
+    let shown = |variables: &[(&str, &str)]| run_in(&me, variables, &["config"]);
+    shown(&[("XFER_DIRR", "/tmp")])
+        .assert_code(0)
+        .assert_says("xfer: unknown XFER_DIRR; did you mean XFER_DIR?");
+    // Those of other programs are none of its business.
+    let others = [
+        ("XFER_DIR", "/tmp"),
+        ("XFER_BLESS", "0"),
+        ("XFER_KEYRING", "x"),
+    ];
+    shown(&others)
+        .assert_code(0)
+        .assert_does_not_say("did you mean");
+}
+
+#[test]
 fn a_flag_that_is_set_can_be_taken_back() {
     let sandbox = Sandbox::new();
     let me = sandbox.me();

@@ -119,6 +119,9 @@ pub(crate) fn run() -> ExitCode {
     };
     let loudness = &arguments.loudness;
     loudness.choose_colours();
+    if let Ok(settings) = &settings {
+        warn_of_misspelled(settings);
+    }
     let code = match (arguments.command, settings) {
         (Command::Peers(args), settings) => peers::list(&args, loudness, settings.as_ref().ok())
             .unwrap_or_else(|why| wrong("peers", why)),
@@ -158,6 +161,15 @@ pub(crate) fn run() -> ExitCode {
     // All is put away by now.
     signals::end_if_interrupted(code);
     code.into()
+}
+
+/// Says which variables of the environment are likely misspelled settings, which do nothing.
+fn warn_of_misspelled(settings: &Settings) {
+    let lines = settings.misspelled.iter().map(|(name, meant)| {
+        let name = ui::safe(name);
+        Line::Trouble(format!("xfer: unknown {name}; did you mean {meant}?"))
+    });
+    Ui::new(ui::OutputOptions::default()).say(lines);
 }
 
 /// The definition of the command line.

@@ -6,6 +6,7 @@
 mod commands;
 mod entry;
 mod file;
+mod variables;
 
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
@@ -21,6 +22,7 @@ use super::{machine, usage_error};
 pub(super) use commands::{RunTable, all as all_commands, parse_run, words as split_words};
 use entry::SettingEntry;
 pub(super) use file::{KEYS, PeerTable};
+use variables::variable;
 
 /// The settings.
 #[derive(Debug, Default)]
@@ -33,6 +35,8 @@ pub(super) struct Settings {
     pub(super) peers: Vec<PeerTable>,
     /// The commands in the file.
     pub(super) runs: Vec<RunTable>,
+    /// Variables of the environment that are likely misspelled settings, and what was likely meant.
+    pub(super) misspelled: Vec<(String, String)>,
     values: BTreeMap<&'static str, Value>,
 }
 
@@ -53,6 +57,7 @@ impl Settings {
             // Without a home there is no file.
             Err(_) => Self::default(),
         };
+        settings.misspelled = variables::misspelled(std::env::vars_os().map(|(name, _)| name));
         for key in KEYS {
             let variable = variable(key);
             let words = match std::env::var_os(&variable) {
@@ -179,11 +184,6 @@ pub(super) fn make_settable(program: Command) -> Command {
 
 fn absolute(path: OsString) -> OsString {
     std::path::absolute(&path).map_or(path, Into::into)
-}
-
-/// The environment variable for a key.
-fn variable(key: &str) -> String {
-    format!("XFER_{}", key.to_uppercase().replace('-', "_"))
 }
 
 /// The default of a key, as the option's help gives it.
