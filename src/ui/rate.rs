@@ -6,6 +6,10 @@ use std::time::{Duration, Instant};
 
 /// The time over which a rate is smoothed: what is older hardly counts.
 const MEMORY: Duration = Duration::from_secs(5);
+/// The most that one step counts: a longer one is a pause.
+const LONGEST: Duration = Duration::from_millis(500);
+/// The same for the first one, which has what came before anything moved.
+const FIRST: Duration = Duration::from_millis(100);
 /// How long nothing may move before it counts as stalled.
 const STALL: Duration = Duration::from_secs(5);
 
@@ -38,7 +42,13 @@ impl Rate {
             return;
         }
         let grown = total.saturating_sub(before);
-        let keep = (-seconds / MEMORY.as_secs_f64()).exp();
+        // What comes in pieces came in the time since the last one: until then the rate stays.
+        if grown == 0 {
+            return;
+        }
+        // A time in which nothing could move is not remembered for as long as it took.
+        let most = if self.weight > 0.0 { LONGEST } else { FIRST };
+        let keep = (-seconds.min(most.as_secs_f64()) / MEMORY.as_secs_f64()).exp();
         self.value = self.value * keep + grown as f64 / seconds * (1.0 - keep);
         self.weight = self.weight * keep + (1.0 - keep);
         self.seen = (now, total.max(before));
@@ -109,6 +119,37 @@ mod tests {
         assert!(rate.per_second() < 13_000, "{rate:?}");
         run(&mut rate, &mut at, 200, 5000);
         assert!((48_000..=50_000).contains(&rate.per_second()), "{rate:?}");
+    }
+
+    #[test]
+    fn a_pause_neither_lowers_it_nor_is_remembered() {
+        let now = Instant::now();
+        let (mut rate, mut at) = (Rate::new(now), (now, 0));
+        run(&mut rate, &mut at, 50, 1000);
+        run(&mut rate, &mut at, 200, 0);
+        assert_eq!(rate.per_second(), 10_000);
+        run(&mut rate, &mut at, 10, 1000);
+        assert!(rate.per_second() > 8_500, "{rate:?}");
+    }
+
+    #[test]
+    fn what_came_before_the_first_moment_hardly_counts() {
+        let now = Instant::now();
+        let (mut rate, mut at) = (Rate::new(now), (now, 0));
+        run(&mut rate, &mut at, 30, 0);
+        run(&mut rate, &mut at, 10, 1000);
+        assert!((9_000..=10_000).contains(&rate.per_second()), "{rate:?}");
+    }
+
+    #[test]
+    fn few_large_pieces_are_as_fast_as_many_small_ones() {
+        let now = Instant::now();
+        let (mut rate, mut at) = (Rate::new(now), (now, 0));
+        for _ in 0..10 {
+            run(&mut rate, &mut at, 99, 0);
+            run(&mut rate, &mut at, 1, 100_000);
+        }
+        assert_eq!(rate.per_second(), 10_000);
     }
 
     #[test]
