@@ -171,6 +171,22 @@ fn what_an_ignore_file_might_have_left_out_is_not_sent_where_it_makes_no_sense()
 }
 
 #[test]
+fn what_is_reserved_for_xfer_is_left_out_with_a_word() {
+    let sandbox = sandbox(&["photos/1.jpg", "photos/.xfer/old", "photos/sub/.xfer/old"]);
+    let (names, sent) = send(&sandbox, &[], &["photos"]);
+    sent.assert_code(0);
+    assert_eq!(names, ["photos", "photos/1.jpg", "photos/sub"]);
+    let text = sent.text();
+    let said = text.lines().find(|line| line.contains(" left out: "));
+    let said = said.unwrap_or_else(|| panic!("{text}"));
+    assert!(said.starts_with("  2 left out: "), "{said}");
+    assert!(said.ends_with(" (reserved for xfer)"), "{said}");
+    for name in ["photos/.xfer", "photos/sub/.xfer"] {
+        assert!(said.contains(name), "{said}");
+    }
+}
+
+#[test]
 fn a_pattern_that_means_nothing_is_wrong_usage() {
     let sandbox = sandbox(&["p/a"]);
     for (args, code, words) in [

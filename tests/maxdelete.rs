@@ -288,17 +288,20 @@ fn a_dry_run_says_what_the_real_one_would_need() {
     };
     dry(&[])
         .assert_code(IN_PART)
-        .assert_says("deleted   tree: 200 items")
+        .assert_says("to delete  tree: 200 items")
+        .assert_says("200 would be deleted (xfer asks first)")
+        .assert_does_not_say("refused")
         .assert_says(
             "to delete 200 of 201 files and folders, xfer asks first, or needs --max-delete 200",
         );
     dry(&["--max-delete=5%"])
         .assert_code(IN_PART)
-        .assert_says("deleted   tree: 200 items")
+        .assert_says("to delete  tree: 200 items")
+        .assert_says("1 refused")
         .assert_says("the sender allows 5%");
     dry(&["--max-delete=200"])
         .assert_code(DONE)
-        .assert_says("200 deleted");
+        .assert_says("200 would be deleted");
     assert_eq!(Tree::read(scene.copy()), before);
 }
 

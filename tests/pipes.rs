@@ -142,7 +142,9 @@ fn a_sender_that_is_killed_leaves_nothing() {
     proxy.wait_for_up(2 << 20);
     sender.kill();
     wait_for_loss(&recv);
-    recv.interrupt();
+    recv.interrupt()
+        .assert_says("A stream cannot resume: send all of it again.")
+        .assert_does_not_say("again to resume");
     is_empty(&sandbox.dst());
 }
 
@@ -211,7 +213,12 @@ fn a_full_disk_is_its_end() {
     let (sender, mut writer) = spawn_send(&sandbox.me(), "a.tar", &recv.target());
     // More than fits; whoever does not read it any more says so.
     while writer.write_all(&[1; 65_536]).is_ok() {}
-    sender.wait().assert_code(1).assert_says("are free");
+    sender
+        .wait()
+        .assert_code(1)
+        .assert_says("are free")
+        .assert_says("Free some space, then send all of it again.")
+        .assert_does_not_say("again to resume");
     let sent = send(&sandbox.me(), b"fits", "b.tar", &recv.target());
     sent.assert_code(0);
     let pid = recv.process().pid().as_raw_nonzero();

@@ -5,7 +5,7 @@
 mod support;
 
 use std::fs::{self, OpenOptions};
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
 use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 
@@ -268,6 +268,26 @@ fn a_network_that_is_cut_again_and_again() {
     scene.proxy.release();
     sender.wait().assert_code(0);
     scene.check();
+}
+
+#[test]
+fn a_receiver_that_stays_away_is_told_of_once() {
+    let scene = Scene::new();
+    let sender = scene.send_until(TOTAL / 2);
+    // Whoever is there now hangs up.
+    let gone = TcpListener::bind("127.0.0.1:0").unwrap();
+    scene.proxy.lead_to(gone.local_addr().unwrap());
+    scene.proxy.cut_all();
+    scene.proxy.release();
+    for _ in 0..4 {
+        drop(gone.accept().unwrap());
+    }
+    sender.interrupt();
+    let sent = sender.wait();
+    sent.assert_code(130)
+        .assert_says(" MB of 43.2 MB arrived; run the same command again to resume.");
+    let retries = sent.text().matches("Retrying in ").count();
+    assert!((1..=2).contains(&retries), "{sent}");
 }
 
 #[test]

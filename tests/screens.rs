@@ -443,6 +443,11 @@ fn a_mirror_that_removes_5000() {
     });
     run(&right, "xfer send --mirror photos laptop");
     story.shows_when("desktop is asked", &right, is_asked);
+    story.shows("laptop waits", &left, "waiting for the sender");
+    right.type_line("perhaps");
+    right.wait_until("another question", |all| {
+        all.matches("Delete them?").count() == 2 && is_asked(all)
+    });
     right.type_line("yes");
     story.shows_when("desktop has sent it", &right, is_done);
     story.shows("laptop has removed them", &left, "Received");
@@ -537,10 +542,14 @@ fn each_offer_is_asked_about() {
     let (left, right) = (laptop.receiver("--ask"), desktop.shell());
     right.type_line("xfer send film.mkv laptop");
     story.shows("laptop asks", &left, "Accept?");
+    left.type_line("never");
+    left.wait_until("the same question", |all| {
+        all.matches("Accept?").count() == 2 && is_asked(all)
+    });
     left.type_line("n");
     story.shows_when("desktop is told no", &right, is_done);
     run(&right, "xfer send film.mkv laptop");
-    let twice = |all: &str| all.matches("Accept?").count() == 2 && is_asked(all);
+    let twice = |all: &str| all.matches("Accept?").count() == 3 && is_asked(all);
     left.wait_until("another question", twice);
     left.type_line("y");
     story.shows_when("desktop is told yes", &right, is_done);

@@ -499,6 +499,40 @@ fn something_else_in_the_way_is_left_alone() {
 }
 
 #[test]
+fn what_failed_is_not_counted_as_sent() {
+    let sandbox = Sandbox::new();
+    for n in 0..49 {
+        make_file(sandbox.src().join(format!("d/{n:02}")), n, 10);
+    }
+    for n in 0..31 {
+        make_file(sandbox.dst().join(format!("d/{n:02}/inner")), n, 10);
+    }
+    let recv = sandbox.recv();
+    let all = sandbox.src().join("d");
+    let sent = sandbox.send(&[Path::new("--update"), &all], &recv.target());
+    sent.assert_code(3)
+        .assert_says("Sent 18 of 49 files of d (180 B) to ")
+        .assert_says("  31 failed; send again to retry");
+    let received = recv.interrupt();
+    received.assert_says("Received 18 of 49 files of d (180 B) from ");
+}
+
+#[test]
+fn where_all_is_there_nothing_is_sent() {
+    let sandbox = Sandbox::new();
+    make_file(sandbox.src().join("film.mkv"), 1, 3_150_000);
+    let recv = sandbox.recv();
+    sandbox.send(&[], &recv.target()).assert_code(0);
+    let sent = sandbox.send(&[], &recv.target());
+    sent.assert_code(0)
+        .assert_says("Nothing to send: ")
+        .assert_says(" already has film.mkv (3.15 MB)");
+    recv.interrupt()
+        .assert_says("Nothing to receive from ")
+        .assert_says(": film.mkv (3.15 MB) is already here");
+}
+
+#[test]
 fn a_planted_link_leads_nowhere() {
     let sandbox = Sandbox::new();
     let outside = sandbox.folder("outside");

@@ -531,7 +531,7 @@ fn what_a_filter_hides_a_mirror_does_not_remove() {
     ];
     let before = Tree::read(&copy);
     let dry = scene.send(&[&args[..], &["--dry-run"]].concat());
-    dry.assert_code(0).assert_says("  4 deleted");
+    dry.assert_code(0).assert_says("  4 would be deleted");
     assert_eq!(Tree::read(&copy), before);
     scene.send(&args).assert_code(0).assert_says("4 deleted");
     for gone in ["x.o", "sub/9", "gone/file", "gone/deep/file"] {
@@ -682,11 +682,11 @@ fn a_dry_run_says_what_a_real_one_does() {
         let real = scene.send(&[args, &["-v"]].concat());
         assert_eq!(dry.code, real.code);
         for (planned, done) in [
-            (&["new ", "renamed "][..], "Stored:"),
-            (&["replaced "], "Replaced:"),
+            (&["new ", "to rename "][..], "Stored:"),
+            (&["to replace "], "Replaced:"),
             (&["same "], "Already there:"),
             (&["refused "], "Failed:"),
-            (&["deleted "], "Deleted:"),
+            (&["to delete "], "Deleted:"),
         ] {
             let (planned, done) = (told(&dry, planned), told(&real, &[done]));
             assert_eq!(planned, done, "{dry}\n{real}");
@@ -696,20 +696,21 @@ fn a_dry_run_says_what_a_real_one_does() {
     // One link leads outside, and so fails: nothing would be removed, and nothing is.
     let dry = all(&["--mirror"]);
     dry.assert_code(3).assert_says("points outside");
-    assert_eq!(told(&dry, &["deleted "]), Vec::<String>::new());
-    assert_eq!(told(&dry, &["replaced "]).len(), 6);
+    assert_eq!(told(&dry, &["to delete "]), Vec::<String>::new());
+    assert_eq!(told(&dry, &["to replace "]).len(), 6);
     fs::remove_file(scene.tree().join("out")).unwrap();
     make_file(scene.tree().join("sub/1"), 98, 6000);
     let dry = all(&["--mirror"]);
     let removed = ["sub/9", "surplus", "surplus/deep", "surplus/deep/file"];
     let removed = removed.map(|name| format!("tree/{name}"));
-    assert_eq!(told(&dry, &["deleted "]), removed);
+    assert_eq!(told(&dry, &["to delete "]), removed);
     dry.assert_says("up to 6.00 kB");
     scene.is_same();
     // Without leave to replace, another version goes beside the one that is there.
     make_file(scene.tree().join("sub/2"), 97, 5000);
     let dry = all(&[]);
-    assert_eq!(told(&dry, &["renamed "]), ["tree/sub/2 as tree/sub/2 (2)"]);
+    let renamed = told(&dry, &["to rename "]);
+    assert_eq!(renamed, ["tree/sub/2 as tree/sub/2 (2)"]);
     assert!(scene.copy().join("sub/2 (2)").exists());
 }
 
@@ -740,7 +741,7 @@ fn a_mirror_follows_whatever_becomes_something_else() {
     assert!(!copy.join("folder/deep").exists());
     let before = Tree::read(&copy);
     let dry = scene.send(&["--mirror", "--dry-run"]);
-    dry.assert_code(0).assert_says("2 deleted");
+    dry.assert_code(0).assert_says("2 would be deleted");
     assert_eq!(Tree::read(&copy), before);
     scene
         .send(&["--mirror"])

@@ -90,7 +90,7 @@ pub(super) fn receiver(ui: &Arc<Ui>, cancel: &Cancel, peers: &Peers) -> xfer::Re
         if let Some((target, _)) = number.and_then(at) {
             return Ok(target.clone());
         }
-        lines.push("That is none of the numbers above.".to_owned());
+        lines.push("Type one of the numbers above.".to_owned());
     }
 }
 

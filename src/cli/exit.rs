@@ -79,7 +79,7 @@ pub(crate) fn written(ui: &Ui, code: Code) -> Code {
 fn say(ui: &Ui, task: Task, error: &Error) {
     if matches!(error, Error::Cancelled) {
         let words = match ui.has_begun() {
-            true => task.interrupted(),
+            true => task.interrupted(ui.arrived().as_deref()),
             false => "Interrupted.".to_owned(),
         };
         ui.error_event(error);
@@ -94,7 +94,13 @@ fn say(ui: &Ui, task: Task, error: &Error) {
         ui.say([Line::Trouble(format!("xfer: {head}"))]);
         let detail = |line| Line::Trouble(format!("      {line}"));
         ui.say(details.into_iter().map(detail));
-        let hint = hints::for_error(error, task).into_iter();
+        let arrived = ui.arrived().filter(|_| task == Task::Send);
+        let after = task.again_after(arrived.as_deref());
+        let hint = hints::for_error(error, task);
+        let hint = hint.map(|hint| match hint == task.again() {
+            true => after.clone(),
+            false => hint,
+        });
         // A session had begun, and the machine is gone.
         let is_gone = matches!(
             error,
@@ -105,8 +111,14 @@ fn say(ui: &Ui, task: Task, error: &Error) {
                 | Error::NotXfer { .. }
                 | Error::Mute { .. }
         );
-        let again = (ui.has_begun() && is_gone).then(|| task.again().to_owned());
+        let again = match arrived {
+            _ if hint.as_ref() == Some(&after) => None,
+            _ if ui.has_begun() && is_gone => Some(after),
+            // Whether it can resume, the hint says.
+            arrived => arrived.map(|much| format!("{much} arrived.")),
+        };
         let hints = hint
+            .into_iter()
             .chain(again)
             .map(|hint| Line::Trouble(format!("      {hint}")));
         ui.say(hints);

@@ -278,12 +278,13 @@ pub(crate) fn run(mut args: Recv, loudness: &Loudness, settings: &Settings) -> R
             }
         }
     }
-    let task = match args.stdout {
-        true => Task::ReceiveStream,
-        false => Task::Receive,
+    let (task, stream) = match args.stdout {
+        true => (Task::ReceiveStream, Task::ReceiveStream),
+        false => (Task::Receive, Task::ReceivedStream),
     };
     let words = ui::OutputOptions {
         only_stderr: args.stdout,
+        stream_hint: stream.hints(),
         ..loudness.settings(task.hints())
     };
     let ui = Ui::new(args.events.with(words));

@@ -11,6 +11,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use crate::model::command::CommandEnd;
+use crate::model::entry::{Entry, Kind};
 use crate::model::error::Error;
 use crate::model::outcome::{LeftOut, NotKept, OnConflict, Outcome, Role, Shares, Summary, Wish};
 use crate::model::prompt::Caller;
@@ -200,6 +201,8 @@ pub enum Event<'a> {
         path: &'a Path,
         /// How large it is; 0 where it is no file, or that is not known.
         size: u64,
+        /// Whether it is known to be a file.
+        is_file: bool,
         /// How.
         outcome: &'a Outcome,
     },
@@ -334,6 +337,10 @@ pub struct Counters {
     pub to_delete: AtomicU64,
     /// How much of that is deleted.
     pub deleted: AtomicU64,
+    /// Whether the other side's user is asked how much a mirror may delete.
+    pub asking: AtomicBool,
+    /// Whether what is sent is a stream, which cannot be resumed.
+    pub is_stream: AtomicBool,
     /// The entries that are in no folder: what the sender's user has named.
     pub tops: Tops,
     /// What the lanes spent their time with.
@@ -427,6 +434,14 @@ impl<'a> Clock<'a> {
 }
 
 impl Counters {
+    /// Takes note of an entry that is announced.
+    pub fn note(&self, entry: &Entry) {
+        self.tops.note(&entry.path);
+        if matches!(entry.kind, Kind::Stream) {
+            self.is_stream.store(true, Ordering::Relaxed);
+        }
+    }
+
     /// Adds to a counter.
     pub fn add(counter: &AtomicU64, n: u64) {
         counter.fetch_add(n, Ordering::Relaxed);

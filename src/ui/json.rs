@@ -260,7 +260,9 @@ impl Json {
                     Phase::Moving(left) => ("moving", left),
                     Phase::Stalled => ("stalled", None),
                     Phase::Comparing => ("moving", None),
-                    Phase::Finishing | Phase::Deleting(..) => ("finishing", None),
+                    Phase::Finishing | Phase::Asking(_) | Phase::Deleting(..) => {
+                        ("finishing", None)
+                    }
                 };
                 line(&JsonEvent::Progress {
                     session: *id,

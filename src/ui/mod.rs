@@ -13,6 +13,7 @@ mod error_names;
 mod events;
 mod faults;
 mod fold;
+mod halfway;
 mod json;
 mod keyboard;
 mod layout;
@@ -42,6 +43,7 @@ mod summary;
 mod system;
 mod tally;
 mod terminal;
+mod told_session;
 mod typing;
 mod words;
 mod wrap;
@@ -354,6 +356,11 @@ impl Ui {
     /// What to call the other machine in errors, where its name is known.
     pub(crate) fn peer_name(&self) -> Option<String> {
         lock(&self.shared.state).peer.get()
+    }
+
+    /// How much arrived of what could not be sent, where that is known: `134 MB of 315 MB`.
+    pub(crate) fn arrived(&self) -> Option<String> {
+        lock(&self.shared.state).report.arrived()
     }
 
     /// Whether a session was interrupted by the user.

@@ -21,6 +21,8 @@ pub(crate) struct OutputOptions {
     pub(crate) only_stderr: bool,
     /// Gives the hint for an error.
     pub(crate) hint: fn(&Error) -> Option<String>,
+    /// The same for a session that receives a stream.
+    pub(crate) stream_hint: fn(&Error) -> Option<String>,
 }
 
 impl Default for OutputOptions {
@@ -32,6 +34,7 @@ impl Default for OutputOptions {
             json: false,
             only_stderr: false,
             hint: |_| None,
+            stream_hint: |_| None,
         }
     }
 }

@@ -100,6 +100,8 @@ pub(crate) enum Phase {
     Stalled,
     /// Every byte is there, and is being brought to disk.
     Finishing,
+    /// The user of that side is asked how much may be deleted.
+    Asking(Role),
     /// A mirror has deleted so many of so many entries.
     Deleting(u64, u64),
 }
@@ -213,7 +215,12 @@ impl SessionView {
         let items_total = Counters::get(&c.entries_total).max(items_done);
         let to_delete = Counters::get(&c.to_delete);
         let rate = self.rate.per_second();
-        let phase = if deleted < to_delete && !self.is_dry {
+        let phase = if c.asking.load(Ordering::Relaxed) && deleted == 0 && !self.is_dry {
+            Phase::Asking(match self.role {
+                Role::Sender => Role::Receiver,
+                Role::Receiver => Role::Sender,
+            })
+        } else if deleted < to_delete && !self.is_dry {
             Phase::Deleting(deleted, to_delete)
         } else if scanned && done >= total && items_done >= items_total {
             Phase::Finishing
@@ -299,6 +306,8 @@ impl Standing {
     pub(crate) fn state(&self) -> Option<&'static str> {
         match self.phase {
             Phase::Finishing => Some("finishing"),
+            Phase::Asking(Role::Sender) => Some("waiting for the sender"),
+            Phase::Asking(Role::Receiver) => Some("waiting for the receiver"),
             Phase::Stalled => Some("stalled"),
             Phase::Comparing => Some("comparing"),
             Phase::Deleting(..) => Some("deleting"),

@@ -59,10 +59,10 @@ impl PlannedKind {
     fn word(self) -> &'static str {
         match self {
             Self::Refused => "refused",
-            Self::Deleted => "deleted",
-            Self::Replaced => "replaced",
-            Self::Renamed => "renamed",
-            Self::Skipped => "skipped",
+            Self::Deleted => "to delete",
+            Self::Replaced => "to replace",
+            Self::Renamed => "to rename",
+            Self::Skipped => "to skip",
             Self::New => "new",
             Self::Same => "same",
         }
@@ -99,7 +99,7 @@ pub(super) fn deleted(path: &Path) -> String {
 }
 
 fn line(kind: PlannedKind, text: &str) -> String {
-    format!("{:<9} {text}", kind.word())
+    format!("{:<10} {text}", kind.word())
 }
 
 impl DryRunPlan {
@@ -268,11 +268,11 @@ mod tests {
         assert_eq!(
             plan.lines(),
             [
-                &format!("refused   photos/pipe: {}", why(&Why::Special)),
-                "deleted   photos/gone\\x1b",
-                "replaced  photos/b",
-                "new       photos: 1 item (5 B)",
-                "new       photos/2024: 312 items (1.25 GB)",
+                &format!("refused    photos/pipe: {}", why(&Why::Special)),
+                "to delete  photos/gone\\x1b",
+                "to replace photos/b",
+                "new        photos: 1 item (5 B)",
+                "new        photos/2024: 312 items (1.25 GB)",
             ]
         );
     }
@@ -293,7 +293,7 @@ mod tests {
             assert!(plan.0[&PlannedKind::New].folders.len() <= MAX_FOLDERS + 1);
             let lines = plan.lines();
             assert_eq!(lines.len(), MAX_SHOWN);
-            assert_eq!(lines[0], "new       top-0000: 50 items");
+            assert_eq!(lines[0], "new        top-0000: 50 items");
             let last = &lines[MAX_SHOWN - 1];
             assert!(last.contains(rest), "{last}");
         }
@@ -310,6 +310,6 @@ mod tests {
         let lines = plan.lines();
         assert!(lines.len() <= MAX_SHOWN, "{}", lines.len());
         assert_eq!(lines.len(), 30);
-        assert_eq!(lines[0], "new       top/0: 667 items (667 B)");
+        assert_eq!(lines[0], "new        top/0: 667 items (667 B)");
     }
 }

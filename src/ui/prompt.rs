@@ -194,7 +194,7 @@ impl TerminalPrompt {
             let line = self.ask(std::mem::take(&mut lines), &question, gone)?;
             match line.trim().parse::<usize>() {
                 Ok(number) if (1..=count).contains(&number) => return Some(number - 1),
-                _ => {}
+                _ => lines.push(format!("Type a number from 1 to {count}.")),
             }
         }
     }
@@ -287,7 +287,7 @@ impl Prompt for TerminalPrompt {
                 "y" | "yes" => return Some(Answer::Yes),
                 "n" | "no" => return Some(Answer::No),
                 "a" | "always" => return Some(Answer::Always),
-                _ => {}
+                _ => lines.push("Type y, n or a.".to_owned()),
             }
         }
     }
@@ -303,7 +303,7 @@ impl Prompt for TerminalPrompt {
             match line.trim().to_lowercase().as_str() {
                 "y" | "yes" => return Some(true),
                 "n" | "no" => return Some(false),
-                _ => {}
+                _ => lines.push("Type y or n.".to_owned()),
             }
         }
     }

@@ -3,30 +3,31 @@
 //! Must not print, and must not make names fit for a terminal: the screen does, for all lines.
 
 use std::collections::{BTreeMap, HashSet};
-use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use xfer::Error;
 use xfer::model::command::CommandEnd;
-use xfer::model::outcome::{LeftOut, Outcome, Role, Why};
+use xfer::model::outcome::{LeftOut, Role};
 use xfer::model::progress::{Counters, Event, Mistaken};
 use xfer::model::relpath::RelPath;
 use xfer::net::PeerAddress;
 
 use super::bottleneck;
 use super::commands::{self, command_end};
+use super::halfway::Halfway;
 use super::line::Line::{self, Talk, Trouble};
 use super::options::OutputOptions;
 use super::pairing_words::paired_lines;
 use super::plan::{self, DryRunPlan};
 use super::refusals::{Refusals, Tell};
-use super::removals;
 use super::rooms::{self, RoomWords};
 use super::safe::safe;
 use super::sentences;
 use super::summary::{self, EndedSession, Terms};
 use super::tally::Tally;
+use super::told_session::{ToldEntry, ToldSession};
 use super::words;
 
 /// How many lines of what a program said before it failed are shown.
@@ -44,28 +45,17 @@ pub(crate) struct Report {
     said: Option<String>,
     /// The sender's failures that were told, as a session after a lost one meets them again.
     told: HashSet<String>,
-    retried: Option<String>,
+    /// Why it was tried again, since anything arrived, and how much had by then.
+    retried: HashSet<String>,
+    retried_at: u64,
+    /// How far a session got that ended before all was there.
+    halfway: Halfway,
     /// What the receiver of this machine's sessions is called.
     dialed: Option<String>,
     interrupted: bool,
     rings: bool,
     /// Whether a mirror removed nothing because it would have been too much.
     keeps_surplus: bool,
-}
-
-#[derive(Debug)]
-struct ToldSession {
-    role: Role,
-    peer: String,
-    terms: Terms,
-    began: Instant,
-    counters: Arc<Counters>,
-    tally: Tally,
-    /// Where it is stored, as a person writes it.
-    dir: Option<String>,
-    /// What a dry run would do.
-    plan: DryRunPlan,
-    told_hint: bool,
 }
 
 impl Report {
@@ -78,7 +68,9 @@ impl Report {
             refusals: Refusals::default(),
             said: None,
             told: HashSet::new(),
-            retried: None,
+            retried: HashSet::new(),
+            retried_at: 0,
+            halfway: Halfway::default(),
             dialed: None,
             interrupted: false,
             rings: false,
@@ -106,6 +98,11 @@ impl Report {
         self.began.is_some()
     }
 
+    /// How much arrived of what could not be sent, where that is known: `134 MB of 315 MB`.
+    pub(crate) fn arrived(&self) -> Option<String> {
+        self.halfway.words()
+    }
+
     /// Whether a session was interrupted by the user.
     pub(crate) fn was_interrupted(&self) -> bool {
         self.interrupted
@@ -130,10 +127,13 @@ impl Report {
                 is,
             } => {
                 let words = sentences::passed_over(name, addr, *why, *is);
-                lines.push(match why {
-                    Mistaken::Place => Talk(words),
-                    Mistaken::Name => Trouble(words),
-                });
+                // Each search meets it again.
+                if self.told.insert(words.clone()) {
+                    lines.push(match why {
+                        Mistaken::Place => Talk(words),
+                        Mistaken::Name => Trouble(words),
+                    });
+                }
             }
             Event::Awaiting { name } => lines.push(Talk(format!(
                 "{name} is not there yet. Waiting for it; press Ctrl-C to stop."
@@ -185,7 +185,6 @@ impl Report {
                 dir,
                 counters,
             } => {
-                self.retried = None;
                 if *role == Role::Sender {
                     self.dialed = Some(peer.name.clone());
                 }
@@ -206,6 +205,7 @@ impl Report {
                     dir: dir.map(summary::at_home),
                     plan: DryRunPlan::default(),
                     told_hint: false,
+                    keeps_surplus: false,
                 };
                 self.sessions.insert(*session, state);
                 if self.settings.plain || self.settings.verbose {
@@ -231,8 +231,21 @@ impl Report {
                 session,
                 path,
                 size,
+                is_file,
                 outcome,
-            } => self.entry(*session, (path, *size), outcome, &mut lines),
+            } => {
+                let settings = self.settings;
+                if let Some(state) = self.sessions.get_mut(session) {
+                    let ended = ToldEntry {
+                        path,
+                        size: *size,
+                        is_file: *is_file,
+                        outcome,
+                    };
+                    lines.extend(state.entry(&ended, settings, &mut self.told));
+                    self.keeps_surplus |= state.keeps_surplus;
+                }
+            }
             Event::Removed { session, path } => {
                 let verbose = self.settings.verbose;
                 if let Some(state) = self.sessions.get_mut(session) {
@@ -258,6 +271,15 @@ impl Report {
                     safe(path),
                     sentences::left_out(*why)
                 )));
+            }
+            Event::LeftOut {
+                session,
+                path,
+                why: LeftOut::Own,
+            } => {
+                if let Some(state) = self.sessions.get_mut(session) {
+                    state.tally.own(path);
+                }
             }
             Event::Warning { session, error } => {
                 let state = self.sessions.get_mut(session);
@@ -304,12 +326,16 @@ impl Report {
                 wait,
             } => {
                 self.sessions.remove(session);
-                // One word for many attempts that all end the same way.
+                // One word for many attempts that all end in the same ways, until one gets on.
+                let moved = self.halfway.moved;
+                if moved != self.retried_at {
+                    self.retried_at = moved;
+                    self.retried.clear();
+                }
                 let error = sentences::retrying(error, self.dialed.as_deref());
-                if self.retried.as_ref() != Some(&error) {
-                    let wait = words::wait(*wait);
+                let wait = words::wait(*wait);
+                if self.retried.insert(error.clone()) {
                     lines.push(Talk(format!("Retrying in {wait}: {error}")));
-                    self.retried = Some(error);
                 }
             }
             // A person has sent something once, however often the connection was lost.
@@ -353,12 +379,24 @@ impl Report {
                     self.interrupted = true;
                 }
                 if let Some(state) = self.sessions.remove(session) {
+                    // A dry run counts what would arrive.
+                    if !state.terms.wish.dry_run {
+                        self.halfway.note(&state.counters);
+                    }
                     lines.extend(self.untold(&state));
                     // A sender has one session, and its error ends the program, which says so.
                     if state.role == Role::Receiver && !matches!(error, Error::Cancelled) {
                         self.said = Some(error.to_string());
                         lines.push(Trouble(sentences::failed_session(error, &state.peer)));
-                        lines.extend(self.hint(error));
+                        let is_stream = state.counters.is_stream.load(Ordering::Relaxed);
+                        let arrived = Halfway::of(&state.counters).words();
+                        let arrived = arrived.filter(|_| !is_stream && !state.terms.wish.dry_run);
+                        lines.extend(arrived.map(|much| Trouble(format!("    {much} arrived."))));
+                        let hint = match is_stream {
+                            true => (self.settings.stream_hint)(error),
+                            false => (self.settings.hint)(error),
+                        };
+                        lines.extend(hint.map(|hint| Trouble(format!("    {hint}"))));
                         lines.extend(self.ring_now());
                     }
                 }
@@ -406,96 +444,15 @@ impl Report {
         }
         lines
     }
-
-    fn entry(
-        &mut self,
-        session: u64,
-        (path, size): (&Path, u64),
-        outcome: &Outcome,
-        lines: &mut Vec<Line>,
-    ) {
-        let Some(state) = self.sessions.get_mut(&session) else {
-            return;
-        };
-        let verbose = self.settings.verbose;
-        let shown = safe(path);
-        if state.terms.wish.dry_run {
-            // Behind all that would go, where not all of it is shown.
-            if let (Outcome::Failed(Why::TooManyRemovals { count, objection }), Role::Sender) =
-                (outcome, state.role)
-            {
-                self.keeps_surplus = true;
-                let text = removals::planned(*count, *objection);
-                lines.push(Trouble(format!("{shown}: {text}")));
-                return;
-            }
-            match state.role {
-                Role::Receiver => {}
-                Role::Sender if verbose => lines.push(Line::Result(plan::entry(path, outcome).1)),
-                Role::Sender => state.plan.entry(path, size, outcome),
-            }
-            return;
-        }
-        match outcome {
-            Outcome::Failed(why) => {
-                let is_much = matches!(why, Why::TooManyRemovals { .. });
-                self.keeps_surplus |= is_much;
-                if !state.tally.failure(path, why) && !verbose && !is_much {
-                    return;
-                }
-                let why_words = sentences::why(why);
-                let text = match state.role {
-                    Role::Sender => format!("Failed: {shown}: {why_words}"),
-                    Role::Receiver => format!("Failed: {shown} from {}: {why_words}", state.peer),
-                };
-                if state.role == Role::Sender && !verbose && !self.told.insert(text.clone()) {
-                    return;
-                }
-                lines.push(Trouble(text));
-                if let Why::TooManyRemovals { count, objection } = why
-                    && let Some(hint) = removals::hint(state.role, count.would_go, *objection)
-                {
-                    lines.push(Trouble(format!("        {hint}")));
-                }
-                if matches!(why, Why::Space { .. })
-                    && !std::mem::replace(&mut state.told_hint, true)
-                {
-                    let text = "        Free some space, then send again to resume.";
-                    lines.push(Trouble(text.to_owned()));
-                }
-            }
-            Outcome::Stored(Some(to)) => {
-                let first = state.tally.renamed(path, &to.as_path());
-                if verbose || self.settings.plain && first {
-                    let to = to.as_path();
-                    let to = safe(&*to);
-                    lines.push(Talk(format!("Stored: {shown} as {to}")));
-                }
-            }
-            Outcome::Stored(None) if verbose => lines.push(Talk(format!("Stored: {shown}"))),
-            Outcome::Replaced if verbose => lines.push(Talk(format!("Replaced: {shown}"))),
-            Outcome::Kept if verbose || self.settings.plain => {
-                lines.push(Talk(format!("Skipped: {shown}: something has that name")));
-            }
-            Outcome::Have(Some(at)) if verbose => {
-                let at = at.as_path();
-                let at = safe(&*at);
-                lines.push(Talk(format!("Already there: {shown} as {at}")));
-            }
-            Outcome::Have(None) if verbose => {
-                lines.push(Talk(format!("Already there: {shown}")));
-            }
-            _ => {}
-        }
-    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use std::net::SocketAddr;
+    use std::path::Path;
     use std::time::Duration;
-    use xfer::model::outcome::{OnConflict, Summary, Wish};
+    use xfer::model::outcome::{OnConflict, Outcome, Summary, Why, Wish};
     use xfer::model::progress::{Peer, Trust};
 
     fn addr() -> SocketAddr {
@@ -537,6 +494,11 @@ mod tests {
             texts.collect()
         }
 
+        fn start_counted(&mut self, role: Role) -> Arc<Counters> {
+            self.start(role);
+            Arc::clone(&self.0.sessions[&1].counters)
+        }
+
         fn start(&mut self, role: Role) -> Vec<String> {
             let peer = Peer {
                 name: "desktop".to_owned(),
@@ -562,6 +524,7 @@ mod tests {
                 session: 1,
                 path,
                 size: 0,
+                is_file: true,
                 outcome,
             })
         }
@@ -614,8 +577,18 @@ mod tests {
                     the other side closed it";
         assert_eq!(told.hear(&retrying), [line]);
         assert!(told.hear(&retrying).is_empty());
+        // Another one that gets nowhere.
         told.start(Role::Sender);
         assert!(told.entry("fifo", &failed).is_empty());
+        assert!(told.hear(&retrying).is_empty());
+        // One that gets on is a new beginning.
+        let counters = told.start_counted(Role::Sender);
+        Counters::add(&counters.bytes_done, 7);
+        let ended = Event::Failed {
+            session: 1,
+            error: &error,
+        };
+        assert!(told.hear(&ended).is_empty());
         assert_eq!(told.hear(&retrying), [line]);
     }
 

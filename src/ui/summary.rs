@@ -65,7 +65,7 @@ pub(crate) fn lines(ended: &EndedSession<'_>) -> Vec<String> {
         ..
     } = *ended;
     if terms.wish.dry_run {
-        return plan_lines(role, peer, s);
+        return plan_lines(role, peer, s, tally);
     }
     let mut lines = vec![ended.headline()];
     let mut add = |n: u64, text: String| {
@@ -112,6 +112,8 @@ pub(crate) fn lines(ended: &EndedSession<'_>) -> Vec<String> {
     }
     let left_out = count(tally.left_out);
     add(tally.left_out, format!("{left_out} left out by filters"));
+    let own = tally.own_left_out();
+    add(u64::from(own.is_some()), own.unwrap_or_default());
     if let Some(travelled) = ended.compressed() {
         let over = rate_over(travelled, ended.time);
         let over = over.map_or(String::new(), |rate| format!(" ({rate})"));
@@ -144,7 +146,8 @@ impl EndedSession<'_> {
         }
         let others = s.stored.saturating_sub(s.files);
         if s.files == 0 && others == 0 && s.failed == 0 && s.have > 0 {
-            let what = self.what(s.have_files, s.have_bytes, s.have);
+            let more = s.have.saturating_sub(s.have_files);
+            let what = self.what(s.have_files, s.have_bytes, more);
             return match self.role {
                 // It may be what was sent before: some of what was told of it was lost, too.
                 Role::Sender if self.terms.goes_on => format!("Sent {what} {way}"),
@@ -157,7 +160,10 @@ impl EndedSession<'_> {
         if s.files == 0 && others == 0 {
             return format!("{verb} nothing {way}");
         }
-        let what = self.what(s.files, s.bytes, others);
+        let what = match self.part() {
+            Some(part) => part,
+            None => self.what(s.files, s.bytes, others),
+        };
         if s.files == 0 {
             return format!("{verb} {what} {way}");
         }
@@ -170,6 +176,27 @@ impl EndedSession<'_> {
             false => String::new(),
         };
         format!("{verb} {what} {way}{time}{rate}")
+    }
+
+    /// What was sent, where some files failed: `18 of 49 files of photos (1.2 MB)`.
+    fn part(&self) -> Option<String> {
+        let s = self.summary;
+        let failed = self.tally.failed_files;
+        // Behind a lost connection those that failed before it are met again.
+        if failed == 0 || s.files == 0 || self.terms.goes_on {
+            return None;
+        }
+        let all = [s.have_files, s.kept, failed];
+        let all = all.into_iter().fold(s.files, u64::saturating_add);
+        let all = plural(all, "file", "files");
+        let of = self
+            .name()
+            .map_or(String::new(), |name| format!(" of {name}"));
+        Some(format!(
+            "{} of {all}{of} ({})",
+            count(s.files),
+            bytes(s.bytes)
+        ))
     }
 
     /// Whether a mirror had nothing else to do.
@@ -296,7 +323,7 @@ fn names(n: u64, tally: &Tally) -> String {
 }
 
 /// What is said of a dry run: what would be done, and whether there is space for it.
-fn plan_lines(role: Role, peer: &str, s: &Summary) -> Vec<String> {
+fn plan_lines(role: Role, peer: &str, s: &Summary, tally: &Tally) -> Vec<String> {
     if role == Role::Receiver {
         return vec![format!("{peer} made a dry run; nothing changed.")];
     }
@@ -305,22 +332,52 @@ fn plan_lines(role: Role, peer: &str, s: &Summary) -> Vec<String> {
         "Would send {files} (up to {}) to {peer}; nothing changed",
         bytes(s.bytes)
     )];
-    let new = s
-        .stored
-        .saturating_sub(s.replaced.saturating_add(s.renamed));
-    for (n, what) in [
-        (s.failed, "refused"),
-        (s.removed, "deleted"),
-        (s.replaced, "replaced"),
-        (s.renamed, "stored under another name"),
-        (s.kept, "skipped, because something has that name"),
-        (new, "new"),
-        (s.have, "already there"),
+    let new = (s.files).saturating_sub(s.replaced.saturating_add(s.renamed));
+    let others = s.stored.saturating_sub(s.files);
+    let file = |n| plural(n, "file", "files");
+    let asks = match tally.asks_first {
+        0 => "",
+        _ => " (xfer asks first)",
+    };
+    // What a user is asked about is not refused.
+    let refused = s.failed.saturating_sub(tally.asks_first);
+    let more = s.have.saturating_sub(s.have_files);
+    let new_file = plural(new, "new file", "new files");
+    let new_other = plural(others, "new folder or link", "new folders and links");
+    for (n, text) in [
+        (refused, format!("{} refused", count(refused))),
+        (
+            s.removed,
+            format!("{} would be deleted{asks}", count(s.removed)),
+        ),
+        (
+            s.replaced,
+            format!("{} would be replaced", file(s.replaced)),
+        ),
+        (
+            s.renamed,
+            format!("{} would be stored under another name", file(s.renamed)),
+        ),
+        (
+            s.kept,
+            format!(
+                "{} would be skipped, because something has that name",
+                count(s.kept)
+            ),
+        ),
+        (new, new_file),
+        (others, new_other),
+        (
+            s.have_files,
+            format!("{} already there", file(s.have_files)),
+        ),
+        (more, format!("{} already there", folders(more))),
     ] {
         if n > 0 {
-            lines.push(format!("  {} {what}", count(n)));
+            lines.push(format!("  {text}"));
         }
     }
+    lines.extend(tally.own_left_out().map(|text| format!("  {text}")));
     if let Some(free) = s.free.filter(|_| s.bytes > 0) {
         let fits = if s.bytes <= free {
             "It fits"
@@ -569,7 +626,7 @@ mod tests {
             free: Some(0),
             ..Summary::default()
         };
-        let lines = plan_lines(Role::Sender, "lap", &most);
+        let lines = plan_lines(Role::Sender, "lap", &most, &Tally::default());
         assert_eq!(lines.last().unwrap(), "  It may not fit: lap has 0 B free");
     }
 }

@@ -25,6 +25,12 @@ pub(crate) struct Tally {
     warned: u64,
     /// How much the sender's user did not want to be sent.
     pub(crate) left_out: u64,
+    /// How much is not sent because it is xfer's own, and the first of it.
+    own: Untold,
+    /// How many files failed, as far as it is known that they are files.
+    pub(crate) failed_files: u64,
+    /// Of a dry run: how often a mirror would ask before it deletes much.
+    pub(crate) asks_first: u64,
     /// Whether it was said why a mirror removes nothing.
     pub(crate) too_many_removals: bool,
     /// Whether a link was refused because of where it leads.
@@ -35,12 +41,29 @@ pub(crate) struct Tally {
     pub(crate) renamed: Vec<(PathBuf, PathBuf)>,
 }
 
-/// Failures that were not told in full, for one reason.
+/// Entries that were not told in full, for one reason.
 #[derive(Debug, Default)]
 struct Untold {
     count: u64,
     /// The first of them.
     names: Vec<PathBuf>,
+}
+
+impl Untold {
+    fn add(&mut self, path: &Path) {
+        self.count += 1;
+        if self.names.len() < NAMES {
+            self.names.push(path.to_owned());
+        }
+    }
+
+    fn names(&self) -> String {
+        let mut names: Vec<_> = self.names.iter().map(|n| safe(n).to_string()).collect();
+        if self.count > names.len() as u64 {
+            names.push("…".to_owned());
+        }
+        names.join(", ")
+    }
 }
 
 impl Tally {
@@ -51,13 +74,21 @@ impl Tally {
         self.links_outside |= matches!(why, Why::Outside);
         let tell = self.failed <= IN_FULL;
         if !tell {
-            let untold = self.untold.entry(why_many(why)).or_default();
-            untold.count += 1;
-            if untold.names.len() < NAMES {
-                untold.names.push(path.to_owned());
-            }
+            self.untold.entry(why_many(why)).or_default().add(path);
         }
         tell
+    }
+
+    /// Counts something that is not sent because it is xfer's own.
+    pub(crate) fn own(&mut self, path: &Path) {
+        self.own.add(path);
+    }
+
+    /// What is to be said of that.
+    pub(crate) fn own_left_out(&self) -> Option<String> {
+        let count = words::count(self.own.count);
+        let names = self.own.names();
+        (self.own.count > 0).then(|| format!("{count} left out: {names} (reserved for xfer)"))
     }
 
     /// Counts something of which nothing fails, and says whether it is to be told.
@@ -92,15 +123,7 @@ impl Tally {
         let mut kinds: Vec<_> = self.untold.iter().collect();
         kinds.sort_by_key(|(_, untold)| std::cmp::Reverse(untold.count));
         let parts = kinds.into_iter().map(|(kind, untold)| {
-            let mut names: Vec<_> = untold.names.iter().map(|n| safe(n).to_string()).collect();
-            if untold.count > names.len() as u64 {
-                names.push("…".to_owned());
-            }
-            format!(
-                "{} {kind} ({})",
-                words::count(untold.count),
-                names.join(", ")
-            )
+            format!("{} {kind} ({})", words::count(untold.count), untold.names())
         });
         let parts: Vec<_> = parts.collect();
         let mut lines = Vec::new();

@@ -62,6 +62,16 @@ impl Output {
     }
 }
 
+impl Output {
+    /// Fails if something it printed contains this, in any case of letters.
+    #[track_caller]
+    pub fn assert_does_not_say(&self, words: &str) -> &Self {
+        let text = self.text().to_lowercase();
+        assert!(!text.contains(&words.to_lowercase()), "{words:?}:\n{self}");
+        self
+    }
+}
+
 /// Whether a character does more on a terminal than to be shown: it controls something, turns the
 /// direction of writing, or cannot be seen.
 fn is_harmful(c: char) -> bool {

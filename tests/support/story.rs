@@ -188,7 +188,7 @@ fn unhurried(rows: Vec<String>) -> Vec<String> {
 ///
 /// - `###-###` a code, of six digits, three and three;
 /// - `### MB/s` a rate, `#.# s` a time that was measured, `##%` a share but for 0 % and 100 %,
-///   `###/315 MB` a size that grows, `###/43 files` a count, `###` a size that was resumed, `### GB free` room on a disk, `:#####` a port that the system
+///   `###/315 MB` a size that grows, `###/43 files` a count, `###` a size that was resumed or had arrived, `### GB free` room on a disk, `:#####` a port that the system
 ///   chose;
 /// - `━━━━╸────` a bar that is neither empty nor full, half full;
 /// - `xxxx-xxxx-…` a fingerprint, and `.tmpxxxxxx` a temporary folder.
@@ -340,6 +340,8 @@ impl Marked {
                 .is_ok_and(|port| (32_768..65_536).contains(&port));
         let is_there = [" were there from before", " were already there"];
         let is_resumed = is_size && is_there.iter().any(|words| after.starts_with(words));
+        let arrived = after.starts_with(" of ") && after.contains(" arrived");
+        let is_resumed = is_resumed || is_size && arrived;
         if is_port {
             return self.replace(length, "#####");
         }

@@ -38,6 +38,7 @@ impl Task {
             Self::SendStream => |error| for_error(error, Self::SendStream),
             Self::Say => |error| for_error(error, Self::Say),
             Self::Receive => |error| for_error(error, Self::Receive),
+            Self::ReceivedStream => |error| for_error(error, Self::ReceivedStream),
             Self::ReceiveStream => |error| for_error(error, Self::ReceiveStream),
             Self::Run => |error| for_error(error, Self::Run),
             Self::Chat => |error| for_error(error, Self::Chat),
@@ -223,9 +224,12 @@ pub(crate) fn for_error(error: &Error, task: Task) -> Option<String> {
             "The limit on processes and threads is reached (`ulimit -u`). End some, or raise it."
         }
         Error::Sync { source, .. } => match source.kind() {
-            ErrorKind::StorageFull | ErrorKind::QuotaExceeded => {
-                "Free some space, then send again to resume."
-            }
+            ErrorKind::StorageFull | ErrorKind::QuotaExceeded => match task {
+                Task::SendStream | Task::ReceivedStream | Task::ReceiveStream => {
+                    "Free some space, then send all of it again."
+                }
+                _ => "Free some space, then send again to resume.",
+            },
             _ => "The disk may be failing. Check it, then send again.",
         },
         Error::Panicked { .. } => "Please report this, with the lines above.",

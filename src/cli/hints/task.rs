@@ -13,6 +13,8 @@ pub(crate) enum Task {
     /// Sending a message.
     Say,
     Receive,
+    /// Receiving a stream that another machine sends.
+    ReceivedStream,
     /// Receiving to standard output, which cannot be taken back.
     ReceiveStream,
     /// Running a command on another machine.
@@ -27,7 +29,9 @@ impl Task {
     pub(super) fn role(self) -> Role {
         match self {
             Self::Send | Self::SendStream | Self::Say | Self::Run | Self::Chat => Role::Sender,
-            Self::Receive | Self::ReceiveStream | Self::OpenChat => Role::Receiver,
+            Self::Receive | Self::ReceivedStream | Self::ReceiveStream | Self::OpenChat => {
+                Role::Receiver
+            }
         }
     }
 
@@ -40,14 +44,25 @@ impl Task {
             }
             Self::Say => "Run the same command again. The message may have been shown already.",
             Self::Receive => "What arrived is kept. Send it again to resume.",
+            Self::ReceivedStream => "A stream cannot resume: send all of it again.",
             Self::ReceiveStream => "Nothing is kept. Receive and send it again from the beginning.",
             Self::Run => "The other machine stops the command; how far it got is unknown.",
             Self::Chat | Self::OpenChat => "Run the same command again.",
         }
     }
 
+    /// The same, with how much arrived, where that is known.
+    pub(crate) fn again_after(self, arrived: Option<&str>) -> String {
+        match (self, arrived) {
+            (Self::Send, Some(much)) => {
+                format!("{much} arrived; run the same command again to resume.")
+            }
+            _ => self.again().to_owned(),
+        }
+    }
+
     /// The last words when the user stopped it.
-    pub(crate) fn interrupted(self) -> String {
-        format!("Interrupted. {}", self.again())
+    pub(crate) fn interrupted(self, arrived: Option<&str>) -> String {
+        format!("Interrupted. {}", self.again_after(arrived))
     }
 }

@@ -169,6 +169,7 @@ impl Accounts {
                 session: self.session,
                 path: &path.as_path(),
                 size: ended.size,
+                is_file: ended.is_file,
                 outcome: &outcome,
             });
         }
@@ -226,6 +227,7 @@ impl Accounts {
             session: self.session,
             path: &path.as_path(),
             size: 0,
+            is_file: false,
             outcome: &Outcome::Failed(why.clone()),
         });
         let told = FolderFailed { path, why };

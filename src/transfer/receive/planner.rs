@@ -120,7 +120,7 @@ impl Planner<'_> {
             match task {
                 PlannerTask::Entries(entries) => {
                     for entry in entries {
-                        self.accounts.counters.tops.note(&entry.path);
+                        self.accounts.counters.note(&entry);
                         let parent = match open.last().map(|open| &open.folder) {
                             None => Ok(&root),
                             Some(Ok(folder)) => Ok(folder),

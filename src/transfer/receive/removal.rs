@@ -4,6 +4,7 @@
 //! Must not remove anything after a failure: what was moved may not be in its new place yet.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use super::super::link::Link;
@@ -195,7 +196,11 @@ impl Removal<'_> {
         if !self.link.outbox.understands(Features::MORE_REASONS) {
             return RemovalAnswer::Nobody;
         }
-        match self.ask(Message::RemovalQuestion(question)) {
+        let asking = &self.accounts.counters.asking;
+        asking.store(question.needs_yes, Ordering::Relaxed);
+        let answer = self.ask(Message::RemovalQuestion(question));
+        asking.store(false, Ordering::Relaxed);
+        match answer {
             Some(PlannerTask::RemovalAnswer(answer)) => answer,
             Some(_) => {
                 self.not_asked();

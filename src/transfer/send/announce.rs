@@ -108,6 +108,7 @@ pub(super) fn walk_stream(path: &RelPath, counters: &Counters, to: &SyncSender<W
         allocated: 0,
     });
     counters.tops.note(path);
+    counters.is_stream.store(true, Ordering::Relaxed);
     Counters::add(&counters.entries_total, steps.len() as u64);
     steps.extend((0..ends).map(|_| WalkStep::DirEnd { complete: false }));
     // Nobody listens any more where the session is over.
@@ -233,10 +234,11 @@ impl EntryAnnouncer<'_> {
             }
             WalkStep::Skipped { path, why } => {
                 self.order.on(SendingEvent::Unannounced);
-                self.report.outcome(&path, 0, &Outcome::Failed(why));
+                self.report.outcome(&path, None, &Outcome::Failed(why));
             }
             WalkStep::LeftOut { path, why } => {
-                if why == LeftOut::Special || self.report.progress.wants_every_entry() {
+                let is_told = matches!(why, LeftOut::Special | LeftOut::Own);
+                if is_told || self.report.progress.wants_every_entry() {
                     self.report.progress.event(&Event::LeftOut {
                         session: self.report.session,
                         path: &path,

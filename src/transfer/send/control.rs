@@ -141,6 +141,10 @@ impl Control<'_> {
                     let to_delete = &self.report.counters.to_delete;
                     to_delete.store(question.count.would_go, Ordering::Relaxed);
                 }
+                // Then the receiver asks its own user.
+                let is_asked = question.needs_yes && answer == RemovalAnswer::Nobody;
+                let asking = &self.report.counters.asking;
+                asking.store(is_asked, Ordering::Relaxed);
                 self.link.outbox.push(Message::RemovalAnswer(answer));
             }
             Message::NotKept(not_kept) => self.report.not_kept(&not_kept),

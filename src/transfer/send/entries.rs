@@ -170,7 +170,9 @@ impl UnsettledEntries {
                 report.file_ended(entry);
             }
             if report.tells(&outcome) {
-                report.outcome(&unsettled.path.as_path(), unsettled.state.size(), &outcome);
+                let is_file = unsettled.state.content() != EntryContent::Nothing;
+                let file = is_file.then(|| unsettled.state.size());
+                report.outcome(&unsettled.path.as_path(), file, &outcome);
             }
         }
         Counters::add(&report.counters.entries_done, n);
@@ -182,7 +184,7 @@ impl UnsettledEntries {
         let mut table = self.table();
         table.stored.failed = table.stored.failed.saturating_add(1);
         drop(table);
-        report.outcome(&failed.path.as_path(), 0, &Outcome::Failed(failed.why));
+        report.outcome(&failed.path.as_path(), None, &Outcome::Failed(failed.why));
     }
 
     /// Takes how much the receiver has verified of files. Of a stream not more counts than was

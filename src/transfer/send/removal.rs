@@ -152,7 +152,7 @@ impl<'a> RemovalAnswers<'a> {
         let why = Why::NotRemoved(SystemError::Other(Text::new(words)));
         let path = path.as_path();
         let folder = path.parent().unwrap_or(&path);
-        report.outcome(folder, 0, &Outcome::Failed(why));
+        report.outcome(folder, None, &Outcome::Failed(why));
         // Each entry counts once, and that folder was there.
         Summary {
             have: summary.have.saturating_sub(1),

@@ -57,11 +57,13 @@ impl<'a> SessionReport<'a> {
         });
     }
 
-    pub(super) fn outcome(&self, path: &std::path::Path, size: u64, outcome: &Outcome) {
+    /// The outcome of an entry: of a file, of `file` bytes, or of something else.
+    pub(super) fn outcome(&self, path: &std::path::Path, file: Option<u64>, outcome: &Outcome) {
         self.progress.event(&Event::Entry {
             session: self.session,
             path,
-            size,
+            size: file.unwrap_or(0),
+            is_file: file.is_some(),
             outcome,
         });
     }
