@@ -669,6 +669,8 @@ fn a_paired_machine_can_be_renamed_and_stays_paired() {
     let after = list(&two.desktop).unwrap();
     let mut expected = before;
     expected[0].name = "Anna's lap".to_owned();
+    // By that its receiver is told from others that have its key.
+    expected[0].announced = Some("laptop".to_owned());
     assert_eq!(after, expected);
     let text = fs::read_to_string(&config).unwrap();
     assert_eq!(text, "[peer.laptop]\nmay-update = false\n");
