@@ -1,6 +1,6 @@
 //! Reads and writes at an offset in a file, in pieces of memory that are not adjacent.
 //!
-//! Must not stop short: it is all of it, or an error.
+//! Must not stop short: it is all of it, or an error. Nobody may rely on the file's own place.
 
 use std::io::{self, IoSlice, IoSliceMut};
 use std::os::fd::AsFd;

@@ -1,6 +1,6 @@
 //! Reading and writing at a place in a file, in pieces of memory that do not lie side by side.
 //!
-//! Must not stop short: all of it, or an error. The file's own place moves, which nobody uses.
+//! Must not stop short: all of it, or an error. The file's own place moves, which nobody may rely on.
 
 use std::fs::File;
 use std::io::{self, IoSlice, IoSliceMut};

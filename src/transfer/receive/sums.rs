@@ -8,7 +8,7 @@
 use std::collections::HashMap;
 use std::fs::{File, OpenOptions};
 use std::hash::{BuildHasher, RandomState};
-use std::io::{self, BufRead, BufReader, IoSlice, IoSliceMut, Seek, SeekFrom, Write};
+use std::io::{self, BufRead, BufReader, IoSlice, IoSliceMut, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -172,9 +172,10 @@ impl SumLines {
         end: u64,
         mut f: impl FnMut(&Self, &[u8], u64) -> io::Result<bool>,
     ) -> io::Result<u64> {
-        let mut file = &self.file;
-        file.seek(SeekFrom::Start(begin))?;
-        let mut list = BufReader::new(file);
+        let mut list = BufReader::new(FromPlace {
+            file: &self.file,
+            at: begin,
+        });
         let (mut at, mut line) = (begin, Vec::new());
         while at < end {
             line.clear();
@@ -216,6 +217,23 @@ impl SumLines {
             true => vectored::write_all_at(&self.file, &mut [IoSlice::new(COMMENT)], at),
             false => Ok(()),
         }
+    }
+}
+
+/// Reads a file from a place on, whatever else is read or written of it by the same handle.
+struct FromPlace<'a> {
+    file: &'a File,
+    at: u64,
+}
+
+impl Read for FromPlace<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        // What is written at a place moves the file's own on some systems.
+        let mut file = self.file;
+        file.seek(SeekFrom::Start(self.at))?;
+        let n = file.read(buffer)?;
+        self.at += n as u64;
+        Ok(n)
     }
 }
 
