@@ -142,15 +142,17 @@ fn from_stdin(ui: &Ui) -> Result<String, Wrong> {
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::ffi::OsStringExt as _;
-
     use super::*;
+    use xfer::sys::name::to_system;
 
     #[test]
     fn words_are_joined_and_what_is_no_text_is_said() {
         let words = ["Lunch", "is  ready", ""].map(OsString::from);
         assert_eq!(from_words(&words).unwrap(), "Lunch is  ready ");
-        let words = [OsString::from("a"), OsString::from_vec(b"caf\xe9".to_vec())];
+        let words = [
+            OsString::from("a"),
+            to_system(b"caf\xed\xa0\x80").into_owned().into(),
+        ];
         let wrong = from_words(&words).unwrap_err().0;
         assert!(
             wrong.contains("word 2") && wrong.contains("byte 4"),

@@ -413,7 +413,8 @@ pub(super) fn namesake<'a>(
 mod tests {
     use super::*;
     use std::net::SocketAddr;
-    use std::os::unix::fs::PermissionsExt as _;
+
+    use crate::sys::tests::{mode, set_mode};
 
     fn known(n: u8) -> Known {
         Known {
@@ -460,8 +461,7 @@ mod tests {
         assert_eq!(peers.list().unwrap(), all);
         let found = peers.find(Fingerprint([3; 32])).unwrap();
         assert_eq!(found, Some(known(3)));
-        let mode = fs::metadata(peers.path()).unwrap().permissions().mode();
-        assert_eq!(mode & 0o7777, 0o600);
+        assert!(mode(peers.path()).is_none_or(|mode| mode == 0o600));
         let refused: Result<()> = peers.update(|list| {
             list.clear();
             Err(Error::Cancelled)
@@ -502,7 +502,7 @@ mod tests {
         for bad in bad {
             assert_ne!(bad, good);
             fs::write(peers.path(), &bad).unwrap();
-            fs::set_permissions(peers.path(), fs::Permissions::from_mode(0o600)).unwrap();
+            set_mode(peers.path(), 0o600);
             let error = peers.list().unwrap_err();
             assert!(matches!(error, Error::State { .. }), "{error}");
             assert!(clear().is_err());
@@ -513,7 +513,9 @@ mod tests {
         let is_damaged = |fault: &StateFault| *fault == StateFault::Damaged;
         assert!(matches!(&error, Error::State { fault, .. } if is_damaged(fault)));
         fs::write(peers.path(), good).unwrap();
-        fs::set_permissions(peers.path(), fs::Permissions::from_mode(0o644)).unwrap();
+        if !set_mode(peers.path(), 0o644) {
+            return;
+        }
         let error = peers.list().unwrap_err();
         let is_exposed = |fault: &StateFault| *fault == StateFault::Exposed;
         assert!(matches!(&error, Error::State { fault, .. } if is_exposed(fault)));

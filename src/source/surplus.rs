@@ -186,12 +186,11 @@ fn look(dir: &Dir, name: &[u8], links: Links) -> io::Result<Option<Stat>> {
 
 #[cfg(test)]
 mod tests {
-    use std::fs;
-    use std::os::unix::fs::symlink;
-
     use super::super::filter::Filter;
     use super::super::walk::Walk;
     use super::*;
+    use crate::sys::tests::symlink;
+    use std::fs;
 
     const DIR: SurplusKind = SurplusKind::Dir;
     const FILE: SurplusKind = SurplusKind::File(5);
@@ -217,8 +216,8 @@ mod tests {
         fs::create_dir_all(root.join("a/b")).unwrap();
         fs::create_dir_all(dir.path().join("elsewhere/secret")).unwrap();
         fs::write(root.join("here"), "").unwrap();
-        symlink("../elsewhere", root.join("link")).unwrap();
-        symlink("nowhere", root.join("dangling")).unwrap();
+        let has_links =
+            symlink("../elsewhere", root.join("link")) && symlink("nowhere", root.join("dangling"));
         check(
             &root,
             &Filter::default(),
@@ -229,18 +228,26 @@ mod tests {
                 // The folder is in the way of the file.
                 ("t/here", DIR, Decision::Remove),
                 ("t/here/deep", DIR, Decision::Remove),
-                ("t/dangling", DIR, Decision::Remove),
-                ("t/dangling", LINK, Decision::Keep),
                 ("t/a/b", DIR, Decision::Keep),
                 ("t/gone", FILE, Decision::Remove),
                 ("t/gone", DIR, Decision::Remove),
                 ("t/a/gone/deep", LINK, Decision::Remove),
                 ("t/here/in a file", FILE, Decision::Remove),
-                // The receiver may not learn what a link leads to.
-                ("t/link", LINK, Decision::Keep),
-                ("t/link/secret", DIR, Decision::Remove),
             ],
         );
+        if has_links {
+            check(
+                &root,
+                &Filter::default(),
+                &[
+                    ("t/dangling", DIR, Decision::Remove),
+                    ("t/dangling", LINK, Decision::Keep),
+                    // The receiver may not learn what a link leads to.
+                    ("t/link", LINK, Decision::Keep),
+                    ("t/link/secret", DIR, Decision::Remove),
+                ],
+            );
+        }
         fs::write(root.join("a/.xferignore"), "*.o\n!keep.o\n/b/\n").unwrap();
         let filter = Filter {
             exclude: vec!["*.log".into(), "/cache/".into()],
@@ -282,7 +289,9 @@ mod tests {
             links: Links::Follow,
             ..Filter::default()
         };
-        check(&root, &follow, &[("t/link/secret", DIR, Decision::Keep)]);
+        if has_links {
+            check(&root, &follow, &[("t/link/secret", DIR, Decision::Keep)]);
+        }
         // The patterns are invalid.
         fs::write(root.join("a/.xferignore"), "[z-a]\n").unwrap();
         check(&root, &ignores_only, &[("t/a/gone", FILE, Decision::Keep)]);

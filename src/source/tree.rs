@@ -445,9 +445,9 @@ pub fn mtime_of(stat: &Stat) -> Time {
 #[cfg(test)]
 mod tests {
     use std::io::Read;
-    use std::os::unix::fs::symlink;
 
     use super::*;
+    use crate::sys::tests::symlink;
 
     fn roots(paths: &[PathBuf]) -> Result<Roots> {
         Roots::new(paths, &Filter::default())
@@ -493,9 +493,12 @@ mod tests {
         let roots = roots(std::slice::from_ref(&root)).unwrap();
         let mut been = roots.reader();
         assert_eq!(read(&mut been, "t/a/b/x").unwrap(), "honest");
+        if !symlink("hidden", dir.path().join("tried")) {
+            return;
+        }
 
         std::fs::rename(root.join("a"), dir.path().join("moved")).unwrap();
-        symlink("../hidden", root.join("a")).unwrap();
+        assert!(symlink("../hidden", root.join("a")));
         // Whoever was there is still where it was.
         assert_eq!(read(&mut been, "t/a/b/x").unwrap(), "honest");
         for mut reader in [roots.reader(), been] {
@@ -508,7 +511,7 @@ mod tests {
         // The same above what was named, and of that itself.
         let mut reader = roots.reader();
         std::fs::rename(&root, dir.path().join("t2")).unwrap();
-        symlink("hidden", &root).unwrap();
+        assert!(symlink("hidden", &root));
         assert!(read(&mut reader, "t/x").is_err());
         std::fs::remove_file(&root).unwrap();
         write(root.join("x"), "another");
@@ -554,7 +557,9 @@ mod tests {
         let look = || parent.with(|dir| dir.stat_at(b"x"));
         assert_eq!(look().unwrap().unwrap().size, 6);
         std::fs::rename(&path, dir.path().join("moved")).unwrap();
-        symlink("hidden", &path).unwrap();
+        if !symlink("hidden", &path) {
+            std::fs::create_dir(&path).unwrap();
+        }
         assert_eq!(look().unwrap_err().kind(), ErrorKind::NotFound);
     }
 }

@@ -473,7 +473,7 @@ mod tests {
 
     use crate::model::entry::Entry;
     use crate::model::order::Order;
-    use std::os::unix::fs::symlink;
+    use crate::sys::tests::{make_socket, symlink};
 
     fn steps(paths: &[PathBuf]) -> Vec<String> {
         steps_with(paths, &Filter::default())
@@ -501,7 +501,7 @@ mod tests {
                 }
                 let line = format!(
                     "{} {}",
-                    path.as_path().display(),
+                    String::from_utf8_lossy(path.as_bytes()),
                     match kind {
                         Kind::File { size } => size.get().to_string(),
                         Kind::Dir => "dir".into(),
@@ -547,36 +547,45 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let root = dir.path();
         fs::create_dir_all(root.join("t/a b/empty")).unwrap();
-        fs::create_dir_all(root.join("t/a/.xfer")).unwrap();
-        fs::write(root.join("t/a/.xfer/x"), "x").unwrap();
-        fs::write(root.join("t/a/z"), "12345").unwrap();
+        let fill = |folder: &Path| {
+            fs::create_dir_all(folder.join(".xfer")).unwrap();
+            fs::write(folder.join(".xfer/x"), "x").unwrap();
+            fs::write(folder.join("z"), "12345").unwrap();
+        };
+        fill(&root.join("t/a"));
         fs::write(root.join("t/a.b"), "1").unwrap();
-        symlink("/nowhere", root.join("t/link")).unwrap();
-        let _socket = std::os::unix::net::UnixListener::bind(root.join("t/sock")).unwrap();
         fs::write(root.join("one"), "").unwrap();
-        symlink("t/a", root.join("alias")).unwrap();
+        let has_link = symlink("/nowhere", root.join("t/link"));
+        if !symlink("t/a", root.join("alias")) {
+            fill(&root.join("alias"));
+        }
+        let has_socket = make_socket(root.join("t/sock"));
+        let mut expected = vec![
+            "alias dir",
+            "left out .xfer Own",
+            "alias/z 5",
+            "end true",
+            "one 0",
+            "t dir",
+            "t/a dir",
+            "left out .xfer Own",
+            "t/a/z 5",
+            "end true",
+            "t/a b dir",
+            "t/a b/empty dir",
+            "end true",
+            "end true",
+            "t/a.b 1",
+            "t/link -> /nowhere",
+            "left out sock Special",
+            "end true",
+        ];
+        expected.retain(|line| {
+            (has_link || !line.contains("link")) && (has_socket || !line.contains("sock"))
+        });
         assert_eq!(
             steps(&[root.join("t"), root.join("one"), root.join("alias")]),
-            [
-                "alias dir",
-                "left out .xfer Own",
-                "alias/z 5",
-                "end true",
-                "one 0",
-                "t dir",
-                "t/a dir",
-                "left out .xfer Own",
-                "t/a/z 5",
-                "end true",
-                "t/a b dir",
-                "t/a b/empty dir",
-                "end true",
-                "end true",
-                "t/a.b 1",
-                "t/link -> /nowhere",
-                "left out sock Special",
-                "end true",
-            ]
+            expected
         );
     }
 
@@ -590,7 +599,9 @@ mod tests {
         fs::write(root.join("b/.xferignore"), "*.o\n").unwrap();
         fs::write(root.join("b/c/x.o"), "12345").unwrap();
         fs::create_dir(root.join("d")).unwrap();
-        symlink("../a", root.join("d/link")).unwrap();
+        if !symlink("../a", root.join("d/link")) {
+            return;
+        }
         let roots = [root];
         let mut filter = Filter {
             max_size: Some(6),

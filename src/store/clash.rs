@@ -227,7 +227,11 @@ mod tests {
         assert_eq!(why, Why::InTheWay(Obstacle::SameName("A".into())));
         // A file with two names may be listed under both.
         for name in ["a", "b"] {
-            std::fs::hard_link(at("A"), at(name)).unwrap();
+            match std::fs::hard_link(at("A"), at(name)) {
+                // It has that name already.
+                Err(_) if name == "a" && is_one_name(&dir, b"A", b"a") => {}
+                linked => linked.unwrap(),
+            }
         }
         names.claim(b"a", &found("a"), unlisted).unwrap_err();
         names.claim(b"b", &found("b"), unlisted).unwrap();
@@ -275,6 +279,7 @@ mod tests {
         let now = Timestamp::now();
         let seconds = now.seconds - MAX_TRY - 1;
         left.set_mtime(Timestamp { seconds, ..now }).unwrap();
+        drop(left);
         Folding::of(&dir, &dir).unwrap();
         let there: Vec<_> = dir.list().unwrap().map(|one| one.unwrap().name).collect();
         assert_eq!(there, [new.into_bytes()]);

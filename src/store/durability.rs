@@ -445,15 +445,9 @@ mod tests {
         session.store_on(&file_system).unwrap();
         let stored = dir.create_file(b"stored", 0o600).unwrap();
         session.before_naming(&stored, true).unwrap();
-        // A handle opened with O_PATH cannot be synced.
-        let unsyncable: File = rustix::fs::open(
-            temp.path().join("stored"),
-            rustix::fs::OFlags::PATH,
-            rustix::fs::Mode::empty(),
-        )
-        .unwrap()
-        .into();
-        session.before_naming(&unsyncable, false).unwrap();
+        let unsyncable = crate::sys::tests::unsyncable(&temp.path().join("stored"));
+        let synced = session.before_naming(&unsyncable, false);
+        assert_eq!(synced.is_err(), session.syncs_one_by_one());
         session.before_naming(&unsyncable, true).unwrap_err();
         session.finish().unwrap_err();
         for _ in 0..2 {

@@ -8,6 +8,8 @@
 pub mod commands;
 pub mod fs;
 pub mod own;
+#[cfg(test)]
+pub(crate) mod tests;
 mod told;
 pub mod worker;
 

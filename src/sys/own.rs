@@ -6,7 +6,7 @@
 use std::any::Any;
 use std::fs::{self, File};
 use std::io::Read;
-use std::path::{Component, Path, PathBuf};
+use std::path::{Component, Path, PathBuf, is_separator};
 use std::sync::Arc;
 
 use super::fs::{Dir, FileId, Stat, stat_of_path};
@@ -200,7 +200,9 @@ impl OwnFolders {
             let is_it = own.get(..path.len())?.eq_ignore_ascii_case(path);
             match own.get(path.len()) {
                 None => is_it.then_some(true),
-                Some(b'/') => (is_it && !path.is_empty()).then_some(false),
+                Some(b) if is_separator(char::from(*b)) => {
+                    (is_it && !path.is_empty()).then_some(false)
+                }
                 Some(_) => None,
             }
         });
@@ -329,9 +331,8 @@ fn ways(path: &Path) -> Vec<WayName> {
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::symlink;
-
     use super::*;
+    use crate::sys::tests::symlink;
 
     #[test]
     fn they_are_known_by_what_they_are_and_by_the_way_to_them() {
@@ -339,7 +340,9 @@ mod tests {
         let root = temp.path().canonicalize().unwrap();
         fs::create_dir_all(root.join("dots/config/xfer")).unwrap();
         fs::write(root.join("dots/config/xfer/key"), "k").unwrap();
-        symlink("dots/config", root.join(".config")).unwrap();
+        if !symlink("dots/config", root.join(".config")) {
+            return;
+        }
         let own = OwnFolders::at(
             vec![root.join(".config/xfer"), root.join("no/such")],
             &root.join(".config/xfer/key"),

@@ -13,6 +13,7 @@ use windows_sys::Win32::Storage::FileSystem::{
     FILE_ATTRIBUTE_READONLY, FILE_ATTRIBUTE_REPARSE_POINT,
 };
 
+use super::file_errors::is_unsupported;
 use super::links::{self, kind_of};
 use super::nt;
 use crate::sys::fs::types::{FileId, FileKind, Stat, Timestamp};
@@ -84,7 +85,11 @@ pub(super) fn stat_of_handle(handle: RawHandle) -> io::Result<Stat> {
         }
     }
     let all: FILE_ALL_INFORMATION = nt::query(handle, FileAllInformation)?;
-    let volume: Volume = nt::query_volume(handle, FileFsVolumeInformation)?;
+    let volume: Volume = match nt::query_volume(handle, FileFsVolumeInformation) {
+        // Wine does not say it of what is mounted below a drive.
+        Err(e) if is_unsupported(&e) => Volume::default(),
+        found => found?,
+    };
     let (basic, standard) = (all.BasicInformation, all.StandardInformation);
     let kind = match basic.FileAttributes & FILE_ATTRIBUTE_REPARSE_POINT {
         0 => kind_of(basic.FileAttributes, 0),
