@@ -715,8 +715,11 @@ fn the_receivers_that_are_here_can_be_chosen_from() {
     // Who comes later is added.
     let late = office.sandbox.user("late");
     let third = office.lan.host("late", 22, Family::V4);
+    let asked = sender.screen().matches("Which one?").count();
     let late = third.recv(&late, &[]);
     sender.wait_for("3) late at 10.92.0.22:9090, new", 1);
+    // What is typed before it asks again counts no more.
+    sender.wait_for("Which one?", asked + 1);
     sender.type_line("");
     let (code, screen) = sender.wait();
     assert_eq!(code, Some(0), "{screen}");
