@@ -105,7 +105,7 @@ make_deb() {
     } >"$doc/copyright"
     {
         printf 'xfer (%s-1) unstable; urgency=medium\n\n  * Release %s.\n\n' "$version" "$version"
-        printf ' -- The xfer authors <xfer@localhost>  %s\n' "$(date -R -d "$date")"
+        printf ' -- The xfer authors <xfer@xfer.invalid>  %s\n' "$(date -R -d "$date")"
     } | gzip -9n >"$doc/changelog.Debian.gz"
     # It is meant to run everywhere.
     printf 'xfer: statically-linked-binary [usr/bin/xfer]\n' >"$share/lintian/overrides/xfer"
@@ -113,7 +113,7 @@ make_deb() {
 Package: xfer
 Version: $version-1
 Architecture: $deb
-Maintainer: The xfer authors <xfer@localhost>
+Maintainer: The xfer authors <xfer@xfer.invalid>
 Installed-Size: $(find "$root/usr" -type f -printf '%s\n' | awk '{ s += int(($1 + 1023) / 1024) } END { print s }')
 Section: net
 Priority: optional
@@ -137,7 +137,7 @@ make_rpm() {
         --define "_topdir $scratch/rpm" --define "_rpmdir $out" \
         --define "_rpmfilename xfer-$version-1.$rpm.rpm" \
         --define "xfer_version $version" --define "xfer_summary $summary" \
-        --define "xfer_root $root" "$source/dist/xfer.spec"
+        --define "xfer_root $root" "$source/dist/xfer.spec" >/dev/null
 }
 
 if command -v dpkg-deb >/dev/null; then make_deb; else
