@@ -80,7 +80,8 @@ build() {
     local target=$1 flags=() c_flags=() command=() upper lower=${1//-/_}
     choose_rust "$target"
     say "Building for $target, by $("$rust" --version)"
-    # Where things are here must not be in the program.
+    # Where things are here must not be in the program. What is in this folder is compiled by
+    # relative paths, so a clone elsewhere finds what the cache has.
     local from to
     while read -r from to; do
         flags+=("--remap-path-prefix=$from=$to")
@@ -88,7 +89,6 @@ build() {
     done <<END
 $rust_source /rust
 $cargo_home /cargo
-$source /xfer
 $cache/target /target
 END
     upper=${lower^^}
