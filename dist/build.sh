@@ -161,6 +161,8 @@ mkdir -p "$out" "$cache"
 out=$(CDPATH='' cd -P -- "$out" && pwd)
 cache=$(CDPATH='' cd -P -- "$cache" && pwd)
 cargo_home=$(CDPATH='' cd -P -- "${CARGO_HOME:-$HOME/.cargo}" && pwd)
+# They become arguments of C compilers, which have no way to write such paths.
+case $cache$cargo_home in *[[:space:]]*) fail "there is a blank in '$cache' or '$cargo_home'" ;; esac
 version=$(sed -n 's/^version *= *"\(.*\)"/\1/p' "$source/Cargo.toml" | head -n 1)
 # Everything is as old as the commit.
 is_repository=

@@ -8,10 +8,13 @@ exec </dev/null
 
 usage() {
     cat <<'END'
-Usage: dist/check.sh [FOLDER]
+Usage: dist/check.sh [--twice] [FOLDER]
 
 Tries the release for Linux that dist/build.sh made in FOLDER. Without FOLDER it builds one first. It
 needs root on Debian or Ubuntu on x86-64, and installs the tools that are missing.
+
+With --twice, it builds the last commit once more, elsewhere and with nothing kept, and compares the
+bytes.
 
 Environment:
   CI                                Where it is set, nothing may be skipped
@@ -37,6 +40,12 @@ run() {
 case ${1:-} in
     -h | --help) usage && exit 0 ;;
 esac
+all=("$@")
+twice=
+if [ "${1:-}" = --twice ]; then
+    twice=yes
+    shift
+fi
 here=$(CDPATH='' cd -P -- "$(dirname -- "${BASH_SOURCE[0]}")" && pwd)
 source=${here%/*}
 version=$(sed -n 's/^version *= *"\(.*\)"/\1/p' "$source/Cargo.toml" | head -n 1)
@@ -48,7 +57,7 @@ fi
 # What is mounted here is gone with this process.
 if [ "${XFER_CHECK_MOUNTS:-}" != own ]; then
     unshare -m true 2>/dev/null || { skip "the built release: nothing can be mounted here" && exit 0; }
-    exec env XFER_CHECK_MOUNTS=own unshare -m "${BASH_SOURCE[0]}" "$@"
+    exec env XFER_CHECK_MOUNTS=own unshare -m "${BASH_SOURCE[0]}" "${all[@]}"
 fi
 
 missing=()
@@ -258,5 +267,14 @@ transfer "The .rpm's program" "${in_fedora[@]}" -- "${in_fedora[@]}"
 run rpm --root "$fedora" -e xfer
 left=$(find "$fedora/usr" ! -type d 2>/dev/null || true)
 [ -z "$left" ] || fail "left after removing the .rpm: $left"
+
+if [ "$twice" ]; then
+    say "The same bytes, built elsewhere"
+    git clone -q "$source" "$scratch/elsewhere/xfer"
+    XFER_DIST_OUT=$scratch/again XFER_DIST_CACHE=$scratch/elsewhere/cache \
+        "$scratch/elsewhere/xfer/dist/build.sh" x86_64-unknown-linux-musl aarch64-unknown-linux-musl
+    # This one may have been built for more.
+    run diff <(grep -v '\.zip$' "$out/SHA256SUMS") "$scratch/again/SHA256SUMS"
+fi
 
 say "The release works, after $SECONDS s"
