@@ -92,6 +92,10 @@ const NOT_RUN: &[(&str, &str)] = &[
         "changes this machine; dist/check.sh installs it in another",
     ),
     (
+        "powershell -ExecutionPolicy Bypass -File install.ps1",
+        "is for Windows",
+    ),
+    (
         "If a firewall is in the way",
         "changes the firewall of this machine",
     ),
