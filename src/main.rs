@@ -16,5 +16,6 @@ fn main() -> ExitCode {
     xfer::sys::host::raise_limit_of_open();
     // Without it, such a file ends the program as the system has it, which harms no other.
     let _ = xfer::sys::signals::outlive_large_files();
+    xfer::sys::terminal::prepare();
     cli::run()
 }

@@ -163,6 +163,9 @@ pub(super) fn plain(row: &Row) -> String {
 
 // The first of these that is set decides, as for every program.
 fn speaks_utf8() -> bool {
+    if let Some(known) = xfer::sys::terminal::knows_codes() {
+        return known;
+    }
     let set = ["LC_ALL", "LC_CTYPE", "LANG"]
         .into_iter()
         .filter_map(std::env::var_os)

@@ -7,6 +7,7 @@ use std::io::IsTerminal;
 use std::sync::atomic::{AtomicU8, Ordering};
 
 use super::safe::safe;
+use super::terminal;
 
 /// Those that can be read on light and on dark terminals.
 const COLOURS: [u8; 10] = [31, 32, 33, 35, 36, 91, 92, 94, 95, 96];
@@ -36,12 +37,11 @@ pub(super) fn are_wanted(stream: &impl IsTerminal) -> bool {
         return choice == ColourChoice::Always as u8;
     }
     let set = |name| std::env::var_os(name).filter(|value| !value.is_empty());
-    let smart = set("TERM").is_some_and(|term| term != "dumb");
     match (set("NO_COLOR"), set("CLICOLOR_FORCE"), set("CLICOLOR")) {
         (Some(_), ..) => false,
         (None, Some(force), _) if force != "0" => true,
         (None, _, Some(colour)) if colour == "0" => false,
-        _ => stream.is_terminal() && smart,
+        _ => stream.is_terminal() && terminal::is_smart(),
     }
 }
 

@@ -41,6 +41,6 @@ impl Default for OutputOptions {
 
 /// Whether standard error is a terminal that can show bars.
 fn can_do_bars() -> bool {
-    let smart = std::env::var_os("TERM").is_some_and(|term| !term.is_empty() && term != "dumb");
+    let smart = super::terminal::is_smart();
     smart && io::stderr().is_terminal()
 }

@@ -5,6 +5,13 @@
 /// The columns and rows of a terminal that does not say how many it has.
 const DEFAULT_SIZE: (u16, u16) = (80, 24);
 
+/// Whether the terminal does what codes say: it moves the cursor and has colours.
+pub(super) fn is_smart() -> bool {
+    xfer::sys::terminal::knows_codes().unwrap_or_else(|| {
+        std::env::var_os("TERM").is_some_and(|term| !term.is_empty() && term != "dumb")
+    })
+}
+
 /// How many columns and rows standard error has.
 pub(crate) fn size() -> (u16, u16) {
     xfer::sys::terminal::size().unwrap_or(DEFAULT_SIZE)

@@ -7,6 +7,8 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use crate::sys::shell;
+
 /// How many commands run at once at most, whichever they are.
 pub const MAX_TOGETHER: usize = 16;
 /// How many arguments a command gets at most.
@@ -88,7 +90,10 @@ impl ListedCommand {
     #[must_use]
     pub fn takes(&self, arguments: &[Vec<u8>]) -> bool {
         let bytes: usize = arguments.iter().map(Vec::len).sum();
-        let is_option = |argument: &Vec<u8>| argument.first() == Some(&b'-');
+        let is_option = |argument: &Vec<u8>| {
+            let first = argument.first();
+            first.is_some_and(|first| shell::OPTIONS_BEGIN.contains(first))
+        };
         (self.arguments || arguments.is_empty())
             && arguments.len() <= MAX_ARGUMENTS
             && bytes <= MAX_ARGUMENT_BYTES

@@ -31,6 +31,15 @@ static BEFORE: Mutex<Option<Termios>> = Mutex::new(None);
 /// while it does.
 static ECHOED: Mutex<Option<u8>> = Mutex::new(None);
 
+/// Terminals are as they should be.
+pub fn prepare() {}
+
+/// Whether the terminal does what codes say, and shows any letter: the environment tells here.
+#[must_use]
+pub fn knows_codes() -> Option<bool> {
+    None
+}
+
 /// While this lives, the terminal that is standard input gives each key as it is typed, and shows
 /// none of them. Ctrl-C is a signal still; Ctrl-Z and Ctrl-\ are keys.
 #[derive(Debug)]

@@ -12,28 +12,40 @@ use std::os::windows::io::{AsRawHandle as _, FromRawHandle as _, OwnedHandle, Ra
 use std::path::Path;
 use std::ptr;
 
-use windows_sys::Win32::Foundation::{ERROR_SUCCESS, LocalFree, WIN32_ERROR};
+use windows_sys::Win32::Foundation::{
+    ERROR_SUCCESS, GENERIC_ALL, GENERIC_READ, GENERIC_WRITE, LocalFree, WIN32_ERROR,
+};
 use windows_sys::Win32::Security::Authorization::{
     ConvertSidToStringSidW, ConvertStringSecurityDescriptorToSecurityDescriptorW, GetSecurityInfo,
     SDDL_REVISION_1, SE_FILE_OBJECT,
 };
 use windows_sys::Win32::Security::{
     ACCESS_ALLOWED_ACE, ACE_HEADER, ACL, DACL_SECURITY_INFORMATION, EqualSid, GetAce,
-    GetTokenInformation, INHERIT_ONLY_ACE, IsWellKnownSid, PROTECTED_DACL_SECURITY_INFORMATION,
-    PSECURITY_DESCRIPTOR, PSID, SetKernelObjectSecurity, TOKEN_QUERY, TOKEN_USER, TokenUser,
-    WELL_KNOWN_SID_TYPE, WinBuiltinAdministratorsSid, WinCreatorOwnerRightsSid, WinCreatorOwnerSid,
-    WinLocalSystemSid,
+    GetTokenInformation, INHERIT_ONLY_ACE, IsWellKnownSid, OWNER_SECURITY_INFORMATION,
+    PROTECTED_DACL_SECURITY_INFORMATION, PSECURITY_DESCRIPTOR, PSID, SetKernelObjectSecurity,
+    TOKEN_QUERY, TOKEN_USER, TokenUser, WELL_KNOWN_SID_TYPE, WinBuiltinAdministratorsSid,
+    WinCreatorOwnerRightsSid, WinCreatorOwnerSid, WinLocalSystemSid,
 };
 use windows_sys::Win32::Storage::FileSystem::{
-    DELETE, FILE_APPEND_DATA, FILE_FLAG_BACKUP_SEMANTICS, FILE_READ_DATA, FILE_WRITE_DATA,
-    READ_CONTROL, WRITE_DAC, WRITE_OWNER,
+    DELETE, FILE_APPEND_DATA, FILE_DELETE_CHILD, FILE_FLAG_BACKUP_SEMANTICS, FILE_READ_DATA,
+    FILE_WRITE_DATA, READ_CONTROL, WRITE_DAC, WRITE_OWNER,
 };
-use windows_sys::Win32::System::SystemServices::ACCESS_ALLOWED_ACE_TYPE;
+use windows_sys::Win32::System::SystemServices::{
+    ACCESS_ALLOWED_ACE_TYPE, ACCESS_ALLOWED_CALLBACK_ACE_TYPE,
+};
 use windows_sys::Win32::System::Threading::{GetCurrentProcess, OpenProcessToken};
 
 /// What lets somebody read something, change it, or let themselves do so.
-const READ_OR_CHANGE: u32 =
-    FILE_READ_DATA | FILE_WRITE_DATA | FILE_APPEND_DATA | DELETE | WRITE_DAC | WRITE_OWNER;
+const READ_OR_CHANGE: u32 = FILE_READ_DATA
+    | FILE_WRITE_DATA
+    | FILE_APPEND_DATA
+    | FILE_DELETE_CHILD
+    | DELETE
+    | WRITE_DAC
+    | WRITE_OWNER
+    | GENERIC_READ
+    | GENERIC_WRITE
+    | GENERIC_ALL;
 /// Full access, and the same for all that comes to be in a folder.
 const FULL_BELOW: &str = "OICI;FA";
 /// Who may reach everything: the system, and those who administer the machine.
@@ -161,14 +173,16 @@ pub(super) fn is_open_to_others(path: &Path) -> io::Result<bool> {
     let user = User::of_process()?;
     let mut descriptor: PSECURITY_DESCRIPTOR = ptr::null_mut();
     let mut dacl: *mut ACL = ptr::null_mut();
-    // SAFETY: the system makes a descriptor, which `_descriptor` gives back, with the list in it.
+    let mut owner: PSID = ptr::null_mut();
+    // SAFETY: the system makes a descriptor, which `_descriptor` gives back, with the owner and the
+    // list in it.
     #[allow(unsafe_code)]
     unsafe {
         no_error(GetSecurityInfo(
             file.as_raw_handle(),
             SE_FILE_OBJECT,
-            DACL_SECURITY_INFORMATION,
-            ptr::null_mut(),
+            DACL_SECURITY_INFORMATION | OWNER_SECURITY_INFORMATION,
+            &raw mut owner,
             ptr::null_mut(),
             &raw mut dacl,
             ptr::null_mut(),
@@ -176,7 +190,7 @@ pub(super) fn is_open_to_others(path: &Path) -> io::Result<bool> {
         ))?;
         let _descriptor = Local(descriptor);
         // Without a list, everybody may do everything.
-        if dacl.is_null() {
+        if dacl.is_null() || !is_trusted(owner, &user) {
             return Ok(true);
         }
         for number in 0..(*dacl).AceCount {
@@ -201,16 +215,29 @@ unsafe fn lets_in_others(dacl: *const ACL, number: u32, user: &User) -> io::Resu
     unsafe {
         ok(GetAce(dacl, number, &raw mut ace))?;
         let header = *ace.cast::<ACE_HEADER>();
-        // Those of other kinds forbid, or watch, or allow only under conditions.
-        let allows = u32::from(header.AceType) == ACCESS_ALLOWED_ACE_TYPE;
+        // Those of other kinds forbid, or watch.
+        let kinds = [ACCESS_ALLOWED_ACE_TYPE, ACCESS_ALLOWED_CALLBACK_ACE_TYPE];
+        let allows = kinds.contains(&u32::from(header.AceType));
         if !allows || u32::from(header.AceFlags) & INHERIT_ONLY_ACE != 0 {
             return Ok(false);
         }
         let ace = ace.cast::<ACCESS_ALLOWED_ACE>();
         let sid: PSID = (&raw mut (*ace).SidStart).cast();
-        let is_trusted = EqualSid(sid, user.sid()) != 0
-            || TRUSTED.iter().any(|known| IsWellKnownSid(sid, *known) != 0);
-        Ok(!is_trusted && (*ace).Mask & READ_OR_CHANGE != 0)
+        Ok(!is_trusted(sid, user) && (*ace).Mask & READ_OR_CHANGE != 0)
+    }
+}
+
+/// Whether somebody is this user, the system, or one of those who administer the machine.
+///
+/// # Safety
+///
+/// `sid` is a SID that lives for as long as this runs.
+#[allow(unsafe_code)]
+unsafe fn is_trusted(sid: PSID, user: &User) -> bool {
+    // SAFETY: the caller says that the first is there, and `user` has the second.
+    unsafe {
+        EqualSid(sid, user.sid()) != 0
+            || TRUSTED.iter().any(|known| IsWellKnownSid(sid, *known) != 0)
     }
 }
 

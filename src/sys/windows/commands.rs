@@ -160,10 +160,10 @@ impl CommandStarter {
         let all = start.name.is_none();
         let kept = std::env::vars_os().filter(|(name, _)| keeps(name, all));
         let told = start.told.iter().map(|(name, value)| {
-            (
-                OsString::from(name),
-                to_system(value).into_owned().into_os_string(),
-            )
+            let value = to_system(value).into_owned().into_os_string();
+            // Only what is started without a name goes through the shell.
+            let value = if all { as_one_word(&value) } else { value };
+            (OsString::from(name), value)
         });
         command
             .env_clear()
@@ -202,6 +202,22 @@ fn shell(line: &str) -> Command {
     let mut command = Command::new(std::env::var_os("ComSpec").unwrap_or("cmd.exe".into()));
     command.raw_arg("/d /s /c \"").raw_arg(line).raw_arg("\"");
     command
+}
+
+/// A value that the shell takes for nothing but text: it puts values in before it looks for what is
+/// to be done, so that a peer's name could be a command.
+fn as_one_word(value: &OsStr) -> OsString {
+    const MEANS_MORE: &str = "&|<>^%!\"()";
+    let harmless = |c: char| match c.is_control() || MEANS_MORE.contains(c) {
+        true => '_',
+        false => c,
+    };
+    value
+        .to_string_lossy()
+        .chars()
+        .map(harmless)
+        .collect::<String>()
+        .into()
 }
 
 /// What is this user's own, such as `on_done`, gets all that the user has.

@@ -8,13 +8,16 @@ use std::io;
 use std::os::windows::fs::OpenOptionsExt as _;
 use std::os::windows::io::{AsHandle, AsRawHandle as _, BorrowedHandle, OwnedHandle, RawHandle};
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, OnceLock};
 
 use windows_sys::Wdk::Storage::FileSystem::{
     FILE_CASE_SENSITIVE_INFORMATION, FILE_CREATE, FILE_DIRECTORY_FILE, FILE_NON_DIRECTORY_FILE,
-    FILE_OPEN_IF, FileCaseSensitiveInformation, FileFsFullSizeInformation,
+    FILE_OPEN_IF, FILE_WRITE_THROUGH, FileCaseSensitiveInformation,
 };
 use windows_sys::Win32::Foundation::{
-    ERROR_DIRECTORY, ERROR_DIRECTORY_NOT_SUPPORTED, ERROR_FILE_NOT_FOUND, ERROR_STOPPED_ON_SYMLINK,
+    ERROR_ACCESS_DENIED, ERROR_DIRECTORY, ERROR_DIRECTORY_NOT_SUPPORTED, ERROR_FILE_NOT_FOUND,
+    ERROR_INVALID_NAME, ERROR_NETWORK_ACCESS_DENIED, ERROR_PATH_NOT_FOUND,
+    ERROR_STOPPED_ON_SYMLINK, ERROR_WRITE_PROTECT,
 };
 use windows_sys::Win32::Storage::FileSystem::{
     DELETE, FILE_ADD_FILE, FILE_ADD_SUBDIRECTORY, FILE_APPEND_DATA, FILE_FLAG_BACKUP_SEMANTICS,
@@ -22,30 +25,69 @@ use windows_sys::Win32::Storage::FileSystem::{
     FILE_TRAVERSE, FILE_WRITE_ATTRIBUTES, GetFinalPathNameByHandleW,
 };
 
-use super::files::set_mode;
+use super::file_errors::is_one;
+use super::files::{Lockable, set_mode};
 use super::links;
 use super::list::List;
 use super::name::{to_new_units, to_units};
-use super::nt::{self, Behind, Opening, error_with, is_code, opening, opening_dir};
+use super::nt::{self, Behind, Opening, error_with, opening, opening_dir};
 use super::renames::{remove, rename};
-use super::stat::{is_read_only, set_times, stat_of_handle};
+use super::stat::{is_read_only, set_times, space_of, stat_of_handle};
 use crate::sys::fs::types::{FileKind, FreeSpace, Stat, Timestamp};
 
 /// What a handle to a folder is good for.
 const DIR_ACCESS: u32 = FILE_LIST_DIRECTORY | FILE_TRAVERSE | FILE_READ_ATTRIBUTES;
 /// `FILE_CS_FLAG_CASE_SENSITIVE_DIR`.
 const CASE_SENSITIVE: u32 = 1;
+
+/// What is said where times and permissions may not be set: no right to it, a switch on a card, a
+/// share to read from.
+const READ_ONLY: [u32; 3] = [
+    ERROR_ACCESS_DENIED,
+    ERROR_WRITE_PROTECT,
+    ERROR_NETWORK_ACCESS_DENIED,
+];
+
 /// A folder that is held open.
 #[derive(Debug)]
-pub struct Dir(OwnedHandle);
+pub struct Dir {
+    handle: OwnedHandle,
+    /// What its locks are on, which copies of the handle share.
+    lock: Arc<OnceLock<File>>,
+}
 
 impl AsHandle for Dir {
     fn as_handle(&self) -> BorrowedHandle<'_> {
-        self.0.as_handle()
+        self.handle.as_handle()
+    }
+}
+
+impl Lockable for Dir {
+    /// Folders have no locks here: they have a byte each in a file of their volume.
+    fn lock_place(&self) -> io::Result<(RawHandle, u64)> {
+        let id = self.stat()?.id;
+        let file = match self.lock.get() {
+            Some(file) => file,
+            None => {
+                let name = format!("xfer-locks-{:x}", id.device);
+                let mut options = OpenOptions::new();
+                options.read(true).write(true).create(true).truncate(false);
+                let file = options.open(std::env::temp_dir().join(name))?;
+                self.lock.get_or_init(|| file)
+            }
+        };
+        Ok((file.as_raw_handle(), id.inode >> 1))
     }
 }
 
 impl Dir {
+    fn of(handle: OwnedHandle) -> Self {
+        Self {
+            handle,
+            lock: Arc::default(),
+        }
+    }
+
     /// Opens the folder that a path leads to, links and all.
     pub fn open(path: &Path) -> io::Result<Self> {
         Self::open_for(path, DIR_ACCESS | FILE_WRITE_ATTRIBUTES)
@@ -58,7 +100,7 @@ impl Dir {
             .custom_flags(FILE_FLAG_BACKUP_SEMANTICS)
             .open(path)?;
         match file.metadata()?.is_dir() {
-            true => Ok(Self(file.into())),
+            true => Ok(Self::of(file.into())),
             false => Err(error_with(ERROR_DIRECTORY)),
         }
     }
@@ -66,26 +108,48 @@ impl Dir {
     /// Opens the folder `name` in this one, never through a link.
     pub fn open_dir(&self, name: &[u8]) -> io::Result<Self> {
         // A link to a folder is a folder, too, until one looks.
-        let opened = self.open_named(name, DIR_ACCESS | FILE_WRITE_ATTRIBUTES, Behind::Link);
-        let handle = match opened {
-            Err(e) if super::file_errors::is_denied(&e) => {
-                self.open_named(name, DIR_ACCESS, Behind::Link)?
-            }
-            opened => opened?,
-        };
-        match stat_of_handle(handle.as_raw_handle())?.kind {
-            FileKind::Dir => Ok(Self(handle)),
+        let (handle, kind) = self.open_itself(name, DIR_ACCESS)?;
+        match kind {
+            FileKind::Dir => Ok(Self::of(handle)),
             FileKind::Link => Err(error_with(ERROR_STOPPED_ON_SYMLINK)),
             _ => Err(error_with(ERROR_DIRECTORY)),
         }
     }
 
+    /// Opens what has a name, to set its time and permissions as well where that is allowed. Of a
+    /// link, the link.
+    fn open_itself(&self, name: &[u8], access: u32) -> io::Result<(OwnedHandle, FileKind)> {
+        let more = access | FILE_WRITE_ATTRIBUTES;
+        match self.open_named(name, more, Behind::Link) {
+            Ok(handle) => links::opened(handle, more),
+            Err(e) if is_one(&e, &READ_ONLY) => {
+                let handle = self.open_named(name, access, Behind::Link)?;
+                links::opened(handle, access)
+            }
+            Err(e) => Err(e),
+        }
+    }
+
     fn open_named(&self, name: &[u8], access: u32, behind: Behind) -> io::Result<OwnedHandle> {
-        nt::open(self.raw(), &to_units(name)?, opening(access, behind))
+        nt::open(self.raw(), &self.units(name)?, opening(access, behind))
+    }
+
+    /// The UTF-16 of a name to look up, if it is what its folder calls that: where names have a
+    /// second, short form, `XFER~1` is `.xfer`, and nobody knows it for that.
+    fn units(&self, name: &[u8]) -> io::Result<Vec<u16>> {
+        let units = to_units(name)?;
+        if name.contains(&b'~')
+            && let Some(found) = self.list()?.long_name(&units)?
+            && String::from_utf8_lossy(&found).to_lowercase()
+                != String::from_utf8_lossy(name).to_lowercase()
+        {
+            return Err(error_with(ERROR_INVALID_NAME));
+        }
+        Ok(units)
     }
 
     fn raw(&self) -> RawHandle {
-        self.0.as_raw_handle()
+        self.handle.as_raw_handle()
     }
 
     /// Opens the folder that a path leads to, links and all, for nothing but to reach what is in
@@ -97,7 +161,7 @@ impl Dir {
     /// Opens the folder that `name` in this one leads to, links and all.
     pub fn open_dir_following(&self, name: &[u8]) -> io::Result<Self> {
         let opening = opening_dir(DIR_ACCESS, Behind::Target);
-        nt::open(self.raw(), &to_units(name)?, opening).map(Self)
+        nt::open(self.raw(), &self.units(name)?, opening).map(Self::of)
     }
 
     /// A path that leads to the very folder that is open, whatever it is called by now. Windows has
@@ -123,25 +187,32 @@ impl Dir {
 
     /// Another handle to the same folder, with a place of its own in its list.
     pub fn open_again(&self) -> io::Result<Self> {
-        nt::open(self.raw(), &[], opening_dir(DIR_ACCESS, Behind::Link)).map(Self)
+        nt::open(self.raw(), &[], opening_dir(DIR_ACCESS, Behind::Target)).map(Self::of)
     }
 
     /// The same handle once more.
     pub fn try_clone(&self) -> io::Result<Self> {
-        self.0.try_clone().map(Self)
+        Ok(Self {
+            handle: self.handle.try_clone()?,
+            lock: Arc::clone(&self.lock),
+        })
     }
 
     /// Opens what has `name` for reading, never through a link. It need not be a file: [`stat`]
     /// tells.
     pub fn open_file(&self, name: &[u8]) -> io::Result<File> {
-        self.open_no_link(name, FILE_GENERIC_READ)
+        let (handle, kind) = self.open_itself(name, FILE_GENERIC_READ)?;
+        match kind {
+            FileKind::Link => Err(error_with(ERROR_STOPPED_ON_SYMLINK)),
+            _ => Ok(handle.into()),
+        }
     }
 
     fn open_no_link(&self, name: &[u8], access: u32) -> io::Result<File> {
         let handle = self.open_named(name, access, Behind::Link)?;
-        match stat_of_handle(handle.as_raw_handle())?.kind {
-            FileKind::Link => Err(error_with(ERROR_STOPPED_ON_SYMLINK)),
-            _ => Ok(handle.into()),
+        match links::opened(handle, access)? {
+            (_, FileKind::Link) => Err(error_with(ERROR_STOPPED_ON_SYMLINK)),
+            (handle, _) => Ok(handle.into()),
         }
     }
 
@@ -186,10 +257,12 @@ impl Dir {
             options: FILE_NON_DIRECTORY_FILE,
             behind: Behind::Link,
         };
+        // Which looks whether it is a second name of something.
+        self.units(name)?;
         let handle = nt::open(self.raw(), &to_new_units(name)?, opening)?;
-        match stat_of_handle(handle.as_raw_handle())?.kind {
-            FileKind::Link => Err(error_with(ERROR_STOPPED_ON_SYMLINK)),
-            _ => Ok(handle.into()),
+        match links::opened(handle, opening.access)? {
+            (_, FileKind::Link) => Err(error_with(ERROR_STOPPED_ON_SYMLINK)),
+            (handle, _) => Ok(handle.into()),
         }
     }
 
@@ -229,14 +302,15 @@ impl Dir {
     fn stat_of_named(&self, name: &[u8], behind: Behind) -> io::Result<Option<Stat>> {
         match self.open_named(name, FILE_READ_ATTRIBUTES, behind) {
             Ok(handle) => stat_of_handle(handle.as_raw_handle()).map(Some),
-            Err(e) if is_code(&e, ERROR_FILE_NOT_FOUND) => Ok(None),
+            // The second is said of what a link leads to.
+            Err(e) if is_one(&e, &[ERROR_FILE_NOT_FOUND, ERROR_PATH_NOT_FOUND]) => Ok(None),
             Err(e) => Err(e),
         }
     }
 
     /// The names in it, but for `.` and `..`, in no order.
     pub fn list(&self) -> io::Result<List> {
-        Ok(List::of(self.open_again()?.0))
+        Ok(List::of(self.open_again()?.handle))
     }
 
     /// Makes a folder; fails where the name is taken.
@@ -244,7 +318,7 @@ impl Dir {
         let opening = Opening {
             access: FILE_READ_ATTRIBUTES,
             disposition: FILE_CREATE,
-            options: FILE_DIRECTORY_FILE,
+            options: FILE_DIRECTORY_FILE | FILE_WRITE_THROUGH,
             behind: Behind::Link,
         };
         nt::open(self.raw(), &to_new_units(name)?, opening).map(drop)
@@ -254,7 +328,7 @@ impl Dir {
     pub fn make_link(&self, target: &[u8], name: &[u8]) -> io::Result<()> {
         let is_dir = (self.stat_of_target(target)).is_some_and(|stat| stat.is_dir());
         let opening = Opening {
-            access: FILE_GENERIC_WRITE | FILE_READ_ATTRIBUTES | DELETE,
+            access: FILE_WRITE_ATTRIBUTES | FILE_READ_ATTRIBUTES | DELETE,
             disposition: FILE_CREATE,
             options: match is_dir {
                 true => FILE_DIRECTORY_FILE,
@@ -313,13 +387,13 @@ impl Dir {
 
     fn open_to_remove(&self, name: &[u8], options: u32) -> io::Result<OwnedHandle> {
         let opening = Opening {
-            options,
+            options: options | FILE_WRITE_THROUGH,
             ..opening(
                 DELETE | FILE_READ_ATTRIBUTES | FILE_WRITE_ATTRIBUTES,
                 Behind::Link,
             )
         };
-        nt::open(self.raw(), &to_units(name)?, opening)
+        nt::open(self.raw(), &self.units(name)?, opening)
     }
 
     /// Renames a file within this folder; fails where `to` is taken.
@@ -336,7 +410,12 @@ impl Dir {
     }
 
     fn rename(&self, from: &[u8], to: &[u8], over: bool) -> io::Result<()> {
-        let handle = self.open_named(from, DELETE | FILE_READ_ATTRIBUTES, Behind::Link)?;
+        let to_rename = Opening {
+            // On disk when it is done.
+            options: FILE_WRITE_THROUGH,
+            ..opening(DELETE | FILE_READ_ATTRIBUTES, Behind::Link)
+        };
+        let handle = nt::open(self.raw(), &self.units(from)?, to_rename)?;
         rename(handle.as_raw_handle(), self.raw(), &to_new_units(to)?, over)
     }
 
@@ -392,28 +471,11 @@ impl Dir {
 
     /// How much its file system has left; fails where that does not say.
     pub fn space(&self) -> io::Result<FreeSpace> {
-        /// `FILE_FS_FULL_SIZE_INFORMATION`, in units of allocation.
-        #[repr(C)]
-        #[derive(Clone, Copy, Default)]
-        struct FullSize {
-            total: i64,
-            for_caller: i64,
-            for_all: i64,
-            sectors: u32,
-            bytes: u32,
-        }
-        let found: FullSize = nt::query_volume(self.raw(), FileFsFullSizeInformation)?;
-        let block = u64::from(found.sectors) * u64::from(found.bytes);
-        let free = u64::try_from(found.for_caller).unwrap_or(0);
-        Ok(FreeSpace {
-            bytes: free.saturating_mul(block),
-            block,
-            no_files: false,
-        })
+        space_of(self.raw())
     }
 
-    /// Brings the names in it to disk. Windows has no call for that: its file systems write them in
-    /// order, and flushing a file takes its name along.
+    /// Brings the names in it to disk. Windows has no call for that: what gives and takes names here
+    /// writes through.
     pub fn sync(&self) -> io::Result<()> {
         Ok(())
     }

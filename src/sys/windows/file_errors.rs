@@ -96,7 +96,7 @@ pub fn is_denied(error: &io::Error) -> bool {
     is_one(error, &[ERROR_ACCESS_DENIED])
 }
 
-fn is_one(error: &io::Error, codes: &[u32]) -> bool {
+pub(super) fn is_one(error: &io::Error, codes: &[u32]) -> bool {
     error
         .raw_os_error()
         .is_some_and(|code| codes.contains(&code.cast_unsigned()))

@@ -5,11 +5,11 @@
 use std::fs::{File, Metadata, OpenOptions};
 use std::io;
 use std::os::windows::fs::{MetadataExt as _, OpenOptionsExt as _};
-use std::os::windows::io::{AsHandle, AsRawHandle as _};
+use std::os::windows::io::{AsRawHandle as _, RawHandle};
 use std::path::Path;
 
 use windows_sys::Wdk::Storage::FileSystem::{FILE_BASIC_INFORMATION, FileBasicInformation};
-use windows_sys::Win32::Foundation::{ERROR_INVALID_HANDLE, ERROR_LOCK_VIOLATION};
+use windows_sys::Win32::Foundation::ERROR_LOCK_VIOLATION;
 use windows_sys::Win32::Storage::FileSystem::{
     FILE_ATTRIBUTE_DIRECTORY, FILE_ATTRIBUTE_READONLY, FILE_FLAG_BACKUP_SEMANTICS,
     FILE_READ_ATTRIBUTES, LOCKFILE_EXCLUSIVE_LOCK, LOCKFILE_FAIL_IMMEDIATELY, LockFileEx,
@@ -22,9 +22,10 @@ use super::nt::{self, is_code};
 use super::stat::{is_read_only, set_times, stat_of_handle};
 use crate::sys::fs::types::{Lock, LockState, Stat, Timestamp};
 
-/// Locks keep others from reading what they are on: so they are on a byte that no file has. By its
-/// lower and upper half.
-const LOCKED: (u32, u32) = (u32::MAX - 1, 0x7fff_ffff);
+/// Locks keep others from reading what they are on: so they are on a byte that no file has.
+const LOCKED: u64 = 0x7fff_ffff_ffff_fffe;
+/// Smaller files are filled up with zeros as fast as they are written.
+const LEAST_SPARSE: u64 = 16 * 1024 * 1024;
 
 /// What the system says of an open file.
 pub fn stat(file: &File) -> io::Result<Stat> {
@@ -80,9 +81,33 @@ pub fn set_mtime(file: &File, mtime: Timestamp) -> io::Result<()> {
 ///
 /// Wine takes it and does nothing: this was never run.
 pub fn set_size(file: &File, size: u64) -> io::Result<()> {
-    // FAT has no holes.
-    let _ = nt::control(file.as_raw_handle(), FSCTL_SET_SPARSE, &[], &mut []);
+    if size >= LEAST_SPARSE {
+        // FAT has no holes.
+        let _ = nt::control(file.as_raw_handle(), FSCTL_SET_SPARSE, &[], &mut []);
+    }
     file.set_len(size)
+}
+
+/// What [`set_size`] has told a file is taken back where it has no holes: Windows mounts no image of
+/// a disk that could have some.
+pub fn end_growing(file: &File, size: u64) {
+    if size >= LEAST_SPARSE && !has_holes(file, size) {
+        let _ = nt::control(file.as_raw_handle(), FSCTL_SET_SPARSE, &[0], &mut []);
+    }
+}
+
+/// Whether anything of a file was never written. Its first range that was written then is not all.
+fn has_holes(file: &File, size: u64) -> bool {
+    let mut asked = [0; 16];
+    asked[8..].copy_from_slice(&size.to_ne_bytes());
+    let mut found = [0; 16];
+    let code = FSCTL_QUERY_ALLOCATED_RANGES;
+    let known = nt::control(file.as_raw_handle(), code, &asked, &mut found);
+    let whole = found[..8] == [0; 8]
+        && found[8..]
+            .try_into()
+            .is_ok_and(|length| u64::from_ne_bytes(length) >= size);
+    !(known.is_ok_and(|bytes| bytes == found.len()) && whole)
 }
 
 /// Whether nothing was ever written to a file from `offset` on for `length` bytes. Where the file
@@ -97,20 +122,32 @@ pub fn is_hole(file: &File, offset: u64, length: u64) -> bool {
     nt::control(file.as_raw_handle(), code, &asked, &mut found).is_ok_and(|bytes| bytes == 0)
 }
 
+/// What can be locked.
+pub trait Lockable {
+    /// The open file, and the byte in it, that stand for it.
+    fn lock_place(&self) -> io::Result<(RawHandle, u64)>;
+}
+
+impl Lockable for File {
+    fn lock_place(&self) -> io::Result<(RawHandle, u64)> {
+        Ok((self.as_raw_handle(), LOCKED))
+    }
+}
+
 /// Tries to lock an open file or folder, without waiting. What this handle has is let go of first.
-/// Folders have no locks.
-pub fn try_lock(file: &impl AsHandle, lock: Lock) -> io::Result<LockState> {
-    let handle = file.as_handle().as_raw_handle();
+pub fn try_lock(file: &impl Lockable, lock: Lock) -> io::Result<LockState> {
+    let (handle, byte) = file.lock_place()?;
     let flags = LOCKFILE_FAIL_IMMEDIATELY
         | match lock {
             Lock::Exclusive => LOCKFILE_EXCLUSIVE_LOCK,
             Lock::Shared => 0,
         };
-    let mut at = lock_place();
+    let mut at = overlapped(byte);
+    let (low, high) = halves(byte);
     // SAFETY: the handle is open for as long as it is borrowed, and synchronous.
     #[allow(unsafe_code)]
     let locked = unsafe {
-        UnlockFile(handle, LOCKED.0, LOCKED.1, 1, 0);
+        UnlockFile(handle, low, high, 1, 0);
         LockFileEx(handle, flags, 0, 1, 0, &raw mut at)
     };
     if locked != 0 {
@@ -118,8 +155,6 @@ pub fn try_lock(file: &impl AsHandle, lock: Lock) -> io::Result<LockState> {
     }
     match io::Error::last_os_error() {
         e if is_code(&e, ERROR_LOCK_VIOLATION) => Ok(LockState::Theirs),
-        // What Wine says of folders.
-        e if is_code(&e, ERROR_INVALID_HANDLE) => Ok(LockState::Unknown),
         e if super::file_errors::is_unsupported(&e) => Ok(LockState::Unknown),
         e => Err(e),
     }
@@ -127,7 +162,7 @@ pub fn try_lock(file: &impl AsHandle, lock: Lock) -> io::Result<LockState> {
 
 /// Waits for an exclusive lock.
 pub(super) fn wait_to_lock(file: &File) -> io::Result<()> {
-    let mut at = lock_place();
+    let mut at = overlapped(LOCKED);
     // SAFETY: the handle is open for as long as it is borrowed, and synchronous.
     #[allow(unsafe_code)]
     let locked = unsafe {
@@ -146,11 +181,22 @@ pub(super) fn wait_to_lock(file: &File) -> io::Result<()> {
     }
 }
 
-fn lock_place() -> OVERLAPPED {
+fn overlapped(byte: u64) -> OVERLAPPED {
     let mut at = OVERLAPPED::default();
-    at.Anonymous.Anonymous.Offset = LOCKED.0;
-    at.Anonymous.Anonymous.OffsetHigh = LOCKED.1;
+    (
+        at.Anonymous.Anonymous.Offset,
+        at.Anonymous.Anonymous.OffsetHigh,
+    ) = halves(byte);
     at
+}
+
+/// A number as the system takes it: its lower and its upper half.
+fn halves(number: u64) -> (u32, u32) {
+    let [a, b, c, d, e, f, g, h] = number.to_le_bytes();
+    (
+        u32::from_le_bytes([a, b, c, d]),
+        u32::from_le_bytes([e, f, g, h]),
+    )
 }
 
 /// The user whom what this process makes belongs to: owners are not told of here.

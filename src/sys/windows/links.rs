@@ -4,18 +4,22 @@
 //! follows [MS-FSCC] 2.1.2.4 and 2.1.2.5.
 
 use std::io;
-use std::os::windows::io::RawHandle;
+use std::os::windows::io::{AsRawHandle as _, OwnedHandle, RawHandle};
 
-use windows_sys::Wdk::Storage::FileSystem::FileAttributeTagInformation;
+use windows_sys::Wdk::Storage::FileSystem::{
+    FILE_BASIC_INFORMATION, FileAttributeTagInformation, FileBasicInformation,
+};
 use windows_sys::Win32::Foundation::{ERROR_INVALID_NAME, ERROR_NOT_A_REPARSE_POINT};
-use windows_sys::Win32::Storage::FileSystem::FILE_ATTRIBUTE_DIRECTORY;
+use windows_sys::Win32::Storage::FileSystem::{
+    FILE_ATTRIBUTE_DIRECTORY, FILE_ATTRIBUTE_REPARSE_POINT,
+};
 use windows_sys::Win32::System::Ioctl::{FSCTL_GET_REPARSE_POINT, FSCTL_SET_REPARSE_POINT};
 use windows_sys::Win32::System::SystemServices::{
     IO_REPARSE_TAG_MOUNT_POINT, IO_REPARSE_TAG_SYMLINK,
 };
 
 use super::name::from_units;
-use super::nt::{self, error_with};
+use super::nt::{self, Behind, error_with, opening};
 use crate::sys::fs::types::FileKind;
 
 /// The most that a reparse point holds, in bytes.
@@ -26,29 +30,66 @@ const NAMES_OF_JUNCTION: usize = 16;
 /// That a symbolic link leads on from the folder that it is in.
 const RELATIVE: u32 = 1;
 
+/// That a reparse point stands for a name elsewhere, whatever its kind.
+const IS_SURROGATE: u32 = 0x2000_0000;
+/// Aliases of programs, and the sockets, fifos and devices of Linux.
+const SPECIAL: [u32; 5] = [
+    0x8000_001b,
+    0x8000_0023,
+    0x8000_0024,
+    0x8000_0025,
+    0x8000_0026,
+];
+
 /// What something is that has these attributes, and this tag where it is a reparse point. One of
 /// another kind is what it stands for: a file that is somewhere else, as in a cloud, or compressed.
 pub(super) fn kind_of(attributes: u32, tag: u32) -> FileKind {
     match tag {
         IO_REPARSE_TAG_SYMLINK | IO_REPARSE_TAG_MOUNT_POINT => FileKind::Link,
+        _ if tag & IS_SURROGATE != 0 => FileKind::Link,
+        _ if SPECIAL.contains(&tag) => FileKind::Special,
         _ if attributes & FILE_ATTRIBUTE_DIRECTORY != 0 => FileKind::Dir,
         _ => FileKind::File,
     }
 }
 
-/// The tag of an open reparse point.
-pub(super) fn tag(handle: RawHandle) -> io::Result<u32> {
+/// What something is that is open, and whether it is a reparse point.
+pub(super) fn kind(handle: RawHandle) -> io::Result<(FileKind, bool)> {
     #[repr(C)]
     #[derive(Clone, Copy, Default)]
     struct Tag {
         attributes: u32,
         tag: u32,
     }
-    nt::query::<Tag>(handle, FileAttributeTagInformation).map(|found| found.tag)
+    let basic: FILE_BASIC_INFORMATION = nt::query(handle, FileBasicInformation)?;
+    let is_point = basic.FileAttributes & FILE_ATTRIBUTE_REPARSE_POINT != 0;
+    // Wine does not know of tags.
+    let tag = match is_point {
+        true => nt::query::<Tag>(handle, FileAttributeTagInformation)?.tag,
+        false => 0,
+    };
+    Ok((kind_of(basic.FileAttributes, tag), is_point))
+}
+
+/// Opens once more what is open as itself, where it is no link but stands for something: what it
+/// stands for is read then. Nothing is looked up for that.
+pub(super) fn opened(handle: OwnedHandle, access: u32) -> io::Result<(OwnedHandle, FileKind)> {
+    match kind(handle.as_raw_handle())? {
+        (kind @ (FileKind::File | FileKind::Dir), true) => {
+            let through = opening(access, Behind::Target);
+            Ok((nt::open(handle.as_raw_handle(), &[], through)?, kind))
+        }
+        (kind, _) => Ok((handle, kind)),
+    }
 }
 
 /// Makes a link of an open file or folder that is empty.
 pub(super) fn make(handle: RawHandle, target: &[u8]) -> io::Result<()> {
+    // What is one name elsewhere would be several, or lead to another drive, or to a stream.
+    let is_bad = |b: &u8| *b < b' ' || b"\\:<>|?*\"".contains(b);
+    if target.starts_with(b"/") || target.iter().any(is_bad) {
+        return Err(error_with(ERROR_INVALID_NAME));
+    }
     let text = std::str::from_utf8(target).map_err(|_| error_with(ERROR_INVALID_NAME))?;
     let units: Vec<u16> = text.replace('/', "\\").encode_utf16().collect();
     let bytes: Vec<u8> = units.iter().flat_map(|unit| unit.to_le_bytes()).collect();

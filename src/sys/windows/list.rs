@@ -7,7 +7,7 @@ use std::os::windows::io::{AsRawHandle as _, OwnedHandle};
 use std::ptr;
 
 use windows_sys::Wdk::Storage::FileSystem::{FileIdFullDirectoryInformation, NtQueryDirectoryFile};
-use windows_sys::Win32::Foundation::STATUS_NO_MORE_FILES;
+use windows_sys::Win32::Foundation::{STATUS_NO_MORE_FILES, STATUS_NO_SUCH_FILE};
 use windows_sys::Win32::Storage::FileSystem::FILE_ATTRIBUTE_REPARSE_POINT;
 use windows_sys::Win32::System::IO::IO_STATUS_BLOCK;
 
@@ -48,8 +48,20 @@ impl List {
         }
     }
 
-    /// Asks for more. Says whether there is.
-    fn fill(&mut self) -> io::Result<bool> {
+    /// What the folder calls what is found under a name; none where nothing is. A name can have a
+    /// second, short form: `XFER~1` for `.xfer`.
+    pub(super) fn long_name(mut self, name: &[u16]) -> io::Result<Option<Vec<u8>>> {
+        let found = match self.fill(Some(name))? {
+            true => self.entry(0).map(|(listed, _)| listed.name),
+            false => None,
+        };
+        Ok(found)
+    }
+
+    /// Asks for more; of all names, or of what is found under one. Says whether there is.
+    fn fill(&mut self, only: Option<&[u16]>) -> io::Result<bool> {
+        let only = only.map(nt::text).transpose()?;
+        let only = only.as_ref().map_or(ptr::null(), |only| &raw const only.0);
         let mut block = IO_STATUS_BLOCK::default();
         let room = u32::try_from(size_of_val(&*self.buffer)).unwrap_or_default();
         // SAFETY: the system writes no more than `room` bytes into the buffer, and is done with it
@@ -66,12 +78,13 @@ impl List {
                 room,
                 FileIdFullDirectoryInformation,
                 false,
-                ptr::null(),
+                only,
                 false,
             )
         };
         match status {
-            STATUS_NO_MORE_FILES => Ok(false),
+            // The second of an empty folder that has not even `.` in it, as at the top of FAT.
+            STATUS_NO_MORE_FILES | STATUS_NO_SUCH_FILE => Ok(false),
             0.. => Ok(block.Information > 0),
             status => Err(nt::error_of(status)),
         }
@@ -120,7 +133,7 @@ impl Iterator for List {
             let at = match self.at {
                 Some(at) => at,
                 None if self.ended => return None,
-                None => match self.fill() {
+                None => match self.fill(None) {
                     Ok(true) => 0,
                     Ok(false) => {
                         self.ended = true;

@@ -73,7 +73,7 @@ impl LocalListener {
     pub fn bind(dir: &Path, name: &str) -> io::Result<Self> {
         private::create_dir_all(dir)?;
         let path = dir.join(name);
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
+        let listener = super::socket::listen((Ipv4Addr::LOCALHOST, 0).into())?;
         let meeting = Meeting::new(listener.local_addr()?.port())?;
         // Of a process that had the same number and is gone.
         match fs::remove_file(&path) {
@@ -93,12 +93,11 @@ impl LocalListener {
         loop {
             let (mut stream, _) = self.listener.accept()?;
             let mut said = [0; SECRET_BYTES];
-            stream.set_read_timeout(Some(SECRET))?;
-            let known = stream.read_exact(&mut said).is_ok()
+            let known = stream.set_read_timeout(Some(SECRET)).is_ok()
+                && stream.read_exact(&mut said).is_ok()
                 && is_same(&said, &self.meeting.caller)
                 && stream.write_all(&self.meeting.host).is_ok();
-            if known {
-                stream.set_read_timeout(None)?;
+            if known && stream.set_read_timeout(None).is_ok() {
                 return Ok(LocalStream(stream));
             }
         }

@@ -5,21 +5,22 @@
 
 use std::ffi::c_void;
 use std::io;
+use std::marker::PhantomData;
 use std::os::windows::io::{FromRawHandle as _, OwnedHandle, RawHandle};
 use std::ptr;
 
 use windows_sys::Wdk::Foundation::OBJECT_ATTRIBUTES;
 use windows_sys::Wdk::Storage::FileSystem::{
-    FILE_DIRECTORY_FILE, FILE_OPEN_FOR_BACKUP_INTENT, FILE_OPEN_REPARSE_POINT,
+    FILE_DIRECTORY_FILE, FILE_OPEN, FILE_OPEN_FOR_BACKUP_INTENT, FILE_OPEN_REPARSE_POINT,
     FILE_SYNCHRONOUS_IO_NONALERT, NTCREATEFILE_CREATE_DISPOSITION, NTCREATEFILE_CREATE_OPTIONS,
     NtCreateFile, NtFsControlFile, NtQueryInformationFile, NtQueryVolumeInformationFile,
     NtSetInformationFile,
 };
 use windows_sys::Win32::Foundation::{
-    ERROR_DIRECTORY_NOT_SUPPORTED, ERROR_FILE_NOT_FOUND, ERROR_INVALID_NAME, NTSTATUS,
-    OBJ_CASE_INSENSITIVE, RtlNtStatusToDosError, STATUS_BUFFER_OVERFLOW, STATUS_DELETE_PENDING,
-    STATUS_FILE_IS_A_DIRECTORY, STATUS_OBJECT_NAME_INVALID, STATUS_OBJECT_PATH_SYNTAX_BAD,
-    UNICODE_STRING,
+    ERROR_DELETE_PENDING, ERROR_DIRECTORY_NOT_SUPPORTED, ERROR_FILE_NOT_FOUND, ERROR_INVALID_NAME,
+    NTSTATUS, OBJ_CASE_INSENSITIVE, RtlNtStatusToDosError, STATUS_BUFFER_OVERFLOW,
+    STATUS_DELETE_PENDING, STATUS_FILE_IS_A_DIRECTORY, STATUS_OBJECT_NAME_INVALID,
+    STATUS_OBJECT_PATH_SYNTAX_BAD, UNICODE_STRING,
 };
 use windows_sys::Win32::Storage::FileSystem::{
     FILE_SHARE_DELETE, FILE_SHARE_READ, FILE_SHARE_WRITE, SYNCHRONIZE,
@@ -67,6 +68,17 @@ fn check(status: NTSTATUS) -> io::Result<()> {
     }
 }
 
+/// A text as the system takes it, which lives for as long as `units`.
+pub(super) fn text(units: &[u16]) -> io::Result<(UNICODE_STRING, PhantomData<&[u16]>)> {
+    let bytes = u16::try_from(size_of_val(units)).map_err(|_| error_with(ERROR_INVALID_NAME))?;
+    let text = UNICODE_STRING {
+        Length: bytes,
+        MaximumLength: bytes,
+        Buffer: units.as_ptr().cast_mut(),
+    };
+    Ok((text, PhantomData))
+}
+
 /// How something is opened or made.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Opening {
@@ -78,12 +90,7 @@ pub(super) struct Opening {
 
 /// Opens or makes what has a name in an open folder; the folder itself, where the name is empty.
 pub(super) fn open(folder: RawHandle, name: &[u16], opening: Opening) -> io::Result<OwnedHandle> {
-    let bytes = u16::try_from(size_of_val(name)).map_err(|_| error_with(ERROR_INVALID_NAME))?;
-    let name = UNICODE_STRING {
-        Length: bytes,
-        MaximumLength: bytes,
-        Buffer: name.as_ptr().cast_mut(),
-    };
+    let (name, _) = text(name)?;
     let attributes = OBJECT_ATTRIBUTES {
         Length: u32::try_from(size_of::<OBJECT_ATTRIBUTES>()).unwrap_or_default(),
         RootDirectory: folder,
@@ -115,6 +122,10 @@ pub(super) fn open(folder: RawHandle, name: &[u16], opening: Opening) -> io::Res
             0,
         )
     };
+    if status == STATUS_DELETE_PENDING && opening.disposition != FILE_OPEN {
+        // Whoever makes something cannot be told that it is not there.
+        return Err(error_with(ERROR_DELETE_PENDING));
+    }
     check(status)?;
     // SAFETY: the call has made it, and nobody else has it.
     #[allow(unsafe_code)]
@@ -125,7 +136,7 @@ pub(super) fn open(folder: RawHandle, name: &[u16], opening: Opening) -> io::Res
 pub(super) const fn opening(access: u32, behind: Behind) -> Opening {
     Opening {
         access,
-        disposition: windows_sys::Wdk::Storage::FileSystem::FILE_OPEN,
+        disposition: FILE_OPEN,
         options: 0,
         behind,
     }

@@ -8,6 +8,9 @@ use std::path::{Path, PathBuf};
 use crate::sys::fs::stat_of_path;
 pub use crate::sys::told::OfSystem;
 
+/// What is here runs whenever this user logs on.
+const STARTUP: &str = r"Microsoft\Windows\Start Menu\Programs\Startup";
+
 /// Whether a folder, of which this is the canonical path, belongs to the system.
 #[must_use]
 pub fn of_system(folder: &Path) -> Option<OfSystem> {
@@ -17,7 +20,12 @@ pub fn of_system(folder: &Path) -> Option<OfSystem> {
     if is_root || is_below(folder, &windows) {
         return Some(OfSystem::Core);
     }
+    let starts = from_environment("APPDATA").map(|data| data.join(STARTUP));
+    if starts.is_some_and(|starts| is_below(folder, &starts)) {
+        return Some(OfSystem::Core);
+    }
     let rather = [
+        "APPDATA",
         "ProgramFiles",
         "ProgramFiles(x86)",
         "ProgramW6432",

@@ -9,17 +9,29 @@ pub const STATE_VARIABLES: &str = "APPDATA and LOCALAPPDATA";
 /// What says where the home is.
 pub const HOME_VARIABLE: &str = "USERPROFILE";
 
+/// What an argument begins with that may be an option.
+pub const OPTIONS_BEGIN: &[u8] = b"-/";
+
 /// A text as one word.
 #[must_use]
 pub fn quoted(text: &str) -> String {
     let plain = |c: char| c.is_alphanumeric() || "\\/._-+:=".contains(c);
+    // PowerShell takes quotes from books for quotes.
+    let quotes = |c: char| "'\u{2018}\u{2019}\u{201a}\u{201b}".contains(c);
     if !text.is_empty() && text.chars().all(plain) {
-        text.to_owned()
-    } else if text.contains(['$', '`', '"']) {
-        format!("'{}'", text.replace('\'', "''"))
-    } else {
-        format!("\"{text}\"")
+        return text.to_owned();
     }
+    let is_plain_in_both = |c: char| c.is_alphanumeric() || " \\/._-+:=()[]{}@#,;&'~".contains(c);
+    if text.chars().all(is_plain_in_both) {
+        return format!("\"{text}\"");
+    }
+    let mut word = String::from("'");
+    for c in text.chars() {
+        word.extend(quotes(c).then_some(c));
+        word.push(c);
+    }
+    word.push('\'');
+    word
 }
 
 /// The command that makes a folder, and those that it is in; `path` is one word.

@@ -7,7 +7,7 @@ use std::os::windows::io::RawHandle;
 
 use windows_sys::Wdk::Storage::FileSystem::{
     FILE_ALL_INFORMATION, FILE_BASIC_INFORMATION, FileAllInformation, FileBasicInformation,
-    FileFsVolumeInformation,
+    FileFsFullSizeInformation, FileFsVolumeInformation,
 };
 use windows_sys::Win32::Storage::FileSystem::{
     FILE_ATTRIBUTE_READONLY, FILE_ATTRIBUTE_REPARSE_POINT,
@@ -16,7 +16,7 @@ use windows_sys::Win32::Storage::FileSystem::{
 use super::file_errors::is_unsupported;
 use super::links::{self, kind_of};
 use super::nt;
-use crate::sys::fs::types::{FileId, FileKind, Stat, Timestamp};
+use crate::sys::fs::types::{FileId, FileKind, FreeSpace, Stat, Timestamp};
 
 /// Between 1601, when Windows begins to count, and 1970, in seconds.
 const EPOCH: i64 = 11_644_473_600;
@@ -93,7 +93,7 @@ pub(super) fn stat_of_handle(handle: RawHandle) -> io::Result<Stat> {
     let (basic, standard) = (all.BasicInformation, all.StandardInformation);
     let kind = match basic.FileAttributes & FILE_ATTRIBUTE_REPARSE_POINT {
         0 => kind_of(basic.FileAttributes, 0),
-        _ => kind_of(basic.FileAttributes, links::tag(handle)?),
+        _ => links::kind(handle)?.0,
     };
     let size = |bytes: i64| u64::try_from(bytes).unwrap_or(0);
     Ok(Stat {
@@ -113,5 +113,27 @@ pub(super) fn stat_of_handle(handle: RawHandle) -> io::Result<Stat> {
         group: 0,
         mtime: time_of(basic.LastWriteTime),
         ctime: time_of(basic.ChangeTime),
+    })
+}
+
+/// How much the file system of an open folder has left.
+pub(super) fn space_of(handle: RawHandle) -> io::Result<FreeSpace> {
+    /// `FILE_FS_FULL_SIZE_INFORMATION`, in units of allocation.
+    #[repr(C)]
+    #[derive(Clone, Copy, Default)]
+    struct FullSize {
+        total: i64,
+        for_caller: i64,
+        for_all: i64,
+        sectors: u32,
+        bytes: u32,
+    }
+    let found: FullSize = nt::query_volume(handle, FileFsFullSizeInformation)?;
+    let block = u64::from(found.sectors) * u64::from(found.bytes);
+    let free = u64::try_from(found.for_caller).unwrap_or(0);
+    Ok(FreeSpace {
+        bytes: free.saturating_mul(block),
+        block,
+        no_files: false,
     })
 }

@@ -68,6 +68,10 @@ pub(crate) fn ready_bytes(file: &File) -> io::Result<Option<usize>> {
 
 /// Brings to disk what was written, where it went to one.
 pub(crate) fn sync(file: &File) -> io::Result<()> {
+    if is_pipe(file.as_raw_handle()) {
+        // It would wait until somebody has read all of it.
+        return Ok(());
+    }
     let Err(error) = file.sync_all() else {
         return Ok(());
     };

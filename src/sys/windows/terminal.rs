@@ -9,12 +9,13 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use windows_sys::Win32::Foundation::WAIT_OBJECT_0;
+use windows_sys::Win32::Globalization::CP_UTF8;
 use windows_sys::Win32::Storage::FileSystem::ReadFile;
 use windows_sys::Win32::System::Console::{
     CONSOLE_SCREEN_BUFFER_INFO, ENABLE_ECHO_INPUT, ENABLE_LINE_INPUT, ENABLE_PROCESSED_INPUT,
-    ENABLE_VIRTUAL_TERMINAL_INPUT, FlushConsoleInputBuffer, GetConsoleMode,
-    GetConsoleScreenBufferInfo, INPUT_RECORD, KEY_EVENT, PeekConsoleInputW, ReadConsoleInputW,
-    ReadConsoleW, SetConsoleMode,
+    ENABLE_PROCESSED_OUTPUT, ENABLE_VIRTUAL_TERMINAL_INPUT, ENABLE_VIRTUAL_TERMINAL_PROCESSING,
+    FlushConsoleInputBuffer, GetConsoleMode, GetConsoleScreenBufferInfo, INPUT_RECORD, KEY_EVENT,
+    PeekConsoleInputW, ReadConsoleInputW, ReadConsoleW, SetConsoleMode, SetConsoleOutputCP,
 };
 use windows_sys::Win32::System::Pipes::PeekNamedPipe;
 use windows_sys::Win32::System::Threading::WaitForSingleObject;
@@ -43,6 +44,35 @@ struct Typed {
 
 fn stdin() -> RawHandle {
     io::stdin().as_raw_handle()
+}
+
+/// From now on the consoles that this program writes to take UTF-8, and do what the codes of
+/// terminals say. They belong to the program's shell as well, and stay so when it ends, as
+/// PowerShell and current shells have them anyway.
+pub fn prepare() {
+    for handle in [io::stdout().as_raw_handle(), io::stderr().as_raw_handle()] {
+        let mut mode = 0;
+        // SAFETY: the system writes and takes numbers.
+        #[allow(unsafe_code)]
+        unsafe {
+            if GetConsoleMode(handle, &raw mut mode) != 0 {
+                let codes = ENABLE_PROCESSED_OUTPUT | ENABLE_VIRTUAL_TERMINAL_PROCESSING;
+                SetConsoleMode(handle, mode | codes);
+                SetConsoleOutputCP(CP_UTF8);
+            }
+        }
+    }
+}
+
+/// Whether the console does what the codes of terminals say, and shows any letter: the environment
+/// does not tell here.
+#[must_use]
+pub fn knows_codes() -> Option<bool> {
+    let mut mode = 0;
+    // SAFETY: the system writes a number.
+    #[allow(unsafe_code)]
+    let is_console = unsafe { GetConsoleMode(io::stderr().as_raw_handle(), &raw mut mode) } != 0;
+    is_console.then_some(mode & ENABLE_VIRTUAL_TERMINAL_PROCESSING != 0)
 }
 
 /// While this lives, the console that is standard input gives each key as it is typed, and shows
