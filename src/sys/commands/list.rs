@@ -7,7 +7,11 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use crate::sys::shell;
+/// What an argument begins with that may be an option.
+#[cfg(unix)]
+const OPTIONS_BEGIN: &[u8] = b"-";
+#[cfg(windows)]
+const OPTIONS_BEGIN: &[u8] = b"-/";
 
 /// How many commands run at once at most, whichever they are.
 pub const MAX_TOGETHER: usize = 16;
@@ -92,7 +96,7 @@ impl ListedCommand {
         let bytes: usize = arguments.iter().map(Vec::len).sum();
         let is_option = |argument: &Vec<u8>| {
             let first = argument.first();
-            first.is_some_and(|first| shell::OPTIONS_BEGIN.contains(first))
+            first.is_some_and(|first| OPTIONS_BEGIN.contains(first))
         };
         (self.arguments || arguments.is_empty())
             && arguments.len() <= MAX_ARGUMENTS

@@ -9,9 +9,6 @@ pub const STATE_VARIABLES: &str = "HOME, XDG_CONFIG_HOME and XDG_DATA_HOME";
 /// What says where the home is.
 pub const HOME_VARIABLE: &str = "HOME";
 
-/// What an argument begins with that may be an option.
-pub const OPTIONS_BEGIN: &[u8] = b"-";
-
 /// A text as one word.
 #[must_use]
 pub fn quoted(text: &str) -> String {

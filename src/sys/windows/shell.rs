@@ -9,9 +9,6 @@ pub const STATE_VARIABLES: &str = "APPDATA and LOCALAPPDATA";
 /// What says where the home is.
 pub const HOME_VARIABLE: &str = "USERPROFILE";
 
-/// What an argument begins with that may be an option.
-pub const OPTIONS_BEGIN: &[u8] = b"-/";
-
 /// A text as one word.
 #[must_use]
 pub fn quoted(text: &str) -> String {
