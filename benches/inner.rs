@@ -252,6 +252,7 @@ fn store_all(store: &Arc<Store>, paths: &[RelPath], data: &[u8]) {
         mirror: false,
         dry_run: false,
         links_outside: false,
+        rename_unsafe: false,
     };
     let file = NewFile {
         size: data.len() as u64,

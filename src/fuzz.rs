@@ -212,6 +212,7 @@ pub fn partials(scratch: &Path, bytes: &[u8]) {
         mirror: false,
         dry_run: false,
         links_outside: false,
+        rename_unsafe: false,
     };
     let store = Store::open(&dir, OwnFolders::default()).unwrap();
     store.session(access, sync).unwrap().begin().unwrap();

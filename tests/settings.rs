@@ -361,6 +361,7 @@ fn the_printed_settings_can_be_saved_and_mean_the_same() {
         ("allow-mirror", "1"),
         ("max-delete", "25%"),
         ("allow-links-outside", "on"),
+        ("rename-unsafe", "on"),
         ("no-sync", "true"),
         ("max-sessions", "8"),
         ("on-done", odd),

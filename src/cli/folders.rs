@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use xfer::Error;
 use xfer::model::error::Action;
+use xfer::sys::name::canonical;
 use xfer::sys::places::{OfSystem, is_home, of_system};
 
 use super::arguments::Wrong;
@@ -30,7 +31,7 @@ pub(super) fn downloads() -> Result<xfer::Result<PathBuf>, Wrong> {
         _ => {}
     }
     let home = machine::home();
-    if let Ok(path) = dir.canonicalize() {
+    if let Ok(path) = canonical(&dir) {
         if is_home(&path, home.as_deref()) {
             return Err(wrong(format!("{shown} is a home folder")));
         }
@@ -44,7 +45,7 @@ pub(super) fn downloads() -> Result<xfer::Result<PathBuf>, Wrong> {
 /// Checks a receive folder that `source` names, and returns a warning if one is due. Errors in its
 /// path are reported elsewhere.
 pub(super) fn check(dir: &Path, source: &str) -> Result<Option<String>, Wrong> {
-    let Ok(path) = dir.canonicalize() else {
+    let Ok(path) = canonical(dir) else {
         return Ok(None);
     };
     let shown = path.display();
@@ -56,7 +57,7 @@ pub(super) fn check(dir: &Path, source: &str) -> Result<Option<String>, Wrong> {
             quoted(&path)
         )));
     }
-    let home = machine::home().and_then(|home| home.canonicalize().ok());
+    let home = machine::home().and_then(|home| canonical(&home).ok());
     Ok(match home {
         Some(home) if home == path => Some(
             "Receiving into your home folder: senders can add files to all of it, even to .ssh and \

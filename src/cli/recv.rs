@@ -20,6 +20,8 @@ use xfer::model::surplus::MaxDelete;
 use xfer::net::Known;
 use xfer::sys::commands::{CommandList, CommandStarter, ListedCommand};
 use xfer::sys::confine::{Confined, confine};
+use xfer::sys::host::FIREWALL_ASKS;
+use xfer::sys::name::canonical;
 use xfer::sys::stream;
 use xfer::transfer::{Cancel, Grant, ReceiveOptions, Receiver};
 
@@ -75,7 +77,7 @@ pub(crate) struct Recv {
     /// Takes a single file, or what `xfer send -` sends, and stores nothing. Every chunk is
     /// verified before it is written; the exit code says whether the file is complete.
     // A folder in the settings does not conflict: it is meant for other runs.
-    #[arg(long, conflicts_with_all = ["json", "dir", "sums", "on_conflict", "allow_update", "allow_mirror", "allow_links_outside"])]
+    #[arg(long, conflicts_with_all = ["json", "dir", "sums", "on_conflict", "allow_update", "allow_mirror", "allow_links_outside", "rename_unsafe"])]
     stdout: bool,
 
     /// Receive from anyone who sends with --open
@@ -138,6 +140,13 @@ pub(crate) struct Recv {
     /// Without it, xfer refuses them.
     #[arg(long, help_heading = EXISTING)]
     allow_links_outside: bool,
+
+    /// Store files whose names Windows does not allow, under other names (Windows only)
+    ///
+    /// Such as 'a:b.txt', 'aux.c', or a name that ends with a dot. Without it, xfer refuses them.
+    /// Sent back, they have their own names again.
+    #[arg(long, help_heading = EXISTING)]
+    rename_unsafe: bool,
 
     /// Do not wait until files are on disk
     ///
@@ -234,6 +243,7 @@ impl Recv {
             mirror: self.allow_mirror,
             max_delete: self.max_delete,
             links_outside: self.allow_links_outside,
+            rename_unsafe: self.rename_unsafe,
             sync: !self.no_sync,
             max_sessions: self.max_sessions.map_or(default.max_sessions, usize::from),
             sums: self.sums,
@@ -409,6 +419,12 @@ fn prepare(
         let text = format!("Files from {name} go into {}", dir.display());
         Line::Result(text)
     }));
+    // Windows asks once. Who has paired machines has answered.
+    let is_first = device.peers.list().is_ok_and(|known| known.is_empty());
+    if FIREWALL_ASKS && is_first && !receiver.local_addr().ip().is_loopback() {
+        let text = "If Windows asks, allow xfer on private networks.";
+        words.push(Line::Talk(text.to_owned()));
+    }
     if verbose {
         words.push(Line::Talk(describe(&confined, &folders)));
     }
@@ -449,7 +465,7 @@ pub(super) fn describe(confined: &Confined, folders: &[&Path]) -> String {
 fn check(dir: &Path) -> xfer::Result<PathBuf> {
     let error = |source| Error::file(Action::ReceiveInto, dir, source);
     if dir.metadata().map_err(error)?.is_dir() {
-        dir.canonicalize().map_err(error)
+        canonical(dir).map_err(error)
     } else {
         Err(error(std::io::ErrorKind::NotADirectory.into()))
     }

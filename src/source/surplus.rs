@@ -12,6 +12,7 @@ use std::sync::Arc;
 use crate::model::relpath::RelPath;
 use crate::model::surplus::{Decision, Surplus, SurplusKind};
 use crate::sys::fs::{Dir, Stat};
+use crate::sys::name::from_path;
 
 use super::filter::{CompiledFilter, IgnorePatterns, Links, PatternWeight, is_ignored};
 use super::tree::{Roots, TreeReader, stat_at};
@@ -110,7 +111,7 @@ impl SurplusDecider {
             }
             below.push(component);
             here.push(component);
-            let name = component.as_encoded_bytes();
+            let name = &*from_path(component);
             end += 1 + name.len();
             let last = components.peek().is_none();
             let is_left_out = |is_dir| {

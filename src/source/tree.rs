@@ -16,6 +16,7 @@ use crate::model::relpath::{PathError, RelPath};
 use crate::model::text::Text;
 use crate::sys::fs::{self, Dir, File, Stat};
 use crate::sys::host;
+use crate::sys::name::{canonical, from_path};
 use crate::sys::own::OwnFolders;
 
 use super::filter::{CompiledFilter, Filter, Links, open_file};
@@ -143,7 +144,7 @@ impl Roots {
         let mut left_out = Vec::new();
         for given in paths {
             let failed = |e| Error::file(Action::Send, given, e);
-            let path = match std::fs::canonicalize(given) {
+            let path = match canonical(given) {
                 // The pipe of a shell's `<(command)` is nowhere, though something is there.
                 Err(_) if std::fs::metadata(given).is_ok() => {
                     return Err(Error::Pipe {
@@ -157,7 +158,7 @@ impl Roots {
             };
             let own_name = path.file_name().ok_or_else(no_name)?;
             let name = given.file_name().unwrap_or(own_name);
-            let given_name = RelPath::new(name.as_encoded_bytes());
+            let given_name = RelPath::new(from_path(name));
             let name = match &naming.name {
                 Some(name) => name.clone(),
                 None => given_name.clone().map_err(|_| no_name())?,
@@ -182,7 +183,7 @@ impl Roots {
             let root = Root {
                 given: given_name.unwrap_or_else(|_| name.clone()),
                 name,
-                own_name: own_name.as_encoded_bytes().to_vec(),
+                own_name: from_path(own_name).into_owned(),
                 parent,
                 path,
             };

@@ -15,6 +15,7 @@ use crate::model::outcome::{LeftOut, Why};
 use crate::model::reason::ReadError;
 use crate::model::relpath::{PathError, RelPath, is_reserved};
 use crate::sys::fs::{Dir, Stat};
+use crate::sys::name::from_path;
 
 use super::filter::{CompiledFilter, IgnorePatterns, Links, PatternWeight, is_ignored};
 use super::found::{ListedFolder, NameKind, NotAnnounced, describe, unreadable};
@@ -146,7 +147,7 @@ impl WalkBelow {
         let Some(folder) = self.open.last() else {
             return;
         };
-        let path = folder.path.join(entry.file_name().as_encoded_bytes());
+        let path = folder.path.join(&from_path(entry.file_name()));
         match (self.look(root, filter, entry, &path), path) {
             (Ok((stat, kind)), Ok(path)) => self.announce(root, filter, path, &stat, kind),
             (Err(NotAnnounced::Skipped(Why::Special)), path) => {
@@ -174,7 +175,7 @@ impl WalkBelow {
         entry: &DirEntry,
         path: &Result<RelPath, PathError>,
     ) -> Result<(Stat, Kind), NotAnnounced> {
-        let name = entry.file_name().as_encoded_bytes();
+        let name = &*from_path(entry.file_name());
         let mut listed = NameKind::listed(entry);
         let mut followed = None;
         if listed.is_link && filter.links == Links::Follow {
@@ -331,8 +332,8 @@ impl WalkBelow {
             self.reader.close();
             self.innermost()?;
         }
-        // They differ in their last names alone.
-        names.sort_unstable_by(|a, b| b.path().as_os_str().cmp(a.path().as_os_str()));
+        // They differ in their last names alone, which are in order as they travel.
+        names.sort_unstable_by(|a, b| from_path(b.path()).cmp(&from_path(a.path())));
         Ok(ListedFolder { at, names, error })
     }
 

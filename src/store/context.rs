@@ -11,9 +11,11 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use crate::model::outcome::{OnConflict, Why};
+use crate::model::reason::SystemError;
 use crate::model::relpath::RelPath;
 use crate::sys::fs::{self, Dir, FileId};
 use crate::sys::host::limit_of_open;
+use crate::sys::name::check_new;
 use crate::sys::own::OwnFolders;
 
 use super::durability::Durability;
@@ -64,6 +66,8 @@ pub struct Access {
     pub dry_run: bool,
     /// Whether its links may lead out of the receive folder.
     pub links_outside: bool,
+    /// Whether an entry whose name this system does not let programs have is stored under another.
+    pub rename_unsafe: bool,
 }
 
 /// What all sessions of a receive folder share.
@@ -309,6 +313,21 @@ impl SessionContext {
     ) -> bool {
         let whole = || path.map(|path| self.directory.path.join(path.as_path()));
         (self.own).is_on_the_way(folder, name, || whole().unwrap_or_default())
+    }
+
+    /// Notes that an entry has the last name of `path` in a folder. Fails if the system does not let
+    /// programs have that name, unless it gets another one on disk; or if it is another entry's
+    /// there.
+    pub(super) fn reserve(&self, folder: &Folder, path: &RelPath) -> Result<(), Why> {
+        let Access {
+            rename_unsafe,
+            dry_run,
+            ..
+        } = self.access;
+        if !rename_unsafe && check_new(path.file_name()).is_err() {
+            return Err(Why::System(SystemError::InvalidName));
+        }
+        folder.reserve(path.file_name(), dry_run)
     }
 
     pub(super) fn rules(&self) -> PlanRules<'_> {

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use crate::model::error::{Action, Error, Result};
 use crate::sys::fs::Dir;
+use crate::sys::name::canonical;
 use crate::sys::own::OwnFolders;
 
 use super::clash::Folding;
@@ -41,7 +42,7 @@ impl Store {
     /// Opens a receive folder, which must exist and be writable, and deletes abandoned partials.
     /// Nothing is stored into `own` or deleted from it. Fails if the receive folder lies in there.
     pub fn open(path: &Path, own: OwnFolders) -> Result<Arc<Self>> {
-        let path = std::fs::canonicalize(path).map_err(|e| Error::file(Action::Open, path, e))?;
+        let path = canonical(path).map_err(|e| Error::file(Action::Open, path, e))?;
         if own.has_path(&path) {
             return Err(Error::Own { path });
         }

@@ -8,6 +8,7 @@ use std::io::{self, IoSlice};
 
 use crate::model::entry::{Mode, Time};
 use crate::model::outcome::{Attribute, Outcome, Why};
+use crate::model::reason::SystemError;
 use crate::model::relpath::RelPath;
 use crate::sys::fs::{self, Dir, File, Stat, Timestamp};
 use crate::sys::vectored;
@@ -177,6 +178,10 @@ impl Publication<'_> {
 
     fn set_mode(&self, file: &File) -> io::Result<()> {
         let set = fs::set_mode(file, self.mode.bits() & SENDERS_BITS);
+        if set.is_ok() && !fs::keeps_mode(self.mode.bits()) {
+            self.not_kept()
+                .note(Attribute::Mode, SystemError::Unsupported);
+        }
         self.not_kept().permit(Attribute::Mode, set)
     }
 

@@ -154,7 +154,7 @@ impl StoreSession {
         let replace = self.context.access.conflict == OnConflict::Replace
             && self.keeps_off(parent, path).is_ok();
         let entering = Entering::new(self.context.access.existing, replace, way);
-        parent.reserve(path.file_name(), self.is_dry())?;
+        self.context.reserve(parent, path)?;
         let folder = if self.context.access.dry_run {
             let folder = parent.look_into(path, entering)?;
             if folder.is_named() {
@@ -286,7 +286,7 @@ impl StoreSession {
             size, mtime, mode, ..
         } = file;
         self.keeps_off(folder, path)?;
-        folder.reserve(path.file_name(), self.is_dry())?;
+        self.context.reserve(folder, path)?;
         let plan = if folder.is_fresh() && !self.context.has_met_another() {
             Plan::Store(path.file_name().to_vec())
         } else {
@@ -375,7 +375,7 @@ impl StoreSession {
             return Err(Why::Outside);
         }
         self.keeps_off(folder, path)?;
-        folder.reserve(path.file_name(), self.is_dry())?;
+        self.context.reserve(folder, path)?;
         let context = &self.context;
         if self.is_dry() {
             self.could_write(folder)?;

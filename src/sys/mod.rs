@@ -6,7 +6,10 @@
 //! and promise the same; what does not depend on the system lies beside them.
 
 pub mod commands;
+#[cfg(any(windows, test))]
+mod escaped;
 pub mod fs;
+pub mod name_rules;
 pub mod own;
 #[cfg(test)]
 pub(crate) mod tests;

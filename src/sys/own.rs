@@ -10,6 +10,7 @@ use std::path::{Component, Path, PathBuf, is_separator};
 use std::sync::Arc;
 
 use super::fs::{Dir, FileId, Stat, stat_of_path};
+use super::name::canonical;
 
 /// How many links on the way to one folder are looked behind.
 const MAX_LINKS: usize = 40;
@@ -257,7 +258,7 @@ impl Snapshot {
     fn add_way(&mut self, path: &Path) {
         self.on_the_way.extend(ways(path));
         self.real.push(path.to_path_buf());
-        self.real.extend(fs::canonicalize(path));
+        self.real.extend(canonical(path));
     }
 
     /// Holds what it knows for as long as it lives.

@@ -217,6 +217,8 @@ pub struct ReceiveOptions {
     pub ask: bool,
     /// Whether to store links that lead out of the receive directory.
     pub links_outside: bool,
+    /// Whether to store entries whose names this system does not let programs have, under others.
+    pub rename_unsafe: bool,
     /// The most that any sender may do where something else has the name of what comes; where
     /// none is given, replace it, if it may.
     pub on_conflict: Option<OnConflict>,
@@ -259,6 +261,7 @@ impl Default for ReceiveOptions {
             open: false,
             ask: false,
             links_outside: false,
+            rename_unsafe: false,
             on_conflict: None,
             update: false,
             mirror: false,

@@ -16,7 +16,7 @@ use xfer::model::progress::{Peer, Trust};
 use xfer::model::prompt::Caller;
 use xfer::model::reason::ReadError;
 use xfer::model::relpath::RelPath;
-use xfer::sys::name::from_system;
+use xfer::sys::name::from_path;
 
 use super::clock;
 use super::commands::CommandEnding;
@@ -331,16 +331,14 @@ pub(super) fn entry<'a>(session: u64, path: &'a Path, outcome: &'a Outcome) -> J
     let at = at.map(RelPath::as_path);
     JsonEvent::Entry {
         session,
-        path: path.to_string_lossy(),
+        path: text(path),
         path_bytes: odd_bytes(path),
         outcome: name,
-        stored_as: at
-            .as_deref()
-            .map(|at| at.to_string_lossy().into_owned().into()),
+        stored_as: at.as_deref().map(|at| text(at).into_owned().into()),
         stored_as_bytes: at.as_deref().and_then(odd_bytes),
         reason: why.map(reason_name),
         cause: why.and_then(reason_cause),
-        message: why.map(sentences::why),
+        message: why.map(|why| sentences::why(path, why)),
     }
 }
 
@@ -389,14 +387,22 @@ pub(super) fn harmless(said: &impl Serialize) -> Option<String> {
     Some(escaped)
 }
 
+/// A path as text, as well as can be.
+pub(super) fn text(path: &Path) -> Cow<'_, str> {
+    match from_path(path) {
+        Cow::Borrowed(bytes) => String::from_utf8_lossy(bytes),
+        Cow::Owned(bytes) => String::from_utf8_lossy(&bytes).into_owned().into(),
+    }
+}
+
 /// The bytes of a path that is not UTF-8, in hexadecimal.
 pub(super) fn odd_bytes(path: &Path) -> Option<String> {
-    if path.to_str().is_some() {
+    let bytes = from_path(path);
+    if std::str::from_utf8(&bytes).is_ok() {
         return None;
     }
-    let bytes = from_system(path);
     let mut digits = String::with_capacity(bytes.len() * 2);
-    for byte in bytes {
+    for byte in &*bytes {
         let _ = write!(digits, "{byte:02x}");
     }
     Some(digits)

@@ -14,7 +14,7 @@ use xfer::model::prompt::SaidMessage;
 
 use super::events::{
     Counts, Failure, JsonEvent, entry, left_out_name, line, not_kept as not_kept_line, odd_bytes,
-    role_name, seconds, trust_name,
+    role_name, seconds, text, trust_name,
 };
 use super::overview::{Overview, Phase};
 use super::room_events;
@@ -71,7 +71,7 @@ impl Json {
         match event {
             Event::Listening { addr, dir } => say(&JsonEvent::Listening {
                 address: *addr,
-                dir: dir.to_string_lossy(),
+                dir: text(dir),
                 dir_bytes: odd_bytes(dir),
             }),
             Event::Connecting { addr } => say(&JsonEvent::Connecting { address: *addr }),
@@ -157,13 +157,13 @@ impl Json {
                 let path = path.as_path();
                 say(&JsonEvent::Removed {
                     session: *session,
-                    path: path.to_string_lossy(),
+                    path: text(&path),
                     path_bytes: odd_bytes(&path),
                 });
             }
             Event::LeftOut { session, path, why } => say(&JsonEvent::LeftOut {
                 session: *session,
-                path: path.to_string_lossy(),
+                path: text(path),
                 path_bytes: odd_bytes(path),
                 reason: left_out_name(*why),
             }),

@@ -2,17 +2,25 @@
 //!
 //! Must not say what to do about it, nor make names safe for a terminal (the screen does).
 
+use std::path::Path;
+
 use xfer::model::outcome::{Attribute, LeftOut, NotKept, Why};
-use xfer::model::reason::{Limit, Obstacle, ReadError};
+use xfer::model::reason::{Limit, Obstacle, ReadError, SystemError};
 use xfer::model::relpath::PathError;
+use xfer::sys::name::from_path;
+use xfer::sys::name_rules::{self, BadName};
 
 use super::removals;
 use super::system::system;
 use super::words;
 
-/// Why an entry was not stored. It follows the entry's name.
-pub(super) fn why(why: &Why) -> String {
+/// Why the entry at this path was not stored. It follows the entry's name.
+pub(super) fn why(path: &Path, why: &Why) -> String {
     match why {
+        Why::System(error @ SystemError::InvalidName) => {
+            let rule = broken_rule(path).unwrap_or_else(|| system(error));
+            format!("could not be stored: {rule}")
+        }
         Why::Unreadable(error) => format!("cannot be read: {}", read_error(error)),
         Why::UnreadableText(what) => format!("cannot be read: {what}"),
         Why::Vanished => "disappeared before being read".to_owned(),
@@ -54,6 +62,26 @@ pub(super) fn why(why: &Why) -> String {
         Why::TooManyRemovals { count, objection } => removals::too_many(*count, *objection),
         Why::NotRemovedText(what) => format!("could not delete everything in it: {what}"),
     }
+}
+
+/// Whether an entry was refused for a name that Windows does not allow.
+pub(super) fn breaks_rule(path: &Path, why: &Why) -> bool {
+    matches!(why, Why::System(SystemError::InvalidName)) && broken_rule(path).is_some()
+}
+
+/// The rule that a name breaks which a receiver cannot store. Disks that are made for Windows have
+/// its rules everywhere.
+fn broken_rule(path: &Path) -> Option<String> {
+    let name = path.file_name()?;
+    Some(match name_rules::check(&from_path(name)).err()? {
+        BadName::Encoding => "its name is not valid UTF-8".to_owned(),
+        BadName::Character(c) if c.is_control() => {
+            "Windows does not allow control characters in a name".to_owned()
+        }
+        BadName::Character(c) => format!("Windows does not allow '{c}' in a name"),
+        BadName::End => "Windows does not allow a dot or space at the end of a name".to_owned(),
+        BadName::Device => "Windows reserves the name for a device".to_owned(),
+    })
 }
 
 /// The same for many entries. It follows their number.
@@ -152,6 +180,9 @@ mod tests {
             needed: 12_300_000_000,
             free: 4_500_000,
         };
-        assert_eq!(why(&no_space), "needs 12.3 GB, but only 4.50 MB are free");
+        assert_eq!(
+            why(Path::new("a"), &no_space),
+            "needs 12.3 GB, but only 4.50 MB are free"
+        );
     }
 }

@@ -87,7 +87,7 @@ pub(super) fn entry(path: &Path, outcome: &Outcome) -> (PlannedKind, String) {
     let text = match outcome {
         Outcome::Stored(Some(other)) => format!("{shown} as {}", safe(&*other.as_path())),
         Outcome::Kept => format!("{shown}: something has that name"),
-        Outcome::Failed(reason) => format!("{shown}: {}", why(reason)),
+        Outcome::Failed(reason) => format!("{shown}: {}", why(path, reason)),
         _ => shown.to_string(),
     };
     (kind, line(kind, &text))
@@ -268,7 +268,10 @@ mod tests {
         assert_eq!(
             plan.lines(),
             [
-                &format!("refused    photos/pipe: {}", why(&Why::Special)),
+                &format!(
+                    "refused    photos/pipe: {}",
+                    why(Path::new(""), &Why::Special)
+                ),
                 "to delete  photos/gone\\x1b",
                 "to replace photos/b",
                 "new        photos: 1 item (5 B)",

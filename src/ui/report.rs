@@ -410,9 +410,9 @@ impl Report {
     fn untold(&self, session: &ToldSession) -> Vec<Line> {
         let untold = session.tally.untold().into_iter().map(Trouble);
         let untold = untold.filter(|_| !self.settings.verbose);
-        let hint = session.tally.hint(session.role, &session.peer);
-        let hint = hint.map(|hint| Trouble(format!("        {hint}")));
-        untold.chain(hint).collect()
+        let hints = session.tally.hints(session.role, &session.peer);
+        let hints = hints.map(|hint| Trouble(format!("        {hint}")));
+        untold.chain(hints).collect()
     }
 
     fn hint(&self, error: &Error) -> Option<Line> {

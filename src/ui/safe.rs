@@ -8,7 +8,7 @@ use std::fmt;
 
 use unicode_width::UnicodeWidthChar as _;
 use xfer::model::text::is_ignorable;
-use xfer::sys::name::from_system;
+use xfer::sys::name::from_path;
 use xfer::sys::shell;
 
 /// Prints a text with everything escaped that could move the cursor, change the terminal, turn
@@ -97,7 +97,7 @@ pub(super) fn is_unsafe(c: char) -> bool {
 impl fmt::Display for Safe<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         use fmt::Write as _;
-        for chunk in from_system(self.0).utf8_chunks() {
+        for chunk in from_path(self.0).utf8_chunks() {
             for c in chunk.valid().chars() {
                 match c {
                     '\n' => f.write_str("\\n")?,

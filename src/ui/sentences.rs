@@ -12,7 +12,7 @@ use xfer::model::outcome::Role;
 use xfer::model::reason::AbortReason;
 use xfer::net::PeerAddress;
 
-pub(super) use super::outcome_words::{left_out, not_kept, why, why_many};
+pub(super) use super::outcome_words::{breaks_rule, left_out, not_kept, why, why_many};
 pub(super) use super::search_words::passed_over;
 
 use super::decline_words::{aborted, declined, turned_away};

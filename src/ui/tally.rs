@@ -7,9 +7,10 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use xfer::model::outcome::{Role, Why};
+use xfer::sys::name;
 
 use super::safe::safe;
-use super::sentences::why_many;
+use super::sentences::{breaks_rule, why_many};
 use super::words;
 
 /// How many failures are told in full, and how many other things that went wrong.
@@ -35,6 +36,8 @@ pub(crate) struct Tally {
     pub(crate) too_many_removals: bool,
     /// Whether a link was refused because of where it leads.
     links_outside: bool,
+    /// Whether a name was refused that Windows does not allow.
+    names_of_windows: bool,
     /// Failures beyond the first few, by the words for their reason.
     untold: BTreeMap<&'static str, Untold>,
     /// The first entries that got another name, and these names.
@@ -72,6 +75,7 @@ impl Tally {
         self.failed += 1;
         self.too_many_removals |= matches!(why, Why::TooManyRemovals { .. });
         self.links_outside |= matches!(why, Why::Outside);
+        self.names_of_windows |= breaks_rule(path, why);
         let tell = self.failed <= IN_FULL;
         if !tell {
             self.untold.entry(why_many(why)).or_default().add(path);
@@ -107,14 +111,26 @@ impl Tally {
     }
 
     /// What can be done about failures of which there can be many.
-    pub(crate) fn hint(&self, role: Role, peer: &str) -> Option<String> {
+    pub(crate) fn hints(&self, role: Role, peer: &str) -> impl Iterator<Item = String> {
         let allow = "start `xfer recv --allow-links-outside`";
-        self.links_outside.then(|| match role {
+        let links = self.links_outside.then(|| match role {
             Role::Sender => format!(
                 "To send these links, {allow} on {peer}; or use --links follow or --links skip."
             ),
             Role::Receiver => format!("To take these links, {allow}."),
-        })
+        });
+        let rename = "`xfer recv --rename-unsafe`";
+        let names = self.names_of_windows.then(|| match role {
+            Role::Sender => {
+                format!(
+                    "If {peer} runs Windows, {rename} there stores such files under other names."
+                )
+            }
+            Role::Receiver => format!("To store such files under other names, start {rename}."),
+        });
+        // No other system has the option's way out.
+        let can_rename = |_: &String| role == Role::Sender || !name::HOLDS_ALL;
+        links.into_iter().chain(names.filter(can_rename))
     }
 
     /// What was not told in full, in a line for each kind: by reason, with the first few names,

@@ -92,7 +92,7 @@ impl ToldSession {
                 if !self.tally.failure(path, why) && !verbose && !is_much {
                     return lines;
                 }
-                let why_words = sentences::why(why);
+                let why_words = sentences::why(path, why);
                 let text = match self.role {
                     Role::Sender => format!("Failed: {shown}: {why_words}"),
                     Role::Receiver => format!("Failed: {shown} from {}: {why_words}", self.peer),

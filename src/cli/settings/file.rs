@@ -23,7 +23,7 @@ use super::entry::{SettingEntry, path};
 /// name in capitals.
 ///
 /// `open` is missing on purpose: letting anyone in has to be said each time.
-pub(crate) const KEYS: [&str; 18] = [
+pub(crate) const KEYS: [&str; 19] = [
     "name",
     "dir",
     "listen",
@@ -34,6 +34,7 @@ pub(crate) const KEYS: [&str; 18] = [
     "allow-mirror",
     "max-delete",
     "allow-links-outside",
+    "rename-unsafe",
     "no-sync",
     "max-sessions",
     "on-done",

@@ -16,8 +16,8 @@ pub use super::system::file_errors::{
     is_not_a_dir, is_not_empty, is_refused, is_unsupported, of_new_name,
 };
 pub use super::system::files::{
-    allocated, drop_cached, effective_user, end_growing, is_hole, read_through, set_mode,
-    set_mtime, set_size, start_writeback, stat, stat_of_path, try_lock, umask,
+    allocated, drop_cached, effective_user, end_growing, is_hole, keeps_mode, read_through,
+    set_mode, set_mtime, set_size, start_writeback, stat, stat_of_path, try_lock, umask,
 };
 pub use types::{FileId, FileKind, FreeSpace, ListedName, Lock, LockState, Stat, Timestamp};
 

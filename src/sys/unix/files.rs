@@ -43,6 +43,14 @@ pub fn set_mode(file: &File, mode: u32) -> io::Result<()> {
     Ok(rustix::fs::fchmod(file, mode_of(mode))?)
 }
 
+/// Whether files have what these permissions say: as far as their file system has it, which says
+/// so when they are set.
+#[inline]
+#[must_use]
+pub fn keeps_mode(_: u32) -> bool {
+    true
+}
+
 /// Sets the time of an open file; it was last accessed now.
 pub fn set_mtime(file: &File, mtime: Timestamp) -> io::Result<()> {
     Ok(rustix::fs::futimens(file, &times(mtime))?)

@@ -14,6 +14,9 @@ const MANY: u64 = 65_536;
 /// The limit on what is open that this process began with, where that was raised.
 static RAISED_FROM: OnceLock<Rlimit> = OnceLock::new();
 
+/// Whether a firewall asks the user when a program listens for the first time.
+pub const FIREWALL_ASKS: bool = false;
+
 /// The host name; empty where there is none.
 #[must_use]
 pub fn name() -> String {

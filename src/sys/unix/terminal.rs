@@ -181,6 +181,13 @@ pub fn size() -> Option<(u16, u16)> {
     (size.ws_col > 0 && size.ws_row > 0).then_some((size.ws_col, size.ws_row))
 }
 
+/// Whether the terminal's window is this program's own, and goes away with it: terminals are those
+/// of shells.
+#[must_use]
+pub fn is_window_own() -> bool {
+    false
+}
+
 /// Whether this program may read from the terminal that standard input is: whoever does so from
 /// its background is stopped by the system.
 #[must_use]

@@ -29,7 +29,7 @@ use super::file_errors::is_one;
 use super::files::{Lockable, set_mode};
 use super::links;
 use super::list::List;
-use super::name::{to_new_units, to_units};
+use super::name::to_units;
 use super::nt::{self, Behind, Opening, error_with, opening, opening_dir};
 use super::renames::{remove, rename};
 use super::stat::{is_read_only, set_times, space_of, stat_of_handle};
@@ -236,7 +236,7 @@ impl Dir {
             options: FILE_NON_DIRECTORY_FILE,
             behind: Behind::Link,
         };
-        let file = File::from(nt::open(self.raw(), &to_new_units(name)?, opening)?);
+        let file = File::from(nt::open(self.raw(), &to_units(name)?, opening)?);
         if is_read_only(mode) {
             set_mode(&file, mode)?;
         }
@@ -259,7 +259,7 @@ impl Dir {
         };
         // Which looks whether it is a second name of something.
         self.units(name)?;
-        let handle = nt::open(self.raw(), &to_new_units(name)?, opening)?;
+        let handle = nt::open(self.raw(), &to_units(name)?, opening)?;
         match links::opened(handle, opening.access)? {
             (_, FileKind::Link) => Err(error_with(ERROR_STOPPED_ON_SYMLINK)),
             (handle, _) => Ok(handle.into()),
@@ -321,7 +321,7 @@ impl Dir {
             options: FILE_DIRECTORY_FILE | FILE_WRITE_THROUGH,
             behind: Behind::Link,
         };
-        nt::open(self.raw(), &to_new_units(name)?, opening).map(drop)
+        nt::open(self.raw(), &to_units(name)?, opening).map(drop)
     }
 
     /// Makes a symbolic link to `target`; fails where the name is taken.
@@ -336,7 +336,7 @@ impl Dir {
             },
             behind: Behind::Link,
         };
-        let handle = nt::open(self.raw(), &to_new_units(name)?, opening)?;
+        let handle = nt::open(self.raw(), &to_units(name)?, opening)?;
         let made = links::make(handle.as_raw_handle(), target).and_then(|()| {
             // Wine says yes and does nothing.
             match stat_of_handle(handle.as_raw_handle())?.kind {
@@ -352,7 +352,8 @@ impl Dir {
     /// What a link in this folder would lead to, as far as it is in the folder: a link to a folder
     /// is of another kind than one to a file.
     fn stat_of_target(&self, target: &[u8]) -> Option<Stat> {
-        let mut names: Vec<_> = target.split(|&b| b == b'/').collect();
+        let names = target.split(|&b| b == b'/');
+        let mut names: Vec<_> = names.filter(|name| !matches!(*name, b"" | b".")).collect();
         let last = names.pop()?;
         let mut dir = self.try_clone().ok()?;
         for name in names {
@@ -416,7 +417,7 @@ impl Dir {
             ..opening(DELETE | FILE_READ_ATTRIBUTES, Behind::Link)
         };
         let handle = nt::open(self.raw(), &self.units(from)?, to_rename)?;
-        rename(handle.as_raw_handle(), self.raw(), &to_new_units(to)?, over)
+        rename(handle.as_raw_handle(), self.raw(), &to_units(to)?, over)
     }
 
     /// Sets the permissions of the folder itself: those of folders are not kept.

@@ -70,6 +70,12 @@ pub fn set_mode(file: &File, mode: u32) -> io::Result<()> {
     nt::set_all(handle, &basic, FileBasicInformation)
 }
 
+/// Whether a file keeps what these permissions say that matters: no file can be made executable.
+#[must_use]
+pub fn keeps_mode(mode: u32) -> bool {
+    mode & 0o111 == 0
+}
+
 /// Sets the time of an open file.
 pub fn set_mtime(file: &File, mtime: Timestamp) -> io::Result<()> {
     set_times(file.as_raw_handle(), mtime)

@@ -25,6 +25,9 @@ const MANY: usize = 65_536;
 /// `ERROR_TOO_MANY_OPEN_FILES`, and that there is no memory for one more.
 const TOO_MANY: [i32; 3] = [4, 8, 1450];
 
+/// Whether a firewall asks the user when a program listens for the first time.
+pub const FIREWALL_ASKS: bool = true;
+
 /// The host name; empty where there is none.
 #[must_use]
 pub fn name() -> String {

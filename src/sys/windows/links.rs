@@ -9,7 +9,9 @@ use std::os::windows::io::{AsRawHandle as _, OwnedHandle, RawHandle};
 use windows_sys::Wdk::Storage::FileSystem::{
     FILE_BASIC_INFORMATION, FileAttributeTagInformation, FileBasicInformation,
 };
-use windows_sys::Win32::Foundation::{ERROR_INVALID_NAME, ERROR_NOT_A_REPARSE_POINT};
+use windows_sys::Win32::Foundation::{
+    ERROR_INVALID_NAME, ERROR_NOT_A_REPARSE_POINT, ERROR_PRIVILEGE_NOT_HELD,
+};
 use windows_sys::Win32::Storage::FileSystem::{
     FILE_ATTRIBUTE_DIRECTORY, FILE_ATTRIBUTE_REPARSE_POINT,
 };
@@ -18,8 +20,8 @@ use windows_sys::Win32::System::SystemServices::{
     IO_REPARSE_TAG_MOUNT_POINT, IO_REPARSE_TAG_SYMLINK,
 };
 
-use super::name::from_units;
-use super::nt::{self, Behind, error_with, opening};
+use super::name::{from_units, to_units};
+use super::nt::{self, Behind, error_with, is_code, opening};
 use crate::sys::fs::types::FileKind;
 
 /// The most that a reparse point holds, in bytes.
@@ -27,6 +29,9 @@ const MAX_BYTES: usize = 16 * 1024;
 /// Where the names begin in what a symbolic link holds, and in a junction.
 const NAMES_OF_SYMLINK: usize = 20;
 const NAMES_OF_JUNCTION: usize = 16;
+/// What a user can do about links that they may not make.
+const NEEDS_DEVELOPER_MODE: &str =
+    "links need Developer Mode: turn it on in Windows Settings > System > For developers";
 /// That a symbolic link leads on from the folder that it is in.
 const RELATIVE: u32 = 1;
 
@@ -85,13 +90,11 @@ pub(super) fn opened(handle: OwnedHandle, access: u32) -> io::Result<(OwnedHandl
 
 /// Makes a link of an open file or folder that is empty.
 pub(super) fn make(handle: RawHandle, target: &[u8]) -> io::Result<()> {
-    // What is one name elsewhere would be several, or lead to another drive, or to a stream.
-    let is_bad = |b: &u8| *b < b' ' || b"\\:<>|?*\"".contains(b);
-    if target.starts_with(b"/") || target.iter().any(is_bad) {
+    // It would be on this drive.
+    if target.starts_with(b"/") {
         return Err(error_with(ERROR_INVALID_NAME));
     }
-    let text = std::str::from_utf8(target).map_err(|_| error_with(ERROR_INVALID_NAME))?;
-    let units: Vec<u16> = text.replace('/', "\\").encode_utf16().collect();
+    let units = units_of(target)?;
     let bytes: Vec<u8> = units.iter().flat_map(|unit| unit.to_le_bytes()).collect();
     let length = |n: usize| u16::try_from(n).map_err(|_| error_with(ERROR_INVALID_NAME));
     let names = length(bytes.len())?;
@@ -108,7 +111,27 @@ pub(super) fn make(handle: RawHandle, target: &[u8]) -> io::Result<()> {
     point.extend(RELATIVE.to_le_bytes());
     point.extend(&bytes);
     point.extend(&bytes);
-    nt::control(handle, FSCTL_SET_REPARSE_POINT, &point, &mut []).map(drop)
+    let made = nt::control(handle, FSCTL_SET_REPARSE_POINT, &point, &mut []).map(drop);
+    made.map_err(|error| match is_code(&error, ERROR_PRIVILEGE_NOT_HELD) {
+        true => io::Error::new(io::ErrorKind::PermissionDenied, NEEDS_DEVELOPER_MODE),
+        false => error,
+    })
+}
+
+/// A target in UTF-16: what a name of it is called on disk, which has neither a drive nor a stream.
+fn units_of(target: &[u8]) -> io::Result<Vec<u16>> {
+    let mut units = Vec::with_capacity(target.len());
+    for (n, name) in target.split(|&b| b == b'/').enumerate() {
+        if n > 0 {
+            units.push(u16::from(b'\\'));
+        }
+        match name {
+            b"" => {}
+            b"." | b".." => units.extend(name.iter().map(|&b| u16::from(b))),
+            name => units.extend(to_units(name)?),
+        }
+    }
+    Ok(units)
 }
 
 /// Where an open link leads, with '/' between names.
@@ -138,10 +161,6 @@ fn target(point: &[u8]) -> Option<Vec<u8>> {
         .chunks_exact(2)
         .map(|unit| u16::from_le_bytes([unit[0], unit[1]]))
         .collect();
-    let mut target = from_units(&units);
-    target
-        .iter_mut()
-        .filter(|b| **b == b'\\')
-        .for_each(|b| *b = b'/');
-    Some(target)
+    let names = units.split(|unit| *unit == u16::from(b'\\'));
+    Some(names.map(from_units).collect::<Vec<_>>().join(&b'/'))
 }

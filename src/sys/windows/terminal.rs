@@ -14,8 +14,9 @@ use windows_sys::Win32::Storage::FileSystem::ReadFile;
 use windows_sys::Win32::System::Console::{
     CONSOLE_SCREEN_BUFFER_INFO, ENABLE_ECHO_INPUT, ENABLE_LINE_INPUT, ENABLE_PROCESSED_INPUT,
     ENABLE_PROCESSED_OUTPUT, ENABLE_VIRTUAL_TERMINAL_INPUT, ENABLE_VIRTUAL_TERMINAL_PROCESSING,
-    FlushConsoleInputBuffer, GetConsoleMode, GetConsoleScreenBufferInfo, INPUT_RECORD, KEY_EVENT,
-    PeekConsoleInputW, ReadConsoleInputW, ReadConsoleW, SetConsoleMode, SetConsoleOutputCP,
+    FlushConsoleInputBuffer, GetConsoleMode, GetConsoleProcessList, GetConsoleScreenBufferInfo,
+    INPUT_RECORD, KEY_EVENT, PeekConsoleInputW, ReadConsoleInputW, ReadConsoleW, SetConsoleMode,
+    SetConsoleOutputCP,
 };
 use windows_sys::Win32::System::Pipes::PeekNamedPipe;
 use windows_sys::Win32::System::Threading::WaitForSingleObject;
@@ -175,6 +176,17 @@ pub fn size() -> Option<(u16, u16)> {
     let columns = count(window.Left, window.Right).filter(|n| *n > 0);
     let rows = count(window.Top, window.Bottom).filter(|n| *n > 0);
     columns.zip(rows).filter(|_| found != 0)
+}
+
+/// Whether the console's window is this program's own, and goes away with it: it was started in the
+/// file manager.
+#[must_use]
+pub fn is_window_own() -> bool {
+    let mut ids = [0; 2];
+    // SAFETY: the system writes no more numbers than there is room for, and says how many there are.
+    #[allow(unsafe_code)]
+    let processes = unsafe { GetConsoleProcessList(ids.as_mut_ptr(), 2) };
+    processes == 1
 }
 
 /// Whether this program may read from the console that standard input is: there is no background.

@@ -60,6 +60,7 @@ pub(super) fn access(
         mirror: wish.mirror,
         dry_run: wish.dry_run,
         links_outside: options.links_outside,
+        rename_unsafe: options.rename_unsafe,
     })
 }
 
