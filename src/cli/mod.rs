@@ -10,10 +10,12 @@ mod complete;
 mod config;
 mod debug;
 mod dialer;
+mod dropped;
 mod exit;
 mod filter;
 mod folders;
 mod generate;
+mod globs;
 mod habits;
 mod hints;
 mod list;
@@ -33,6 +35,7 @@ mod target;
 mod usage_error;
 mod welcome;
 
+use std::ffi::OsString;
 use std::process::ExitCode;
 
 use clap::error::ErrorKind;
@@ -41,6 +44,7 @@ use clap::{ColorChoice, CommandFactory as _, FromArgMatches as _, Parser, Subcom
 pub(crate) use exit::Code;
 
 use arguments::{Loudness, Wrong};
+use dropped::Invocation;
 use settings::Settings;
 
 use crate::ui::{self, Line, Ui};
@@ -106,11 +110,20 @@ pub(crate) fn run() -> ExitCode {
         return Code::Done.into();
     }
     debug::tell_panics();
+    let start = Invocation::of(std::env::args_os().collect());
+    let code = run_with(&start.arguments);
+    start.hold();
+    code
+}
+
+fn run_with(arguments: &[OsString]) -> ExitCode {
     let program = program();
     let settings = Settings::load(&program);
     let matches = match &settings {
-        Ok(settings) => settings.apply(program.clone()).try_get_matches(),
-        Err(_) => program.clone().try_get_matches(),
+        Ok(settings) => settings
+            .apply(program.clone())
+            .try_get_matches_from(arguments),
+        Err(_) => program.clone().try_get_matches_from(arguments),
     };
     let parsed = matches.and_then(|matches| Arguments::from_arg_matches(&matches));
     let arguments = match parsed {

@@ -15,7 +15,7 @@ use xfer::model::outcome::Wish;
 use xfer::model::relpath::RelPath;
 use xfer::model::surplus::MaxDelete;
 use xfer::source::SentNames;
-use xfer::sys::name::from_system;
+use xfer::sys::name::{SHELLS_EXPAND, from_system, with_slashes};
 use xfer::sys::stream;
 use xfer::transfer::{Compress, DialTarget, SendOptions, Stream};
 use xfer::wire::limits::MAX_LANES;
@@ -26,7 +26,7 @@ use super::dialer::Dialer;
 use super::exit::Code;
 use super::hints::Task;
 use super::target::{Place, looks_like_target, place, without_user};
-use super::{filter, machine, names, size};
+use super::{filter, globs, machine, names, size};
 use crate::ui::{quoted, safe};
 
 const EXAMPLES: &str = "\
@@ -189,6 +189,9 @@ impl Send {
         if self.checksum && !self.update && !self.mirror {
             return Err(Wrong("--checksum needs --update or --mirror".to_owned()));
         }
+        if !SHELLS_EXPAND {
+            self.paths = globs::expanded(self.paths)?;
+        }
         let to = match self.to.take() {
             Some(text) => {
                 let wrong = |why| Wrong(format!("--to '{}': {why}", safe(&text)));
@@ -292,7 +295,9 @@ fn last_as_target(paths: &mut Vec<OsString>) -> Result<Place, Wrong> {
 /// What --as says.
 fn as_name(name: &OsStr) -> Result<RelPath, Wrong> {
     let wrong = |why: &dyn Display| Wrong(format!("--as '{}': {why}", safe(name)));
-    let path = RelPath::new(from_system(name)).map_err(|why| wrong(&why))?;
+    let typed = name.to_str().map(with_slashes);
+    let bytes = typed.as_deref().map_or(from_system(name), str::as_bytes);
+    let path = RelPath::new(bytes).map_err(|why| wrong(&why))?;
     match path.depth() {
         1 => Ok(path),
         _ => Err(wrong(

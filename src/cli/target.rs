@@ -7,6 +7,7 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use anyhow::{Context, Result, anyhow, bail, ensure};
 
 use xfer::model::relpath::RelPath;
+use xfer::sys::name::{is_only_a_path, with_slashes};
 use xfer::transfer::{DEFAULT_PORT, DialTarget};
 
 use crate::ui::{quoted, safe};
@@ -43,7 +44,7 @@ pub(crate) fn place(text: &str) -> Result<Place> {
     let folder = folder
         .map(|folder| {
             let before = text.strip_suffix(folder).unwrap_or(text);
-            folder_of(before, folder)
+            folder_of(before, &with_slashes(folder))
         })
         .transpose()?;
     let port = match port {
@@ -134,6 +135,9 @@ fn split(text: &str) -> Result<Parts<'_>> {
     let not_valid = || {
         anyhow!("not a valid target; use NAME or HOST:PORT, such as laptop or 192.168.0.90:9090")
     };
+    if is_only_a_path(text) {
+        return Err(not_valid());
+    }
     let (machine, rest) = if is_v6(text) {
         (text, None)
     } else if let Some(rest) = text.strip_prefix('[') {
