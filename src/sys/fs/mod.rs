@@ -142,4 +142,36 @@ mod tests {
         drop(first);
         assert_eq!(try_lock(&second, Lock::Shared).unwrap(), LockState::Ours);
     }
+
+    #[test]
+    fn a_lock_on_a_folder_keeps_other_handles_out() {
+        let (temp, first) = folder();
+        let [second, third] = [(); 2].map(|()| Dir::open(temp.path()).unwrap());
+        for dir in [&first, &second] {
+            assert_eq!(try_lock(dir, Lock::Shared).unwrap(), LockState::Ours);
+        }
+        assert_eq!(
+            try_lock(&third, Lock::Exclusive).unwrap(),
+            LockState::Theirs
+        );
+        first.make_dir(b"another", 0o700).unwrap();
+        let another = first.open_dir(b"another").unwrap();
+        assert_eq!(
+            try_lock(&another, Lock::Exclusive).unwrap(),
+            LockState::Ours
+        );
+        // It lasts as long as any copy of the handle.
+        let copy = second.try_clone().unwrap();
+        drop((first, second));
+        assert_eq!(
+            try_lock(&third, Lock::Exclusive).unwrap(),
+            LockState::Theirs
+        );
+        drop(copy);
+        assert_eq!(try_lock(&third, Lock::Exclusive).unwrap(), LockState::Ours);
+        // Who has it alone can remove it.
+        third.remove_dir(b"another").unwrap();
+        drop(another);
+        assert_eq!(third.stat_at(b"another").unwrap(), None);
+    }
 }
