@@ -133,6 +133,12 @@ impl ExistingFile {
         Some(file)
     }
 
+    /// Closes it, because nothing more is read of it: some file systems do not let an open file be
+    /// replaced.
+    pub(super) fn close(&self) {
+        *self.lock() = Existing::None;
+    }
+
     /// The file that was hashed; `None` if none was. Fails if it has changed since.
     pub(super) fn open_again(
         &self,

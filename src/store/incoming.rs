@@ -389,6 +389,7 @@ impl Incoming {
 
     /// Gives a small file its name, after [`Self::store_whole`].
     pub fn commit_whole(&self) -> Result<Outcome, Why> {
+        self.existing.close();
         let partial = self.partial()?;
         let file = &partial.file;
         partial.check_name(&self.folder).map_err(|e| why(&e))?;
