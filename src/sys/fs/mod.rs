@@ -154,12 +154,14 @@ mod tests {
             try_lock(&third, Lock::Exclusive).unwrap(),
             LockState::Theirs
         );
-        first.make_dir(b"another", 0o700).unwrap();
-        let another = first.open_dir(b"another").unwrap();
-        assert_eq!(
-            try_lock(&another, Lock::Exclusive).unwrap(),
-            LockState::Ours
-        );
+        // Each folder has its own, however alike their numbers are.
+        let others = [&b"another"[..], b"b", b"c", b"d"].map(|name| {
+            first.make_dir(name, 0o700).unwrap();
+            first.open_dir(name).unwrap()
+        });
+        for other in &others {
+            assert_eq!(try_lock(other, Lock::Exclusive).unwrap(), LockState::Ours);
+        }
         // It lasts as long as any copy of the handle.
         let copy = second.try_clone().unwrap();
         drop((first, second));
@@ -171,7 +173,7 @@ mod tests {
         assert_eq!(try_lock(&third, Lock::Exclusive).unwrap(), LockState::Ours);
         // Who has it alone can remove it.
         third.remove_dir(b"another").unwrap();
-        drop(another);
+        drop(others);
         assert_eq!(third.stat_at(b"another").unwrap(), None);
     }
 }

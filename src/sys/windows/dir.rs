@@ -76,7 +76,10 @@ impl Lockable for Dir {
                 self.lock.get_or_init(|| file)
             }
         };
-        Ok((file.as_raw_handle(), id.inode >> 1))
+        // Folders that were made one after the other have numbers that differ in the lowest bits
+        // alone.
+        let byte = (id.inode ^ (id.inode >> 62)) & (u64::MAX >> 2);
+        Ok((file.as_raw_handle(), byte))
     }
 }
 
