@@ -501,8 +501,9 @@ mod tests {
         };
         for bad in bad {
             assert_ne!(bad, good);
-            fs::write(peers.path(), &bad).unwrap();
-            set_mode(peers.path(), 0o600);
+            // As the program itself makes it.
+            let _ = fs::remove_file(peers.path());
+            private::write_new(&peers.path(), bad.as_bytes()).unwrap();
             let error = peers.list().unwrap_err();
             assert!(matches!(error, Error::State { .. }), "{error}");
             assert!(clear().is_err());
