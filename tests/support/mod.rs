@@ -16,6 +16,8 @@ pub mod screen;
 pub mod story;
 mod terminal;
 mod tree;
+#[cfg(target_os = "linux")]
+pub mod windows;
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
@@ -229,15 +231,51 @@ impl User {
     }
 }
 
+/// One machine of a user: the program runs there, whatever the system.
+pub trait Machine: Person {
+    /// The program with these arguments; nothing of the real user reaches it.
+    fn program(&self, args: &[&str]) -> Command;
+    /// What a path of this machine is called there.
+    fn path(&self, path: &Path) -> String;
+}
+
+impl Machine for User {
+    fn program(&self, args: &[&str]) -> Command {
+        self.command(args)
+    }
+
+    fn path(&self, path: &Path) -> String {
+        path.to_str().unwrap().to_owned()
+    }
+}
+
+/// Whose key and list of machines the program has in folders of theirs.
+pub trait Person {
+    /// Where the program has its key and its settings.
+    fn config_dir(&self) -> PathBuf;
+    /// Where the program has the list of machines.
+    fn data_dir(&self) -> PathBuf;
+}
+
+impl Person for User {
+    fn config_dir(&self) -> PathBuf {
+        self.home.join(".config/xfer")
+    }
+
+    fn data_dir(&self) -> PathBuf {
+        self.home.join(".local/share/xfer")
+    }
+}
+
 /// Makes two people known to each other as pairing does, for what `sender` sends to `receiver`,
 /// who knows it by `name`.
-pub fn pair(sender: &User, name: &str, receiver: &User) {
-    let known = |user: &User, name: &str| {
-        let identity = Identity::load_or_create(&user.home.join(".config/xfer"));
+pub fn pair(sender: &dyn Person, name: &str, receiver: &dyn Person) {
+    let known = |user: &dyn Person, name: &str| {
+        let identity = Identity::load_or_create(&user.config_dir());
         Known::new(name, identity.unwrap().fingerprint())
     };
-    let meet = |user: &User, known: Known| {
-        let peers = Peers::in_dir(&user.home.join(".local/share/xfer"));
+    let meet = |user: &dyn Person, known: Known| {
+        let peers = Peers::in_dir(&user.data_dir());
         let add = |all: &mut Vec<Known>| {
             all.push(known);
             Ok(())

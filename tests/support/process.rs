@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::thread;
+use std::time::Duration;
 
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process, waitid};
 
@@ -242,9 +243,15 @@ impl Process {
 
     #[track_caller]
     pub fn wait_end(&self) -> Output {
-        let output = self
-            .state
-            .wait(|state| (state.ended == 2 && state.exited.is_some()).then(|| state.output()));
+        self.wait_end_within(super::PATIENCE)
+    }
+
+    /// The same, for longer than others take.
+    #[track_caller]
+    pub fn wait_end_within(&self, time: Duration) -> Output {
+        let output = self.state.wait_for_at_most(time, |state| {
+            (state.ended == 2 && state.exited.is_some()).then(|| state.output())
+        });
         output.unwrap_or_else(|| panic!("it does not end:\n{}", self.printed()))
     }
 }
