@@ -523,8 +523,8 @@ fn a_mirror_has_no_more_than_its_source() {
 
 #[test]
 #[ignore = ".ci/platforms runs it, under Wine"]
-fn many_small_files_arrive() {
-    const FILES: u64 = 5000;
+fn fifty_thousand_small_files_arrive() {
+    const FILES: u64 = 50_000;
     for to_windows in [true, false] {
         let two = Two::paired(Sandbox::in_memory(), to_windows);
         let src = two.sandbox.src();
