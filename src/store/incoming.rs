@@ -381,7 +381,6 @@ impl Incoming {
     /// Gives the file its name, once every chunk is written.
     pub fn commit(&self) -> Result<Outcome, Why> {
         let file = &self.partial()?.file;
-        fs::end_growing(file, self.file.size);
         let set = self.publication().set_meta(file);
         set.map_err(|e| self.why(&e))?;
         self.commit_whole()

@@ -65,6 +65,7 @@ impl Publication<'_> {
     /// Sets the sender's permissions and time on an open file, as far as its file system keeps
     /// them.
     pub(super) fn set_meta(&self, file: &File) -> io::Result<()> {
+        fs::end_growing(file, self.size);
         self.set_mode(file)?;
         self.set_mtime(file)
     }
