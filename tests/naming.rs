@@ -502,7 +502,12 @@ fn two_receivers_with_one_key_are_both_listed_and_can_be_chosen() {
     let first = office.recv();
     let second = second_recv(&office, "mini", "9191");
     office.desktop.wait_until_listed(&office.user(), 2);
-    let listed = office.desktop.spawn(&office.user(), &["list"]).wait();
+    // What it calls itself can come later than where it is.
+    let list = || office.desktop.spawn(&office.user(), &["list"]).wait();
+    let listed = (0..10)
+        .map(|_| list())
+        .find(|listed| listed.text().contains("mini "));
+    let listed = listed.expect("a receiver called mini");
     listed.assert_code(0);
     // At whichever of its addresses.
     for (name, rest) in [
