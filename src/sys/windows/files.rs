@@ -102,30 +102,28 @@ pub fn end_growing(file: &File, size: u64) {
     }
 }
 
-/// Whether anything of a file was never written. Its first range that was written then is not all.
+/// Whether anything of a file was never written, as far as its file system says.
 fn has_holes(file: &File, size: u64) -> bool {
-    let mut asked = [0; 16];
-    asked[8..].copy_from_slice(&size.to_ne_bytes());
-    let mut found = [0; 16];
-    let code = FSCTL_QUERY_ALLOCATED_RANGES;
-    let known = nt::control(file.as_raw_handle(), code, &asked, &mut found);
-    let whole = found[..8] == [0; 8]
-        && found[8..]
-            .try_into()
-            .is_ok_and(|length| u64::from_ne_bytes(length) >= size);
-    !(known.is_ok_and(|bytes| bytes == found.len()) && whole)
+    written_range(file, 0, size).ok().flatten() != Some((0, size))
 }
 
 /// Whether nothing was ever written to a file from `offset` on for `length` bytes. Where the file
 /// system cannot say, something was.
 #[must_use]
 pub fn is_hole(file: &File, offset: u64, length: u64) -> bool {
-    let mut asked = [0; 16];
-    asked[..8].copy_from_slice(&offset.to_ne_bytes());
-    asked[8..].copy_from_slice(&length.to_ne_bytes());
-    let mut found = [0; 16];
+    matches!(written_range(file, offset, length), Ok(None))
+}
+
+/// The first range in a part of a file where something was written, by its offset and its length
+/// within that part; none where nothing was.
+fn written_range(file: &File, offset: u64, length: u64) -> io::Result<Option<(u64, u64)>> {
+    let asked = [offset.to_ne_bytes(), length.to_ne_bytes()].concat();
+    let mut found = [[0; 8]; 2];
     let code = FSCTL_QUERY_ALLOCATED_RANGES;
-    nt::control(file.as_raw_handle(), code, &asked, &mut found).is_ok_and(|bytes| bytes == 0)
+    let bytes = nt::control(file.as_raw_handle(), code, &asked, found.as_flattened_mut())?;
+    let [start, range] = found.map(u64::from_ne_bytes);
+    let end = offset.saturating_add(length);
+    Ok((bytes > 0).then_some((start, range.min(end.saturating_sub(start)))))
 }
 
 /// What can be locked.

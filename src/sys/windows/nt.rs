@@ -150,38 +150,29 @@ pub(super) const fn opening_dir(access: u32, behind: Behind) -> Opening {
     }
 }
 
+/// What the system is asked by.
+type Ask =
+    unsafe extern "system" fn(RawHandle, *mut IO_STATUS_BLOCK, *mut c_void, u32, i32) -> NTSTATUS;
+
 /// What the system knows of an open file or folder. `T` is the structure of the class, of which the
 /// system may have more to say than it has room for.
 pub(super) fn query<T: Copy + Default>(handle: RawHandle, class: i32) -> io::Result<T> {
+    query_by(NtQueryInformationFile, handle, class)
+}
+
+/// The same of the volume that it lies on.
+pub(super) fn query_volume<T: Copy + Default>(handle: RawHandle, class: i32) -> io::Result<T> {
+    query_by(NtQueryVolumeInformationFile, handle, class)
+}
+
+fn query_by<T: Copy + Default>(ask: Ask, handle: RawHandle, class: i32) -> io::Result<T> {
     let mut found = T::default();
     let mut block = IO_STATUS_BLOCK::default();
     let bytes = u32::try_from(size_of::<T>()).unwrap_or_default();
     // SAFETY: the system writes no more than `bytes`, which is how large `found` is.
     #[allow(unsafe_code)]
     let status = unsafe {
-        NtQueryInformationFile(
-            handle,
-            &raw mut block,
-            (&raw mut found).cast(),
-            bytes,
-            class,
-        )
-    };
-    match status {
-        STATUS_BUFFER_OVERFLOW => Ok(found),
-        status => check(status).map(|()| found),
-    }
-}
-
-/// The same of the volume that it lies on.
-pub(super) fn query_volume<T: Copy + Default>(handle: RawHandle, class: i32) -> io::Result<T> {
-    let mut found = T::default();
-    let mut block = IO_STATUS_BLOCK::default();
-    let bytes = u32::try_from(size_of::<T>()).unwrap_or_default();
-    // SAFETY: as in `query`.
-    #[allow(unsafe_code)]
-    let status = unsafe {
-        NtQueryVolumeInformationFile(
+        ask(
             handle,
             &raw mut block,
             (&raw mut found).cast(),

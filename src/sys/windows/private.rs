@@ -17,10 +17,10 @@ use super::acl;
 use super::name::from_system;
 use crate::sys::fs::{self, Dir, FileId, Lock, LockState, stat_of_path};
 
-/// Whether others on this machine may read or change what a path leads to. Where that cannot be
-/// told, they may not.
+/// Whether others on this machine may read or change what a path leads to. Where that is hidden
+/// from this user, they may; where the file system keeps nobody out, it is not asked for.
 pub(crate) fn is_exposed(path: &Path, _: &Metadata) -> bool {
-    acl::is_open_to_others(path).unwrap_or(false)
+    acl::is_open_to_others(path).unwrap_or_else(|error| !fs::is_unsupported(&error))
 }
 
 /// Makes a folder, and those that it is in, where they are missing.
