@@ -312,6 +312,8 @@ fn words(error: &io::Error) -> String {
         Some(at) => &text[..at],
         None => &text,
     };
+    // Some systems write whole sentences.
+    let words = words.trim_end_matches('.');
     let mut chars = words.chars();
     match (chars.next(), chars.next()) {
         // "Connection refused" reads better in the middle of a sentence in lower case; "RPC
@@ -341,5 +343,7 @@ mod tests {
         let refused = refused.as_str();
         assert!(refused.contains("refused"), "{refused}");
         assert!(!refused.contains(|c: char| c.is_ascii_digit()), "{refused}");
+        let sentence = io::Error::other("Invalid function. (os error 1)");
+        assert_eq!(words(&sentence), "invalid function");
     }
 }
