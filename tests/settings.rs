@@ -309,6 +309,7 @@ fn shells_and_the_manual_know_all_commands() {
         "run",
         "say",
         "send",
+        "share",
         "unpair",
     ];
     let mut expected: Vec<_> = commands.iter().map(|c| format!("xfer-{c}.1")).collect();

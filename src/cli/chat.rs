@@ -21,11 +21,11 @@ use super::arguments::{CodeFrom, Events, Loudness, Wrong, parse_name};
 use super::dialer::Dialer;
 use super::exit::{Code, conclude};
 use super::hints::Task;
-use super::local::{self, AttendedPrompt, LocalHost, ReceiverFacts};
+use super::local::{self, AttendedPrompt, LocalHost, LocalService, ReceiverFacts};
 use super::settings::Settings;
 use super::target::target;
 use super::{debug, machine, names, recv, signals, target as targets};
-use crate::ui::{self, Line, Spoken, TerminalPrompt, Ui, hear_lines, safe};
+use crate::ui::{self, CodeFor, Line, Spoken, TerminalPrompt, Ui, hear_lines, safe};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -171,7 +171,7 @@ fn prepare(
         ..default
     };
     let device = machine::device()?;
-    let person = AttendedPrompt::new(TerminalPrompt::of_room(ui, cancel), true, cancel);
+    let person = AttendedPrompt::new(TerminalPrompt::of_room(ui, cancel), CodeFor::Chat, cancel);
     let bind = |options| Receiver::of_room(&device, options, Arc::clone(&room), person.clone());
     let mut receiver = bind(options.clone());
     let is_taken = |error: &Error| matches!(error, Error::Listen { source, .. } if source.kind() == ErrorKind::AddrInUse);
@@ -181,7 +181,7 @@ fn prepare(
     }
     let receiver = receiver.map_err(local::explained)?;
     let data_dir = machine::data_dir();
-    let facts = ReceiverFacts::of_this(receiver.local_addr(), None, true);
+    let facts = ReceiverFacts::of_this(receiver.local_addr(), None, LocalService::Chat);
     let host = (data_dir.as_ref()).and_then(|dir| LocalHost::bind(dir, &facts));
     let folders: Vec<&Path> = data_dir.iter().map(|dir| &**dir).collect();
     let confined = confine(&folders);

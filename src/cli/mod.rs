@@ -29,6 +29,7 @@ mod run;
 mod say;
 mod send;
 mod settings;
+mod share;
 mod signals;
 mod size;
 mod target;
@@ -79,7 +80,9 @@ enum Command {
     Recv(recv::Recv),
     /// Send files and folders
     Send(send::Send),
-    /// List the receivers and chats on this network
+    /// Share files and folders for others to fetch
+    Share(share::ShareArguments),
+    /// List the receivers, shares and chats on this network
     List(list::ListMachines),
     /// Pair with a receiver without sending anything
     Pair(pair::Pair),
@@ -152,6 +155,9 @@ fn run_with(arguments: &[OsString]) -> ExitCode {
         }
         (Command::Send(args), Ok(_)) => {
             send::run(args, loudness).unwrap_or_else(|why| wrong("send", why))
+        }
+        (Command::Share(args), Ok(settings)) => {
+            share::run(args, loudness, &settings).unwrap_or_else(|why| wrong("share", why))
         }
         (Command::Say(args), Ok(_)) => {
             say::run(args, loudness).unwrap_or_else(|why| wrong("say", why))

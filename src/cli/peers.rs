@@ -81,6 +81,8 @@ enum Granted {
     Messages,
     /// Run the commands that you offer
     Run,
+    /// Fetch what you share
+    Fetch,
 }
 
 impl From<Granted> for Ability {
@@ -89,6 +91,7 @@ impl From<Granted> for Ability {
             Granted::Files => Self::Files,
             Granted::Messages => Self::Messages,
             Granted::Run => Self::Commands,
+            Granted::Fetch => Self::Fetch,
         }
     }
 }
@@ -157,6 +160,7 @@ fn change(known: &Known, granted: Granted, may: bool) -> String {
         Granted::Files => "send files to this machine",
         Granted::Messages => "send messages to this machine",
         Granted::Run => "run commands on this machine",
+        Granted::Fetch => "fetch what this machine shares",
     };
     let only_receives = known.may_receive && !known.is_let_in();
     match (known.may(granted.into()), may) {
@@ -326,13 +330,19 @@ fn may(known: &Known) -> String {
         _ => Some("send files and messages".to_owned()),
     };
     let runs = known.may_run.then(|| "run commands".to_owned());
-    let all: Vec<_> = [sends, runs].into_iter().flatten().collect();
+    let fetches = known.may_fetch.then(|| "fetch files".to_owned());
+    let all: Vec<_> = [sends, fetches, runs].into_iter().flatten().collect();
     let here = match all.is_empty() {
         false => Some(format!("may {} here", all.join(" and "))),
-        true if known.may_receive => None,
+        true if known.may_receive || known.shares => None,
         true => Some("may do nothing here".to_owned()),
     };
-    let there = known.may_receive.then(|| "receives from here".to_owned());
+    let there = match (known.may_receive, known.shares) {
+        (false, false) => None,
+        (true, false) => Some("receives from here".to_owned()),
+        (false, true) => Some("shares with this machine".to_owned()),
+        (true, true) => Some("receives from here and shares with this machine".to_owned()),
+    };
     let both: Vec<_> = [here, there].into_iter().flatten().collect();
     both.join(", and ")
 }

@@ -28,11 +28,11 @@ use xfer::transfer::{Cancel, Grant, ReceiveOptions, Receiver};
 use super::arguments::{AtEnd, Events, Loudness, Wrong, parse_name};
 use super::exit::{Code, conclude};
 use super::hints::Task;
-use super::local::{self, AttendedPrompt, LocalHost, ReceiverFacts};
+use super::local::{self, AttendedPrompt, LocalHost, LocalService, ReceiverFacts};
 use super::settings::{Settings, all_commands, parse_run};
 use super::welcome::Welcome;
 use super::{debug, folders, machine, signals, size, target};
-use crate::ui::{self, Line, TerminalPrompt, Ui};
+use crate::ui::{self, CodeFor, Line, TerminalPrompt, Ui};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -368,7 +368,11 @@ fn prepare(
     }
     let open = options.open;
     let name = options.announce.then(|| options.name.clone());
-    let person = AttendedPrompt::new(TerminalPrompt::at(ui, cancel, None), false, cancel);
+    let person = AttendedPrompt::new(
+        TerminalPrompt::at(ui, cancel, None),
+        CodeFor::Sending,
+        cancel,
+    );
     if options.ask && !person.can_decide() {
         let text = "--ask needs a terminal to ask on. Without one, xfer declines every transfer.";
         ui.warn(text);
@@ -397,7 +401,11 @@ fn prepare(
     }
     let receiver = Receiver::bind(&device, options, person.clone()).map_err(local::explained)?;
     let data_dir = machine::data_dir();
-    let facts = ReceiverFacts::of_this(receiver.local_addr(), dir.as_deref(), false);
+    let facts = ReceiverFacts::of_this(
+        receiver.local_addr(),
+        dir.as_deref(),
+        LocalService::Receiver,
+    );
     let host = (data_dir.as_ref()).and_then(|dir| LocalHost::bind(dir, &facts));
     let folders = [dir.as_ref(), data_dir.as_ref()].into_iter().flatten();
     let folders: Vec<&Path> = folders.chain(of_peers.values()).map(|d| &**d).collect();

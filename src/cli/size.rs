@@ -2,11 +2,15 @@
 //!
 //! Must not know what they are for.
 
+use std::time::Duration;
+
 use anyhow::{Context, Result, ensure};
 use xfer::model::surplus::MaxDelete;
 
 /// The lowest rate. Below it, even keep-alive messages would be late.
 const MIN_RATE: u64 = 1000;
+/// The longest time, in seconds: a year.
+const MAX_SECONDS: u64 = 366 * 24 * 60 * 60;
 /// The highest rate.
 const MAX_RATE: u64 = 1_000_000_000_000_000_000;
 
@@ -27,6 +31,25 @@ pub(crate) fn rate(text: &str) -> Result<u64> {
 /// Rounds down to whole bytes.
 pub(crate) fn bytes(text: &str) -> Result<u64> {
     read(text.trim()).context("use a number and a unit, such as 500, 20MB, 1.5G or 800KiB")
+}
+
+/// Reads a time, such as 90s, 30m, 1h or 2d.
+pub(crate) fn duration(text: &str) -> Result<Duration> {
+    let text = text.trim();
+    let end = text.find(|c: char| !c.is_ascii_digit());
+    let (number, unit) = text.split_at(end.unwrap_or(text.len()));
+    let seconds = match unit.trim() {
+        "s" => Some(1),
+        "m" | "min" => Some(60),
+        "h" => Some(60 * 60),
+        "d" => Some(24 * 60 * 60),
+        _ => None,
+    };
+    let time = number.parse::<u64>().ok();
+    let time = time.zip(seconds).and_then(|(n, unit)| n.checked_mul(unit));
+    let time = time.filter(|time| (1..=MAX_SECONDS).contains(time));
+    let time = time.context("use a number and a unit, such as 90s, 30m, 1h or 2d")?;
+    Ok(Duration::from_secs(time))
 }
 
 /// Reads how much a mirror may delete: a number, or a percentage of what is there.

@@ -342,6 +342,8 @@ pub enum Error {
         into: Option<PathBuf>,
         /// Whether it has a chat open, and receives nothing.
         is_chat: bool,
+        /// Whether it shares files, and receives nothing.
+        is_share: bool,
     },
     /// The receiver of this user whose codes were shown has ended.
     #[error("process {process} has ended")]

@@ -98,6 +98,13 @@ pub enum Ability {
     Messages,
     /// To run commands.
     Commands,
+    /// To fetch shared files.
+    Fetch,
+}
+
+impl Ability {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Files, Self::Messages, Self::Commands, Self::Fetch];
 }
 
 impl fmt::Display for Ability {
@@ -106,6 +113,7 @@ impl fmt::Display for Ability {
             Self::Files => "send files",
             Self::Messages => "send messages",
             Self::Commands => "run commands",
+            Self::Fetch => "fetch files",
         })
     }
 }

@@ -13,7 +13,9 @@ use std::time::{Duration, Instant};
 use crate::model::command::CommandEnd;
 use crate::model::entry::{Entry, Kind};
 use crate::model::error::Error;
-use crate::model::outcome::{LeftOut, NotKept, OnConflict, Outcome, Role, Shares, Summary, Wish};
+use crate::model::outcome::{
+    Ability, LeftOut, NotKept, OnConflict, Outcome, Role, Shares, Summary, Wish,
+};
 use crate::model::prompt::Caller;
 use crate::model::relpath::RelPath;
 use crate::model::room::RoomEvent;
@@ -89,6 +91,15 @@ pub enum Event<'a> {
         /// The receive directory.
         dir: &'a Path,
     },
+    /// This machine shares files.
+    Sharing {
+        /// Where it listens; the port is a real one.
+        addr: SocketAddr,
+        /// How many files and folders its user has named.
+        named: u64,
+        /// The name of the first.
+        first: &'a str,
+    },
     /// A connection came to nothing: not xfer, another version, not let in.
     Refused {
         /// From where.
@@ -102,6 +113,8 @@ pub enum Event<'a> {
         caller: &'a Caller,
         /// What this side does between them.
         role: Role,
+        /// What the one of them that listens lets the other do.
+        ability: Ability,
     },
     /// The receiver asks its user about the offer; the sender waits.
     Waiting {

@@ -59,10 +59,10 @@ fn check_preambles(channel: &mut Channel, theirs: &Preambles) -> Result<()> {
     }
 }
 
-fn our_hello(channel: &Channel, role: Role, ours: Ours<'_>, known: bool) -> Message {
+fn our_hello(channel: &Channel, ours: Ours<'_>, known: bool) -> Message {
     Message::Hello(Hello {
         preambles: channel.preambles,
-        role,
+        role: ours.role,
         name: Text::new(ours.name),
         open: ours.open,
         prefers: Algorithm::preferred(),
@@ -99,15 +99,15 @@ pub(crate) fn greet(
     let all = ours.peers.list()?;
     let known = all
         .iter()
-        .find(|k| k.fingerprint == channel.fingerprint && k.may_receive);
-    let hello = our_hello(channel, Role::Sender, ours, known.is_some());
+        .find(|k| k.fingerprint == channel.fingerprint && k.takes_part_with(ours.role));
+    let hello = our_hello(channel, ours, known.is_some());
     say(channel, &hello)?;
     let theirs = match hear(channel)? {
         Message::Hello(hello) => hello,
         other => return Err(declined_or(channel, other)),
     };
     check_preambles(channel, &theirs.preambles)?;
-    if theirs.role != Role::Receiver {
+    if theirs.role == ours.role {
         return Err(Error::SameRole {
             peer: channel.peer,
             role: theirs.role,
@@ -232,18 +232,13 @@ pub(crate) struct LetIn {
     pub(crate) peer: Peer,
     /// Whether its offers are accepted without asking the user.
     pub(crate) unasked: bool,
-    may: [bool; 3],
+    may: Vec<Ability>,
 }
 
 impl LetIn {
     /// Whether it was let in for this ability.
     pub(crate) fn may(&self, ability: Ability) -> bool {
-        let [files, messages, commands] = self.may;
-        match ability {
-            Ability::Files => files,
-            Ability::Messages => messages,
-            Ability::Commands => commands,
-        }
+        self.may.contains(&ability)
     }
 }
 
@@ -278,6 +273,7 @@ impl Request {
             Ability::Files => Features::NONE,
             Ability::Messages => Features::MESSAGES,
             Ability::Commands => Features::COMMANDS,
+            Ability::Fetch => Features::FETCH,
         }
     }
 }
@@ -301,15 +297,15 @@ pub(crate) fn let_in(
     };
     let known = all
         .iter()
-        .find(|k| k.fingerprint == channel.fingerprint && k.is_let_in());
+        .find(|k| k.fingerprint == channel.fingerprint && k.is_let_in_by(ours.role));
     let unasked = known.is_some_and(|k| k.unasked);
     let ours = Ours {
         asks: ours.asks && !unasked,
         ..ours
     };
-    let hello = our_hello(channel, Role::Receiver, ours, known.is_some());
+    let hello = our_hello(channel, ours, known.is_some());
     say(channel, &hello)?;
-    if theirs.role != Role::Sender {
+    if theirs.role == ours.role {
         return Err(Error::SameRole {
             peer: channel.peer,
             role: theirs.role,
@@ -324,11 +320,21 @@ pub(crate) fn let_in(
     let trust = trust(ours.fingerprint, channel, sides);
     let is_known = matches!(trust, Some(Trust::SameUser | Trust::Paired));
     let mut is_new = false;
+    // What a listener of this role is open to anyone for, and what pairing with it gives.
+    let (to_anyone, to_new) = match ours.role {
+        Role::Receiver => (
+            vec![Ability::Files],
+            vec![Ability::Files, Ability::Messages],
+        ),
+        Role::Sender => (vec![Ability::Fetch], vec![Ability::Fetch]),
+    };
     let mut may = match (trust, known) {
-        (Some(Trust::SameUser), _) => [true; 3],
-        (Some(Trust::Paired), Some(known)) => [known.may_send, known.may_message, known.may_run],
-        // Open to anyone: files, and nothing else.
-        _ => [true, false, false],
+        (Some(Trust::SameUser), _) => Ability::ALL.to_vec(),
+        (Some(Trust::Paired), Some(known)) => {
+            let all = Ability::ALL.into_iter();
+            all.filter(|ability| known.may(*ability)).collect()
+        }
+        _ => to_anyone,
     };
     if !is_known && namesake(&all, channel.fingerprint, &caller.name).is_some() {
         return turn_away(channel, &caller, Decline::NameTaken);
@@ -338,7 +344,7 @@ pub(crate) fn let_in(
         None => {
             as_receiver(channel, ours, &mut caller, pairing, stays)?;
             is_new = true;
-            may = [true, true, false];
+            may.clone_from(&to_new);
             Trust::Paired
         }
     };

@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Fingerprint, PeerAddress};
 use crate::model::error::{Action, Error, Result, StateFault, StateFile};
-use crate::model::outcome::Ability;
+use crate::model::outcome::{Ability, Role};
 use crate::model::text::Text;
 use crate::sys::private;
 
@@ -47,8 +47,12 @@ pub struct Known {
     pub may_message: bool,
     /// Whether it may run the commands that this machine offers.
     pub may_run: bool,
+    /// Whether it may fetch what this machine shares.
+    pub may_fetch: bool,
     /// Whether this machine may send to it.
     pub may_receive: bool,
+    /// Whether this machine may fetch what it shares.
+    pub shares: bool,
     /// Whether to accept its offers without asking, where the user decides about each.
     pub unasked: bool,
     /// The address where it last received.
@@ -68,7 +72,9 @@ impl Known {
             may_send: false,
             may_message: false,
             may_run: false,
+            may_fetch: false,
             may_receive: false,
+            shares: false,
             unasked: false,
             address: None,
             seen: now(),
@@ -107,10 +113,29 @@ impl Known {
         self.announced = (self.name != name).then(|| name.to_owned());
     }
 
-    /// Whether it is let in for at least one ability.
+    /// Whether it is let in for at least one ability, of any listener of this machine.
     #[must_use]
     pub fn is_let_in(&self) -> bool {
-        self.may_send || self.may_message || self.may_run
+        self.is_let_in_by(Role::Receiver) || self.is_let_in_by(Role::Sender)
+    }
+
+    /// Whether it is let in by a listener that has this role: one that shares lets in those who may
+    /// fetch.
+    #[must_use]
+    pub(crate) fn is_let_in_by(&self, role: Role) -> bool {
+        match role {
+            Role::Receiver => self.may_send || self.may_message || self.may_run,
+            Role::Sender => self.may_fetch,
+        }
+    }
+
+    /// Whether this machine may do with it what it does in this role.
+    pub(crate) fn takes_part_with(&self, ours: Role) -> bool {
+        match ours {
+            Role::Sender => self.may_receive,
+            // What it does to this machine, its user has asked for.
+            Role::Receiver => true,
+        }
     }
 
     /// Whether it is let in for this ability.
@@ -120,6 +145,7 @@ impl Known {
             Ability::Files => self.may_send,
             Ability::Messages => self.may_message,
             Ability::Commands => self.may_run,
+            Ability::Fetch => self.may_fetch,
         }
     }
 
@@ -129,6 +155,7 @@ impl Known {
             Ability::Files => self.may_send = may,
             Ability::Messages => self.may_message = may,
             Ability::Commands => self.may_run = may,
+            Ability::Fetch => self.may_fetch = may,
         }
     }
 }
@@ -162,7 +189,11 @@ struct ListedPeer {
     may_message: Option<bool>,
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     may_run: bool,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    may_fetch: bool,
     may_receive: bool,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    shares: bool,
     #[serde(default)]
     unasked: bool,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -346,7 +377,9 @@ pub(crate) fn parse(text: &str) -> Result<Vec<Known>, StateFault> {
             may_send: peer.may_send,
             may_message: peer.may_message.unwrap_or(peer.may_send),
             may_run: peer.may_run,
+            may_fetch: peer.may_fetch,
             may_receive: peer.may_receive,
+            shares: peer.shares,
             unasked: peer.unasked,
             address: peer.address,
             seen: peer.seen,
@@ -364,7 +397,9 @@ pub(crate) fn format(all: &[Known]) -> Result<String, String> {
         may_send: known.may_send,
         may_message: (known.may_message != known.may_send).then_some(known.may_message),
         may_run: known.may_run,
+        may_fetch: known.may_fetch,
         may_receive: known.may_receive,
+        shares: known.shares,
         unasked: known.unasked,
         address: known.address.clone(),
         seen: known.seen,

@@ -5,6 +5,7 @@
 use std::net::SocketAddr;
 
 use super::{Channel, Fingerprint, Peers};
+use crate::model::outcome::Role;
 use crate::model::progress::Trust;
 use crate::wire::Hello;
 
@@ -21,6 +22,8 @@ pub(crate) struct Ours<'a> {
     pub(crate) keeps_address: bool,
     /// Whether the user typed the port of that place.
     pub(crate) port_is_typed: bool,
+    /// What it does in a transfer.
+    pub(crate) role: Role,
 }
 
 /// What both sides have said about each other.

@@ -15,6 +15,7 @@ mod receive;
 mod run;
 mod send;
 mod serve;
+mod share;
 mod talk;
 mod tell;
 
@@ -33,6 +34,7 @@ pub use presence::{Change, Machine, Relation, look_around};
 pub use run::{CommandSink, RunFrom, RunOptions, list_commands, run};
 pub use send::send;
 pub use serve::Receiver;
+pub use share::SharedFiles;
 pub use talk::{JoinOptions, MAX_REPLY_TIME, Room, RoomInput, SayOptions, join_room, say};
 
 impl From<Panicked> for Error {

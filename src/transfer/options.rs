@@ -211,6 +211,8 @@ pub struct ReceiveOptions {
     pub announce: bool,
     /// Whether to end with the first session.
     pub once: bool,
+    /// When to end, counted from the start: sessions that run then may still end.
+    pub lasts: Option<Duration>,
     /// Whether to receive from anyone.
     pub open: bool,
     /// Whether to ask about each offer.
@@ -258,6 +260,7 @@ impl Default for ReceiveOptions {
             name: String::new(),
             announce: false,
             once: false,
+            lasts: None,
             open: false,
             ask: false,
             links_outside: false,

@@ -47,6 +47,11 @@ pub(super) enum JsonEvent<'a> {
         #[serde(skip_serializing_if = "Option::is_none")]
         dir_bytes: Option<String>,
     },
+    Sharing {
+        address: SocketAddr,
+        named: u64,
+        first: &'a str,
+    },
     Connecting {
         address: SocketAddr,
     },

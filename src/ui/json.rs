@@ -74,6 +74,11 @@ impl Json {
                 dir: text(dir),
                 dir_bytes: odd_bytes(dir),
             }),
+            Event::Sharing { addr, named, first } => say(&JsonEvent::Sharing {
+                address: *addr,
+                named: *named,
+                first,
+            }),
             Event::Connecting { addr } => say(&JsonEvent::Connecting { address: *addr }),
             Event::Searching { name } => say(&JsonEvent::Searching { name }),
             Event::PassedOver {
@@ -94,7 +99,7 @@ impl Json {
             Event::Waiting { peer } => say(&JsonEvent::Waiting {
                 peer: (*peer).into(),
             }),
-            Event::Paired { caller, role } => say(&JsonEvent::Paired {
+            Event::Paired { caller, role, .. } => say(&JsonEvent::Paired {
                 role: role_name(*role),
                 peer: (*caller).into(),
             }),

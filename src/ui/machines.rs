@@ -62,7 +62,16 @@ fn row(name: &str, address: &str, words: &str) -> String {
 
 fn standing(machine: &Machine) -> String {
     let is_room = machine.service == Service::Room;
+    let is_share = machine.service == Service::Share;
     let words = match &machine.relation {
+        Relation::Known(known) if is_share => {
+            let code = if known.shares {
+                "paired"
+            } else {
+                "needs a code"
+            };
+            format!("{code}; shares files: xfer get {}", quoted(&known.name))
+        }
         Relation::Own => "this machine".to_owned(),
         Relation::Known(known) if is_room && !known.may_receive => {
             let chat = quoted(&known.name);
@@ -89,15 +98,16 @@ fn standing(machine: &Machine) -> String {
             format!("claims to be {claims}, but {why}")
         }
     };
-    let room = match (is_room, &machine.relation) {
-        (true, Relation::Known(_)) | (false, _) => "",
-        (true, _) => "chat; ",
+    let service = match (machine.service, &machine.relation) {
+        (_, Relation::Known(_)) | (Service::Receiver, _) => "",
+        (Service::Room, _) => "chat; ",
+        (Service::Share, _) => "shares files; ",
     };
     let version = match machine.version {
         PROTOCOL => "",
         _ => " (another version of xfer)",
     };
-    format!("{room}{words}{version}")
+    format!("{service}{words}{version}")
 }
 
 fn missing(known: &Known) -> String {
@@ -157,7 +167,7 @@ pub(crate) fn machine_event(change: &Change) -> Option<String> {
             });
         }
     };
-    let is_room = machine.service == Service::Room;
+    let receives = machine.service == Service::Receiver;
     let known = match &machine.relation {
         Relation::Known(known) => Some(known),
         _ => None,
@@ -184,13 +194,14 @@ pub(crate) fn machine_event(change: &Change) -> Option<String> {
         service: Some(match machine.service {
             Service::Receiver => "receiver",
             Service::Room => "room",
+            Service::Share => "share",
         }),
         address: addresses.first().cloned(),
         addresses,
         fingerprint: known.map(|known| known.fingerprint.to_string()),
         fingerprint_start: Some(machine.fingerprint.to_string()),
         protocol: Some(machine.version),
-        takes_files: known.map(|known| known.may_receive && !is_room),
+        takes_files: known.map(|known| known.may_receive && receives),
         last_seen: None,
     })
 }

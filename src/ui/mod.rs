@@ -74,7 +74,7 @@ pub(crate) use keyboard::{Spoken, hear_lines};
 pub(crate) use line::Line;
 pub(crate) use machines::{machine_event, machine_lines};
 pub(crate) use options::OutputOptions;
-pub(crate) use pairing_words::{code_lines, paired_lines};
+pub(crate) use pairing_words::{CodeFor, code_lines, paired_lines};
 pub(crate) use prompt::{Given, TerminalPrompt};
 pub(crate) use safe::{operand, quoted, safe, width};
 pub(crate) use said::is_cut;

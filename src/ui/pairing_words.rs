@@ -9,10 +9,25 @@ use xfer::model::prompt::{Caller, PairingCode};
 use super::safe::operand;
 use super::words;
 
+/// What the other machine wants for which a code is shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum CodeFor {
+    /// To send files.
+    Sending,
+    /// To join a chat.
+    Chat,
+    /// To fetch shared files.
+    Fetching,
+}
+
 /// What the machine that has shown a code says once the two are paired.
-pub(crate) fn paired_lines(name: &str) -> [String; 2] {
+pub(crate) fn paired_lines(name: &str, code_for: CodeFor) -> [String; 2] {
+    let what = match code_for {
+        CodeFor::Sending | CodeFor::Chat => "send to this machine",
+        CodeFor::Fetching => "fetch what this machine shares",
+    };
     [
-        format!("Paired with {name}. {name} can now send to this machine without a code."),
+        format!("Paired with {name}. {name} can now {what} without a code."),
         format!("To undo this: xfer unpair {}", operand(name)),
     ]
 }
@@ -22,7 +37,7 @@ pub(crate) fn code_lines(
     caller: &Caller,
     code: &PairingCode,
     after_wrong: bool,
-    joins_chat: bool,
+    code_for: CodeFor,
 ) -> [String; 2] {
     let Caller { name, addr, .. } = caller;
     let ip = addr.ip();
@@ -33,9 +48,10 @@ pub(crate) fn code_lines(
             format!("If you expect this, enter this new code on {name}:  {code}"),
         ];
     }
-    let wish = match joins_chat {
-        true => "join this chat",
-        false => "send you files",
+    let wish = match code_for {
+        CodeFor::Sending => "send you files",
+        CodeFor::Chat => "join this chat",
+        CodeFor::Fetching => "fetch what you share",
     };
     [
         format!("{name} ({ip}) wants to {wish}."),
@@ -51,11 +67,13 @@ pub(super) fn on_this_machine(error: &Error) -> String {
             age,
             into,
             is_chat,
+            is_share,
             ..
         } => {
-            let what = match (is_chat, into) {
+            let what = match (is_chat, is_share) {
                 (true, _) => "xfer already has a chat open on this machine",
-                (false, _) => "xfer is already receiving on this machine",
+                (_, true) => "xfer is already sharing files on this machine",
+                _ => "xfer is already receiving on this machine",
             };
             let into = into.as_ref().map(|dir| format!(", into {}", dir.display()));
             let into = into.unwrap_or_default();

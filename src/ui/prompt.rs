@@ -18,7 +18,7 @@ use xfer::model::talk::{MAX_LINE_BYTES, TalkLine};
 use xfer::sys::terminal;
 use xfer::transfer::Cancel;
 
-use super::pairing_words::code_lines;
+use super::pairing_words::{CodeFor, code_lines};
 use super::safe::operand;
 use super::search_words;
 use super::system::io_error;
@@ -46,22 +46,14 @@ impl fmt::Debug for Given {
     }
 }
 
-/// What a stranger wants for whom a code is shown.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum PromptAbout {
-    Receiving,
-    /// To be in a room. What is typed is said there, so nothing is asked.
-    Room,
-}
-
 /// Whoever sits at the terminal.
 #[derive(Debug)]
 pub(crate) struct TerminalPrompt {
     ui: Arc<Ui>,
     cancel: Cancel,
     given: Option<Given>,
-    /// What a stranger would like, and whether anything is asked.
-    about: PromptAbout,
+    /// What a stranger wants. What is typed in a chat is said there, so nothing is asked then.
+    about: CodeFor,
     /// Held while somebody is being asked.
     asking: Mutex<()>,
 }
@@ -69,17 +61,22 @@ pub(crate) struct TerminalPrompt {
 impl TerminalPrompt {
     /// The one before this terminal. A code that is `given` is not asked for.
     pub(crate) fn at(ui: &Arc<Ui>, cancel: &Cancel, given: Option<Given>) -> Arc<dyn Prompt> {
-        Self::about(PromptAbout::Receiving, ui, cancel, given)
+        Self::about(CodeFor::Sending, ui, cancel, given)
     }
 
     /// The one before a terminal in which lines are typed that go to a room that is open here: it
     /// is told things, and asked nothing.
     pub(crate) fn of_room(ui: &Arc<Ui>, cancel: &Cancel) -> Arc<dyn Prompt> {
-        Self::about(PromptAbout::Room, ui, cancel, None)
+        Self::about(CodeFor::Chat, ui, cancel, None)
+    }
+
+    /// The one before the terminal of a share.
+    pub(crate) fn of_share(ui: &Arc<Ui>, cancel: &Cancel) -> Arc<dyn Prompt> {
+        Self::about(CodeFor::Fetching, ui, cancel, None)
     }
 
     fn about(
-        about: PromptAbout,
+        about: CodeFor,
         ui: &Arc<Ui>,
         cancel: &Cancel,
         given: Option<Given>,
@@ -106,7 +103,7 @@ impl TerminalPrompt {
             ui: Arc::clone(ui),
             cancel: cancel.clone(),
             given: None,
-            about: PromptAbout::Receiving,
+            about: CodeFor::Sending,
             asking: Mutex::default(),
         };
         person.ask(lines, question, &|| {
@@ -179,7 +176,7 @@ impl TerminalPrompt {
 
     /// Whether somebody sees a question and can answer it.
     fn can_answer(&self) -> bool {
-        self.about != PromptAbout::Room && is_at_terminal()
+        self.about != CodeFor::Chat && is_at_terminal()
     }
 
     /// Asks for a number from 1 on, and gives the place that it stands for.
@@ -226,8 +223,7 @@ impl Prompt for TerminalPrompt {
         if !self.can_show_codes() {
             return false;
         }
-        let joins_chat = self.about == PromptAbout::Room;
-        let lines = code_lines(caller, code, after_wrong, joins_chat);
+        let lines = code_lines(caller, code, after_wrong, self.about);
         self.ui.interject(&lines.map(Line::Trouble));
         true
     }

@@ -9,7 +9,7 @@ use std::time::Instant;
 
 use xfer::Error;
 use xfer::model::command::CommandEnd;
-use xfer::model::outcome::{LeftOut, Role};
+use xfer::model::outcome::{Ability, LeftOut, Role};
 use xfer::model::progress::{Counters, Event, Mistaken};
 use xfer::model::relpath::RelPath;
 use xfer::net::PeerAddress;
@@ -19,7 +19,7 @@ use super::commands::{self, command_end};
 use super::halfway::Halfway;
 use super::line::Line::{self, Talk, Trouble};
 use super::options::OutputOptions;
-use super::pairing_words::paired_lines;
+use super::pairing_words::{CodeFor, paired_lines};
 use super::plan::{self, DryRunPlan};
 use super::refusals::{Refusals, Tell};
 use super::rooms::{self, RoomWords};
@@ -138,13 +138,26 @@ impl Report {
             Event::Awaiting { name } => lines.push(Talk(format!(
                 "{name} is not there yet. Waiting for it; press Ctrl-C to stop."
             ))),
-            Event::Paired { caller, role } => lines.extend(match role {
-                Role::Sender => vec![Talk(format!(
-                    "Paired with {name}. You can now send to {name} without a code.",
-                    name = caller.name
-                ))],
-                Role::Receiver => paired_lines(&caller.name).map(Talk).into(),
-            }),
+            Event::Paired {
+                caller,
+                role,
+                ability,
+            } => {
+                let (name, fetches) = (&caller.name, *ability == Ability::Fetch);
+                // What follows is shown by the side that dials.
+                lines.extend(match (role, fetches) {
+                    (Role::Sender, false) => vec![Talk(format!(
+                        "Paired with {name}. You can now send to {name} without a code."
+                    ))],
+                    (Role::Receiver, true) => vec![Talk(format!(
+                        "Paired with {name}. You can now fetch from {name} without a code."
+                    ))],
+                    (Role::Receiver, false) => {
+                        paired_lines(name, CodeFor::Sending).map(Talk).into()
+                    }
+                    (Role::Sender, true) => paired_lines(name, CodeFor::Fetching).map(Talk).into(),
+                });
+            }
             Event::Waiting { peer } => {
                 lines.push(Talk(format!("Waiting for {} to accept …", peer.name)));
             }

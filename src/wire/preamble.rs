@@ -39,6 +39,8 @@ impl Features {
     pub const COMMANDS: Self = Self(8);
     /// Folders that lead to what is sent stay as they are.
     pub const WAYS: Self = Self(16);
+    /// Shared files can be fetched.
+    pub const FETCH: Self = Self(32);
     /// All features of this program.
     pub const OURS: Self = Self(
         Self::REASONS.0 | Self::MORE_REASONS.0 | Self::MESSAGES.0 | Self::COMMANDS.0 | Self::WAYS.0,

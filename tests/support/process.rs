@@ -335,14 +335,15 @@ pub fn without_privileges(command: &Command) -> Command {
     run_by(runner, &args, command)
 }
 
-/// Waits until a receiver says where it listens.
+/// Waits until a receiver or a share says where it listens.
 #[track_caller]
 pub fn wait_for_addr(process: &Process) -> SocketAddr {
     process.wait_for("'Listening on'", |output| {
         let text = String::from_utf8_lossy(&output.stdout).into_owned();
         let (line, _) = text.split_once('\n')?;
         let rest = line.strip_prefix("Listening on ")?;
-        let (addr, _) = rest.split_once(", receiving into ")?;
+        let told = rest.split_once(", receiving into ");
+        let (addr, _) = told.or_else(|| rest.split_once(", sharing "))?;
         Some(addr.parse().unwrap())
     })
 }

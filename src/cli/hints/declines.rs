@@ -124,6 +124,7 @@ fn granted(ability: Ability) -> &'static str {
     match ability {
         Ability::Files => "files",
         Ability::Messages => "messages",
+        Ability::Fetch => "fetch",
         _ => "run",
     }
 }

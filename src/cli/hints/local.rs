@@ -114,6 +114,7 @@ pub(super) fn next_port(addr: SocketAddr) -> String {
 pub(super) fn already_receiving(addr: SocketAddr, process: u32, task: Task) -> String {
     let command = match task {
         Task::OpenChat => "chat",
+        Task::Share => "share PATH",
         _ => "recv",
     };
     let next = quoted(&next_port(addr));

@@ -4,6 +4,7 @@
 
 mod declines;
 mod local;
+mod sharing;
 mod task;
 
 use std::io::ErrorKind;
@@ -43,6 +44,8 @@ impl Task {
             Self::Run => |error| for_error(error, Self::Run),
             Self::Chat => |error| for_error(error, Self::Chat),
             Self::OpenChat => |error| for_error(error, Self::OpenChat),
+            Self::Share => |error| for_error(error, Self::Share),
+            Self::Get => |error| for_error(error, Self::Get),
         }
     }
 }
@@ -50,8 +53,16 @@ impl Task {
 /// What the user of this machine can do about an error.
 pub(crate) fn for_error(error: &Error, task: Task) -> Option<String> {
     let role = task.role();
+    let special = match task {
+        Task::Chat => chat(error),
+        Task::Share => sharing::share(error),
+        Task::Get => sharing::get(error),
+        _ => None,
+    };
+    if let Some(special) = special {
+        return Some(special.to_owned());
+    }
     let hint = match error {
-        _ if task == Task::Chat && chat(error).is_some() => return chat(error).map(str::to_owned),
         Error::File {
             action,
             path,
@@ -157,6 +168,9 @@ pub(crate) fn for_error(error: &Error, task: Task) -> Option<String> {
             }
         }
         Error::Handshake { .. } => "Compare `xfer --version` on both machines.",
+        Error::SameRole { .. } if task == Task::Send => {
+            "To fetch what it shares, run: xfer get NAME"
+        }
         Error::SameRole { .. } => "Run `xfer recv` on one machine and `xfer send` on the other.",
         Error::Declined { reason, .. } => return declines::declined(reason),
         Error::TurnedAway { name, reason, .. } => return declines::turned_away(name, reason),

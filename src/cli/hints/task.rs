@@ -23,22 +23,31 @@ pub(crate) enum Task {
     Chat,
     /// Opening a chat on this machine.
     OpenChat,
+    /// Sharing files.
+    Share,
+    /// Fetching what another machine shares.
+    Get,
 }
 
 impl Task {
     pub(super) fn role(self) -> Role {
         match self {
-            Self::Send | Self::SendStream | Self::Say | Self::Run | Self::Chat => Role::Sender,
-            Self::Receive | Self::ReceivedStream | Self::ReceiveStream | Self::OpenChat => {
-                Role::Receiver
+            Self::Send | Self::SendStream | Self::Say | Self::Run | Self::Chat | Self::Share => {
+                Role::Sender
             }
+            Self::Receive
+            | Self::ReceivedStream
+            | Self::ReceiveStream
+            | Self::OpenChat
+            | Self::Get => Role::Receiver,
         }
     }
 
     /// What to do when it stopped halfway.
     pub(crate) fn again(self) -> &'static str {
         match self {
-            Self::Send => "Run the same command again to resume.",
+            Self::Send | Self::Get => "Run the same command again to resume.",
+            Self::Share => "What arrived is kept. `xfer get` there, once more, resumes.",
             Self::SendStream => {
                 "Run the whole pipeline again: the receiver keeps nothing of an unfinished stream."
             }
@@ -54,7 +63,7 @@ impl Task {
     /// The same, with how much arrived, where that is known.
     pub(crate) fn again_after(self, arrived: Option<&str>) -> String {
         match (self, arrived) {
-            (Self::Send, Some(much)) => {
+            (Self::Send | Self::Get, Some(much)) => {
                 format!("{much} arrived; run the same command again to resume.")
             }
             _ => self.again().to_owned(),

@@ -89,6 +89,7 @@ fn choices(several: &[ReceiverFacts]) -> Vec<Line> {
 fn what(about: &ReceiverFacts) -> String {
     let process = about.process;
     match (&about.into, about.is_chat) {
+        _ if about.is_share => format!("process {process}, sharing files"),
         (_, true) => format!("process {process}, a chat"),
         (Some(into), _) => format!("process {process}, into {}", into.display()),
         (None, _) => format!("process {process}, to standard output"),
@@ -121,6 +122,7 @@ fn watch(
         Line::Talk("On the other machine, run:".to_owned()),
     ]);
     let command = match about.is_chat {
+        _ if about.is_share => "xfer get",
         true => "xfer chat",
         false => "xfer pair",
     };

@@ -19,7 +19,7 @@ use xfer::sys::worker::{self, Worker};
 use xfer::transfer::Cancel;
 
 use super::{FOLDER, LocalAnswer, LocalWish, MAX_WISH_BYTES, ReceiverFacts, hear, name_of, say};
-use crate::ui::{code_lines, paired_lines};
+use crate::ui::{CodeFor, code_lines, paired_lines};
 
 /// How long one may take to say what it wants. They are served one after the other.
 const WISH: Duration = Duration::from_millis(500);
@@ -124,20 +124,20 @@ impl Drop for LocalHost {
 pub(in super::super) struct AttendedPrompt {
     terminal: Arc<dyn Prompt>,
     watchers: Arc<Watchers>,
-    joins_chat: bool,
+    code_for: CodeFor,
     cancel: Cancel,
 }
 
 impl AttendedPrompt {
     pub(in super::super) fn new(
         terminal: Arc<dyn Prompt>,
-        joins_chat: bool,
+        code_for: CodeFor,
         cancel: &Cancel,
     ) -> Arc<Self> {
         Arc::new(Self {
             terminal,
             watchers: Arc::default(),
-            joins_chat,
+            code_for,
             cancel: cancel.clone(),
         })
     }
@@ -150,7 +150,7 @@ impl Prompt for AttendedPrompt {
 
     fn show_code(&self, caller: &Caller, code: &PairingCode, after_wrong: bool) -> bool {
         let shown = self.terminal.show_code(caller, code, after_wrong);
-        let lines = code_lines(caller, code, after_wrong, self.joins_chat).to_vec();
+        let lines = code_lines(caller, code, after_wrong, self.code_for).to_vec();
         let mut state = self.watchers.state();
         let told = state.tell(lines.clone());
         state.pending.retain(|(key, _)| *key != caller.fingerprint);
@@ -170,7 +170,7 @@ impl Prompt for AttendedPrompt {
         }
         let name = &caller.name;
         state.tell(match end {
-            PairingEnd::Paired => paired_lines(name).into(),
+            PairingEnd::Paired => paired_lines(name, self.code_for).into(),
             PairingEnd::Left => vec![format!("{name} left without entering the code.")],
             PairingEnd::TimedOut => {
                 vec![format!("{name} did not enter the code within 3 minutes.")]
@@ -227,7 +227,7 @@ impl Prompt for AttendedPrompt {
 
 #[cfg(test)]
 mod tests {
-    use super::super::MAX_ANSWER_BYTES;
+    use super::super::{LocalService, MAX_ANSWER_BYTES};
     use super::*;
 
     #[test]
@@ -235,7 +235,8 @@ mod tests {
         let temp = tempfile::tempdir().unwrap();
         let dir = temp.path().join("here");
         let listener = LocalListener::bind(&dir, "name").unwrap();
-        let about = ReceiverFacts::of_this(([127, 0, 0, 1], 9).into(), None, false);
+        let about =
+            ReceiverFacts::of_this(([127, 0, 0, 1], 9).into(), None, LocalService::Receiver);
         let watchers = Watchers::default();
         let mut silent = Vec::new();
         for _ in 0..MAX_WATCHERS + 1 {

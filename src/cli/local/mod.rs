@@ -37,8 +37,19 @@ pub(super) struct ReceiverFacts {
     /// Where what it receives goes; none for standard output.
     pub(super) into: Option<PathBuf>,
     pub(super) is_chat: bool,
+    /// Whether it shares files, and receives nothing.
+    #[serde(default)]
+    pub(super) is_share: bool,
     /// When it started, in seconds since 1970.
     pub(super) since: u64,
+}
+
+/// What a listener of this program is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum LocalService {
+    Receiver,
+    Chat,
+    Share,
 }
 
 /// What is wanted of a receiver.
@@ -61,14 +72,15 @@ enum LocalAnswer {
 
 impl ReceiverFacts {
     /// This process, which listens there and stores into this folder.
-    pub(super) fn of_this(listens: SocketAddr, into: Option<&Path>, is_chat: bool) -> Self {
+    pub(super) fn of_this(listens: SocketAddr, into: Option<&Path>, what: LocalService) -> Self {
         let since = SystemTime::now().duration_since(UNIX_EPOCH);
         Self {
             process: std::process::id(),
             listens,
             // Text that people read: a name that is not UTF-8 would not be JSON.
             into: into.map(|dir| dir.to_string_lossy().into_owned().into()),
-            is_chat,
+            is_chat: what == LocalService::Chat,
+            is_share: what == LocalService::Share,
             since: since.unwrap_or_default().as_secs(),
         }
     }
@@ -107,6 +119,7 @@ pub(super) fn explained(error: Error) -> Error {
             age: facts.age(),
             into: facts.into,
             is_chat: facts.is_chat,
+            is_share: facts.is_share,
         },
         None => error,
     }

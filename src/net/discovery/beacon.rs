@@ -36,6 +36,8 @@ pub enum Service {
     Receiver,
     /// It has a chat room.
     Room,
+    /// It shares files, for others to fetch.
+    Share,
 }
 
 impl Service {
@@ -43,11 +45,12 @@ impl Service {
         match self {
             Self::Receiver => "recv",
             Self::Room => "chat",
+            Self::Share => "share",
         }
     }
 
     fn from_word(word: &str) -> Option<Self> {
-        [Self::Receiver, Self::Room]
+        [Self::Receiver, Self::Room, Self::Share]
             .into_iter()
             .find(|service| service.word() == word)
     }

@@ -79,7 +79,10 @@ pub(in super::super) fn as_sender(
             Message::PairProof(Proof(theirs)) if proofs.accept(&theirs) => {
                 let told = caller.name.clone();
                 return remember(ours.peers, caller, channel.fingerprint, |known| {
-                    known.may_receive = true;
+                    match ours.role {
+                        Role::Sender => known.may_receive = true,
+                        Role::Receiver => known.shares = true,
+                    }
                     known.calls_itself(&told);
                     if ours.keeps_address {
                         known.received_at(peer, ours.port_is_typed);
@@ -165,9 +168,9 @@ fn prove(
         match attempt.finish(&theirs) {
             Some(proofs) if !current.is_stale && proofs.accept(&proof) => {
                 let fingerprint = channel.fingerprint;
-                let kept = remember(ours.peers, caller, fingerprint, |known| {
-                    known.may_send = true;
-                    known.may_message = true;
+                let kept = remember(ours.peers, caller, fingerprint, |known| match ours.role {
+                    Role::Receiver => (known.may_send, known.may_message) = (true, true),
+                    Role::Sender => known.may_fetch = true,
                 });
                 current.right();
                 if let Err(error) = kept {

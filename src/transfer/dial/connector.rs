@@ -121,6 +121,14 @@ impl<'a> Connector<'a> {
         Ok(dialed.greeted.peer)
     }
 
+    /// What this side does in a transfer.
+    fn role(&self) -> Role {
+        match self.service {
+            Service::Receiver | Service::Room => Role::Sender,
+            Service::Share => Role::Receiver,
+        }
+    }
+
     fn dialed(&self) -> MutexGuard<'_, Option<Reached>> {
         self.dialed.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -272,6 +280,7 @@ impl<'a> Connector<'a> {
             // A room is on a port of its own.
             keeps_address: self.service == Service::Receiver,
             port_is_typed: matches!(to, DialTarget::Host { port, .. } if *port != DEFAULT_PORT),
+            role: self.role(),
         };
         let greeted = greet(&mut channel, ours, self.prompt)?;
         let name = greeted.peer.name.as_str();
@@ -287,7 +296,11 @@ impl<'a> Connector<'a> {
         if greeted.peer.is_new {
             self.progress.event(&Event::Paired {
                 caller: &greeted.peer.caller(),
-                role: Role::Sender,
+                role: self.role(),
+                ability: match self.role() {
+                    Role::Sender => Ability::Files,
+                    Role::Receiver => Ability::Fetch,
+                },
             });
         }
         Ok(Dialed {

@@ -247,7 +247,7 @@ impl PresenceView {
         }
         lines.extend(self.line(&answer.of));
         // It may have been told of as a receiver, where its room is.
-        if let Some(ToldLine::Proven(key, Service::Room, port)) = lines.last() {
+        if let Some(ToldLine::Proven(key, Service::Room | Service::Share, port)) = lines.last() {
             lines.push(ToldLine::Proven(*key, Service::Receiver, *port));
         }
         lines.iter().for_each(|line| self.tell(line, tell));
@@ -323,11 +323,11 @@ impl PresenceView {
         }
     }
 
-    /// Whether where a machine was last now is a room of it, by what it has announced.
+    /// Whether where a machine was last now is a room or a share of it, by what it has announced.
     fn is_of_a_room(&self, origin: &Origin, key: Fingerprint, last: &Beacon) -> bool {
         let is_it = |room: &Instance| {
             let at = &room.beacon.addresses;
-            room.beacon.service == Service::Room
+            room.beacon.service != Service::Receiver
                 && matches!(room.proof, KeyProof::Shown(shown, _) if shown == key)
                 && last.addresses.iter().any(|addr| at.contains(addr))
         };

@@ -6,7 +6,7 @@
 use std::sync::{Arc, PoisonError};
 
 use crate::model::error::{Error, Result};
-use crate::model::outcome::{Decline, OnConflict, Role, Wish};
+use crate::model::outcome::{Decline, OnConflict, Wish};
 use crate::model::progress::{Event, Peer, Progress, Trust};
 use crate::model::prompt::{Answer, Caller, Proposal};
 use crate::model::reason::StoreFault;
@@ -59,6 +59,7 @@ pub(super) fn admitted<'a>(
         peers: &shared.peers,
         keeps_address: false,
         port_is_typed: false,
+        role: shared.purpose.role(),
     };
     let pairing = (&shared.pairing, &shared.prompt);
     // Few can wait for a person, and those need not hurry.
@@ -68,7 +69,8 @@ pub(super) fn admitted<'a>(
     if peer.is_new {
         progress.event(&Event::Paired {
             caller: &peer.caller(),
-            role: Role::Receiver,
+            role: shared.purpose.role(),
+            ability: shared.purpose.ability(),
         });
     }
     let asks = asks && !unasked;
@@ -85,7 +87,7 @@ pub(super) fn admitted<'a>(
         return turn_away(channel, &caller, Decline::NotGranted(request.ability()));
     }
     // Nothing else is done where a room is open.
-    if shared.room.is_some() && !matches!(request, Request::JoinRoom) {
+    if shared.purpose.room().is_some() && !matches!(request, Request::JoinRoom) {
         return turn_away(channel, &caller, Decline::OnlyRoom);
     }
     let peer = let_in.peer;

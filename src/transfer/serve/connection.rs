@@ -195,7 +195,7 @@ fn other(serving: &Serving<'_>, mut channel: Channel, peer: &Peer, request: Requ
     let reason = match request {
         Request::Offer(_) => return Ok(()),
         Request::Say(said) => return hear(serving, channel, peer, said),
-        Request::JoinRoom => match &serving.shared.room {
+        Request::JoinRoom => match serving.shared.purpose.room() {
             Some(room) => return join_room(serving, room, channel, peer),
             None => Decline::NoRoom,
         },
@@ -409,7 +409,7 @@ impl<'a> RunningSession<'a> {
         let mut end = None;
         let mut sessions = shared.sessions();
         loop {
-            if sessions.first.is_some() {
+            if sessions.first.is_some() || shared.has_ended() {
                 return None;
             }
             if let Some((slot, size)) = sessions.running.take(holder, wish, least) {

@@ -9,7 +9,7 @@ use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tracing::debug;
 
@@ -18,17 +18,19 @@ use crate::model::outcome::Summary;
 use crate::model::progress::{Event, Progress};
 use crate::model::prompt::Prompt;
 use crate::model::room::RoomEvent;
-use crate::net::{Admission, Announcement, Announcer, Service, Tls, WatchedPeers, plain};
+use crate::net::{Admission, Announcement, Announcer, Tls, WatchedPeers, plain};
 use crate::store::Store;
 
 use super::super::cancel::Cancel;
 use super::super::options::{Device, ReceiveOptions};
 use super::super::receive::{Budgets, Sums};
+use super::super::share::SharedFiles;
 use super::super::talk::Room;
 use super::super::talk::TalkPlaces;
 use super::asked::AskedOffers;
 use super::connection::{Serving, serve};
 use super::on_done::OnDone;
+use super::purpose::Purpose;
 use super::running::PeerCommands;
 use super::shared::{ReceiverSessions, ReceiverShared};
 use crate::sys::host;
@@ -58,7 +60,7 @@ impl Receiver {
     /// Opens the receive directory, and listens.
     /// What only a person can do, `prompt` does.
     pub fn bind(device: &Device, options: ReceiveOptions, prompt: Arc<dyn Prompt>) -> Result<Self> {
-        Self::bind_with(device, options, None, prompt)
+        Self::bind_with(device, options, Purpose::Receive, prompt)
     }
 
     /// Listens for those who would like to be in a room, and for nobody else: nothing is received.
@@ -68,13 +70,23 @@ impl Receiver {
         room: Arc<Room>,
         prompt: Arc<dyn Prompt>,
     ) -> Result<Self> {
-        Self::bind_with(device, options, Some(room), prompt)
+        Self::bind_with(device, options, Purpose::Room(room), prompt)
+    }
+
+    /// Listens for those who want to fetch `files`, and for nobody else: nothing is received.
+    pub fn of_share(
+        device: &Device,
+        options: ReceiveOptions,
+        files: Arc<SharedFiles>,
+        prompt: Arc<dyn Prompt>,
+    ) -> Result<Self> {
+        Self::bind_with(device, options, Purpose::Share(files), prompt)
     }
 
     fn bind_with(
         device: &Device,
         options: ReceiveOptions,
-        room: Option<Arc<Room>>,
+        purpose: Purpose,
         prompt: Arc<dyn Prompt>,
     ) -> Result<Self> {
         let identity = &device.identity;
@@ -82,9 +94,10 @@ impl Receiver {
         device.peers.list()?;
         // Where the receive directory is the user's home, a sender must not make the list.
         device.peers.create()?;
-        let store = match options.output.is_some() || room.is_some() {
-            true => None,
-            false => Some(Store::open(&options.dir, device.own.clone())?),
+        let stores_files = matches!(purpose, Purpose::Receive) && options.output.is_none();
+        let store = match stores_files {
+            true => Some(Store::open(&options.dir, device.own.clone())?),
+            false => None,
         };
         let mut stores = HashMap::new();
         let grants = store.as_ref().map(|_| options.grants.values());
@@ -139,7 +152,10 @@ impl Receiver {
                 store,
                 stores,
                 sums: sums.map(Arc::new),
-                room,
+                purpose,
+                ends: options
+                    .lasts
+                    .and_then(|time| Instant::now().checked_add(time)),
                 options,
                 connections: AtomicUsize::new(0),
                 admission: Admission::new(),
@@ -166,13 +182,20 @@ impl Receiver {
     /// `once` something was to come.
     pub fn run(self, progress: &Arc<dyn Progress>, cancel: &Cancel) -> Result<Option<Summary>> {
         let addr = self.local_addr();
-        let host = self.shared.room.as_ref().map(|room| room.host());
         let store = self.shared.store.as_ref();
         let dir = store.map_or(Path::new(super::super::receive::NAME), |store| store.path());
-        progress.event(&match &host {
-            Some(name) => Event::Room(RoomEvent::Opened { addr, name }),
-            None => Event::Listening { addr, dir },
-        });
+        match &self.shared.purpose {
+            Purpose::Receive => progress.event(&Event::Listening { addr, dir }),
+            Purpose::Room(room) => {
+                let name = &room.host();
+                progress.event(&Event::Room(RoomEvent::Opened { addr, name }));
+            }
+            Purpose::Share(files) => {
+                let (named, first) = files.roots().names();
+                let first = first.as_str();
+                progress.event(&Event::Sharing { addr, named, first });
+            }
+        }
         let shared = self.shared.clone();
         let _cancel = cancel.on_cancel(move || shared.wake_up.raise());
         let on_done = self.shared.on_done.as_ref();
@@ -184,7 +207,7 @@ impl Receiver {
         });
         let announcer = self.announce(progress);
         let ended = self.accept(progress, cancel);
-        if let Some(room) = &self.shared.room {
+        if let Some(room) = self.shared.purpose.room() {
             room.close();
         }
         drop(announcer);
@@ -215,10 +238,7 @@ impl Receiver {
             name: options.name.clone(),
             fingerprint: self.shared.fingerprint,
             port: listen.port(),
-            service: match &self.shared.room {
-                Some(_) => Service::Room,
-                None => Service::Receiver,
-            },
+            service: self.shared.purpose.service(),
         };
         let announced = options
             .announce
@@ -258,6 +278,10 @@ impl Receiver {
                 Ok(ended) => return Ok(Some(ended)),
                 Err(timeout) => timeout,
             };
+            let left = self.shared.time_left();
+            if left.is_some_and(|left| left.is_zero()) {
+                return Ok(None);
+            }
             // However many connections there are.
             let look = self.shared.look_after_sessions().into_iter();
             let look = look.chain(self.shared.look_after_commands());
@@ -265,7 +289,7 @@ impl Receiver {
             if pause {
                 continue;
             }
-            let timeout = look.chain(timeout).min();
+            let timeout = look.chain(timeout).chain(left).min();
             let wake_up = &self.shared.wake_up;
             let waited = wake_up.wait(Awaited::Connection(&self.listener), timeout);
             wake_up.clear();

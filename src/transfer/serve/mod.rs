@@ -14,6 +14,7 @@ mod ended;
 mod grant;
 mod listener;
 mod on_done;
+mod purpose;
 mod running;
 mod shared;
 

@@ -22,10 +22,10 @@ use crate::wire::LaneSecret;
 use super::super::options::{Grant, ReceiveOptions};
 use super::super::outbox::PING_INTERVAL;
 use super::super::receive::{Budgets, EndSilent, ReceiveSession, Sums};
-use super::super::talk::Room;
 use super::super::talk::TalkPlaces;
 use super::asked::AskedOffers;
 use super::on_done::OnDone;
+use super::purpose::Purpose;
 use super::running::PeerCommands;
 use crate::sys::wake::WakeUp;
 
@@ -57,9 +57,11 @@ pub(super) struct ReceiverShared {
     /// Those of senders that have a folder of their own, by that.
     pub(super) stores: HashMap<PathBuf, Arc<Store>>,
     pub(super) sums: Option<Arc<Sums>>,
-    /// The room that is open here; then nothing is received.
-    pub(super) room: Option<Arc<Room>>,
+    /// What it is for.
+    pub(super) purpose: Purpose,
     pub(super) options: ReceiveOptions,
+    /// When it takes no more sessions, and ends once there are none.
+    pub(super) ends: Option<Instant>,
     pub(super) connections: AtomicUsize,
     pub(super) admission: Arc<Admission>,
     pub(super) sessions: Mutex<ReceiverSessions>,
@@ -222,8 +224,8 @@ impl ReceiverShared {
     /// Looks whether all in the room still may be there. Says when to come again; never where
     /// nobody is.
     pub(super) fn look_after_room(&self) -> Option<Duration> {
-        self.room
-            .as_ref()?
+        self.purpose
+            .room()?
             .look(|peer, trust, name| self.is_still_let_in(peer, trust, name, Ability::Messages))
     }
 
@@ -287,6 +289,18 @@ impl ReceiverShared {
             grant,
             store: own.or(self.store.as_ref()),
         })
+    }
+
+    /// Whether it takes no more sessions.
+    pub(super) fn has_ended(&self) -> bool {
+        self.ends.is_some_and(|ends| ends <= Instant::now())
+    }
+
+    /// How long until it is to end; nothing left where it takes no more sessions and has none.
+    pub(super) fn time_left(&self) -> Option<Duration> {
+        let left = self.ends?.saturating_duration_since(Instant::now());
+        // Sessions that end wake whoever waits.
+        (!left.is_zero() || self.sessions().running.is_empty()).then_some(left)
     }
 
     /// How the first session ended, if that is what is waited for; else how long to wait.

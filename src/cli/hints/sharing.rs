@@ -1,0 +1,51 @@
+//! What to do about errors of `xfer share` and `xfer get`, where that differs.
+//!
+//! Must not repeat what happened: the error says that.
+
+use std::io::ErrorKind;
+
+use xfer::Error;
+use xfer::model::error::Action;
+use xfer::model::outcome::Decline;
+
+/// When sharing.
+pub(super) fn share(error: &Error) -> Option<&'static str> {
+    Some(match error {
+        Error::File {
+            action: Action::Send,
+            source,
+            ..
+        } if source.kind() == ErrorKind::NotFound => "Check the name.",
+        Error::SameName { .. } => "Rename one of them.",
+        _ => return None,
+    })
+}
+
+/// When fetching.
+pub(super) fn get(error: &Error) -> Option<&'static str> {
+    Some(match error {
+        Error::Connect { source, .. } if source.kind() == ErrorKind::ConnectionRefused => {
+            "Start `xfer share PATH` there, which shows its address."
+        }
+        Error::Mute { .. } => "If `xfer share` runs there, that machine is very busy. Try again.",
+        Error::Resolve { .. } => {
+            "Check the name. `xfer share` on the other machine shows its address."
+        }
+        Error::NotFound(_) => {
+            "Is `xfer share` running there, on the same network? `xfer list` shows the machines \
+             found. If the network blocks multicast, use the address that `xfer share` shows."
+        }
+        Error::SameRole { .. } => {
+            "That machine runs `xfer recv`. Run `xfer share PATH` there instead."
+        }
+        Error::Declined { reason, .. } => match reason {
+            Decline::NotGranted(_) => "To allow it, run there: xfer peers --allow fetch NAME",
+            Decline::Unknown => {
+                "Start `xfer share` in a terminal on that machine, or run `xfer recv --pair` there \
+                 if it runs as a service, then fetch again. It shows a code, only this once."
+            }
+            _ => return None,
+        },
+        _ => return None,
+    })
+}
