@@ -366,6 +366,8 @@ fn the_printed_settings_can_be_saved_and_mean_the_same() {
         ("no-sync", "true"),
         ("max-sessions", "8"),
         ("on-done", odd),
+        ("web", "yes"),
+        ("no-qr", "on"),
         ("hash", "blake3"),
         ("compress", "zstd"),
         ("lanes", "3"),

@@ -24,7 +24,7 @@ use super::hints::Task;
 use super::local::{self, AttendedPrompt, LocalHost, LocalService, ReceiverFacts};
 use super::settings::Settings;
 use super::target::target;
-use super::{debug, machine, names, recv, signals, target as targets};
+use super::{confined, debug, machine, names, signals, target as targets};
 use crate::ui::{self, CodeFor, Line, Spoken, TerminalPrompt, Ui, hear_lines, safe};
 
 const EXAMPLES: &str = "\
@@ -184,13 +184,13 @@ fn prepare(
     let facts = ReceiverFacts::of_this(receiver.local_addr(), None, LocalService::Chat);
     let host = (data_dir.as_ref()).and_then(|dir| LocalHost::bind(dir, &facts));
     let folders: Vec<&Path> = data_dir.iter().map(|dir| &**dir).collect();
-    let confined = confine(&folders);
+    let how = confine(&folders);
     if let Some(host) = &host {
         host.start(facts, &person);
     }
     let mut words = welcome(receiver.local_addr());
     if verbose {
-        words.push(Line::Talk(recv::describe(&confined, &folders)));
+        words.push(Line::Talk(confined::describe(&how, &folders)));
     }
     Ok((receiver, room, words, host))
 }

@@ -18,6 +18,20 @@ const INNER: [&str; 9] = [
     "docker", "veth", "br-", "virbr", "cni", "flannel", "podman", "lxc", "vnet",
 ];
 
+/// Prefixes of interfaces that lead into a network of far machines, which others in the room are
+/// hardly in.
+const TUNNELS: [&str; 9] = [
+    "tun",
+    "tap",
+    "wg",
+    "utun",
+    "ppp",
+    "ipsec",
+    "tailscale",
+    "zt",
+    "nordlynx",
+];
+
 /// The host name.
 pub(crate) fn name() -> String {
     let name = xfer::sys::host::name();
@@ -96,13 +110,27 @@ pub(crate) fn addresses(addr: SocketAddr) -> Vec<IpAddr> {
         .filter(|i| i.is_oper_up() || i.oper_status == if_addrs::IfOperStatus::Unknown)
         .filter(|i| !i.is_loopback() && !i.is_link_local())
         .filter(|i| !INNER.iter().any(|inner| i.name.starts_with(inner)))
-        .map(|i| i.ip())
-        .filter(|ip| addr.is_ipv6() || ip.is_ipv4())
+        .filter(|i| addr.is_ipv6() || i.ip().is_ipv4())
+        .map(|i| {
+            (
+                TUNNELS.iter().any(|tunnel| i.name.starts_with(tunnel)),
+                i.ip(),
+            )
+        })
         .collect();
     // The one that leads to others comes first.
     let routed = [true, false].map(routed);
-    found.sort_by_key(|ip| (ip.is_ipv6(), !routed.contains(&Some(*ip))));
+    found.sort_by_key(|(tunnel, ip)| {
+        let is_private = matches!(ip, IpAddr::V4(ip) if ip.is_private());
+        (
+            *tunnel,
+            ip.is_ipv6(),
+            !routed.contains(&Some(*ip)),
+            !is_private,
+        )
+    });
     found.truncate(MAX_ADDRESSES);
+    let mut found: Vec<_> = found.into_iter().map(|(_, ip)| ip).collect();
     if found.is_empty() {
         found.push(IpAddr::from([127, 0, 0, 1]));
     }

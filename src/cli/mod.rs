@@ -8,6 +8,8 @@ mod chat;
 mod choose;
 mod complete;
 mod config;
+mod confined;
+mod conflict;
 mod debug;
 mod dialer;
 mod dropped;
@@ -34,6 +36,8 @@ mod signals;
 mod size;
 mod target;
 mod usage_error;
+#[cfg(feature = "web")]
+mod web;
 mod welcome;
 
 use std::ffi::OsString;

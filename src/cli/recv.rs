@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use clap::builder::BoolishValueParser;
-use clap::{Args, ValueEnum, ValueHint};
+use clap::{Args, ValueHint};
 use xfer::Error;
 use xfer::model::error::Action;
 use xfer::model::outcome::OnConflict;
@@ -19,19 +19,22 @@ use xfer::model::prompt::Prompt as _;
 use xfer::model::surplus::MaxDelete;
 use xfer::net::Known;
 use xfer::sys::commands::{CommandList, CommandStarter, ListedCommand};
-use xfer::sys::confine::{Confined, confine};
+use xfer::sys::confine::confine;
 use xfer::sys::host::FIREWALL_ASKS;
 use xfer::sys::name::canonical;
 use xfer::sys::stream;
 use xfer::transfer::{Cancel, Grant, ReceiveOptions, Receiver};
 
 use super::arguments::{AtEnd, Events, Loudness, Wrong, parse_name};
+use super::conflict::Conflict;
 use super::exit::{Code, conclude};
 use super::hints::Task;
 use super::local::{self, AttendedPrompt, LocalHost, LocalService, ReceiverFacts};
 use super::settings::{Settings, all_commands, parse_run};
+#[cfg(feature = "web")]
+use super::web::PageArgs;
 use super::welcome::Welcome;
-use super::{debug, folders, machine, signals, size, target};
+use super::{confined, debug, folders, machine, signals, size, target};
 use crate::ui::{self, CodeFor, Line, TerminalPrompt, Ui};
 
 const EXAMPLES: &str = "\
@@ -195,34 +198,24 @@ pub(crate) struct Recv {
     #[arg(long, help_heading = NETWORK, conflicts_with_all = ["dir", "once", "stdout", "open", "hidden", "ask", "sums", "run", "on_done"])]
     pair: bool,
 
+    /// Also take files from browsers, on a page whose address it prints
+    ///
+    /// For phones and machines without xfer. The address has a secret in it, new for each run;
+    /// anyone who knows it can send files, and can neither see nor replace what is there. Browsers
+    /// use plain HTTP: others on the network can read along.
+    #[cfg(feature = "web")]
+    #[arg(long, help_heading = NETWORK, conflicts_with = "stdout")]
+    web: bool,
+
+    #[cfg(feature = "web")]
+    #[command(flatten)]
+    page: PageArgs,
+
     #[command(flatten)]
     at_end: AtEnd,
 
     #[command(flatten)]
     events: Events,
-}
-
-#[derive(Debug, Clone, Copy, ValueEnum)]
-enum Conflict {
-    /// Replace it if the sender asks for it (send --update) and may; otherwise keep both
-    Replace,
-    /// Keep both: store the new file as 'name (2).ext'
-    Beside,
-    /// Leave out the new file
-    Skip,
-    /// Report the new file as failed
-    Fail,
-}
-
-impl From<Conflict> for OnConflict {
-    fn from(conflict: Conflict) -> Self {
-        match conflict {
-            Conflict::Replace => Self::Replace,
-            Conflict::Beside => Self::Beside,
-            Conflict::Skip => Self::Skip,
-            Conflict::Fail => Self::Fail,
-        }
-    }
 }
 
 impl Recv {
@@ -305,10 +298,26 @@ pub(crate) fn run(mut args: Recv, loudness: &Loudness, settings: &Settings) -> R
     let cancel = Cancel::new();
     let output = args.stdout.then(stdout).transpose();
     warnings.iter().for_each(|text| ui.warn(text));
+    #[cfg(feature = "web")]
+    let page = args.web.then(|| std::mem::take(&mut args.page));
     let ready = made.and(output).and_then(|output| {
         let mut options = args.into_options(grants, output);
         options.starter = starter?;
-        prepare(options, &names, loudness.is_verbose(), &ui, &cancel)
+        #[cfg(feature = "web")]
+        let page = match page {
+            Some(page) => {
+                options.web = Some(page.options()?);
+                Some(page)
+            }
+            None => None,
+        };
+        let shown = ShownFacts {
+            commands: &names,
+            verbose: loudness.is_verbose(),
+            #[cfg(feature = "web")]
+            page,
+        };
+        prepare(options, shown, &ui, &cancel)
     });
     // Threads started before confinement would not be confined.
     ui.start();
@@ -347,11 +356,18 @@ fn stdout() -> xfer::Result<File> {
     stream::stdout().map_err(|e| Error::file(Action::WriteOutput, "standard output", e))
 }
 
+// What is said of a receiver beside its options.
+struct ShownFacts<'a> {
+    commands: &'a [String],
+    verbose: bool,
+    #[cfg(feature = "web")]
+    page: Option<PageArgs>,
+}
+
 // A listening, confined receiver, and the lines that announce it.
 fn prepare(
     options: ReceiveOptions,
-    commands: &[String],
-    verbose: bool,
+    shown: ShownFacts<'_>,
     ui: &Arc<Ui>,
     cancel: &Cancel,
 ) -> xfer::Result<(Receiver, Vec<Line>, Option<LocalHost>)> {
@@ -399,6 +415,8 @@ fn prepare(
     for stranger in strangers(&options.grants, &device.peers.list()?) {
         ui.warn(&stranger);
     }
+    #[cfg(feature = "web")]
+    let page = shown.page.zip(options.web.clone());
     let receiver = Receiver::bind(&device, options, person.clone()).map_err(local::explained)?;
     let data_dir = machine::data_dir();
     let facts = ReceiverFacts::of_this(
@@ -409,17 +427,26 @@ fn prepare(
     let host = (data_dir.as_ref()).and_then(|dir| LocalHost::bind(dir, &facts));
     let folders = [dir.as_ref(), data_dir.as_ref()].into_iter().flatten();
     let folders: Vec<&Path> = folders.chain(of_peers.values()).map(|d| &**d).collect();
+    #[cfg(feature = "web")]
+    let page = page.map(|(page, options)| {
+        let addr = receiver.local_addr();
+        ui.page_event(&PageArgs::url(&options, addr));
+        page.lines(&options, addr)
+    });
+    let verbose = shown.verbose;
     let welcome = Welcome {
         addr: receiver.local_addr(),
         dir: dir.as_deref(),
         open,
         name: name.as_deref(),
-        commands,
+        commands: shown.commands,
+        #[cfg(feature = "web")]
+        page: page.unwrap_or_default(),
         verbose,
     };
     // Once it is confined, it may not ask the system for routes.
     let mut words = welcome.lines();
-    let confined = confine(&folders);
+    let how = confine(&folders);
     if let Some(host) = &host {
         host.start(facts, &person);
     }
@@ -434,7 +461,7 @@ fn prepare(
         words.push(Line::Talk(text.to_owned()));
     }
     if verbose {
-        words.push(Line::Talk(describe(&confined, &folders)));
+        words.push(Line::Talk(confined::describe(&how, &folders)));
     }
     Ok((receiver, words, host))
 }
@@ -451,21 +478,6 @@ fn strangers(grants: &BTreeMap<String, Grant>, known: &[Known]) -> Vec<String> {
             )
         })
         .collect()
-}
-
-/// Describes the confinement, with the folders that can be written.
-pub(super) fn describe(confined: &Confined, folders: &[&Path]) -> String {
-    let folders = folders.iter().map(|dir| dir.display().to_string());
-    let only = folders.collect::<Vec<_>>().join(" and ");
-    match confined {
-        Confined::Fully => {
-            format!("Confined: xfer can write only to {only}, and cannot open connections.")
-        }
-        Confined::Partly(what) => {
-            format!("Confined in part: xfer can write only to {only}, but {what}.")
-        }
-        Confined::Not(why) => format!("Not confined: {why}."),
-    }
 }
 
 // The absolute path of a receive folder. Checked before anything is created or bound, so that a

@@ -20,7 +20,7 @@ use super::exit::{Code, conclude};
 use super::hints::Task;
 use super::local::{self, AttendedPrompt, LocalHost, LocalService, ReceiverFacts};
 use super::settings::Settings;
-use super::{debug, filter, machine, recv, signals, size, target};
+use super::{confined, debug, filter, machine, signals, size, target};
 use crate::ui::{self, CodeFor, Line, TerminalPrompt, Ui, quoted};
 
 const EXAMPLES: &str = "\
@@ -188,12 +188,12 @@ fn prepare(
     };
     // Once it is confined, it may not ask the system for routes.
     let mut words = welcome(&receiver, &shared, name.as_deref(), args.open, verbose);
-    let confined = confine(&folders);
+    let how = confine(&folders);
     if let Some(host) = &host {
         host.start(facts, &person);
     }
     if verbose {
-        words.push(Line::Talk(recv::describe(&confined, &folders)));
+        words.push(Line::Talk(confined::describe(&how, &folders)));
     }
     Ok((receiver, words, host))
 }

@@ -22,6 +22,9 @@ pub(super) struct Welcome<'a> {
     pub(super) name: Option<&'a str>,
     /// The commands that it offers.
     pub(super) commands: &'a [String],
+    /// What is said of its page for browsers.
+    #[cfg(feature = "web")]
+    pub(super) page: Vec<Line>,
     pub(super) verbose: bool,
 }
 
@@ -62,6 +65,8 @@ impl Welcome<'_> {
             ));
         }
         let mut lines: Vec<_> = lines.into_iter().map(Line::Result).collect();
+        #[cfg(feature = "web")]
+        lines.extend(self.page.iter().cloned());
         if self.open {
             let text = "Warning: anyone on this network can send files here (--open).";
             lines.push(Line::Talk(text.to_owned()));

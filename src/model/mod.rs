@@ -19,3 +19,4 @@ pub mod room;
 pub mod surplus;
 pub mod talk;
 pub mod text;
+pub mod web;

@@ -20,6 +20,7 @@ use crate::model::prompt::Caller;
 use crate::model::relpath::RelPath;
 use crate::model::room::RoomEvent;
 use crate::model::talk::TalkLine;
+use crate::model::web::WebEvent;
 
 /// Hears what happens. Called from many threads at once; must return soon.
 pub trait Progress: Send + Sync + fmt::Debug {
@@ -317,6 +318,8 @@ pub enum Event<'a> {
     },
     /// Something happened in a room.
     Room(RoomEvent<'a>),
+    /// A browser did something.
+    Web(WebEvent<'a>),
     /// The session ended out of order.
     Failed {
         /// The session.

@@ -18,6 +18,8 @@ mod serve;
 mod share;
 mod talk;
 mod tell;
+#[cfg(feature = "web")]
+mod web;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -36,6 +38,8 @@ pub use send::send;
 pub use serve::Receiver;
 pub use share::SharedFiles;
 pub use talk::{JoinOptions, MAX_REPLY_TIME, Room, RoomInput, SayOptions, join_room, say};
+#[cfg(feature = "web")]
+pub use web::{WebOptions, WebToken};
 
 impl From<Panicked> for Error {
     fn from(panicked: Panicked) -> Self {

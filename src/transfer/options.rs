@@ -248,6 +248,9 @@ pub struct ReceiveOptions {
     pub starter: Option<Arc<CommandStarter>>,
     /// A list to which the SHA-256 of each file that is received is added.
     pub sums: Option<PathBuf>,
+    /// The page that takes files from browsers; none where there is none.
+    #[cfg(feature = "web")]
+    pub web: Option<super::web::WebOptions>,
 }
 
 impl Default for ReceiveOptions {
@@ -276,6 +279,8 @@ impl Default for ReceiveOptions {
             window: DEFAULT_WINDOW,
             starter: None,
             sums: None,
+            #[cfg(feature = "web")]
+            web: None,
         }
     }
 }

@@ -17,7 +17,7 @@ use super::events::{
     role_name, seconds, text, trust_name,
 };
 use super::overview::{Overview, Phase};
-use super::room_events;
+use super::{room_events, web_events};
 
 /// The shortest time between two progress lines.
 const PROGRESS_EVERY: Duration = Duration::from_millis(500);
@@ -118,6 +118,7 @@ impl Json {
                 });
             }
             Event::Room(event) => lines.extend(room_events::line(event, self.hint)),
+            Event::Web(event) => lines.extend(web_events::line(event)),
             Event::Refused { peer, error } => say(&JsonEvent::Warning {
                 session: None,
                 address: Some(*peer),

@@ -2,6 +2,9 @@
 //!
 //! Must not be fit for a terminal: the screen sees to that.
 
+#[cfg(feature = "web")]
+use super::picture::Picture;
+
 /// A line to print, without its end.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Line {
@@ -20,6 +23,9 @@ pub(crate) enum Line {
     /// What this machine's user said, who has typed it and would like to see it still; to standard
     /// error, and in quiet too.
     Own { name: String, text: String },
+    /// A code that a camera reads; to standard output, where that is a terminal wide enough.
+    #[cfg(feature = "web")]
+    Picture(Picture),
     /// Nothing to read: the terminal's bell.
     Ring,
     /// An event for programs, harmless to print as it is; to standard output.

@@ -25,6 +25,8 @@ mod outcome_words;
 mod overview;
 mod pairing_words;
 mod peer_name;
+#[cfg(feature = "web")]
+mod picture;
 mod plan;
 mod prompt;
 mod rate;
@@ -45,6 +47,7 @@ mod tally;
 mod terminal;
 mod told_session;
 mod typing;
+mod web_events;
 mod words;
 mod wrap;
 
@@ -75,6 +78,8 @@ pub(crate) use line::Line;
 pub(crate) use machines::{machine_event, machine_lines};
 pub(crate) use options::OutputOptions;
 pub(crate) use pairing_words::{CodeFor, code_lines, paired_lines};
+#[cfg(feature = "web")]
+pub(crate) use picture::Picture;
 pub(crate) use prompt::{Given, TerminalPrompt};
 pub(crate) use safe::{operand, quoted, safe, width};
 pub(crate) use said::is_cut;
@@ -196,6 +201,14 @@ impl Ui {
         let event = is_json.then(|| json::warning(text)).flatten();
         let line = Line::Trouble(text.to_owned());
         self.say(event.map(Line::Event).into_iter().chain([line]));
+    }
+
+    /// Tells programs where a page for browsers is.
+    #[cfg(feature = "web")]
+    pub(crate) fn page_event(&self, url: &str) {
+        let is_json = lock(&self.shared.state).json.is_some();
+        let event = is_json.then(|| web_events::page(url)).flatten();
+        self.say(event.map(Line::Event));
     }
 
     /// Tells programs that everything fails of this.

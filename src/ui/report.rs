@@ -28,6 +28,7 @@ use super::sentences;
 use super::summary::{self, EndedSession, Terms};
 use super::tally::Tally;
 use super::told_session::{ToldEntry, ToldSession};
+use super::web_events;
 use super::words;
 
 /// How many lines of what a program said before it failed are shown.
@@ -188,6 +189,7 @@ impl Report {
                 Some(RoomWords::Trouble(text)) => Some(Trouble(text)),
                 None => None,
             }),
+            Event::Web(event) => lines.extend(web_events::sentence(event, &self.settings)),
             Event::Refused { peer, error } => lines.extend(self.refused(peer.ip(), error, now)),
             Event::Started {
                 session,
@@ -498,6 +500,8 @@ mod tests {
                 Talk(text) => format!("- {text}"),
                 Trouble(text) => format!("! {text}"),
                 Line::Ring => "ring".to_owned(),
+                #[cfg(feature = "web")]
+                Line::Picture(_) => "picture".to_owned(),
                 Line::Answer(text)
                 | Line::Event(text)
                 | Line::Reply(text)

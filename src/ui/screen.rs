@@ -132,6 +132,14 @@ impl Screen {
                     let text = shown(text, in_colour);
                     note(writeln!(out, "{time}{space}{text}"));
                 }
+                #[cfg(feature = "web")]
+                Line::Picture(picture) => {
+                    let is_seen = !quiet && !self.only_stderr && out.is_terminal();
+                    if is_seen && picture.columns() <= columns() {
+                        let lines = picture.lines(in_colour).join("\n");
+                        note(writeln!(out, "{lines}"));
+                    }
+                }
                 Line::Event(text) => note(writeln!(out, "{text}")),
                 Line::InRoom { name, text } => {
                     let to_terminal = io::stdout().is_terminal();

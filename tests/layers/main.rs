@@ -359,6 +359,18 @@ fn one_file_names_the_matcher_of_patterns() {
 }
 
 #[test]
+fn one_folder_names_the_http_server_and_its_runtime() {
+    let words = [
+        "hyper::",
+        "hyper_util::",
+        "tokio::",
+        "tokio_rustls::",
+        "crc32fast",
+    ];
+    only(&words, |source| source.path.starts_with("transfer/web/"));
+}
+
+#[test]
 fn one_file_starts_threads() {
     only(&["thread::Builder"], |source| {
         source.path == "sys/worker.rs"

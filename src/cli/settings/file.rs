@@ -23,7 +23,7 @@ use super::entry::{SettingEntry, path};
 /// name in capitals.
 ///
 /// `open` is missing on purpose: letting anyone in has to be said each time.
-pub(crate) const KEYS: [&str; 19] = [
+pub(crate) const KEYS: [&str; 19 + WEB_KEYS] = [
     "name",
     "dir",
     "listen",
@@ -38,12 +38,18 @@ pub(crate) const KEYS: [&str; 19] = [
     "no-sync",
     "max-sessions",
     "on-done",
+    #[cfg(feature = "web")]
+    "web",
+    #[cfg(feature = "web")]
+    "no-qr",
     "hash",
     "compress",
     "lanes",
     "retry",
     "limit",
 ];
+/// How many of them are about pages for browsers.
+const WEB_KEYS: usize = if cfg!(feature = "web") { 2 } else { 0 };
 /// The largest file that is read.
 const MAX_FILE_BYTES: u64 = 1 << 20;
 /// The table that holds a table for each machine.

@@ -27,6 +27,8 @@ use super::super::receive::{Budgets, Sums};
 use super::super::share::SharedFiles;
 use super::super::talk::Room;
 use super::super::talk::TalkPlaces;
+#[cfg(feature = "web")]
+use super::super::web::{Uploads, WebServer, WebSite};
 use super::asked::AskedOffers;
 use super::connection::{Serving, serve};
 use super::on_done::OnDone;
@@ -137,6 +139,11 @@ impl Receiver {
         let state = device.peers.path();
         let state = state.parent().unwrap_or(Path::new("/"));
         let on_done = OnDone::new(options.starter.as_ref(), state);
+        #[cfg(feature = "web")]
+        let web = options.web.clone().map(|options| {
+            let uploads = Uploads {};
+            WebServer::new(options, WebSite::Uploads(uploads))
+        });
         Ok(Self {
             listener,
             shared: Arc::new(ReceiverShared {
@@ -157,6 +164,8 @@ impl Receiver {
                     .lasts
                     .and_then(|time| Instant::now().checked_add(time)),
                 options,
+                #[cfg(feature = "web")]
+                web,
                 connections: AtomicUsize::new(0),
                 admission: Admission::new(),
                 sessions: Mutex::new(ReceiverSessions::new(places)),

@@ -23,6 +23,8 @@ use super::super::options::{Grant, ReceiveOptions};
 use super::super::outbox::PING_INTERVAL;
 use super::super::receive::{Budgets, EndSilent, ReceiveSession, Sums};
 use super::super::talk::TalkPlaces;
+#[cfg(feature = "web")]
+use super::super::web::WebServer;
 use super::asked::AskedOffers;
 use super::on_done::OnDone;
 use super::purpose::Purpose;
@@ -62,6 +64,9 @@ pub(super) struct ReceiverShared {
     pub(super) options: ReceiveOptions,
     /// When it takes no more sessions, and ends once there are none.
     pub(super) ends: Option<Instant>,
+    /// The pages for browsers, where there are any.
+    #[cfg(feature = "web")]
+    pub(super) web: Option<WebServer>,
     pub(super) connections: AtomicUsize,
     pub(super) admission: Arc<Admission>,
     pub(super) sessions: Mutex<ReceiverSessions>,

@@ -1,0 +1,99 @@
+//! The options of pages for browsers, and what is said of a page: its address, also as a QR code.
+//!
+//! Must not serve anything.
+
+use std::net::{IpAddr, SocketAddr};
+
+use clap::Args;
+use qrcode::{Color, EcLevel, QrCode};
+use xfer::transfer::WebOptions;
+
+use super::machine;
+use crate::ui::{Line, Picture};
+
+/// The port that an address need not name.
+const HTTP_PORT: u16 = 80;
+/// What is said where nothing is encrypted.
+const PLAIN: &str = "Browsers use plain HTTP here: others on this network can read and change what \
+                     goes through the page.";
+
+/// How a page is shown.
+#[derive(Debug, Default, Args)]
+pub(crate) struct PageArgs {
+    /// Print the page's address without a QR code
+    #[arg(long)]
+    no_qr: bool,
+}
+
+impl PageArgs {
+    /// What the page is to be, under an address that nobody can guess.
+    pub(crate) fn options(&self) -> xfer::Result<WebOptions> {
+        WebOptions::new()
+    }
+
+    /// The lines that tell how to get to the page of a listener.
+    pub(crate) fn lines(&self, options: &WebOptions, addr: SocketAddr) -> Vec<Line> {
+        let addresses = machine::addresses(addr);
+        let mut urls = addresses.iter().map(|ip| url(*ip, addr.port(), options));
+        let first = urls.next().unwrap_or_default();
+        let mut lines = vec!["Or open this page in a browser:".to_owned()];
+        lines.push(format!("    {first}"));
+        lines.extend(urls.map(|url| format!("or  {url}")));
+        let mut lines: Vec<_> = lines.into_iter().map(Line::Result).collect();
+        if !self.no_qr {
+            lines.extend(picture(&first).map(Line::Picture));
+        }
+        if !addr.ip().is_loopback() {
+            lines.push(Line::Talk(PLAIN.to_owned()));
+        }
+        lines
+    }
+
+    /// The address of the page, for programs.
+    pub(crate) fn url(options: &WebOptions, addr: SocketAddr) -> String {
+        let addresses = machine::addresses(addr);
+        let first = addresses.first().copied();
+        url(first.unwrap_or(addr.ip()), addr.port(), options)
+    }
+}
+
+fn url(ip: IpAddr, port: u16, options: &WebOptions) -> String {
+    let host = match ip {
+        IpAddr::V4(ip) => ip.to_string(),
+        IpAddr::V6(ip) => format!("[{ip}]"),
+    };
+    let token = options.token.as_str();
+    match port {
+        HTTP_PORT => format!("http://{host}/{token}/"),
+        port => format!("http://{host}:{port}/{token}/"),
+    }
+}
+
+/// A QR code of a text; none where it is too long for one.
+fn picture(text: &str) -> Option<Picture> {
+    // A screen is read from close by: the least correction makes the smallest code.
+    let code = QrCode::with_error_correction_level(text, EcLevel::L).ok()?;
+    let colors = code.to_colors();
+    let rows = colors.chunks(code.width());
+    Some(Picture::of_code(rows.map(|row| {
+        row.iter().map(|color| *color == Color::Dark).collect()
+    })))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_is_one_that_browsers_read() {
+        let options = WebOptions::new().unwrap();
+        let token = options.token.as_str();
+        let url = |ip: &str, port| url(ip.parse().unwrap(), port, &options);
+        assert_eq!(
+            url("10.0.0.1", 9090),
+            format!("http://10.0.0.1:9090/{token}/")
+        );
+        assert_eq!(url("fd77::1", 80), format!("http://[fd77::1]/{token}/"));
+        assert!(picture(&url("2001:db8:1111:2222:3333:4444:5555:6666", 65_535)).is_some());
+    }
+}

@@ -1,0 +1,189 @@
+//! One connection of a browser, from its first byte: HTTP, in the thread that the connection has.
+//!
+//! Must not know what is behind the secret, nor hold up another connection.
+
+use std::io::{self, Write as _};
+use std::net::TcpStream;
+use std::time::{Duration, Instant};
+
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper::{Request, StatusCode};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::runtime::{Builder, Runtime};
+use tokio::time::sleep;
+use tracing::debug;
+
+use super::limits::{BUFFER_BYTES, HEAD_TIME, MAX_HEAD_BYTES, MAX_HEADERS};
+use super::patient::Patient;
+use super::request::{RequestBody, WebRequest};
+use super::respond::{self, Nonce, WebAnswer};
+use super::server::{WebCaller, WebServer};
+use crate::model::error::{Error, Result};
+use crate::model::progress::Event;
+use crate::model::web::WebEvent;
+use crate::net::{Network, PoolHolder};
+
+/// What a connection begins with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::transfer) enum FirstByte {
+    /// A request: every method begins with a letter.
+    Http,
+    /// Something else, which is not for this.
+    Other,
+    /// Nothing, before the time was over or it was closed: browsers connect before they know what
+    /// for.
+    Nothing,
+}
+
+/// Looks at the first byte of a connection, and leaves it there.
+pub(in crate::transfer) fn first_byte(stream: &TcpStream) -> FirstByte {
+    let end = Instant::now() + HEAD_TIME;
+    let mut byte = [0];
+    loop {
+        let left = end.saturating_duration_since(Instant::now());
+        if left.is_zero() || stream.set_read_timeout(Some(left)).is_err() {
+            return FirstByte::Nothing;
+        }
+        let peeked = stream.peek(&mut byte);
+        match peeked {
+            Ok(0) => return FirstByte::Nothing,
+            Ok(_) if byte[0].is_ascii_alphabetic() => return FirstByte::Http,
+            Ok(_) => return FirstByte::Other,
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+            Err(_) => return FirstByte::Nothing,
+        }
+    }
+}
+
+/// A connection that counts, until it is dropped.
+struct TakenPlace<'a>(&'a WebServer, PoolHolder);
+
+impl Drop for TakenPlace<'_> {
+    fn drop(&mut self) {
+        self.0.places.give_back(self.1, 1);
+    }
+}
+
+/// Serves a connection that begins as HTTP does, to its end.
+pub(in crate::transfer) fn serve(
+    server: &WebServer,
+    caller: &WebCaller<'_>,
+    stream: &TcpStream,
+) -> Result<()> {
+    let peer = caller.peer;
+    let holder = PoolHolder::Stranger(Network::from(peer));
+    if !server.places.take(holder, 1) {
+        debug!(%peer, "as many connections of browsers as may be");
+        refuse(stream);
+        return Ok(());
+    }
+    let _place = TakenPlace(server, holder);
+    let lost = |source| Error::Lost { peer, source };
+    let runtime = runtime().map_err(|source| Error::Thread { source })?;
+    let ours = stream.try_clone().map_err(lost)?;
+    let _ = ours.set_nodelay(true);
+    ours.set_nonblocking(true).map_err(lost)?;
+    runtime.block_on(async {
+        let stream = tokio::net::TcpStream::from_std(ours).map_err(lost)?;
+        http(server, caller, stream).await;
+        Ok(())
+    })
+}
+
+/// One that this thread alone runs.
+fn runtime() -> io::Result<Runtime> {
+    Builder::new_current_thread()
+        .enable_io()
+        .enable_time()
+        .build()
+}
+
+/// Says that there are too many, without reading anything.
+fn refuse(mut stream: &TcpStream) {
+    const FULL: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 5\r\n\
+                          Content-Length: 0\r\nConnection: close\r\n\r\n";
+    // Whoever does not read it hears nothing.
+    let _ = stream.set_write_timeout(Some(Duration::from_secs(1)));
+    let _ = stream.write_all(FULL);
+}
+
+async fn http(
+    server: &WebServer,
+    caller: &WebCaller<'_>,
+    stream: impl AsyncRead + AsyncWrite + Unpin,
+) {
+    let answer = |request| async { respond::finished(answer(server, caller, request).await) };
+    let answer = service_fn(answer);
+    let served = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD_TIME)
+        .max_header_size(MAX_HEAD_BYTES)
+        .max_headers(MAX_HEADERS)
+        .max_buf_size(BUFFER_BYTES)
+        .serve_connection(TokioIo::new(Patient::new(stream)), answer)
+        .await;
+    if let Err(error) = served {
+        debug!(peer = %caller.peer, "connection of a browser: {error}");
+    }
+}
+
+async fn answer(
+    server: &WebServer,
+    caller: &WebCaller<'_>,
+    request: Request<Incoming>,
+) -> WebAnswer {
+    if let Some(status) = server.guard.refusal(&request) {
+        debug!(peer = %caller.peer, %status, "a request that is not looked at");
+        return respond::closing(respond::empty(status));
+    }
+    let (token, rest) = split(request.uri().path());
+    if !server.options.token.is(token.as_bytes()) {
+        return wrong(server, caller, request.uri().path()).await;
+    }
+    (caller.let_in)();
+    let Some(rest) = rest else {
+        // With the slash, what a page links to is below the secret.
+        return respond::moved(&format!("/{token}/"));
+    };
+    let Ok(nonce) = Nonce::new() else {
+        return respond::empty(StatusCode::INTERNAL_SERVER_ERROR);
+    };
+    let (base, path) = (format!("/{token}/"), rest.to_owned());
+    let (head, body) = request.into_parts();
+    let request = WebRequest {
+        peer: caller.peer,
+        method: head.method,
+        base,
+        path,
+        query: head.uri.query().map(str::to_owned),
+        headers: head.headers,
+        body: RequestBody::new(body),
+        nonce,
+        is_encrypted: false,
+    };
+    server.site.answer(request, caller.progress).await
+}
+
+/// What the path of a request begins with, and what comes behind the slash after that.
+fn split(path: &str) -> (&str, Option<&str>) {
+    let path = path.strip_prefix('/').unwrap_or(path);
+    match path.split_once('/') {
+        Some((token, rest)) => (token, Some(rest)),
+        None => (path, None),
+    }
+}
+
+/// Tells nothing to whoever does not know the secret, and not at once.
+async fn wrong(server: &WebServer, caller: &WebCaller<'_>, path: &str) -> WebAnswer {
+    let wrong = server.attempts.add(caller.peer);
+    if wrong.tells {
+        let event = WebEvent::ManyWrong { peer: caller.peer };
+        caller.progress.event(&Event::Web(event));
+    }
+    debug!(peer = %caller.peer, bytes = path.len(), "a request without the secret");
+    sleep(wrong.pause).await;
+    respond::empty(StatusCode::NOT_FOUND)
+}

@@ -1,0 +1,34 @@
+//! The limits of everything that a browser sends, each by its name.
+//!
+//! Must not know what they are for beyond that.
+
+use std::time::Duration;
+
+/// How many connections of browsers there can be at once: far fewer than other connections, which
+/// have their own places. Each has a thread, and about six descriptors.
+pub(super) const MAX_CONNECTIONS: usize = 96;
+/// How many of these can be from one network. A browser opens six.
+pub(super) const MAX_PER_NETWORK: usize = 32;
+/// What part of the descriptors that this process may have counts as connections of browsers.
+pub(super) const PART_OF_DESCRIPTORS: usize = 24;
+/// How many there can be at the very least.
+pub(super) const MIN_CONNECTIONS: usize = 8;
+/// How many bytes the head of a request can have: the longest path, percent-encoded.
+pub(super) const MAX_HEAD_BYTES: usize = 112 << 10;
+/// How many header fields a request can have.
+pub(super) const MAX_HEADERS: usize = 64;
+/// How many bytes of a body are read at once.
+pub(super) const BUFFER_BYTES: usize = 512 << 10;
+/// How long a connection can take to say what it wants: its first byte, a TLS handshake, the head
+/// of a request, also of the next one.
+pub(super) const HEAD_TIME: Duration = Duration::from_secs(10);
+/// How long a body can stand still, and how long whoever reads an answer.
+pub(super) const STALL_TIME: Duration = Duration::from_secs(60);
+/// How long an answer waits that tells nothing. It grows with each one of the same network.
+pub(super) const WRONG_PAUSE: Duration = Duration::from_secs(1);
+/// The longest that it waits.
+pub(super) const MAX_WRONG_PAUSE: Duration = Duration::from_secs(8);
+/// After how many wrong addresses in a network the user is told.
+pub(super) const MANY_WRONG: u32 = 10;
+/// How many networks are told apart there.
+pub(super) const MAX_COUNTED_NETWORKS: usize = 256;

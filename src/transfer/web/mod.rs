@@ -1,0 +1,29 @@
+//! Pages for browsers, at the listener's port: uploads to a receiver, downloads of what is shared.
+//!
+//! Must not know the listener: that hands over what is needed. HTTP, its runtime and its types stay
+//! in this folder.
+//!
+//! A `connection` has a thread already, in which it is served: reading and storing files may block
+//! there. `guard` refuses what no page of this machine asks for, the `server` has what all
+//! connections share, and the `site` is what there is behind the secret address.
+
+mod attempts;
+mod connection;
+mod guard;
+mod limits;
+mod options;
+mod patient;
+// Uploads and downloads will need all of them.
+#[allow(dead_code)]
+mod request;
+#[allow(dead_code)]
+mod respond;
+mod server;
+mod site;
+mod uploads;
+
+pub(super) use connection::{FirstByte, first_byte, serve as serve_browser};
+pub use options::{WebOptions, WebToken};
+pub(super) use server::{WebCaller, WebServer};
+pub(super) use site::WebSite;
+pub(super) use uploads::Uploads;

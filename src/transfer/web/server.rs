@@ -1,0 +1,59 @@
+//! `WebServer`: what all connections of browsers share.
+//!
+//! Must not know a connection.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use super::attempts::WrongAttempts;
+use super::guard::Guard;
+use super::limits::{MAX_CONNECTIONS, MAX_PER_NETWORK, MIN_CONNECTIONS, PART_OF_DESCRIPTORS};
+use super::options::WebOptions;
+use super::site::WebSite;
+use crate::model::progress::Progress;
+use crate::net::{Pool, PoolBounds};
+use crate::sys::host;
+
+/// The pages of a listener.
+pub(in crate::transfer) struct WebServer {
+    pub(super) options: WebOptions,
+    pub(super) site: WebSite,
+    pub(super) guard: Guard,
+    pub(super) attempts: WrongAttempts,
+    /// The connections of browsers.
+    pub(super) places: Pool,
+}
+
+/// Whom a connection is of, and what it may use of the listener.
+pub(in crate::transfer) struct WebCaller<'a> {
+    pub(in crate::transfer) peer: SocketAddr,
+    pub(in crate::transfer) progress: &'a Arc<dyn Progress>,
+    /// Called when it has shown that it knows the secret.
+    pub(in crate::transfer) let_in: &'a dyn Fn(),
+}
+
+impl fmt::Debug for WebServer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("WebServer").finish_non_exhaustive()
+    }
+}
+
+impl WebServer {
+    /// Serves `site` under the secret address.
+    pub(in crate::transfer) fn new(options: WebOptions, site: WebSite) -> Self {
+        let all = MAX_CONNECTIONS.min(host::limit_of_open() / PART_OF_DESCRIPTORS);
+        let all = all.max(MIN_CONNECTIONS);
+        Self {
+            options,
+            site,
+            guard: Guard::new(&host::name(), false),
+            attempts: WrongAttempts::default(),
+            places: Pool::new(PoolBounds {
+                all,
+                strangers: all,
+                each: MAX_PER_NETWORK.min(all.div_ceil(2)),
+            }),
+        }
+    }
+}

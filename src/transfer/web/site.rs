@@ -1,0 +1,44 @@
+//! `WebSite`: what there is behind the secret, by path.
+//!
+//! Must not know who may see it.
+
+use std::sync::Arc;
+
+use hyper::StatusCode;
+
+use super::request::WebRequest;
+use super::respond::{self, WebAnswer};
+use super::uploads::Uploads;
+use crate::model::progress::Progress;
+
+/// What there is behind the secret.
+#[derive(Debug)]
+pub(in crate::transfer) enum WebSite {
+    /// A page that takes files.
+    Uploads(Uploads),
+}
+
+impl WebSite {
+    /// Answers a request of somebody who knows the secret.
+    pub(super) async fn answer(
+        &self,
+        request: WebRequest,
+        progress: &Arc<dyn Progress>,
+    ) -> WebAnswer {
+        match self {
+            Self::Uploads(_) if request.path.is_empty() && request.only_reads() => {
+                respond::html(StatusCode::OK, placeholder(&request), &request.nonce)
+            }
+            Self::Uploads(uploads) => uploads.answer(request, progress).await,
+        }
+    }
+}
+
+/// A page that says nothing yet.
+fn placeholder(request: &WebRequest) -> String {
+    let nonce = request.nonce.as_str();
+    format!(
+        "<!DOCTYPE html><html lang=en><meta charset=utf-8><link rel=icon href=data:,>\
+         <style nonce={nonce}>body{{font-family:sans-serif}}</style><title>xfer</title><p>xfer"
+    )
+}

@@ -1,0 +1,131 @@
+//! Pages for browsers, by curl: who is let in, what every answer says, and what is beside them.
+
+#![cfg(feature = "web")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod support;
+
+use std::time::{Duration, Instant};
+
+use support::*;
+
+/// A receiver with a page.
+fn receiver(sandbox: &Sandbox, args: &[&str]) -> (Recv, Page) {
+    let args = [&["--web"], args].concat();
+    let recv = Recv::start(sandbox.me().recv_command(&sandbox.dst(), &args));
+    let page = Page::of(recv.process());
+    (recv, page)
+}
+
+#[test]
+fn only_who_knows_the_address_is_told_anything() {
+    if !has_curl() {
+        return;
+    }
+    let sandbox = Sandbox::new();
+    let (recv, page) = receiver(&sandbox, &[]);
+    let head = curl(&["-i", &page.url]);
+    let said = head.text().to_ascii_lowercase();
+    for line in [
+        "http/1.1 200",
+        "x-content-type-options: nosniff",
+        "cache-control: no-store",
+        "referrer-policy: same-origin",
+        "cross-origin-resource-policy: same-origin",
+        "cross-origin-opener-policy: same-origin",
+        "content-security-policy: default-src 'none'",
+    ] {
+        assert!(said.contains(line), "no {line}:\n{said}");
+    }
+    assert!(
+        !said.contains("set-cookie") && !said.contains("\nserver:"),
+        "{said}"
+    );
+    assert_eq!(page.token().len(), 26);
+
+    // Nothing else is any different from what is not there, and each time it takes longer.
+    let token = page.token();
+    let other: String = token.chars().rev().collect();
+    let mut before = Duration::ZERO;
+    for path in ["", &other, &token[1..], "../etc/passwd"] {
+        let began = Instant::now();
+        let url = format!("http://{}/{path}", page.addr);
+        let answer = curl(&["-i", "--path-as-is", &url]).text();
+        assert!(answer.starts_with("HTTP/1.1 404"), "{path}: {answer}");
+        assert!(
+            answer.to_ascii_lowercase().contains("content-length: 0"),
+            "{answer}"
+        );
+        let took = began.elapsed();
+        assert!(took > before + Duration::from_millis(500), "{took:?}");
+        before = took;
+    }
+    let without_slash = page.url.trim_end_matches('/');
+    let moved = curl(&["-i", without_slash]).text();
+    assert!(moved.starts_with("HTTP/1.1 308"), "{moved}");
+
+    // Whoever sends with xfer does so at the same port.
+    make_file(sandbox.src().join("a"), 1, 100_000);
+    sandbox
+        .send(&[&sandbox.src().join("a")], &recv.target())
+        .assert_code(0);
+    recv.interrupt().assert_code(0);
+}
+
+#[test]
+fn other_names_and_other_pages_are_refused() {
+    let sandbox = Sandbox::new();
+    let (_recv, page) = receiver(&sandbox, &[]);
+    let ip = page.addr;
+    for (headers, answer) in [
+        ("Host: evil.example\r\n".to_owned(), 421),
+        (format!("Host: {ip}.evil.example\r\n"), 400),
+        ("Host: localhost\r\n".to_owned(), 200),
+        ("Host: a\r\nHost: a\r\n".to_owned(), 400),
+        (format!("Host: {ip}\r\nOrigin: http://{ip}\r\n"), 200),
+        (
+            format!("Host: {ip}\r\nOrigin: http://evil.example\r\n"),
+            403,
+        ),
+        (format!("Host: {ip}\r\nOrigin: null\r\n"), 403),
+        (format!("Host: {ip}\r\nSec-Fetch-Site: cross-site\r\n"), 200),
+    ] {
+        let got = page.status_of("GET", "", &headers);
+        // What has no port at its end is not looked at in any case.
+        let same = got == answer || answer == 400 && got == 421;
+        assert!(same, "{headers}: {got}");
+    }
+    for (method, answer) in [
+        ("POST", 403),
+        ("OPTIONS", 405),
+        ("TRACE", 405),
+        ("DELETE", 405),
+    ] {
+        let headers = "Sec-Fetch-Site: cross-site\r\nContent-Length: 0\r\n";
+        assert_eq!(page.status_of(method, "", headers), answer, "{method}");
+    }
+}
+
+#[test]
+fn a_page_is_told_with_its_code_only_where_that_can_be_seen() {
+    let sandbox = Sandbox::new();
+    let (recv, page) = receiver(&sandbox, &[]);
+    let said = recv.interrupt();
+    said.assert_says("Or open this page in a browser:")
+        .assert_says(&page.url)
+        .assert_does_not_say("█");
+    let shown = |args: &[&str], columns| {
+        let all = ["--web"];
+        let command = sandbox
+            .me()
+            .recv_command(&sandbox.dst(), &[&all, args].concat());
+        let screen = Screen::new(command, columns, 50);
+        screen
+            .wait_for("Press Ctrl-C to stop.")
+            .text()
+            .contains('█')
+    };
+    assert!(shown(&[], 80));
+    assert!(!shown(&["--no-qr"], 80), "it is not wanted");
+    assert!(!shown(&[], 36), "there is no room for it");
+}
