@@ -161,6 +161,7 @@ async fn answer(
         query: head.uri.query().map(str::to_owned),
         headers: head.headers,
         body: RequestBody::new(body),
+        machine: server.machine.clone(),
         nonce,
         is_encrypted: false,
     };

@@ -10,8 +10,13 @@
 mod attempts;
 mod connection;
 mod guard;
+mod language;
 mod limits;
+mod markup;
 mod options;
+// Downloads and plain forms will need all of it.
+#[allow(dead_code)]
+mod page;
 mod patient;
 // Uploads and downloads will need all of them.
 #[allow(dead_code)]

@@ -5,13 +5,16 @@
 use std::future::poll_fn;
 use std::net::SocketAddr;
 use std::pin::Pin;
+use std::sync::Arc;
 
 use hyper::Method;
 use hyper::body::{Body as _, Bytes, Incoming};
 use hyper::header::{ACCEPT_LANGUAGE, HeaderMap, USER_AGENT};
 use tokio::time::timeout;
 
+use super::language::Language;
 use super::limits::STALL_TIME;
+use super::page::PageView;
 use super::respond::Nonce;
 
 /// A request that was let in.
@@ -28,6 +31,8 @@ pub(super) struct WebRequest {
     pub(super) query: Option<String>,
     pub(super) headers: HeaderMap,
     pub(super) body: RequestBody,
+    /// The name of this machine.
+    pub(super) machine: Arc<str>,
     /// For the page that is the answer.
     pub(super) nonce: Nonce,
     /// Whether nobody on the way can read along.
@@ -38,6 +43,17 @@ impl WebRequest {
     /// Whether it only wants to see something.
     pub(super) fn only_reads(&self) -> bool {
         matches!(self.method, Method::GET | Method::HEAD)
+    }
+
+    /// What the page that is the answer needs to know.
+    pub(super) fn view(&self) -> PageView<'_> {
+        PageView {
+            language: Language::of(Some(self.languages())),
+            nonce: self.nonce.as_str(),
+            base: &self.base,
+            machine: &self.machine,
+            encrypted: self.is_encrypted,
+        }
     }
 
     /// The languages that the browser asks for, as it says it.

@@ -15,6 +15,7 @@ use hyper::header::{
 use hyper::{Response, StatusCode};
 use serde::Serialize;
 
+use super::page;
 use crate::model::error::{CryptoFault, Error, Result};
 
 /// What is sent back.
@@ -113,13 +114,7 @@ pub(super) fn html(status: StatusCode, page: String, nonce: &Nonce) -> WebAnswer
         whole(page.into_bytes()),
         Some("text/html; charset=utf-8"),
     );
-    let nonce = nonce.as_str();
-    let policy = format!(
-        "default-src 'none'; script-src 'nonce-{nonce}'; style-src 'nonce-{nonce}'; \
-         img-src 'self' blob: data:; connect-src 'self'; form-action 'self'; base-uri 'none'; \
-         frame-ancestors 'none'"
-    );
-    if let Ok(policy) = HeaderValue::try_from(policy) {
+    if let Ok(policy) = HeaderValue::try_from(page::policy(nonce.as_str())) {
         answer.headers_mut().insert(CONTENT_SECURITY_POLICY, policy);
     }
     answer

@@ -19,6 +19,8 @@ use crate::sys::host;
 pub(in crate::transfer) struct WebServer {
     pub(super) options: WebOptions,
     pub(super) site: WebSite,
+    /// The name of this machine.
+    pub(super) machine: Arc<str>,
     pub(super) guard: Guard,
     pub(super) attempts: WrongAttempts,
     /// The connections of browsers.
@@ -47,6 +49,7 @@ impl WebServer {
         Self {
             options,
             site,
+            machine: host::name().into(),
             guard: Guard::new(&host::name(), false),
             attempts: WrongAttempts::default(),
             places: Pool::new(PoolBounds {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use hyper::StatusCode;
 
+use super::page;
 use super::request::WebRequest;
 use super::respond::{self, WebAnswer};
 use super::uploads::Uploads;
@@ -26,19 +27,12 @@ impl WebSite {
         progress: &Arc<dyn Progress>,
     ) -> WebAnswer {
         match self {
-            Self::Uploads(_) if request.path.is_empty() && request.only_reads() => {
-                respond::html(StatusCode::OK, placeholder(&request), &request.nonce)
-            }
+            Self::Uploads(_) if request.path.is_empty() && request.only_reads() => respond::html(
+                StatusCode::OK,
+                page::upload(&request.view()),
+                &request.nonce,
+            ),
             Self::Uploads(uploads) => uploads.answer(request, progress).await,
         }
     }
-}
-
-/// A page that says nothing yet.
-fn placeholder(request: &WebRequest) -> String {
-    let nonce = request.nonce.as_str();
-    format!(
-        "<!DOCTYPE html><html lang=en><meta charset=utf-8><link rel=icon href=data:,>\
-         <style nonce={nonce}>body{{font-family:sans-serif}}</style><title>xfer</title><p>xfer"
-    )
 }
