@@ -20,6 +20,8 @@ use super::exit::{Code, conclude};
 use super::hints::Task;
 use super::local::{self, AttendedPrompt, LocalHost, LocalService, ReceiverFacts};
 use super::settings::Settings;
+#[cfg(feature = "web")]
+use super::web::PageArgs;
 use super::{confined, debug, filter, machine, signals, size, target};
 use crate::ui::{self, CodeFor, Line, TerminalPrompt, Ui, quoted};
 
@@ -32,7 +34,8 @@ Examples:
 
 Others can only read. Paired machines that may fetch (`xfer peers`) need no code,
 and neither do you on this machine. Any other machine pairs when it first
-fetches: a code appears here, and the person there enters it.";
+fetches: a code appears here, and the person there enters it. Browsers need the
+address that is printed, which has a secret in it, new for each run.";
 
 /// A heading of the help.
 const NETWORK: &str = "Network";
@@ -102,6 +105,10 @@ pub(crate) struct ShareArguments {
     #[arg(long, value_name = "NAME", value_parser = parse_name)]
     name: Option<String>,
 
+    #[cfg(feature = "web")]
+    #[command(flatten)]
+    page: PageArgs,
+
     #[command(flatten)]
     at_end: AtEnd,
 
@@ -162,8 +169,12 @@ fn prepare(
         lasts: args.lasts,
         open: args.open,
         max_sessions: args.max_sessions.map_or(default.max_sessions, usize::from),
+        #[cfg(feature = "web")]
+        web: Some(args.page.options()?),
         ..default
     };
+    #[cfg(feature = "web")]
+    let page = options.web.clone();
     let name = options.announce.then(|| options.name.clone());
     let terminal = TerminalPrompt::of_share(ui, cancel);
     let person = AttendedPrompt::new(terminal, CodeFor::Fetching, cancel);
@@ -187,7 +198,22 @@ fn prepare(
         [] => String::new(),
     };
     // Once it is confined, it may not ask the system for routes.
-    let mut words = welcome(&receiver, &shared, name.as_deref(), args.open, verbose);
+    #[allow(unused_mut)]
+    let mut page_lines = Vec::new();
+    #[cfg(feature = "web")]
+    if let Some(options) = page {
+        let addr = receiver.local_addr();
+        ui.page_event(&PageArgs::url(&options, addr));
+        page_lines = args.page.lines(&options, addr);
+    }
+    let told = ShareFacts {
+        shared: &shared,
+        name: name.as_deref(),
+        open: args.open,
+        page: page_lines,
+        verbose,
+    };
+    let mut words = welcome(receiver.local_addr(), told);
     let how = confine(&folders);
     if let Some(host) = &host {
         host.start(facts, &person);
@@ -198,15 +224,26 @@ fn prepare(
     Ok((receiver, words, host))
 }
 
-// Scripts read the first line: it stays as it is.
-fn welcome(
-    receiver: &Receiver,
-    shared: &str,
-    name: Option<&str>,
+/// What a share says of itself when it listens.
+struct ShareFacts<'a> {
+    shared: &'a str,
+    /// What others find it by, if it says that.
+    name: Option<&'a str>,
     open: bool,
+    /// What is said of its page for browsers.
+    page: Vec<Line>,
     verbose: bool,
-) -> Vec<Line> {
-    let addr = receiver.local_addr();
+}
+
+// Scripts read the first line: it stays as it is.
+fn welcome(addr: SocketAddr, told: ShareFacts<'_>) -> Vec<Line> {
+    let ShareFacts {
+        shared,
+        name,
+        open,
+        page,
+        verbose,
+    } = told;
     let flag = if open { " --open" } else { "" };
     let is_here = addr.ip().is_loopback();
     let mut lines = vec![
@@ -231,6 +268,7 @@ fn welcome(
         lines.push(format!("Other addresses: {}", others.join(", ")));
     }
     let mut lines: Vec<_> = lines.into_iter().map(Line::Result).collect();
+    lines.extend(page);
     if open {
         let text = "Warning: anyone on this network can fetch these files (--open).";
         lines.push(Line::Talk(text.to_owned()));

@@ -43,13 +43,19 @@ pub(super) struct ListedFolder {
     pub(super) at: PathBuf,
     /// The names in it, in reverse order.
     pub(super) names: Vec<DirEntry>,
+    /// Whether other names were not looked for.
+    pub(super) is_partial: bool,
     /// Why the listing is incomplete.
     pub(super) error: Option<io::Error>,
 }
 
 impl ListedFolder {
-    /// Whether the folder has a name.
-    pub(super) fn has(&self, name: &str) -> bool {
+    /// Whether the folder has a name, as far as is known.
+    pub(super) fn may_have(&self, name: &str) -> bool {
+        self.is_partial || self.has(name)
+    }
+
+    fn has(&self, name: &str) -> bool {
         let path = self.at.join(name);
         let order = |entry: &DirEntry| path.as_os_str().cmp(entry.path().as_os_str());
         self.names.binary_search_by(order).is_ok()

@@ -2,6 +2,8 @@
 //!
 //! Must not know the wire or the receive folder.
 
+mod count;
+mod extent;
 mod filter;
 mod found;
 mod place;
@@ -11,10 +13,11 @@ mod tree;
 mod walk;
 mod walked;
 
+pub use count::count;
 pub use filter::{Filter, IGNORE_FILE, Links};
 pub use place::{PlacedWalk, ways};
 pub use step::WalkStep;
 pub use surplus::SurplusDecider;
 pub use tree::{Roots, SentNames, TreeReader, mtime_of, outermost};
-pub use walk::{Walk, count};
+pub use walk::Walk;
 pub use walked::WalkedFolders;

@@ -15,25 +15,14 @@ use crate::model::outcome::{LeftOut, Why};
 use crate::model::reason::ReadError;
 use crate::model::relpath::{PathError, RelPath, is_reserved};
 use crate::sys::fs::{Dir, Stat};
-use crate::sys::name::from_path;
+use crate::sys::name::{from_path, to_system};
 
+use super::extent::WalkExtent;
 use super::filter::{CompiledFilter, IgnorePatterns, Links, PatternWeight, is_ignored};
 use super::found::{ListedFolder, NameKind, NotAnnounced, describe, unreadable};
 use super::step::WalkStep;
 use super::tree::{Root, Roots, TreeReader, is_key, is_own_now, mtime_of, stat_at};
 use super::walked::WalkedFolders;
-
-/// How many files there are below some roots at this moment, and how many bytes they have.
-#[must_use]
-pub fn count(roots: &Roots) -> (u64, u64) {
-    Walk::new(roots, &WalkedFolders::default()).fold((0, 0), |(files, bytes), step| match step {
-        WalkStep::Found {
-            kind: Kind::File { size },
-            ..
-        } => (files + 1, u64::saturating_add(bytes, size.get())),
-        _ => (files, bytes),
-    })
-}
 
 /// A walk over some roots: an iterator of [`WalkStep`]s in the manifest's order.
 #[derive(Debug)]
@@ -54,6 +43,7 @@ struct WalkBelow {
     open: Vec<WalkedFolder>,
     walked: WalkedFolders,
     ready: VecDeque<WalkStep>,
+    extent: WalkExtent,
 }
 
 #[derive(Debug)]
@@ -75,6 +65,27 @@ impl Walk {
     /// A walk over `roots`, which notes in `walked` where it has been.
     #[must_use]
     pub fn new(roots: &Roots, walked: &WalkedFolders) -> Self {
+        Self::within(roots, walked, WalkExtent::default())
+    }
+
+    /// A walk over one thing below the roots, and all in it, behind the folders on the way to it.
+    #[must_use]
+    pub fn of(roots: &Roots, only: &RelPath) -> Self {
+        Self::within(roots, &WalkedFolders::default(), WalkExtent::all_of(only))
+    }
+
+    /// A walk over the names in one folder, or over the roots, and not over what is in these; behind
+    /// the folders on the way, and the folder itself.
+    #[must_use]
+    pub fn in_folder(roots: &Roots, folder: Option<&RelPath>) -> Self {
+        Self::within(
+            roots,
+            &WalkedFolders::default(),
+            WalkExtent::names_in(folder),
+        )
+    }
+
+    fn within(roots: &Roots, walked: &WalkedFolders, extent: WalkExtent) -> Self {
         Self {
             roots: roots.clone(),
             begun: 0,
@@ -84,6 +95,7 @@ impl Walk {
                 open: Vec::new(),
                 walked: walked.clone(),
                 ready: VecDeque::new(),
+                extent,
             },
         }
     }
@@ -120,6 +132,9 @@ impl Iterator for Walk {
 impl WalkBelow {
     /// Comes to a root.
     fn begin(&mut self, root: &Root, filter: &CompiledFilter) {
+        if !self.extent.has_root(&root.name) {
+            return;
+        }
         match self.look_at_root(root, filter) {
             Ok((stat, kind)) => self.announce(root, filter, root.name.clone(), &stat, kind),
             Err(why) => self.not_announced(root.path.clone(), why),
@@ -254,7 +269,8 @@ impl WalkBelow {
                 return self.not_announced(path.below(&root.path), Why::Name(why).into());
             }
         };
-        let folder = is_dir.then_some(path);
+        let is_entered = is_dir && self.extent.enters(&path);
+        let folder = is_entered.then_some(path);
         self.ready.push_back(WalkStep::Found {
             path: placed,
             kind,
@@ -263,6 +279,9 @@ impl WalkBelow {
             allocated: stat.allocated,
         });
         let Some(path) = folder else {
+            if is_dir {
+                self.ready.push_back(WalkStep::DirEnd { complete: false });
+            }
             return;
         };
         let here = path.below(&root.path);
@@ -290,7 +309,7 @@ impl WalkBelow {
     fn enter(&mut self, filter: &CompiledFilter, here: &Path) -> Result<(), (PathBuf, io::Error)> {
         let failed = |error| (here.to_path_buf(), error);
         let listed = self.list(here).map_err(failed)?;
-        let has_ignores = filter.ignore_files().any(|name| listed.has(name));
+        let has_ignores = filter.ignore_files().any(|name| listed.may_have(name));
         let mut ignores = None;
         if has_ignores {
             let dir = self.innermost().map_err(failed)?;
@@ -318,7 +337,15 @@ impl WalkBelow {
         // With the dot, it is no link any more that walkdir would have to look behind.
         let at = by_handle.map_or_else(|| here.to_path_buf(), |path| path.join("."));
         let (mut names, mut error) = (Vec::new(), None);
-        for entry in WalkDir::new(&at).min_depth(1).max_depth(1) {
+        let way_on = (self.open.last()).and_then(|open| self.extent.way_on(&open.path));
+        let is_partial = way_on.is_some();
+        let entries = match way_on {
+            Some(name) => WalkDir::new(at.join(to_system(name)))
+                .follow_root_links(false)
+                .max_depth(0),
+            None => WalkDir::new(&at).min_depth(1).max_depth(1),
+        };
+        for entry in entries {
             match entry {
                 Ok(entry) => names.push(entry),
                 Err(e) => error = e.into_io_error(),
@@ -334,7 +361,12 @@ impl WalkBelow {
         }
         // They differ in their last names alone, which are in order as they travel.
         names.sort_unstable_by(|a, b| from_path(b.path()).cmp(&from_path(a.path())));
-        Ok(ListedFolder { at, names, error })
+        Ok(ListedFolder {
+            at,
+            names,
+            is_partial,
+            error,
+        })
     }
 
     /// Notes which folder the innermost open one is, where something else may get its place without
@@ -468,6 +500,7 @@ impl WalkBelow {
 
 #[cfg(test)]
 mod tests {
+    use super::super::count::count;
     use super::super::filter::Filter;
     use super::*;
     use std::fs;

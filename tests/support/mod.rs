@@ -39,7 +39,7 @@ pub use tree::{
     Kind, Node, Random, Tree, assert_same_tree, bytes, digest_of, make_fifo, make_file,
     no_leftovers, set_mode, set_mtime,
 };
-pub use web::{Page, curl, curl_status, has_curl, status};
+pub use web::{Page, curl, curl_status, encoded, has_curl, status};
 
 /// How long anything may take before a test gives up. Never reached but by a failure.
 pub const PATIENCE: Duration = Duration::from_secs(120);

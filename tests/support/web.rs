@@ -75,6 +75,16 @@ impl Page {
     }
 }
 
+/// A path as it is written in an address.
+pub fn encoded(path: &[u8]) -> String {
+    let plain = |b: u8| b.is_ascii_alphanumeric() || b"-._~/".contains(&b);
+    let one = |&b: &u8| match plain(b) {
+        true => char::from(b).to_string(),
+        false => format!("%{b:02X}"),
+    };
+    path.iter().map(one).collect()
+}
+
 /// The status of an answer; 0 where there is none.
 pub fn status(answer: &str) -> u16 {
     let word = answer

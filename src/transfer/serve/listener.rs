@@ -28,7 +28,7 @@ use super::super::share::SharedFiles;
 use super::super::talk::Room;
 use super::super::talk::TalkPlaces;
 #[cfg(feature = "web")]
-use super::super::web::{Uploads, WebServer, WebSite};
+use super::super::web::{Downloads, Uploads, WebServer, WebSite};
 use super::asked::AskedOffers;
 use super::connection::{Serving, serve};
 use super::on_done::OnDone;
@@ -141,8 +141,11 @@ impl Receiver {
         let on_done = OnDone::new(options.starter.as_ref(), state);
         #[cfg(feature = "web")]
         let web = options.web.clone().map(|options| {
-            let uploads = Uploads {};
-            WebServer::new(options, WebSite::Uploads(uploads))
+            let site = match &purpose {
+                Purpose::Share(files) => WebSite::Downloads(Downloads::new(files.roots().clone())),
+                _ => WebSite::Uploads(Uploads {}),
+            };
+            WebServer::new(options, site)
         });
         Ok(Self {
             listener,

@@ -154,6 +154,7 @@ async fn answer(
     let (base, path) = (format!("/{token}/"), rest.to_owned());
     let (head, body) = request.into_parts();
     let request = WebRequest {
+        progress: caller.progress.clone(),
         peer: caller.peer,
         method: head.method,
         base,

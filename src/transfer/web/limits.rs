@@ -32,3 +32,5 @@ pub(super) const MAX_WRONG_PAUSE: Duration = Duration::from_secs(8);
 pub(super) const MANY_WRONG: u32 = 10;
 /// How many networks are told apart there.
 pub(super) const MAX_COUNTED_NETWORKS: usize = 256;
+/// How many bytes of a file are read at once.
+pub(super) const READ_BYTES: usize = 256 << 10;

@@ -9,6 +9,8 @@
 
 mod attempts;
 mod connection;
+mod downloads;
+mod file_body;
 mod guard;
 mod language;
 mod limits;
@@ -17,7 +19,9 @@ mod options;
 // Downloads and plain forms will need all of it.
 #[allow(dead_code)]
 mod page;
+mod paths;
 mod patient;
+mod ranges;
 // Uploads and downloads will need all of them.
 #[allow(dead_code)]
 mod request;
@@ -25,9 +29,13 @@ mod request;
 mod respond;
 mod server;
 mod site;
+mod told;
 mod uploads;
+mod zip;
+mod zip_body;
 
 pub(super) use connection::{FirstByte, first_byte, serve as serve_browser};
+pub(super) use downloads::Downloads;
 pub use options::{WebOptions, WebToken};
 pub(super) use server::{WebCaller, WebServer};
 pub(super) use site::WebSite;

@@ -16,10 +16,13 @@ use super::language::Language;
 use super::limits::STALL_TIME;
 use super::page::PageView;
 use super::respond::Nonce;
+use crate::model::progress::Progress;
 
 /// A request that was let in.
 #[derive(Debug)]
 pub(super) struct WebRequest {
+    /// Hears what comes of it.
+    pub(super) progress: Arc<dyn Progress>,
     /// From where.
     pub(super) peer: SocketAddr,
     pub(super) method: Method,

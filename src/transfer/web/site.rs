@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use hyper::StatusCode;
 
+use super::downloads::Downloads;
 use super::page;
 use super::request::WebRequest;
 use super::respond::{self, WebAnswer};
@@ -17,6 +18,8 @@ use crate::model::progress::Progress;
 pub(in crate::transfer) enum WebSite {
     /// A page that takes files.
     Uploads(Uploads),
+    /// Pages of what is shared.
+    Downloads(Downloads),
 }
 
 impl WebSite {
@@ -32,6 +35,7 @@ impl WebSite {
                 page::upload(&request.view()),
                 &request.nonce,
             ),
+            Self::Downloads(downloads) => downloads.answer(&request),
             Self::Uploads(uploads) => uploads.answer(request, progress).await,
         }
     }

@@ -3,7 +3,11 @@
 #![cfg(feature = "web")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+#[path = "../support/mod.rs"]
 mod support;
+
+mod downloads;
+mod zips;
 
 use std::time::{Duration, Instant};
 

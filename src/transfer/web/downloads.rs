@@ -1,0 +1,257 @@
+//! `Downloads`: lists of what is shared, its files, and archives of it.
+//!
+//! Must not read anything but by way of the roots, which let no name and no link lead out, and must
+//! not show what the filter of the share leaves out: each path is walked to as a transfer does.
+
+use std::ops::Range;
+use std::path::PathBuf;
+
+use hyper::Method;
+use hyper::StatusCode;
+use hyper::header::{
+    ACCEPT_RANGES, CONTENT_DISPOSITION, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG,
+    HeaderName, HeaderValue, IF_RANGE, LAST_MODIFIED, RANGE,
+};
+
+use super::file_body::{FileBody, tag};
+use super::page::{self, PageError, SharedFolder, SharedItem};
+use super::paths;
+use super::ranges::{self, AskedRange};
+use super::request::WebRequest;
+use super::respond::{self, WebAnswer, WebBody};
+use super::told::ToldDownload;
+use super::zip_body::ZipBody;
+use crate::model::entry::{Kind, Time};
+use crate::model::relpath::RelPath;
+use crate::source::{Roots, Walk, WalkStep};
+use crate::sys::fs::{self, Stat};
+
+/// What an archive of several things is called.
+const ARCHIVE: &str = "xfer";
+
+/// What browsers can download.
+#[derive(Debug)]
+pub(in crate::transfer) struct Downloads {
+    roots: Roots,
+}
+
+/// A thing that is shared.
+struct FoundItem {
+    path: RelPath,
+    kind: Kind,
+    mtime: Time,
+}
+
+impl Downloads {
+    /// What is below these roots.
+    pub(in crate::transfer) fn new(roots: Roots) -> Self {
+        Self { roots }
+    }
+
+    /// Answers a request below the secret.
+    pub(super) fn answer(&self, request: &WebRequest) -> WebAnswer {
+        if !request.only_reads() {
+            return respond::error(StatusCode::METHOD_NOT_ALLOWED, "bad_request");
+        }
+        let path = request.path.as_str();
+        let (what, rest) = path.split_once('/').unwrap_or((path, ""));
+        let rest = rest.strip_suffix('/').unwrap_or(rest);
+        let answer = match (what, rest) {
+            ("", "") | ("list", "") => self.list(request, None),
+            ("zip", "") => self.archive(request, None),
+            ("list" | "files" | "zip", rest) => match paths::path(rest) {
+                Some(path) => match what {
+                    "list" => self.list(request, Some(&path)),
+                    "files" => self.file(request, &path),
+                    _ => self.archive(request, Some(path)),
+                },
+                None => Err(PageError::NotFound),
+            },
+            _ => Err(PageError::NotFound),
+        };
+        answer.unwrap_or_else(|error| failed(request, error))
+    }
+
+    /// What is at a path.
+    fn find(&self, path: &RelPath) -> Result<FoundItem, PageError> {
+        let mut steps = Walk::in_folder(&self.roots, Some(path)).filter_map(found);
+        let it = steps.find(|item| item.path == *path);
+        it.ok_or(PageError::NotFound)
+    }
+
+    /// The page of a folder, or of all that is shared.
+    fn list(&self, request: &WebRequest, folder: Option<&RelPath>) -> Result<WebAnswer, PageError> {
+        let above = folder.map_or(0, |folder| folder.as_bytes().len());
+        let mut is_there = folder.is_none();
+        let mut items = Vec::new();
+        for item in Walk::in_folder(&self.roots, folder).filter_map(found) {
+            if item.path.as_bytes().len() > above {
+                items.push(item);
+            } else if Some(&item.path) == folder {
+                is_there = matches!(item.kind, Kind::Dir);
+            }
+        }
+        if !is_there {
+            return Err(PageError::NotFound);
+        }
+        // Nobody can download a link: what it leads to may not be shared.
+        items.retain(|item| matches!(item.kind, Kind::Dir | Kind::File { .. }));
+        items.sort_by_key(|item| !matches!(item.kind, Kind::Dir));
+        let shown: Vec<_> = items.iter().map(FoundItem::shown).collect();
+        let folders = shown.iter().filter(|item| item.size.is_none()).count() as u64;
+        let bytes = shown.iter().filter_map(|item| item.size).sum();
+        let folder = SharedFolder {
+            path: folder.map(RelPath::as_bytes).unwrap_or_default(),
+            files: shown.len() as u64 - folders,
+            folders,
+            bytes: (folders == 0).then_some(bytes),
+        };
+        let page = page::listing(&request.view(), &folder, &shown);
+        Ok(respond::html(StatusCode::OK, page, &request.nonce))
+    }
+
+    fn file(&self, request: &WebRequest, path: &RelPath) -> Result<WebAnswer, PageError> {
+        let item = self.find(path)?;
+        if !matches!(item.kind, Kind::File { .. }) {
+            return Err(PageError::NotFound);
+        }
+        let unreadable = |_| PageError::Unreadable;
+        let file = self.roots.reader().open(path).map_err(unreadable)?;
+        let stat = fs::stat(&file).map_err(unreadable)?;
+        if !stat.is_file() {
+            return Err(PageError::NotFound);
+        }
+        let tag = tag(&stat);
+        let asked = asked(request, &stat, &tag);
+        let range = match asked.clone() {
+            AskedRange::Beyond => {
+                let mut answer = respond::empty(StatusCode::RANGE_NOT_SATISFIABLE);
+                put(&mut answer, CONTENT_RANGE, format!("bytes */{}", stat.size));
+                return Ok(answer);
+            }
+            AskedRange::Whole => 0..stat.size,
+            AskedRange::Part(range) => range,
+        };
+        let Range { start, end } = range;
+        let here = path.as_path().into_owned();
+        let body = match request.method == Method::HEAD {
+            true => WebBody::empty(),
+            false => {
+                let told = self.tell(request, here.clone(), Some(end - start));
+                let body = FileBody::new(file, stat, here, range, told).map_err(unreadable)?;
+                WebBody::parts(body)
+            }
+        };
+        let mut answer = WebAnswer::new(body);
+        if let AskedRange::Part(_) = asked {
+            *answer.status_mut() = StatusCode::PARTIAL_CONTENT;
+            let value = format!("bytes {start}-{}/{}", end - 1, stat.size);
+            put(&mut answer, CONTENT_RANGE, value);
+        }
+        put(
+            &mut answer,
+            CONTENT_TYPE,
+            "application/octet-stream".to_owned(),
+        );
+        put(&mut answer, CONTENT_LENGTH, (end - start).to_string());
+        put(&mut answer, ACCEPT_RANGES, "bytes".to_owned());
+        put(&mut answer, ETAG, tag);
+        put(
+            &mut answer,
+            CONTENT_DISPOSITION,
+            paths::disposition(path.file_name()),
+        );
+        if let Some(date) = http_date(item.mtime) {
+            put(&mut answer, LAST_MODIFIED, date);
+        }
+        Ok(answer)
+    }
+
+    /// An archive of one thing, or of all. How long it is shows when it is made.
+    fn archive(&self, request: &WebRequest, only: Option<RelPath>) -> Result<WebAnswer, PageError> {
+        if let Some(path) = &only {
+            self.find(path)?;
+        }
+        let one = only.as_ref().map(|path| path.file_name().to_vec());
+        let name = one.unwrap_or_else(|| match self.roots.names() {
+            (1, name) => name.as_str().as_bytes().to_vec(),
+            _ => ARCHIVE.as_bytes().to_vec(),
+        });
+        let name = [&name[..], b".zip"].concat();
+        let body = match request.method == Method::HEAD {
+            true => WebBody::empty(),
+            false => {
+                let shown = crate::sys::name::to_system(&name).into_owned();
+                let told = self.tell(request, shown, None);
+                WebBody::parts(ZipBody::new(&self.roots, only, told))
+            }
+        };
+        let mut answer = WebAnswer::new(body);
+        put(&mut answer, CONTENT_TYPE, "application/zip".to_owned());
+        put(&mut answer, CONTENT_DISPOSITION, paths::disposition(&name));
+        Ok(answer)
+    }
+
+    fn tell(&self, request: &WebRequest, path: PathBuf, bytes: Option<u64>) -> ToldDownload {
+        ToldDownload::begin(&request.progress, request.peer, path, bytes)
+    }
+}
+
+impl FoundItem {
+    fn shown(&self) -> SharedItem<'_> {
+        SharedItem {
+            name: self.path.file_name(),
+            size: match self.kind {
+                Kind::File { size } => Some(size.get()),
+                _ => None,
+            },
+            modified: Some(self.mtime.seconds()),
+        }
+    }
+}
+
+fn found(step: WalkStep) -> Option<FoundItem> {
+    match step {
+        WalkStep::Found {
+            path, kind, mtime, ..
+        } => Some(FoundItem { path, kind, mtime }),
+        _ => None,
+    }
+}
+
+fn failed(request: &WebRequest, error: PageError) -> WebAnswer {
+    let status = match error {
+        PageError::NotFound => StatusCode::NOT_FOUND,
+        PageError::Unreadable => StatusCode::FORBIDDEN,
+        _ => StatusCode::BAD_REQUEST,
+    };
+    let page = page::error(&request.view(), error);
+    respond::html(status, page, &request.nonce)
+}
+
+/// Which part of a file is asked for. With `If-Range`, of that version alone: of another one all is
+/// sent. A date there names no version here, since two can have the same.
+fn asked(request: &WebRequest, stat: &Stat, tag: &str) -> AskedRange {
+    let text = |name| {
+        let mut all = request.headers.get_all(name).iter();
+        let first = all.next()?.to_str().ok()?;
+        all.next().is_none().then_some(first)
+    };
+    let is_other = request.headers.contains_key(IF_RANGE) && text(IF_RANGE) != Some(tag);
+    match text(RANGE) {
+        Some(range) if !is_other => ranges::asked(range, stat.size),
+        _ => AskedRange::Whole,
+    }
+}
+
+fn http_date(time: Time) -> Option<String> {
+    let moment = jiff::Timestamp::from_second(time.seconds()).ok()?;
+    let printer = jiff::fmt::rfc2822::DateTimePrinter::new();
+    printer.timestamp_to_rfc9110_string(&moment).ok()
+}
+
+fn put(answer: &mut WebAnswer, name: HeaderName, value: String) {
+    if let Ok(value) = HeaderValue::try_from(value) {
+        answer.headers_mut().insert(name, value);
+    }
+}
