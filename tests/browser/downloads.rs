@@ -197,7 +197,7 @@ fn lists_are_in_the_language_of_their_reader_and_fit_a_phone() {
     for (language, words) in [
         ("es-MX", "Descargar todo en ZIP"),
         ("zh-CN", "全部下载为 ZIP"),
-        ("de", "Alles als ZIP laden"),
+        ("de", "Alles als ZIP herunterladen"),
         ("fr-CH, de;q=0.5", "Tout télécharger en ZIP"),
         ("en-GB", "Download all as ZIP"),
     ] {
