@@ -368,6 +368,7 @@ fn the_printed_settings_can_be_saved_and_mean_the_same() {
         ("on-done", odd),
         ("web", "yes"),
         ("no-qr", "on"),
+        ("pin", "yes"),
         ("hash", "blake3"),
         ("compress", "zstd"),
         ("lanes", "3"),

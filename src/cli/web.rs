@@ -3,16 +3,18 @@
 //! Must not serve anything.
 
 use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
 
-use clap::Args;
+use clap::{Args, ValueHint};
 use qrcode::{Color, EcLevel, QrCode};
-use xfer::transfer::WebOptions;
+use xfer::transfer::{WebCertificate, WebOptions, WebPin};
 
 use super::machine;
 use crate::ui::{Line, Picture};
 
-/// The port that an address need not name.
+/// The ports that an address need not name.
 const HTTP_PORT: u16 = 80;
+const HTTPS_PORT: u16 = 443;
 /// What is said where nothing is encrypted.
 const PLAIN: &str = "Browsers use plain HTTP here: others on this network can read and change what \
                      goes through the page.";
@@ -23,12 +25,36 @@ pub(crate) struct PageArgs {
     /// Print the page's address without a QR code
     #[arg(long)]
     no_qr: bool,
+
+    /// Ask browsers for a PIN too, which is printed here
+    ///
+    /// They ask for a user name as well; any will do. After 10 wrong PINs the page is locked.
+    #[arg(long)]
+    pin: bool,
+
+    /// Serve the page by HTTPS, with the certificate in FILE (PEM)
+    ///
+    /// Browsers accept only certificates that someone they trust has signed, and the name in it
+    /// has to lead to this machine.
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, requires = "tls_key")]
+    tls_cert: Option<PathBuf>,
+
+    /// The private key of the certificate (PEM)
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, requires = "tls_cert")]
+    tls_key: Option<PathBuf>,
 }
 
 impl PageArgs {
     /// What the page is to be, under an address that nobody can guess.
     pub(crate) fn options(&self) -> xfer::Result<WebOptions> {
-        WebOptions::new()
+        let mut options = WebOptions::new()?;
+        if self.pin {
+            options.pin = Some(WebPin::random()?);
+        }
+        if let (Some(certificate), Some(key)) = (&self.tls_cert, &self.tls_key) {
+            options.certificate = Some(WebCertificate::read(certificate, key)?);
+        }
+        Ok(options)
     }
 
     /// The lines that tell how to get to the page of a listener.
@@ -43,7 +69,11 @@ impl PageArgs {
         if !self.no_qr {
             lines.extend(picture(&first).map(Line::Picture));
         }
-        if !addr.ip().is_loopback() {
+        if let Some(pin) = &options.pin {
+            let text = format!("The page asks for this PIN: {}", pin.shown());
+            lines.push(Line::Result(text));
+        }
+        if options.certificate.is_none() && !addr.ip().is_loopback() {
             lines.push(Line::Talk(PLAIN.to_owned()));
         }
         lines
@@ -63,9 +93,13 @@ fn url(ip: IpAddr, port: u16, options: &WebOptions) -> String {
         IpAddr::V6(ip) => format!("[{ip}]"),
     };
     let token = options.token.as_str();
-    match port {
-        HTTP_PORT => format!("http://{host}/{token}/"),
-        port => format!("http://{host}:{port}/{token}/"),
+    let (scheme, usual) = match options.certificate {
+        None => ("http", HTTP_PORT),
+        Some(_) => ("https", HTTPS_PORT),
+    };
+    match port == usual {
+        true => format!("{scheme}://{host}/{token}/"),
+        false => format!("{scheme}://{host}:{port}/{token}/"),
     }
 }
 

@@ -18,6 +18,11 @@ pub enum WebEvent<'a> {
         /// From where.
         peer: SocketAddr,
     },
+    /// So many wrong PINs were given that none is taken any more.
+    PinLocked {
+        /// From where the last one came.
+        peer: SocketAddr,
+    },
     /// Somebody begins to download something.
     DownloadStarted {
         /// A number for it, unique in this process.

@@ -39,7 +39,7 @@ pub use serve::Receiver;
 pub use share::SharedFiles;
 pub use talk::{JoinOptions, MAX_REPLY_TIME, Room, RoomInput, SayOptions, join_room, say};
 #[cfg(feature = "web")]
-pub use web::{WebOptions, WebToken};
+pub use web::{WebCertificate, WebOptions, WebPin, WebToken};
 
 impl From<Panicked> for Error {
     fn from(panicked: Panicked) -> Self {

@@ -27,6 +27,8 @@ enum WebJson<'a> {
     Page { url: &'a str },
     #[serde(rename = "page_attempts")]
     Attempts { address: SocketAddr },
+    #[serde(rename = "page_locked")]
+    Locked { address: SocketAddr },
     #[serde(rename = "download_start")]
     DownloadStart {
         download: u64,
@@ -62,6 +64,7 @@ pub(super) fn page(url: &str) -> Option<String> {
 pub(super) fn line(event: &WebEvent<'_>) -> Option<String> {
     events::line(&match *event {
         WebEvent::ManyWrong { peer } => WebJson::Attempts { address: peer },
+        WebEvent::PinLocked { peer } => WebJson::Locked { address: peer },
         WebEvent::DownloadStarted {
             download,
             peer,
@@ -109,6 +112,13 @@ pub(super) fn sentence(event: &WebEvent<'_>, options: &OutputOptions) -> Option<
             let ip = ip(peer);
             Some(Trouble(format!(
                 "Warning: {ip} keeps asking for pages without the secret in their address."
+            )))
+        }
+        WebEvent::PinLocked { peer } => {
+            let ip = ip(peer);
+            Some(Trouble(format!(
+                "Warning: 10 wrong PINs, the last from {ip}. The page is locked; start xfer again \
+                 to unlock it."
             )))
         }
         WebEvent::DownloadStarted {

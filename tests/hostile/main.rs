@@ -30,3 +30,5 @@ mod streams;
 mod swapped;
 mod talk;
 mod terminal;
+#[cfg(feature = "web")]
+mod web;

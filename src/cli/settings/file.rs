@@ -42,6 +42,8 @@ pub(crate) const KEYS: [&str; 19 + WEB_KEYS] = [
     "web",
     #[cfg(feature = "web")]
     "no-qr",
+    #[cfg(feature = "web")]
+    "pin",
     "hash",
     "compress",
     "lanes",
@@ -49,7 +51,7 @@ pub(crate) const KEYS: [&str; 19 + WEB_KEYS] = [
     "limit",
 ];
 /// How many of them are about pages for browsers.
-const WEB_KEYS: usize = if cfg!(feature = "web") { 2 } else { 0 };
+const WEB_KEYS: usize = if cfg!(feature = "web") { 3 } else { 0 };
 /// The largest file that is read.
 const MAX_FILE_BYTES: u64 = 1 << 20;
 /// The table that holds a table for each machine.

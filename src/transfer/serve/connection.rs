@@ -27,14 +27,12 @@ use super::super::receive::{
     Destination, OfferBound, Output, ReceiveSession, RemovalTerms, SessionSetup,
 };
 use super::super::talk::{Room, TalkMeans, hear_said};
-#[cfg(feature = "web")]
-use super::super::web::{FirstByte, WebCaller, WebServer, first_byte, serve_browser};
 use super::approval::{Admitted, Proposed, admitted};
+#[cfg(feature = "web")]
+use super::browsers::serve_browser;
 use super::commands;
 use super::on_done::StoredList;
 use super::shared::{LetInSession, ReceiverShared};
-#[cfg(feature = "web")]
-use crate::net::plain;
 
 /// How long a receiver that ends with its first session waits for a sender whose connection was
 /// lost to come back.
@@ -55,12 +53,8 @@ pub(super) fn serve(serving: &Serving<'_>, stream: Arc<TcpStream>) -> Result<()>
         shared, candidate, ..
     } = *serving;
     #[cfg(feature = "web")]
-    if let Some(web) = &shared.web {
-        match first_byte(&stream) {
-            FirstByte::Http => return browser(serving, web, &stream),
-            FirstByte::Nothing => return Ok(()),
-            FirstByte::Other => {}
-        }
+    if let Some(served) = serve_browser((shared, candidate, serving.progress), &stream) {
+        return served;
     }
     let greeted = || candidate.reached(Stage::Greeted);
     let mut channel = shared.tls.accept_noting(stream, FIRST_WORDS, greeted)?;
@@ -84,22 +78,6 @@ pub(super) fn serve(serving: &Serving<'_>, stream: Arc<TcpStream>) -> Result<()>
         }
         Err(error) => Err(error),
     }
-}
-
-/// Serves a browser, which counts among those that wait to be let in until it has shown that it
-/// knows the secret.
-#[cfg(feature = "web")]
-fn browser(serving: &Serving<'_>, web: &WebServer, stream: &TcpStream) -> Result<()> {
-    let peer = stream.peer_addr().map(plain);
-    let Ok(peer) = peer else {
-        return Ok(());
-    };
-    let caller = WebCaller {
-        peer,
-        progress: serving.progress,
-        let_in: &|| serving.candidate.let_in(),
-    };
-    serve_browser(web, &caller, stream)
 }
 
 fn lane(serving: &Serving<'_>, mut channel: Channel, join: &Join) -> Result<()> {

@@ -8,6 +8,8 @@
 
 mod approval;
 mod asked;
+#[cfg(feature = "web")]
+mod browsers;
 mod commands;
 mod connection;
 mod ended;

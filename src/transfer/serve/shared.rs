@@ -305,7 +305,16 @@ impl ReceiverShared {
     pub(super) fn time_left(&self) -> Option<Duration> {
         let left = self.ends?.saturating_duration_since(Instant::now());
         // Sessions that end wake whoever waits.
-        (!left.is_zero() || self.sessions().running.is_empty()).then_some(left)
+        let is_at_work = !self.sessions().running.is_empty() || self.serves_browsers();
+        (!left.is_zero() || !is_at_work).then_some(left)
+    }
+
+    /// Whether browsers download something.
+    fn serves_browsers(&self) -> bool {
+        #[cfg(feature = "web")]
+        return self.web.as_ref().is_some_and(WebServer::is_at_work);
+        #[cfg(not(feature = "web"))]
+        false
     }
 
     /// How the first session ended, if that is what is waited for; else how long to wait.

@@ -7,17 +7,21 @@ use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
 use hyper::body::Incoming;
+use hyper::header::{AUTHORIZATION, HeaderValue, WWW_AUTHENTICATE};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Request, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::runtime::{Builder, Runtime};
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
+use tokio_rustls::TlsAcceptor;
 use tracing::debug;
 
 use super::limits::{BUFFER_BYTES, HEAD_TIME, MAX_HEAD_BYTES, MAX_HEADERS};
+use super::page::{self, PageError};
 use super::patient::Patient;
+use super::pin::PinAnswer;
 use super::request::{RequestBody, WebRequest};
 use super::respond::{self, Nonce, WebAnswer};
 use super::server::{WebCaller, WebServer};
@@ -26,11 +30,16 @@ use crate::model::progress::Event;
 use crate::model::web::WebEvent;
 use crate::net::{Network, PoolHolder};
 
+/// The first byte of a TLS record that is part of a handshake.
+const TLS_HANDSHAKE: u8 = 0x16;
+
 /// What a connection begins with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::transfer) enum FirstByte {
     /// A request: every method begins with a letter.
     Http,
+    /// A handshake of TLS.
+    Tls,
     /// Something else, which is not for this.
     Other,
     /// Nothing, before the time was over or it was closed: browsers connect before they know what
@@ -51,6 +60,7 @@ pub(in crate::transfer) fn first_byte(stream: &TcpStream) -> FirstByte {
         match peeked {
             Ok(0) => return FirstByte::Nothing,
             Ok(_) if byte[0].is_ascii_alphabetic() => return FirstByte::Http,
+            Ok(_) if byte[0] == TLS_HANDSHAKE => return FirstByte::Tls,
             Ok(_) => return FirstByte::Other,
             Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
             Err(_) => return FirstByte::Nothing,
@@ -67,17 +77,24 @@ impl Drop for TakenPlace<'_> {
     }
 }
 
-/// Serves a connection that begins as HTTP does, to its end.
+/// Serves a connection that begins as HTTP or TLS does, to its end.
 pub(in crate::transfer) fn serve(
     server: &WebServer,
     caller: &WebCaller<'_>,
     stream: &TcpStream,
+    first: FirstByte,
 ) -> Result<()> {
     let peer = caller.peer;
+    let certificate = server.options.certificate.as_ref();
+    if certificate.is_some() != (first == FirstByte::Tls) {
+        // Whoever has a certificate does not want the secret to be sent in the clear.
+        refuse(stream, NOT_ENCRYPTED);
+        return Ok(());
+    }
     let holder = PoolHolder::Stranger(Network::from(peer));
     if !server.places.take(holder, 1) {
         debug!(%peer, "as many connections of browsers as may be");
-        refuse(stream);
+        refuse(stream, FULL);
         return Ok(());
     }
     let _place = TakenPlace(server, holder);
@@ -88,7 +105,16 @@ pub(in crate::transfer) fn serve(
     ours.set_nonblocking(true).map_err(lost)?;
     runtime.block_on(async {
         let stream = tokio::net::TcpStream::from_std(ours).map_err(lost)?;
-        http(server, caller, stream).await;
+        match certificate {
+            None => http(server, caller, stream).await,
+            Some(certificate) => {
+                let acceptor = TlsAcceptor::from(certificate.0.clone());
+                // One that fails is that of somebody who does not trust the certificate.
+                if let Ok(Ok(stream)) = timeout(HEAD_TIME, acceptor.accept(stream)).await {
+                    http(server, caller, stream).await;
+                }
+            }
+        }
         Ok(())
     })
 }
@@ -101,13 +127,16 @@ fn runtime() -> io::Result<Runtime> {
         .build()
 }
 
-/// Says that there are too many, without reading anything.
-fn refuse(mut stream: &TcpStream) {
-    const FULL: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 5\r\n\
-                          Content-Length: 0\r\nConnection: close\r\n\r\n";
+const FULL: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 5\r\n\
+                      Content-Length: 0\r\nConnection: close\r\n\r\n";
+const NOT_ENCRYPTED: &[u8] = b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\
+                               Connection: close\r\n\r\n";
+
+/// Says why it is not served, without reading anything.
+fn refuse(mut stream: &TcpStream, answer: &[u8]) {
     // Whoever does not read it hears nothing.
     let _ = stream.set_write_timeout(Some(Duration::from_secs(1)));
-    let _ = stream.write_all(FULL);
+    let _ = stream.write_all(answer);
 }
 
 async fn http(
@@ -164,9 +193,45 @@ async fn answer(
         body: RequestBody::new(body),
         machine: server.machine.clone(),
         nonce,
-        is_encrypted: false,
+        is_encrypted: server.options.certificate.is_some(),
     };
+    if let Some(answer) = without_pin(server, caller, &request).await {
+        return answer;
+    }
     server.site.answer(request, caller.progress).await
+}
+
+/// What is answered to whoever has not given the PIN, where there is one.
+async fn without_pin(
+    server: &WebServer,
+    caller: &WebCaller<'_>,
+    request: &WebRequest,
+) -> Option<WebAnswer> {
+    let pin = server.options.pin.as_ref()?;
+    let given = request.headers.get(AUTHORIZATION);
+    let given = given.map(|value| value.to_str().unwrap_or_default());
+    let (status, error) = match server.pins.answer(pin, given) {
+        PinAnswer::Right => return None,
+        PinAnswer::Missing => (StatusCode::UNAUTHORIZED, PageError::Pin),
+        PinAnswer::Wrong(pause) => {
+            sleep(pause).await;
+            (StatusCode::UNAUTHORIZED, PageError::Pin)
+        }
+        answer @ (PinAnswer::LastWrong | PinAnswer::Locked) => {
+            if answer == PinAnswer::LastWrong {
+                let event = WebEvent::PinLocked { peer: caller.peer };
+                caller.progress.event(&Event::Web(event));
+            }
+            (StatusCode::FORBIDDEN, PageError::PinLocked)
+        }
+    };
+    let page = page::error(&request.view(), error);
+    let mut answer = respond::html(status, page, &request.nonce);
+    if status == StatusCode::UNAUTHORIZED {
+        let asks = HeaderValue::from_static("Basic realm=\"xfer\", charset=\"UTF-8\"");
+        answer.headers_mut().insert(WWW_AUTHENTICATE, asks);
+    }
+    Some(respond::closing(answer))
 }
 
 /// What the path of a request begins with, and what comes behind the slash after that.

@@ -20,6 +20,7 @@ use super::ranges::{self, AskedRange};
 use super::request::WebRequest;
 use super::respond::{self, WebAnswer, WebBody};
 use super::told::ToldDownload;
+use super::watch::DownloadWatch;
 use super::zip_body::ZipBody;
 use crate::model::entry::{Kind, Time};
 use crate::model::relpath::RelPath;
@@ -33,6 +34,7 @@ const ARCHIVE: &str = "xfer";
 #[derive(Debug)]
 pub(in crate::transfer) struct Downloads {
     roots: Roots,
+    pub(super) watch: DownloadWatch,
 }
 
 /// A thing that is shared.
@@ -45,7 +47,8 @@ struct FoundItem {
 impl Downloads {
     /// What is below these roots.
     pub(in crate::transfer) fn new(roots: Roots) -> Self {
-        Self { roots }
+        let watch = DownloadWatch::default();
+        Self { roots, watch }
     }
 
     /// Answers a request below the secret.
@@ -133,11 +136,13 @@ impl Downloads {
             AskedRange::Part(range) => range,
         };
         let Range { start, end } = range;
+        // What is asked for by its only name.
+        let is_all = asked == AskedRange::Whole && path.parent_bytes().is_none() && self.is_one();
         let here = path.as_path().into_owned();
         let body = match request.method == Method::HEAD {
             true => WebBody::empty(),
             false => {
-                let told = self.tell(request, here.clone(), Some(end - start));
+                let told = self.tell(request, here.clone(), Some(end - start), is_all);
                 let body = FileBody::new(file, stat, here, range, told).map_err(unreadable)?;
                 WebBody::parts(body)
             }
@@ -164,7 +169,7 @@ impl Downloads {
         if let Some(date) = http_date(item.mtime) {
             put(&mut answer, LAST_MODIFIED, date);
         }
-        Ok(answer)
+        Ok(ending(answer, is_all))
     }
 
     /// An archive of one thing, or of all. How long it is shows when it is made.
@@ -178,22 +183,37 @@ impl Downloads {
             _ => ARCHIVE.as_bytes().to_vec(),
         });
         let name = [&name[..], b".zip"].concat();
+        let top = only
+            .as_ref()
+            .is_none_or(|only| only.parent_bytes().is_none() && self.is_one());
         let body = match request.method == Method::HEAD {
             true => WebBody::empty(),
             false => {
                 let shown = crate::sys::name::to_system(&name).into_owned();
-                let told = self.tell(request, shown, None);
+                let told = self.tell(request, shown, None, top);
                 WebBody::parts(ZipBody::new(&self.roots, only, told))
             }
         };
         let mut answer = WebAnswer::new(body);
         put(&mut answer, CONTENT_TYPE, "application/zip".to_owned());
         put(&mut answer, CONTENT_DISPOSITION, paths::disposition(&name));
-        Ok(answer)
+        Ok(ending(answer, top))
     }
 
-    fn tell(&self, request: &WebRequest, path: PathBuf, bytes: Option<u64>) -> ToldDownload {
-        ToldDownload::begin(&request.progress, request.peer, path, bytes)
+    /// Whether one file or folder is shared.
+    fn is_one(&self) -> bool {
+        self.roots.names().0 == 1
+    }
+
+    fn tell(
+        &self,
+        request: &WebRequest,
+        path: PathBuf,
+        bytes: Option<u64>,
+        is_all: bool,
+    ) -> ToldDownload {
+        let running = (self.watch.begin(), is_all);
+        ToldDownload::begin(&request.progress, request.peer, path, bytes, running)
     }
 }
 
@@ -216,6 +236,14 @@ fn found(step: WalkStep) -> Option<FoundItem> {
             path, kind, mtime, ..
         } => Some(FoundItem { path, kind, mtime }),
         _ => None,
+    }
+}
+
+/// With all that is shared the connection ends, so that a share that ends with that does so soon.
+fn ending(answer: WebAnswer, is_all: bool) -> WebAnswer {
+    match is_all {
+        true => respond::closing(answer),
+        false => answer,
     }
 }
 

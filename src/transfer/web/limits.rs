@@ -34,3 +34,5 @@ pub(super) const MANY_WRONG: u32 = 10;
 pub(super) const MAX_COUNTED_NETWORKS: usize = 256;
 /// How many bytes of a file are read at once.
 pub(super) const READ_BYTES: usize = 256 << 10;
+/// After how many wrong PINs none is taken any more.
+pub(super) const MAX_WRONG_PINS: u32 = 10;

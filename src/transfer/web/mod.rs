@@ -8,6 +8,7 @@
 //! connections share, and the `site` is what there is behind the secret address.
 
 mod attempts;
+mod certificate;
 mod connection;
 mod downloads;
 mod file_body;
@@ -21,6 +22,7 @@ mod options;
 mod page;
 mod paths;
 mod patient;
+mod pin;
 mod ranges;
 // Uploads and downloads will need all of them.
 #[allow(dead_code)]
@@ -31,12 +33,15 @@ mod server;
 mod site;
 mod told;
 mod uploads;
+mod watch;
 mod zip;
 mod zip_body;
 
+pub use certificate::WebCertificate;
 pub(super) use connection::{FirstByte, first_byte, serve as serve_browser};
 pub(super) use downloads::Downloads;
 pub use options::{WebOptions, WebToken};
+pub use pin::WebPin;
 pub(super) use server::{WebCaller, WebServer};
 pub(super) use site::WebSite;
 pub(super) use uploads::Uploads;

@@ -6,6 +6,8 @@ use std::fmt;
 
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 
+use super::certificate::WebCertificate;
+use super::pin::WebPin;
 use crate::model::error::{CryptoFault, Error, Result};
 
 /// How many random bytes a token stands for.
@@ -18,6 +20,10 @@ const DIGITS: &[u8; 32] = b"abcdefghijklmnopqrstuvwxyz234567";
 pub struct WebOptions {
     /// What all paths begin with.
     pub token: WebToken,
+    /// What browsers are asked for, too.
+    pub pin: Option<WebPin>,
+    /// Who this machine is to browsers; without one, nothing is encrypted.
+    pub certificate: Option<WebCertificate>,
 }
 
 impl WebOptions {
@@ -25,6 +31,8 @@ impl WebOptions {
     pub fn new() -> Result<Self> {
         Ok(Self {
             token: WebToken::random()?,
+            pin: None,
+            certificate: None,
         })
     }
 }

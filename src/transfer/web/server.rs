@@ -10,6 +10,7 @@ use super::attempts::WrongAttempts;
 use super::guard::Guard;
 use super::limits::{MAX_CONNECTIONS, MAX_PER_NETWORK, MIN_CONNECTIONS, PART_OF_DESCRIPTORS};
 use super::options::WebOptions;
+use super::pin::PinAttempts;
 use super::site::WebSite;
 use crate::model::progress::Progress;
 use crate::net::{Pool, PoolBounds};
@@ -23,6 +24,7 @@ pub(in crate::transfer) struct WebServer {
     pub(super) machine: Arc<str>,
     pub(super) guard: Guard,
     pub(super) attempts: WrongAttempts,
+    pub(super) pins: PinAttempts,
     /// The connections of browsers.
     pub(super) places: Pool,
 }
@@ -42,16 +44,34 @@ impl fmt::Debug for WebServer {
 }
 
 impl WebServer {
+    /// Whether downloads run.
+    pub(in crate::transfer) fn is_at_work(&self) -> bool {
+        match &self.site {
+            WebSite::Downloads(downloads) => downloads.watch.is_at_work(),
+            WebSite::Uploads(_) => false,
+        }
+    }
+
+    /// How many bytes a download of everything had that has ended well since the last call.
+    pub(in crate::transfer) fn take_complete(&self) -> Option<u64> {
+        match &self.site {
+            WebSite::Downloads(downloads) => downloads.watch.take_complete(),
+            WebSite::Uploads(_) => None,
+        }
+    }
+
     /// Serves `site` under the secret address.
     pub(in crate::transfer) fn new(options: WebOptions, site: WebSite) -> Self {
         let all = MAX_CONNECTIONS.min(host::limit_of_open() / PART_OF_DESCRIPTORS);
         let all = all.max(MIN_CONNECTIONS);
+        let is_certified = options.certificate.is_some();
         Self {
             options,
             site,
             machine: host::name().into(),
-            guard: Guard::new(&host::name(), false),
+            guard: Guard::new(&host::name(), is_certified),
             attempts: WrongAttempts::default(),
+            pins: PinAttempts::default(),
             places: Pool::new(PoolBounds {
                 all,
                 strangers: all,

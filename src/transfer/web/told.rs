@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
+use super::watch::RunningDownload;
 use crate::model::error::{Action, Error};
 use crate::model::progress::{Event, Progress};
 use crate::model::web::{DownloadEnd, WebEvent};
@@ -23,15 +24,20 @@ pub(super) struct ToldDownload {
     pub(super) bytes: u64,
     is_complete: bool,
     failed: Option<Error>,
+    running: RunningDownload,
+    /// Whether it is of all that is shared.
+    is_all: bool,
 }
 
 impl ToldDownload {
-    /// Tells that a download begins, of so many bytes where that is known.
+    /// Tells that a download begins, of so many bytes where that is known. `is_all` says whether it
+    /// is of all that is shared.
     pub(super) fn begin(
         progress: &Arc<dyn Progress>,
         peer: SocketAddr,
         path: PathBuf,
         bytes: Option<u64>,
+        (running, is_all): (RunningDownload, bool),
     ) -> Self {
         static NEXT: AtomicU64 = AtomicU64::new(1);
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
@@ -50,6 +56,8 @@ impl ToldDownload {
             bytes: 0,
             is_complete: false,
             failed: None,
+            running,
+            is_all,
         }
     }
 
@@ -73,6 +81,9 @@ impl Drop for ToldDownload {
             None if self.is_complete => DownloadEnd::Complete,
             None => DownloadEnd::Left,
         };
+        if self.is_all && matches!(end, DownloadEnd::Complete) {
+            self.running.brought_all(self.bytes);
+        }
         self.progress.event(&Event::Web(WebEvent::DownloadEnded {
             download: self.number,
             peer: self.peer,
