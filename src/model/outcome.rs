@@ -410,6 +410,27 @@ impl Summary {
         self.failed == 0
     }
 
+    /// Counts an entry that ended: of `size` bytes if it is a file, of which `held` did not travel.
+    pub fn count(&mut self, outcome: &Outcome, is_file: bool, size: u64, held: u64) {
+        match outcome {
+            Outcome::Stored(_) | Outcome::Replaced => {
+                self.stored += 1;
+                self.files += u64::from(is_file);
+                self.bytes += size;
+                self.held_bytes += held;
+                self.renamed += u64::from(matches!(outcome, Outcome::Stored(Some(_))));
+                self.replaced += u64::from(matches!(outcome, Outcome::Replaced));
+            }
+            Outcome::Kept => self.kept += 1,
+            Outcome::Have(_) => {
+                self.have += 1;
+                self.have_files += u64::from(is_file);
+                self.have_bytes += size;
+            }
+            Outcome::Failed(_) => self.failed += 1,
+        }
+    }
+
     /// This and another one, as one. What is free, and what the lanes did, is this one's: neither
     /// can be added.
     #[must_use]

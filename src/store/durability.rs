@@ -33,8 +33,8 @@ use super::state::{MARKS, existing_state, remove_if_there, sync_state, with_stat
 
 pub(super) use super::marks::{Doubt, Suspects};
 
-/// Writeback starts each time this many adjacent chunks are written.
-const WRITEBACK_CHUNKS: u64 = 8;
+/// Writeback starts each time this many bytes are written: those of eight chunks.
+const WRITEBACK: u64 = 8 * CHUNK_SIZE as u64;
 /// How many file systems one session stores on at most: each takes an open handle.
 const MAX_FILE_SYSTEMS: usize = 64;
 
@@ -194,13 +194,12 @@ impl Durability {
         Some(suspicion.1)
     }
 
-    /// Notes that chunk `index` of a file was written. Starts writing it back together with its
-    /// neighbours, so that the sync at the end has little left to do.
-    pub(super) fn wrote(&self, file: &File, index: u64) {
-        if self.sync && index % WRITEBACK_CHUNKS == WRITEBACK_CHUNKS - 1 {
-            let chunk = u64::from(CHUNK_SIZE);
-            let start = (index + 1 - WRITEBACK_CHUNKS) * chunk;
-            fs::start_writeback(file, start, WRITEBACK_CHUNKS * chunk);
+    /// Notes that a chunk of a file was written, or a part of one. Starts writing back the last of
+    /// eight together with its neighbours, so that the sync at the end has little left to do.
+    pub(super) fn wrote(&self, file: &File, offset: u64, bytes: u64) {
+        let end = offset + bytes;
+        if self.sync && bytes > 0 && end.is_multiple_of(WRITEBACK) {
+            fs::start_writeback(file, end - WRITEBACK, WRITEBACK);
         }
     }
 

@@ -4,10 +4,10 @@
 //! Must not keep the existing file open once the sender has been told: thousands of files may be
 //! waiting.
 
-use std::io::{self, IoSliceMut};
+use std::io::{self, IoSliceMut, Read, Seek, SeekFrom};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::model::digest::{chunk_count, chunk_len, chunk_offset};
+use crate::model::digest::{CHUNK_SIZE, ZEROS, chunk_count, chunk_len, chunk_offset};
 use crate::model::outcome::Why;
 use crate::sys::fs::{self, File, FileId, Timestamp};
 use crate::sys::vectored;
@@ -69,6 +69,38 @@ pub(super) fn is_same(one: &File, other: &File, size: u64) -> io::Result<bool> {
         }
     }
     Ok(true)
+}
+
+/// Reads a file from beginning to end. Passes each piece to `take`, and whether it is a hole, which
+/// is not read. Stops at the first error of `take`.
+pub(super) fn read_all(
+    mut file: &File,
+    mut take: impl FnMut(&[u8], bool) -> io::Result<()>,
+) -> io::Result<()> {
+    let found = fs::stat(file)?;
+    let is_sparse = found.allocated < found.size;
+    let mut buffer = vec![0; CHUNK_SIZE as usize];
+    let mut at = 0;
+    loop {
+        let length = u64::from(chunk_len(found.size, at / u64::from(CHUNK_SIZE)));
+        let is_aligned = at % u64::from(CHUNK_SIZE) == 0;
+        if is_sparse && is_aligned && length > 0 && fs::is_hole(file, at, length) {
+            take(&ZEROS[..usize::try_from(length).unwrap_or(0)], true)?;
+            at += length;
+            continue;
+        }
+        // Looking for holes moves the file's read position.
+        file.seek(SeekFrom::Start(at))?;
+        match file.read(&mut buffer) {
+            Ok(0) => return Ok(()),
+            Ok(n) => {
+                take(&buffer[..n], false)?;
+                at += n as u64;
+            }
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+            Err(e) => return Err(e),
+        }
+    }
 }
 
 /// What is known of an existing file whose chunks are held.

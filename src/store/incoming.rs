@@ -136,8 +136,7 @@ impl Incoming {
         self.file.size
     }
 
-    /// How much space it took up on the sender's disk, if the sender said that was less than its
-    /// size.
+    /// How much space it took up on the sender's disk, if that was less than its size.
     #[must_use]
     pub fn allocated(&self) -> Option<u64> {
         self.file.allocated
@@ -253,18 +252,18 @@ impl Incoming {
         full.unwrap_or_else(|| why(error))
     }
 
-    /// Writes chunk `index`, whose bytes are `data`.
-    pub fn write(&self, index: u64, data: &mut [IoSlice<'_>]) -> Result<(), Why> {
+    /// Writes `data` at `offset`: a chunk, or a part of one.
+    pub fn write(&self, offset: u64, data: &mut [IoSlice<'_>]) -> Result<(), Why> {
         let partial = self.partial()?;
         let space = &self.context.directory.space;
         let bytes = data.iter().map(|piece| piece.len() as u64).sum();
         let taken = self.space.take(bytes, |more| self.promise(more))?;
-        if let Err(e) = vectored::write_all_at(&partial.file, data, chunk_offset(index)) {
+        if let Err(e) = vectored::write_all_at(&partial.file, data, offset) {
             self.space.put_back(taken);
             return Err(self.why(&e));
         }
         space.settle(taken);
-        self.context.durability.wrote(&partial.file, index);
+        self.context.durability.wrote(&partial.file, offset, bytes);
         Ok(())
     }
 
@@ -276,7 +275,10 @@ impl Incoming {
             self.space.skip(len.into(), &self.context.directory.space);
             return Ok(());
         }
-        self.write(index, &mut [IoSlice::new(&ZEROS[..len as usize])])
+        self.write(
+            chunk_offset(index),
+            &mut [IoSlice::new(&ZEROS[..len as usize])],
+        )
     }
 
     /// Copies chunk `index` from the existing file to the partial, if it still has `digest`.
@@ -333,7 +335,7 @@ impl Incoming {
         if buffer.iter().all(|&byte| byte == 0) {
             return self.write_hole(index);
         }
-        self.write(index, &mut [IoSlice::new(buffer)])
+        self.write(chunk_offset(index), &mut [IoSlice::new(buffer)])
     }
 
     /// Sets the size of a stream, before [`Self::commit`]: it may end with a hole.

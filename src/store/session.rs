@@ -3,18 +3,18 @@
 //! Must not hold anything past its end that another session waits for.
 
 use std::collections::HashSet;
-use std::io::{self, Read, Seek, SeekFrom};
+use std::io;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
-use crate::model::digest::{CHUNK_SIZE, ZEROS, chunk_len};
+use crate::model::digest::CHUNK_SIZE;
 use crate::model::entry::{Mode, Target, Time};
 use crate::model::error::{Error, Result};
 use crate::model::outcome::{Attribute, NotKept, OnConflict, Outcome, Why};
 use crate::model::relpath::{PathError, RelPath};
 use crate::model::surplus::{Decision, Objection, RemovalCount, Surplus};
-use crate::sys::fs::{self, Dir, FileId, Stat};
+use crate::sys::fs::{Dir, FileId, Stat};
 
 use super::clash::Folding;
 use super::context::{Access, DirectoryContext, LOCK_LOOK, LOCK_WAIT, SessionContext};
@@ -22,6 +22,7 @@ use super::durability::Durability;
 use super::entering::Entering;
 use super::folder::Folder;
 use super::found::{open_file, why};
+use super::held::read_all;
 use super::in_use::{FolderClaim, Locked, Taken};
 use super::incoming::Incoming;
 use super::link::NewLink;
@@ -126,6 +127,18 @@ impl StoreSession {
     #[must_use]
     pub fn is_dry(&self) -> bool {
         self.context.access.dry_run
+    }
+
+    /// The permissions that programs of this user give new files, for those whose sender names none.
+    #[must_use]
+    pub fn usual_file_mode(&self) -> Mode {
+        Mode::from_stat(0o666 & !self.context.directory.unnamed.umask)
+    }
+
+    /// The same for new folders.
+    #[must_use]
+    pub fn usual_folder_mode(&self) -> Mode {
+        Mode::from_stat(0o777 & !self.context.directory.unnamed.umask)
     }
 
     /// How many bytes are free, if the file system says.
@@ -428,35 +441,11 @@ impl StoreSession {
     pub fn read_back(
         &self,
         path: &RelPath,
-        mut take: impl FnMut(&[u8], bool) -> io::Result<()>,
+        take: impl FnMut(&[u8], bool) -> io::Result<()>,
     ) -> io::Result<()> {
         let root = &self.context.directory.dir;
         let dir = partial::folder_of(root, path)?.ok_or(io::ErrorKind::NotFound)?;
-        let mut file = open_file(&dir, path.file_name())?;
-        let found = fs::stat(&file)?;
-        let is_sparse = found.allocated < found.size;
-        let mut buffer = vec![0; CHUNK_SIZE as usize];
-        let mut at = 0;
-        loop {
-            let length = u64::from(chunk_len(found.size, at / u64::from(CHUNK_SIZE)));
-            let is_aligned = at % u64::from(CHUNK_SIZE) == 0;
-            if is_sparse && is_aligned && length > 0 && fs::is_hole(&file, at, length) {
-                take(&ZEROS[..usize::try_from(length).unwrap_or(0)], true)?;
-                at += length;
-                continue;
-            }
-            // Looking for holes moves the file's read position.
-            file.seek(SeekFrom::Start(at))?;
-            match file.read(&mut buffer) {
-                Ok(0) => return Ok(()),
-                Ok(n) => {
-                    take(&buffer[..n], false)?;
-                    at += n as u64;
-                }
-                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
-                Err(e) => return Err(e),
-            }
-        }
+        read_all(&open_file(&dir, path.file_name())?, take)
     }
 
     /// Folders whose time or mode could not be set, since the last call.

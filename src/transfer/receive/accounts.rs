@@ -181,27 +181,14 @@ impl Accounts {
     /// Says whether it is time for what waits for removals.
     fn enter(&self, ended: &EndedEntry, outcome: &Outcome) -> bool {
         let mut counted = self.counted();
-        let summary = &mut counted.summary;
-        match outcome {
-            Outcome::Stored(_) | Outcome::Replaced => {
-                summary.stored += 1;
-                summary.files += u64::from(ended.is_file);
-                summary.bytes += ended.size;
-                summary.held_bytes += ended.held_bytes;
-                summary.renamed += u64::from(matches!(outcome, Outcome::Stored(Some(_))));
-                summary.replaced += u64::from(matches!(outcome, Outcome::Replaced));
-            }
-            Outcome::Kept => summary.kept += 1,
-            Outcome::Have(_) => {
-                summary.have += 1;
-                summary.have_files += u64::from(ended.is_file);
-                summary.have_bytes += ended.size;
-            }
-            Outcome::Failed(why) => {
-                summary.failed += 1;
-                counted.vanished += u64::from(*why == Why::Vanished);
-            }
-        }
+        let EndedEntry {
+            size,
+            held_bytes,
+            is_file,
+            ..
+        } = *ended;
+        counted.summary.count(outcome, is_file, size, held_bytes);
+        counted.vanished += u64::from(*outcome == Outcome::Failed(Why::Vanished));
         counted.order.outcome()
     }
 

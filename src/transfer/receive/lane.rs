@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::super::link::{HEARD, Link, SILENCE};
+use crate::model::digest::chunk_offset;
 use crate::model::error::{Error, Result};
 use crate::model::outcome::{Outcome, Why};
 use crate::model::reason::Limit;
@@ -141,7 +142,10 @@ impl ReceivingLane<'_> {
                 Storing::Write if chunk.encoding == Encoding::Hole => {
                     claimed.content.incoming.write_hole(chunk.index)
                 }
-                Storing::Write => claimed.content.incoming.write(chunk.index, &mut data),
+                Storing::Write => claimed
+                    .content
+                    .incoming
+                    .write(chunk_offset(chunk.index), &mut data),
                 Storing::InPlace | Storing::Keep => Ok(()),
                 Storing::Copy => {
                     drop(at_work);

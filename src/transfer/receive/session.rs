@@ -145,7 +145,10 @@ impl ReceiveSession {
             (Some(sums), Destination::Folder(store)) => Some(Arc::new(SessionSums {
                 sums,
                 store: store.clone(),
-                link: link.clone(),
+                is_over: {
+                    let link = link.clone();
+                    Box::new(move || link.is_over())
+                },
                 algorithm,
                 session: number,
                 progress,

@@ -21,7 +21,6 @@ use crate::model::relpath::RelPath;
 use crate::store::StoreSession;
 use crate::sys::{name as system_name, private, vectored};
 
-use super::super::link::Link;
 use super::turns::Turns;
 
 /// How a line begins that does not count any more.
@@ -238,19 +237,20 @@ impl Read for FromPlace<'_> {
 }
 
 /// The list of sums, as one session adds to it.
-pub(super) struct SessionSums {
-    pub(super) sums: Arc<Sums>,
-    pub(super) store: Arc<StoreSession>,
-    pub(super) link: Arc<Link>,
-    pub(super) algorithm: Algorithm,
-    pub(super) session: u64,
-    pub(super) progress: Arc<dyn Progress>,
+pub(crate) struct SessionSums {
+    pub(crate) sums: Arc<Sums>,
+    pub(crate) store: Arc<StoreSession>,
+    /// Says whether the session is over.
+    pub(crate) is_over: Box<dyn Fn() -> bool + Send + Sync>,
+    pub(crate) algorithm: Algorithm,
+    pub(crate) session: u64,
+    pub(crate) progress: Arc<dyn Progress>,
 }
 
 impl SessionSums {
     /// Writes down the sum of a file that was stored; `digest` is that of the whole file, if it
     /// is known.
-    pub(super) fn add(&self, path: &RelPath, digest: Option<Digest>, outcome: &Outcome) {
+    pub(crate) fn add(&self, path: &RelPath, digest: Option<Digest>, outcome: &Outcome) {
         let path = match outcome {
             Outcome::Stored(Some(other)) => other,
             Outcome::Stored(None) | Outcome::Replaced => path,
@@ -265,7 +265,7 @@ impl SessionSums {
     }
 
     /// Puts the list in order, behind the last line of this session.
-    pub(super) fn settle(&self) {
+    pub(crate) fn settle(&self) {
         if let Err(source) = self.sums.settle() {
             self.warn(&Error::file(Action::SortSums, &self.sums.path, source));
         }
@@ -280,7 +280,7 @@ impl SessionSums {
     }
 
     /// An error where the list does not have all that it should have.
-    pub(super) fn check(&self) -> Result<()> {
+    pub(crate) fn check(&self) -> Result<()> {
         match self.sums.incomplete.load(Ordering::Relaxed) {
             true => Err(Error::Unsummed {
                 path: self.sums.path.clone(),
@@ -299,7 +299,7 @@ impl SessionSums {
             let turn = is_hole.then(|| HOLES.wait());
             if turn.is_some() {
                 holes += bytes.len() as u64;
-                if holes > FEW_HOLES && self.link.is_over() {
+                if holes > FEW_HOLES && (self.is_over)() {
                     return Err(io::Error::other("the session ended"));
                 }
             }
