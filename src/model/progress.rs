@@ -43,6 +43,8 @@ pub enum Trust {
     Paired,
     /// Both sides agreed to take part with anyone.
     Open,
+    /// It is a browser that knows the address of the page.
+    Link,
 }
 
 /// The other side of a session.

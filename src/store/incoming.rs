@@ -270,15 +270,12 @@ impl Incoming {
     /// Fills chunk `index` with zeros.
     pub fn write_hole(&self, index: u64) -> Result<(), Why> {
         let partial = self.partial()?;
-        let len = chunk_len(self.file.size, index);
-        if partial.fresh || fs::is_hole(&partial.file, chunk_offset(index), len.into()) {
+        let (at, len) = (chunk_offset(index), chunk_len(self.file.size, index));
+        if partial.fresh || fs::is_hole(&partial.file, at, len.into()) {
             self.space.skip(len.into(), &self.context.directory.space);
             return Ok(());
         }
-        self.write(
-            chunk_offset(index),
-            &mut [IoSlice::new(&ZEROS[..len as usize])],
-        )
+        self.write(at, &mut [IoSlice::new(&ZEROS[..len as usize])])
     }
 
     /// Copies chunk `index` from the existing file to the partial, if it still has `digest`.

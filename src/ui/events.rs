@@ -432,6 +432,7 @@ pub(super) fn trust_name(trust: Trust) -> &'static str {
         Trust::SameUser => "same_user",
         Trust::Paired => "paired",
         Trust::Open => "open",
+        Trust::Link => "link",
         _ => "other",
     }
 }

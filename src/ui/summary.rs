@@ -299,6 +299,7 @@ pub(super) fn trusted(trust: Trust) -> &'static str {
         Trust::SameUser => "the same user on this machine",
         Trust::Paired => "paired with this machine",
         Trust::Open => "let in by --open",
+        Trust::Link => "let in by the link of the page",
         _ => "known here",
     }
 }

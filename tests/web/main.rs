@@ -104,7 +104,7 @@ fn other_names_and_other_pages_are_refused() {
         ("POST", 403),
         ("OPTIONS", 405),
         ("TRACE", 405),
-        ("DELETE", 405),
+        ("DELETE", 403),
     ] {
         let headers = "Sec-Fetch-Site: cross-site\r\nContent-Length: 0\r\n";
         assert_eq!(page.status_of(method, "", headers), answer, "{method}");

@@ -49,7 +49,7 @@ impl OfferBound {
     }
 
     /// Takes an entry; fails where it is more than was offered.
-    pub(super) fn take(&mut self, entry: &Entry) -> Result<(), Why> {
+    pub(crate) fn take(&mut self, entry: &Entry) -> Result<(), Why> {
         if entry.path.depth() == 1 {
             let named = self.named.checked_sub(1).ok_or(OVER)?;
             let is_it = |first: &Text| *first == shown(&entry.path.as_path());

@@ -40,4 +40,4 @@ pub(super) use hasher::EndSilent;
 pub(super) use output::{NAME, Output};
 pub(super) use removal::RemovalTerms;
 pub(super) use session::{Destination, ReceiveSession, SessionSetup};
-pub(super) use sums::Sums;
+pub(super) use sums::{SessionSums, Sums};

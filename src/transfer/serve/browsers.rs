@@ -12,11 +12,12 @@ use crate::net::{Candidate, plain};
 
 use super::super::web::{self, FirstByte, WebCaller, first_byte};
 use super::shared::ReceiverShared;
+use super::uploads::ReceiverMeans;
 
 /// Serves a connection that a browser has made, to its end; none where it is of a peer. It counts
 /// among those that wait to be let in until it has shown that it knows the secret.
 pub(super) fn serve_browser(
-    (shared, candidate, progress): (&ReceiverShared, &Candidate, &Arc<dyn Progress>),
+    (shared, candidate, progress): (&Arc<ReceiverShared>, &Candidate, &Arc<dyn Progress>),
     stream: &TcpStream,
 ) -> Option<Result<()>> {
     let pages = shared.web.as_ref()?;
@@ -32,6 +33,7 @@ pub(super) fn serve_browser(
         peer,
         progress,
         let_in: &|| candidate.let_in(),
+        means: &ReceiverMeans { shared, progress },
     };
     let served = web::serve_browser(pages, &caller, stream, first);
     if let Some(bytes) = pages.take_complete()

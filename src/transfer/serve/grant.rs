@@ -27,7 +27,7 @@ pub(super) fn access(
             (grant.and_then(|grant| grant.may_update)).unwrap_or(all_may)
         }
         // Whoever may be anybody replaces nothing, whatever is allowed otherwise.
-        Trust::Open => false,
+        Trust::Open | Trust::Link => false,
     };
     let most = options.on_conflict.unwrap_or(OnConflict::Replace);
     let wanted = match wish.update || wish.mirror {

@@ -143,7 +143,7 @@ impl Receiver {
         let web = options.web.clone().map(|options| {
             let site = match &purpose {
                 Purpose::Share(files) => WebSite::Downloads(Downloads::new(files.roots().clone())),
-                _ => WebSite::Uploads(Uploads {}),
+                _ => WebSite::Uploads(Uploads::default()),
             };
             WebServer::new(options, site)
         });
@@ -298,6 +298,7 @@ impl Receiver {
             let look = self.shared.look_after_sessions().into_iter();
             let look = look.chain(self.shared.look_after_commands());
             let look = look.chain(self.shared.look_after_room());
+            let look = look.chain(self.shared.look_after_uploads());
             if pause {
                 continue;
             }

@@ -19,5 +19,7 @@ mod on_done;
 mod purpose;
 mod running;
 mod shared;
+#[cfg(feature = "web")]
+mod uploads;
 
 pub use listener::Receiver;

@@ -234,6 +234,25 @@ impl ReceiverShared {
             .look(|peer, trust, name| self.is_still_let_in(peer, trust, name, Ability::Messages))
     }
 
+    /// Ends batches of uploads that nobody comes back to. Says when to come again; never where there
+    /// is none.
+    pub(super) fn look_after_uploads(&self) -> Option<Duration> {
+        #[cfg(feature = "web")]
+        return self.web.as_ref()?.uploads()?.look_after();
+        #[cfg(not(feature = "web"))]
+        None
+    }
+
+    /// Ends all batches of uploads. Says whether there was one.
+    fn stop_uploads(&self) -> bool {
+        #[cfg(feature = "web")]
+        let uploads = self.web.as_ref().and_then(WebServer::uploads);
+        #[cfg(feature = "web")]
+        return uploads.is_some_and(super::super::web::Uploads::stop);
+        #[cfg(not(feature = "web"))]
+        false
+    }
+
     /// Ends a session whose sender may not send here any more. Says whether it did.
     pub(super) fn end_if_unpaired(&self, one: &LetInSession) -> bool {
         let session = &one.session;
@@ -251,6 +270,13 @@ impl ReceiverShared {
     /// does not get on, a stranger's before that of somebody known, and of these the one that has
     /// stood still for longest. Says whether there is one.
     pub(super) fn end_idle(&self, holder: PoolHolder) -> bool {
+        // Whoever uploads may be anybody.
+        #[cfg(feature = "web")]
+        if let Some(uploads) = self.web.as_ref().and_then(WebServer::uploads)
+            && uploads.end_idle(self.options.idle / STRANGERS_PART)
+        {
+            return true;
+        }
         let own = self.sessions().running.is_full_of(holder);
         let all = self.all_sessions().into_iter();
         let may_go = all.filter_map(|one| {
@@ -342,8 +368,8 @@ impl ReceiverShared {
 
     /// Ends every session, and waits for that. Says whether one was not done.
     pub(super) fn stop(&self) -> bool {
+        let mut was_running = self.stop_uploads();
         let mut sessions = self.sessions();
-        let mut was_running = false;
         for session in sessions.by_secret.values().map(|one| &one.session) {
             // One that has said its summary only waits for its peer to close.
             if session.link.is_over() {

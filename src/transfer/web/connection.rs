@@ -2,6 +2,7 @@
 //!
 //! Must not know what is behind the secret, nor hold up another connection.
 
+use std::cell::RefCell;
 use std::io::{self, Write as _};
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
@@ -18,6 +19,7 @@ use tokio::time::{sleep, timeout};
 use tokio_rustls::TlsAcceptor;
 use tracing::debug;
 
+use super::answers::UploadCaller;
 use super::limits::{BUFFER_BYTES, HEAD_TIME, MAX_HEAD_BYTES, MAX_HEADERS};
 use super::page::{self, PageError};
 use super::patient::Patient;
@@ -100,23 +102,32 @@ pub(in crate::transfer) fn serve(
     let _place = TakenPlace(server, holder);
     let lost = |source| Error::Lost { peer, source };
     let runtime = runtime().map_err(|source| Error::Thread { source })?;
-    let ours = stream.try_clone().map_err(lost)?;
+    let (ours, theirs) = (stream.try_clone().map_err(lost)?, stream);
     let _ = ours.set_nodelay(true);
     ours.set_nonblocking(true).map_err(lost)?;
     runtime.block_on(async {
         let stream = tokio::net::TcpStream::from_std(ours).map_err(lost)?;
+        let gone = || has_gone(theirs);
         match certificate {
-            None => http(server, caller, stream).await,
+            None => http(server, caller, &gone, stream).await,
             Some(certificate) => {
                 let acceptor = TlsAcceptor::from(certificate.0.clone());
                 // One that fails is that of somebody who does not trust the certificate.
                 if let Ok(Ok(stream)) = timeout(HEAD_TIME, acceptor.accept(stream)).await {
-                    http(server, caller, stream).await;
+                    http(server, caller, &gone, stream).await;
                 }
             }
         }
         Ok(())
     })
+}
+
+/// Whether a browser has closed its connection, as far as that shows behind what is not read yet.
+fn has_gone(stream: &TcpStream) -> bool {
+    match stream.peek(&mut [0]) {
+        Ok(bytes) => bytes == 0,
+        Err(e) => e.kind() != io::ErrorKind::WouldBlock,
+    }
 }
 
 /// One that this thread alone runs.
@@ -142,9 +153,18 @@ fn refuse(mut stream: &TcpStream, answer: &[u8]) {
 async fn http(
     server: &WebServer,
     caller: &WebCaller<'_>,
+    gone: &dyn Fn() -> bool,
     stream: impl AsyncRead + AsyncWrite + Unpin,
 ) {
-    let answer = |request| async { respond::finished(answer(server, caller, request).await) };
+    // A receiver that ends with its first session does so once the answer is sent.
+    let kept = RefCell::new(Vec::new());
+    let uploads = UploadCaller {
+        means: caller.means,
+        gone,
+        keep: &|place| kept.borrow_mut().push(place),
+    };
+    let answer =
+        |request| async { respond::finished(answer(server, caller, uploads, request).await) };
     let answer = service_fn(answer);
     let served = http1::Builder::new()
         .timer(TokioTimer::new())
@@ -162,6 +182,7 @@ async fn http(
 async fn answer(
     server: &WebServer,
     caller: &WebCaller<'_>,
+    uploads: UploadCaller<'_>,
     request: Request<Incoming>,
 ) -> WebAnswer {
     if let Some(status) = server.guard.refusal(&request) {
@@ -198,7 +219,7 @@ async fn answer(
     if let Some(answer) = without_pin(server, caller, &request).await {
         return answer;
     }
-    server.site.answer(request, caller.progress).await
+    server.site.answer(request, uploads).await
 }
 
 /// What is answered to whoever has not given the PIN, where there is one.

@@ -7,24 +7,36 @@
 //! there. `guard` refuses what no page of this machine asks for, the `server` has what all
 //! connections share, and the `site` is what there is behind the secret address.
 
+mod answers;
 mod attempts;
+mod batch;
+mod batch_bound;
+mod batch_files;
+mod batch_folders;
+mod batches;
+mod browser;
 mod certificate;
+mod codes;
 mod connection;
 mod downloads;
 mod file_body;
+mod form;
 mod guard;
 mod language;
+mod last_heard;
 mod limits;
 mod markup;
+mod means;
+mod multipart;
 mod options;
-// Downloads and plain forms will need all of it.
+// Downloads will need all of it.
 #[allow(dead_code)]
 mod page;
 mod paths;
 mod patient;
 mod pin;
 mod ranges;
-// Uploads and downloads will need all of them.
+// Downloads will need all of them.
 #[allow(dead_code)]
 mod request;
 #[allow(dead_code)]
@@ -32,14 +44,17 @@ mod respond;
 mod server;
 mod site;
 mod told;
+mod upload;
 mod uploads;
 mod watch;
+mod whole;
 mod zip;
 mod zip_body;
 
 pub use certificate::WebCertificate;
 pub(super) use connection::{FirstByte, first_byte, serve as serve_browser};
 pub(super) use downloads::Downloads;
+pub(super) use means::{AskedBatch, BatchPlace, BatchSetup, UploadMeans};
 pub use options::{WebOptions, WebToken};
 pub use pin::WebPin;
 pub(super) use server::{WebCaller, WebServer};

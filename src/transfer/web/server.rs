@@ -9,9 +9,11 @@ use std::sync::Arc;
 use super::attempts::WrongAttempts;
 use super::guard::Guard;
 use super::limits::{MAX_CONNECTIONS, MAX_PER_NETWORK, MIN_CONNECTIONS, PART_OF_DESCRIPTORS};
+use super::means::UploadMeans;
 use super::options::WebOptions;
 use super::pin::PinAttempts;
 use super::site::WebSite;
+use super::uploads::Uploads;
 use crate::model::progress::Progress;
 use crate::net::{Pool, PoolBounds};
 use crate::sys::host;
@@ -35,6 +37,8 @@ pub(in crate::transfer) struct WebCaller<'a> {
     pub(in crate::transfer) progress: &'a Arc<dyn Progress>,
     /// Called when it has shown that it knows the secret.
     pub(in crate::transfer) let_in: &'a dyn Fn(),
+    /// What the receiver does for uploads.
+    pub(in crate::transfer) means: &'a dyn UploadMeans,
 }
 
 impl fmt::Debug for WebServer {
@@ -77,6 +81,14 @@ impl WebServer {
                 strangers: all,
                 each: MAX_PER_NETWORK.min(all.div_ceil(2)),
             }),
+        }
+    }
+
+    /// What takes uploads, where something does.
+    pub(in crate::transfer) fn uploads(&self) -> Option<&Uploads> {
+        match &self.site {
+            WebSite::Uploads(uploads) => Some(uploads),
+            WebSite::Downloads(_) => None,
         }
     }
 }

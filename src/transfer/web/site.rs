@@ -2,16 +2,14 @@
 //!
 //! Must not know who may see it.
 
-use std::sync::Arc;
-
 use hyper::StatusCode;
 
+use super::answers::UploadCaller;
 use super::downloads::Downloads;
 use super::page;
 use super::request::WebRequest;
 use super::respond::{self, WebAnswer};
 use super::uploads::Uploads;
-use crate::model::progress::Progress;
 
 /// What there is behind the secret.
 #[derive(Debug)]
@@ -24,11 +22,7 @@ pub(in crate::transfer) enum WebSite {
 
 impl WebSite {
     /// Answers a request of somebody who knows the secret.
-    pub(super) async fn answer(
-        &self,
-        request: WebRequest,
-        progress: &Arc<dyn Progress>,
-    ) -> WebAnswer {
+    pub(super) async fn answer(&self, request: WebRequest, caller: UploadCaller<'_>) -> WebAnswer {
         match self {
             Self::Uploads(_) if request.path.is_empty() && request.only_reads() => respond::html(
                 StatusCode::OK,
@@ -36,7 +30,7 @@ impl WebSite {
                 &request.nonce,
             ),
             Self::Downloads(downloads) => downloads.answer(&request),
-            Self::Uploads(uploads) => uploads.answer(request, progress).await,
+            Self::Uploads(uploads) => uploads.answer(request, caller).await,
         }
     }
 }
