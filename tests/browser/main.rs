@@ -10,6 +10,7 @@
 mod support;
 
 mod downloads;
+mod uploads;
 
 use std::fs;
 use std::path::Path;
