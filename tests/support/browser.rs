@@ -216,7 +216,7 @@ impl Browser {
         entries.iter().map(message).collect()
     }
 
-    /// Waits until a download of this name is whole.
+    /// Waits until a download of this name is whole. It must not be empty.
     #[track_caller]
     pub fn downloaded(&self, name: &str) -> PathBuf {
         let path = self.downloads().join(name);
@@ -322,7 +322,7 @@ impl Drop for Driver {
     }
 }
 
-/// Waits until there is a file of this name, which comes whole, by a rename.
+/// Waits until there is a file of this name with something in it, which comes whole, by a rename.
 #[track_caller]
 fn wait_for_file(path: &Path) {
     use rustix::event::{PollFd, PollFlags, poll};
@@ -333,7 +333,8 @@ fn wait_for_file(path: &Path) {
     let flags = inotify::WatchFlags::MOVED_TO | inotify::WatchFlags::CLOSE_WRITE;
     inotify::add_watch(&watch, folder, flags).unwrap();
     let time = PATIENCE.try_into().unwrap();
-    while !path.exists() {
+    // Chromium keeps the name with an empty file until then.
+    while !path.metadata().is_ok_and(|meta| meta.len() > 0) {
         let mut fds = [PollFd::new(&watch, PollFlags::IN)];
         let names: Vec<_> = std::fs::read_dir(folder).unwrap().flatten().collect();
         assert_eq!(poll(&mut fds, Some(&time)).unwrap(), 1, "only {names:?}");
