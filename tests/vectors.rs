@@ -420,6 +420,10 @@ fn declines() -> Vec<(&'static str, Decline)> {
         ("declined-full", Decline::Full),
         ("declined-no-command", Decline::NoCommand),
         ("declined-no-arguments", Decline::NoArguments),
+        ("declined-no-fetch", Decline::NotGranted(Ability::Fetch)),
+        ("declined-not-shared", Decline::NotShared("photos/x".into())),
+        ("declined-only-share", Decline::OnlyShare),
+        ("declined-no-share", Decline::NoShare),
     ]
 }
 
@@ -478,6 +482,35 @@ fn talk() -> Vec<(&'static str, Message)> {
             Message::RoomSaid(RoomSaid {
                 number: 3,
                 line: line("me"),
+            }),
+        ),
+        (
+            "fetch",
+            Message::Fetch(Fetch {
+                algorithm: Some(Algorithm::Blake3),
+                lanes: 4,
+                wish: Wish {
+                    update: true,
+                    ..Wish::default()
+                },
+                paths: vec![RelPath::new("photos/2024").unwrap()],
+                filter: FetchPatterns {
+                    lines: vec!["*.tmp".into(), "!keep.tmp".into()],
+                    gitignore: true,
+                    max_size: Some(1 << 40),
+                },
+                limit: Some(20_000_000),
+            }),
+        ),
+        (
+            "fetch-everything",
+            Message::Fetch(Fetch {
+                algorithm: None,
+                lanes: 1,
+                wish: Wish::default(),
+                paths: vec![],
+                filter: FetchPatterns::default(),
+                limit: None,
             }),
         ),
         ("list-commands", Message::ListCommands(())),
@@ -1019,7 +1052,7 @@ fn every_variant_is_in_a_vector() {
     assert_eq!(variants::<Objection>(), 5);
     assert_eq!(variants::<RemovalAnswer>(), 4);
     assert_eq!(variants::<MaxDelete>(), 2);
-    assert_eq!(variants::<Ability>(), 3);
+    assert_eq!(variants::<Ability>(), 4);
     assert_eq!(variants::<OutputStream>(), 2);
     let all = command_ends().map(|end| end.1);
     assert_eq!(variants::<CommandEnd>(), distinct(all));

@@ -28,12 +28,31 @@ pub(super) fn can_choose() -> bool {
     io::stdin().is_terminal() && io::stderr().is_terminal()
 }
 
-/// Asks for one of the receivers that are here.
-pub(super) fn receiver(ui: &Arc<Ui>, cancel: &Cancel, peers: &Peers) -> xfer::Result<DialTarget> {
+/// Asks for one of the machines that are here and offer this: receivers or shares.
+pub(super) fn machine(
+    ui: &Arc<Ui>,
+    cancel: &Cancel,
+    peers: &Peers,
+    service: Service,
+) -> xfer::Result<DialTarget> {
+    let (looking, nobody) = match service {
+        Service::Share => (
+            "Looking for machines that share …",
+            "No machine shares anything yet. Each one shows as soon as it does.",
+        ),
+        _ => (
+            "Looking for receivers …",
+            "No receiver is here yet. Each one shows as soon as it is.",
+        ),
+    };
+    let of_it = |sighting| match sighting {
+        Sighting::Found(beacon) if beacon.service == service => Some(beacon),
+        _ => None,
+    };
     let known = peers.list()?;
     let keys: Vec<_> = known.iter().map(|known| known.fingerprint).collect();
     let browser = Browser::start(&keys)?;
-    ui.say([Line::Trouble("Looking for receivers …".to_owned())]);
+    ui.say([Line::Trouble(looking.to_owned())]);
     let mut first = Vec::new();
     let end = Instant::now() + FIRST;
     while Instant::now() < end {
@@ -41,7 +60,7 @@ pub(super) fn receiver(ui: &Arc<Ui>, cancel: &Cancel, peers: &Peers) -> xfer::Re
             return Err(Error::Cancelled);
         }
         let until = end.min(Instant::now() + LOOK);
-        first.extend(browser.next(until).and_then(receiver_of));
+        first.extend(browser.next(until).and_then(of_it));
     }
     first.sort_by_key(|beacon| {
         (
@@ -55,7 +74,7 @@ pub(super) fn receiver(ui: &Arc<Ui>, cancel: &Cancel, peers: &Peers) -> xfer::Re
         .filter_map(|beacon| listed(&mut list.borrow_mut(), beacon, &known))
         .collect();
     if lines.is_empty() {
-        lines.push("No receiver is here yet. Each one shows as soon as it is.".to_owned());
+        lines.push(nobody.to_owned());
     }
     let has_default = list
         .borrow()
@@ -68,7 +87,7 @@ pub(super) fn receiver(ui: &Arc<Ui>, cancel: &Cancel, peers: &Peers) -> xfer::Re
     };
     let look = || {
         while let Some(sighting) = browser.next(Instant::now()) {
-            let beacon = receiver_of(sighting);
+            let beacon = of_it(sighting);
             let line = beacon.and_then(|beacon| listed(&mut list.borrow_mut(), beacon, &known));
             if let Some(line) = line {
                 ui.interject(&[Line::Trouble(line)]);
@@ -94,13 +113,6 @@ pub(super) fn receiver(ui: &Arc<Ui>, cancel: &Cancel, peers: &Peers) -> xfer::Re
     }
 }
 
-fn receiver_of(sighting: Sighting) -> Option<Beacon> {
-    match sighting {
-        Sighting::Found(beacon) if beacon.service == Service::Receiver => Some(beacon),
-        _ => None,
-    }
-}
-
 /// What a machine is to this one, by its own word.
 enum Acquaintance<'a> {
     Paired(&'a Known),
@@ -111,7 +123,11 @@ enum Acquaintance<'a> {
 
 impl<'a> Acquaintance<'a> {
     fn of(beacon: &Beacon, all: &'a [Known]) -> Self {
-        let mut receivers = all.iter().filter(|known| known.may_receive);
+        let offers = |known: &&Known| match beacon.service {
+            Service::Share => known.shares,
+            _ => known.may_receive,
+        };
+        let mut receivers = all.iter().filter(offers);
         if let Some(known) = receivers.find(|known| beacon.may_be(&known.fingerprint)) {
             return Self::Paired(known);
         }
@@ -160,7 +176,7 @@ fn listed(list: &mut ListedReceivers, beacon: Beacon, known: &[Known]) -> Option
                 .as_ref()
                 .map_or(DEFAULT_PORT, PeerAddress::port);
             match known.is_called(&beacon.name) {
-                true if at.port() == usual => {
+                true if at.port() == usual && beacon.service == Service::Receiver => {
                     let name = known.name.clone();
                     (DialTarget::Name(name.clone()), name, "paired")
                 }

@@ -58,6 +58,43 @@ pub(super) struct Choice {
     one_file_system: bool,
 }
 
+/// What can be left out of what another machine shares.
+#[derive(Debug, Default, Args)]
+pub(super) struct FetchChoice {
+    /// Leave out what matches
+    #[arg(help_heading = HEADING, long, value_name = "PATTERN", allow_hyphen_values = true)]
+    exclude: Vec<String>,
+
+    /// Leave out what matches a pattern in FILE on this machine
+    #[arg(help_heading = HEADING, long, value_name = "FILE")]
+    exclude_from: Vec<PathBuf>,
+
+    /// Fetch what matches, even if --exclude leaves it out
+    #[arg(help_heading = HEADING, long, value_name = "PATTERN", allow_hyphen_values = true)]
+    include: Vec<String>,
+
+    /// Leave out what .gitignore files on the other machine list
+    #[arg(help_heading = HEADING, long)]
+    gitignore: bool,
+
+    /// Leave out larger files, such as 500M or 2GiB
+    #[arg(help_heading = HEADING, long, value_name = "SIZE", value_parser = size::bytes)]
+    max_size: Option<u64>,
+}
+
+impl From<FetchChoice> for Filter {
+    fn from(choice: FetchChoice) -> Self {
+        Self {
+            exclude: choice.exclude,
+            exclude_from: choice.exclude_from,
+            include: choice.include,
+            gitignore: choice.gitignore,
+            max_size: choice.max_size,
+            ..Self::default()
+        }
+    }
+}
+
 #[derive(Debug, Clone, Copy, Default, ValueEnum)]
 enum LinksArg {
     #[default]

@@ -17,6 +17,7 @@ mod exit;
 mod filter;
 mod folders;
 mod generate;
+mod get;
 mod globs;
 mod habits;
 mod hints;
@@ -86,6 +87,8 @@ enum Command {
     Send(send::Send),
     /// Share files and folders for others to fetch
     Share(share::ShareArguments),
+    /// Fetch what another machine shares
+    Get(get::Get),
     /// List the receivers, shares and chats on this network
     List(list::ListMachines),
     /// Pair with a receiver without sending anything
@@ -162,6 +165,9 @@ fn run_with(arguments: &[OsString]) -> ExitCode {
         }
         (Command::Share(args), Ok(settings)) => {
             share::run(args, loudness, &settings).unwrap_or_else(|why| wrong("share", why))
+        }
+        (Command::Get(args), Ok(settings)) => {
+            get::run(args, loudness, &settings).unwrap_or_else(|why| wrong("get", why))
         }
         (Command::Say(args), Ok(_)) => {
             say::run(args, loudness).unwrap_or_else(|why| wrong("say", why))

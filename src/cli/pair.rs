@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use clap::Args;
 use xfer::net::Fingerprint;
+use xfer::net::Service;
 
 use super::arguments::{CodeFrom, Loudness, Wrong, parse_name};
 use super::by_hand::{self, whole};
@@ -91,7 +92,7 @@ pub(crate) fn run(args: Pair, loudness: &Loudness) -> Result<Code, Wrong> {
     Ok(dialer.run(|device, person, progress, cancel| {
         let to = match to {
             Some(to) => to,
-            None => choose::receiver(&ui, cancel, &device.peers)?,
+            None => choose::machine(&ui, cancel, &device.peers, Service::Receiver)?,
         };
         let peer = xfer::transfer::pair(device, &to, &name, args.wait, person, progress, cancel)?;
         if !peer.is_new {

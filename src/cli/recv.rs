@@ -482,7 +482,7 @@ fn strangers(grants: &BTreeMap<String, Grant>, known: &[Known]) -> Vec<String> {
 
 // The absolute path of a receive folder. Checked before anything is created or bound, so that a
 // mistake leaves nothing behind.
-fn check(dir: &Path) -> xfer::Result<PathBuf> {
+pub(super) fn check(dir: &Path) -> xfer::Result<PathBuf> {
     let error = |source| Error::file(Action::ReceiveInto, dir, source);
     if dir.metadata().map_err(error)?.is_dir() {
         canonical(dir).map_err(error)

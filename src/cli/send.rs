@@ -14,6 +14,7 @@ use xfer::model::digest::Algorithm;
 use xfer::model::outcome::Wish;
 use xfer::model::relpath::RelPath;
 use xfer::model::surplus::MaxDelete;
+use xfer::net::Service;
 use xfer::source::SentNames;
 use xfer::sys::name::{SHELLS_EXPAND, from_system, with_slashes};
 use xfer::sys::stream;
@@ -169,9 +170,18 @@ enum Packing {
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
-enum Hash {
+pub(super) enum Hash {
     Sha256,
     Blake3,
+}
+
+impl From<Hash> for Algorithm {
+    fn from(hash: Hash) -> Self {
+        match hash {
+            Hash::Sha256 => Self::Sha256,
+            Hash::Blake3 => Self::Blake3,
+        }
+    }
 }
 
 impl Send {
@@ -228,10 +238,7 @@ impl Send {
             wait: self.wait,
             name: self.name.unwrap_or_else(machine::name),
             open: self.open,
-            algorithm: self.hash.map(|hash| match hash {
-                Hash::Sha256 => Algorithm::Sha256,
-                Hash::Blake3 => Algorithm::Blake3,
-            }),
+            algorithm: self.hash.map(Algorithm::from),
             wish: Wish {
                 update: self.update || self.mirror,
                 checksum: self.checksum,
@@ -363,7 +370,7 @@ pub(crate) fn run(args: Send, loudness: &Loudness) -> Result<Code, Wrong> {
     Ok(dialer.run(|device, person, progress, cancel| {
         options.to = match to {
             Some(to) => to,
-            None => choose::receiver(&ui, cancel, &device.peers)?,
+            None => choose::machine(&ui, cancel, &device.peers, Service::Receiver)?,
         };
         xfer::transfer::send(device, &options, person, progress, cancel).map(Some)
     }))

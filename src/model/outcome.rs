@@ -86,6 +86,15 @@ pub enum Decline {
     /// It offers the command, but not with these arguments.
     #[error("it does not take these arguments")]
     NoArguments,
+    /// It shares files, but nothing at this path.
+    #[error("it does not share {}", .0.as_str())]
+    NotShared(Text),
+    /// It shares files, and does nothing else.
+    #[error("it only shares files")]
+    OnlyShare,
+    /// It shares no files.
+    #[error("it shares no files")]
+    NoShare,
 }
 
 /// What a peer can be allowed to do. Variants are appended, never reordered.

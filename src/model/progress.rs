@@ -178,6 +178,8 @@ pub enum Event<'a> {
         session: u64,
         /// What this side does in it.
         role: Role,
+        /// Whether this side dialed: then it is what its user has asked for, and the only one.
+        dialed: bool,
         /// The other side.
         peer: &'a Peer,
         /// What the sender would like done with what is there.

@@ -17,7 +17,7 @@ use crate::model::text::Text;
 use crate::net::{Channel, Fingerprint, Known, Peers, device_name, now};
 use crate::wire::limits::{self, MAX_REQUEST_BYTES};
 use crate::wire::{
-    Accept, Features, Hello, Join, Message, Offer, Preambles, RoomJoined, RunCommand, Say,
+    Accept, Features, Fetch, Hello, Join, Message, Offer, Preambles, RoomJoined, RunCommand, Say,
 };
 
 use super::messages::{
@@ -39,7 +39,8 @@ pub(crate) struct Greeted {
     pub(crate) told: String,
     /// Whether it needs to know what is in the offer.
     pub(crate) asks: bool,
-    prefers: Algorithm,
+    /// The hash that it prefers.
+    pub(crate) prefers: Algorithm,
 }
 
 /// What kind of connection the listener has accepted.
@@ -138,6 +139,9 @@ pub(crate) fn greet(
                 if ours.keeps_address && (known.is_called(&told) || !known.has_other_port(at)) {
                     known.received_at(at, ours.port_is_typed);
                 }
+                if ours.role == Role::Receiver {
+                    known.shared_at(at);
+                }
             });
         }
         _ => caller = namesake_is_alarm(channel, &all, caller)?,
@@ -183,18 +187,27 @@ fn note(peers: &Peers, fingerprint: Fingerprint, change: impl FnOnce(&mut Known)
 }
 
 /// Sends an offer, which `make` builds for the hash that suits both sides, to a receiver that was
-/// greeted. Its user has `time` to answer.
+/// greeted and `prefers` one. Its user has `time` to answer.
 pub(crate) fn offer(
     channel: &mut Channel,
-    greeted: &Greeted,
+    prefers: Algorithm,
     time: Duration,
     make: impl FnOnce(Algorithm) -> Offer,
 ) -> Result<(Offer, Accept)> {
-    let offer = make(Algorithm::preferred().suiting(greeted.prefers));
+    let offer = make(Algorithm::preferred().suiting(prefers));
     say(channel, &Message::Offer(offer.clone()))?;
     match hear_within(channel, time)? {
         Message::Accept(accept) if is_sound(&accept) => Ok((offer, accept)),
         Message::Accept(_) => Err(broken(channel, "an Accept beyond its limits")),
+        other => Err(declined_or(channel, other)),
+    }
+}
+
+/// Asks a machine that was greeted for what it shares. It has `time` to find that.
+pub(crate) fn fetch(channel: &mut Channel, fetch: Fetch, time: Duration) -> Result<Offer> {
+    say(channel, &Message::Fetch(fetch))?;
+    match hear_within(channel, time)? {
+        Message::Offer(offer) => Ok(offer),
         other => Err(declined_or(channel, other)),
     }
 }
@@ -255,6 +268,8 @@ pub(crate) enum Request {
     ListCommands,
     /// To run a command.
     Run(RunCommand),
+    /// To fetch shared files.
+    Fetch(Fetch),
 }
 
 impl Request {
@@ -264,6 +279,7 @@ impl Request {
             Self::Offer(_) => Ability::Files,
             Self::Say(_) | Self::JoinRoom => Ability::Messages,
             Self::ListCommands | Self::Run(_) => Ability::Commands,
+            Self::Fetch(_) => Ability::Fetch,
         }
     }
 
@@ -377,6 +393,7 @@ pub(crate) fn hear_request(channel: &mut Channel, asks: bool) -> Result<Option<R
         Message::RoomJoin(()) => Request::JoinRoom,
         Message::ListCommands(()) => Request::ListCommands,
         Message::RunCommand(run) => Request::Run(run),
+        Message::Fetch(fetch) => Request::Fetch(fetch),
         Message::Leave(()) => return Ok(None),
         other => return Err(unexpected(channel, &other)),
     };

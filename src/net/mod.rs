@@ -27,7 +27,8 @@ pub use discovery::{
 };
 pub use fingerprint::Fingerprint;
 pub(crate) use greeting::{
-    Greeted, LetIn, Opening, Request, greet, hear_request, join, join_room, let_in, offer, opening,
+    Greeted, LetIn, Opening, Request, fetch, greet, hear_request, join, join_room, let_in, offer,
+    opening,
 };
 pub use identity::Identity;
 pub(crate) use messages::{

@@ -94,6 +94,12 @@ impl Known {
         }
     }
 
+    /// Notes that it shares, and that it did at `addr`, where nothing better is known.
+    pub(crate) fn shared_at(&mut self, addr: SocketAddr) {
+        self.shares = true;
+        self.address.get_or_insert_with(|| addr.into());
+    }
+
     /// Whether its receiver is known to call itself by this name. Others that have its key may call
     /// themselves otherwise.
     #[must_use]

@@ -69,10 +69,50 @@ pub enum Links {
     Skip,
 }
 
+/// What somebody who fetches leaves out, of what the [`Filter`] of the one who shares lets through.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct FetchFilter {
+    /// Patterns as in a `.gitignore` file beside each named item. The last one that matches
+    /// decides.
+    pub lines: Vec<String>,
+    /// Whether `.gitignore` files in the tree apply too.
+    pub gitignore: bool,
+    /// The largest file, in bytes.
+    pub max_size: Option<u64>,
+}
+
+impl FetchFilter {
+    /// The part of a filter that another machine can apply. Fails if a pattern is invalid, or a
+    /// pattern file cannot be read.
+    pub fn of(filter: &Filter) -> Result<Self> {
+        CompiledFilter::new(filter, OwnFolders::default())?;
+        let mut lines = Vec::new();
+        for path in &filter.exclude_from {
+            let failed = |e| Error::file(Action::ReadPatterns, path, e);
+            let file = File::open(path).map_err(failed)?;
+            let bytes = read_patterns(&file, MOST_OF_USER).map_err(failed)?;
+            let bytes = bytes.strip_prefix("\u{feff}".as_bytes()).unwrap_or(&bytes);
+            let all = bytes.split(|&byte| byte == b'\n');
+            let all = all.map(|line| line.strip_suffix(b"\r").unwrap_or(line));
+            let all = all.filter(|line| !line.is_empty() && !line.starts_with(b"#"));
+            lines.extend(all.map(|line| as_text(line).into_owned()));
+        }
+        lines.extend(filter.exclude.iter().cloned());
+        lines.extend(filter.include.iter().map(|pattern| format!("!{pattern}")));
+        Ok(Self {
+            lines,
+            gitignore: filter.gitignore,
+            max_size: filter.max_size,
+        })
+    }
+}
+
 /// A [`Filter`] with compiled patterns.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct CompiledFilter {
     patterns: Gitignore,
+    /// Those of somebody who fetches: what either leaves out is left out.
+    fetching: Gitignore,
     gitignore: bool,
     max_size: u64,
     pub(super) links: Links,
@@ -104,6 +144,7 @@ impl CompiledFilter {
         })?;
         Ok(Self {
             patterns,
+            fetching: Gitignore::empty(),
             gitignore: filter.gitignore,
             max_size: filter.max_size.unwrap_or(u64::MAX),
             links: filter.links,
@@ -112,10 +153,35 @@ impl CompiledFilter {
         })
     }
 
+    /// The same, with what somebody who fetches leaves out. Fails if a pattern is invalid.
+    pub(super) fn with(&self, fetching: &FetchFilter) -> Result<Self> {
+        let mut patterns = GitignoreBuilder::new("");
+        for line in &fetching.lines {
+            let wrong = |error| Error::Pattern {
+                pattern: Some(line.clone()),
+                fault: PatternFault::Syntax(what(error)),
+            };
+            patterns.add_line(None, line).map_err(wrong)?;
+        }
+        let patterns = patterns.build().map_err(|e| Error::Pattern {
+            pattern: None,
+            fault: PatternFault::Syntax(what(e)),
+        })?;
+        Ok(Self {
+            fetching: patterns,
+            gitignore: self.gitignore || fetching.gitignore,
+            max_size: self.max_size.min(fetching.max_size.unwrap_or(u64::MAX)),
+            ..self.clone()
+        })
+    }
+
     /// Whether the patterns leave something out, by its path below the named folder; `None` if none
     /// matches.
     fn leave_out(&self, below: &Path, is_dir: bool) -> Option<bool> {
-        leaves_out(&self.patterns, below, is_dir)
+        match leaves_out(&self.fetching, below, is_dir) {
+            Some(true) => Some(true),
+            _ => leaves_out(&self.patterns, below, is_dir),
+        }
     }
 
     /// Whether a file is larger than the limit.
@@ -125,12 +191,15 @@ impl CompiledFilter {
 
     /// Whether anything may be left out anywhere, ignore files aside.
     pub(super) fn may_hide(&self) -> bool {
-        self.patterns.num_ignores() > 0 || self.max_size < u64::MAX || self.links == Links::Skip
+        self.patterns.num_ignores() > 0
+            || self.fetching.num_ignores() > 0
+            || self.max_size < u64::MAX
+            || self.links == Links::Skip
     }
 
     /// Whether the user's patterns may leave something out or take it back in.
     pub(super) fn has_patterns(&self) -> bool {
-        !self.patterns.is_empty()
+        !self.patterns.is_empty() || !self.fetching.is_empty()
     }
 
     /// The names of the ignore files that apply.

@@ -7,14 +7,16 @@ mod extent;
 mod filter;
 mod found;
 mod place;
+mod selection;
 mod step;
 mod surplus;
 mod tree;
 mod walk;
+mod walk_below;
 mod walked;
 
-pub use count::count;
-pub use filter::{Filter, IGNORE_FILE, Links};
+pub use count::{count, has};
+pub use filter::{FetchFilter, Filter, IGNORE_FILE, Links};
 pub use place::{PlacedWalk, ways};
 pub use step::WalkStep;
 pub use surplus::SurplusDecider;

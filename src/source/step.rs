@@ -24,7 +24,7 @@ pub enum WalkStep {
         /// How many bytes it takes up on its disk.
         allocated: u64,
     },
-    /// A folder that leads to where the receiver puts what is sent.
+    /// A folder that only leads to what is sent, or to where the receiver puts that.
     Way {
         /// Its path in the manifest.
         path: RelPath,

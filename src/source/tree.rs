@@ -19,7 +19,8 @@ use crate::sys::host;
 use crate::sys::name::{canonical, from_path};
 use crate::sys::own::OwnFolders;
 
-use super::filter::{CompiledFilter, Filter, Links, open_file};
+use super::filter::{CompiledFilter, FetchFilter, Filter, Links, open_file};
+use super::selection::Selection;
 
 /// How many folders that roots are in are kept open at most.
 const MAX_PARENTS: usize = 256;
@@ -42,6 +43,8 @@ struct Named {
     left_out: Vec<PathBuf>,
     filter: CompiledFilter,
     place: Option<RelPath>,
+    /// What of it is sent.
+    selection: Selection,
 }
 
 /// What is sent is called at the receiver, and where it lies there.
@@ -54,7 +57,7 @@ pub struct SentNames {
 }
 
 /// One of the paths that are to be sent.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Root {
     /// The name that it gets.
     pub(super) name: RelPath,
@@ -217,6 +220,20 @@ impl Roots {
             left_out,
             filter,
             place: naming.place.clone(),
+            selection: Selection::default(),
+        })))
+    }
+
+    /// A part of them: `paths`, with the folders that lead there, and all of it where there are
+    /// none; without what `filter` leaves out. Nothing is in it that is not in the whole. Fails if
+    /// a pattern is invalid.
+    pub fn part(&self, paths: &[RelPath], filter: &FetchFilter) -> Result<Self> {
+        Ok(Self(Arc::new(Named {
+            roots: self.0.roots.clone(),
+            left_out: Vec::new(),
+            filter: self.0.filter.with(filter)?,
+            place: self.0.place.clone(),
+            selection: Selection::new(paths),
         })))
     }
 
@@ -269,6 +286,11 @@ impl Roots {
             path: Vec::new(),
             open: Vec::new(),
         }
+    }
+
+    /// What of them is sent.
+    pub(super) fn selection(&self) -> &Selection {
+        &self.0.selection
     }
 
     pub(super) fn filter(&self) -> &CompiledFilter {

@@ -1,10 +1,13 @@
-//! The engines: `serve` listens and starts sessions, `dial` finds and greets a receiver, `send` and
-//! `receive` are the two sides of a transfer, and `talk` those of messages.
+//! The engines: `serve` listens and starts sessions, `dial` finds and greets a machine that listens,
+//! `send` and `receive` are the two sides of a transfer, `fetch` receives where it dials, and `talk`
+//! has the two sides of messages.
 //!
 //! Must not know a terminal: what happens is reported through [`crate::model::progress`].
 
 mod cancel;
 mod dial;
+mod fetch;
+mod lane_source;
 mod link;
 mod liveness;
 mod message_order;
@@ -12,6 +15,7 @@ mod options;
 mod outbox;
 mod presence;
 mod receive;
+mod retry;
 mod run;
 mod send;
 mod serve;
@@ -23,11 +27,13 @@ mod web;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::model::error::Error;
+use crate::model::error::{CryptoFault, Error, Result};
 use crate::sys::worker::Panicked;
+use crate::wire::LaneSecret;
 
 pub use cancel::{Cancel, OnCancel};
 pub use dial::pair;
+pub use fetch::{FetchOptions, fetch, list_shared};
 pub use options::{
     Compress, DEFAULT_MAX_SESSIONS, DEFAULT_PORT, DEFAULT_RETRY, DEFAULT_WINDOW, Device,
     DialTarget, Grant, ReceiveOptions, SendOptions, Stream, default_lanes,
@@ -47,6 +53,15 @@ impl From<Panicked> for Error {
             worker: panicked.worker.name(),
         }
     }
+}
+
+/// A secret by which the lanes of one session are known.
+fn new_secret() -> Result<LaneSecret> {
+    let mut secret = [0; 32];
+    aws_lc_rs::rand::fill(&mut secret).map_err(|_| Error::Crypto {
+        fault: CryptoFault::Random,
+    })?;
+    Ok(LaneSecret(secret))
 }
 
 /// A number for a session, unique in this process.

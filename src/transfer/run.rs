@@ -71,7 +71,7 @@ impl fmt::Debug for RunFrom<'_> {
 impl RunFrom<'_> {
     fn ask(self, to: &DialTarget, name: &str, message: &Message) -> Result<Dialed> {
         let connector = Connector::new(self.device, self.prompt, self.progress, self.cancel)?;
-        let mut dialed = connector.dial_for(to, name, Ability::Commands)?;
+        let mut dialed = connector.dial_for(to, name, false, Ability::Commands)?;
         let Channel {
             writer,
             peer,

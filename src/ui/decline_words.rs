@@ -38,6 +38,9 @@ pub(super) fn declined(peer: &str, reason: &Decline) -> String {
         Decline::Full => format!("{peer} is full at the moment"),
         Decline::NoCommand => format!("{peer} offers no command of that name"),
         Decline::NoArguments => format!("{peer} does not allow these arguments"),
+        Decline::NotShared(path) => format!("{peer} does not share {}", path.as_str()),
+        Decline::OnlyShare => format!("{peer} shares files, and does nothing else"),
+        Decline::NoShare => format!("{peer} shares no files"),
     }
 }
 
@@ -95,6 +98,11 @@ pub(super) fn turned_away(peer: &str, reason: &Decline) -> String {
         Decline::NoArguments => {
             format!("{peer} gave arguments that the command does not allow")
         }
+        Decline::NotShared(path) => {
+            format!("{peer} asked for {}, which you do not share", path.as_str())
+        }
+        Decline::OnlyShare => format!("{peer} asked for something else than shared files"),
+        Decline::NoShare => format!("{peer} asked for files, and you share none"),
     }
 }
 

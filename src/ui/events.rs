@@ -52,6 +52,14 @@ pub(super) enum JsonEvent<'a> {
         named: u64,
         first: &'a str,
     },
+    Shared {
+        path: Cow<'a, str>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        path_bytes: Option<String>,
+        kind: &'static str,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        size: Option<u64>,
+    },
     Connecting {
         address: SocketAddr,
     },

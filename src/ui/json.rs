@@ -41,6 +41,8 @@ pub(crate) struct Json {
 #[derive(Debug)]
 struct SessionEvents {
     role: Role,
+    /// Whether this side dialed.
+    dialed: bool,
     counters: Arc<Counters>,
     began: Instant,
     told_totals: bool,
@@ -127,6 +129,7 @@ impl Json {
             Event::Started {
                 session,
                 role,
+                dialed,
                 peer,
                 wish,
                 counters,
@@ -134,6 +137,7 @@ impl Json {
             } => {
                 let began = SessionEvents {
                     role: *role,
+                    dialed: *dialed,
                     counters: Arc::clone(counters),
                     began: now,
                     told_totals: false,
@@ -232,8 +236,8 @@ impl Json {
                 if let Some(mut state) = self.sessions.remove(session) {
                     lines.extend(state.totals(*session));
                     self.add(&state, &state.tally);
-                    // A sender retries, or ends with this error and reports it itself.
-                    if state.role == Role::Receiver && !matches!(error, Error::Cancelled) {
+                    // The side that dialed retries, or ends with this error and reports it itself.
+                    if !state.dialed && !matches!(error, Error::Cancelled) {
                         lines.extend(line(&JsonEvent::Error {
                             session: Some(*session),
                             error: self.failure(error),
@@ -316,8 +320,8 @@ impl Json {
         self.left_out = session.left_out();
         let before = self.all;
         self.all = before.plus(summary);
-        // A sender's session after a lost connection counts what its earlier ones did, too.
-        if session.role == Role::Sender {
+        // A session after a lost connection counts what the earlier ones did, too.
+        if session.dialed {
             self.all.have = summary.have.saturating_sub(before.stored);
             self.all.failed = summary.failed;
         }
@@ -393,6 +397,7 @@ mod tests {
         let mut json = Json::new(|_| None);
         let mut session = SessionEvents {
             role: Role::Sender,
+            dialed: true,
             counters: Arc::default(),
             began: Instant::now(),
             told_totals: false,

@@ -38,6 +38,8 @@ pub(crate) struct SessionView {
     /// Its larger files that are moving, by their place in the manifest.
     pub(crate) files: BTreeMap<u64, File>,
     role: Role,
+    /// Whether this side dialed.
+    dialed: bool,
     is_dry: bool,
     counters: Arc<Counters>,
     rate: Rate,
@@ -116,6 +118,7 @@ impl Overview {
             Event::Started {
                 session,
                 role,
+                dialed,
                 peer,
                 wish,
                 counters,
@@ -125,13 +128,14 @@ impl Overview {
                     name: safe(&peer.name).to_string(),
                     files: BTreeMap::new(),
                     role: *role,
+                    dialed: *dialed,
                     is_dry: wish.dry_run,
                     counters: Arc::clone(counters),
                     rate: Rate::new(now),
                     started: now,
                 };
                 self.sessions.insert(*session, session_started);
-                if *role == Role::Sender {
+                if *dialed {
                     self.lost = None;
                 }
             }
@@ -158,9 +162,9 @@ impl Overview {
             }
             Event::Finished { session, .. } => drop(self.sessions.remove(session)),
             Event::Failed { session, .. } => {
-                // It stays in sight: the sender may try again.
+                // It stays in sight: the side that dialed may try again.
                 if let Some(view) = self.sessions.remove(session)
-                    && view.role == Role::Sender
+                    && view.dialed
                 {
                     self.lost = Some(LostSession { view, until: now });
                 }
@@ -369,6 +373,7 @@ pub(crate) mod tests {
         let event = Event::Started {
             session: id,
             role: Role::Sender,
+            dialed: true,
             peer: &peer,
             wish: Wish::default(),
             conflict: OnConflict::Beside,

@@ -35,7 +35,22 @@ pub(super) fn planned(count: RemovalCount, objection: Objection) -> String {
 }
 
 /// What can be done about that, where something can.
-pub(super) fn hint(role: Role, would_go: u64, objection: Objection) -> Option<String> {
+pub(super) fn hint(
+    role: Role,
+    dialed: bool,
+    would_go: u64,
+    objection: Objection,
+) -> Option<String> {
+    // Only the one who fetches decides what is deleted where they are.
+    match (role, dialed) {
+        (Role::Sender, false) => return None,
+        (Role::Receiver, true) if !matches!(objection, Objection::ReceiverNo) => {
+            return Some(format!(
+                "To delete them: xfer get --mirror --max-delete {would_go}"
+            ));
+        }
+        _ => {}
+    }
     let send = format!("xfer send --mirror --max-delete {would_go}");
     let recv = format!("xfer recv --allow-mirror --max-delete {would_go}");
     let run = match (objection, role) {

@@ -194,19 +194,21 @@ impl Report {
             Event::Started {
                 session,
                 role,
+                dialed,
                 peer,
                 wish,
                 conflict,
                 dir,
                 counters,
             } => {
-                if *role == Role::Sender {
+                if *dialed {
                     self.dialed = Some(peer.name.clone());
                 }
-                let goes_on = *role == Role::Sender && self.began.is_some();
+                let goes_on = *dialed && self.began.is_some();
                 let began = *self.began.get_or_insert(now);
                 let state = ToldSession {
                     role: *role,
+                    dialed: *dialed,
                     peer: peer.name.clone(),
                     terms: Terms {
                         wish: *wish,
@@ -214,7 +216,7 @@ impl Report {
                         trust: peer.trust,
                         goes_on,
                     },
-                    began: if *role == Role::Sender { began } else { now },
+                    began: if *dialed { began } else { now },
                     counters: Arc::clone(counters),
                     tally: Tally::default(),
                     dir: dir.map(summary::at_home),
@@ -223,7 +225,9 @@ impl Report {
                     keeps_surplus: false,
                 };
                 self.sessions.insert(*session, state);
-                if self.settings.plain || self.settings.verbose {
+                // Who listens is told at the end of a dry run that there was one.
+                let is_told = *dialed || !wish.dry_run || *role == Role::Receiver;
+                if is_told && (self.settings.plain || self.settings.verbose) {
                     let way = match role {
                         Role::Sender => "Sending to",
                         Role::Receiver => "Receiving from",
@@ -265,12 +269,12 @@ impl Report {
                 let verbose = self.settings.verbose;
                 if let Some(state) = self.sessions.get_mut(session) {
                     let path = path.as_path();
-                    match (state.terms.wish.dry_run, state.role) {
-                        (true, Role::Receiver) => {}
-                        (true, Role::Sender) if verbose => {
+                    match (state.terms.wish.dry_run, state.dialed) {
+                        (true, false) => {}
+                        (true, true) if verbose => {
                             lines.push(Line::Result(plan::deleted(&path)));
                         }
-                        (true, Role::Sender) => state.plan.deleted(&path),
+                        (true, true) => state.plan.deleted(&path),
                         (false, _) if verbose => {
                             lines.push(Talk(format!("Deleted: {}", safe(&*path))));
                         }
@@ -370,6 +374,7 @@ impl Report {
                     let only = tops.only().map(RelPath::as_path);
                     let told = summary::lines(&EndedSession {
                         role,
+                        dialed: state.dialed,
                         peer: &state.peer,
                         terms,
                         summary,
@@ -399,10 +404,15 @@ impl Report {
                         self.halfway.note(&state.counters);
                     }
                     lines.extend(self.untold(&state));
-                    // A sender has one session, and its error ends the program, which says so.
-                    if state.role == Role::Receiver && !matches!(error, Error::Cancelled) {
+                    // The side that dialed has one session, and its error ends the program, which
+                    // says so.
+                    if !state.dialed && !matches!(error, Error::Cancelled) {
                         self.said = Some(error.to_string());
-                        lines.push(Trouble(sentences::failed_session(error, &state.peer)));
+                        lines.push(Trouble(sentences::failed_session(
+                            error,
+                            &state.peer,
+                            state.role,
+                        )));
                         let is_stream = state.counters.is_stream.load(Ordering::Relaxed);
                         let arrived = Halfway::of(&state.counters).words();
                         let arrived = arrived.filter(|_| !is_stream && !state.terms.wish.dry_run);
@@ -425,7 +435,9 @@ impl Report {
     fn untold(&self, session: &ToldSession) -> Vec<Line> {
         let untold = session.tally.untold().into_iter().map(Trouble);
         let untold = untold.filter(|_| !self.settings.verbose);
-        let hints = session.tally.hints(session.role, &session.peer);
+        let hints = session
+            .tally
+            .hints(session.role, session.dialed, &session.peer);
         let hints = hints.map(|hint| Trouble(format!("        {hint}")));
         untold.chain(hints).collect()
     }
@@ -527,6 +539,7 @@ mod tests {
             self.hear(&Event::Started {
                 session: 1,
                 role,
+                dialed: role == Role::Sender,
                 peer: &peer,
                 wish: Wish::default(),
                 conflict: OnConflict::Beside,

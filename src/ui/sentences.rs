@@ -246,8 +246,8 @@ fn words(error: &Error, who: Naming<'_>) -> String {
     }
 }
 
-/// The line for a session with `peer` that failed on a receiver.
-pub(crate) fn failed_session(error: &Error, peer: &str) -> String {
+/// The line for a session with `peer` that failed on a machine that listens.
+pub(crate) fn failed_session(error: &Error, peer: &str, role: Role) -> String {
     let words = error_of(error, Some(peer));
     match error {
         // The peer's decision is not a failure of xfer.
@@ -256,6 +256,7 @@ pub(crate) fn failed_session(error: &Error, peer: &str) -> String {
             ..
         } => format!("{words}."),
         _ if words.starts_with(peer) => format!("xfer: {words}"),
+        _ if role == Role::Sender => format!("xfer: transfer to {peer} failed: {words}"),
         _ => format!("xfer: transfer from {peer} failed: {words}"),
     }
 }

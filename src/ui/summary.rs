@@ -37,6 +37,8 @@ impl Terms {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct EndedSession<'a> {
     pub(crate) role: Role,
+    /// Whether this side dialed.
+    pub(crate) dialed: bool,
     /// What the other side is called.
     pub(crate) peer: &'a str,
     pub(crate) terms: &'a Terms,
@@ -65,7 +67,7 @@ pub(crate) fn lines(ended: &EndedSession<'_>) -> Vec<String> {
         ..
     } = *ended;
     if terms.wish.dry_run {
-        return plan_lines(role, peer, s, tally);
+        return plan_lines((role, ended.dialed), peer, s, tally);
     }
     let mut lines = vec![ended.headline()];
     let mut add = |n: u64, text: String| {
@@ -99,6 +101,7 @@ pub(crate) fn lines(ended: &EndedSession<'_>) -> Vec<String> {
     }
     let whose = match role {
         Role::Sender => peer,
+        Role::Receiver if ended.dialed => "this machine",
         Role::Receiver => "this receiver",
     };
     let kept = plural(s.kept, "item", "items");
@@ -119,9 +122,10 @@ pub(crate) fn lines(ended: &EndedSession<'_>) -> Vec<String> {
         let over = over.map_or(String::new(), |rate| format!(" ({rate})"));
         add(1, format!("Compressed to {}{over}", bytes(travelled)));
     }
-    let again = match role {
-        Role::Sender => "; send again to retry",
-        Role::Receiver => "",
+    let again = match (role, ended.dialed) {
+        (Role::Sender, true) => "; send again to retry",
+        (Role::Receiver, true) => "; fetch again to retry",
+        (_, false) => "",
     };
     add(s.failed, format!("{} failed{again}", count(s.failed)));
     lines
@@ -263,8 +267,9 @@ impl EndedSession<'_> {
             Role::Receiver if terms.is_stricter() => {
                 "; this receiver does not replace files (--on-conflict beside)".to_owned()
             }
-            Role::Receiver => String::new(),
-            Role::Sender => "; to replace it, send with --update".to_owned(),
+            Role::Receiver if self.dialed => "; to replace it, fetch with --update".to_owned(),
+            Role::Sender if self.dialed => "; to replace it, send with --update".to_owned(),
+            _ => String::new(),
         };
         let way_out = match n {
             1 => way_out,
@@ -324,15 +329,21 @@ fn names(n: u64, tally: &Tally) -> String {
 }
 
 /// What is said of a dry run: what would be done, and whether there is space for it.
-fn plan_lines(role: Role, peer: &str, s: &Summary, tally: &Tally) -> Vec<String> {
-    if role == Role::Receiver {
-        return vec![format!("{peer} made a dry run; nothing changed.")];
+fn plan_lines((role, dialed): (Role, bool), peer: &str, s: &Summary, tally: &Tally) -> Vec<String> {
+    if !dialed {
+        return vec![match role {
+            Role::Sender => format!("{peer} looked at what you share; nothing was sent."),
+            Role::Receiver => format!("{peer} made a dry run; nothing changed."),
+        }];
     }
     let files = plural(s.files, "file", "files");
-    let mut lines = vec![format!(
-        "Would send {files} (up to {}) to {peer}; nothing changed",
-        bytes(s.bytes)
-    )];
+    let size = bytes(s.bytes);
+    let mut lines = vec![match role {
+        Role::Sender => format!("Would send {files} (up to {size}) to {peer}; nothing changed"),
+        Role::Receiver => {
+            format!("Would fetch {files} (up to {size}) from {peer}; nothing changed")
+        }
+    }];
     let new = (s.files).saturating_sub(s.replaced.saturating_add(s.renamed));
     let others = s.stored.saturating_sub(s.files);
     let file = |n| plural(n, "file", "files");
@@ -388,7 +399,11 @@ fn plan_lines(role: Role, peer: &str, s: &Summary, tally: &Tally) -> Vec<String>
         } else {
             "It does not fit"
         };
-        lines.push(format!("  {fits}: {peer} has {} free", bytes(free)));
+        let whose = match role {
+            Role::Sender => peer,
+            Role::Receiver => "this machine",
+        };
+        lines.push(format!("  {fits}: {whose} has {} free", bytes(free)));
     }
     lines
 }
@@ -429,6 +444,7 @@ mod tests {
             tally.renamed(Path::new("in/a.txt"), Path::new("in/a (2).txt"));
             lines(&EndedSession {
                 role,
+                dialed: role == Role::Sender,
                 peer: "lap",
                 terms: &Terms {
                     wish: self.wish,
@@ -627,7 +643,7 @@ mod tests {
             free: Some(0),
             ..Summary::default()
         };
-        let lines = plan_lines(Role::Sender, "lap", &most, &Tally::default());
+        let lines = plan_lines((Role::Sender, true), "lap", &most, &Tally::default());
         assert_eq!(lines.last().unwrap(), "  It may not fit: lap has 0 B free");
     }
 }

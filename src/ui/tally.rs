@@ -111,20 +111,34 @@ impl Tally {
     }
 
     /// What can be done about failures of which there can be many.
-    pub(crate) fn hints(&self, role: Role, peer: &str) -> impl Iterator<Item = String> {
+    /// `dialed` says whether this side did.
+    pub(crate) fn hints(
+        &self,
+        role: Role,
+        dialed: bool,
+        peer: &str,
+    ) -> impl Iterator<Item = String> {
+        // Who shares can do nothing about it.
+        let is_told = role == Role::Receiver || dialed;
         let allow = "start `xfer recv --allow-links-outside`";
-        let links = self.links_outside.then(|| match role {
+        let links = (self.links_outside && is_told).then(|| match role {
             Role::Sender => format!(
                 "To send these links, {allow} on {peer}; or use --links follow or --links skip."
             ),
+            Role::Receiver if dialed => {
+                "To take these links, add --allow-links-outside.".to_owned()
+            }
             Role::Receiver => format!("To take these links, {allow}."),
         });
         let rename = "`xfer recv --rename-unsafe`";
-        let names = self.names_of_windows.then(|| match role {
+        let names = (self.names_of_windows && is_told).then(|| match role {
             Role::Sender => {
                 format!(
                     "If {peer} runs Windows, {rename} there stores such files under other names."
                 )
+            }
+            Role::Receiver if dialed => {
+                "To store such files under other names, add --rename-unsafe.".to_owned()
             }
             Role::Receiver => format!("To store such files under other names, start {rename}."),
         });

@@ -25,6 +25,8 @@ use super::tally::Tally;
 #[derive(Debug)]
 pub(super) struct ToldSession {
     pub(super) role: Role,
+    /// Whether this side dialed.
+    pub(super) dialed: bool,
     pub(super) peer: String,
     pub(super) terms: Terms,
     pub(super) began: Instant,
@@ -49,6 +51,11 @@ pub(super) struct ToldEntry<'a> {
 }
 
 impl ToldSession {
+    /// Whether it brings files to the side that dialed.
+    fn fetches(&self) -> bool {
+        self.dialed == (self.role == Role::Receiver)
+    }
+
     /// What is said of an entry that ended. Of failures that were `told`, a sender says nothing.
     pub(super) fn entry(
         &mut self,
@@ -69,8 +76,8 @@ impl ToldSession {
         self.tally.failed_files += u64::from(is_failed && is_file);
         if self.terms.wish.dry_run {
             // Behind all that would go, where not all of it is shown.
-            if let (Outcome::Failed(Why::TooManyRemovals { count, objection }), Role::Sender) =
-                (outcome, self.role)
+            if let (Outcome::Failed(Why::TooManyRemovals { count, objection }), true) =
+                (outcome, self.dialed)
             {
                 self.keeps_surplus = true;
                 self.tally.asks_first += u64::from(matches!(objection, Objection::Nobody));
@@ -78,10 +85,10 @@ impl ToldSession {
                 lines.push(Trouble(format!("{shown}: {text}")));
                 return lines;
             }
-            match self.role {
-                Role::Receiver => {}
-                Role::Sender if verbose => lines.push(Line::Result(plan::entry(path, outcome).1)),
-                Role::Sender => self.plan.entry(path, size, outcome),
+            match self.dialed {
+                false => {}
+                true if verbose => lines.push(Line::Result(plan::entry(path, outcome).1)),
+                true => self.plan.entry(path, size, outcome),
             }
             return lines;
         }
@@ -93,23 +100,29 @@ impl ToldSession {
                     return lines;
                 }
                 let why_words = sentences::why(path, why);
-                let text = match self.role {
-                    Role::Sender => format!("Failed: {shown}: {why_words}"),
-                    Role::Receiver => format!("Failed: {shown} from {}: {why_words}", self.peer),
+                let text = match (self.dialed, self.role) {
+                    (true, _) => format!("Failed: {shown}: {why_words}"),
+                    (_, Role::Sender) => format!("Failed: {shown} to {}: {why_words}", self.peer),
+                    (_, Role::Receiver) => {
+                        format!("Failed: {shown} from {}: {why_words}", self.peer)
+                    }
                 };
-                if self.role == Role::Sender && !verbose && !told.insert(text.clone()) {
+                if self.dialed && !verbose && !told.insert(text.clone()) {
                     return lines;
                 }
                 lines.push(Trouble(text));
                 if let Why::TooManyRemovals { count, objection } = why
-                    && let Some(hint) = removals::hint(self.role, count.would_go, *objection)
+                    && let Some(hint) =
+                        removals::hint(self.role, self.dialed, count.would_go, *objection)
                 {
                     lines.push(Trouble(format!("        {hint}")));
                 }
                 if matches!(why, Why::Space { .. }) && !std::mem::replace(&mut self.told_hint, true)
                 {
-                    let what = match self.counters.is_stream.load(Ordering::Relaxed) {
+                    let is_stream = self.counters.is_stream.load(Ordering::Relaxed);
+                    let what = match is_stream {
                         true => "send all of it again",
+                        false if self.fetches() => "fetch again to resume",
                         false => "send again to resume",
                     };
                     let text = format!("        Free some space, then {what}.");

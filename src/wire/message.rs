@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::codec::{self, CodecError};
 use super::command::{CommandOutput, Commands, RunCommand};
+use super::fetch::Fetch;
 use super::limits::{MAX_HELD, MAX_LIST, MAX_VERIFIED};
 use super::preamble::{Features, PREAMBLE_BYTES, Preamble};
 use super::talk::{Reply, RoomJoined, RoomLeft, RoomMember, RoomSaid, Say, SayPart};
@@ -181,6 +182,9 @@ messages! {
     0x63 CommandOutput(CommandOutput),
     /// How the command ended. The last message.
     0x64 CommandEnded(CommandEnd),
+    /// Instead of an offer: the dialer asks for shared files, and is offered them. This needs
+    /// [`super::Features::FETCH`] on both sides.
+    0x68 Fetch(Fetch),
 }
 
 /// The type of the frames that carry chunks ([`ChunkHeader`]).

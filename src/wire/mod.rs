@@ -5,6 +5,7 @@
 
 mod codec;
 mod command;
+mod fetch;
 mod frame;
 pub mod limits;
 mod message;
@@ -14,6 +15,7 @@ mod talk;
 
 pub use codec::{CodecError, decode, encode};
 pub use command::{Argument, CommandOutput, Commands, OfferedCommand, RunCommand};
+pub use fetch::{Fetch, FetchPatterns, MAX_FETCH_BYTES, MAX_FETCH_PATHS, MAX_FETCH_PATTERNS};
 pub use frame::{
     FRAME_HEADER_BYTES, Frame, WireError, read_first_message, read_frame, read_frame_head,
     read_small_message, write_chunk_header, write_message,

@@ -7,7 +7,7 @@ use std::borrow::Cow;
 
 use super::message::{FolderFailed, Message, Outcomes, Skipped};
 use super::preamble::Features;
-use crate::model::outcome::{Decline, Outcome, Why};
+use crate::model::outcome::{Ability, Decline, Outcome, Why};
 use crate::model::reason::{AbortReason, Limit, StoreFault, SystemError};
 use crate::model::text::Text;
 
@@ -69,6 +69,10 @@ fn decline_without_newer(reason: &Decline, features: Features) -> Decline {
     let is_new = match reason {
         Decline::NoUpdate => !features.has(Features::MORE_REASONS),
         // A peer with either feature may send requests that these reasons decline.
+        Decline::NotShared(_) | Decline::OnlyShare | Decline::NoShare => {
+            !features.has(Features::FETCH)
+        }
+        Decline::NotGranted(Ability::Fetch) => !features.has(Features::FETCH),
         Decline::NotGranted(_)
         | Decline::NoRoom
         | Decline::OnlyRoom

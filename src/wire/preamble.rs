@@ -43,7 +43,12 @@ impl Features {
     pub const FETCH: Self = Self(32);
     /// All features of this program.
     pub const OURS: Self = Self(
-        Self::REASONS.0 | Self::MORE_REASONS.0 | Self::MESSAGES.0 | Self::COMMANDS.0 | Self::WAYS.0,
+        Self::REASONS.0
+            | Self::MORE_REASONS.0
+            | Self::MESSAGES.0
+            | Self::COMMANDS.0
+            | Self::WAYS.0
+            | Self::FETCH.0,
     );
 
     /// Whether all of `wanted` are among these.

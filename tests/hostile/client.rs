@@ -17,6 +17,7 @@ use serde::Serialize;
 use xfer::model::digest::{Algorithm, CHUNK_SIZE, Digest, chunk_digest};
 use xfer::model::entry::EntryId;
 use xfer::model::outcome::{Outcome, Role, Summary, Wish};
+use xfer::model::relpath::RelPath;
 use xfer::net::{Channel, Identity, Known, Peers, Tls};
 use xfer::wire::*;
 
@@ -65,6 +66,20 @@ impl Who {
         let peers = Peers::in_dir(&sandbox.me().home().join(".local/share/xfer"));
         let grant = |all: &mut Vec<Known>| {
             all.iter_mut().for_each(|known| known.may_message = true);
+            Ok(())
+        };
+        peers.update(grant).unwrap();
+        who
+    }
+
+    /// A machine that may fetch what the user shares, and nothing else.
+    pub fn fetching(sandbox: &Sandbox) -> Self {
+        let who = Self::paired(sandbox);
+        let peers = Peers::in_dir(&sandbox.me().home().join(".local/share/xfer"));
+        let grant = |all: &mut Vec<Known>| {
+            for known in all {
+                (known.may_send, known.may_fetch) = (false, true);
+            }
             Ok(())
         };
         peers.update(grant).unwrap();
@@ -183,6 +198,19 @@ pub fn offer_of(wish: Wish, lanes: u16) -> Message {
         lanes,
         wish,
         contents: None,
+    })
+}
+
+/// What somebody asks for of what is shared.
+pub fn fetch(paths: &[&str]) -> Message {
+    let paths = paths.iter().map(|path| RelPath::new(*path).unwrap());
+    Message::Fetch(Fetch {
+        algorithm: Some(Algorithm::Sha256),
+        lanes: 2,
+        wish: Wish::default(),
+        paths: paths.collect(),
+        filter: FetchPatterns::default(),
+        limit: None,
     })
 }
 

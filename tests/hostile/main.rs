@@ -14,6 +14,7 @@ mod chunks;
 mod client;
 mod commands;
 mod existing;
+mod fetching;
 mod floods;
 mod lanes;
 mod messages;

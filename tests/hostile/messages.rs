@@ -108,6 +108,7 @@ pub(crate) fn one_of_each(line: &Line, who: &Who) -> Vec<Message> {
             bytes: b"abc".to_vec(),
         }),
         Message::CommandEnded(CommandEnd::Exited(0)),
+        fetch(&[]),
     ]
 }
 
@@ -144,6 +145,7 @@ fn may_be_said(state: State, message: &Message) -> bool {
                 | Say(_)
                 | ListCommands(_)
                 | RunCommand(_)
+                | Fetch(_)
         ),
         State::Begun => matches!(
             message,

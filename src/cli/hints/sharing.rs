@@ -39,6 +39,7 @@ pub(super) fn get(error: &Error) -> Option<&'static str> {
             "That machine runs `xfer recv`. Run `xfer share PATH` there instead."
         }
         Error::Declined { reason, .. } => match reason {
+            Decline::NotShared(_) => "`xfer get --list TARGET` lists what it shares.",
             Decline::NotGranted(_) => "To allow it, run there: xfer peers --allow fetch NAME",
             Decline::Unknown => {
                 "Start `xfer share` in a terminal on that machine, or run `xfer recv --pair` there \

@@ -81,7 +81,7 @@ pub(in super::super) fn as_sender(
                 return remember(ours.peers, caller, channel.fingerprint, |known| {
                     match ours.role {
                         Role::Sender => known.may_receive = true,
-                        Role::Receiver => known.shares = true,
+                        Role::Receiver => known.shared_at(peer),
                     }
                     known.calls_itself(&told);
                     if ours.keeps_address {

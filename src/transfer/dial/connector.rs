@@ -96,13 +96,15 @@ impl<'a> Connector<'a> {
         &self,
         to: &DialTarget,
         name: &str,
+        open: bool,
         ability: Ability,
     ) -> Result<Dialed> {
         let feature = match ability {
             Ability::Commands => Features::COMMANDS,
+            Ability::Fetch => Features::FETCH,
             _ => Features::MESSAGES,
         };
-        let mut dialed = self.greet(to, name, false, true)?;
+        let mut dialed = self.greet(to, name, open, true)?;
         if dialed.channel.preambles.features().has(feature) {
             return Ok(dialed);
         }
@@ -224,7 +226,14 @@ impl<'a> Connector<'a> {
         let mut proven = Vec::new();
         for beacon in others {
             let target = DialTarget::Announced(Box::new(beacon.clone()));
-            let whom = Whom::new(&target, None, self.tls.fingerprint(), self.peers, false)?;
+            let whom = Whom::new(
+                &target,
+                None,
+                self.service,
+                self.tls.fingerprint(),
+                self.peers,
+                false,
+            )?;
             match Search::new(self.means(None), &target, whom).run() {
                 Ok((channel, _)) => {
                     channel.closer.close();
@@ -267,7 +276,14 @@ impl<'a> Connector<'a> {
             self.progress.event(&Event::Named { name });
         }
         let means = self.means(before.as_ref());
-        let whom = Whom::new(to, before, self.tls.fingerprint(), self.peers, alarm)?;
+        let whom = Whom::new(
+            to,
+            before,
+            self.service,
+            self.tls.fingerprint(),
+            self.peers,
+            alarm,
+        )?;
         let (mut channel, addr) = Search::new(means, to, whom).run()?;
         let closer = channel.closer.clone();
         let cancel = self.cancel.on_cancel(move || closer.close());

@@ -33,8 +33,8 @@ impl SearchMeans<'_> {
     /// Where the machine was last.
     pub(super) fn last_of(&self, target: &DialTarget, whom: &Whom) -> Vec<SocketAddr> {
         match (target, self.service) {
-            // That of its receiver, perhaps; its room is where it has said.
-            (DialTarget::Announced(_), Service::Room) => Vec::new(),
+            // That of its receiver, perhaps; its room or share is where it has said.
+            (DialTarget::Announced(_), Service::Room | Service::Share) => Vec::new(),
             // At the usual port another receiver with its key may be.
             _ if self.last.is_some() => self.last.into_iter().collect(),
             _ => whom.last_known(),

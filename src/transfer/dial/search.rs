@@ -153,7 +153,7 @@ impl<'a> Search<'a> {
                 self.lookups.begin();
                 self.lookups.ask_about(self.target, &self.whom)
             }
-            DialTarget::Name(_) if self.means.service == Service::Room => {
+            DialTarget::Name(_) if self.means.service != Service::Receiver => {
                 // Where the machine was last it received: that is another program of it.
                 self.again = Some(now + ROOM_FIRST);
                 self.asks = Some(now);

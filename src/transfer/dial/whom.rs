@@ -5,7 +5,7 @@
 use std::net::{SocketAddr, ToSocketAddrs as _};
 
 use crate::model::error::{Error, Result};
-use crate::net::{Beacon, Fingerprint, FingerprintStart, Known, PeerAddress, Peers};
+use crate::net::{Beacon, Fingerprint, FingerprintStart, Known, PeerAddress, Peers, Service};
 
 use super::super::options::{DEFAULT_PORT, DialTarget};
 use super::heard::{is_named, port};
@@ -55,6 +55,7 @@ impl Whom {
     pub(super) fn new(
         target: &DialTarget,
         before: Option<Reached>,
+        service: Service,
         ours: Fingerprint,
         peers: &Peers,
         alarm: bool,
@@ -64,13 +65,15 @@ impl Whom {
         match (target, before.as_ref().map(|before| before.key)) {
             // An address is a place, but a paired name with a port is still that machine.
             (DialTarget::Host { port, .. }, _) => {
-                let known = target.given_name().and_then(|name| receiver(&all, name));
+                let known = target
+                    .given_name()
+                    .and_then(|name| named(&all, name, service));
                 meant = known.map(|k| (k.name.clone(), k.fingerprint));
                 at_port = Some(*port);
             }
             (_, Some(key)) => meant = Some((target.name().to_owned(), key)),
             (DialTarget::Name(name), None) => {
-                meant = receiver(&all, name).map(|k| (k.name.clone(), k.fingerprint));
+                meant = named(&all, name, service).map(|k| (k.name.clone(), k.fingerprint));
             }
             (DialTarget::Announced(beacon), None) => begins = Some(beacon.fingerprint),
         }
@@ -259,9 +262,11 @@ impl Whom {
     }
 }
 
-/// The machine that is known as a receiver by this name.
-fn receiver<'a>(all: &'a [Known], name: &str) -> Option<&'a Known> {
-    let receivers = || all.iter().filter(|known| known.may_receive);
-    let exactly = receivers().find(|known| known.name == name);
-    exactly.or_else(|| receivers().find(|known| known.name.to_lowercase() == name.to_lowercase()))
+/// The machine that is known by this name, as one with which this one does that.
+fn named<'a>(all: &'a [Known], name: &str, service: Service) -> Option<&'a Known> {
+    // Whoever is known by a name is nobody else where files are fetched either.
+    let is_meant = |known: &&Known| known.may_receive || service == Service::Share;
+    let some = || all.iter().filter(is_meant);
+    let exactly = some().find(|known| known.name == name);
+    exactly.or_else(|| some().find(|known| known.name.to_lowercase() == name.to_lowercase()))
 }

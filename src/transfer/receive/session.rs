@@ -324,6 +324,11 @@ impl ReceiveSession {
         self.sums.as_ref().map_or(Ok(()), |sums| sums.check())
     }
 
+    /// What was stored and what failed so far.
+    pub(crate) fn so_far(&self) -> Summary {
+        self.accounts.summary()
+    }
+
     /// How far the files are that have moved since it was last asked.
     fn report(&self) -> Option<Message> {
         let mut list = Vec::new();
@@ -483,6 +488,7 @@ impl ReceiveSession {
             Message::RemovalAnswer(answer) => PlannerTask::RemovalAnswer(answer),
             Message::End(end) => {
                 unannounced.store(end.unannounced, Ordering::Release);
+                self.link.lanes_are_done();
                 PlannerTask::End
             }
             _ => return,

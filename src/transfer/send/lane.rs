@@ -5,19 +5,18 @@
 
 use std::collections::VecDeque;
 use std::io::{self, IoSliceMut, Write};
-use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 use crate::model::digest::{Algorithm, ChunkHasher, Digest, chunk_digest, chunk_len, hole_digest};
 use crate::model::error::{Error, Result};
 use crate::model::progress::Counters;
-use crate::net::{Channel, Closer, Fingerprint, Tls, Writer};
+use crate::net::Writer;
 use crate::source::{Roots, TreeReader};
 use crate::sys::worker::{Worker, checkpoint};
 use crate::wire::Encoding;
 
-use super::super::dial::{Packets, dial};
+use super::super::lane_source::JoinedLane;
 use super::super::link::SILENCE;
 use super::super::options::Compress;
 use super::attempt::Attempts;
@@ -50,26 +49,11 @@ struct Lane<'a> {
     chunks: ChunkWriter<'a>,
 }
 
-/// Connects a lane. Of each connection that it tries for that, it says before what ends it: `tries`.
-pub(super) fn connect(
-    tls: &Tls,
-    addr: SocketAddr,
-    expected: Fingerprint,
-    packets: &Packets,
-    tries: impl Fn(Closer),
-) -> Result<Channel> {
-    // What one of many has to do with says nothing of the others.
-    let channel = dial(tls, addr, &packets.apart(), tries)?;
-    if channel.fingerprint != expected {
-        return Err(Error::protocol(addr, "a lane leads to another device"));
-    }
-    Ok(channel)
-}
-
 impl Lanes<'_> {
     /// Sends what is in the queue over one lane, until the queue is closed and the receiver has
     /// read to the lane's end.
-    pub(super) fn run(&self, mut channel: Channel) -> Result<()> {
+    pub(super) fn run(&self, lane: &mut JoinedLane) -> Result<()> {
+        let channel = &mut lane.channel;
         let peer = channel.peer;
         let sent = self.pump(&mut channel.writer).and_then(|()| {
             channel.writer.finish()?;

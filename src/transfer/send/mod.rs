@@ -1,9 +1,9 @@
-//! The sending engine: connects, offers, and tries again when the connection is lost.
+//! The sending engine: offers, sends, and tries again when a connection is lost that it made.
 //!
 //! Must not decide what is stored: the receiver does.
 //!
-//! - `retry`: session after session;
-//! - `session`: one session: its offer, its workers, its end;
+//! - `dialed`: session after session with a receiver that is dialed, and its offer;
+//! - `session`: one session: its workers, its end;
 //! - `announce`, `lane`, `control`: the workers: walk and announcements; data; answers;
 //! - `stream`, `chunk_writer`, `compress`: what a lane sends with;
 //! - `entries`, `queue`, `order`: what the workers share;
@@ -16,6 +16,7 @@ mod attempt;
 mod chunk_writer;
 mod compress;
 mod control;
+mod dialed;
 mod entries;
 mod file;
 mod file_state;
@@ -24,8 +25,8 @@ mod order;
 mod queue;
 mod removal;
 mod report;
-mod retry;
 mod session;
 mod stream;
 
-pub use retry::send;
+pub use dialed::send;
+pub(super) use session::{AgreedSession, SendTerms};

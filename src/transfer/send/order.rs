@@ -8,6 +8,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use crate::model::outcome::Wish;
 use crate::wire::Message;
 
+use super::super::lane_source::LaneSource;
 use super::super::link::Link;
 use super::super::message_order::{OrderViolation, SendingAction, SendingEvent, SendingOrder};
 use super::queue::Queue;
@@ -16,15 +17,22 @@ use super::queue::Queue;
 pub(super) struct SharedOrder<'a> {
     order: Mutex<SendingOrder>,
     queue: &'a Queue,
+    source: &'a LaneSource<'a>,
     link: &'a Link,
 }
 
 impl<'a> SharedOrder<'a> {
     /// For a session of so many lanes.
-    pub(super) fn new(wish: Wish, lanes: u16, queue: &'a Queue, link: &'a Link) -> Self {
+    pub(super) fn new(
+        wish: Wish,
+        lanes: u16,
+        (queue, source): (&'a Queue, &'a LaneSource<'a>),
+        link: &'a Link,
+    ) -> Self {
         Self {
             order: Mutex::new(SendingOrder::new(wish, lanes)),
             queue,
+            source,
             link,
         }
     }
@@ -41,6 +49,7 @@ impl<'a> SharedOrder<'a> {
             SendingAction::EndLanes => {
                 self.link.lanes_are_done();
                 self.queue.close();
+                self.source.close();
             }
             SendingAction::Say(end) => self.link.outbox.push(Message::End(end)),
         }

@@ -1,68 +1,67 @@
-//! A sending session, from connecting to its summary: its offer, its workers, its end.
+//! A sending session, from what both sides agreed on to its summary: its workers, its end.
 //!
-//! Must not know of sessions before it but what they have done: trying again is `retry`'s.
+//! Must not know who dialed, nor of sessions before it but what they have done.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU16, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
-use std::time::Duration;
 
 use tracing::debug;
 
-use crate::model::digest::CHUNK_SIZE;
 use crate::model::error::{Error, Result};
-use crate::model::outcome::{Role, Summary, Wish};
-use crate::model::progress::{Counters, Event, Progress, Trust};
-use crate::net::{Channel, FIRST_WORDS, Pace, join, offer};
-use crate::source::{self, Roots, WalkedFolders};
+use crate::model::outcome::{Role, Summary};
+use crate::model::progress::{Counters, Event, Peer, Progress};
+use crate::model::prompt::Prompt;
+use crate::model::surplus::MaxDelete;
+use crate::net::{Channel, Pace};
+use crate::source::{Roots, WalkedFolders};
 use crate::sys::worker::Worker;
-use crate::wire::{Accept, Contents, Features, Offer};
+use crate::wire::{Accept, Offer};
 
-use super::super::cancel::Cancel;
-use super::super::dial::{Connector, Dialed};
-use super::super::link::{Ailment, Link, SILENCE, Stop};
+use super::super::cancel::{Cancel, OnCancel};
+use super::super::lane_source::{ArrivingLanes, LaneSource};
+use super::super::link::{Link, SILENCE, Stop};
 use super::super::message_order::SendingEvent;
-use super::super::next_session;
-use super::super::options::SendOptions;
+use super::super::options::{Compress, Stream};
 use super::super::outbox::PING_INTERVAL;
+use super::super::retry::{Ending, all_sessions};
 use super::announce::{self, EntryAnnouncer};
 use super::attempt::Attempts;
 use super::control::Control;
 use super::entries::{Credits, UnsettledEntries};
-use super::lane::{self, Lanes};
+use super::lane::Lanes;
 use super::order::SharedOrder;
 use super::queue::Queue;
 use super::removal::RemovalConsent;
 use super::report::SessionReport;
 use super::stream::StreamInput;
 
-/// How long the receiver's user has to decide about an offer.
-const DECIDING: Duration = Duration::from_secs(900);
-
-/// What all sessions of one `send` have in common.
-pub(super) struct Sessions<'a> {
-    pub(super) connector: Connector<'a>,
-    pub(super) roots: Roots,
-    pub(super) options: &'a SendOptions,
-    pub(super) pace: Option<Arc<Pace>>,
-    pub(super) progress: &'a Arc<dyn Progress>,
-    pub(super) cancel: &'a Cancel,
+/// What is sent, and how; the same for all sessions that send it.
+pub(in super::super) struct SendTerms<'a> {
+    pub(in super::super) roots: &'a Roots,
+    /// A stream to send instead.
+    pub(in super::super) stream: Option<&'a Stream>,
+    pub(in super::super) compress: Compress,
+    pub(in super::super) max_delete: Option<MaxDelete>,
+    /// Asked how much a mirror may delete.
+    pub(in super::super) prompt: &'a dyn Prompt,
+    /// How fast all lanes together may send.
+    pub(in super::super) pace: Option<Arc<Pace>>,
+    pub(in super::super) progress: &'a dyn Progress,
+    pub(in super::super) cancel: &'a Cancel,
 }
 
-/// How a session ended.
-pub(super) struct Ending {
-    pub(super) session: u64,
-    /// Whether the receiver took its offer.
-    pub(super) began: bool,
-    /// How many bytes of files were sent.
-    pub(super) moved: u64,
-    /// What was stored, and what failed, by the outcomes that arrived.
-    pub(super) stored: Summary,
-    /// What the next one is better off with.
-    pub(super) ailment: Ailment,
-    /// The summary of this and all sessions before it.
-    pub(super) result: Result<Summary>,
+/// A session that both sides agreed on.
+pub(in super::super) struct AgreedSession<'a> {
+    pub(in super::super) peer: &'a Peer,
+    pub(in super::super) link: Arc<Link>,
+    pub(in super::super) channel: Channel,
+    pub(in super::super) lanes: LaneSource<'a>,
+    pub(in super::super) offer: Offer,
+    pub(in super::super) accept: Accept,
+    pub(in super::super) counters: Arc<Counters>,
+    /// What ends the channel as long as the session does not run.
+    pub(in super::super) until_it_runs: Option<OnCancel>,
 }
 
 /// What workers of a session wait on. They are woken when it is over.
@@ -70,6 +69,7 @@ struct WaitPoints {
     queue: Queue,
     credits: Credits,
     input: Option<StreamInput>,
+    arriving: Option<Arc<ArrivingLanes>>,
 }
 
 impl Stop for WaitPoints {
@@ -79,83 +79,26 @@ impl Stop for WaitPoints {
         if let Some(input) = &self.input {
             input.stop();
         }
+        if let Some(lanes) = &self.arriving {
+            lanes.stop();
+        }
     }
 }
 
-/// What was agreed on.
-struct Agreed<'a> {
-    session: u64,
-    /// What the receiver is called.
-    peer: &'a str,
-    channel: Channel,
-    /// Where lanes are to go.
-    addr: SocketAddr,
-    offer: Offer,
-    accept: Accept,
-}
-
-impl Sessions<'_> {
-    /// One session of so many lanes, to its end. Its summary is given with what was done `before`
-    /// it.
-    pub(super) fn run(&self, before: &Summary, lanes: u16) -> Ending {
-        let mut ending = Ending {
-            session: next_session(),
-            began: false,
-            moved: 0,
-            stored: Summary::default(),
-            ailment: Ailment::default(),
-            result: Ok(Summary::default()),
-        };
-        ending.result = self.offer_and_transfer(before, lanes, &mut ending);
-        ending
-    }
-
-    fn offer_and_transfer(
+impl SendTerms<'_> {
+    /// Runs a session, to its end. Its summary is given with what was done `before` it.
+    pub(in super::super) fn run(
         &self,
+        mut agreed: AgreedSession<'_>,
         before: &Summary,
-        lanes: u16,
         ending: &mut Ending,
     ) -> Result<Summary> {
-        let session = ending.session;
-        let SendOptions { to, name, open, .. } = self.options;
-        let Dialed {
-            mut channel,
-            addr,
-            greeted,
-            cancel: until_it_runs,
-        } = self.connector.dial(to, name, *open)?;
-        let peer = &greeted.peer;
-        let features = channel.preambles.features();
-        if self.options.naming.place.is_some()
-            && changes_ways(features, peer.trust, self.options.wish)
-        {
-            return Err(Error::NoWays {
-                peer: channel.peer,
-                name: peer.name.clone(),
-            });
-        }
-        let counters = Arc::new(Counters::default());
-        channel.carry(counters.clone());
-        let mut time = FIRST_WORDS;
-        let mut contents = None;
-        if greeted.asks {
-            contents = Some(self.contents());
-            time = DECIDING;
-            self.progress.event(&Event::Waiting { peer });
-        }
-        let stream = self.options.stream.as_ref();
-        let (offer, accept) = offer(&mut channel, &greeted, time, |suiting| Offer {
-            algorithm: self.options.algorithm.unwrap_or(suiting),
-            chunk_size: CHUNK_SIZE,
-            // The chunks of a stream travel in order.
-            lanes: stream.map_or(lanes, |_| 1),
-            wish: self.options.wish,
-            contents,
-        })?;
         ending.began = true;
+        let session = ending.session;
+        let (peer, offer, accept) = (agreed.peer, &agreed.offer, &agreed.accept);
         debug!(
             session,
-            peer = %channel.peer,
+            peer = %agreed.channel.peer,
             lanes = accept.lanes,
             window = accept.window,
             algorithm = ?offer.algorithm,
@@ -166,32 +109,28 @@ impl Sessions<'_> {
         let wait_points = Arc::new(WaitPoints {
             queue: Queue::default(),
             credits: Credits::new(accept.window),
-            input: stream.map(StreamInput::new).transpose()?,
+            input: self.stream.map(StreamInput::new).transpose()?,
+            arriving: match &agreed.lanes {
+                LaneSource::Arriving(lanes) => Some(lanes.clone()),
+                LaneSource::Dialed(_) => None,
+            },
         });
-        let link = Arc::new(Link::new(&channel));
         let stop: Arc<dyn Stop> = wait_points.clone();
-        link.stop_with(Arc::downgrade(&stop));
-        let cancelled = link.clone();
+        agreed.link.stop_with(Arc::downgrade(&stop));
+        let cancelled = agreed.link.clone();
         let _cancel = (self.cancel).on_cancel(move || cancelled.fail(Error::Cancelled));
-        drop(until_it_runs);
+        drop(agreed.until_it_runs.take());
         self.progress.event(&Event::Started {
             session,
             role: Role::Sender,
+            dialed: matches!(agreed.lanes, LaneSource::Dialed(_)),
             peer,
             wish: offer.wish,
             conflict: accept.conflict,
             dir: None,
-            counters: &counters,
+            counters: &agreed.counters,
         });
-        let agreed = Agreed {
-            session,
-            peer: &peer.name,
-            channel,
-            addr,
-            offer,
-            accept,
-        };
-        let result = self.transfer(agreed, &link, &wait_points, &counters, ending);
+        let result = self.transfer(agreed, &wait_points, ending);
         let result = result.map_err(|error| match &wait_points.input {
             Some(input) if input.was_used() && !matches!(error, Error::Cancelled) => Error::Spent {
                 source: Box::new(error),
@@ -212,41 +151,39 @@ impl Sessions<'_> {
     /// Starts the workers, and waits for their end.
     fn transfer(
         &self,
-        agreed: Agreed<'_>,
-        link: &Arc<Link>,
+        agreed: AgreedSession<'_>,
         wait_points: &WaitPoints,
-        counters: &Arc<Counters>,
         ending: &mut Ending,
     ) -> Result<Summary> {
-        let Agreed {
-            session,
+        let AgreedSession {
             peer,
+            link,
             channel,
-            addr,
+            lanes: source,
             offer,
             accept,
+            counters,
+            ..
         } = agreed;
+        let (session, link, counters, source) = (ending.session, &link, &counters, &source);
         let Channel {
             mut reader,
             mut writer,
-            fingerprint,
             ..
         } = channel;
         let WaitPoints {
             queue,
             credits,
             input,
+            ..
         } = wait_points;
-        let (roots, input) = (&self.roots, input.as_ref());
-        // How many it would like is this side's decision; the receiver may only allow fewer.
+        let (roots, input) = (self.roots, input.as_ref());
         let lane_count = accept.lanes.min(offer.lanes);
         let entries = &UnsettledEntries::default();
         let moved = &AtomicU64::new(0);
         let walked = &WalkedFolders::default();
-        // How many of them are connected, or may yet be.
-        let hoped_for = &AtomicU16::new(lane_count);
-        let order = &SharedOrder::new(offer.wish, lane_count, queue, link);
-        let report = SessionReport::new(session, offer.wish, &**self.progress, counters);
+        let order = &SharedOrder::new(offer.wish, lane_count, (queue, source), link);
+        let report = SessionReport::new(session, offer.wish, self.progress, counters);
         // A peer that stops reading must not hold its session up for ever.
         let _ = writer.set_timeout(Some(SILENCE));
         for path in roots.left_out() {
@@ -273,7 +210,7 @@ impl Sessions<'_> {
             moved,
             counters,
             algorithm: offer.algorithm,
-            compress: self.options.compress,
+            compress: self.compress,
         };
         let control = Control {
             link,
@@ -286,9 +223,9 @@ impl Sessions<'_> {
             roots,
             walked,
             removal: RemovalConsent {
-                max_delete: self.options.max_delete,
-                prompt: &**self.connector.prompt,
-                peer,
+                max_delete: self.max_delete,
+                prompt: self.prompt,
+                peer: &peer.name,
                 dry_run: offer.wish.dry_run,
             },
             algorithm: offer.algorithm,
@@ -299,45 +236,21 @@ impl Sessions<'_> {
             None
         };
         let write = || link.write(&mut writer, PING_INTERVAL, look);
-        let walk = move || match &self.options.stream {
+        let walk = move || match self.stream {
             Some(stream) => announce::walk_stream(&stream.path, counters, &to_announce),
             None => announce::walk(roots, walked, counters, &to_announce),
         };
         let announce = move || announcer.run(&steps);
         let run_lane = move |number| {
-            let Connector { tls, packets, .. } = &self.connector;
-            let tries = |connection| link.dials(number, connection);
-            let connected = lane::connect(tls, addr, fingerprint, packets, tries);
-            link.dialed(number);
-            let connected = match connected {
-                Err(error) => {
-                    if leads_nowhere(&error) {
-                        link.no_lane();
-                    }
-                    let others = hoped_for.fetch_sub(1, Ordering::AcqRel) - 1;
-                    let can_do_without = others > 0 || !link.has_work_for_lanes();
-                    if is_of_the_connection(&error) && can_do_without && !link.is_over() {
-                        debug!(session, others, "one lane fewer: {error}");
-                        return order.on(SendingEvent::LaneEnded);
-                    }
-                    Err(error)
-                }
-                connected => connected,
-            };
-            let joined = connected.and_then(|mut channel| {
-                link.add_lane(channel.closer.clone());
-                // From here on the receiver counts on it.
-                let joined = join(&mut channel, accept.secret);
-                if joined.as_ref().is_err_and(leads_nowhere) {
-                    link.no_lane();
-                }
-                joined.map(|()| channel)
-            });
-            let ended = joined.map_err(gone).and_then(|mut channel| {
-                channel.carry(counters.clone());
-                channel.keep_to(self.pace.clone());
+            let lane = source.lane(number, link);
+            let ended = lane.and_then(|lane| {
+                let Some(mut lane) = lane else {
+                    return Ok(());
+                };
+                lane.channel.carry(counters.clone());
+                lane.channel.keep_to(self.pace.clone());
                 debug!(session, "lane joined");
-                lanes.run(channel)
+                lanes.run(&mut lane)
             });
             match ended {
                 Ok(()) => {
@@ -367,103 +280,5 @@ impl Sessions<'_> {
         ending.ailment = link.ailment();
         link.result()?;
         summary.ok_or_else(|| Error::protocol(link.peer, "an end without a summary"))
-    }
-
-    /// What a receiver's user is told before they decide.
-    fn contents(&self) -> Contents {
-        if let Some(stream) = &self.options.stream {
-            return Contents {
-                files: 1,
-                bytes: Contents::UNKNOWN,
-                named: 1,
-                first: source::outermost(&stream.path),
-            };
-        }
-        let (files, bytes) = source::count(&self.roots);
-        let (named, first) = self.roots.names();
-        Contents {
-            files,
-            bytes,
-            named,
-            first,
-        }
-    }
-}
-
-/// Whether a lane could not join because nothing came of it, where a control connection is.
-fn leads_nowhere(error: &Error) -> bool {
-    match error {
-        Error::Connect { source, .. } => source.kind() == std::io::ErrorKind::TimedOut,
-        Error::Silent { .. } | Error::Mute { .. } => true,
-        _ => false,
-    }
-}
-
-/// Whether a lane could not be connected for what may be true of that connection alone.
-fn is_of_the_connection(error: &Error) -> bool {
-    matches!(
-        error,
-        Error::Connect { .. } | Error::Lost { .. } | Error::Silent { .. } | Error::Mute { .. }
-    )
-}
-
-/// Why a lane could not join: the session that it would join is gone, or about to be, which is a
-/// lost connection like any other.
-fn gone(error: Error) -> Error {
-    match error {
-        Error::Aborted { peer, .. } => Error::Lost {
-            peer,
-            source: std::io::ErrorKind::ConnectionReset.into(),
-        },
-        error => error,
-    }
-}
-
-/// The last session's summary, with what earlier ones stored counted as stored: the last one
-/// found it there.
-fn all_sessions(before: &Summary, last: &Summary) -> Summary {
-    Summary {
-        // What failed before was tried again.
-        failed: last.failed,
-        have: last.have.saturating_sub(before.stored),
-        have_files: last.have_files.saturating_sub(before.files),
-        have_bytes: last.have_bytes.saturating_sub(before.bytes),
-        ..last.plus(before)
-    }
-}
-
-/// Whether a receiver would set the mode and time of folders that only lead to what is sent. An
-/// older one does so wherever the sender may change what exists, as the same user always may.
-fn changes_ways(features: Features, trust: Trust, wish: Wish) -> bool {
-    !features.has(Features::WAYS) && (wish.update || trust == Trust::SameUser)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_older_receiver_changes_ways_for_the_same_user_and_in_updates() {
-        let older = Features(Features::OURS.0 & !Features::WAYS.0);
-        let plain = Wish::default();
-        let update = Wish {
-            update: true,
-            ..plain
-        };
-        for (trust, wish, changes) in [
-            (Trust::SameUser, plain, true),
-            (Trust::SameUser, update, true),
-            (Trust::Paired, plain, false),
-            (Trust::Paired, update, true),
-            (Trust::Open, plain, false),
-            (Trust::Open, update, true),
-        ] {
-            assert_eq!(
-                changes_ways(older, trust, wish),
-                changes,
-                "{trust:?} {wish:?}"
-            );
-            assert!(!changes_ways(Features::OURS, trust, wish));
-        }
     }
 }

@@ -18,6 +18,7 @@ use crate::wire::{Contents, Hello, Offer};
 
 use super::super::receive::{NAME, OfferBound};
 use super::grant;
+use super::purpose::Purpose;
 use super::shared::ReceiverShared;
 
 /// An offer of a sender that was let in with it.
@@ -89,6 +90,13 @@ pub(super) fn admitted<'a>(
     // Nothing else is done where a room is open.
     if shared.purpose.room().is_some() && !matches!(request, Request::JoinRoom) {
         return turn_away(channel, &caller, Decline::OnlyRoom);
+    }
+    // Likewise where files are shared, and they are fetched nowhere else.
+    match (&shared.purpose, &request) {
+        (Purpose::Share(_), Request::Fetch(_)) => {}
+        (Purpose::Share(_), _) => return turn_away(channel, &caller, Decline::OnlyShare),
+        (_, Request::Fetch(_)) => return turn_away(channel, &caller, Decline::NoShare),
+        _ => {}
     }
     let peer = let_in.peer;
     let offer = match request {

@@ -3,8 +3,7 @@
 //! Must not hold up another connection: each has its own thread, and fails alone.
 
 use std::net::TcpStream;
-use std::sync::{Arc, PoisonError};
-use std::time::{Duration, Instant};
+use std::sync::Arc;
 
 use tracing::debug;
 
@@ -14,38 +13,29 @@ use crate::model::outcome::{Ability, Decline, OnConflict, Role};
 use crate::model::progress::{Counters, Event, Peer, Progress};
 use crate::model::reason::{AbortReason, StoreFault, SystemError, Unsupported};
 use crate::net::{
-    Candidate, Channel, FIRST_WORDS, LAST_WORDS, LeastEntries, Opening, PoolHolder, Request,
-    SessionSize, Stage, opening, say, say_last, turn_away,
+    Channel, FIRST_WORDS, LeastEntries, Opening, Request, SessionSize, Stage, opening, say,
+    say_last, turn_away,
 };
 use crate::sys::worker::{Worker, caught, checkpoint};
-use crate::wire::{Accept, Hello, Join, LaneSecret, Message, Offer, Say, limits};
+use crate::wire::{Accept, Hello, Join, Message, Offer, Say, limits};
 
-use super::super::cancel::Cancel;
 use super::super::link::Link;
-use super::super::next_session;
 use super::super::receive::{
     Destination, OfferBound, Output, ReceiveSession, RemovalTerms, SessionSetup,
 };
 use super::super::talk::{Room, TalkMeans, hear_said};
+use super::super::{new_secret, next_session};
 use super::approval::{Admitted, Proposed, admitted};
 #[cfg(feature = "web")]
 use super::browsers::serve_browser;
 use super::commands;
+use super::fetched::{self, FetchCall};
 use super::on_done::StoredList;
+use super::purpose::Purpose;
+use super::registry::{RegisteredSession, RunningSession, session_of};
+use super::served::ServedSession;
+use super::serving::Serving;
 use super::shared::{LetInSession, ReceiverShared};
-
-/// How long a receiver that ends with its first session waits for a sender whose connection was
-/// lost to come back.
-const COME_BACK: Duration = Duration::from_secs(90);
-
-/// What a connection is served with.
-#[derive(Clone, Copy)]
-pub(super) struct Serving<'a> {
-    pub(super) shared: &'a Arc<ReceiverShared>,
-    pub(super) candidate: &'a Candidate,
-    pub(super) progress: &'a Arc<dyn Progress>,
-    pub(super) cancel: &'a Cancel,
-}
 
 /// Serves a connection, to its end. What it returns is why it came to nothing.
 pub(super) fn serve(serving: &Serving<'_>, stream: Arc<TcpStream>) -> Result<()> {
@@ -83,9 +73,8 @@ pub(super) fn serve(serving: &Serving<'_>, stream: Arc<TcpStream>) -> Result<()>
 fn lane(serving: &Serving<'_>, mut channel: Channel, join: &Join) -> Result<()> {
     let shared = serving.shared;
     let peer = channel.peer;
-    let one = shared.sessions().by_secret.get(&join.secret).cloned();
-    let one = one.filter(|one| {
-        let is_owner = one.session.owner == channel.fingerprint;
+    let one = session_of(shared, join, channel.fingerprint).filter(|one| {
+        let is_owner = one.session.owner() == channel.fingerprint;
         is_owner && !shared.end_if_unpaired(one) && one.session.take_lane()
     });
     let Some(session) = one.map(|one| one.session.clone()) else {
@@ -93,17 +82,18 @@ fn lane(serving: &Serving<'_>, mut channel: Channel, join: &Join) -> Result<()> 
         return Err(Error::protocol(peer, "a lane of no session"));
     };
     serving.candidate.let_in();
-    channel.carry(session.counters.clone());
+    channel.carry(session.counters().clone());
     let joined = Message::Joined(channel.preambles);
     if let Err(error) = say(&mut channel, &joined) {
-        session.link.fail(error);
+        session.link().fail(error);
         return Ok(());
     }
     // It stays open until the session ends, so that the sender hears why before it hears that
     // a lane is gone.
-    debug!(session = session.number, %peer, "lane joined");
-    session.link.add_lane(channel.closer.clone());
-    session.link.guarded(Worker::Lane, || session.lane(channel));
+    debug!(session = session.number(), %peer, "lane joined");
+    let link = session.link().clone();
+    link.add_lane(channel.closer.clone());
+    link.guarded(Worker::Lane, || session.lane(channel));
     Ok(())
 }
 
@@ -118,7 +108,7 @@ fn control(serving: &Serving<'_>, mut channel: Channel, hello: &Hello) -> Result
         None => return Ok(()),
         Some(Admitted::Proposed(proposed)) => proposed,
         Some(Admitted::Other(peer, request)) => {
-            return other(serving, channel, &peer, request);
+            return other(serving, channel, hello, &peer, request);
         }
     };
     let Proposed {
@@ -188,7 +178,13 @@ fn control(serving: &Serving<'_>, mut channel: Channel, hello: &Hello) -> Result
 }
 
 /// What is not about files.
-fn other(serving: &Serving<'_>, mut channel: Channel, peer: &Peer, request: Request) -> Result<()> {
+fn other(
+    serving: &Serving<'_>,
+    mut channel: Channel,
+    hello: &Hello,
+    peer: &Peer,
+    request: Request,
+) -> Result<()> {
     // It may have been taken from it since it said hello.
     let is_about_commands = matches!(request, Request::ListCommands | Request::Run(_));
     let (fingerprint, ability) = (channel.fingerprint, Ability::Commands);
@@ -201,6 +197,17 @@ fn other(serving: &Serving<'_>, mut channel: Channel, peer: &Peer, request: Requ
     let reason = match request {
         Request::Offer(_) => return Ok(()),
         Request::Say(said) => return hear(serving, channel, peer, said),
+        Request::Fetch(fetch) => match &serving.shared.purpose {
+            Purpose::Share(files) => {
+                let call = FetchCall {
+                    peer,
+                    prefers: hello.prefers,
+                    fetch,
+                };
+                return fetched::serve(serving, channel, call, files);
+            }
+            _ => Decline::NoShare,
+        },
         Request::JoinRoom => match serving.shared.purpose.room() {
             Some(room) => return join_room(serving, room, channel, peer),
             None => Decline::NoRoom,
@@ -257,7 +264,7 @@ fn session(
     } = *serving;
     let accept = Accept {
         lanes: offer.lanes,
-        secret: secret()?,
+        secret: new_secret()?,
         window: running.size.window,
         conflict: match &destination {
             Destination::Folder(store) => store.conflict(),
@@ -307,14 +314,16 @@ fn session(
         conflict = ?accept.conflict,
         "session begins, as receiver"
     );
-    let one = LetInSession::new(session.clone(), running.holder, peer.trust, &peer.name);
-    shared.sessions().by_secret.insert(accept.secret, one);
-    // From now on it is looked after.
-    shared.wake_up.raise();
-    let _registered = RegisteredSession(shared, accept.secret);
+    let served = ServedSession::Receiving(session.clone());
+    let one = LetInSession::new(served, running.holder, peer.trust, &peer.name);
+    let registered = RegisteredSession::new(shared, accept.secret, one);
+    let _registered = registered.ok_or(Error::Crypto {
+        fault: CryptoFault::Random,
+    })?;
     progress.event(&Event::Started {
         session: number,
         role: Role::Receiver,
+        dialed: false,
         peer,
         wish: offer.wish,
         conflict: accept.conflict,
@@ -348,17 +357,9 @@ fn session(
         on_done.add(list, number, peer, &ended);
     }
     // What would happen is not what was waited for.
-    if shared.options.once && !offer.wish.dry_run {
-        let mut sessions = shared.sessions();
-        match ended {
-            Err(error) if error.is_lost_connection() && session.can_go_on() => {
-                sessions.lost = Some((Instant::now() + COME_BACK, error));
-            }
-            other => {
-                let other = other.and_then(|summary| session.check_sums().map(|()| summary));
-                sessions.first = sessions.first.take().or(Some(other));
-            }
-        }
+    if !offer.wish.dry_run {
+        let ended = ended.and_then(|summary| session.check_sums().map(|()| summary));
+        shared.note_first(ended, session.can_go_on());
     }
     Ok(())
 }
@@ -384,82 +385,5 @@ fn stored_list(
             serving.progress.event(&Event::Warning { session, error });
             None
         }
-    }
-}
-
-fn secret() -> Result<LaneSecret> {
-    let mut secret = [0; 32];
-    aws_lc_rs::rand::fill(&mut secret).map_err(|_| Error::Crypto {
-        fault: CryptoFault::Random,
-    })?;
-    Ok(LaneSecret(secret))
-}
-
-/// A session that counts as running, until it is dropped.
-struct RunningSession<'a> {
-    shared: &'a ReceiverShared,
-    slot: u64,
-    holder: PoolHolder,
-    /// What it may have.
-    size: SessionSize,
-}
-
-impl<'a> RunningSession<'a> {
-    /// Takes a slot for a session of `holder`. None where there is none, nor will be in a moment.
-    fn wait(
-        shared: &'a ReceiverShared,
-        holder: PoolHolder,
-        wish: SessionSize,
-        least: LeastEntries,
-    ) -> Option<Self> {
-        let mut end = None;
-        let mut sessions = shared.sessions();
-        loop {
-            if sessions.first.is_some() || shared.has_ended() {
-                return None;
-            }
-            if let Some((slot, size)) = sessions.running.take(holder, wish, least) {
-                return Some(Self {
-                    shared,
-                    slot,
-                    holder,
-                    size,
-                });
-            }
-            let Some(end) = end else {
-                drop(sessions);
-                // With `once` there is no next one: what it waits for is this session.
-                if shared.options.once || !shared.end_idle(holder) {
-                    return None;
-                }
-                // What ends has as long as last words take, and to let go of its files.
-                end = Some(Instant::now() + 2 * LAST_WORDS);
-                sessions = shared.sessions();
-                continue;
-            };
-            let left = end.saturating_duration_since(Instant::now());
-            if left.is_zero() {
-                return None;
-            }
-            let waited = shared.changed.wait_timeout(sessions, left);
-            sessions = waited.unwrap_or_else(PoisonError::into_inner).0;
-        }
-    }
-}
-
-impl Drop for RunningSession<'_> {
-    fn drop(&mut self) {
-        self.shared.sessions().running.release(self.slot);
-        self.shared.changed.notify_all();
-        self.shared.wake_up.raise();
-    }
-}
-
-/// A session among those that lanes can join, until it is dropped.
-struct RegisteredSession<'a>(&'a ReceiverShared, LaneSecret);
-
-impl Drop for RegisteredSession<'_> {
-    fn drop(&mut self) {
-        self.0.sessions().by_secret.remove(&self.1);
     }
 }

@@ -30,10 +30,11 @@ use super::super::talk::TalkPlaces;
 #[cfg(feature = "web")]
 use super::super::web::{Downloads, Uploads, WebServer, WebSite};
 use super::asked::AskedOffers;
-use super::connection::{Serving, serve};
+use super::connection::serve;
 use super::on_done::OnDone;
 use super::purpose::Purpose;
 use super::running::PeerCommands;
+use super::serving::Serving;
 use super::shared::{ReceiverSessions, ReceiverShared};
 use crate::sys::host;
 use crate::sys::socket;

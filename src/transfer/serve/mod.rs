@@ -13,11 +13,15 @@ mod browsers;
 mod commands;
 mod connection;
 mod ended;
+mod fetched;
 mod grant;
 mod listener;
 mod on_done;
 mod purpose;
+mod registry;
 mod running;
+mod served;
+mod serving;
 mod shared;
 #[cfg(feature = "web")]
 mod uploads;

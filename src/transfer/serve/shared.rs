@@ -21,7 +21,7 @@ use crate::wire::LaneSecret;
 
 use super::super::options::{Grant, ReceiveOptions};
 use super::super::outbox::PING_INTERVAL;
-use super::super::receive::{Budgets, EndSilent, ReceiveSession, Sums};
+use super::super::receive::{Budgets, EndSilent, Sums};
 use super::super::talk::TalkPlaces;
 #[cfg(feature = "web")]
 use super::super::web::WebServer;
@@ -29,12 +29,16 @@ use super::asked::AskedOffers;
 use super::on_done::OnDone;
 use super::purpose::Purpose;
 use super::running::PeerCommands;
+use super::served::ServedSession;
 use crate::sys::wake::WakeUp;
 
 /// How long a session's peer can be silent when a later session of the same sender waits for
 /// what it has: three pings' time.
 const LIVE_SILENCE: Duration = PING_INTERVAL.saturating_mul(3);
 
+/// How long a listener that ends with its first session waits for a peer whose connection was lost
+/// to come back.
+const COME_BACK: Duration = Duration::from_secs(90);
 /// How often it is looked whether sessions are still let in, and get on.
 const LOOK: Duration = Duration::from_secs(1);
 /// What part of the time that a paired machine's session may stand still a stranger's has.
@@ -92,7 +96,7 @@ pub(super) struct GrantedTerms<'a> {
 
 /// A session, and why its sender was let in.
 pub(super) struct LetInSession {
-    pub(super) session: Arc<ReceiveSession>,
+    pub(super) session: ServedSession,
     pub(super) holder: PoolHolder,
     pub(super) trust: Trust,
     /// What its sender is called here.
@@ -103,7 +107,7 @@ pub(super) struct LetInSession {
 
 impl LetInSession {
     pub(super) fn new(
-        session: Arc<ReceiveSession>,
+        session: ServedSession,
         holder: PoolHolder,
         trust: Trust,
         name: &str,
@@ -132,6 +136,8 @@ impl LetInSession {
 pub(super) struct ReceiverSessions {
     /// Sessions by what their lanes show.
     pub(super) by_secret: HashMap<LaneSecret, Arc<LetInSession>>,
+    /// Whose sessions are about to be among these.
+    pub(super) awaited: Vec<Fingerprint>,
     pub(super) running: SessionSlots,
     /// How the first session ended, where that is what is waited for.
     pub(super) first: Option<Result<Summary>>,
@@ -145,6 +151,7 @@ impl ReceiverSessions {
     pub(super) fn new(max_sessions: usize) -> Self {
         Self {
             by_secret: HashMap::new(),
+            awaited: Vec::new(),
             running: SessionSlots::new(max_sessions),
             first: None,
             lost: None,
@@ -256,10 +263,12 @@ impl ReceiverShared {
     /// Ends a session whose sender may not send here any more. Says whether it did.
     pub(super) fn end_if_unpaired(&self, one: &LetInSession) -> bool {
         let session = &one.session;
-        let ends = !self.is_still_let_in(session.owner, one.trust, &one.name, Ability::Files);
+        let ability = self.purpose.ability();
+        let ends = !self.is_still_let_in(session.owner(), one.trust, &one.name, ability);
         if ends {
-            session.link.fail(Error::Unpaired {
-                peer: session.link.peer,
+            let link = session.link();
+            link.fail(Error::Unpaired {
+                peer: link.peer,
                 name: one.name.clone(),
             });
         }
@@ -292,14 +301,15 @@ impl ReceiverShared {
                 (false, PoolHolder::Stranger(_)) => is_stranger,
                 (false, PoolHolder::Known(_)) => true,
             };
-            (helps && idle >= patience && !one.session.link.is_over())
+            (helps && idle >= patience && !one.session.link().is_over())
                 .then_some(((is_stranger, idle), one))
         });
         let Some(((_, idle), one)) = may_go.max_by_key(|(use_, _)| *use_) else {
             return false;
         };
-        one.session.link.fail(Error::Idle {
-            peer: one.session.link.peer,
+        let link = one.session.link();
+        link.fail(Error::Idle {
+            peer: link.peer,
             name: one.name.clone(),
             seconds: idle.as_secs(),
         });
@@ -366,17 +376,32 @@ impl ReceiverShared {
         Err(Some(left))
     }
 
+    /// Notes how a session ended, where the first one is what is waited for. One that was lost, and
+    /// `can_go_on`, may come back.
+    pub(super) fn note_first(&self, ended: Result<Summary>, can_go_on: bool) {
+        if !self.options.once {
+            return;
+        }
+        let mut sessions = self.sessions();
+        match ended {
+            Err(error) if error.is_lost_connection() && can_go_on => {
+                sessions.lost = Some((Instant::now() + COME_BACK, error));
+            }
+            other => sessions.first = sessions.first.take().or(Some(other)),
+        }
+    }
+
     /// Ends every session, and waits for that. Says whether one was not done.
     pub(super) fn stop(&self) -> bool {
         let mut was_running = self.stop_uploads();
         let mut sessions = self.sessions();
-        for session in sessions.by_secret.values().map(|one| &one.session) {
+        for link in sessions.by_secret.values().map(|one| one.session.link()) {
             // One that has said its summary only waits for its peer to close.
-            if session.link.is_over() {
-                session.link.close_soon();
+            if link.is_over() {
+                link.close_soon();
             } else {
                 was_running = true;
-                session.link.fail(Error::Cancelled);
+                link.fail(Error::Cancelled);
             }
         }
         while !sessions.running.is_empty() {
@@ -402,14 +427,15 @@ impl ReceiverShared {
             };
             let (mut moved, mut at_work) = (0_u64, false);
             for LetInSession { session, .. } in shared.all_sessions().iter().map(Arc::as_ref) {
-                if session.owner != owner {
+                if session.owner() != owner {
                     continue;
                 }
                 moved = moved.wrapping_add(session.moved());
                 at_work |= session.is_at_work();
-                if session.link.silent_for() > LIVE_SILENCE {
-                    session.link.fail(Error::Silent {
-                        peer: session.link.peer,
+                let link = session.link();
+                if link.silent_for() > LIVE_SILENCE {
+                    link.fail(Error::Silent {
+                        peer: link.peer,
                         seconds: LIVE_SILENCE.as_secs(),
                     });
                 }

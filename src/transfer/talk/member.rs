@@ -121,7 +121,7 @@ fn stay(
     let mut lost: Option<Instant> = None;
     let mut wait = BACKOFF.0;
     loop {
-        let dialed = connector.dial_for(&to, &options.name, Ability::Messages);
+        let dialed = connector.dial_for(&to, &options.name, false, Ability::Messages);
         let key = dialed
             .as_ref()
             .ok()

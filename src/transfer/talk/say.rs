@@ -47,7 +47,7 @@ pub fn say(
     cancel: &Cancel,
 ) -> Result<Option<TalkLine>> {
     let connector = Connector::new(device, prompt, progress, cancel)?;
-    let dialed = connector.dial_for(&options.to, &options.name, Ability::Messages);
+    let dialed = connector.dial_for(&options.to, &options.name, false, Ability::Messages);
     let said = dialed.and_then(|dialed| say_to(dialed, options, progress));
     said.map_err(|error| cancel.reason(error))
 }

@@ -141,6 +141,7 @@ impl UploadBatch {
         batch.progress.event(&Event::Started {
             session: number,
             role: Role::Receiver,
+            dialed: false,
             peer: &batch.peer,
             wish: Wish::default(),
             conflict: batch.store.conflict(),

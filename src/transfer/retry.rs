@@ -1,8 +1,7 @@
-//! Sends in session after session, until one completes or another is not worth starting.
+//! Dials for session after session, until one completes or another is not worth starting.
 //!
-//! Must not know what goes on in a session.
+//! Must not know what goes on in a session, nor which side sends.
 
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tracing::debug;
@@ -10,58 +9,74 @@ use tracing::debug;
 use crate::model::error::{Error, Result};
 use crate::model::outcome::{Decline, Summary};
 use crate::model::progress::{Event, Progress};
-use crate::model::prompt::Prompt;
-use crate::net::Pace;
-use crate::source::Roots;
 
-use super::super::cancel::Cancel;
-use super::super::dial::{Connector, Packets};
-use super::super::link::Ailment;
-use super::super::options::{Device, SendOptions};
-use super::session::{Ending, Sessions};
+use super::cancel::Cancel;
+use super::dial::Packets;
+use super::link::Ailment;
 
-/// How many bytes of files a session must have sent to count as one that got on: more than can
+/// How many bytes of files a session must have moved to count as one that got on: more than can
 /// be on the way.
 const MOVED: u64 = 16 << 20;
 /// The same for each of its lanes, where what they were given may not have arrived.
 const MOVED_PER_LANE: u64 = 8 << 20;
-/// How long the sender waits before it tries again, at first and at most.
+/// How long it is waited before it is tried again, at first and at most.
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(5));
 
-/// Sends files and folders, and returns when all of them are there, or it is known which are
-/// not. A lost connection is made anew for as long as [`SendOptions::retry`] says; what is there
-/// already does not travel again.
-///
-/// A receiver that does not know this machine is paired with first: `prompt` is asked for its
-/// code. One that is not who it was is never told anything.
-pub fn send(
-    device: &Device,
-    options: &SendOptions,
-    prompt: &Arc<dyn Prompt>,
-    progress: &Arc<dyn Progress>,
-    cancel: &Cancel,
+/// How a session ended.
+pub(super) struct Ending {
+    pub(super) session: u64,
+    /// Whether both sides agreed on it.
+    pub(super) began: bool,
+    /// How many bytes of files were moved.
+    pub(super) moved: u64,
+    /// What was stored, and what failed, as far as this side knows.
+    pub(super) stored: Summary,
+    /// What the next one is better off with.
+    pub(super) ailment: Ailment,
+    /// The summary of this and all sessions before it.
+    pub(super) result: Result<Summary>,
+}
+
+impl Ending {
+    /// Of a session that has not begun.
+    pub(super) fn of(session: u64) -> Self {
+        Self {
+            session,
+            began: false,
+            moved: 0,
+            stored: Summary::default(),
+            ailment: Ailment::default(),
+            result: Ok(Summary::default()),
+        }
+    }
+}
+
+/// What sessions are dialed with.
+pub(super) struct RetryTerms<'a> {
+    /// How many lanes a session has at most.
+    pub(super) lanes: u16,
+    pub(super) packets: Packets,
+    /// For how long it is tried again after a connection is lost.
+    pub(super) retry: Duration,
+    pub(super) dry_run: bool,
+    pub(super) progress: &'a dyn Progress,
+    pub(super) cancel: &'a Cancel,
+}
+
+/// Has sessions run, each of so many lanes, with what was done before it, until one completes. A
+/// lost connection is made anew for as long as the terms say.
+pub(super) fn until_done(
+    terms: &RetryTerms<'_>,
+    mut run: impl FnMut(&Summary, u16) -> Ending,
 ) -> Result<Summary> {
-    let roots = Roots::except(
-        &options.paths,
-        &options.naming,
-        &options.filter,
-        device.own.clone(),
-    )?;
-    let mut connector = Connector::new(device, prompt, progress, cancel)?;
-    connector.waits = options.wait;
-    let sessions = Sessions {
-        connector,
-        roots,
-        options,
-        pace: options.limit.map(|limit| Arc::new(Pace::new(limit))),
-        progress,
-        cancel,
-    };
+    let RetryTerms {
+        progress, cancel, ..
+    } = terms;
     let mut before = Summary::default();
     let mut lost: Option<Instant> = None;
     let mut wait = BACKOFF.0;
     let mut worked = false;
-    let mut means = Means::new(options.lanes, sessions.connector.packets.clone());
+    let mut means = Means::new(terms.lanes, terms.packets.clone());
     loop {
         let Ending {
             session,
@@ -70,7 +85,7 @@ pub fn send(
             stored,
             ailment,
             result,
-        } = sessions.run(&before, means.lanes);
+        } = run(&before, means.lanes);
         let error = match result {
             Ok(all) => return Ok(all),
             Err(error) => error,
@@ -82,7 +97,7 @@ pub fn send(
             lost = None;
             wait = BACKOFF.0;
         }
-        if !options.wish.dry_run {
+        if !terms.dry_run {
             before = before.plus(&stored);
         }
         means.fit(ailment, moved);
@@ -95,7 +110,7 @@ pub fn send(
             *since += Duration::from_secs(*seconds);
         }
         let since = *lost.get_or_insert_with(Instant::now);
-        if !worked || !again || since.elapsed() + wait > options.retry {
+        if !worked || !again || since.elapsed() + wait > terms.retry {
             return Err(error);
         }
         progress.event(&Event::Retrying {
@@ -107,6 +122,19 @@ pub fn send(
             return Err(Error::Cancelled);
         }
         wait = (wait * 2).min(BACKOFF.1);
+    }
+}
+
+/// The last session's summary, with what earlier ones stored counted as stored: the last one
+/// found it there.
+pub(super) fn all_sessions(before: &Summary, last: &Summary) -> Summary {
+    Summary {
+        // What failed before was tried again.
+        failed: last.failed,
+        have: last.have.saturating_sub(before.stored),
+        have_files: last.have_files.saturating_sub(before.files),
+        have_bytes: last.have_bytes.saturating_sub(before.bytes),
+        ..last.plus(before)
     }
 }
 
@@ -146,7 +174,7 @@ impl Means {
     }
 }
 
-/// Whether the receiver may just be about to come back.
+/// Whether the other machine may just be about to come back.
 fn is_unreachable(error: &Error) -> bool {
     matches!(
         error,
