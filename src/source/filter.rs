@@ -114,6 +114,8 @@ pub(super) struct CompiledFilter {
     /// Those of somebody who fetches: what either leaves out is left out.
     fetching: Gitignore,
     gitignore: bool,
+    /// Whether those who fetch leave out what `.gitignore` files do, where the share does not.
+    fetching_gitignore: bool,
     max_size: u64,
     pub(super) links: Links,
     pub(super) one_file_system: bool,
@@ -146,6 +148,7 @@ impl CompiledFilter {
             patterns,
             fetching: Gitignore::empty(),
             gitignore: filter.gitignore,
+            fetching_gitignore: false,
             max_size: filter.max_size.unwrap_or(u64::MAX),
             links: filter.links,
             one_file_system: filter.one_file_system,
@@ -169,19 +172,10 @@ impl CompiledFilter {
         })?;
         Ok(Self {
             fetching: patterns,
-            gitignore: self.gitignore || fetching.gitignore,
+            fetching_gitignore: fetching.gitignore && !self.gitignore,
             max_size: self.max_size.min(fetching.max_size.unwrap_or(u64::MAX)),
             ..self.clone()
         })
-    }
-
-    /// Whether the patterns leave something out, by its path below the named folder; `None` if none
-    /// matches.
-    fn leave_out(&self, below: &Path, is_dir: bool) -> Option<bool> {
-        match leaves_out(&self.fetching, below, is_dir) {
-            Some(true) => Some(true),
-            _ => leaves_out(&self.patterns, below, is_dir),
-        }
     }
 
     /// Whether a file is larger than the limit.
@@ -202,9 +196,9 @@ impl CompiledFilter {
         !self.patterns.is_empty() || !self.fetching.is_empty()
     }
 
-    /// The names of the ignore files that apply.
+    /// The names of the ignore files that apply, to somebody.
     pub(super) fn ignore_files(&self) -> impl Iterator<Item = &'static str> {
-        let more = self.gitignore.then_some(GITIGNORE);
+        let more = (self.gitignore || self.fetching_gitignore).then_some(GITIGNORE);
         more.into_iter().chain([IGNORE_FILE])
     }
 
@@ -217,25 +211,42 @@ impl CompiledFilter {
         path: &Path,
     ) -> Result<Option<IgnorePatterns>, (PathBuf, io::Error)> {
         let mut patterns = GitignoreBuilder::new(path);
+        let mut fetching = (self.fetching_gitignore).then(|| GitignoreBuilder::new(path));
         let mut weight = PatternWeight::default();
         for name in self.ignore_files() {
             let bytes = read_regular(folder, name.as_bytes(), self.links);
-            let added = bytes.and_then(|bytes| match bytes {
-                Some(bytes) => {
-                    weight = weight.plus(PatternWeight::of(&bytes));
-                    add_lines(&mut patterns, &bytes)
+            let is_ours = name == IGNORE_FILE || self.gitignore;
+            let mut add = |bytes: &[u8], to: &mut GitignoreBuilder| {
+                weight = weight.plus(PatternWeight::of(bytes));
+                add_lines(to, bytes)
+            };
+            let added = bytes.and_then(|bytes| {
+                let Some(bytes) = bytes else {
+                    return Ok(());
+                };
+                if let Some(fetching) = &mut fetching {
+                    add(&bytes, fetching)?;
                 }
-                None => Ok(()),
+                match is_ours {
+                    true => add(&bytes, &mut patterns),
+                    false => Ok(()),
+                }
             });
             added.map_err(|e| match folder.stat_at(name.as_bytes()) {
                 Ok(Some(_)) => (path.join(name), e),
                 Ok(None) | Err(_) => (path.to_path_buf(), e),
             })?;
         }
-        match patterns.build() {
-            Ok(patterns) => {
-                Ok((!patterns.is_empty()).then_some(IgnorePatterns { patterns, weight }))
-            }
+        let built = patterns.build().and_then(|patterns| {
+            let fetching = fetching.map(|fetching| fetching.build()).transpose()?;
+            Ok(IgnorePatterns {
+                patterns,
+                fetching,
+                weight,
+            })
+        });
+        match built {
+            Ok(patterns) => Ok((!patterns.is_empty()).then_some(patterns)),
             Err(e) => Err((path.join(IGNORE_FILE), io::Error::other(what(e)))),
         }
     }
@@ -245,6 +256,8 @@ impl CompiledFilter {
 #[derive(Debug)]
 pub(super) struct IgnorePatterns {
     patterns: Gitignore,
+    /// All of them as somebody who fetches has them, where that is something else.
+    fetching: Option<Gitignore>,
     weight: PatternWeight,
 }
 
@@ -292,17 +305,19 @@ impl PatternWeight {
 }
 
 impl IgnorePatterns {
-    /// Whether they leave out something below their folder; `None` if none matches.
-    fn leave_out(&self, path: &Path, is_dir: bool) -> Option<bool> {
-        leaves_out(&self.patterns, path, is_dir)
+    fn is_empty(&self) -> bool {
+        self.patterns.is_empty() && self.fetching.as_ref().is_none_or(Gitignore::is_empty)
     }
 }
 
 /// Whether patterns leave out what is at `path` on this machine, and at `below` in the root called
 /// `root`. `ignores` are those of the folders that it is in, the nearest first.
+///
+/// What this side leaves out, nobody who fetches can take back: each side's rules are asked for
+/// themselves, and one that leaves it out is enough.
 pub(super) fn is_ignored<'a>(
     filter: &CompiledFilter,
-    mut ignores: impl Iterator<Item = &'a IgnorePatterns>,
+    ignores: impl Iterator<Item = &'a IgnorePatterns>,
     root: &RelPath,
     below: &Path,
     path: &Path,
@@ -313,9 +328,17 @@ pub(super) fn is_ignored<'a>(
         true => &*root,
         false => below,
     };
-    let nearest = || ignores.find_map(|ignores| ignores.leave_out(path, is_dir));
-    let said = filter.leave_out(below, is_dir).or_else(nearest);
-    said.unwrap_or(false)
+    let mut ours = leaves_out(&filter.patterns, below, is_dir);
+    let mut theirs = leaves_out(&filter.fetching, below, is_dir);
+    for nearest in ignores {
+        ours = ours.or_else(|| leaves_out(&nearest.patterns, path, is_dir));
+        let fetching = nearest.fetching.as_ref();
+        theirs = theirs.or_else(|| leaves_out(fetching?, path, is_dir));
+        if ours.is_some() && (theirs.is_some() || !filter.fetching_gitignore) {
+            break;
+        }
+    }
+    ours == Some(true) || theirs == Some(true)
 }
 
 fn leaves_out(patterns: &Gitignore, path: &Path, is_dir: bool) -> Option<bool> {
