@@ -28,7 +28,7 @@ use crate::ui::{self, CodeFor, Line, TerminalPrompt, Ui, quoted};
 const EXAMPLES: &str = "\
 Examples:
   xfer share photos                 until Ctrl-C; on the other machine: xfer get laptop
-  xfer share --once film.mkv        exit when one machine has fetched everything
+  xfer share --once film.mkv        exit after the first transfer
   xfer share --for 1h docs notes.txt
   xfer share --exclude '*.tmp' work leave out some of it
 
@@ -50,7 +50,7 @@ pub(crate) struct ShareArguments {
     #[arg(required = true, value_name = "PATH", value_hint = ValueHint::AnyPath)]
     paths: Vec<PathBuf>,
 
-    /// Exit when one machine has fetched everything, with its exit code
+    /// Exit after the first transfer, with its exit code
     ///
     /// Dry runs and lists do not count. A machine that loses the connection has 90 seconds to
     /// come back.

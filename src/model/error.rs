@@ -458,6 +458,10 @@ pub enum Error {
         /// The list.
         path: PathBuf,
     },
+    /// The time was over in which this machine shared, and nobody had fetched what was to be fetched
+    /// once.
+    #[error("nobody fetched anything before the time was up")]
+    NobodyCame,
     /// The user ended it.
     #[error("interrupted")]
     Cancelled,

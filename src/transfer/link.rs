@@ -166,9 +166,14 @@ impl Link {
         heard.elapsed()
     }
 
-    /// Says what is to be stopped when the session is over. Only the first one counts.
+    /// Says what is to be stopped when the session is over; at once if it is. Only the first one
+    /// counts.
     pub(crate) fn stop_with(&self, stop: Weak<dyn Stop>) {
         let _ = self.stop.set(stop);
+        // Whoever ended it before had nothing to stop.
+        if self.is_over() {
+            self.wake();
+        }
     }
 
     /// Adds a lane's socket, to be closed when the session fails; at once if it has.

@@ -76,6 +76,7 @@ pub(super) fn error_name(error: &Error) -> &'static str {
         Error::Sync { .. } => "sync",
         Error::Spent { source } => error_name(source),
         Error::Cancelled => "interrupted",
+        Error::NobodyCame => "nobody_came",
         Error::Pattern { .. }
         | Error::NotOneFile
         | Error::Thread { .. }

@@ -243,6 +243,7 @@ fn words(error: &Error, who: Naming<'_>) -> String {
             format!("{} lacks some of the files received", path.display())
         }
         Error::Cancelled => "interrupted".to_owned(),
+        Error::NobodyCame => "nobody fetched anything before the time was up".to_owned(),
     }
 }
 

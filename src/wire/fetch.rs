@@ -15,9 +15,9 @@ use crate::model::text::Text;
 /// The most paths in one [`Fetch`].
 pub const MAX_FETCH_PATHS: usize = 256;
 /// The most patterns in one [`Fetch`].
-pub const MAX_FETCH_PATTERNS: usize = 1024;
+pub const MAX_FETCH_PATTERNS: usize = 512;
 /// The most bytes that the paths and patterns of one [`Fetch`] have together.
-pub const MAX_FETCH_BYTES: usize = 96 * 1024;
+pub const MAX_FETCH_BYTES: usize = 32 * 1024;
 
 /// What the dialer wants of the files that the listener shares. The answer is an
 /// [`super::Offer`].

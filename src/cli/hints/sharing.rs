@@ -42,8 +42,9 @@ pub(super) fn get(error: &Error) -> Option<&'static str> {
             Decline::NotShared(_) => "`xfer get --list TARGET` lists what it shares.",
             Decline::NotGranted(_) => "To allow it, run there: xfer peers --allow fetch NAME",
             Decline::Unknown => {
-                "Start `xfer share` in a terminal on that machine, or run `xfer recv --pair` there \
-                 if it runs as a service, then fetch again. It shows a code, only this once."
+                "Start `xfer share` in a terminal on that machine, then fetch again. It shows a \
+                 code, only this once. If the two are paired already, run there: xfer peers --allow \
+                 fetch NAME"
             }
             _ => return None,
         },

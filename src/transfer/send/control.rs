@@ -26,6 +26,10 @@ use super::removal::{RemovalAnswers, RemovalConsent};
 use super::report::SessionReport;
 use super::stream::StreamInput;
 
+/// How many bytes may wait for a receiver to read them: far more than the entries of the largest
+/// window have.
+const MOST_UNREAD: usize = 256 << 20;
+
 /// What the thread that reads the control connection hands on to.
 pub(super) struct Control<'a> {
     pub(super) link: &'a Arc<Link>,
@@ -81,6 +85,9 @@ impl Control<'_> {
                     self.link.look();
                     if let Some(summary) = self.hear(message, &mut answers)? {
                         return Ok(summary);
+                    }
+                    if self.link.outbox.waiting() > MOST_UNREAD {
+                        return Err(self.broken("more questions and outcomes than it reads"));
                     }
                 }
                 Ok(Frame::Chunk(_)) => return Err(self.broken("a chunk from the receiver")),

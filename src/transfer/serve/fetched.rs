@@ -13,6 +13,7 @@ use crate::model::outcome::{Ability, Decline, Summary};
 use crate::model::progress::{Counters, Peer};
 use crate::model::prompt::Prompt;
 use crate::model::reason::Unsupported;
+use crate::model::relpath::RelPath;
 use crate::model::text::Text;
 use crate::net::{Channel, FIRST_WORDS, LeastEntries, Pace, SessionSize, broken, offer, turn_away};
 use crate::source::{self, FetchFilter, Roots};
@@ -78,16 +79,23 @@ pub(super) fn serve(
         lanes: fetch.lanes.min(shared.options.lanes).min(limits::MAX_LANES),
         window: (shared.options.window).clamp(*limits::WINDOW.start(), *limits::WINDOW.end()),
     };
-    let Some(running) = RunningSession::wait(shared, holder, size, LeastEntries::Few) else {
+    let least = match fetch.wish.mirror {
+        true => LeastEntries::Mirror,
+        false => LeastEntries::Few,
+    };
+    let Some(running) = RunningSession::wait(shared, holder, size, least) else {
         // It may be this peer's last session that is in its own way.
         (shared.end_silent(channel.fingerprint))();
         return turn_away(&mut channel, &peer.caller(), Decline::TooManySessions);
     };
     serving.candidate.let_in();
-    let missing = fetch
-        .paths
-        .iter()
-        .find(|path| !source::has(files.roots(), path));
+    let until_it_runs = {
+        let closer = channel.closer.clone();
+        serving.cancel.on_cancel(move || closer.close())
+    };
+    let is_missing =
+        |path: &&RelPath| !serving.cancel.is_cancelled() && !source::has(files.roots(), path);
+    let missing = fetch.paths.iter().find(is_missing);
     if let Some(missing) = missing {
         let path = Text::new(missing.as_path().to_string_lossy());
         drop(running);
@@ -99,10 +107,6 @@ pub(super) fn serve(
     };
     let counters = Arc::new(Counters::default());
     channel.carry(counters.clone());
-    let until_it_runs = {
-        let closer = channel.closer.clone();
-        serving.cancel.on_cancel(move || closer.close())
-    };
     // Lanes may be here before what they join is.
     let awaited = AwaitedSession::new(shared, channel.fingerprint);
     let (offer, accept) = offer(&mut channel, prefers, FIRST_WORDS, |suiting| Offer {

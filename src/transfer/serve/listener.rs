@@ -235,8 +235,16 @@ impl Receiver {
         match ended? {
             Some(first) => first.map(Some),
             None if self.shared.options.once => {
-                let first = self.shared.sessions().first.take();
-                first.unwrap_or(Err(Error::Cancelled)).map(Some)
+                let mut sessions = self.shared.sessions();
+                let lost = sessions.lost.take().map(|(_, error)| Err(error));
+                match sessions.first.take().or(lost) {
+                    Some(first) => first.map(Some),
+                    // Its time is over, and nobody came.
+                    None if self.shared.has_ended() && !cancel.is_cancelled() => {
+                        Err(Error::NobodyCame)
+                    }
+                    None => Err(Error::Cancelled),
+                }
             }
             None if was_running => Err(Error::Cancelled),
             None => Ok(None),

@@ -222,6 +222,10 @@ impl ReceiverShared {
             one.idle();
             self.end_if_unpaired(&one);
         }
+        if self.has_ended() {
+            // Nobody needs its place, but this machine's user waits for the end.
+            self.end_idle(PoolHolder::Known(self.fingerprint));
+        }
         Some(LOOK)
     }
 
