@@ -3,7 +3,7 @@
 //! Must not fetch: it turns arguments into options, and the library does the rest.
 
 use std::ffi::{OsStr, OsString};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,10 +15,11 @@ use xfer::model::surplus::MaxDelete;
 use xfer::model::text::MAX_TEXT_BYTES;
 use xfer::net::Service;
 use xfer::source::{FetchFilter, Filter};
+use xfer::sys::confine::confine_writing;
 use xfer::sys::name::{from_system, with_slashes};
 use xfer::transfer::{DialTarget, FetchOptions};
 use xfer::wire::limits::MAX_LANES;
-use xfer::wire::{MAX_FETCH_PATHS, MAX_FETCH_PATTERNS};
+use xfer::wire::{MAX_FETCH_BYTES, MAX_FETCH_PATHS, MAX_FETCH_PATTERNS};
 
 use super::arguments::{AtEnd, CodeFrom, Events, Loudness, Wrong, parse_name};
 use super::dialer::Dialer;
@@ -28,7 +29,7 @@ use super::send::Hash;
 use super::settings::Settings;
 use super::target::target;
 use super::{choose, filter, folders, machine, names, recv, size};
-use crate::ui::{Line, quoted, safe, shared_event, shared_line};
+use crate::ui::{Line, plural, quoted, safe, shared_event, shared_line};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -248,6 +249,12 @@ fn fetch_filter(choice: &Filter) -> Result<xfer::Result<FetchFilter>, Wrong> {
             "too many patterns: at most {MAX_FETCH_PATTERNS}"
         )));
     }
+    if let Some(odd) = filter.lines.iter().find(|line| line.contains(['\n', '\0'])) {
+        return Err(Wrong(format!(
+            "a pattern cannot have several lines: {}",
+            quoted(odd)
+        )));
+    }
     if let Some(long) = filter.lines.iter().find(|line| line.len() > MAX_TEXT_BYTES) {
         let begin: String = long.chars().take(40).collect();
         return Err(Wrong(format!(
@@ -274,10 +281,26 @@ pub(crate) fn run(mut args: Get, loudness: &Loudness, settings: &Settings) -> Re
     let choice = std::mem::take(&mut args.filter);
     let filter = fetch_filter(&choice.into())?;
     let (mut options, to) = args.into_options()?;
+    if let Ok(filter) = &filter {
+        let lines = filter.lines.iter().map(String::len);
+        let paths = options.paths.iter().map(|path| path.as_bytes().len());
+        if lines.chain(paths).sum::<usize>() > MAX_FETCH_BYTES {
+            return Err(Wrong(format!(
+                "paths and patterns can have at most {MAX_FETCH_BYTES} bytes together"
+            )));
+        }
+    }
     Ok(dialer.run(|device, person, progress, cancel| {
         options.filter = filter?;
         if !lists {
             options.dir = recv::check(&options.dir)?;
+            // What another machine sends cannot make it write elsewhere.
+            let data_dir = machine::data_dir();
+            let folders = [Some(&options.dir), data_dir.as_ref()]
+                .into_iter()
+                .flatten();
+            let folders: Vec<&Path> = folders.map(|dir| &**dir).collect();
+            let _ = confine_writing(&folders);
         }
         options.to = match to {
             Some(to) => to,
@@ -293,7 +316,13 @@ pub(crate) fn run(mut args: Get, loudness: &Loudness, settings: &Settings) -> Re
                 false => Some(Line::Answer(shared_line(entry))),
             });
         })
-        .map(|()| None)
+        .map(|unread| {
+            if unread > 0 {
+                let them = plural(unread, "file or folder", "files and folders");
+                ui.warn(&format!("the other machine could not read {them}"));
+            }
+            None
+        })
     }))
 }
 

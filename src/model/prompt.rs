@@ -106,6 +106,8 @@ pub struct Proposal {
 pub struct ProposedRemoval {
     /// What this side does in the session.
     pub role: Role,
+    /// Whether this side's user asked for the mirror.
+    pub is_wished_here: bool,
     /// What the other side is called.
     pub peer: String,
     /// What would go, of how many.

@@ -18,6 +18,7 @@ mod walked;
 pub use count::{count, has};
 pub use filter::{FetchFilter, Filter, IGNORE_FILE, Links};
 pub use place::{PlacedWalk, ways};
+pub use selection::Selection;
 pub use step::WalkStep;
 pub use surplus::SurplusDecider;
 pub use tree::{Roots, SentNames, TreeReader, mtime_of, outermost};

@@ -1,13 +1,14 @@
-//! `Selection`: the part of what is named that is sent, where that is not all of it.
+//! `Selection`: the part of what is named that is sent or fetched, where that is not all of it.
 //!
 //! Must not look at a file system: what a path leads to, the walk finds out.
 
+use crate::model::entry::{Entry, Kind};
 use crate::model::relpath::RelPath;
 
 /// The paths that are sent, with everything below them.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Selection {
-    /// In order; empty where everything is sent.
+pub struct Selection {
+    /// In order, none of them in another one; empty where everything is sent.
     paths: Vec<RelPath>,
 }
 
@@ -23,11 +24,34 @@ pub(super) enum Selected {
 }
 
 impl Selection {
-    pub(super) fn new(paths: &[RelPath]) -> Self {
+    /// Of these paths; of everything where there is none.
+    #[must_use]
+    pub fn new(paths: &[RelPath]) -> Self {
         let mut paths = paths.to_vec();
         paths.sort();
-        paths.dedup();
+        paths.dedup_by(|next, kept| next == kept || is_below(next, kept));
         Self { paths }
+    }
+
+    /// Whether something belongs to it that another machine announces. Of the folders that lead to
+    /// what is fetched nothing else may come, nor is what else is in them to go.
+    #[must_use]
+    pub fn takes(&self, entry: &Entry) -> bool {
+        match self.of_any(&entry.path) {
+            Selected::Inside => true,
+            Selected::Leads => matches!(entry.kind, Kind::Dir) && entry.is_way(),
+            Selected::Outside => false,
+        }
+    }
+
+    /// What something is to it.
+    fn of_any(&self, path: &RelPath) -> Selected {
+        let at = self.paths.partition_point(|selected| selected <= path);
+        let before = at.checked_sub(1).and_then(|at| self.paths.get(at));
+        match before {
+            Some(selected) if selected == path || is_below(path, selected) => Selected::Inside,
+            _ => self.of(path),
+        }
     }
 
     /// What something is to it that lies in no folder which is sent as a whole.
@@ -73,7 +97,22 @@ mod tests {
             ("z", Selected::Outside),
         ] {
             assert_eq!(selection.of(&path(text)), expected, "{text}");
+            assert_eq!(selection.of_any(&path(text)), expected, "{text}");
         }
+        for (text, expected) in [
+            ("a/b/c/d", Selected::Inside),
+            ("a/b/c/d/e", Selected::Inside),
+            ("a/b!/d", Selected::Inside),
+            ("a/b/c!/d", Selected::Outside),
+            ("x/y", Selected::Inside),
+            ("xx/y", Selected::Outside),
+            ("A/b/c", Selected::Outside),
+            (".ssh/authorized_keys", Selected::Outside),
+        ] {
+            assert_eq!(selection.of_any(&path(text)), expected, "{text}");
+        }
+        let nested = Selection::new(&["a/b", "a", "a/b/c"].map(path));
+        assert_eq!(nested.of_any(&path("a/z")), Selected::Inside);
         let everything = Selection::default();
         assert_eq!(everything.of(&path("a/b")), Selected::Inside);
     }

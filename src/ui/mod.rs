@@ -87,7 +87,7 @@ pub(crate) use safe::{operand, quoted, safe, width};
 pub(crate) use said::is_cut;
 pub(crate) use sentences::{error as sentence, lines as sentence_lines};
 pub(crate) use system::io_error;
-pub(crate) use words::ago;
+pub(crate) use words::{ago, plural};
 
 /// How often the counters are read and what is new is shown.
 const TICK: Duration = Duration::from_millis(100);

@@ -10,13 +10,21 @@ use super::words;
 
 /// What a person is asked about.
 pub(super) fn proposed(removal: &ProposedRemoval) -> String {
-    let ProposedRemoval { role, peer, count } = removal;
+    let ProposedRemoval {
+        role,
+        is_wished_here,
+        peer,
+        count,
+    } = removal;
     let much = of_there(*count);
-    match role {
-        Role::Sender => {
+    match (role, is_wished_here) {
+        (Role::Sender, _) => {
             format!("This would delete {much} on {peer} that this machine does not have.")
         }
-        Role::Receiver => {
+        (Role::Receiver, true) => {
+            format!("This would delete {much} on this machine that {peer} does not have.")
+        }
+        (Role::Receiver, false) => {
             format!("{peer} asks to delete {much} here that it does not have.")
         }
     }

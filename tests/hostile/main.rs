@@ -27,6 +27,7 @@ mod places;
 mod raw;
 mod receiver;
 mod rooms;
+mod sharing;
 mod streams;
 mod swapped;
 mod talk;

@@ -22,11 +22,17 @@ use landlock::{
 /// guarded.
 #[must_use]
 pub fn confine(folders: &[&Path]) -> Confined {
-    restrict(folders).unwrap_or_else(Confined::Not)
+    restrict(folders, true).unwrap_or_else(Confined::Not)
+}
+
+/// The same, but for connections: those can be opened as before.
+#[must_use]
+pub fn confine_writing(folders: &[&Path]) -> Confined {
+    restrict(folders, false).unwrap_or_else(Confined::Not)
 }
 
 #[cfg(target_os = "linux")]
-fn restrict(folders: &[&Path]) -> Result<Confined, String> {
+fn restrict(folders: &[&Path], connections_too: bool) -> Result<Confined, String> {
     /// The version of Landlock that can do all of it.
     const WHOLE: ABI = ABI::V4;
     /// The first one that guards against cutting files short.
@@ -37,7 +43,10 @@ fn restrict(folders: &[&Path]) -> Result<Confined, String> {
     });
     let ruleset = Ruleset::default()
         .handle_access(AccessFs::from_write(WHOLE))
-        .and_then(|rules| rules.handle_access(AccessNet::from_all(WHOLE)))
+        .and_then(|rules| match connections_too {
+            true => rules.handle_access(AccessNet::from_all(WHOLE)),
+            false => Ok(rules),
+        })
         .and_then(Ruleset::create);
     let mut ruleset = ruleset.map_err(|e| e.to_string())?;
     for folder in folders {
@@ -70,6 +79,6 @@ fn restrict(folders: &[&Path]) -> Result<Confined, String> {
 }
 
 #[cfg(not(target_os = "linux"))]
-fn restrict(_: &[&Path]) -> Result<Confined, String> {
+fn restrict(_: &[&Path], _: bool) -> Result<Confined, String> {
     Err("this system has no Landlock".to_owned())
 }

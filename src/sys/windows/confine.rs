@@ -13,3 +13,9 @@ pub use crate::sys::told::Confined;
 pub fn confine(_: &[&Path]) -> Confined {
     Confined::Not("Windows lets no process give it up that runs already".to_owned())
 }
+
+/// The same, but for connections.
+#[must_use]
+pub fn confine_writing(folders: &[&Path]) -> Confined {
+    confine(folders)
+}

@@ -16,6 +16,7 @@ use crate::model::outcome::{Ability, OnConflict, Outcome, Summary, Wish};
 use crate::model::progress::Progress;
 use crate::model::prompt::Prompt;
 use crate::net::{Channel, LAST_WORDS, Reader, Service, aborted, broken, fetch, say};
+use crate::source::Selection;
 use crate::sys::worker::{Worker, checkpoint};
 use crate::wire::{Accept, EntryOutcome, Frame, Message, read_frame};
 
@@ -28,7 +29,11 @@ use super::super::outbox::PING_INTERVAL;
 use super::options::FetchOptions;
 use super::session::{FINDING, wanted};
 
+/// How many bytes may wait to be written before no more is read.
+const MOST_WAITING: usize = 1 << 20;
+
 /// Lists what a machine shares, of what the options name. Each entry is given as it is heard of.
+/// Returns how many more things there are that the machine could not read.
 pub fn list_shared(
     device: &Device,
     options: &FetchOptions,
@@ -36,7 +41,7 @@ pub fn list_shared(
     progress: &Arc<dyn Progress>,
     cancel: &Cancel,
     found: &mut dyn FnMut(&Entry),
-) -> Result<()> {
+) -> Result<u64> {
     let mut connector = Connector::new(device, prompt, progress, cancel)?;
     connector.service = Service::Share;
     connector.waits = options.wait;
@@ -47,7 +52,7 @@ fn list(
     connector: &Connector<'_>,
     options: &FetchOptions,
     found: &mut dyn FnMut(&Entry),
-) -> Result<()> {
+) -> Result<u64> {
     let FetchOptions { to, name, open, .. } = options;
     let Dialed {
         mut channel,
@@ -78,6 +83,7 @@ fn list(
         ..
     } = channel;
     let _ = writer.set_timeout(Some(SILENCE));
+    let mut unannounced = 0;
     thread::scope(|scope| {
         let write = || link.write(&mut writer, PING_INTERVAL, || None);
         if let Err(error) = link.spawn(scope, Worker::Writer, write) {
@@ -85,21 +91,29 @@ fn list(
         }
         let mut lister = Lister {
             link: &link,
+            asked: Selection::new(&options.paths),
             order: Order::new(),
+            is_complete: false,
             listed: 0,
+            unannounced: 0,
             found,
         };
         link.listen(&mut reader, |reader| lister.listen(reader));
         link.close_all();
+        unannounced = lister.unannounced;
     });
-    link.result()
+    link.result().map(|()| unannounced)
 }
 
 /// Reads a manifest.
 struct Lister<'a> {
     link: &'a Arc<Link>,
+    asked: Selection,
     order: Order,
+    is_complete: bool,
     listed: u64,
+    /// How many things the other side could not read.
+    unannounced: u64,
     found: &'a mut dyn FnMut(&Entry),
 }
 
@@ -138,19 +152,37 @@ impl Lister<'_> {
                     for entry in &entries.0 {
                         let ordered = self.order.entry(entry);
                         ordered.map_err(|what| self.broken(what))?;
-                        (self.found)(entry);
+                        if !self.asked.takes(entry) {
+                            return Err(self.broken("an entry that was not asked for"));
+                        }
+                        // A folder that only leads to what was asked for says nothing.
+                        if !entry.is_way() {
+                            (self.found)(entry);
+                        }
                         self.listed += 1;
                         let (entry, outcome) = (entry.id, Outcome::Kept);
                         let outcome = EntryOutcome { entry, outcome };
                         self.link.outbox.push_outcome(outcome);
                     }
+                    self.link.outbox.wait_below(MOST_WAITING);
                 }
                 Err(Message::DirEnd(end)) => {
                     let ended = self.order.dir_end(end.entry);
                     ended.map_err(|what| self.broken(what))?;
                 }
-                Err(Message::Scanned(_) | Message::Ping(())) => {}
+                Err(Message::Scanned(scanned)) => {
+                    if scanned.complete {
+                        let ended = self.order.end();
+                        ended.map_err(|what| self.broken(what))?;
+                        self.is_complete = true;
+                    }
+                }
+                Err(Message::Ping(())) => {}
                 Err(Message::End(end)) => {
+                    if !self.is_complete || end.entries != self.listed {
+                        return Err(self.broken("an end before all is listed"));
+                    }
+                    self.unannounced = end.unannounced;
                     let summary = Summary {
                         kept: self.listed,
                         failed: end.unannounced,

@@ -14,13 +14,14 @@ use crate::model::outcome::{Ability, OnConflict, Role, Summary};
 use crate::model::progress::{Counters, Event, Progress, Trust};
 use crate::model::text::Text;
 use crate::net::{Channel, PoolHolder, broken, fetch, say};
+use crate::source::Selection;
 use crate::store::{Access, Store};
 use crate::sys::worker::Worker;
 use crate::wire::{Accept, Fetch, FetchPatterns, Message, Offer, limits};
 
 use super::super::dial::{Connector, Dialed};
 use super::super::lane_source::LaneDialer;
-use super::super::link::Link;
+use super::super::link::{Ailment, Link};
 use super::super::options::DEFAULT_WINDOW;
 use super::super::receive::{Budgets, Destination, ReceiveSession, RemovalTerms, SessionSetup};
 use super::super::retry::{Ending, all_sessions};
@@ -131,7 +132,9 @@ impl FetchSessions<'_> {
                 lanes: accept.lanes,
                 budget: self.budgets.session(holder),
                 bound: None,
+                selection: Some(Selection::new(&self.options.paths)),
                 removal: RemovalTerms {
+                    is_wished_here: true,
                     max_delete: self.options.max_delete,
                     prompt: self.connector.prompt.clone(),
                     peer: peer.name.clone(),
@@ -167,7 +170,14 @@ impl FetchSessions<'_> {
         ending.moved =
             Counters::get(&counters.bytes_done).saturating_sub(Counters::get(&counters.bytes_kept));
         ending.stored = session.so_far();
-        ending.ailment = link.ailment();
+        ending.ailment = match &result {
+            // Only the other side sees whether what it sends arrives, and may be unable to say so.
+            Err(error) if error.is_lost_connection() && ending.moved == 0 => Ailment {
+                lane: true,
+                packets: true,
+            },
+            _ => link.ailment(),
+        };
         match &result {
             Ok(summary) => progress.event(&Event::Finished {
                 session: number,

@@ -12,6 +12,7 @@ use crate::model::entry::{Entry, EntryId, Kind, Mode, Time};
 use crate::model::error::{Action, Error, Result};
 use crate::model::outcome::{Outcome, Why};
 use crate::model::relpath::RelPath;
+use crate::source::Selection;
 use crate::store::{FileInUse, Folder, LOCK_WAIT, NewFile, Planned, STREAM, StoreSession};
 use crate::sys::worker::{Worker, checkpoint};
 use crate::wire::Want;
@@ -72,6 +73,8 @@ pub(super) struct Planner<'a> {
     pub(super) activity: &'a Activity,
     /// What the user said yes to, if they were asked.
     pub(super) bound: Option<&'a OfferBound>,
+    /// What this side asked for, where it did.
+    pub(super) selection: Option<&'a Selection>,
     pub(super) removal_terms: &'a RemovalTerms,
 }
 
@@ -120,6 +123,10 @@ impl Planner<'_> {
             match task {
                 PlannerTask::Entries(entries) => {
                     for entry in entries {
+                        if self.selection.is_some_and(|asked| !asked.takes(&entry)) {
+                            let what = "an entry that was not asked for";
+                            return Err(self.accounts.breach(what));
+                        }
                         self.accounts.counters.note(&entry);
                         let parent = match open.last().map(|open| &open.folder) {
                             None => Ok(&root),

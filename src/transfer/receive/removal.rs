@@ -34,6 +34,8 @@ const TELL_EVERY: Duration = Duration::from_millis(200);
 pub(crate) struct RemovalTerms {
     pub(crate) max_delete: Option<MaxDelete>,
     pub(crate) prompt: Arc<dyn Prompt>,
+    /// Whether it is this side's user who asked for it, and not the sender.
+    pub(crate) is_wished_here: bool,
     /// What the sender is called.
     pub(crate) peer: String,
 }
@@ -177,7 +179,12 @@ impl Removal<'_> {
             None if needs_yes => u64::MAX,
             None => count.most_unasked(),
         };
-        match self.sender_allows(RemovalQuestion { count, needs_yes }) {
+        let said = match self.terms.is_wished_here {
+            // The sender is not asked what this side's user alone decides.
+            true => RemovalAnswer::Nobody,
+            false => self.sender_allows(RemovalQuestion { count, needs_yes }),
+        };
+        match said {
             RemovalAnswer::AtMost(number) if number >= count.would_go => Ok(most.min(number)),
             RemovalAnswer::AtMost(number) => Err(Objection::SenderLimit(MaxDelete::Count(number))),
             RemovalAnswer::Limit(limit) => Err(Objection::SenderLimit(limit)),
@@ -216,6 +223,7 @@ impl Removal<'_> {
         }
         let removal = ProposedRemoval {
             role: Role::Receiver,
+            is_wished_here: self.terms.is_wished_here,
             peer: self.terms.peer.clone(),
             count,
         };

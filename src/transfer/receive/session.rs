@@ -19,6 +19,7 @@ use crate::model::error::Result;
 use crate::model::outcome::Summary;
 use crate::model::progress::{Counters, Progress};
 use crate::net::{Channel, Fingerprint, LAST_WORDS, Reader, aborted};
+use crate::source::Selection;
 use crate::store::StoreSession;
 use crate::sys::worker::{Worker, checkpoint};
 use crate::wire::{DirEnd, Frame, Message, Verified, read_frame};
@@ -71,6 +72,8 @@ pub(crate) struct SessionSetup {
     pub(crate) budget: Arc<SessionBudget>,
     /// What the user said yes to, if they were asked.
     pub(crate) bound: Option<OfferBound>,
+    /// What this side asked for, where it did.
+    pub(crate) selection: Option<Selection>,
     /// What a mirror may remove.
     pub(crate) removal: RemovalTerms,
 }
@@ -96,6 +99,7 @@ pub(crate) struct ReceiveSession {
     lanes: ReceivingLanes,
     sums: Option<Arc<SessionSums>>,
     bound: Option<OfferBound>,
+    selection: Option<Selection>,
     removal: RemovalTerms,
 }
 
@@ -159,6 +163,7 @@ impl ReceiveSession {
             number,
             owner,
             bound: setup.bound,
+            selection: setup.selection,
             removal: setup.removal,
             algorithm,
             sync: setup.sync,
@@ -357,6 +362,7 @@ impl ReceiveSession {
                     tasks: &self.tasks,
                     activity: &self.activity,
                     bound: self.bound.as_ref(),
+                    selection: self.selection.as_ref(),
                     removal_terms: &self.removal,
                 };
                 if !planner.run()? {

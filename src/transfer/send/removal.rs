@@ -131,6 +131,7 @@ impl<'a> RemovalAnswers<'a> {
             return None;
         }
         let removal = ProposedRemoval {
+            is_wished_here: true,
             role: Role::Sender,
             peer: self.terms.peer.to_owned(),
             count,

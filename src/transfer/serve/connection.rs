@@ -295,7 +295,9 @@ fn session(
             lanes: accept.lanes,
             budget: shared.budgets.session(running.holder),
             bound,
+            selection: None,
             removal: RemovalTerms {
+                is_wished_here: false,
                 max_delete: shared.options.max_delete,
                 prompt: shared.prompt.clone(),
                 peer: peer.name.clone(),
