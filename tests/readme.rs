@@ -5,6 +5,8 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+#[path = "readme/browsers.rs"]
+mod browsers;
 #[path = "readme/network.rs"]
 mod network;
 #[path = "readme/pipes.rs"]
@@ -69,6 +71,11 @@ parts! {
     "Run something there": telling::run_something_there,
     "After each session": telling::after_each_session,
     "Scripts": telling::scripts,
+    "To a phone, or anything with a browser": browsers::to_a_browser,
+    "From a phone, or anything with a browser": browsers::from_a_browser,
+    "From a machine with curl alone": browsers::by_a_script,
+    "Who else may": browsers::who_else_may,
+    "Fetch instead of send": browsers::fetching,
 }
 
 /// What is not run here, by its title or as a line of its own, and why.
@@ -143,9 +150,11 @@ fn every_command_is_run_or_excused() {
 fn every_option_and_file_that_it_names_is_there() {
     let sandbox = Sandbox::new();
     let help = |command| sandbox.me().run(&[command, "--help"]).text();
-    let help: String = ["send", "recv", "pair", "say", "peers", "list"]
-        .map(help)
-        .concat();
+    let help: String = [
+        "send", "recv", "pair", "say", "peers", "list", "share", "get",
+    ]
+    .map(help)
+    .concat();
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     for part in Part::all() {
         let is_ours = |part: &&Part| RUN.contains(&&*part.title) || part.lines.is_empty();
