@@ -377,9 +377,7 @@ impl ReceiveSession {
                 let not_kept = store.not_kept().into_iter();
                 not_kept.for_each(|not_kept| self.accounts.not_kept(not_kept));
                 debug!(session = self.number, took = ?began.elapsed(), "all is on disk");
-                if store.is_dry() {
-                    free = store.free();
-                }
+                free = store.free().filter(|_| store.is_dry());
             }
             Destination::Output(output) => {
                 let planner = OutputPlanner {
@@ -472,10 +470,9 @@ impl ReceiveSession {
             }
             Message::Scanned(scanned) => {
                 let counters = &self.counters;
-                counters
-                    .entries_total
-                    .store(scanned.entries, Ordering::Relaxed);
-                counters.bytes_total.store(scanned.bytes, Ordering::Relaxed);
+                let (found, size) = (&counters.entries_total, &counters.bytes_total);
+                found.store(scanned.entries, Ordering::Relaxed);
+                size.store(scanned.bytes, Ordering::Relaxed);
                 let known = scanned.complete && !self.accounts.has_stream();
                 counters.scanned.store(known, Ordering::Release);
                 if !scanned.complete {
