@@ -17,10 +17,9 @@ use crate::model::digest::Algorithm;
 use crate::model::entry::Entry;
 use crate::model::error::Result;
 use crate::model::outcome::Summary;
-use crate::model::progress::{Counters, Progress};
+use crate::model::progress::Counters;
 use crate::net::{Channel, Fingerprint, LAST_WORDS, Reader, aborted};
 use crate::source::Selection;
-use crate::store::StoreSession;
 use crate::sys::worker::{Worker, checkpoint};
 use crate::wire::{DirEnd, Frame, Message, Verified, read_frame};
 
@@ -29,54 +28,20 @@ use super::bound::OfferBound;
 use super::budgets::SessionBudget;
 use super::chunk::ChunkTaker;
 use super::finish::Finisher;
-use super::hasher::{EndSilent, HeldHasher};
+use super::hasher::HeldHasher;
 use super::lane::ReceivingLane;
 use super::lanes::{Activity, ReceivingLanes};
 use super::open_files::OpenFiles;
-use super::output::{Output, OutputPlanner};
+use super::output::OutputPlanner;
 use super::planner::Planner;
 use super::queue::{PlannerTask, WorkQueue};
 use super::removal::RemovalTerms;
-use super::sums::{SessionSums, Sums};
+use super::setup::{Destination, SessionSetup};
+use super::sums::SessionSums;
 use super::wanted::WantedFiles;
 
 /// How often the sender is told how far its files are.
 const REPORT: Duration = Duration::from_millis(200);
-
-/// Where what is received goes.
-#[derive(Debug, Clone)]
-pub(crate) enum Destination {
-    /// Below a folder.
-    Folder(Arc<StoreSession>),
-    /// To a stream.
-    Output(Arc<Output>),
-}
-
-/// What is settled when a session begins.
-pub(crate) struct SessionSetup {
-    pub(crate) number: u64,
-    pub(crate) link: Arc<Link>,
-    pub(crate) algorithm: Algorithm,
-    pub(crate) destination: Destination,
-    /// Whether what goes to an output is brought to disk.
-    pub(crate) sync: bool,
-    pub(crate) sums: Option<Arc<Sums>>,
-    pub(crate) progress: Arc<dyn Progress>,
-    pub(crate) counters: Arc<Counters>,
-    pub(crate) window: u32,
-    /// Ends sessions of the same sender that seem to be dead.
-    pub(crate) end_silent: EndSilent,
-    /// How many lanes the sender may open.
-    pub(crate) lanes: u16,
-    /// What it can have in memory, and open.
-    pub(crate) budget: Arc<SessionBudget>,
-    /// What the user said yes to, if they were asked.
-    pub(crate) bound: Option<OfferBound>,
-    /// What this side asked for, where it did.
-    pub(crate) selection: Option<Selection>,
-    /// What a mirror may remove.
-    pub(crate) removal: RemovalTerms,
-}
 
 /// A receiving session.
 pub(crate) struct ReceiveSession {
