@@ -491,13 +491,17 @@ fn a_receiver_that_is_killed_leaves_no_damaged_file() {
     assert_eq!(whole(), bytes);
     assert!(!sandbox.dst().join("part").exists());
 
-    // The page begins anew, and its partial becomes the file.
+    // The page begins anew, and goes on with what was acknowledged.
     let (recv, page) = receiver(&sandbox, &[]);
     let mut script = Script::new(&page, "d");
     let batch = script.batch(2, 0);
     let (_, answer) = script.announce(&batch, "whole", bytes.len());
     assert_eq!(answer["state"], "stored", "it is there: {answer}");
-    script.store(&batch, "part", &bytes);
+    let (_, answer) = script.announce(&batch, "part", bytes.len());
+    assert_eq!(answer["offset"], 3_000_001, "{answer}");
+    let upload = answer["upload"].as_str().unwrap();
+    let (_, answer) = script.put(upload, 3_000_001, "", &bytes[3_000_001..]);
+    assert_eq!(answer["state"], "stored", "{answer}");
     let ended = script.end(&batch);
     assert_eq!(
         (&ended["stored"], &ended["have"]),
@@ -530,9 +534,250 @@ fn a_page_that_is_loaded_again_takes_its_file_over() {
             _ => break answer["upload"].as_str().unwrap().to_owned(),
         }
     };
-    assert_eq!(new.put(&upload, 0, "", &bytes).1["state"], "stored");
+    assert_eq!(new.status_of(&upload)["offset"], 2_000_000);
+    let (_, answer) = new.put(&upload, 2_000_000, "", &bytes[2_000_000..]);
+    assert_eq!(answer["state"], "stored");
     new.end(&batch);
     assert_eq!(fs::read(sandbox.dst().join("file")).unwrap(), bytes);
+}
+
+#[test]
+fn what_was_acknowledged_is_not_sent_again() {
+    let sandbox = Sandbox::new();
+    let sums = sandbox.path("sums");
+    let args = ["--sums", sums.to_str().unwrap()];
+    let (recv, page) = receiver(&sandbox, &args);
+    let size = 6_000_000;
+    let bytes = bytes(4, size);
+    let mut script = Script::new(&page, "4");
+    let batch = script.batch(2, 0);
+    let upload = script.upload(&batch, "film", size);
+    assert_eq!(script.put(&upload, 0, "", &bytes[..2_500_000]).0, 200);
+    // What does not count is not there for another batch either.
+    let (wrong, right) = (vec![7; 3_000_000], &bytes[2_500_000..5_500_000]);
+    let (status, _) = script.put(&upload, 2_500_000, &digest_header(right), &wrong);
+    assert_eq!(status, 400);
+    let other = script.upload(&batch, "other", size);
+    assert_eq!(script.put(&other, 0, "", &bytes[..1_500_000]).0, 200);
+    // The page was closed.
+    let (status, _) = script.ask("POST", &format!("batches/{batch}/end"), "", b"");
+    assert_eq!(status, 200);
+
+    let batch = script.batch(2, 0);
+    let (_, answer) = script.announce(&batch, "film", size);
+    assert_eq!(answer["offset"], 2_500_000, "{answer}");
+    let upload = answer["upload"].as_str().unwrap();
+    assert_eq!(
+        script
+            .put(upload, 2_500_000, &digest_header(right), right)
+            .0,
+        200
+    );
+    // Another version of the other one is another file.
+    let mtime = 1_500_000_000_000_u64;
+    let asked = json!({ "batch": batch, "path": "other", "size": size, "mtime": mtime });
+    let (_, answer) = script.post("uploads", &asked);
+    assert_eq!(answer["offset"], 0, "{answer}");
+    recv.interrupt();
+
+    // The first version is there no more, and the second one has nothing yet.
+    let (recv, page) = receiver(&sandbox, &args);
+    let mut script = Script::new(&page, "4");
+    let batch = script.batch(2, 0);
+    let (_, answer) = script.announce(&batch, "other", size);
+    assert_eq!(answer["offset"], 0, "{answer}");
+    let upload = answer["upload"].as_str().unwrap();
+    let zeros = vec![0; size];
+    assert_eq!(script.put(upload, 0, "", &zeros).1["state"], "stored");
+    let (_, answer) = script.announce(&batch, "film", size);
+    assert_eq!(answer["offset"], 5_500_000, "{answer}");
+    let upload = answer["upload"].as_str().unwrap();
+    let (_, answer) = script.put(upload, 5_500_000, "", &bytes[5_500_000..]);
+    assert_eq!(answer["state"], "stored", "{answer}");
+    let ended = script.end(&batch);
+    assert_eq!((&ended["stored"], &ended["failed"]), (&json!(2), &json!(0)));
+    assert!(fs::read(sandbox.dst().join("film")).unwrap() == bytes);
+    assert!(fs::read(sandbox.dst().join("other")).unwrap() == zeros);
+    let checked = Command::new("sha256sum")
+        .arg("--check")
+        .arg(&sums)
+        .current_dir(sandbox.dst())
+        .output()
+        .unwrap();
+    assert!(checked.status.success(), "{checked:?}");
+    no_leftovers(sandbox.dst());
+    recv.interrupt().assert_code(0);
+}
+
+#[test]
+fn a_rejected_piece_leaves_nothing_in_its_file() {
+    let sandbox = Sandbox::new();
+    let (_recv, page) = receiver(&sandbox, &[]);
+    let chunk = usize::try_from(CHUNK).unwrap();
+    let mut right = vec![0; 4 * chunk];
+    right[..10].fill(1);
+    let wrong = vec![7; 3 * chunk + 10];
+    let mut script = Script::new(&page, "5");
+    let batch = script.batch(1, 0);
+    let upload = script.upload(&batch, "file", right.len());
+    let (status, answer) = script.put(&upload, 0, &digest_header(b"other"), &wrong);
+    assert_eq!((status, &answer["error"]), (400, &json!("digest")));
+    // Cut off, and so without a digest to be seen.
+    let mut lost = Script::new(&page, "5");
+    let path = format!("uploads/{upload}?offset=0");
+    let headers = format!(
+        "{}Content-Length: {}\r\n",
+        digest_header(&right),
+        right.len()
+    );
+    lost.say("PUT", &path, &headers, &wrong);
+    lost.close();
+    assert_eq!(script.status_of(&upload)["offset"], 0);
+    for part in [0..chunk, chunk..right.len()] {
+        let piece = &right[part.clone()];
+        let (status, answer) = script.put(&upload, part.start, &digest_header(piece), piece);
+        assert_eq!(status, 200, "{answer}");
+    }
+    script.end(&batch);
+    assert!(fs::read(sandbox.dst().join("file")).unwrap() == right);
+}
+
+#[test]
+fn files_of_one_name_in_one_form_are_all_stored() {
+    let sandbox = Sandbox::new();
+    let (_recv, page) = receiver(&sandbox, &[]);
+    let mut script = Script::new(&page, "6");
+    let part = |name: &str, text: &str| {
+        format!(
+            "--b\r\nContent-Disposition: form-data; name=\"files\"; filename=\"{name}\"\r\n\r\n{text}\r\n"
+        )
+    };
+    let parts = [
+        ("x.txt", "one"),
+        ("x.txt", "two"),
+        ("..", "bad"),
+        ("x.txt", "six"),
+    ];
+    let parts: String = parts.iter().map(|(name, text)| part(name, text)).collect();
+    let form = format!("{parts}--b--\r\n");
+    let kind = "Content-Type: multipart/form-data; boundary=b\r\n";
+    let (_, answer) = script.ask("POST", "form", kind, form.as_bytes());
+    let stored: Vec<_> = answer["files"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|file| file["stored"].as_str())
+        .collect();
+    let names = [Some("x.txt"), Some("x (2).txt"), None, Some("x (3).txt")];
+    assert_eq!(stored, names, "{answer}");
+    for (name, text) in [("x.txt", "one"), ("x (2).txt", "two"), ("x (3).txt", "six")] {
+        assert_eq!(fs::read_to_string(sandbox.dst().join(name)).unwrap(), text);
+    }
+}
+
+#[test]
+fn a_page_that_was_closed_leaves_a_batch_that_ends() {
+    let sandbox = Sandbox::new();
+    let list = sandbox.path("list");
+    let on_done = format!("cat > '{}'", list.display());
+    let args = ["--on-done", &on_done, "--max-sessions", "1"];
+    let (recv, page) = receiver(&sandbox, &args);
+    let bytes = bytes(5, 3_000_000);
+    let mut script = Script::new(&page, "8");
+    let batch = script.batch(9, 0);
+    script.store(&batch, "whole", &bytes);
+    let upload = script.upload(&batch, "part", bytes.len());
+    assert_eq!(script.put(&upload, 0, "", &bytes[..2_000_000]).0, 200);
+    // What a page says last.
+    let ended = script.end(&batch);
+    assert_eq!((&ended["stored"], &ended["failed"]), (&json!(1), &json!(1)));
+    recv.process().wait_for("command that ran", |_| {
+        let said = fs::read_to_string(&list).ok()?;
+        said.contains("whole").then_some(())
+    });
+    // It is told as what it is, and there is room for another one.
+    recv.process().wait_for_text("lost the connection");
+    let batch = script.batch(1, 0);
+    let (_, answer) = script.announce(&batch, "part", bytes.len());
+    assert_eq!(answer["offset"], 2_000_000, "{answer}");
+    script.end(&batch);
+}
+
+#[test]
+fn numbers_that_no_file_has_are_refused() {
+    let sandbox = Sandbox::new();
+    let (_recv, page) = receiver(&sandbox, &[]);
+    let mut script = Script::new(&page, "0");
+    for (files, bytes) in [(1, u64::MAX - 1), (u64::MAX - 1, 1), (u64::MAX, u64::MAX)] {
+        let request = script.batch_request(files, bytes, "x");
+        assert_eq!(script.post("batches", &request).0, 400);
+    }
+    let most = u64::MAX >> 1;
+    let request = script.batch_request(most, most, "x");
+    let (_, answer) = script.post("batches", &request);
+    let batch = answer["batch"].as_str().unwrap();
+    for size in [u64::MAX, u64::MAX - 1, most + 1] {
+        let asked = json!({ "batch": batch, "path": "x", "size": size, "mtime": 0 });
+        assert_eq!(script.post("uploads", &asked).0, 400, "{size}");
+    }
+    script.store(batch, "folder/x", b"x");
+    assert_eq!(script.end(batch)["stored"], 1);
+}
+
+#[test]
+fn a_folder_is_asked_about_by_its_name() {
+    let sandbox = Sandbox::new();
+    let args = ["--web", "--ask", "--no-qr", "--max-sessions", "1"];
+    let terminal = Terminal::spawn(sandbox.me().recv_command(&sandbox.dst(), &args));
+    let page = Page::of(terminal.process());
+    let mut script = Script::new(&page, "f");
+    let mut request = script.batch_request(2, 3_000_000, "photos/2024/1.jpg");
+    request["named"] = json!(1);
+    let text = request.to_string();
+    let headers = format!("Content-Length: {}\r\n", text.len());
+    script.say("POST", "batches", &headers, text.as_bytes());
+    terminal.wait_for("Accept? [y]es, [n]o, [a]lways:", 1);
+    // The only place is taken, and so nobody is asked about another one.
+    let mut other = Script::new(&page, "e");
+    let (status, answer) = other.post("batches", &request);
+    assert_eq!((status, &answer["error"]), (503, &json!("busy")));
+    terminal.type_line("y");
+    let (status, answer) = script.hear();
+    assert_eq!(status, 201, "{answer}");
+    let screen = unfolded(&terminal.screen());
+    assert!(screen.contains("2 files, 3.00 MB: 'photos'"), "{screen}");
+    let batch = answer["batch"].as_str().unwrap();
+    // A file counts once, however often it fails and is tried again.
+    make_file(sandbox.dst().join("photos/taken"), 1, 5);
+    for _ in 0..3 {
+        let (_, answer) = script.announce(batch, "photos/taken/1.jpg", 1_000_000);
+        assert_eq!(answer["error"], "clash", "{answer}");
+        let upload = script.upload(batch, "photos/1.jpg", 2_000_000);
+        let path = format!("uploads/{upload}");
+        assert_eq!(script.ask("DELETE", &path, "", b"").0, 204);
+    }
+    script.store(batch, "photos/1.jpg", &[1; 2_000_000]);
+    script.store(batch, "photos/2.jpg", &[2; 1_000_000]);
+    let (_, answer) = script.announce(batch, "photos/3.jpg", 0);
+    assert_eq!(answer["error"], "too_much");
+    script.end(batch);
+
+    // Nobody has counted the files of a form.
+    let form = "--b\r\nContent-Disposition: form-data; filename=\"a.jpg\"\r\n\r\na\r\n--b--\r\n";
+    let headers = format!(
+        "Content-Type: multipart/form-data; boundary=b\r\nContent-Length: {}\r\n",
+        form.len()
+    );
+    script.say("POST", "form", &headers, form.as_bytes());
+    terminal.wait_for("Accept? [y]es, [n]o, [a]lways:", 2);
+    let screen = unfolded(&terminal.screen());
+    let asked = format!(
+        "(127.0.0.1) wants to send some files, {} B: 'a.jpg' and maybe more",
+        form.len()
+    );
+    assert!(screen.contains(&asked), "{screen}");
+    terminal.type_line("y");
+    assert_eq!(script.hear().0, 200);
 }
 
 #[test]

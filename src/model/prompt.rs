@@ -83,14 +83,14 @@ pub struct Caller {
 pub struct Proposal {
     /// Who.
     pub caller: Caller,
-    /// How many files.
-    pub files: u64,
+    /// How many files, if somebody has counted them.
+    pub files: Option<u64>,
     /// How many bytes they have; none of a stream, which nobody has counted.
     pub bytes: Option<u64>,
     /// The name of the first of the files and folders that were named.
     pub first: String,
-    /// How many were named.
-    pub named: u64,
+    /// How many were named, if somebody has counted them.
+    pub named: Option<u64>,
     /// What it would do with what is there.
     pub wish: Wish,
     /// Where it would go.

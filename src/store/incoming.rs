@@ -31,14 +31,14 @@ use super::turn::FileTurn;
 /// A file being received. Many threads may write chunks at once, each chunk by one thread.
 #[derive(Debug)]
 pub struct Incoming {
-    context: Arc<SessionContext>,
+    pub(super) context: Arc<SessionContext>,
     folder: Arc<Folder>,
-    path: RelPath,
-    file: NewFile,
+    pub(super) path: RelPath,
+    pub(super) file: NewFile,
     plan: Plan,
     /// Whether other sessions are told that this file is being received.
-    is_large: bool,
-    resumes: bool,
+    pub(super) is_large: bool,
+    pub(super) resumes: bool,
     partial: OnceLock<Arc<Partial>>,
     /// The existing file that may be the same, or an older version.
     existing: ExistingFile,
@@ -215,7 +215,7 @@ impl Incoming {
         }
     }
 
-    fn partial(&self) -> Result<&Partial, Why> {
+    pub(super) fn partial(&self) -> Result<&Partial, Why> {
         if let Some(partial) = self.partial.get() {
             return Ok(partial);
         }
@@ -245,7 +245,7 @@ impl Incoming {
         }
     }
 
-    fn why(&self, error: &io::Error) -> Why {
+    pub(super) fn why(&self, error: &io::Error) -> Why {
         let needed = self.space.unused();
         let full = || self.folder.with(|dir| Ok(why_full(dir, needed)));
         let full = fs::is_full(error).then(full).and_then(Result::ok).flatten();

@@ -17,7 +17,7 @@ use super::folder::Folder;
 use super::found::{in_the_way, may_make_way, same_time, timestamp, why};
 use super::name::{nth_name, other_name, partial_name};
 use super::times::{Sent, SentTimes};
-use super::{partial, plan};
+use super::{partial, partial_record, plan};
 
 /// A link target shorter than this, in bytes, is stored with the link's size and time on most file
 /// systems, and takes up no space of its own.
@@ -165,7 +165,7 @@ impl NewLink<'_> {
             return Err(Why::InUse);
         }
         let recorded = directory.with_records(|records| {
-            partial::write_record(records, &id, owner, self.path, 0, self.mtime)
+            partial_record::write_record(records, &id, owner, self.path, 0, self.mtime)
         });
         recorded.map_err(|e| why(&e))?;
         // The replaced entry gives back its own count.

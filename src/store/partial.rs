@@ -6,43 +6,26 @@
 //! is not used: theirs stays as it is, and this user's gets another name.
 
 use std::collections::HashSet;
-use std::io::{self, Write};
-
-use serde::{Deserialize, Serialize};
+use std::io;
 
 use crate::model::entry::{Mode, Time};
 use crate::model::relpath::RelPath;
 use crate::sys::fs::{self, Dir, File, LockState, Stat, Timestamp};
-use crate::wire::{decode, encode};
 
 use super::durability::Doubt;
 use super::folder::Folder;
 use super::found::open_file;
 use super::name::{partial_ids, partial_name};
 use super::owned::{OTHERS, is_ours, is_shared, not_ours};
+use super::partial_record::{read_record, write_record};
 use super::state::{PARTIALS, existing_state, lock, look, remove_if_there, with_state};
 
 /// The age, in seconds, after which an unwritten partial is deleted: 30 days.
 const MAX_AGE: i64 = 30 * 24 * 3600;
-/// The longest record, in bytes.
-const MAX_RECORD_BYTES: u64 = 64 * 1024;
 /// How often opening is tried again if a partial is renamed at that moment.
 const TRIES: usize = 8;
 
-/// The permissions of a partial.
-pub(super) const MODE: u32 = 0o600;
-
-/// The content of a record.
-#[derive(Debug, Serialize, Deserialize)]
-struct PartialRecord {
-    version: u32,
-    owner: [u8; 32],
-    path: RelPath,
-    size: u64,
-    mtime: Time,
-}
-
-const VERSION: u32 = 1;
+pub(super) use super::partial_record::MODE;
 
 /// An open, locked partial.
 #[derive(Debug)]
@@ -310,41 +293,6 @@ fn unlock(dir: &Dir, name: &[u8]) -> io::Result<bool> {
         Ok(_) => Ok(fs::set_mode(&file, found.mode | MODE).is_ok()),
         Err(_) => Ok(false),
     }
-}
-
-/// Writes a partial's record.
-pub(super) fn write_record(
-    records: &Dir,
-    id: &str,
-    owner: &[u8; 32],
-    path: &RelPath,
-    size: u64,
-    mtime: Time,
-) -> io::Result<()> {
-    let record = PartialRecord {
-        version: VERSION,
-        owner: *owner,
-        path: path.clone(),
-        size,
-        mtime,
-    };
-    let mut bytes = Vec::new();
-    encode(&record, &mut bytes).map_err(io::Error::other)?;
-    records
-        .create_or_empty_file(id.as_bytes(), MODE)?
-        .write_all(&bytes)
-}
-
-/// Reads a partial's record, `None` unless it is complete and of this version, and when it was
-/// written, in seconds since 1970.
-fn read_record(records: &Dir, id: &str) -> io::Result<(Option<PartialRecord>, i64)> {
-    use std::io::Read;
-    let mut bytes = Vec::new();
-    let file = open_file(records, id.as_bytes())?;
-    let written = fs::stat(&file)?.mtime.seconds;
-    file.take(MAX_RECORD_BYTES).read_to_end(&mut bytes)?;
-    let record = decode::<PartialRecord>(&bytes).ok();
-    Ok((record.filter(|record| record.version == VERSION), written))
 }
 
 /// The IDs of all partials that have a record.

@@ -371,11 +371,15 @@ impl Prompt for TerminalPrompt {
 
 fn offered(proposal: &Proposal) -> Vec<String> {
     let Caller { name, addr, .. } = &proposal.caller;
-    let more = match proposal.named.saturating_sub(1) {
-        0 => String::new(),
-        n => format!(" and {n} more"),
+    let more = match proposal.named.map(|named| named.saturating_sub(1)) {
+        Some(0) => String::new(),
+        Some(n) => format!(" and {n} more"),
+        None => " and maybe more".to_owned(),
     };
-    let files = words::plural(proposal.files, "file", "files");
+    let files = match proposal.files {
+        Some(files) => words::plural(files, "file", "files"),
+        None => "some files".to_owned(),
+    };
     let free = match proposal.free {
         None => String::new(),
         Some(free) if proposal.bytes.is_some_and(|bytes| free < bytes) => {

@@ -141,10 +141,10 @@ fn ask(
     };
     let proposal = Proposal {
         caller,
-        files: contents.files,
+        files: Some(contents.files),
         bytes: Some(contents.bytes).filter(|&bytes| bytes != Contents::UNKNOWN),
         first: contents.first.to_string(),
-        named: contents.named,
+        named: Some(contents.named),
         // Nobody decides about what is not done.
         wish: Wish {
             update: conflict == OnConflict::Replace,

@@ -249,7 +249,7 @@ impl ReceiverShared {
     /// is none.
     pub(super) fn look_after_uploads(&self) -> Option<Duration> {
         #[cfg(feature = "web")]
-        return self.web.as_ref()?.uploads()?.look_after();
+        return self.web.as_ref()?.uploads()?.look_after(self.options.idle);
         #[cfg(not(feature = "web"))]
         None
     }

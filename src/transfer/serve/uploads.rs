@@ -43,8 +43,9 @@ impl UploadMeans for ReceiverMeans<'_> {
         let (owner, wish) = (asked.owner, Wish::default());
         // As a sender that may be anybody.
         let access = grant::access(owner, Trust::Link, wish, None, &shared.options)?;
-        let bound = self.ask(asked, gone)?;
+        // Nobody is asked about what then finds no place.
         let mut place = self.place(PoolHolder::Stranger(Network::from(asked.peer.addr)))?;
+        let bound = self.ask(asked, gone)?;
         let opened = store.session(access, shared.options.sync);
         let store = opened.map_err(|e| {
             Decline::Store(match e.kind() {
@@ -99,12 +100,13 @@ impl ReceiverMeans<'_> {
             return Err(Decline::Unattended);
         }
         let (contents, store) = (&asked.contents, shared.store.as_ref());
+        let known = |count: u64| Some(count).filter(|&count| count != Contents::UNKNOWN);
         let proposal = Proposal {
             caller: asked.peer.caller(),
-            files: contents.files,
-            bytes: Some(contents.bytes).filter(|&bytes| bytes != Contents::UNKNOWN),
+            files: known(contents.files),
+            bytes: known(contents.bytes),
             first: contents.first.to_string(),
-            named: contents.named,
+            named: known(contents.named),
             wish: Wish::default(),
             dir: store
                 .map(|store| store.path().to_path_buf())

@@ -14,12 +14,12 @@ use tracing::debug;
 
 use crate::model::digest::{Algorithm, Digest};
 use crate::model::entry::Time;
-use crate::model::error::{Action, Error, Result};
+use crate::model::error::{Action, Error};
 use crate::model::outcome::{Outcome, Role, Summary, Why, Wish};
 use crate::model::progress::{Counters, Event, Peer, Progress};
 use crate::model::relpath::RelPath;
 use crate::net::Fingerprint;
-use crate::store::{NewFile, Planned, STREAM, StoreSession};
+use crate::store::{Incoming, NewFile, Planned, STREAM, StoreSession};
 use crate::transfer::receive::SessionSums;
 use crate::wire::Contents;
 
@@ -30,47 +30,42 @@ use super::last_heard::LastHeard;
 use super::means::{AskedBatch, BatchPlace, BatchSetup};
 use super::upload::{Upload, UploadHearer, UploadStatus};
 
-/// How long a batch may be left alone: a phone that sleeps comes back to it.
-const LEFT_ALONE: Duration = Duration::from_secs(3600);
-/// How long one may be left alone that has all its files: its page was closed.
-const LEFT_COMPLETE: Duration = Duration::from_secs(60);
-
 /// A batch of uploads.
 pub(super) struct UploadBatch {
     pub(super) id: String,
     pub(super) owner: Fingerprint,
-    peer: Peer,
-    number: u64,
-    store: Arc<StoreSession>,
-    progress: Arc<dyn Progress>,
-    counters: Arc<Counters>,
-    sums: Option<SessionSums>,
-    over: Arc<AtomicBool>,
+    pub(super) peer: Peer,
+    pub(super) number: u64,
+    pub(super) store: Arc<StoreSession>,
+    pub(super) progress: Arc<dyn Progress>,
+    pub(super) counters: Arc<Counters>,
+    pub(super) sums: Option<SessionSums>,
+    pub(super) over: Arc<AtomicBool>,
     heard: LastHeard,
-    state: Mutex<BatchState>,
-    changed: Condvar,
+    pub(super) state: Mutex<BatchState>,
+    pub(super) changed: Condvar,
 }
 
-struct BatchState {
-    phase: BatchPhase,
-    place: Option<Box<dyn BatchPlace>>,
-    summary: Summary,
-    folders: BatchFolders,
+pub(super) struct BatchState {
+    pub(super) phase: BatchPhase,
+    pub(super) place: Option<Box<dyn BatchPlace>>,
+    pub(super) summary: Summary,
+    pub(super) folders: BatchFolders,
     bound: Option<BatchBound>,
-    files: BatchFiles,
-    declared: Amount,
-    announced: Amount,
+    pub(super) files: BatchFiles,
+    pub(super) declared: Amount,
+    pub(super) announced: Amount,
 }
 
 #[derive(Debug, Clone, Copy, Default)]
-struct Amount {
-    files: u64,
-    bytes: u64,
+pub(super) struct Amount {
+    pub(super) files: u64,
+    pub(super) bytes: u64,
 }
 
 /// How far a batch is.
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum BatchPhase {
+pub(super) enum BatchPhase {
     Open,
     Ending,
     Ended(EndedBatch),
@@ -78,6 +73,9 @@ enum BatchPhase {
 
 /// How a batch ended; none where that was not in order.
 pub(super) type EndedBatch = Option<Summary>;
+
+/// How many bytes are there of a file that is to come; or how one has ended that is not.
+type PlannedUpload = Result<(u64, Incoming), Outcome>;
 
 impl fmt::Debug for UploadBatch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -159,7 +157,7 @@ impl UploadBatch {
         Some(batch)
     }
 
-    fn state(&self) -> MutexGuard<'_, BatchState> {
+    pub(super) fn state(&self) -> MutexGuard<'_, BatchState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -177,62 +175,68 @@ impl UploadBatch {
         self.heard.alone()
     }
 
-    /// Whether nobody comes back to it, as it seems; and how long until then at least.
-    pub(super) fn is_left(&self) -> std::result::Result<LeftBatch, Duration> {
-        let state = self.state();
-        let is_complete = state.files.under_way().is_empty()
-            && state.declared.files > 0
-            && state.announced.files >= state.declared.files;
-        drop(state);
-        let (most, left) = match is_complete {
-            true => (LEFT_COMPLETE, LeftBatch::Complete),
-            false => (LEFT_ALONE, LeftBatch::Incomplete),
-        };
-        match most.saturating_sub(self.alone()) {
-            Duration::ZERO => Ok(left),
-            left => Err(left),
-        }
-    }
-
-    fn update_totals(&self, state: &BatchState) {
+    pub(super) fn update_totals(&self, state: &BatchState) {
         let (declared, announced) = (state.declared, state.announced);
         let made = state.summary.stored - state.summary.files;
         let known = |of: u64| if of == Contents::UNKNOWN { 0 } else { of };
-        let files = known(declared.files).max(announced.files) + made;
+        let files = known(declared.files).max(announced.files);
+        let files = files.saturating_add(made);
         self.counters.entries_total.store(files, Ordering::Relaxed);
         let bytes = known(declared.bytes).max(announced.bytes);
         self.counters.bytes_total.store(bytes, Ordering::Relaxed);
     }
 
-    /// Decides about a file. One that was announced before is what it was.
+    /// Decides about a file. One that was announced before is what it was, unless this one `is_new`.
     pub(super) fn announce(
         self: &Arc<Self>,
         path: &RelPath,
         size: u64,
         mtime: Time,
+        is_new: bool,
     ) -> AnnouncedUpload {
         self.hear();
         let mut state = self.state();
         if state.phase != BatchPhase::Open {
             return AnnouncedUpload::Over;
         }
-        if let Some(known) = state.files.known(path, size) {
+        let known = || state.files.known(path, size);
+        if let Some(known) = (!is_new).then(known).flatten() {
             return known;
-        }
-        if state.files.forget_failed(path) {
-            // It is tried again, and counts once.
-            state.summary.failed = state.summary.failed.saturating_sub(1);
-            self.counters.entries_done.fetch_sub(1, Ordering::Relaxed);
-            self.counters.bytes_done.fetch_sub(size, Ordering::Relaxed);
-            state.announced.files = state.announced.files.saturating_sub(1);
-            state.announced.bytes = state.announced.bytes.saturating_sub(size);
         }
         if state.files.are_many() {
             return AnnouncedUpload::TooMany;
         }
-        let planned = self.plan(&mut state, path, size, mtime);
-        if matches!(planned, Ok(Planned::InUse(_))) {
-            return AnnouncedUpload::InUse;
+        let retried = (!is_new).then(|| state.files.failed(path)).flatten();
+        let is_bound = retried
+            .as_ref()
+            .is_some_and(|one| one.bound && one.size == size);
+        let less = match &state.bound {
+            Some(bound) if !is_bound => bound.without(path, size, mtime).map(Some),
+            _ => Ok(None),
+        };
+        let (planned, is_bound) = match less {
+            Ok(less) => {
+                let planned = self.plan(&mut state, path, size, mtime);
+                if matches!(planned, Err(Why::InUse)) {
+                    return AnnouncedUpload::InUse;
+                }
+                if let (Some(less), Some(bound), Ok(_)) = (less, &mut state.bound, &planned) {
+                    bound.shrink(less);
+                }
+                let is_bound = is_bound || planned.is_ok();
+                (planned, is_bound)
+            }
+            Err(why) => (Err(why), is_bound),
+        };
+        if let Some(retried) = retried {
+            // It is tried again, and counts once.
+            state.files.forget_failed(path);
+            state.summary.failed = state.summary.failed.saturating_sub(1);
+            self.counters.entries_done.fetch_sub(1, Ordering::Relaxed);
+            let size = retried.size;
+            self.counters.bytes_done.fetch_sub(size, Ordering::Relaxed);
+            state.announced.files = state.announced.files.saturating_sub(1);
+            state.announced.bytes = state.announced.bytes.saturating_sub(size);
         }
         let number = state.files.number();
         state.announced.files += 1;
@@ -241,11 +245,13 @@ impl UploadBatch {
         }
         self.update_totals(&state);
         let outcome = match planned {
-            Ok(Planned::Incoming(incoming)) => {
-                let file = (path.clone(), size);
-                let upload = Upload::new(self.clone(), number, file, incoming, self.sums.is_some());
+            Ok(Ok((front, incoming))) => {
+                let (file, held) = ((path.clone(), size), (incoming, front));
+                let upload = Upload::new(self.clone(), number, file, held, self.sums.is_some());
                 state.files.add(&upload);
                 drop(state);
+                Counters::add(&self.counters.bytes_done, front);
+                Counters::add(&self.counters.bytes_kept, front);
                 if upload.is_large() && size != STREAM {
                     self.progress.event(&Event::FileStarted {
                         session: self.number,
@@ -257,13 +263,12 @@ impl UploadBatch {
                 }
                 return AnnouncedUpload::Upload(upload);
             }
-            Ok(Planned::Settled(outcome)) => outcome,
-            Ok(Planned::InUse(_)) => Outcome::Failed(Why::InUse),
+            Ok(Err(outcome)) => outcome,
             Err(why) => Outcome::Failed(why),
         };
         drop(state);
         let size = if size == STREAM { 0 } else { size };
-        let status = self.settle((number, path), size, 0, outcome);
+        let status = self.settle((number, path), (size, 0, 0), outcome, is_bound);
         AnnouncedUpload::Ended(number, status)
     }
 
@@ -273,11 +278,8 @@ impl UploadBatch {
         path: &RelPath,
         size: u64,
         mtime: Time,
-    ) -> std::result::Result<Planned, Why> {
+    ) -> Result<PlannedUpload, Why> {
         let mode = self.store.usual_file_mode();
-        if let Some(bound) = &mut state.bound {
-            bound.take(path, size, mtime)?;
-        }
         let mut made = Vec::new();
         let folder = state
             .folders
@@ -298,16 +300,21 @@ impl UploadBatch {
             mtime,
             mode,
         };
-        self.store.file(&folder, path, file)
+        match self.store.file(&folder, path, file)? {
+            Planned::Incoming(incoming) => Ok(Ok((incoming.held_front()?, incoming))),
+            Planned::Settled(outcome) => Ok(Err(outcome)),
+            Planned::InUse(_) => Err(Why::InUse),
+        }
     }
 
-    /// Counts what became of a file; of its `size`, `counted` bytes have been.
+    /// Counts what became of a file; of its `size`, `counted` bytes have been, and `held` of these
+    /// were there.
     fn settle(
         &self,
         (number, path): (u64, &RelPath),
-        size: u64,
-        counted: u64,
+        (size, counted, held): (u64, u64, u64),
         outcome: Outcome,
+        is_bound: bool,
     ) -> UploadStatus {
         let status = UploadStatus {
             offset: counted,
@@ -323,8 +330,8 @@ impl UploadBatch {
         }
         Counters::add(&self.counters.entries_done, 1);
         let mut state = self.state();
-        state.summary.count(&outcome, true, size, 0);
-        state.files.settle(number, path, size, &status);
+        state.summary.count(&outcome, true, size, held);
+        state.files.settle((number, path), size, &status, is_bound);
         drop(state);
         self.tell_entry(&path.as_path(), (true, size), &outcome);
         status
@@ -369,93 +376,6 @@ impl UploadBatch {
         self.state().files.find_path(path)
     }
 
-    /// Ends it: brings what was stored to disk, and tells how it went. Its place is kept until the
-    /// answer is dropped. Whoever asks again gets the same answer.
-    pub(super) fn end(&self) -> (EndedBatch, Option<Box<dyn BatchPlace>>) {
-        if let Some(ended) = self.begin_to_end() {
-            return (ended, None);
-        }
-        let uploads = self.state().files.under_way();
-        for upload in uploads {
-            upload.fail(Why::Ended, false);
-        }
-        let folders = std::mem::take(&mut self.state().folders);
-        drop(folders);
-        {
-            // What was announced was all.
-            let mut state = self.state();
-            state.declared = Amount::default();
-            self.update_totals(&state);
-        }
-        let finished = self.store.finish();
-        if finished.is_ok() {
-            for not_kept in &self.store.not_kept() {
-                let session = self.number;
-                self.progress.event(&Event::NotKept { session, not_kept });
-            }
-        }
-        let summary = self.state().summary;
-        self.close(finished.map(|()| summary))
-    }
-
-    /// Ends it out of order. What was stored stays, and partials with it.
-    pub(super) fn fail(&self, error: Error) {
-        if self.begin_to_end().is_some() {
-            return;
-        }
-        self.over.store(true, Ordering::Release);
-        let uploads = self.state().files.under_way();
-        for upload in uploads {
-            upload.fail(Why::Ended, false);
-        }
-        let folders = std::mem::take(&mut self.state().folders);
-        drop(folders);
-        self.store.leave();
-        drop(self.close(Err(error)));
-    }
-
-    /// Has it end, if it has not begun to; else waits for its end, and says how that was.
-    fn begin_to_end(&self) -> Option<EndedBatch> {
-        let mut state = self.state();
-        if state.phase == BatchPhase::Open {
-            state.phase = BatchPhase::Ending;
-            return None;
-        }
-        loop {
-            if let BatchPhase::Ended(ended) = &state.phase {
-                return Some(*ended);
-            }
-            let waited = self.changed.wait(state);
-            state = waited.unwrap_or_else(PoisonError::into_inner);
-        }
-    }
-
-    fn close(&self, ended: Result<Summary>) -> (EndedBatch, Option<Box<dyn BatchPlace>>) {
-        self.over.store(true, Ordering::Release);
-        let session = self.number;
-        let mut sums = Ok(());
-        if let Some(all) = &self.sums {
-            all.settle();
-            sums = all.check();
-        }
-        match &ended {
-            Ok(summary) => self.progress.event(&Event::Finished {
-                session,
-                summary,
-                all: summary,
-            }),
-            Err(error) => self.progress.event(&Event::Failed { session, error }),
-        }
-        let summary = ended.as_ref().ok().copied();
-        let mut place = self.state().place.take();
-        if let Some(place) = &mut place {
-            place.ended(&self.peer, ended, sums);
-        }
-        self.state().phase = BatchPhase::Ended(summary);
-        self.changed.notify_all();
-        (summary, place)
-    }
-
     /// Where its browser is.
     pub(super) fn addr(&self) -> SocketAddr {
         self.peer.addr
@@ -486,15 +406,7 @@ impl UploadHearer for UploadBatch {
                 entry: upload.number,
             });
         }
-        self.settle((upload.number, &upload.path), size, counted, outcome);
+        let file = (upload.number, &upload.path);
+        self.settle(file, (size, counted, upload.front), outcome, true);
     }
-}
-
-/// What is left behind by a page that does not come back.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum LeftBatch {
-    /// All that was to come.
-    Complete,
-    /// A part of it.
-    Incomplete,
 }

@@ -22,6 +22,13 @@ pub(super) struct BatchBound {
     tops: HashSet<Vec<u8>>,
 }
 
+/// What is left of it once a file is taken.
+#[derive(Debug)]
+pub(super) struct LessBound {
+    bound: OfferBound,
+    new_top: Option<Vec<u8>>,
+}
+
 impl BatchBound {
     pub(super) fn new(bound: OfferBound, contents: &Contents) -> Self {
         Self {
@@ -31,8 +38,9 @@ impl BatchBound {
         }
     }
 
-    /// Takes a file; fails where it is more than was offered.
-    pub(super) fn take(&mut self, path: &RelPath, size: u64, mtime: Time) -> Result<(), Why> {
+    /// What is left once a file is taken; fails where that is more than was offered.
+    pub(super) fn without(&self, path: &RelPath, size: u64, mtime: Time) -> Result<LessBound, Why> {
+        let (mut bound, mut new_top) = (self.bound.clone(), None);
         let kind = match size {
             STREAM if self.is_stream => Kind::Stream,
             size => {
@@ -54,9 +62,16 @@ impl BatchBound {
         let top = path.components().next().unwrap_or_default();
         if path.depth() > 1 && !self.tops.contains(top) {
             let path = RelPath::new(top).map_err(Why::Name)?;
-            self.bound.take(&entry(path, Kind::Dir))?;
-            self.tops.insert(top.to_vec());
+            bound.take(&entry(path, Kind::Dir))?;
+            new_top = Some(top.to_vec());
         }
-        self.bound.take(&entry(path.clone(), kind))
+        bound.take(&entry(path.clone(), kind))?;
+        Ok(LessBound { bound, new_top })
+    }
+
+    /// No more than this is left now.
+    pub(super) fn shrink(&mut self, less: LessBound) {
+        self.bound = less.bound;
+        self.tops.extend(less.new_top);
     }
 }

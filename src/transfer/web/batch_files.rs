@@ -28,6 +28,14 @@ struct EndedUpload {
     path: RelPath,
     size: u64,
     status: UploadStatus,
+    /// Whether it was taken from what the user agreed to.
+    bound: bool,
+}
+
+/// One that has failed, and is tried again.
+pub(super) struct RetriedUpload {
+    pub(super) size: u64,
+    pub(super) bound: bool,
 }
 
 /// A file that is under way, or the path of one that has ended, and how.
@@ -62,11 +70,19 @@ impl BatchFiles {
         stored.then(|| AnnouncedUpload::Ended(ended.number, ended.status.clone()))
     }
 
-    /// Forgets a file that has failed. Says whether there was one.
-    pub(super) fn forget_failed(&mut self, path: &RelPath) -> bool {
+    /// A file that has failed, which is tried again now.
+    pub(super) fn failed(&self, path: &RelPath) -> Option<RetriedUpload> {
+        let failed = |ended: &&EndedUpload| ended.path == *path && ended.has_failed();
+        let EndedUpload { size, bound, .. } = *self.ended.iter().find(failed)?;
+        Some(RetriedUpload { size, bound })
+    }
+
+    /// Forgets a file that has failed.
+    pub(super) fn forget_failed(&mut self, path: &RelPath) {
         let failed = |ended: &EndedUpload| ended.path == *path && ended.has_failed();
-        let found = self.ended.iter().position(failed);
-        found.is_some_and(|at| self.ended.remove(at).is_some())
+        if let Some(at) = self.ended.iter().position(failed) {
+            self.ended.remove(at);
+        }
     }
 
     /// Whether as many are under way as may be.
@@ -86,7 +102,13 @@ impl BatchFiles {
     }
 
     /// One has ended.
-    pub(super) fn settle(&mut self, number: u64, path: &RelPath, size: u64, status: &UploadStatus) {
+    pub(super) fn settle(
+        &mut self,
+        (number, path): (u64, &RelPath),
+        size: u64,
+        status: &UploadStatus,
+        bound: bool,
+    ) {
         self.under_way.remove(path);
         if self.ended.len() >= MAX_ENDED {
             self.ended.pop_front();
@@ -96,6 +118,7 @@ impl BatchFiles {
             path: path.clone(),
             size,
             status: status.clone(),
+            bound,
         });
     }
 

@@ -12,7 +12,8 @@ use crate::model::relpath::RelPath;
 use crate::net::Fingerprint;
 use crate::sys::worker::{Worker, spawn_detached};
 
-use super::batch::{LeftBatch, UploadBatch};
+use super::batch::{EndedBatch, UploadBatch};
+use super::batch_end::LeftBatch;
 use super::codes;
 use super::means::{AskedBatch, UploadMeans};
 use super::upload::Upload;
@@ -42,7 +43,8 @@ pub(super) struct Batches {
 #[derive(Debug, Default)]
 struct BatchTable {
     running: HashMap<String, Arc<UploadBatch>>,
-    ended: VecDeque<Arc<UploadBatch>>,
+    /// No more of these is kept than what a page asks for again.
+    ended: VecDeque<(String, EndedBatch)>,
     keys: HashMap<BatchKey, KeyedBatch>,
     /// Those that were declined, the oldest first.
     declined: VecDeque<BatchKey>,
@@ -185,22 +187,27 @@ impl Batches {
         Ok(batch)
     }
 
-    /// A batch by its ID, also one that has ended lately.
+    /// A batch that has not ended, by its ID.
     pub(super) fn find(&self, id: &str) -> Option<Arc<UploadBatch>> {
-        let table = self.table();
-        let ended = || table.ended.iter().find(|batch| batch.id == id);
-        table.running.get(id).or_else(ended).cloned()
+        self.table().running.get(id).cloned()
     }
 
-    /// Notes that a batch has ended.
-    pub(super) fn ended(&self, batch: &Arc<UploadBatch>) {
+    /// How a batch ended that has ended lately.
+    pub(super) fn find_ended(&self, id: &str) -> Option<EndedBatch> {
+        let table = self.table();
+        let ended = table.ended.iter().find(|(ended, _)| ended == id);
+        ended.map(|(_, summary)| *summary)
+    }
+
+    /// Notes how a batch has ended.
+    pub(super) fn ended(&self, batch: &Arc<UploadBatch>, summary: EndedBatch) {
         let mut table = self.table();
         if table.running.remove(&batch.id).is_none() {
             return;
         }
         let other = |id: &KeyedBatch| !matches!(id, KeyedBatch::Began(id) if *id == batch.id);
         table.keys.retain(|_, keyed| other(keyed));
-        table.ended.push_back(batch.clone());
+        table.ended.push_back((batch.id.clone(), summary));
         if table.ended.len() > MAX_ENDED {
             table.ended.pop_front();
         }
@@ -212,16 +219,22 @@ impl Batches {
             peer: batch.addr(),
             source: std::io::ErrorKind::UnexpectedEof.into(),
         });
-        self.ended(batch);
+        self.ended(batch, None);
     }
 
-    /// Ends one that nobody came back to.
-    fn leave(&self, batch: &Arc<UploadBatch>) {
-        batch.fail(Error::Silent {
-            peer: batch.addr(),
-            seconds: batch.alone().as_secs(),
-        });
-        self.ended(batch);
+    /// Ends one that nobody came back to. Bringing it to disk may take long, and connections wait
+    /// for the thread that calls this.
+    fn leave(&self, batch: &Arc<UploadBatch>, left: LeftBatch) {
+        self.ended(batch, None);
+        let (batch, lost) = (batch.clone(), batch.clone());
+        let end = move || match left {
+            LeftBatch::Complete => drop(batch.end()),
+            LeftBatch::Incomplete => batch.give_up(),
+        };
+        let spawned = spawn_detached(Worker::Finisher, end, drop);
+        if let Err(source) = spawned {
+            lost.fail(Error::Thread { source });
+        }
     }
 
     /// Ends an upload of the same file in another batch of the same client, if that stands still:
@@ -241,25 +254,13 @@ impl Batches {
     }
 
     /// Ends batches that nobody comes back to. Says when to look again; never where there is none.
-    pub(super) fn look_after(&self) -> Option<Duration> {
+    pub(super) fn look_after(&self, idle: Duration) -> Option<Duration> {
         let running: Vec<_> = self.table().running.values().cloned().collect();
         let mut next = None;
         for batch in running {
-            match batch.is_left() {
+            match batch.is_left(idle) {
                 Err(left) => next = Some(next.map_or(left, |next: Duration| next.min(left))),
-                Ok(LeftBatch::Complete) => {
-                    self.ended(&batch);
-                    let lost = batch.clone();
-                    let end = move || drop(batch.end());
-                    // Bringing it to disk may take long, and connections wait for this thread.
-                    let spawned = spawn_detached(Worker::Finisher, end, drop);
-                    if let Err(source) = spawned {
-                        lost.fail(Error::Thread { source });
-                    }
-                }
-                Ok(LeftBatch::Incomplete) => {
-                    self.leave(&batch);
-                }
+                Ok(left) => self.leave(&batch, left),
             }
         }
         next
@@ -273,7 +274,7 @@ impl Batches {
         let Some(batch) = longest.filter(|batch| batch.alone() >= patience) else {
             return false;
         };
-        self.leave(&batch);
+        self.leave(&batch, LeftBatch::Incomplete);
         true
     }
 

@@ -221,14 +221,22 @@ impl Form<'_> {
             first.push(bytes);
         }
         let known = if ended { size } else { STREAM };
-        let upload = match batch.announce(&path, known, now()) {
+        let upload = match batch.announce(&path, known, now(), true) {
             AnnouncedUpload::Upload(upload) => WholeUpload(upload),
             AnnouncedUpload::Ended(_, status) => {
                 file.ended(&path, size, status.ended.as_ref());
                 return Ok(file);
             }
-            _ => {
+            AnnouncedUpload::InUse => {
                 file.error = Some("in_use");
+                return Ok(file);
+            }
+            AnnouncedUpload::TooMany => {
+                file.error = Some("busy");
+                return Ok(file);
+            }
+            AnnouncedUpload::Over => {
+                file.error = Some("closing");
                 return Ok(file);
             }
         };

@@ -11,6 +11,7 @@ mod answers;
 mod attempts;
 mod batch;
 mod batch_bound;
+mod batch_end;
 mod batch_files;
 mod batch_folders;
 mod batches;

@@ -30,6 +30,8 @@ pub(super) struct Upload {
     pub(super) path: RelPath,
     /// In bytes; [`STREAM`] where that is not known.
     pub(super) size: u64,
+    /// How many of its bytes were there when it began.
+    pub(super) front: u64,
     hearer: Arc<dyn UploadHearer>,
     /// How much of it is there, for whoever shows that.
     pub(super) verified: Arc<AtomicU64>,
@@ -41,6 +43,8 @@ struct UploadState {
     incoming: Option<Incoming>,
     /// How many bytes count.
     offset: u64,
+    /// The end of all that was written, whether it counts or not.
+    written_to: u64,
     /// The hash of these, where it is wanted.
     sum: Option<ChunkHasher>,
     /// Whose turn it is to write.
@@ -94,19 +98,23 @@ impl Upload {
         hearer: Arc<dyn UploadHearer>,
         number: u64,
         (path, size): (RelPath, u64),
-        incoming: Incoming,
+        (incoming, front): (Incoming, u64),
         sums: bool,
     ) -> Arc<Self> {
+        // Of what was there before, the hash is taken when all of it is stored.
+        let sums = sums && front == 0;
         let sum = sums.then(|| ChunkHasher::new(Algorithm::Sha256, 0, 0));
         Arc::new(Self {
             number,
             path,
             size,
+            front,
             hearer,
-            verified: Arc::default(),
+            verified: Arc::new(AtomicU64::new(front)),
             state: Mutex::new(UploadState {
                 incoming: Some(incoming),
-                offset: 0,
+                offset: front,
+                written_to: front,
                 sum,
                 writer: 0,
                 ended: None,
@@ -163,10 +171,22 @@ impl Upload {
     pub(super) fn fail(&self, why: Why, discards: bool) {
         let mut state = self.state();
         if state.ended.is_none() {
-            if let Some(incoming) = state.incoming.as_ref().filter(|_| discards) {
-                incoming.discard();
+            match &state.incoming {
+                Some(incoming) if discards => incoming.discard(),
+                _ => self.note_front(&state),
             }
             self.end(&mut state, Outcome::Failed(why));
+        }
+    }
+
+    /// Notes what counts, for whoever goes on with it in another batch.
+    fn note_front(&self, state: &UploadState) {
+        if let Some(incoming) = state.incoming.as_ref().filter(|_| self.is_large())
+            && self.size != STREAM
+            && state.offset > 0
+        {
+            // Where that fails, less of it counts then.
+            let _ = incoming.note_front(state.offset);
         }
     }
 
@@ -266,10 +286,12 @@ impl UploadPiece {
             self.forget();
         }
         turn?;
+        let may_be_dirty = self.at < state.written_to;
         let Some(incoming) = state.incoming.as_ref().filter(|_| self.bytes > 0) else {
             return Ok(());
         };
-        let written = self.write(incoming);
+        let written = self.write(incoming, may_be_dirty);
+        state.written_to = state.written_to.max(self.at + self.bytes);
         let bytes = std::mem::take(&mut self.bytes);
         self.waiting.clear();
         if let Err(why) = written {
@@ -285,11 +307,12 @@ impl UploadPiece {
         Ok(())
     }
 
-    fn write(&self, incoming: &Incoming) -> Result<(), Why> {
+    /// Where a piece was written that did not count, zeros are written as well.
+    fn write(&self, incoming: &Incoming, may_be_dirty: bool) -> Result<(), Why> {
         let chunk = u64::from(CHUNK_SIZE);
         let is_whole = self.bytes == chunk && self.at.is_multiple_of(chunk);
         let is_zero = |part: &hyper::body::Bytes| ZEROS.get(..part.len()) == Some(part);
-        if is_whole && self.waiting.iter().all(is_zero) {
+        if is_whole && !may_be_dirty && self.waiting.iter().all(is_zero) {
             return incoming.write_hole(self.at / chunk);
         }
         incoming.write(self.at, &mut slices(&self.waiting))
@@ -324,6 +347,8 @@ impl UploadPiece {
         }
         if end == upload.size {
             self.commit(&upload, &mut state, is_whole);
+        } else {
+            upload.note_front(&state);
         }
         Ok(state.status())
     }
@@ -368,6 +393,8 @@ impl Drop for UploadPiece {
         if self.check.is_none() {
             // Whatever fails here, whoever goes on with the file hears of it.
             let _ = self.flush();
+            let state = self.upload.state();
+            self.upload.note_front(&state);
         } else if self.uncounted > 0 {
             self.upload.hearer.took_back(self.uncounted);
         }

@@ -24,10 +24,10 @@ use super::request::{BodyFault, RequestBody, WebRequest};
 use super::respond::{self, WebAnswer};
 use super::upload::{PieceCheck, PieceFault, UploadStatus};
 use super::whole;
+use crate::model::entry::FileSize;
 use crate::model::outcome::{Outcome, Why};
 use crate::model::relpath::RelPath;
 use crate::model::text::Text;
-use crate::store::STREAM;
 use crate::wire::Contents;
 
 /// How many bytes the JSON of a request can have: the longest path, each byte of it escaped.
@@ -46,26 +46,30 @@ struct BatchRequest {
     client: String,
     #[serde(default)]
     key: Option<String>,
-    files: u64,
-    bytes: u64,
+    files: FileSize,
+    bytes: FileSize,
+    /// The folder or file that comes first.
     #[serde(default)]
     first: String,
+    /// How many files and folders are in no other folder.
+    #[serde(default)]
+    named: Option<FileSize>,
 }
 
 #[derive(Deserialize)]
 struct UploadRequest {
     batch: String,
     path: String,
-    size: u64,
+    size: FileSize,
     /// In milliseconds since 1970 UTC.
     #[serde(default)]
     mtime: Option<i64>,
 }
 
 impl Uploads {
-    /// Ends batches that nobody comes back to. Says when to look again.
-    pub(in crate::transfer) fn look_after(&self) -> Option<Duration> {
-        self.batches.look_after()
+    /// Ends batches that nobody comes back to, who may be silent for `idle`. Says when to look again.
+    pub(in crate::transfer) fn look_after(&self, idle: Duration) -> Option<Duration> {
+        self.batches.look_after(idle)
     }
 
     /// Ends the batch that has been left alone for longest, if that is long enough.
@@ -109,10 +113,10 @@ impl Uploads {
             return bad_request();
         }
         let contents = Contents {
-            files: asked.files.min(Contents::UNKNOWN - 1),
-            bytes: asked.bytes.min(Contents::UNKNOWN - 1),
-            named: asked.files,
-            first: Text::new(asked.first.as_str()),
+            files: asked.files.get(),
+            bytes: asked.bytes.get(),
+            named: asked.named.unwrap_or(asked.files).get(),
+            first: Text::new(asked.first.split('/').next().unwrap_or_default()),
         };
         let asked = asked_batch(asked.client.as_bytes(), peer, contents);
         match self.batches.begin(caller.means, asked, key, caller.gone) {
@@ -122,11 +126,17 @@ impl Uploads {
     }
 
     fn end(&self, id: &str, caller: UploadCaller<'_>) -> WebAnswer {
-        let Some(batch) = self.batches.find(id) else {
-            return respond::error(StatusCode::NOT_FOUND, "no_batch");
+        let (ended, place) = match self.batches.find(id) {
+            Some(batch) => {
+                let (ended, place) = batch.end();
+                self.batches.ended(&batch, ended);
+                (ended, place)
+            }
+            None => match self.batches.find_ended(id) {
+                Some(ended) => (ended, None),
+                None => return respond::error(StatusCode::NOT_FOUND, "no_batch"),
+            },
         };
-        let (ended, place) = batch.end();
-        self.batches.ended(&batch);
         let answer = match ended {
             Some(summary) => {
                 let numbers = json!({
@@ -161,13 +171,11 @@ impl Uploads {
                 return respond::error(StatusCode::UNPROCESSABLE_ENTITY, code);
             }
         };
-        if asked.size == STREAM {
-            return bad_request();
-        }
+        let size = asked.size.get();
         let mtime = asked.mtime.map_or_else(now, from_millis);
-        let mut announced = batch.announce(&path, asked.size, mtime);
+        let mut announced = batch.announce(&path, size, mtime, false);
         if matches!(announced, AnnouncedUpload::InUse) && self.batches.let_go(&batch, &path) {
-            announced = batch.announce(&path, asked.size, mtime);
+            announced = batch.announce(&path, size, mtime, false);
         }
         let (number, status) = match announced {
             AnnouncedUpload::Upload(upload) => (upload.number, upload.stop_writer()),

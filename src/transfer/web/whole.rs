@@ -44,7 +44,7 @@ impl<'a> RequestBatch<'a> {
             return (None, None);
         };
         let ended = batch.end();
-        self.batches.ended(&batch);
+        self.batches.ended(&batch, ended.0);
         ended
     }
 }
@@ -110,7 +110,7 @@ pub(super) async fn answer(
     };
     let ends = RequestBatch::new(batches, batch.clone());
     let mtime = mtime.map_or_else(now, from_millis);
-    let announced = batch.announce(&path, size.unwrap_or(STREAM), mtime);
+    let announced = batch.announce(&path, size.unwrap_or(STREAM), mtime, true);
     let status = match announced {
         AnnouncedUpload::Upload(upload) => {
             let whole = WholeUpload(upload);
