@@ -14,7 +14,7 @@ use crate::model::outcome::{LeftOut, Why};
 use crate::model::reason::ReadError;
 use crate::model::relpath::{PathError, RelPath, is_reserved};
 use crate::sys::fs::{Dir, Stat};
-use crate::sys::name::{from_path, to_system};
+use crate::sys::name::from_path;
 
 use super::extent::WalkExtent;
 use super::filter::{CompiledFilter, IgnorePatterns, Links, PatternWeight, is_ignored};
@@ -286,16 +286,15 @@ impl WalkBelow {
         let (mut names, mut error) = (Vec::new(), None);
         let way_on = (self.open.last()).and_then(|open| self.extent.way_on(&open.path));
         let is_partial = way_on.is_some();
-        let entries = match way_on {
-            Some(name) => WalkDir::new(at.join(to_system(name)))
-                .follow_root_links(false)
-                .max_depth(0),
-            None => WalkDir::new(&at).min_depth(1).max_depth(1),
-        };
-        for entry in entries {
-            match entry {
-                Ok(entry) => names.push(entry),
-                Err(e) => error = e.into_io_error(),
+        for entry in WalkDir::new(&at).min_depth(1).max_depth(1) {
+            // A file system may find a name by another spelling, which no filter would know.
+            match (entry, way_on) {
+                (Ok(entry), Some(name)) if *from_path(entry.file_name()) != *name => {}
+                (Ok(entry), _) => names.push(entry),
+                (Err(e), _) => error = e.into_io_error(),
+            }
+            if is_partial && !names.is_empty() {
+                break;
             }
         }
         if let Some(folder) = self.open.last_mut() {

@@ -216,6 +216,38 @@ fn a_file_that_changes_under_way_never_comes_to_its_end() {
     share.process().wait_for_text("changed while it was sent");
 }
 
+#[cfg(target_os = "linux")]
+#[test]
+fn a_filter_is_not_passed_by_another_spelling_of_a_name() {
+    use super::support::fuse::{Fuse, Names};
+    if !has_curl() {
+        return;
+    }
+    let sandbox = Sandbox::new();
+    let at = sandbox.src().join("t");
+    fs::create_dir_all(&at).unwrap();
+    let Some(fuse) = Fuse::mount(&sandbox.path("real"), &at) else {
+        return;
+    };
+    make_file(at.join("secret.key"), 1, 10);
+    make_file(at.join("sub/file"), 2, 10);
+    fuse.set(|s| s.names = Names::FoldCase);
+    assert!(at.join("SECRET.KEY").exists());
+    let (share, page) = share(&sandbox, &["--exclude", "*.key", "src/t"]);
+    let into = sandbox.path("got");
+    for (path, status) in [
+        ("files/t/secret.key", 404),
+        ("files/t/SECRET.KEY", 404),
+        ("zip/t/Secret.key", 404),
+        ("files/t/sub/file", 200),
+        ("files/t/SUB/file", 404),
+        ("list/t/SUB/", 404),
+    ] {
+        assert_eq!(curl_status(&page.at(path), &[], &into), status, "{path}");
+    }
+    share.interrupt().assert_code(0);
+}
+
 #[test]
 fn nothing_is_shown_but_what_is_shared() {
     if !has_curl() {
