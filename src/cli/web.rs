@@ -59,8 +59,7 @@ impl PageArgs {
 
     /// The lines that tell how to get to the page of a listener.
     pub(crate) fn lines(&self, options: &WebOptions, addr: SocketAddr) -> Vec<Line> {
-        let addresses = machine::addresses(addr);
-        let mut urls = addresses.iter().map(|ip| url(*ip, addr.port(), options));
+        let mut urls = urls(options, addr).into_iter();
         let first = urls.next().unwrap_or_default();
         let mut lines = vec!["Or open this page in a browser:".to_owned()];
         lines.push(format!("    {first}"));
@@ -81,17 +80,31 @@ impl PageArgs {
 
     /// The address of the page, for programs.
     pub(crate) fn url(options: &WebOptions, addr: SocketAddr) -> String {
-        let addresses = machine::addresses(addr);
-        let first = addresses.first().copied();
-        url(first.unwrap_or(addr.ip()), addr.port(), options)
+        let first = urls(options, addr).into_iter().next();
+        first.unwrap_or_else(|| url(&host(addr.ip()), addr.port(), options))
     }
 }
 
-fn url(ip: IpAddr, port: u16, options: &WebOptions) -> String {
-    let host = match ip {
+/// The addresses of the page of a listener, the best one first.
+fn urls(options: &WebOptions, addr: SocketAddr) -> Vec<String> {
+    // Browsers warn of a certificate that is not for the name that leads to it.
+    let certificate = options.certificate.as_ref();
+    let hosts = match certificate.and_then(WebCertificate::name) {
+        Some(name) => vec![name.to_owned()],
+        None => machine::addresses(addr).into_iter().map(host).collect(),
+    };
+    let urls = hosts.iter().map(|host| url(host, addr.port(), options));
+    urls.collect()
+}
+
+fn host(ip: IpAddr) -> String {
+    match ip {
         IpAddr::V4(ip) => ip.to_string(),
         IpAddr::V6(ip) => format!("[{ip}]"),
-    };
+    }
+}
+
+fn url(host: &str, port: u16, options: &WebOptions) -> String {
     let token = options.token.as_str();
     let (scheme, usual) = match options.certificate {
         None => ("http", HTTP_PORT),
@@ -122,7 +135,7 @@ mod tests {
     fn an_address_is_one_that_browsers_read() {
         let options = WebOptions::new().unwrap();
         let token = options.token.as_str();
-        let url = |ip: &str, port| url(ip.parse().unwrap(), port, &options);
+        let url = |ip: &str, port| url(&host(ip.parse().unwrap()), port, &options);
         assert_eq!(
             url("10.0.0.1", 9090),
             format!("http://10.0.0.1:9090/{token}/")

@@ -17,6 +17,17 @@ pub(crate) struct Network {
     interface: u32,
 }
 
+#[cfg(feature = "web")]
+impl Network {
+    /// This address alone: for those that have shown that they know a secret, of whom several can be
+    /// in one network.
+    pub(crate) fn alone(addr: SocketAddr) -> Self {
+        let prefix = addr.ip().to_canonical();
+        let interface = Self::from(addr).interface;
+        Self { prefix, interface }
+    }
+}
+
 impl From<SocketAddr> for Network {
     fn from(addr: SocketAddr) -> Self {
         let interface = match addr {
@@ -52,5 +63,14 @@ mod tests {
         ] {
             assert_eq!(network(one) == network(other), same, "{one} {other}");
         }
+    }
+
+    #[cfg(feature = "web")]
+    #[test]
+    fn an_address_can_count_alone() {
+        let alone = |text: &str| Network::alone(text.parse().unwrap());
+        assert_eq!(alone("[2001:db8::1]:1"), alone("[2001:db8::1]:2"));
+        assert_ne!(alone("[2001:db8::1]:1"), alone("[2001:db8::2]:1"));
+        assert_eq!(alone("[::ffff:10.0.0.1]:1"), alone("10.0.0.1:1"));
     }
 }

@@ -86,6 +86,40 @@ fn requests_that_two_programs_would_read_differently_are_not_answered() {
 }
 
 #[test]
+fn who_does_not_know_the_secret_keeps_nobody_out() {
+    let sandbox = Sandbox::new();
+    let (recv, page) = receiver(&sandbox);
+    let open = |token: &str| {
+        let mut stream = TcpStream::connect(page.addr).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        let get = format!("GET /{token}/ HTTP/1.1\r\nHost: {}\r\n\r\n", page.addr);
+        stream.write_all(get.as_bytes()).unwrap();
+        stream
+    };
+    let wrong: Vec<_> = (0..80).map(|_| open("wrong")).collect();
+    // Six phones behind one address, each with six connections.
+    let mut right: Vec<_> = (0..36).map(|_| open(page.token())).collect();
+    for stream in &mut right {
+        let mut head = [0; 12];
+        stream.read_exact(&mut head).unwrap();
+        assert_eq!(&head, b"HTTP/1.1 200");
+    }
+    serves(&sandbox, &recv, &page);
+    drop((wrong, right));
+}
+
+#[test]
+fn a_body_that_is_packed_is_not_taken_for_a_file() {
+    let sandbox = Sandbox::new();
+    let (recv, page) = receiver(&sandbox);
+    for coding in ["gzip, chunked", "gzip,chunked"] {
+        let headers = format!("Transfer-Encoding: {coding}\r\n");
+        assert_eq!(page.status_of("PUT", "file", &headers), 501, "{coding}");
+    }
+    serves(&sandbox, &recv, &page);
+}
+
+#[test]
 fn floods_and_lengths_that_lie_end_a_connection_and_nothing_else() {
     let sandbox = Sandbox::new();
     let (recv, page) = receiver(&sandbox);

@@ -366,6 +366,7 @@ fn one_folder_names_the_http_server_and_its_runtime() {
         "tokio::",
         "tokio_rustls::",
         "crc32fast",
+        "base64::",
     ];
     only(&words, |source| source.path.starts_with("transfer/web/"));
 }

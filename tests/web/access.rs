@@ -1,5 +1,7 @@
 //! Who may see a page beyond the secret in its address: by PIN, by certificate; and when it ends.
 
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
 use std::process::Command;
 
 use super::downloads::share;
@@ -7,6 +9,11 @@ use super::support::*;
 
 /// A certificate for 127.0.0.1 that nobody has signed, and its key; none where openssl is missing.
 fn certificate(sandbox: &Sandbox, name: &str) -> Option<(String, String)> {
+    certificate_for(sandbox, name, "IP:127.0.0.1")
+}
+
+/// The same for these names.
+fn certificate_for(sandbox: &Sandbox, name: &str, of: &str) -> Option<(String, String)> {
     let at = |end: &str| sandbox.path(&format!("{name}.{end}")).display().to_string();
     let (certificate, key) = (at("pem"), at("key"));
     let mut openssl = Command::new("openssl");
@@ -19,7 +26,7 @@ fn certificate(sandbox: &Sandbox, name: &str) -> Option<(String, String)> {
         "ec_paramgen_curve:P-256",
     ]);
     openssl.args(["-nodes", "-subj", "/CN=xfer", "-days", "2"]);
-    openssl.args(["-addext", "subjectAltName=IP:127.0.0.1"]);
+    openssl.args(["-addext", &format!("subjectAltName={of}")]);
     openssl.args(["-out", &certificate, "-keyout", &key]);
     match openssl.output() {
         Ok(made) => {
@@ -55,7 +62,7 @@ fn a_pin_is_asked_for_on_top_and_guessed_ten_times_at_most() {
     assert_eq!(curl_status(&page.at("files/src/file"), &[], &into), 401);
     let asked = curl(&["-i", &page.url]).text().to_ascii_lowercase();
     assert!(
-        asked.contains("www-authenticate: basic realm=\"xfer\""),
+        asked.contains("www-authenticate: basic realm=\"xfer "),
         "{asked}"
     );
     assert_eq!(get(&format!("me:{pin}")), 200);
@@ -69,7 +76,10 @@ fn a_pin_is_asked_for_on_top_and_guessed_ten_times_at_most() {
             scope.spawn(|| curl(&["-u", &format!("me:{wrong}"), "-o", "/dev/null", &page.url]));
         }
     });
-    assert_eq!(get(&format!("me:{pin}")), 403);
+    // Who was let in before is not locked out by whoever guesses.
+    let other = ["--interface", "127.0.0.2", "-u", &format!("me:{pin}")];
+    assert_eq!(curl_status(&page.url, &other, &into), 403);
+    assert_eq!(get(&format!("me:{pin}")), 200);
     share.process().wait_for_text("10 wrong PINs");
 }
 
@@ -113,6 +123,34 @@ fn with_a_certificate_nothing_is_sent_in_the_clear() {
 }
 
 #[test]
+fn a_page_goes_by_the_name_in_its_certificate() {
+    if !has_curl() {
+        return;
+    }
+    let sandbox = Sandbox::new();
+    let of = "DNS:*.example.net,DNS:share.example.net,IP:127.0.0.1";
+    let Some((certificate, key)) = certificate_for(&sandbox, "one", of) else {
+        return;
+    };
+    make_file(sandbox.src().join("file"), 1, 10);
+    let me = sandbox.me();
+    let args = ["share", "--listen", "127.0.0.1:0", "--tls-cert"];
+    let args = [&args[..], &[&certificate, "--tls-key", &key, "src"]].concat();
+    let share = Recv::start(me.command(&args));
+    let url = share.process().wait_for("address", |said| {
+        let text = said.text();
+        let mut words = text.split_whitespace();
+        let url = words.find(|word| word.starts_with("https://") && word.ends_with('/'));
+        url.map(str::to_owned)
+    });
+    assert!(url.starts_with("https://share.example.net:"), "{url}");
+    let port = url.split([':', '/']).nth(4).unwrap();
+    let leads = format!("share.example.net:{port}:127.0.0.1");
+    let args = ["--resolve", &leads, "--cacert", &certificate];
+    assert_eq!(curl_status(&url, &args, &sandbox.path("got")), 200);
+}
+
+#[test]
 fn a_share_for_one_ends_when_a_browser_has_everything() {
     if !has_curl() {
         return;
@@ -134,6 +172,27 @@ fn a_share_for_one_ends_when_a_browser_has_everything() {
         assert!(std::fs::metadata(&into).unwrap().len() >= 5_000_000);
         share.wait().assert_code(0);
     }
+}
+
+#[test]
+fn a_download_that_was_handed_over_but_not_taken_ends_no_share() {
+    let sandbox = Sandbox::new();
+    // The buffers of the system have room for all of it.
+    make_file(sandbox.src().join("one"), 1, 100_000);
+    let (share, page) = share(&sandbox, &["--once", "src/one"]);
+    let (token, host) = (page.token(), page.addr);
+    for _ in 0..3 {
+        let mut stream = TcpStream::connect(host).unwrap();
+        let get = format!("GET /{token}/files/one HTTP/1.1\r\nHost: {host}\r\n\r\n");
+        stream.write_all(get.as_bytes()).unwrap();
+        stream.read_exact(&mut [0; 100]).unwrap();
+        drop(stream);
+        share.process().wait_for_text("127.0.0.1");
+        assert_eq!(page.status_of("GET", "", ""), 200);
+    }
+    let whole = format!("GET /{token}/files/one HTTP/1.1\r\nHost: {host}\r\n\r\n");
+    assert!(page.raw(whole.as_bytes()).len() > 100_000);
+    share.wait().assert_code(0);
 }
 
 #[test]

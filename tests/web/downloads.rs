@@ -161,6 +161,21 @@ fn a_download_goes_on_where_it_ended_and_only_in_the_same_version() {
         .unwrap();
     let tag = format!("If-Range: {}", tag.trim());
     let get = |tag: &str| curl_status(&url, &["-H", "Range: bytes=5-9", "-H", tag], &into);
+    let same = tag.replace("If-Range", "If-Match");
+    assert_eq!(get(&same), 206);
+    assert_eq!(get(&same.replace(": ", ": \"a\", ")), 206);
+    assert_eq!(get("If-Match: *"), 206);
+    assert_eq!(get("If-Match: \"other\""), 412);
+    assert_eq!(
+        get("If-Unmodified-Since: Thu, 01 Jan 1970 00:00:00 GMT"),
+        412
+    );
+    assert_eq!(
+        get("If-Unmodified-Since: Thu, 01 Jan 2970 00:00:00 GMT"),
+        206
+    );
+    let head = curl(&["-I", "-H", "Range: bytes=5-9", &url]).text();
+    assert!(head.starts_with("HTTP/1.1 200"), "{head}");
     assert_eq!(get(&tag), 206);
     assert_eq!(get("If-Range: \"other\""), 200);
     assert_eq!(get("If-Range: Thu, 01 Jan 1970 00:00:00 GMT"), 200);
@@ -178,6 +193,7 @@ fn a_download_goes_on_where_it_ended_and_only_in_the_same_version() {
         .unwrap()
         .set_modified(before)
         .unwrap();
+    assert_eq!(get(&same), 412);
     assert_eq!(get(&tag), 200);
     assert_eq!(fs::metadata(&into).unwrap().len(), 3_000_000);
 }

@@ -65,6 +65,18 @@ fn only_who_knows_the_address_is_told_anything() {
         assert!(took > before + Duration::from_millis(500), "{took:?}");
         before = took;
     }
+    // Browsers ask for these by themselves: that is no guess, and keeps nobody waiting.
+    for path in ["favicon.ico", "apple-touch-icon-120x120-precomposed.png"] {
+        let began = Instant::now();
+        let url = format!("http://{}/{path}", page.addr);
+        let answer = curl(&["-i", &url]).text();
+        assert!(answer.starts_with("HTTP/1.1 404"), "{path}: {answer}");
+        assert!(began.elapsed() < before, "{:?}", began.elapsed());
+    }
+    // Nor is it told by which names this machine goes.
+    let other = format!("http://{}/x/", page.addr);
+    let answer = curl(&["-i", "-H", "Host: evil.example", &other]).text();
+    assert!(answer.starts_with("HTTP/1.1 404"), "{answer}");
     let without_slash = page.url.trim_end_matches('/');
     let moved = curl(&["-i", without_slash]).text();
     assert!(moved.starts_with("HTTP/1.1 308"), "{moved}");
@@ -109,6 +121,12 @@ fn other_names_and_other_pages_are_refused() {
         let headers = "Sec-Fetch-Site: cross-site\r\nContent-Length: 0\r\n";
         assert_eq!(page.status_of(method, "", headers), answer, "{method}");
     }
+    let head = format!("TRACE /{}/ HTTP/1.1\r\nHost: {ip}\r\n\r\n", page.token());
+    let said = page.raw(head.as_bytes()).to_ascii_lowercase();
+    assert!(
+        said.contains("\r\nallow: get, head, post, put, delete\r\n"),
+        "{said}"
+    );
 }
 
 #[test]

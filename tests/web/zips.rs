@@ -109,7 +109,7 @@ fn a_file_that_cannot_be_read_is_named_in_the_archive() {
     set_mode(src.join("a"), 0);
     let mut command = sandbox
         .me()
-        .command(&["share", "--listen", "127.0.0.1:0", "src"]);
+        .command(&["share", "--once", "--listen", "127.0.0.1:0", "src"]);
     command = without_privileges(&command);
     let share = Recv::start(command);
     let page = Page::of(share.process());
@@ -118,6 +118,7 @@ fn a_file_that_cannot_be_read_is_named_in_the_archive() {
     let zip = zip.to_str().unwrap();
     unzip(&["-tq", zip]).assert_code(0);
     unzip(&["-p", zip, "NOT INCLUDED.txt"]).assert_says("could not be read:\na\n");
+    // That was not everything, so the share goes on.
     assert_eq!(
         curl_status(&page.at("files/src/a"), &[], &sandbox.path("got")),
         403
@@ -145,6 +146,26 @@ fn an_archive_of_very_many_entries_takes_little_memory() {
     tested.assert_code(0);
     let listed = unzip(&["-Z", "-1", zip.to_str().unwrap()]);
     assert_eq!(listed.text().lines().count(), 70_071);
+    if let Some(memory) = share.process().peak_memory() {
+        assert!(memory < 64 << 20, "{memory}");
+    }
+}
+
+#[test]
+fn a_list_of_very_many_files_takes_little_memory() {
+    if !has_curl() {
+        return;
+    }
+    let sandbox = Sandbox::in_memory();
+    let many = sandbox.folder("many");
+    for file in 0..70_000 {
+        fs::write(many.join(format!("file {file}")), b"x").unwrap();
+    }
+    let (share, page) = share(&sandbox, &["many"]);
+    let list = sandbox.path("list");
+    assert_eq!(curl_status(&page.at("list/many/"), &[], &list), 200);
+    let list = fs::read_to_string(list).unwrap();
+    assert_eq!(list.matches("/files/many/file%20").count(), 70_000);
     if let Some(memory) = share.process().peak_memory() {
         assert!(memory < 64 << 20, "{memory}");
     }

@@ -36,7 +36,7 @@ pub(super) fn serve_browser(
         means: &ReceiverMeans { shared, progress },
     };
     let served = web::serve_browser(pages, &caller, stream, first);
-    if let Some(bytes) = pages.take_complete()
+    if let Ok(Some(bytes)) = served
         && shared.options.once
     {
         let summary = Summary {
@@ -47,5 +47,5 @@ pub(super) fn serve_browser(
     }
     // Whoever waits for downloads to end looks again.
     shared.wake_up.raise();
-    Some(served)
+    Some(served.map(drop))
 }

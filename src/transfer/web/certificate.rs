@@ -12,12 +12,16 @@ use rustls::crypto::aws_lc_rs::default_provider;
 use rustls::pki_types::pem::{self, PemObject as _};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::version::TLS13;
+use webpki::EndEntityCert;
 
 use crate::model::error::{Action, Error, Result};
 
 /// A certificate and its key.
 #[derive(Clone)]
-pub struct WebCertificate(pub(super) Arc<ServerConfig>);
+pub struct WebCertificate {
+    pub(super) config: Arc<ServerConfig>,
+    name: Option<String>,
+}
 
 impl WebCertificate {
     /// Reads both as PEM: the certificate with those that lead to one that browsers know behind it,
@@ -31,6 +35,12 @@ impl WebCertificate {
         if chain.is_empty() {
             return Err(of_certificate(pem::Error::NoItemsFound));
         }
+        let own = chain.first();
+        let own = own.and_then(|own| EndEntityCert::try_from(own).ok());
+        let name = own.and_then(|own| {
+            let mut names = own.valid_dns_names();
+            names.find(|name| !name.contains('*')).map(str::to_owned)
+        });
         let secret = PrivateKeyDer::from_pem_file(key);
         let secret = secret.map_err(|e| failed(key, plain(e, "no private key in it")))?;
         let config = ServerConfig::builder_with_provider(Arc::new(default_provider()))
@@ -45,7 +55,14 @@ impl WebCertificate {
             })?;
         let mut config = config;
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
-        Ok(Self(Arc::new(config)))
+        let config = Arc::new(config);
+        Ok(Self { config, name })
+    }
+
+    /// The name of this machine that it vouches for, if it is for one in the DNS.
+    #[must_use]
+    pub fn name(&self) -> Option<&str> {
+        self.name.as_deref()
     }
 }
 

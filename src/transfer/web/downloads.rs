@@ -10,11 +10,13 @@ use hyper::Method;
 use hyper::StatusCode;
 use hyper::header::{
     ACCEPT_RANGES, CONTENT_DISPOSITION, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG,
-    HeaderName, HeaderValue, IF_RANGE, LAST_MODIFIED, RANGE,
+    HeaderMap, HeaderName, HeaderValue, IF_MATCH, IF_RANGE, IF_UNMODIFIED_SINCE, LAST_MODIFIED,
+    RANGE,
 };
 
 use super::file_body::{FileBody, tag};
-use super::page::{self, PageError, SharedFolder, SharedItem};
+use super::list_body::{ListBody, ListedItem};
+use super::page::{self, PageError};
 use super::paths;
 use super::ranges::{self, AskedRange};
 use super::request::WebRequest;
@@ -89,7 +91,7 @@ impl Downloads {
         let mut items = Vec::new();
         for item in Walk::in_folder(&self.roots, folder).filter_map(found) {
             if item.path.as_bytes().len() > above {
-                items.push(item);
+                items.extend(item.listed());
             } else if Some(&item.path) == folder {
                 is_there = matches!(item.kind, Kind::Dir);
             }
@@ -97,20 +99,10 @@ impl Downloads {
         if !is_there {
             return Err(PageError::NotFound);
         }
-        // Nobody can download a link: what it leads to may not be shared.
-        items.retain(|item| matches!(item.kind, Kind::Dir | Kind::File { .. }));
-        items.sort_by_key(|item| !matches!(item.kind, Kind::Dir));
-        let shown: Vec<_> = items.iter().map(FoundItem::shown).collect();
-        let folders = shown.iter().filter(|item| item.size.is_none()).count() as u64;
-        let bytes = shown.iter().filter_map(|item| item.size).sum();
-        let folder = SharedFolder {
-            path: folder.map(RelPath::as_bytes).unwrap_or_default(),
-            files: shown.len() as u64 - folders,
-            folders,
-            bytes: (folders == 0).then_some(bytes),
-        };
-        let page = page::listing(&request.view(), &folder, &shown);
-        Ok(respond::html(StatusCode::OK, page, &request.nonce))
+        items.sort_by_key(|item| item.size.is_some());
+        let path = folder.map(RelPath::as_bytes).unwrap_or_default();
+        let page = WebBody::parts(ListBody::new(request, path, items));
+        Ok(respond::page_of(StatusCode::OK, page, &request.nonce))
     }
 
     fn file(&self, request: &WebRequest, path: &RelPath) -> Result<WebAnswer, PageError> {
@@ -125,6 +117,9 @@ impl Downloads {
             return Err(PageError::NotFound);
         }
         let tag = tag(&stat);
+        if is_other_version(&request.headers, item.mtime, &tag) {
+            return Ok(respond::empty(StatusCode::PRECONDITION_FAILED));
+        }
         let asked = asked(request, &stat, &tag);
         let range = match asked.clone() {
             AskedRange::Beyond => {
@@ -212,21 +207,25 @@ impl Downloads {
         bytes: Option<u64>,
         is_all: bool,
     ) -> ToldDownload {
-        let running = (self.watch.begin(), is_all);
+        let all = is_all.then(|| request.handed_over.clone());
+        let running = (self.watch.begin(), all);
         ToldDownload::begin(&request.progress, request.peer, path, bytes, running)
     }
 }
 
 impl FoundItem {
-    fn shown(&self) -> SharedItem<'_> {
-        SharedItem {
-            name: self.path.file_name(),
-            size: match self.kind {
-                Kind::File { size } => Some(size.get()),
-                _ => None,
-            },
-            modified: Some(self.mtime.seconds()),
-        }
+    /// As it is listed; not at all where it is a link: what it leads to may not be shared.
+    fn listed(&self) -> Option<ListedItem> {
+        let size = match self.kind {
+            Kind::Dir => None,
+            Kind::File { size } => Some(size.get()),
+            _ => return None,
+        };
+        Some(ListedItem {
+            name: self.path.file_name().into(),
+            size,
+            modified: self.mtime.seconds(),
+        })
     }
 }
 
@@ -258,18 +257,40 @@ fn failed(request: &WebRequest, error: PageError) -> WebAnswer {
 }
 
 /// Which part of a file is asked for. With `If-Range`, of that version alone: of another one all is
-/// sent. A date there names no version here, since two can have the same.
+/// sent. A date there names no version here, since two can have the same. Only GET asks for a part.
 fn asked(request: &WebRequest, stat: &Stat, tag: &str) -> AskedRange {
-    let text = |name| {
-        let mut all = request.headers.get_all(name).iter();
-        let first = all.next()?.to_str().ok()?;
-        all.next().is_none().then_some(first)
-    };
+    let text = |name| only(&request.headers, &name);
     let is_other = request.headers.contains_key(IF_RANGE) && text(IF_RANGE) != Some(tag);
     match text(RANGE) {
-        Some(range) if !is_other => ranges::asked(range, stat.size),
+        Some(range) if !is_other && request.method == Method::GET => {
+            ranges::asked(range, stat.size)
+        }
         _ => AskedRange::Whole,
     }
+}
+
+/// Whether only another version of a file is asked for. With names of versions, no date is looked
+/// at (RFC 9110, section 13.2.2); a date that is none says nothing.
+fn is_other_version(headers: &HeaderMap, mtime: Time, tag: &str) -> bool {
+    if headers.contains_key(IF_MATCH) {
+        let mut all = headers.get_all(IF_MATCH).iter();
+        return !all.any(|tags| {
+            let tags = tags.to_str().unwrap_or_default();
+            tags.split(',')
+                .map(str::trim)
+                .any(|one| one == tag || one == "*")
+        });
+    }
+    let since = only(headers, &IF_UNMODIFIED_SINCE);
+    let since = since.and_then(|date| jiff::fmt::rfc2822::parse(date).ok());
+    since.is_some_and(|since| mtime.seconds() > since.timestamp().as_second())
+}
+
+/// The one value of a header; none where there are several.
+fn only<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
+    let mut all = headers.get_all(name).iter();
+    let first = all.next()?.to_str().ok()?;
+    all.next().is_none().then_some(first)
 }
 
 fn http_date(time: Time) -> Option<String> {

@@ -10,6 +10,29 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 /// Where a browser says which page made a request.
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
+/// Why a request is not looked at.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Refusal {
+    pub(super) status: StatusCode,
+    /// Whether that says nothing about this machine.
+    pub(super) is_of_form: bool,
+}
+
+impl Refusal {
+    // Each is why something is refused.
+    #[allow(clippy::unnecessary_wraps)]
+    fn of_form(status: StatusCode) -> Option<Self> {
+        let is_of_form = true;
+        Some(Self { status, is_of_form })
+    }
+
+    #[allow(clippy::unnecessary_wraps)]
+    fn of_origin(status: StatusCode) -> Option<Self> {
+        let is_of_form = false;
+        Some(Self { status, is_of_form })
+    }
+}
+
 /// Knows by which names this machine is reached.
 #[derive(Debug)]
 pub(super) struct Guard {
@@ -37,25 +60,32 @@ impl Guard {
     }
 
     /// Why a request is not looked at, if it is not.
-    pub(super) fn refusal<B>(&self, request: &Request<B>) -> Option<StatusCode> {
+    pub(super) fn refusal<B>(&self, request: &Request<B>) -> Option<Refusal> {
         let headers = request.headers();
         if !matches!(
             *request.method(),
             Method::GET | Method::HEAD | Method::POST | Method::PUT | Method::DELETE
         ) {
-            return Some(StatusCode::METHOD_NOT_ALLOWED);
+            return Refusal::of_form(StatusCode::METHOD_NOT_ALLOWED);
         }
         // Only proxies are asked for a whole address.
         let is_path = request.uri().authority().is_none() && request.uri().scheme().is_none();
         if !is_path || !request.uri().path().starts_with('/') || is_ambiguous(request) {
-            return Some(StatusCode::BAD_REQUEST);
+            return Refusal::of_form(StatusCode::BAD_REQUEST);
+        }
+        // What is packed in another way would be stored packed.
+        if headers
+            .get(TRANSFER_ENCODING)
+            .is_some_and(|coding| !coding.as_bytes().eq_ignore_ascii_case(b"chunked"))
+        {
+            return Refusal::of_form(StatusCode::NOT_IMPLEMENTED);
         }
         let Ok(Some(host)) = only(headers, &HOST) else {
-            return Some(StatusCode::BAD_REQUEST);
+            return Refusal::of_form(StatusCode::BAD_REQUEST);
         };
         // A name that somebody else made lead here (DNS rebinding) would make their page ours.
         if !self.is_own(host) {
-            return Some(StatusCode::MISDIRECTED_REQUEST);
+            return Refusal::of_origin(StatusCode::MISDIRECTED_REQUEST);
         }
         let is_of_ours = match only(headers, &ORIGIN) {
             Ok(None) => true,
@@ -69,7 +99,10 @@ impl Guard {
             Ok(None) => true,
             Err(()) => false,
         };
-        (!is_of_ours || !is_from_ours).then_some(StatusCode::FORBIDDEN)
+        match is_of_ours && is_from_ours {
+            true => None,
+            false => Refusal::of_origin(StatusCode::FORBIDDEN),
+        }
     }
 
     /// Whether this machine is meant.
@@ -82,7 +115,8 @@ impl Guard {
     }
 }
 
-/// Whether two programs could differ about where the body of a request ends.
+/// Whether two programs could differ about where the body of a request ends. Of a length beside an
+/// encoding nothing is seen here: hyper drops it, and ends the connection after the answer.
 fn is_ambiguous<B>(request: &Request<B>) -> bool {
     let headers = request.headers();
     let count = |name| headers.get_all(name).iter().count();
@@ -143,7 +177,7 @@ mod tests {
         let guard = Guard::new("Desk.example.org", false);
         guard
             .refusal(&request.body(()).unwrap())
-            .map(|status| status.as_u16())
+            .map(|refusal| refusal.status.as_u16())
     }
 
     #[test]

@@ -26,6 +26,7 @@ mod guard;
 mod language;
 mod last_heard;
 mod limits;
+mod list_body;
 mod markup;
 mod means;
 mod multipart;

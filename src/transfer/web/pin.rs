@@ -3,13 +3,17 @@
 //!
 //! Must not wait, nor answer.
 
+use std::collections::HashSet;
 use std::fmt;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::net::IpAddr;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use aws_lc_rs::constant_time::verify_slices_are_equal;
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
 
-use super::limits::{MAX_WRONG_PAUSE, MAX_WRONG_PINS, WRONG_PAUSE};
+use super::limits::{MAX_PIN_ADDRESSES, MAX_WRONG_PAUSE, MAX_WRONG_PINS, WRONG_PAUSE};
 use crate::model::error::{CryptoFault, Error, Result};
 
 /// How many digits a PIN has.
@@ -73,26 +77,47 @@ pub(super) enum PinAnswer {
 }
 
 /// Counts wrong PINs. They count together, whoever gives them: whoever knows the address may have
-/// many addresses of their own.
+/// many addresses of their own. Those who gave the right one before are not locked out by others.
 #[derive(Debug, Default)]
-pub(super) struct PinAttempts(AtomicU32);
+pub(super) struct PinAttempts(Mutex<CountedPins>);
+
+#[derive(Debug, Default)]
+struct CountedPins {
+    wrong: u32,
+    /// The addresses that gave the right one, and no wrong one since nobody else may try.
+    right: HashSet<IpAddr>,
+}
 
 impl PinAttempts {
-    /// Looks at what stands in the header `Authorization`.
-    pub(super) fn answer(&self, pin: &WebPin, authorization: Option<&str>) -> PinAnswer {
-        if self.0.load(Ordering::Acquire) >= MAX_WRONG_PINS {
+    /// Looks at what stands in the header `Authorization` of a request from `address`.
+    pub(super) fn answer(
+        &self,
+        pin: &WebPin,
+        address: IpAddr,
+        authorization: Option<&str>,
+    ) -> PinAnswer {
+        let mut counted = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_locked = counted.wrong >= MAX_WRONG_PINS;
+        if is_locked && !counted.right.contains(&address) {
             return PinAnswer::Locked;
         }
         let Some(authorization) = authorization else {
             return PinAnswer::Missing;
         };
         if password(authorization).is_some_and(|typed| pin.is(&typed)) {
+            if counted.right.len() < MAX_PIN_ADDRESSES {
+                counted.right.insert(address);
+            }
             return PinAnswer::Right;
         }
-        let wrong = self.0.fetch_add(1, Ordering::AcqRel) + 1;
-        match wrong {
+        if is_locked {
+            // Somebody else can be at the same address.
+            counted.right.remove(&address);
+            return PinAnswer::Locked;
+        }
+        counted.wrong += 1;
+        match counted.wrong {
             MAX_WRONG_PINS => PinAnswer::LastWrong,
-            wrong if wrong > MAX_WRONG_PINS => PinAnswer::Locked,
             wrong => PinAnswer::Wrong(WRONG_PAUSE.saturating_mul(wrong).min(MAX_WRONG_PAUSE)),
         }
     }
@@ -104,34 +129,11 @@ fn password(authorization: &str) -> Option<String> {
     if !scheme.eq_ignore_ascii_case("basic") {
         return None;
     }
-    let given = String::from_utf8(base64(given.trim())?).ok()?;
+    let given = BASE64_STANDARD.decode(given.trim()).ok()?;
+    let given = String::from_utf8(given).ok()?;
     given
         .split_once(':')
         .map(|(_, password)| password.to_owned())
-}
-
-/// The bytes that a text in base64 stands for.
-fn base64(text: &str) -> Option<Vec<u8>> {
-    let mut bytes = Vec::new();
-    let (mut bits, mut count) = (0_u32, 0);
-    for byte in text.trim_end_matches('=').bytes() {
-        let value = match byte {
-            b'A'..=b'Z' => byte - b'A',
-            b'a'..=b'z' => byte - b'a' + 26,
-            b'0'..=b'9' => byte - b'0' + 52,
-            b'+' => 62,
-            b'/' => 63,
-            _ => return None,
-        };
-        bits = (bits << 6) | u32::from(value);
-        count += 6;
-        if count >= 8 {
-            count -= 8;
-            bytes.push(u8::try_from((bits >> count) & 0xff).ok()?);
-            bits &= (1 << count) - 1;
-        }
-    }
-    Some(bytes)
 }
 
 #[cfg(test)]
@@ -141,12 +143,13 @@ mod tests {
     #[test]
     fn a_wrong_pin_is_slower_each_time_until_none_is_taken() {
         let (attempts, pin) = (PinAttempts::default(), WebPin("012345".to_owned()));
+        let [here, there, third] = [1, 2, 3].map(|n| IpAddr::from([10, 0, 0, n]));
         assert_eq!(pin.shown(), "012 345");
-        assert_eq!(attempts.answer(&pin, None), PinAnswer::Missing);
+        assert_eq!(attempts.answer(&pin, here, None), PinAnswer::Missing);
         // "me:012 345", ":012345", "x:y:012345", "me:012346"
         let right = ["Basic bWU6MDEyIDM0NQ==", "basic OjAxMjM0NQ=="];
         for given in right {
-            assert_eq!(attempts.answer(&pin, Some(given)), PinAnswer::Right);
+            assert_eq!(attempts.answer(&pin, here, Some(given)), PinAnswer::Right);
         }
         let mut last = Duration::ZERO;
         let others = [
@@ -157,15 +160,22 @@ mod tests {
             "",
         ];
         for given in others.iter().cycle().take(9) {
-            let PinAnswer::Wrong(pause) = attempts.answer(&pin, Some(given)) else {
+            let PinAnswer::Wrong(pause) = attempts.answer(&pin, here, Some(given)) else {
                 panic!("{given}");
             };
             assert!(pause >= last);
             last = pause;
         }
-        assert_eq!(attempts.answer(&pin, Some(right[0])), PinAnswer::Right);
-        assert_eq!(attempts.answer(&pin, Some("")), PinAnswer::LastWrong);
-        assert_eq!(attempts.answer(&pin, Some(right[0])), PinAnswer::Locked);
+        let answer = |address, given| attempts.answer(&pin, address, Some(given));
+        assert_eq!(answer(here, right[0]), PinAnswer::Right);
+        assert_eq!(answer(there, ""), PinAnswer::LastWrong);
+        // Who has come in before stays in, until a guess comes from the same address.
+        assert_eq!(answer(there, right[0]), PinAnswer::Locked);
+        assert_eq!(answer(third, right[0]), PinAnswer::Locked);
+        assert_eq!(answer(here, right[0]), PinAnswer::Right);
+        assert_eq!(attempts.answer(&pin, here, None), PinAnswer::Missing);
+        assert_eq!(answer(here, ""), PinAnswer::Locked);
+        assert_eq!(answer(here, right[0]), PinAnswer::Locked);
         let random = WebPin::random().unwrap().0;
         assert!(random.len() == 6 && random.bytes().all(|b| b.is_ascii_digit()));
     }

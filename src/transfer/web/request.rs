@@ -16,6 +16,7 @@ use super::language::Language;
 use super::limits::STALL_TIME;
 use super::page::PageView;
 use super::respond::Nonce;
+use super::watch::HandedOver;
 use crate::model::progress::Progress;
 
 /// A request that was let in.
@@ -40,6 +41,8 @@ pub(super) struct WebRequest {
     pub(super) nonce: Nonce,
     /// Whether nobody on the way can read along.
     pub(super) is_encrypted: bool,
+    /// What its connection brings of all that is shared.
+    pub(super) handed_over: HandedOver,
 }
 
 impl WebRequest {

@@ -109,11 +109,12 @@ pub(super) fn moved(path: &str) -> WebAnswer {
 
 /// A page whose one script and one style have the nonce.
 pub(super) fn html(status: StatusCode, page: String, nonce: &Nonce) -> WebAnswer {
-    let mut answer = with(
-        status,
-        whole(page.into_bytes()),
-        Some("text/html; charset=utf-8"),
-    );
+    page_of(status, whole(page.into_bytes()), nonce)
+}
+
+/// The same, of a page in any form.
+pub(super) fn page_of(status: StatusCode, page: WebBody, nonce: &Nonce) -> WebAnswer {
+    let mut answer = with(status, page, Some("text/html; charset=utf-8"));
     if let Ok(policy) = HeaderValue::try_from(page::policy(nonce.as_str())) {
         answer.headers_mut().insert(CONTENT_SECURITY_POLICY, policy);
     }

@@ -8,7 +8,10 @@ use std::sync::Arc;
 
 use super::attempts::WrongAttempts;
 use super::guard::Guard;
-use super::limits::{MAX_CONNECTIONS, MAX_PER_NETWORK, MIN_CONNECTIONS, PART_OF_DESCRIPTORS};
+use super::limits::{
+    MAX_CONNECTIONS, MAX_PER_ADDRESS, MAX_WRONG_WAITS, MAX_WRONG_WAITS_PER_NETWORK,
+    MIN_CONNECTIONS, PART_OF_DESCRIPTORS,
+};
 use super::means::UploadMeans;
 use super::options::WebOptions;
 use super::pin::PinAttempts;
@@ -27,8 +30,11 @@ pub(in crate::transfer) struct WebServer {
     pub(super) guard: Guard,
     pub(super) attempts: WrongAttempts,
     pub(super) pins: PinAttempts,
-    /// The connections of browsers.
+    /// The connections that have shown that they know the secret, by address. Others count among
+    /// those that wait to be let in.
     pub(super) places: Pool,
+    /// The requests without the secret that wait for their answers, by network.
+    pub(super) wrong_waits: Pool,
 }
 
 /// Whom a connection is of, and what it may use of the listener.
@@ -56,14 +62,6 @@ impl WebServer {
         }
     }
 
-    /// How many bytes a download of everything had that has ended well since the last call.
-    pub(in crate::transfer) fn take_complete(&self) -> Option<u64> {
-        match &self.site {
-            WebSite::Downloads(downloads) => downloads.watch.take_complete(),
-            WebSite::Uploads(_) => None,
-        }
-    }
-
     /// Serves `site` under the secret address.
     pub(in crate::transfer) fn new(options: WebOptions, site: WebSite) -> Self {
         let all = MAX_CONNECTIONS.min(host::limit_of_open() / PART_OF_DESCRIPTORS);
@@ -79,7 +77,12 @@ impl WebServer {
             places: Pool::new(PoolBounds {
                 all,
                 strangers: all,
-                each: MAX_PER_NETWORK.min(all.div_ceil(2)),
+                each: MAX_PER_ADDRESS.min(all.div_ceil(2)),
+            }),
+            wrong_waits: Pool::new(PoolBounds {
+                all: MAX_WRONG_WAITS,
+                strangers: MAX_WRONG_WAITS,
+                each: MAX_WRONG_WAITS_PER_NETWORK,
             }),
         }
     }

@@ -21,6 +21,14 @@ pub(in crate::transfer) enum WebSite {
 }
 
 impl WebSite {
+    /// The methods of all that it has, as the header `Allow` lists them.
+    pub(super) fn methods(&self) -> &'static str {
+        match self {
+            Self::Uploads(_) => "GET, HEAD, POST, PUT, DELETE",
+            Self::Downloads(_) => "GET, HEAD",
+        }
+    }
+
     /// Answers a request of somebody who knows the secret.
     pub(super) async fn answer(&self, request: WebRequest, caller: UploadCaller<'_>) -> WebAnswer {
         match self {

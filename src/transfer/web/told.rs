@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
-use super::watch::RunningDownload;
+use super::watch::{HandedOver, RunningDownload};
 use crate::model::error::{Action, Error};
 use crate::model::progress::{Event, Progress};
 use crate::model::web::{DownloadEnd, WebEvent};
@@ -24,20 +24,20 @@ pub(super) struct ToldDownload {
     pub(super) bytes: u64,
     is_complete: bool,
     failed: Option<Error>,
-    running: RunningDownload,
-    /// Whether it is of all that is shared.
-    is_all: bool,
+    _running: RunningDownload,
+    /// Where it is said that all that is shared was handed over, if it is of all.
+    all: Option<HandedOver>,
 }
 
 impl ToldDownload {
-    /// Tells that a download begins, of so many bytes where that is known. `is_all` says whether it
-    /// is of all that is shared.
+    /// Tells that a download begins, of so many bytes where that is known. If it is of all that is
+    /// shared, `all` hears when that is handed over.
     pub(super) fn begin(
         progress: &Arc<dyn Progress>,
         peer: SocketAddr,
         path: PathBuf,
         bytes: Option<u64>,
-        (running, is_all): (RunningDownload, bool),
+        (running, all): (RunningDownload, Option<HandedOver>),
     ) -> Self {
         static NEXT: AtomicU64 = AtomicU64::new(1);
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
@@ -56,14 +56,19 @@ impl ToldDownload {
             bytes: 0,
             is_complete: false,
             failed: None,
-            running,
-            is_all,
+            _running: running,
+            all,
         }
     }
 
     /// All of it was handed over.
     pub(super) fn complete(&mut self) {
         self.is_complete = true;
+    }
+
+    /// Something is missing in it, so it is not all that is shared.
+    pub(super) fn leaves_out(&mut self) {
+        self.all = None;
     }
 
     /// It cannot go on. Gives what ends the connection.
@@ -81,8 +86,8 @@ impl Drop for ToldDownload {
             None if self.is_complete => DownloadEnd::Complete,
             None => DownloadEnd::Left,
         };
-        if self.is_all && matches!(end, DownloadEnd::Complete) {
-            self.running.brought_all(self.bytes);
+        if let (Some(all), DownloadEnd::Complete) = (&self.all, end) {
+            all.put(self.bytes);
         }
         self.progress.event(&Event::Web(WebEvent::DownloadEnded {
             download: self.number,

@@ -5,6 +5,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
 use hyper::header::{HeaderMap, HeaderName};
 use hyper::{Method, StatusCode};
 use serde::Deserialize;
@@ -311,29 +313,8 @@ fn digest_of(headers: &HeaderMap) -> Result<Option<[u8; 32]>, ()> {
         return Ok(None);
     };
     let text = text.strip_suffix(':').ok_or(())?;
-    let bytes = base64(text).ok_or(())?;
+    let bytes = BASE64_STANDARD.decode(text).map_err(|_| ())?;
     bytes.try_into().map(Some).map_err(|_| ())
-}
-
-/// The bytes that a text in Base64 stands for.
-fn base64(text: &str) -> Option<Vec<u8>> {
-    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    let digits = text.trim_end_matches('=');
-    if !text.len().is_multiple_of(4) || text.len() - digits.len() > 2 {
-        return None;
-    }
-    let (mut bytes, mut bits, mut waiting) = (Vec::new(), 0_u32, 0_u32);
-    for digit in digits.bytes() {
-        let value = DIGITS.iter().position(|&one| one == digit)?;
-        bits = (bits << 6) | u32::try_from(value).ok()?;
-        waiting += 6;
-        if waiting >= 8 {
-            waiting -= 8;
-            bytes.push(u8::try_from((bits >> waiting) & 0xff).ok()?);
-            bits &= (1 << waiting) - 1;
-        }
-    }
-    Some(bytes)
 }
 
 fn sixteen_bytes(text: &str) -> Option<[u8; 16]> {
@@ -348,19 +329,6 @@ mod tests {
 
     #[test]
     fn a_digest_is_read_as_it_is_written() {
-        for (text, bytes) in [
-            ("", Some(&b""[..])),
-            ("Zg==", Some(b"f")),
-            ("Zm8=", Some(b"fo")),
-            ("Zm9v", Some(b"foo")),
-            ("+/+/", Some(b"\xfb\xff\xbf")),
-            ("Zg=", None),
-            ("Zg", None),
-            ("Z===", None),
-            ("Zm9-", None),
-        ] {
-            assert_eq!(base64(text).as_deref(), bytes, "{text}");
-        }
         let digest = |value: &str| {
             let mut headers = HeaderMap::new();
             headers.insert(CONTENT_DIGEST, value.parse().unwrap());
@@ -370,6 +338,8 @@ mod tests {
         assert_eq!(digest(&all), Ok(Some([0; 32])));
         assert_eq!(digest("sha-256=:AAAA:"), Err(()));
         assert_eq!(digest("sha-256=:AAAA"), Err(()));
+        assert_eq!(digest(&all.replace('=', "-")), Ok(None));
+        assert_eq!(digest(&format!("sha-256=:{}:", "A".repeat(43))), Err(()));
         assert_eq!(digest("md5=:AAAA:"), Ok(None));
     }
 }

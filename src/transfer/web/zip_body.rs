@@ -249,6 +249,7 @@ impl ZipBody {
     }
 
     fn leave_out(&mut self, path: &Path) {
+        self.told.leaves_out();
         if self.left_out.is_empty() {
             self.left_out = "These could not be read:\n".to_owned();
         }
