@@ -490,3 +490,32 @@ fn five_gigabytes_arrive_through_the_page() {
     );
     no_leftovers(uploading.sandbox.dst());
 }
+
+#[test]
+fn a_page_that_is_loaded_again_goes_on_with_the_same_file() {
+    const SIZE: u64 = 60_000_000;
+    let Some(uploading) = Uploading::start("en-US", &[]) else {
+        return;
+    };
+    let film = uploading.file("film.mkv", 1, SIZE);
+    let proxy = Proxy::new(uploading.recv.addr());
+    proxy.hold_at(SIZE / 2);
+    let url = uploading.behind(&proxy);
+    uploading.browser.open(&url);
+    uploading
+        .browser
+        .choose("#files", std::slice::from_ref(&film));
+    proxy.wait_for_up(SIZE / 2);
+    proxy.cut_all();
+    proxy.release();
+    uploading.browser.open("about:blank");
+    uploading.browser.open(&url);
+    uploading.browser.choose("#files", &[film]);
+    uploading.wait_for_stored(1);
+    assert_eq!(
+        files_in(&uploading.sandbox.dst()),
+        files_in(&uploading.sandbox.src())
+    );
+    let (up, _) = proxy.passed();
+    assert!(up < SIZE + SIZE / 2, "{up} bytes went up for {SIZE}");
+}
