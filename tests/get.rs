@@ -116,7 +116,7 @@ fn everything_that_is_shared_arrives() {
     // A second time nothing travels.
     let proxy = Proxy::new(share.addr());
     let again = get(&sandbox, &[&proxy.target()]);
-    again.assert_code(0).assert_says("is already here");
+    again.assert_code(0).assert_says("are already here");
     assert!(proxy.passed().1 < CHUNK, "{:?}", proxy.passed());
     assert_same_tree(sandbox.src(), sandbox.dst());
     // Whoever shares is told.

@@ -157,7 +157,11 @@ impl EndedSession<'_> {
                 Role::Sender if self.terms.goes_on => format!("Sent {what} {way}"),
                 Role::Sender => format!("Nothing to send: {peer} already has {what}"),
                 Role::Receiver => {
-                    format!("Nothing to receive from {peer}: {what} is already here")
+                    let is = match self.name().is_some() || s.have == 1 {
+                        true => "is",
+                        false => "are",
+                    };
+                    format!("Nothing to receive from {peer}: {what} {is} already here")
                 }
             };
         }
