@@ -301,6 +301,7 @@ fn shells_and_the_manual_know_all_commands() {
         "chat",
         "completions",
         "config",
+        "get",
         "id",
         "list",
         "pair",

@@ -242,7 +242,8 @@ fn whoever_does_not_read_is_put_out_and_slows_nobody() {
     let who = Who::let_in(&sandbox);
     let (deaf, number) = room_of(who.dial_narrow(addr), &who);
     let (mut watcher, _) = in_room(&who, addr);
-    // More than may wait for a member, and than the system takes on its way there.
+    // More than may wait for a member, and than the system takes on its way there, which is up to
+    // 4 MiB where it remembers how well an earlier connection went.
     let said = bytes_of(&say(&"a".repeat(MAX_LINE_BYTES)));
     let speakers = (0..4).map(|_| {
         let (speaker, _) = in_room(&Who::talking(&sandbox), addr);
@@ -254,7 +255,7 @@ fn whoever_does_not_read_is_put_out_and_slows_nobody() {
         } = speaker.channel;
         thread::spawn(move || while read_frame(&mut reader, &mut Vec::new()).is_ok() {});
         thread::spawn(move || {
-            for _ in 0..60 {
+            for _ in 0..100 {
                 if writer
                     .write_all(&said)
                     .and_then(|()| writer.flush())

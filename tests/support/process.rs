@@ -205,7 +205,11 @@ impl Process {
     fn signal(&self, signal: Signal) {
         let state = self.state.lock();
         if state.exited.is_none() {
-            kill_process(self.pid, signal).unwrap();
+            // It may have ended just now, and not be known to have.
+            match kill_process(self.pid, signal) {
+                Ok(()) | Err(rustix::io::Errno::SRCH) => {}
+                Err(error) => panic!("{error}"),
+            }
         }
     }
 
