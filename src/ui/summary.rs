@@ -31,6 +31,12 @@ impl Terms {
     fn is_stricter(&self) -> bool {
         self.wish.update && self.conflict != OnConflict::Replace
     }
+
+    /// Whether a receiver that stores a file under another name has compared it with the one that
+    /// is there: it does so only for those who may learn what that one contains.
+    fn compares(&self) -> bool {
+        self.trust == Trust::SameUser || self.conflict == OnConflict::Replace
+    }
 }
 
 /// A session that ended in order, as this side has it.
@@ -123,6 +129,8 @@ pub(crate) fn lines(ended: &EndedSession<'_>) -> Vec<String> {
         add(1, format!("Compressed to {}{over}", bytes(travelled)));
     }
     let again = match (role, ended.dialed) {
+        // What is refused for what it is would be refused again.
+        _ if s.failed <= tally.refused_for_good => "",
         (Role::Sender, true) => "; send again to retry",
         (Role::Receiver, true) => "; fetch again to retry",
         (_, false) => "",
@@ -248,15 +256,19 @@ impl EndedSession<'_> {
         } = *self;
         let n = self.summary.renamed;
         let first = tally.renamed.first().filter(|_| n == 1);
+        let how = match terms.compares() {
+            true => "with other content",
+            false => "already",
+        };
         let stored = match first {
             Some((path, to)) => {
                 let to = quoted(&file_name(to));
                 let path = file_name(path);
-                format!("Stored as {to}, because {path} exists with other content")
+                format!("Stored as {to}, because {path} exists {how}")
             }
             None => {
                 let other = plural(n, "file", "files");
-                format!("{other} stored under another name, because they exist with other content")
+                format!("{other} stored under another name, because they exist {how}")
             }
         };
         let names = match first {
@@ -422,6 +434,7 @@ mod tests {
         millis: u64,
         travelled: Option<u64>,
         wish: Wish,
+        trust: Trust,
     }
 
     impl Told {
@@ -432,6 +445,7 @@ mod tests {
                 millis: 12_300,
                 travelled: None,
                 wish: Wish::default(),
+                trust: Trust::Paired,
             }
         }
 
@@ -453,7 +467,7 @@ mod tests {
                 terms: &Terms {
                     wish: self.wish,
                     conflict: OnConflict::Beside,
-                    trust: Trust::Paired,
+                    trust: self.trust,
                     goes_on: false,
                 },
                 summary: &summary,
@@ -553,11 +567,24 @@ mod tests {
                 "Sent in (1,234 files, 2.30 GB) to lap in 12.3 s (106 MB/s)",
                 "  Resumed: 1.00 GB were already there",
                 "  1 file was already there (5 B)",
-                "  2 files stored under another name, because they exist with other content: \
-                 in/a.txt as 'a (2).txt', …; to replace them, send with --update",
+                "  2 files stored under another name, because they exist already: in/a.txt \
+                 as 'a (2).txt', …; to replace them, send with --update",
                 "  2 deleted (not on the sender)",
                 "  3 failed; send again to retry",
             ]
+        );
+        let same_user = Told {
+            trust: Trust::SameUser,
+            ..Told::only("a.txt")
+        };
+        let renamed = Summary {
+            renamed: 1,
+            ..files(1, 5)
+        };
+        assert_eq!(
+            same_user.lines(Role::Sender, renamed)[1],
+            "  Stored as 'a (2).txt', because a.txt exists with other content; to replace it, send \
+             with --update"
         );
         let renamed = Summary {
             renamed: 1,
@@ -573,8 +600,8 @@ mod tests {
         assert_eq!(
             update.lines(Role::Sender, renamed)[1..],
             [
-                "  Stored as 'a (2).txt', because a.txt exists with other content; lap \
-                 does not replace files (--on-conflict beside)"
+                "  Stored as 'a (2).txt', because a.txt exists already; lap does not \
+                 replace files (--on-conflict beside)"
             ]
         );
         let compressed = Told {

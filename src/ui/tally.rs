@@ -34,6 +34,8 @@ pub(crate) struct Tally {
     pub(crate) asks_first: u64,
     /// Whether it was said why a mirror removes nothing.
     pub(crate) too_many_removals: bool,
+    /// How many were refused for what they are, so that to try again is of no use.
+    pub(crate) refused_for_good: u64,
     /// Whether a link was refused because of where it leads.
     links_outside: bool,
     /// Whether a name was refused that Windows does not allow.
@@ -76,6 +78,11 @@ impl Tally {
         self.too_many_removals |= matches!(why, Why::TooManyRemovals { .. });
         self.links_outside |= matches!(why, Why::Outside);
         self.names_of_windows |= breaks_rule(path, why);
+        let is_for_good = matches!(
+            why,
+            Why::Outside | Why::Special | Why::Name(_) | Why::NameText(_)
+        );
+        self.refused_for_good += u64::from(is_for_good || breaks_rule(path, why));
         let tell = self.failed <= IN_FULL;
         if !tell {
             self.untold.entry(why_many(why)).or_default().add(path);

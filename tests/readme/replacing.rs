@@ -189,7 +189,7 @@ pub(crate) fn what_may_be_replaced(scene: &Scene) {
         match how {
             "beside" => {
                 assert_eq!(digest_of(&stored_beside), digest_of(&photo));
-                sent.assert_says("exists with other content");
+                sent.assert_says("exists already");
                 fs::remove_file(&stored_beside).unwrap();
             }
             _ => {
