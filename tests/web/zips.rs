@@ -98,6 +98,37 @@ fn an_archive_has_every_entry_as_it_is() {
 }
 
 #[test]
+fn links_that_lead_out_of_an_archive_are_not_in_it() {
+    if !has_unzip() {
+        return;
+    }
+    let sandbox = Sandbox::new();
+    let src = sandbox.src();
+    make_file(src.join("file"), 1, 10);
+    make_file(src.join("in/file"), 1, 10);
+    symlink("file", src.join("here")).unwrap();
+    symlink("/etc/passwd", src.join("absolute")).unwrap();
+    symlink("../../hidden", src.join("out")).unwrap();
+    symlink("../file", src.join("in/up")).unwrap();
+    symlink("../../file", src.join("in/up and out")).unwrap();
+    let (_share, page) = share(&sandbox, &["src"]);
+    for (path, links) in [
+        ("zip", &["src/here", "src/in/up", "src/in/up and out"][..]),
+        ("zip/src/in/", &["in/up"]),
+    ] {
+        let zip = sandbox.path("got.zip");
+        assert_eq!(curl_status(&page.at(path), &[], &zip), 200);
+        let listed = unzip(&["-Z1", zip.to_str().unwrap()]);
+        listed.assert_code(0);
+        let text = String::from_utf8(listed.stdout).unwrap();
+        let is_link = |name: &&str| !name.ends_with('/') && !name.ends_with("file");
+        let mut names: Vec<&str> = text.lines().filter(is_link).collect();
+        names.sort_unstable();
+        assert_eq!(names, links, "{path}");
+    }
+}
+
+#[test]
 fn a_file_that_cannot_be_read_is_named_in_the_archive() {
     if !has_unzip() {
         return;

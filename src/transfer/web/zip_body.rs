@@ -18,7 +18,7 @@ use super::file_body::{check_unchanged, shorter};
 use super::limits::READ_BYTES;
 use super::told::ToldDownload;
 use super::zip::{ZipEntry, ZipKind, ZipWriter};
-use crate::model::entry::{Kind, Mode, Time};
+use crate::model::entry::{Kind, Mode, Target, Time};
 use crate::model::relpath::RelPath;
 use crate::source::{Roots, TreeReader, Walk, WalkStep, mtime_of};
 use crate::sys::fs::{self, File, Stat, Timestamp};
@@ -141,6 +141,8 @@ impl ZipBody {
                 name.push(b'/');
                 self.whole(name, (ZipKind::Folder, mtime, mode), b"", out);
             }
+            // Where it is unpacked, something else is there, which is not this machine's to name.
+            Kind::Symlink { target } if !stays_in(&target, &name) => {}
             Kind::Symlink { target } => {
                 let mode = Mode::from_stat(0o777);
                 self.whole(name, (ZipKind::Link, mtime, mode), target.as_bytes(), out);
@@ -259,6 +261,11 @@ impl ZipBody {
             let _ = writeln!(self.left_out, "{}", name.escape_debug());
         }
     }
+}
+
+/// Whether a link of this name in the archive leads to what can be in it.
+fn stays_in(target: &Target, name: &[u8]) -> bool {
+    RelPath::new(name).is_ok_and(|link| target.stays_below(&link))
 }
 
 impl Body for ZipBody {
