@@ -19,7 +19,7 @@ pub(super) fn lines(error: &clap::Error, program: &Command) -> Vec<String> {
     if let Some(habit) = of_another_tool(error, program) {
         return vec![format!("xfer: {habit}")];
     }
-    let (head, hints) = message(error);
+    let (head, hints) = message(error, program);
     let mut lines = vec![format!("xfer: {head}")];
     lines.extend(hints.iter().map(|hint| format!("{INDENT}{hint}")));
     // A usage line helps where the arguments do not add up, not where one of them is wrong.
@@ -49,20 +49,27 @@ fn of_another_tool(error: &clap::Error, program: &Command) -> Option<String> {
 }
 
 /// What is wrong, and hints below it.
-pub(super) fn message(error: &clap::Error) -> (String, Vec<String>) {
+pub(super) fn message(error: &clap::Error, program: &Command) -> (String, Vec<String>) {
     let of = |kind| text(error, kind);
     let argument = of(ContextKind::InvalidArg);
     let value = of(ContextKind::InvalidValue);
     let named = argument.as_deref().map(bare).unwrap_or_default();
     let mut hints = Vec::new();
     let head = match error.kind() {
+        ErrorKind::ValueValidation | ErrorKind::InvalidValue | ErrorKind::TooManyValues
+            if named == "--pin" =>
+        {
+            "xfer makes the PIN itself: use --pin".to_owned()
+        }
         ErrorKind::UnknownArgument if argument.is_some() => {
             hints.extend(of(ContextKind::SuggestedArg).map(|arg| did_you_mean(&arg)));
             format!("unexpected argument '{}'", argument.unwrap_or_default())
         }
         ErrorKind::InvalidSubcommand => {
-            hints.extend(of(ContextKind::SuggestedSubcommand).map(|name| did_you_mean(&name)));
             let name = of(ContextKind::InvalidSubcommand).unwrap_or_default();
+            let meant =
+                of(ContextKind::SuggestedSubcommand).or_else(|| same_letters(&name, program));
+            hints.extend(meant.map(|name| did_you_mean(&name)));
             format!("unknown command '{name}'")
         }
         ErrorKind::InvalidValue if value.as_deref() == Some("") => format!("{named} needs a value"),
@@ -104,6 +111,19 @@ pub(super) fn message(error: &clap::Error) -> (String, Vec<String>) {
         }
     };
     (head, hints)
+}
+
+/// The command whose letters were typed in another order: clap finds it only for long names.
+fn same_letters(typed: &str, program: &Command) -> Option<String> {
+    let letters = |name: &str| {
+        let mut letters: Vec<_> = name.chars().collect();
+        letters.sort_unstable();
+        letters
+    };
+    let typed = letters(typed);
+    let names = program.get_subcommands().map(Command::get_name);
+    let mut same = names.filter(|name| letters(name) == typed);
+    same.next().map(str::to_owned)
 }
 
 fn did_you_mean(name: &str) -> String {
@@ -158,8 +178,8 @@ mod tests {
     fn said(arguments: &[&str]) -> Vec<String> {
         let program = super::super::program();
         let arguments = ["xfer"].iter().chain(arguments);
-        let error = program.try_get_matches_from(arguments).unwrap_err();
-        let (head, hints) = message(&error);
+        let error = program.clone().try_get_matches_from(arguments).unwrap_err();
+        let (head, hints) = message(&error, &program);
         [head].into_iter().chain(hints).collect()
     }
 
@@ -178,6 +198,7 @@ mod tests {
                 &["resv"],
                 &["unknown command 'resv'", "Did you mean 'recv'?"],
             ),
+            (&["gte"], &["unknown command 'gte'", "Did you mean 'get'?"]),
             (&["frob"], &["unknown command 'frob'"]),
             (&["run"], &["missing <TARGET>"]),
             (&["recv", "--dir"], &["--dir needs a value"]),

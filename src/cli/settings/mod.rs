@@ -245,7 +245,7 @@ fn check(program: &Command, key: &str, words: &[OsString]) -> Result<(), String>
         // Values are checked first: only other arguments are missing.
         Err(error) if error.kind() == ErrorKind::MissingRequiredArgument => Ok(()),
         Err(error) => {
-            let (mut text, hints) = usage_error::message(&error);
+            let (mut text, hints) = usage_error::message(&error, program);
             text = text.replace(&format!("--{key}"), key);
             for hint in hints {
                 text = format!("{text}; {}", lower(&hint));
