@@ -32,7 +32,15 @@ fn a_share_says_what_to_type_and_takes_no_files() {
     printed.assert_says(&format!("Listening on {target}, sharing src"));
     share.process().wait_for_text(&format!("xfer get {target}"));
     let sent = sandbox.send(&[], &target);
-    sent.assert_code(1).assert_says("xfer get NAME");
+    sent.assert_code(1)
+        .assert_says("shares files and takes none")
+        .assert_says(&format!("xfer get {target}"));
+    share
+        .process()
+        .wait_for_text("it wants to send, and this is `xfer share`");
+    share
+        .process()
+        .wait_for_text("Run `xfer recv` here to receive.");
     let said = sandbox.me().run(&["say", &target, "hello"]);
     assert_ne!(said.code, Some(0), "{said}");
     share.interrupt().assert_code(0);
@@ -43,7 +51,7 @@ fn a_share_ends_when_its_time_is_over() {
     let sandbox = Sandbox::new();
     make_file(sandbox.src().join("file"), 1, 10);
     let share = share(&sandbox.me(), &["--for", "1s", "src"]);
-    share.wait().assert_code(0);
+    share.wait().assert_code(0).assert_says("Time is up.");
     let wrong = sandbox.me().run(&["share", "--for", "1 year", "src"]);
     wrong
         .assert_code(2)
@@ -55,9 +63,74 @@ fn what_cannot_be_shared_is_said_at_once() {
     let sandbox = Sandbox::new();
     let me = sandbox.me();
     let missing = me.run(&["share", "no such folder"]);
-    missing.assert_code(1).assert_says("Check the name.");
+    missing
+        .assert_code(1)
+        .assert_says("cannot share no such folder")
+        .assert_says("Check the name.");
+    me.run(&["share", "-"])
+        .assert_code(2)
+        .assert_says("cannot share standard input");
+    #[cfg(feature = "web")]
+    me.run(&["share", "--pin=1234", "src"])
+        .assert_code(2)
+        .assert_says("xfer makes the PIN itself: use --pin");
     let none = me.run(&["share"]);
     none.assert_code(2);
+}
+
+#[test]
+fn a_share_says_what_it_shares_and_if_that_is_the_whole_home() {
+    let sandbox = Sandbox::new();
+    let me = sandbox.me();
+    for name in ["a", "b", "c"] {
+        make_file(me.home().join("in").join(name), 1, 10);
+    }
+    let warning = "You share your whole home folder";
+    let shared = |folder: &str, args: &[&str]| {
+        let mut command = share_command(&me, args);
+        command.current_dir(me.home().join(folder));
+        Recv::start(command).interrupt()
+    };
+    shared("in", &["."])
+        .assert_says(", sharing in\n")
+        .assert_does_not_say(warning);
+    shared("in", &["a", "b"]).assert_says(", sharing a and b\n");
+    shared("in", &["a", "b", "c"]).assert_says(", sharing a and 2 more\n");
+    shared("", &["."]).assert_says(warning);
+    shared("in", &[".."]).assert_says(warning);
+}
+
+#[test]
+fn what_a_machine_shares_comes_into_the_home_with_a_warning_alone_where_all_of_it_does() {
+    let sandbox = Sandbox::new();
+    let me = sandbox.me();
+    make_file(sandbox.src().join("file"), 1, 10);
+    let share = share(&me, &["src/file"]);
+    let target = share.target();
+    let got = |args: &[&str]| {
+        let mut command = me.command(&["get"]);
+        command.args(args).current_dir(me.home());
+        Process::spawn(command).wait()
+    };
+    let warning = "Storing into your home folder. ";
+    for (args, code) in [
+        (&["-n", &target][..], 0),
+        (&["--list", &target], 0),
+        (&["--checksum", &target], 2),
+        (&["--retry", "0", "127.0.0.1:1"], 1),
+        (&[&target, "file"], 0),
+    ] {
+        got(args)
+            .assert_code(code)
+            .assert_does_not_say("your home folder");
+    }
+    got(&[&target])
+        .assert_code(0)
+        .assert_says(warning)
+        .assert_says("can add files anywhere in it, even in .ssh");
+    get(&sandbox, &[&target])
+        .assert_code(0)
+        .assert_does_not_say("your home folder");
 }
 
 /// `xfer get` into [`Sandbox::dst`].
@@ -146,13 +219,14 @@ fn some_of_it_arrives_where_it_lies_there() {
     assert_eq!(names, ["t", "t/a", "t/a/b", "t/a/b/1", "t/a/b/2", "u"]);
     let missing = get(&sandbox, &[&target, "t/a/x"]);
     missing
-        .assert_code(4)
+        .assert_code(1)
         .assert_says("does not share t/a/x")
-        .assert_says("get --list");
+        .assert_says(&format!("Nothing was fetched. `xfer get --list {target}`"));
     for outside in ["../x", "/etc/passwd"] {
         get(&sandbox, &[&target, outside])
             .assert_code(2)
-            .assert_says("cannot be shared");
+            .assert_says("is not a path in what is shared")
+            .assert_says(&format!("xfer get --list {target}"));
     }
     get(&sandbox, &["--exclude", "b/", "--include", "c", &target]).assert_code(0);
     std::fs::remove_dir_all(sandbox.dst().join("t")).unwrap();
@@ -388,7 +462,7 @@ fn a_share_that_is_stopped_says_so_and_ends_the_fetch() {
     fetching
         .wait()
         .assert_code(1)
-        .assert_says("cancelled the transfer");
+        .assert_says("stopped sharing");
 }
 
 #[test]
@@ -434,11 +508,13 @@ fn no_link_that_is_swapped_in_leads_out_of_what_is_shared() {
     symlink("../../hidden", sandbox.src().join("t/sub")).unwrap();
     let target = share.target();
     for path in ["t/sub/file", "t/out/file"] {
-        get(&sandbox, &[&target, path]).assert_code(4);
+        get(&sandbox, &[&target, path]).assert_code(1);
     }
     // Links are links, and those that lead out are not stored.
     let got = get(&sandbox, &[&target]);
-    got.assert_says("--allow-links-outside");
+    got.assert_says("--allow-links-outside")
+        .assert_says(" failed\n")
+        .assert_does_not_say("again to retry");
     let names = Tree::read(sandbox.dst()).names();
     assert!(
         !names.iter().any(|name| name.ends_with("file")),
@@ -447,7 +523,7 @@ fn no_link_that_is_swapped_in_leads_out_of_what_is_shared() {
     // What is shared itself was swapped.
     std::fs::rename(sandbox.src().join("t"), sandbox.path("t-moved")).unwrap();
     symlink("../hidden", sandbox.src().join("t")).unwrap();
-    get(&sandbox, &[&target, "t/file"]).assert_code(4);
+    get(&sandbox, &[&target, "t/file"]).assert_code(1);
 }
 
 #[test]
@@ -477,7 +553,13 @@ fn wrong_roles_are_said_with_what_to_do() {
     let sandbox = Sandbox::new();
     let recv = sandbox.recv();
     let got = get(&sandbox, &[&recv.target()]);
-    got.assert_code(1).assert_says("xfer share PATH");
+    got.assert_code(1)
+        .assert_says("receives files and shares none")
+        .assert_says("xfer share PATH");
+    recv.process()
+        .wait_for_text("it wants to fetch, and this is `xfer recv`");
+    recv.process()
+        .wait_for_text("Run `xfer share PATH` here to share.");
     let none = get(&sandbox, &[]);
     none.assert_code(2).assert_says("xfer get TARGET");
     let nowhere = sandbox.path("none");

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use xfer::Error;
 use xfer::model::error::Action;
-use xfer::model::outcome::Summary;
+use xfer::model::outcome::{Decline, Summary};
 use xfer::model::reason::AbortReason;
 use xfer::transfer::Cancel;
 
@@ -139,6 +139,7 @@ fn stopped(error: &Error, task: Task, name: Option<&str>) -> Option<String> {
     match task {
         Task::Say | Task::Run => Some(format!("`xfer recv` was stopped on {place}")),
         Task::Chat => Some(format!("the chat was stopped on {place}")),
+        Task::Get => Some(format!("{place} stopped sharing")),
         _ => None,
     }
 }
@@ -165,6 +166,11 @@ fn ending(
 fn code(error: &Error) -> Code {
     match error {
         Error::Cancelled => Code::Interrupted,
+        // It was let in, and the path is wrong.
+        Error::Declined {
+            reason: Decline::NotShared(_),
+            ..
+        } => Code::Failed,
         Error::Declined { .. }
         | Error::TurnedAway { .. }
         | Error::Impostor { .. }
@@ -194,7 +200,6 @@ fn code(error: &Error) -> Code {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use xfer::model::outcome::Decline;
 
     fn code_of(result: xfer::Result<Option<Summary>>, cancelled: bool) -> u8 {
         ending(result, false, cancelled).unwrap_or_else(|error| code(&error)) as u8

@@ -24,6 +24,21 @@ Filters:
   Leaving something out is not a failure: the summary counts it, and -v lists
   it. A mirror does not delete it on the receiver.";
 
+/// The same, where files are shared.
+pub(super) fn about_sharing() -> String {
+    let words = [
+        ("that you send", "that you share"),
+        ("xfer sends", "xfer shares"),
+        ("is sent. To send", "is shared. To share"),
+        ("on the receiver", "where it stores"),
+    ];
+    let mut about = ABOUT.to_owned();
+    for (sent, shared) in words {
+        about = about.replace(sent, shared);
+    }
+    about
+}
+
 /// The heading of these arguments in the help.
 const HEADING: &str = "Filters";
 
@@ -37,7 +52,7 @@ pub(super) struct Choice {
     #[arg(help_heading = HEADING, long, value_name = "FILE")]
     exclude_from: Vec<PathBuf>,
 
-    /// Send what matches, even if another filter leaves it out
+    /// Keep what matches, even if another filter leaves it out
     #[arg(help_heading = HEADING, long, value_name = "PATTERN", allow_hyphen_values = true)]
     include: Vec<String>,
 
@@ -49,7 +64,7 @@ pub(super) struct Choice {
     #[arg(help_heading = HEADING, long, value_name = "SIZE", value_parser = size::bytes)]
     max_size: Option<u64>,
 
-    /// Send symbolic links as links, send what they point to, or leave them out
+    /// Keep symbolic links, follow them to what they point to, or leave them out
     #[arg(help_heading = HEADING, long, value_name = "HOW", value_enum, default_value_t)]
     links: LinksArg,
 

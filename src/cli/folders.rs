@@ -42,9 +42,32 @@ pub(super) fn downloads() -> Result<xfer::Result<PathBuf>, Wrong> {
     Ok(Ok(dir))
 }
 
+/// Who decides what comes into a folder.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum StoredBy {
+    /// `xfer recv`: whoever is let in.
+    Senders,
+    /// `xfer get`: only the machine that it names, once.
+    Get,
+}
+
+/// Whether a folder is this user's home folder.
+pub(super) fn is_own_home(dir: &Path) -> bool {
+    let home = machine::home().and_then(|home| canonical(&home).ok());
+    home.is_some_and(|home| canonical(dir).is_ok_and(|dir| dir == home))
+}
+
+/// What to say before everything that `machine` shares is stored into the home folder.
+pub(super) fn fetched_into_home(machine: &str) -> String {
+    format!(
+        "Storing into your home folder. {machine} can add files anywhere in it, even in .ssh; \
+         --dir names another folder."
+    )
+}
+
 /// Checks a receive folder that `source` names, and returns a warning if one is due. Errors in its
 /// path are reported elsewhere.
-pub(super) fn check(dir: &Path, source: &str) -> Result<Option<String>, Wrong> {
+pub(super) fn check(dir: &Path, source: &str, by: StoredBy) -> Result<Option<String>, Wrong> {
     let Ok(path) = canonical(dir) else {
         return Ok(None);
     };
@@ -56,6 +79,10 @@ pub(super) fn check(dir: &Path, source: &str) -> Result<Option<String>, Wrong> {
             "{source}: {} belongs to the system; choose another folder",
             quoted(&path)
         )));
+    }
+    // What is fetched, and from where, its user has said.
+    if by == StoredBy::Get {
+        return Ok(None);
     }
     let home = machine::home().and_then(|home| canonical(&home).ok());
     Ok(match home {

@@ -4,12 +4,13 @@
 
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Once};
 use std::time::Duration;
 
 use clap::{Args, ValueHint};
 use xfer::model::digest::Algorithm;
 use xfer::model::outcome::Wish;
+use xfer::model::progress::{Event, Progress};
 use xfer::model::relpath::RelPath;
 use xfer::model::surplus::MaxDelete;
 use xfer::model::text::MAX_TEXT_BYTES;
@@ -24,12 +25,13 @@ use xfer::wire::{MAX_FETCH_BYTES, MAX_FETCH_PATHS, MAX_FETCH_PATTERNS};
 use super::arguments::{AtEnd, CodeFrom, Events, Loudness, Wrong, parse_name};
 use super::dialer::Dialer;
 use super::exit::Code;
+use super::folders::StoredBy;
 use super::hints::Task;
 use super::send::Hash;
 use super::settings::Settings;
 use super::target::target;
 use super::{choose, filter, folders, machine, names, recv, size};
-use crate::ui::{Line, plural, quoted, safe, shared_event, shared_line};
+use crate::ui::{Line, Ui, plural, quoted, safe, shared_event, shared_line};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -186,7 +188,11 @@ impl Get {
                 ));
             }
         };
-        let paths: Result<Vec<_>, _> = self.paths.iter().map(|path| shared_path(path)).collect();
+        let paths: Result<Vec<_>, _> = self
+            .paths
+            .iter()
+            .map(|path| shared_path(path, self.target.as_deref().unwrap_or_default()))
+            .collect();
         let paths = paths?;
         if paths.len() > MAX_FETCH_PATHS {
             return Err(Wrong(format!(
@@ -224,7 +230,7 @@ impl Get {
 }
 
 /// A path in what is shared.
-fn shared_path(typed: &OsStr) -> Result<RelPath, Wrong> {
+fn shared_path(typed: &OsStr, target: &str) -> Result<RelPath, Wrong> {
     let text = typed.to_str().map(with_slashes);
     let bytes = text.as_deref().map_or(from_system(typed), str::as_bytes);
     let bytes = bytes.strip_prefix(b"./").unwrap_or(bytes);
@@ -232,8 +238,9 @@ fn shared_path(typed: &OsStr) -> Result<RelPath, Wrong> {
     let path = RelPath::new(&bytes[..end.map_or(0, |end| end + 1)]);
     path.map_err(|why| {
         Wrong(format!(
-            "'{}' cannot be shared: {why}\n\n  tip: xfer get --list TARGET lists what is",
-            safe(typed)
+            "'{}' is not a path in what is shared: {why}\n\n  tip: xfer get --list {} shows the paths",
+            safe(typed),
+            quoted(target)
         ))
     })
 }
@@ -265,6 +272,33 @@ fn fetch_filter(choice: &Filter) -> Result<xfer::Result<FetchFilter>, Wrong> {
     Ok(Ok(filter))
 }
 
+/// Whether whatever another machine shares comes into the home folder.
+fn stores_all_at_home(options: &FetchOptions) -> bool {
+    let is_all = options.paths.is_empty() && !options.wish.dry_run;
+    is_all && folders::is_own_home(&options.dir)
+}
+
+/// Says where files go once it is known from whom.
+#[derive(Debug)]
+struct WarningProgress {
+    ui: Arc<Ui>,
+    warned: Once,
+}
+
+impl Progress for WarningProgress {
+    fn event(&self, event: &Event<'_>) {
+        if let Event::Started { peer, .. } = event {
+            self.warned
+                .call_once(|| self.ui.warn(&folders::fetched_into_home(&peer.name)));
+        }
+        self.ui.event(event);
+    }
+
+    fn wants_every_entry(&self) -> bool {
+        self.ui.wants_every_entry()
+    }
+}
+
 /// Fetches, and tries again for a while when the connection is lost; or lists what there is.
 pub(crate) fn run(mut args: Get, loudness: &Loudness, settings: &Settings) -> Result<Code, Wrong> {
     let dialer = Dialer::new(Task::Get, loudness, Some(&args.events), &args.code);
@@ -274,9 +308,7 @@ pub(crate) fn run(mut args: Get, loudness: &Loudness, settings: &Settings) -> Re
     if !lists {
         let dir = args.dir.get_or_insert_with(|| PathBuf::from("."));
         let source = settings.source("dir", dir.as_os_str());
-        if let Some(warning) = folders::check(dir, &source)? {
-            ui.warn(&warning);
-        }
+        folders::check(dir, &source, StoredBy::Get)?;
     }
     let choice = std::mem::take(&mut args.filter);
     let filter = fetch_filter(&choice.into())?;
@@ -307,6 +339,13 @@ pub(crate) fn run(mut args: Get, loudness: &Loudness, settings: &Settings) -> Re
             None => choose::machine(&ui, cancel, &device.peers, Service::Share)?,
         };
         if !lists {
+            let progress: &Arc<dyn Progress> = &match stores_all_at_home(&options) {
+                true => Arc::new(WarningProgress {
+                    ui: Arc::clone(&ui),
+                    warned: Once::new(),
+                }),
+                false => Arc::clone(progress),
+            };
             let fetched = xfer::transfer::fetch(device, &options, person, progress, cancel);
             return fetched.map(Some);
         }
@@ -332,7 +371,7 @@ mod tests {
 
     #[test]
     fn a_path_is_one_in_what_is_shared() {
-        let path = |text: &str| shared_path(OsStr::new(text)).map_err(|wrong| wrong.0);
+        let path = |text: &str| shared_path(OsStr::new(text), "lap").map_err(|wrong| wrong.0);
         for (text, meant) in [("a", "a"), ("a/b/", "a/b"), ("./a//", "a")] {
             assert_eq!(path(text).unwrap(), RelPath::new(meant).unwrap());
         }

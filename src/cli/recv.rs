@@ -28,6 +28,7 @@ use xfer::transfer::{Cancel, Grant, ReceiveOptions, Receiver};
 use super::arguments::{AtEnd, Events, Loudness, Wrong, parse_name};
 use super::conflict::Conflict;
 use super::exit::{Code, conclude};
+use super::folders::StoredBy;
 use super::hints::Task;
 use super::local::{self, AttendedPrompt, LocalHost, LocalService, ReceiverFacts};
 use super::settings::{Settings, all_commands, parse_run};
@@ -268,6 +269,7 @@ pub(crate) fn run(mut args: Recv, loudness: &Loudness, settings: &Settings) -> R
             warnings.extend(folders::check(
                 dir,
                 &settings.source("dir", dir.as_os_str()),
+                StoredBy::Senders,
             )?);
         } else {
             match folders::downloads()? {
@@ -277,7 +279,11 @@ pub(crate) fn run(mut args: Recv, loudness: &Loudness, settings: &Settings) -> R
         }
         for (name, grant) in &grants {
             if let Some(dir) = &grant.dir {
-                warnings.extend(folders::check(dir, &format!("[peer.{name}]"))?);
+                warnings.extend(folders::check(
+                    dir,
+                    &format!("[peer.{name}]"),
+                    StoredBy::Senders,
+                )?);
             }
         }
     }

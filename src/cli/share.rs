@@ -11,8 +11,10 @@ use std::time::Duration;
 use clap::builder::BoolishValueParser;
 use clap::{Args, ValueHint};
 use xfer::Error;
+use xfer::model::error::Action;
 use xfer::model::progress::Progress;
 use xfer::sys::confine::confine;
+use xfer::sys::name::canonical;
 use xfer::transfer::{Cancel, DEFAULT_PORT, ReceiveOptions, Receiver, SharedFiles};
 
 use super::arguments::{AtEnd, Events, Loudness, Wrong, parse_name};
@@ -22,7 +24,7 @@ use super::local::{self, AttendedPrompt, LocalHost, LocalService, ReceiverFacts}
 use super::settings::Settings;
 #[cfg(feature = "web")]
 use super::web::PageArgs;
-use super::{confined, debug, filter, machine, signals, size, target};
+use super::{confined, debug, filter, folders, machine, signals, size, target};
 use crate::ui::{self, CodeFor, Line, TerminalPrompt, Ui, quoted};
 
 const EXAMPLES: &str = "\
@@ -43,7 +45,7 @@ const NETWORK: &str = "Network";
 #[derive(Debug, Args)]
 #[command(
     after_help = EXAMPLES,
-    after_long_help = format!("{EXAMPLES}\n\n{}", filter::ABOUT),
+    after_long_help = format!("{EXAMPLES}\n\n{}", filter::about_sharing()),
 )]
 pub(crate) struct ShareArguments {
     /// Files and folders to share
@@ -122,6 +124,11 @@ pub(crate) fn run(
     loudness: &Loudness,
     settings: &Settings,
 ) -> Result<Code, Wrong> {
+    if args.paths.iter().any(|path| path == Path::new("-")) {
+        let why = "cannot share standard input; name files and folders";
+        return Err(Wrong(why.to_owned()));
+    }
+    let lasts = args.lasts.is_some();
     let words = loudness.settings(Task::Share.hints());
     let ui = Ui::new(args.events.with(words));
     args.at_end.prepare(&ui);
@@ -140,6 +147,9 @@ pub(crate) fn run(
         let progress: Arc<dyn Progress> = Arc::clone(&ui) as _;
         receiver.run(&progress, &cancel)
     });
+    if lasts && matches!(result, Ok(None)) && !cancel.is_cancelled() {
+        ui.say([Line::Talk("Time is up.".to_owned())]);
+    }
     Ok(conclude(&ui, Task::Share, result, &cancel))
 }
 
@@ -153,7 +163,21 @@ fn prepare(
 ) -> xfer::Result<(Receiver, Vec<Line>, Option<LocalHost>)> {
     let default = ReceiveOptions::default();
     let device = machine::device()?;
-    let files = SharedFiles::open(&device, &args.paths, &args.filter.into())?;
+    let files = SharedFiles::open(&device, &args.paths, &args.filter.into());
+    let files = files.map_err(|error| match error {
+        Error::File {
+            action: Action::Send,
+            path,
+            source,
+        } => Error::file(Action::Share, path, source),
+        error => error,
+    })?;
+    if args.paths.iter().any(|path| folders::is_own_home(path)) {
+        ui.warn(
+            "You share your whole home folder, even .ssh and .config. To share less, name folders \
+             in it.",
+        );
+    }
     for path in files.roots().left_out() {
         let path = path.to_path_buf();
         ui.warn(&format!(
@@ -193,8 +217,9 @@ fn prepare(
     let host = (data_dir.as_ref()).and_then(|dir| LocalHost::bind(dir, &facts));
     let folders: Vec<&Path> = data_dir.iter().map(|dir| &**dir).collect();
     let shared = match &args.paths[..] {
-        [one] => one.display().to_string(),
-        [first, rest @ ..] => format!("{} and {} more", first.display(), rest.len()),
+        [one] => shown(one),
+        [first, second] => format!("{} and {}", shown(first), shown(second)),
+        [first, rest @ ..] => format!("{} and {} more", shown(first), rest.len()),
         [] => String::new(),
     };
     // Once it is confined, it may not ask the system for routes.
@@ -222,6 +247,18 @@ fn prepare(
         words.push(Line::Talk(confined::describe(&how, &folders)));
     }
     Ok((receiver, words, host))
+}
+
+/// A path as it was typed; by the name that others see where that has none, as `.` does.
+fn shown(path: &Path) -> String {
+    let named = match path.file_name() {
+        Some(_) => None,
+        None => canonical(path).ok(),
+    };
+    let name = named.as_deref().and_then(Path::file_name);
+    name.map_or(path.as_os_str(), |name| name)
+        .display()
+        .to_string()
 }
 
 /// What a share says of itself when it listens.

@@ -16,8 +16,8 @@ use crate::ui::{Line, Picture};
 const HTTP_PORT: u16 = 80;
 const HTTPS_PORT: u16 = 443;
 /// What is said where nothing is encrypted.
-const PLAIN: &str = "Browsers use plain HTTP here: others on this network can read and change what \
-                     goes through the page.";
+const PLAIN: &str = "The page is plain HTTP: others on this network can read and change what passes \
+                     through it.";
 
 /// How a page is shown.
 #[derive(Debug, Default, Args)]

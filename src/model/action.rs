@@ -20,6 +20,9 @@ pub enum Action {
     /// To find what to send.
     #[error("send")]
     Send,
+    /// To find what to share.
+    #[error("share")]
+    Share,
     /// To read patterns of what to leave out.
     #[error("read patterns from")]
     ReadPatterns,

@@ -449,6 +449,10 @@ impl Report {
     fn refused(&mut self, peer: std::net::IpAddr, error: &Error, now: Instant) -> Vec<Line> {
         let what = match error {
             Error::NotXfer { .. } | Error::Mute { .. } => "it does not speak to xfer".to_owned(),
+            Error::SameRole { role, .. } => match role {
+                Role::Sender => "it wants to send, and this is `xfer share`".to_owned(),
+                Role::Receiver => "it wants to fetch, and this is `xfer recv`".to_owned(),
+            },
             error => sentences::error(error),
         };
         let tell = self.refusals.tell(peer, error, now);

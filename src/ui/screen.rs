@@ -138,6 +138,9 @@ impl Screen {
                     if is_seen && picture.columns() <= columns() {
                         let lines = picture.lines(in_colour).join("\n");
                         note(writeln!(out, "{lines}"));
+                    } else if is_seen {
+                        let text = "(The terminal is too narrow for the QR code.)";
+                        note(writeln!(out, "{}", out_fold.lines(text, 0)));
                     }
                 }
                 Line::Event(text) => note(writeln!(out, "{text}")),

@@ -152,8 +152,8 @@ fn words(error: &Error, who: Naming<'_>) -> String {
             CryptoFault::Tls(what) => format!("cannot set up encryption: {what}"),
         },
         Error::SameRole { peer, role } => match role {
-            Role::Sender => format!("{} is sending too", who.peer(peer)),
-            Role::Receiver => format!("{} is receiving too", who.peer(peer)),
+            Role::Sender => format!("{} shares files and takes none", who.peer(peer)),
+            Role::Receiver => format!("{} receives files and shares none", who.peer(peer)),
         },
         Error::Declined { peer, reason } => declined(&who.peer(peer), reason),
         Error::TurnedAway { name, reason, .. } => turned_away(name, reason),
@@ -280,6 +280,7 @@ fn verb(action: Action) -> &'static str {
         Action::Read => "read",
         Action::Write => "write",
         Action::Send => "send",
+        Action::Share => "share",
         Action::ReadPatterns => "read patterns from",
         Action::ReceiveInto => "receive into",
         Action::WriteInto => "write into",

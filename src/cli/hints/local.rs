@@ -8,7 +8,9 @@ use std::path::Path;
 
 use xfer::model::error::Action;
 use xfer::model::outcome::Role;
+use xfer::net::PeerAddress;
 use xfer::sys::shell;
+use xfer::transfer::DEFAULT_PORT;
 
 use super::Task;
 use crate::ui::quoted;
@@ -20,6 +22,14 @@ pub(super) const NETWORK: &str = "Check that both machines are on the same netwo
 pub(super) fn argument(name: &str) -> String {
     let dashes = if name.starts_with('-') { "-- " } else { "" };
     format!("{dashes}{}", quoted(name))
+}
+
+/// The address of another machine as an argument.
+pub(super) fn target(peer: SocketAddr) -> String {
+    match peer {
+        SocketAddr::V4(addr) if addr.port() == DEFAULT_PORT => addr.ip().to_string(),
+        peer => quoted(&PeerAddress::from(peer).to_string()),
+    }
 }
 
 /// A path as an argument.

@@ -19,7 +19,7 @@ use xfer::net::PeerAddress;
 use xfer::sys::name::from_system;
 use xfer::sys::shell;
 
-use self::local::{NETWORK, already_receiving, argument, connect, file, listen, next_port};
+use self::local::{NETWORK, already_receiving, argument, connect, file, listen, next_port, target};
 use crate::ui::quoted;
 
 pub(crate) use self::task::Task;
@@ -54,13 +54,13 @@ impl Task {
 pub(crate) fn for_error(error: &Error, task: Task) -> Option<String> {
     let role = task.role();
     let special = match task {
-        Task::Chat => chat(error),
+        Task::Chat => chat(error).map(str::to_owned),
         Task::Share => sharing::share(error),
         Task::Get => sharing::get(error),
         _ => None,
     };
     if let Some(special) = special {
-        return Some(special.to_owned());
+        return Some(special);
     }
     let hint = match error {
         Error::File {
@@ -168,10 +168,16 @@ pub(crate) fn for_error(error: &Error, task: Task) -> Option<String> {
             }
         }
         Error::Handshake { .. } => "Compare `xfer --version` on both machines.",
-        Error::SameRole { .. } if task == Task::Send => {
-            "To fetch what it shares, run: xfer get NAME"
+        Error::SameRole { peer, .. } if role == Role::Sender => {
+            return Some(format!(
+                "To receive there, run `xfer recv`. To fetch what it shares: xfer get {}",
+                target(*peer)
+            ));
         }
-        Error::SameRole { .. } => "Run `xfer recv` on one machine and `xfer send` on the other.",
+        Error::SameRole { .. } if task == Task::OpenChat => {
+            "Run `xfer recv` on one machine and `xfer send` on the other."
+        }
+        Error::SameRole { .. } => "Run `xfer share PATH` here to share.",
         Error::Declined { reason, .. } => return declines::declined(reason),
         Error::TurnedAway { name, reason, .. } => return declines::turned_away(name, reason),
         Error::TooOld { .. } | Error::NoWays { .. } => "Update xfer on that machine.",

@@ -8,22 +8,26 @@ use xfer::Error;
 use xfer::model::error::Action;
 use xfer::model::outcome::Decline;
 
+use super::local::target;
+
 /// When sharing.
-pub(super) fn share(error: &Error) -> Option<&'static str> {
-    Some(match error {
+pub(super) fn share(error: &Error) -> Option<String> {
+    let hint = match error {
         Error::File {
-            action: Action::Send,
+            action: Action::Share,
             source,
             ..
         } if source.kind() == ErrorKind::NotFound => "Check the name.",
         Error::SameName { .. } => "Rename one of them.",
+        Error::SameRole { .. } => "Run `xfer recv` here to receive.",
         _ => return None,
-    })
+    };
+    Some(hint.to_owned())
 }
 
 /// When fetching.
-pub(super) fn get(error: &Error) -> Option<&'static str> {
-    Some(match error {
+pub(super) fn get(error: &Error) -> Option<String> {
+    let hint = match error {
         Error::Connect { source, .. } if source.kind() == ErrorKind::ConnectionRefused => {
             "Start `xfer share PATH` there, which shows its address."
         }
@@ -38,8 +42,13 @@ pub(super) fn get(error: &Error) -> Option<&'static str> {
         Error::SameRole { .. } => {
             "That machine runs `xfer recv`. Run `xfer share PATH` there instead."
         }
-        Error::Declined { reason, .. } => match reason {
-            Decline::NotShared(_) => "`xfer get --list TARGET` lists what it shares.",
+        Error::Declined { peer, reason } => match reason {
+            Decline::NotShared(_) => {
+                return Some(format!(
+                    "Nothing was fetched. `xfer get --list {}` lists what it shares.",
+                    target(*peer)
+                ));
+            }
             Decline::NotGranted(_) => "To allow it, run there: xfer peers --allow fetch NAME",
             Decline::Unknown => {
                 "Start `xfer share` in a terminal on that machine, then fetch again. It shows a \
@@ -49,5 +58,6 @@ pub(super) fn get(error: &Error) -> Option<&'static str> {
             _ => return None,
         },
         _ => return None,
-    })
+    };
+    Some(hint.to_owned())
 }

@@ -47,7 +47,7 @@ impl Task {
     pub(crate) fn again(self) -> &'static str {
         match self {
             Self::Send | Self::Get => "Run the same command again to resume.",
-            Self::Share => "What arrived is kept. `xfer get` there, once more, resumes.",
+            Self::Share => "What arrived is kept. Run `xfer get` there again to resume.",
             Self::SendStream => {
                 "Run the whole pipeline again: the receiver keeps nothing of an unfinished stream."
             }
