@@ -30,7 +30,7 @@ pub(super) fn about_sharing() -> String {
         ("that you send", "that you share"),
         ("xfer sends", "xfer shares"),
         ("is sent. To send", "is shared. To share"),
-        ("on the receiver", "where it stores"),
+        ("on the receiver", "on the other machine"),
     ];
     let mut about = ABOUT.to_owned();
     for (sent, shared) in words {

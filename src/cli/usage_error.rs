@@ -59,7 +59,7 @@ pub(super) fn message(error: &clap::Error, program: &Command) -> (String, Vec<St
         ErrorKind::ValueValidation | ErrorKind::InvalidValue | ErrorKind::TooManyValues
             if named == "--pin" =>
         {
-            "xfer makes the PIN itself: use --pin".to_owned()
+            "--pin takes no value: xfer makes the PIN itself".to_owned()
         }
         ErrorKind::UnknownArgument if argument.is_some() => {
             hints.extend(of(ContextKind::SuggestedArg).map(|arg| did_you_mean(&arg)));
