@@ -42,4 +42,6 @@ pub(super) use output::{NAME, Output};
 pub(super) use removal::RemovalTerms;
 pub(super) use session::ReceiveSession;
 pub(super) use setup::{Destination, SessionSetup};
-pub(super) use sums::{SessionSums, Sums};
+#[cfg(feature = "web")]
+pub(super) use sums::SessionSums;
+pub(super) use sums::Sums;
