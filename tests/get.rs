@@ -605,3 +605,25 @@ fn a_share_is_found_by_its_name_and_listed() {
         .wait();
     assert_ne!(sent.code, Some(0), "{sent}");
 }
+
+#[test]
+fn nothing_is_refused_of_whoever_has_seen_enough() {
+    let sandbox = Sandbox::new();
+    for n in 0..500 {
+        make_file(sandbox.src().join(format!("file {n}")), n, 1);
+    }
+    let share = share(&sandbox.me(), &["--open", "src"]);
+    let target = share.target();
+    for _ in 0..3 {
+        // Nobody reads it, as behind `| head -1`.
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let command = sandbox.me().command(&["get", "--open", "--list", &target]);
+        Process::spawn_with(command, writer.into(), std::process::Stdio::null()).wait();
+    }
+    let all = sandbox
+        .me()
+        .run(&["get", "--open", "--list", &target, "src"]);
+    all.assert_code(0).assert_says("file 499");
+    share.interrupt().assert_does_not_say("Refused");
+}

@@ -436,7 +436,7 @@ fn prepare(
     #[cfg(feature = "web")]
     let page = page.map(|(page, options)| {
         let addr = receiver.local_addr();
-        ui.page_event(&PageArgs::url(&options, addr));
+        PageArgs::tell(ui, &options, addr);
         page.lines(&options, addr)
     });
     let verbose = shown.verbose;

@@ -228,7 +228,7 @@ fn prepare(
     #[cfg(feature = "web")]
     if let Some(options) = page {
         let addr = receiver.local_addr();
-        ui.page_event(&PageArgs::url(&options, addr));
+        PageArgs::tell(ui, &options, addr);
         page_lines = args.page.lines(&options, addr);
     }
     let told = ShareFacts {

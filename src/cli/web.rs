@@ -10,7 +10,7 @@ use qrcode::{Color, EcLevel, QrCode};
 use xfer::transfer::{WebCertificate, WebOptions, WebPin};
 
 use super::machine;
-use crate::ui::{Line, Picture};
+use crate::ui::{Line, Picture, Ui};
 
 /// The ports that an address need not name.
 const HTTP_PORT: u16 = 80;
@@ -78,10 +78,12 @@ impl PageArgs {
         lines
     }
 
-    /// The address of the page, for programs.
-    pub(crate) fn url(options: &WebOptions, addr: SocketAddr) -> String {
+    /// Tells programs the address of the page; and people who want no other words.
+    pub(crate) fn tell(ui: &Ui, options: &WebOptions, addr: SocketAddr) {
         let first = urls(options, addr).into_iter().next();
-        first.unwrap_or_else(|| url(&host(addr.ip()), addr.port(), options))
+        let url = first.unwrap_or_else(|| url(&host(addr.ip()), addr.port(), options));
+        let pin = options.pin.as_ref().map(WebPin::shown);
+        ui.page_event(&url, pin.as_deref());
     }
 }
 

@@ -44,6 +44,8 @@ pub enum WebEvent<'a> {
         path: &'a Path,
         /// How many bytes were sent.
         bytes: u64,
+        /// Whether it was to reach the end of what it is of.
+        to_end: bool,
         /// How long it took.
         time: Duration,
         /// How it ended.

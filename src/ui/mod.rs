@@ -205,12 +205,18 @@ impl Ui {
         self.say(event.map(Line::Event).into_iter().chain([line]));
     }
 
-    /// Tells programs where a page for browsers is.
+    /// Tells programs where a page for browsers is; in quiet it tells people, and the PIN: nobody
+    /// could open the page without.
     #[cfg(feature = "web")]
-    pub(crate) fn page_event(&self, url: &str) {
-        let is_json = lock(&self.shared.state).json.is_some();
-        let event = is_json.then(|| web_events::page(url)).flatten();
-        self.say(event.map(Line::Event));
+    pub(crate) fn page_event(&self, url: &str, pin: Option<&str>) {
+        let state = lock(&self.shared.state);
+        let lines = match state.report.is_quiet() {
+            _ if state.json.is_some() => web_events::page(url),
+            true => web_events::quiet_page(url, pin),
+            false => Vec::new(),
+        };
+        drop(state);
+        self.say(lines);
     }
 
     /// Tells programs that everything fails of this.

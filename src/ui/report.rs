@@ -61,6 +61,12 @@ pub(crate) struct Report {
 
 impl Report {
     /// One that has heard nothing yet.
+    /// Whether only what was asked for is printed, and what went wrong.
+    #[cfg(feature = "web")]
+    pub(crate) fn is_quiet(&self) -> bool {
+        self.settings.quiet
+    }
+
     pub(crate) fn new(settings: OutputOptions) -> Self {
         Self {
             settings,

@@ -54,10 +54,19 @@ enum WebJson<'a> {
     },
 }
 
-/// The line that tells programs where a page is.
+/// What tells programs where a page is.
 #[cfg(feature = "web")]
-pub(super) fn page(url: &str) -> Option<String> {
-    events::line(&WebJson::Page { url })
+pub(super) fn page(url: &str) -> Vec<Line> {
+    let line = events::line(&WebJson::Page { url });
+    line.map(Line::Event).into_iter().collect()
+}
+
+/// What tells people who want no other words.
+#[cfg(feature = "web")]
+pub(super) fn quiet_page(url: &str, pin: Option<&str>) -> Vec<Line> {
+    let pin = pin.map(|pin| format!("PIN: {pin}"));
+    let lines = std::iter::once(url.to_owned()).chain(pin);
+    lines.map(Line::Answer).collect()
 }
 
 /// The line for an event.
@@ -84,6 +93,7 @@ pub(super) fn line(event: &WebEvent<'_>) -> Option<String> {
             bytes,
             time,
             end,
+            ..
         } => WebJson::DownloadEnd {
             download,
             address: peer,
@@ -133,17 +143,31 @@ pub(super) fn sentence(event: &WebEvent<'_>, options: &OutputOptions) -> Option<
             peer,
             path,
             bytes,
+            to_end,
             time,
             end,
             ..
-        } => Some(ended(&ip(peer), path, bytes, time, end)),
+        } => {
+            // Players fetch many parts, and so does whatever fetches several at once.
+            let is_told = to_end || options.verbose || matches!(end, DownloadEnd::Failed(_));
+            is_told.then(|| ended(&ip(peer), (path, to_end), bytes, time, end))
+        }
         _ => None,
     }
 }
 
-fn ended(ip: &str, path: &Path, bytes: u64, time: Duration, end: DownloadEnd<'_>) -> Line {
+fn ended(
+    ip: &str,
+    (path, to_end): (&Path, bool),
+    bytes: u64,
+    time: Duration,
+    end: DownloadEnd<'_>,
+) -> Line {
     let (path, size) = (safe(path), words::bytes(bytes));
     match end {
+        DownloadEnd::Complete if !to_end => {
+            Talk(format!("{ip} downloaded a part of {path} ({size})"))
+        }
         DownloadEnd::Complete => {
             let time = words::duration(time);
             Line::Result(format!("{ip} downloaded {path} ({size} in {time})"))

@@ -121,7 +121,7 @@ fn a_download_goes_on_where_it_ended_and_only_in_the_same_version() {
     let file = sandbox.src().join("film");
     make_file(&file, 7, 3_000_000);
     let whole = fs::read(&file).unwrap();
-    let (_share, page) = share(&sandbox, &["src/film"]);
+    let (share, page) = share(&sandbox, &["src/film"]);
     let (url, into) = (page.at("files/film"), sandbox.path("got"));
     fs::write(&into, &whole[..1_234_567]).unwrap();
     let path = into.to_str().unwrap();
@@ -196,6 +196,13 @@ fn a_download_goes_on_where_it_ended_and_only_in_the_same_version() {
     assert_eq!(get(&same), 412);
     assert_eq!(get(&tag), 200);
     assert_eq!(fs::metadata(&into).unwrap().len(), 3_000_000);
+    // Players fetch many parts: only what reaches the end is told.
+    share
+        .interrupt()
+        .assert_says("127.0.0.1 downloaded film (3.00 MB")
+        .assert_does_not_say("(1 B in")
+        .assert_does_not_say("(100 B in")
+        .assert_does_not_say("a part of");
 }
 
 #[test]
@@ -321,4 +328,25 @@ fn nothing_is_shown_but_what_is_shared() {
     );
     let sent = page.status_of("POST", "files/t/before/x", "Content-Length: 0\r\n");
     assert_eq!(sent, 405);
+}
+
+#[test]
+fn numbers_in_names_are_sorted_as_numbers() {
+    let sandbox = Sandbox::new();
+    for name in ["file10", "file9", "file100", "9 folder/a", "10 folder/a"] {
+        make_file(sandbox.src().join(name), 1, 1);
+    }
+    let (_share, page) = share(&sandbox, &["src"]);
+    let head = format!(
+        "GET /{}/list/src/ HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n\r\n",
+        page.token(),
+        page.addr
+    );
+    let html = page.raw(head.as_bytes());
+    let order = ["9 folder", "10 folder", "file9", "file10", "file100"];
+    let at = order.map(|name| html.find(&format!(">{name}<")));
+    assert!(
+        at.iter().all(Option::is_some) && at.is_sorted(),
+        "{at:?} {html}"
+    );
 }

@@ -386,6 +386,11 @@ impl Receiver {
                     error = Error::Displaced { peer };
                 }
                 debug!(%peer, "connection refused: {error}");
+                // Whoever fetches leaves when it has seen enough: nothing of it was refused.
+                let leaves = matches!(shared.purpose, Purpose::Share(_));
+                if leaves && matches!(error, Error::Lost { .. }) {
+                    return;
+                }
                 progress.event(&Event::Refused {
                     peer,
                     error: &error,

@@ -14,6 +14,7 @@ use hyper::header::{
     RANGE,
 };
 
+use super::by_number::by_number;
 use super::file_body::{FileBody, tag};
 use super::list_body::{ListBody, ListedItem};
 use super::page::{self, PageError};
@@ -99,7 +100,10 @@ impl Downloads {
         if !is_there {
             return Err(PageError::NotFound);
         }
-        items.sort_by_key(|item| item.size.is_some());
+        items.sort_by(|a, b| {
+            let folders_first = a.size.is_some().cmp(&b.size.is_some());
+            folders_first.then_with(|| by_number(&a.name, &b.name))
+        });
         let path = folder.map(RelPath::as_bytes).unwrap_or_default();
         let page = WebBody::parts(ListBody::new(request, path, items));
         Ok(respond::page_of(StatusCode::OK, page, &request.nonce))
@@ -137,7 +141,10 @@ impl Downloads {
         let body = match request.method == Method::HEAD {
             true => WebBody::empty(),
             false => {
-                let told = self.tell(request, here.clone(), Some(end - start), is_all);
+                let mut told = self.tell(request, here.clone(), Some(end - start), is_all);
+                if end < stat.size {
+                    told.ends_early();
+                }
                 let body = FileBody::new(file, stat, here, range, told).map_err(unreadable)?;
                 WebBody::parts(body)
             }

@@ -16,6 +16,7 @@ mod batch_files;
 mod batch_folders;
 mod batches;
 mod browser;
+mod by_number;
 mod certificate;
 mod codes;
 mod connection;

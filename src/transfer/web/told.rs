@@ -22,6 +22,7 @@ pub(super) struct ToldDownload {
     progress: Arc<dyn Progress>,
     /// How many bytes were handed over to be sent.
     pub(super) bytes: u64,
+    to_end: bool,
     is_complete: bool,
     failed: Option<Error>,
     _running: RunningDownload,
@@ -54,11 +55,17 @@ impl ToldDownload {
             began: Instant::now(),
             progress: progress.clone(),
             bytes: 0,
+            to_end: true,
             is_complete: false,
             failed: None,
             _running: running,
             all,
         }
+    }
+
+    /// It is of a part of a file, which ends before the file does.
+    pub(super) fn ends_early(&mut self) {
+        self.to_end = false;
     }
 
     /// All of it was handed over.
@@ -94,6 +101,7 @@ impl Drop for ToldDownload {
             peer: self.peer,
             path: &self.path,
             bytes: self.bytes,
+            to_end: self.to_end,
             time: self.began.elapsed(),
             end,
         }));
