@@ -285,3 +285,42 @@ fn a_file_that_is_there_needs_no_room() {
         ["large", "small", "somebody else's"]
     );
 }
+
+#[cfg(feature = "web")]
+#[test]
+fn an_upload_that_fills_the_disk_is_told_as_what_it_is() {
+    let sandbox = Sandbox::new();
+    let (dst, options) = (sandbox.dst(), "size=8m");
+    let in_place = |command: &Command| in_namespace(options, &dst, command);
+    if !can_run(in_place, "no file system can be mounted") {
+        return;
+    }
+    let command = sandbox.me().recv_command(&dst, &["--web"]);
+    let recv = Recv::start(in_namespace(options, &dst, &command));
+    let page = Page::of(recv.process());
+    let put = |name: &str, headers: &str, body: &[u8]| {
+        let (token, addr) = (page.token(), page.addr);
+        let head = format!("PUT /{token}/files/{name} HTTP/1.1\r\nHost: {addr}\r\n{headers}\r\n");
+        page.raw(&[head.as_bytes(), body].concat());
+    };
+    let bytes = vec![1; 12_000_000];
+    // Nobody knows how much comes.
+    let chunks = [b"b71b00\r\n", &bytes[..], b"\r\n0\r\n\r\n"].concat();
+    put(
+        "stream",
+        "Transfer-Encoding: chunked\r\nConnection: close\r\n",
+        &chunks,
+    );
+    recv.process()
+        .wait_for_text("Failed: stream from 127.0.0.1: the disk is full");
+    recv.process().printed().assert_does_not_say("to resume");
+    // Nothing stays of what comes in one request.
+    let length = format!("Content-Length: {}\r\nConnection: close\r\n", bytes.len());
+    put("whole", &length, &bytes);
+    recv.process()
+        .wait_for_text("Free some space, then send all of it again.");
+    recv.process()
+        .printed()
+        .assert_says("Failed: whole from 127.0.0.1: needs 12.0 MB, but only")
+        .assert_does_not_say("to resume");
+}

@@ -712,8 +712,10 @@ fn numbers_that_no_file_has_are_refused() {
         let request = script.batch_request(files, bytes, "x");
         assert_eq!(script.post("batches", &request).0, 400);
     }
-    let most = u64::MAX >> 1;
-    let request = script.batch_request(most, most, "x");
+    let (most, most_files) = (u64::MAX >> 1, 100_000_000);
+    let request = script.batch_request(most_files + 1, 1, "x");
+    assert_eq!(script.post("batches", &request).0, 400);
+    let request = script.batch_request(most_files, most, "x");
     let (_, answer) = script.post("batches", &request);
     let batch = answer["batch"].as_str().unwrap();
     for size in [u64::MAX, u64::MAX - 1, most + 1] {
@@ -769,7 +771,8 @@ fn a_folder_is_asked_about_by_its_name() {
         form.len()
     );
     script.say("POST", "form", &headers, form.as_bytes());
-    terminal.wait_for("Accept? [y]es, [n]o, [a]lways:", 2);
+    // Whoever sends one is not known again.
+    terminal.wait_for("Accept? [y]es, [n]o:", 1);
     let screen = unfolded(&terminal.screen());
     let asked = format!(
         "(127.0.0.1) wants to send some files, {} B: 'a.jpg' and maybe more",
@@ -797,6 +800,7 @@ fn the_user_decides_about_each_batch() {
     };
     let (status, answer) = decide(1, "n", "holiday.jpg");
     assert_eq!((status, &answer["error"]), (403, &json!("declined")));
+    assert_eq!(answer["message"], "The other machine declined.");
     let (status, answer) = decide(2, "y", "a.jpg");
     assert_eq!(status, 201, "{answer}");
     let screen = unfolded(&terminal.screen());
@@ -843,7 +847,7 @@ fn the_user_decides_about_each_batch() {
         let field = format!("f=@{}", file.display());
         command.args(["-sS", "--noproxy", "*", "-F", &field, &page.at("form")]);
         let sent = Process::spawn(command);
-        terminal.wait_for("Accept? [y]es, [n]o, [a]lways:", 4);
+        terminal.wait_for("Accept? [y]es, [n]o:", 1);
         terminal.type_line("y");
         sent.wait().assert_code(0).assert_says("\"failed\":0");
         assert_eq!(
@@ -851,6 +855,54 @@ fn the_user_decides_about_each_batch() {
             fs::read(sandbox.dst().join("by curl")).unwrap()
         );
     }
+}
+
+#[test]
+fn what_does_not_come_is_not_waited_for() {
+    let sandbox = Sandbox::new();
+    let (recv, page) = receiver(&sandbox, &["--json"]);
+    make_file(sandbox.dst().join("taken"), 1, 5);
+    let mut script = Script::new(&page, "f");
+    let batch = script.batch(3, 30_000_000);
+    for _ in 0..2 {
+        let (_, answer) = script.announce(&batch, "taken/a", 20_000_000);
+        assert_eq!(answer["error"], "clash", "{answer}");
+        let upload = script.upload(&batch, "b", 9_000_000);
+        assert_eq!(script.put(&upload, 0, "", &[1; 3_000_000]).0, 200);
+        let path = format!("uploads/{upload}");
+        assert_eq!(script.ask("DELETE", &path, "", b"").0, 204);
+    }
+    // What came of one that was cancelled has come.
+    let seen = "\"bytes_done\":3000000,\"bytes_total\":4000000,";
+    recv.process().wait_for_text(seen);
+    script.store(&batch, "c", &[2; 1_000_000]);
+    script.end(&batch);
+    recv.interrupt();
+}
+
+#[test]
+fn nobody_is_asked_about_what_nobody_waits_for() {
+    let sandbox = Sandbox::new();
+    let args = ["--web", "--ask", "--no-qr"];
+    let terminal = Terminal::spawn(sandbox.me().recv_command(&sandbox.dst(), &args));
+    let page = Page::of(terminal.process());
+    for n in 1..=3 {
+        // It leaves with a part of its file on the way, which is not read before it may come.
+        let mut gone = Script::new(&page, "f");
+        gone.say("PUT", "files/gone", "Content-Length: 3000\r\n", &[1; 1000]);
+        terminal.wait_for("Accept? [y]es, [n]o:", n);
+    }
+    let mut script = Script::new(&page, "f");
+    script.say("PUT", "files/file", "Content-Length: 1000\r\n", &[1; 1000]);
+    terminal.wait_for("Accept? [y]es, [n]o:", 4);
+    terminal.type_line("y");
+    assert_eq!(script.hear().0, 201);
+    let screen = terminal.screen();
+    assert!(
+        !screen.contains("[a]lways") && !screen.contains("Failed"),
+        "{screen}"
+    );
+    assert_eq!(Tree::read(sandbox.dst()).names(), ["file"]);
 }
 
 #[test]

@@ -97,8 +97,17 @@ pub struct Proposal {
     pub dir: std::path::PathBuf,
     /// How many bytes are free there, where that is known.
     pub free: Option<u64>,
-    /// Whether [`Answer::Always`] is for good, and not only until the receiver ends.
-    pub always_lasts: bool,
+    /// For how long [`Answer::Always`] is; none where whoever asks cannot be known again.
+    pub always: Option<AlwaysTime>,
+}
+
+/// For how long somebody is let in without a question.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AlwaysTime {
+    /// Until the receiver ends.
+    UntilEnd,
+    /// For good.
+    ForGood,
 }
 
 /// How much a mirror would remove.

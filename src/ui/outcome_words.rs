@@ -42,6 +42,7 @@ pub(super) fn why(path: &Path, why: &Why) -> String {
             words::bytes(*left)
         ),
         Why::InUse => "is being received in another transfer".to_owned(),
+        Why::System(SystemError::NoSpace) => "the disk is full".to_owned(),
         Why::System(error) => format!("could not be stored: {}", system(error)),
         Why::SystemText(what) => format!("could not be stored: {what}"),
         Why::Limit(limit) => match limit {

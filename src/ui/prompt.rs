@@ -12,7 +12,8 @@ use std::time::Duration;
 
 use xfer::model::error::FoundMachine;
 use xfer::model::prompt::{
-    Answer, Caller, CodeEntry, PairingCode, Prompt, Proposal, ProposedRemoval, SaidMessage,
+    AlwaysTime, Answer, Caller, CodeEntry, PairingCode, Prompt, Proposal, ProposedRemoval,
+    SaidMessage,
 };
 use xfer::model::talk::{MAX_LINE_BYTES, TalkLine};
 use xfer::sys::terminal;
@@ -266,24 +267,27 @@ impl Prompt for TerminalPrompt {
     fn decide(&self, proposal: &Proposal, gone: &dyn Fn() -> bool) -> Option<Answer> {
         let mut lines = offered(proposal);
         let name = &proposal.caller.name;
-        if proposal.always_lasts {
-            let text = format!(
+        let always = proposal.always.map(|time| match time {
+            AlwaysTime::ForGood => format!(
                 "    always: let {name} send here without asking. To undo this: xfer unpair {}",
                 operand(name)
-            );
-            lines.push(text);
-        } else {
-            let text = format!("    always: let {name} send here without asking, until this ends.");
-            lines.push(text);
-        }
-        let question = "Accept? [y]es, [n]o, [a]lways: ";
+            ),
+            AlwaysTime::UntilEnd => {
+                format!("    always: let {name} send here without asking, until this ends.")
+            }
+        });
+        let (question, keys) = match always {
+            Some(_) => ("Accept? [y]es, [n]o, [a]lways: ", "Type y, n or a."),
+            None => ("Accept? [y]es, [n]o: ", "Type y or n."),
+        };
+        lines.extend(always);
         loop {
             let line = self.ask(std::mem::take(&mut lines), question, gone)?;
             match line.trim().to_lowercase().as_str() {
                 "y" | "yes" => return Some(Answer::Yes),
                 "n" | "no" => return Some(Answer::No),
-                "a" | "always" => return Some(Answer::Always),
-                _ => lines.push("Type y, n or a.".to_owned()),
+                "a" | "always" if proposal.always.is_some() => return Some(Answer::Always),
+                _ => lines.push(keys.to_owned()),
             }
         }
     }

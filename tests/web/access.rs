@@ -101,6 +101,12 @@ fn with_a_certificate_nothing_is_sent_in_the_clear() {
     let url = page.at("files/src/file");
     assert_eq!(curl_status(&url, &["--cacert", &certificate], &into), 200);
     assert_eq!(digest_of(&into), digest_of(&file));
+    let head = curl(&["-I", "--cacert", &certificate, &page.url]).text();
+    let head = head.to_ascii_lowercase();
+    assert!(
+        head.contains("cross-origin-opener-policy: same-origin"),
+        "{head}"
+    );
     assert_eq!(curl_status(&url, &[], &into), 0, "nobody trusts it");
     let plain = url.replace("https://", "http://");
     assert_eq!(curl_status(&plain, &[], &into), 400);

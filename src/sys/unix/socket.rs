@@ -38,6 +38,17 @@ pub(crate) fn close(stream: &TcpStream) {
     let _ = stream.shutdown(Shutdown::Both);
 }
 
+/// Whether the other side has closed its connection, or says no more on it: on Linux also behind
+/// what is not read yet. Only for one that does not block.
+#[cfg(feature = "web")]
+pub(crate) fn has_gone(stream: &TcpStream) -> bool {
+    system::has_hung_up(stream)
+        || match stream.peek(&mut [0]) {
+            Ok(bytes) => bytes == 0,
+            Err(e) => e.kind() != io::ErrorKind::WouldBlock,
+        }
+}
+
 /// A socket that [`connect`] can connect to an address.
 pub(crate) fn unconnected(addr: SocketAddr) -> io::Result<TcpStream> {
     socket(addr).map(TcpStream::from)
@@ -248,6 +259,18 @@ mod system {
         Some(Delivery { confirmed, waits })
     }
 
+    #[cfg(feature = "web")]
+    pub(super) fn has_hung_up(stream: &TcpStream) -> bool {
+        use rustix::event::{PollFd, PollFlags, Timespec, poll};
+        const AT_ONCE: Timespec = Timespec {
+            tv_sec: 0,
+            tv_nsec: 0,
+        };
+        let flags = PollFlags::RDHUP | PollFlags::HUP | PollFlags::ERR;
+        let mut fds = [PollFd::new(stream, flags)];
+        poll(&mut fds, Some(&AT_ONCE)).is_ok_and(|many| many > 0)
+    }
+
     pub(super) fn give_up_after(_: &TcpStream, _: Duration) {}
 
     pub(super) fn retry_often(stream: &TcpStream) {
@@ -282,6 +305,11 @@ mod system {
 
     pub(super) fn delivery(_: &TcpStream) -> Option<Delivery> {
         None
+    }
+
+    #[cfg(feature = "web")]
+    pub(super) fn has_hung_up(_: &TcpStream) -> bool {
+        false
     }
 
     pub(super) fn give_up_after(stream: &TcpStream, time: Duration) {
@@ -350,6 +378,27 @@ mod tests {
         });
         assert!(began.elapsed() < TIME / 2);
         assert!(stream.peer_addr().is_err());
+    }
+
+    #[cfg(all(target_os = "linux", feature = "web"))]
+    #[test]
+    fn whoever_has_gone_is_seen_behind_what_is_not_read() {
+        for is_half in [true, false] {
+            let (mut ours, theirs) = pair(None);
+            theirs.set_nonblocking(true).unwrap();
+            ours.write_all(&[7; 100]).unwrap();
+            assert!(!has_gone(&theirs));
+            let kept = match is_half {
+                true => ours.shutdown(Shutdown::Write).map(|()| Some(ours)).unwrap(),
+                false => None,
+            };
+            let began = std::time::Instant::now();
+            while !has_gone(&theirs) {
+                assert!(began.elapsed() < TIME);
+                std::thread::yield_now();
+            }
+            drop(kept);
+        }
     }
 
     #[cfg(target_os = "linux")]

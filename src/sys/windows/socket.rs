@@ -45,6 +45,16 @@ pub(crate) fn give_up_after(stream: &TcpStream, time: Duration) {
 /// The system decides by itself how often it sends again what is lost.
 pub(crate) fn retry_often(_: &TcpStream) {}
 
+/// Whether the other side has closed its connection, or says no more on it, as far as that shows
+/// behind what is not read yet. Only for one that does not block.
+#[cfg(feature = "web")]
+pub(crate) fn has_gone(stream: &TcpStream) -> bool {
+    match stream.peek(&mut [0]) {
+        Ok(bytes) => bytes == 0,
+        Err(e) => e.kind() != io::ErrorKind::WouldBlock,
+    }
+}
+
 /// Closes a connection at once, from any thread: one that waits for it gets an error or the end.
 pub(crate) fn close(stream: &TcpStream) {
     // What begins after this fails at once. It fails itself if the connection is closed already.

@@ -8,7 +8,7 @@ use std::sync::{Arc, PoisonError};
 use crate::model::error::{Error, Result};
 use crate::model::outcome::{Decline, OnConflict, Wish};
 use crate::model::progress::{Event, Peer, Progress, Trust};
-use crate::model::prompt::{Answer, Caller, Proposal};
+use crate::model::prompt::{AlwaysTime, Answer, Caller, Proposal};
 use crate::model::reason::StoreFault;
 use crate::net::{
     Candidate, Channel, Fingerprint, Known, LetIn, Ours, Request, hear_request, let_in, turn_away,
@@ -152,7 +152,10 @@ fn ask(
         },
         dir: store.map_or_else(|| NAME.into(), |store| store.path().to_path_buf()),
         free: store.and_then(|store| store.free()),
-        always_lasts: trust == Trust::Paired,
+        always: Some(match trust {
+            Trust::Paired => AlwaysTime::ForGood,
+            _ => AlwaysTime::UntilEnd,
+        }),
     };
     let Some(_asked) = shared.asking.add(shared.holder(channel, trust)) else {
         return turn_away(channel, &proposal.caller, Decline::Crowded);

@@ -9,7 +9,7 @@ use std::time::Instant;
 use crate::model::error::Result;
 use crate::model::outcome::{Decline, Summary, Wish};
 use crate::model::progress::{Event, Peer, Progress, Trust};
-use crate::model::prompt::{Answer, Proposal};
+use crate::model::prompt::{AlwaysTime, Answer, Proposal};
 use crate::model::reason::{StoreFault, SystemError};
 use crate::net::{LAST_WORDS, LeastEntries, Network, PoolHolder, SessionSize};
 use crate::wire::{Contents, limits};
@@ -112,13 +112,18 @@ impl ReceiverMeans<'_> {
                 .map(|store| store.path().to_path_buf())
                 .unwrap_or_default(),
             free: store.and_then(|store| store.free()),
-            always_lasts: false,
+            always: asked.comes_back.then_some(AlwaysTime::UntilEnd),
         };
         let holder = PoolHolder::Stranger(Network::from(asked.peer.addr));
         let Some(_asked) = shared.asking.add(holder) else {
             return Err(Decline::Crowded);
         };
-        match shared.prompt.decide(&proposal, gone) {
+        let decided = shared.prompt.decide(&proposal, gone);
+        // What was said while they left is said to nobody.
+        if gone() {
+            return Err(Decline::Unattended);
+        }
+        match decided {
             Some(Answer::Yes) => Ok(Some(OfferBound::new(contents))),
             Some(Answer::Always) => {
                 unasked().insert(asked.owner);

@@ -63,6 +63,8 @@ struct StatusAnswer<'a> {
     name: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    message: Option<String>,
 }
 
 /// Reads a part of what is not taken, so that a browser reads the answer.
@@ -81,6 +83,7 @@ pub(super) fn asked_batch(
     client: &[u8],
     (addr, name): (SocketAddr, String),
     contents: Contents,
+    comes_back: bool,
 ) -> AskedBatch {
     let owner = Fingerprint(sha256(&[OWNER_DOMAIN, client]).0);
     AskedBatch {
@@ -93,6 +96,7 @@ pub(super) fn asked_batch(
             is_new: false,
         },
         contents,
+        comes_back,
     }
 }
 
@@ -156,6 +160,7 @@ pub(super) fn answer_status(
         },
         name: name.as_deref(),
         error,
+        message: error.map(codes::message),
     };
     respond::json(code, &answer)
 }

@@ -24,7 +24,7 @@ use crate::transfer::receive::SessionSums;
 use crate::wire::Contents;
 
 use super::batch_bound::BatchBound;
-use super::batch_files::{AnnouncedUpload, BatchFiles, FoundUpload};
+use super::batch_files::{AnnouncedUpload, BatchFiles, FoundUpload, RetriedUpload};
 use super::batch_folders::BatchFolders;
 use super::last_heard::LastHeard;
 use super::means::{AskedBatch, BatchPlace, BatchSetup};
@@ -61,6 +61,20 @@ pub(super) struct BatchState {
 pub(super) struct Amount {
     pub(super) files: u64,
     pub(super) bytes: u64,
+}
+
+impl Amount {
+    fn add_bytes(&mut self, bytes: u64) {
+        if self.bytes != Contents::UNKNOWN {
+            self.bytes = self.bytes.saturating_add(bytes);
+        }
+    }
+
+    fn remove_bytes(&mut self, bytes: u64) {
+        if self.bytes != Contents::UNKNOWN {
+            self.bytes = self.bytes.saturating_sub(bytes);
+        }
+    }
 }
 
 /// How far a batch is.
@@ -133,6 +147,9 @@ impl UploadBatch {
             }),
             changed: Condvar::new(),
         });
+        // Of one that does not come back, nothing can go on.
+        let is_whole = !asked.comes_back;
+        batch.counters.is_stream.store(is_whole, Ordering::Relaxed);
         batch.update_totals(&batch.state());
         batch.counters.scanned.store(true, Ordering::Relaxed);
         debug!(session = number, peer = %batch.peer.addr, "batch of uploads begins");
@@ -233,10 +250,12 @@ impl UploadBatch {
             state.files.forget_failed(path);
             state.summary.failed = state.summary.failed.saturating_sub(1);
             self.counters.entries_done.fetch_sub(1, Ordering::Relaxed);
-            let size = retried.size;
-            self.counters.bytes_done.fetch_sub(size, Ordering::Relaxed);
+            let RetriedUpload { size, counted, .. } = retried;
+            let done = &self.counters.bytes_done;
+            done.fetch_sub(counted, Ordering::Relaxed);
             state.announced.files = state.announced.files.saturating_sub(1);
-            state.announced.bytes = state.announced.bytes.saturating_sub(size);
+            state.announced.bytes = state.announced.bytes.saturating_sub(counted);
+            state.declared.add_bytes(size.saturating_sub(counted));
         }
         let number = state.files.number();
         state.announced.files += 1;
@@ -324,13 +343,22 @@ impl UploadBatch {
             return status;
         }
         let left = size.saturating_sub(counted);
-        Counters::add(&self.counters.bytes_done, left);
+        let has_failed = matches!(outcome, Outcome::Failed(_));
+        // What does not come is not waited for.
+        if !has_failed {
+            Counters::add(&self.counters.bytes_done, left);
+        }
         if matches!(outcome, Outcome::Have(_) | Outcome::Kept) {
             Counters::add(&self.counters.bytes_kept, left);
         }
         Counters::add(&self.counters.entries_done, 1);
         let mut state = self.state();
         state.summary.count(&outcome, true, size, held);
+        if has_failed {
+            state.announced.remove_bytes(left);
+            state.declared.remove_bytes(left);
+            self.update_totals(&state);
+        }
         state.files.settle((number, path), size, &status, is_bound);
         drop(state);
         self.tell_entry(&path.as_path(), (true, size), &outcome);

@@ -35,6 +35,8 @@ struct EndedUpload {
 /// One that has failed, and is tried again.
 pub(super) struct RetriedUpload {
     pub(super) size: u64,
+    /// How many of its bytes came.
+    pub(super) counted: u64,
     pub(super) bound: bool,
 }
 
@@ -73,8 +75,12 @@ impl BatchFiles {
     /// A file that has failed, which is tried again now.
     pub(super) fn failed(&self, path: &RelPath) -> Option<RetriedUpload> {
         let failed = |ended: &&EndedUpload| ended.path == *path && ended.has_failed();
-        let EndedUpload { size, bound, .. } = *self.ended.iter().find(failed)?;
-        Some(RetriedUpload { size, bound })
+        let ended = self.ended.iter().find(failed)?;
+        Some(RetriedUpload {
+            size: ended.size,
+            counted: ended.status.offset,
+            bound: ended.bound,
+        })
     }
 
     /// Forgets a file that has failed.

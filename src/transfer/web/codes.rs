@@ -1,10 +1,25 @@
 //! Codes for what went wrong, which pages translate.
 //!
-//! Must not make sentences.
+//! Must not make sentences: the texts of the page have them.
 
+use super::language::Language;
 use crate::model::outcome::{Decline, Why};
 use crate::model::reason::{Limit, SystemError};
 use crate::model::relpath::PathError;
+
+/// What stands for the name of this machine in the texts.
+const MACHINE: &str = "{machine}";
+
+/// What a code says, in English.
+pub(super) fn message(code: &str) -> String {
+    let text = |key: String| Some(Language::English.text(&key)).filter(|text| !text.is_empty());
+    let text = text(format!("err.{code}")).or_else(|| text(format!("error.{code}.words")));
+    let text = text.unwrap_or_default();
+    match text.strip_prefix(MACHINE) {
+        Some(rest) => format!("The other machine{}", rest.replace(MACHINE, "it")),
+        None => text.replace(MACHINE, "the other machine"),
+    }
+}
 
 /// Why a file was not stored.
 pub(super) fn of_why(why: &Why) -> &'static str {

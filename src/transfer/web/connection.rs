@@ -35,6 +35,7 @@ use crate::model::error::{Error, Result};
 use crate::model::progress::Event;
 use crate::model::web::WebEvent;
 use crate::net::{Network, Pool, PoolHolder};
+use crate::sys::socket;
 
 /// The first byte of a TLS record that is part of a handshake.
 const TLS_HANDSHAKE: u8 = 0x16;
@@ -134,7 +135,7 @@ pub(in crate::transfer) fn serve(
     let (ours, theirs) = (stream.try_clone().map_err(lost)?, stream);
     let _ = ours.set_nodelay(true);
     ours.set_nonblocking(true).map_err(lost)?;
-    let gone = || has_gone(theirs);
+    let gone = || socket::has_gone(theirs);
     let shared = Shared {
         server,
         caller,
@@ -197,14 +198,6 @@ fn linger(mut stream: &TcpStream, time: Duration) -> bool {
     }
 }
 
-/// Whether a browser has closed its connection, as far as that shows behind what is not read yet.
-fn has_gone(stream: &TcpStream) -> bool {
-    match stream.peek(&mut [0]) {
-        Ok(bytes) => bytes == 0,
-        Err(e) => e.kind() != io::ErrorKind::WouldBlock,
-    }
-}
-
 /// One that this thread alone runs.
 fn runtime() -> io::Result<Runtime> {
     Builder::new_current_thread()
@@ -232,7 +225,7 @@ async fn http(shared: &Shared<'_>, stream: impl AsyncRead + AsyncWrite + Unpin) 
             let methods = HeaderValue::from_static(shared.server.site.methods());
             answer.headers_mut().insert(ALLOW, methods);
         }
-        respond::finished(answer)
+        respond::finished(answer, shared.server.options.certificate.is_some())
     });
     let served = http1::Builder::new()
         .timer(TokioTimer::new())
@@ -252,7 +245,10 @@ async fn answer(shared: &Shared<'_>, request: Request<Incoming>) -> WebAnswer {
     let (server, caller) = (shared.server, shared.caller);
     let refused = |status| {
         debug!(peer = %caller.peer, %status, "a request that is not looked at");
-        respond::closing(respond::empty(status))
+        respond::closing(match status {
+            StatusCode::MISDIRECTED_REQUEST => respond::nothing_here(status),
+            status => respond::empty(status),
+        })
     };
     let refusal = server.guard.refusal(&request);
     let (token, rest) = split(request.uri().path());
@@ -372,7 +368,7 @@ async fn wrong(server: &WebServer, caller: &WebCaller<'_>, path: &str) -> WebAns
     if let Some(_waits) = TakenPlace::take(&server.wrong_waits, holder) {
         sleep(wrong.pause).await;
     }
-    respond::closing(respond::empty(StatusCode::NOT_FOUND))
+    respond::closing(respond::nothing_here(StatusCode::NOT_FOUND))
 }
 
 /// Whether a browser asks for this by itself, beside each page: that is no guess.

@@ -179,7 +179,7 @@ impl Form<'_> {
         };
         let client = random_client().map_err(|()| FormFault::NotBegun("internal"))?;
         let who = self.who.take().ok_or(FormFault::NotBegun("internal"))?;
-        let asked = asked_batch(&client, who, contents);
+        let asked = asked_batch(&client, who, contents, false);
         let begun = self
             .batches
             .begin(self.caller.means, asked, None, self.caller.gone);
@@ -285,6 +285,7 @@ impl FormFile {
             "size": self.size,
             "stored": self.stored.as_deref().map(String::from_utf8_lossy),
             "error": self.error,
+            "message": self.error.map(codes::message),
         })
     }
 

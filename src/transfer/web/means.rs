@@ -22,6 +22,8 @@ pub(in crate::transfer) struct AskedBatch {
     pub(in crate::transfer) peer: Peer,
     /// What it says is in it.
     pub(in crate::transfer) contents: Contents,
+    /// Whether its owner is the same next time.
+    pub(in crate::transfer) comes_back: bool,
 }
 
 /// What a batch works with.

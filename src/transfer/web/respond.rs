@@ -15,7 +15,7 @@ use hyper::header::{
 use hyper::{Response, StatusCode};
 use serde::Serialize;
 
-use super::page;
+use super::{codes, page};
 use crate::model::error::{CryptoFault, Error, Result};
 
 /// What is sent back.
@@ -24,6 +24,9 @@ pub(super) type WebAnswer = Response<WebBody>;
 /// For what shows nothing and runs nothing.
 const NOTHING_POLICY: &str = "default-src 'none'; base-uri 'none'; form-action 'none'; \
                               frame-ancestors 'none'; sandbox";
+
+/// What is told without the secret.
+const NOTHING_HERE: &str = "Nothing here. Is the address complete?\n";
 
 /// The body of an answer.
 pub(super) enum WebBody {
@@ -98,6 +101,12 @@ pub(super) fn empty(status: StatusCode) -> WebAnswer {
     with(status, WebBody::empty(), None)
 }
 
+/// An answer for whoever may be anybody: it is the same whatever is asked for.
+pub(super) fn nothing_here(status: StatusCode) -> WebAnswer {
+    let words = NOTHING_HERE.as_bytes().to_vec();
+    with(status, whole(words), Some("text/plain; charset=utf-8"))
+}
+
 /// What is asked for is elsewhere on this machine.
 pub(super) fn moved(path: &str) -> WebAnswer {
     let mut answer = empty(StatusCode::PERMANENT_REDIRECT);
@@ -129,9 +138,13 @@ pub(super) fn json(status: StatusCode, value: &impl Serialize) -> WebAnswer {
     }
 }
 
-/// What went wrong, by a word that the page translates.
+/// What went wrong, by a word that the page translates, and in English for whoever has no page.
 pub(super) fn error(status: StatusCode, code: &str) -> WebAnswer {
-    json(status, &serde_json::json!({ "error": code }))
+    let message = codes::message(code);
+    json(
+        status,
+        &serde_json::json!({ "error": code, "message": message }),
+    )
 }
 
 /// The same, and nothing more is read from this connection.
@@ -157,8 +170,11 @@ fn with(status: StatusCode, body: WebBody, kind: Option<&'static str>) -> WebAns
 
 /// Adds what every answer says: nothing guesses what it is, keeps it, embeds it, or passes on where
 /// it came from.
-pub(super) fn finished(mut answer: WebAnswer) -> std::result::Result<WebAnswer, Infallible> {
-    const ALL: [(HeaderName, &str); 5] = [
+pub(super) fn finished(
+    mut answer: WebAnswer,
+    is_encrypted: bool,
+) -> std::result::Result<WebAnswer, Infallible> {
+    const ALL: [(HeaderName, &str); 4] = [
         (X_CONTENT_TYPE_OPTIONS, "nosniff"),
         // The address has the secret in it. Without it, a plain form would not say where it is from.
         (REFERRER_POLICY, "same-origin"),
@@ -167,14 +183,15 @@ pub(super) fn finished(mut answer: WebAnswer) -> std::result::Result<WebAnswer, 
             HeaderName::from_static("cross-origin-resource-policy"),
             "same-origin",
         ),
-        (
-            HeaderName::from_static("cross-origin-opener-policy"),
-            "same-origin",
-        ),
     ];
     let headers: &mut HeaderMap = answer.headers_mut();
     for (name, value) in ALL {
         headers.insert(name, HeaderValue::from_static(value));
+    }
+    // Browsers complain of it where nothing is encrypted.
+    if is_encrypted {
+        let name = HeaderName::from_static("cross-origin-opener-policy");
+        headers.insert(name, HeaderValue::from_static("same-origin"));
     }
     let policy = HeaderValue::from_static(NOTHING_POLICY);
     headers.entry(CONTENT_SECURITY_POLICY).or_insert(policy);

@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::model::digest::{Algorithm, CHUNK_SIZE, ChunkHasher, Digest, ZEROS};
 use crate::model::outcome::{Outcome, Why};
+use crate::model::reason::SystemError;
 use crate::model::relpath::RelPath;
 use crate::store::{Incoming, STREAM};
 
@@ -295,6 +296,11 @@ impl UploadPiece {
         let bytes = std::mem::take(&mut self.bytes);
         self.waiting.clear();
         if let Err(why) = written {
+            // How much more it needs, nobody knows.
+            let why = match why {
+                Why::Space { .. } if upload.size == STREAM => Why::System(SystemError::NoSpace),
+                why => why,
+            };
             upload.end(state, Outcome::Failed(why));
             return Err(PieceFault::Ended(state.status()));
         }

@@ -35,6 +35,9 @@ use crate::wire::Contents;
 /// How many bytes the JSON of a request can have: the longest path, each byte of it escaped.
 const MAX_JSON: usize = 64 << 10;
 
+/// How many files a batch can announce.
+const MAX_ANNOUNCED_FILES: u64 = 100_000_000;
+
 const CONTENT_DIGEST: HeaderName = HeaderName::from_static("content-digest");
 
 /// What takes the files that browsers upload.
@@ -111,16 +114,20 @@ impl Uploads {
             Some(None) => return bad_request(),
             key => key.flatten(),
         };
+        let named = asked.named.unwrap_or(asked.files);
+        if asked.files.get().max(named.get()) > MAX_ANNOUNCED_FILES {
+            return bad_request();
+        }
         if asked.client.len() > 256 || asked.client.len() < 16 {
             return bad_request();
         }
         let contents = Contents {
             files: asked.files.get(),
             bytes: asked.bytes.get(),
-            named: asked.named.unwrap_or(asked.files).get(),
+            named: named.get(),
             first: Text::new(asked.first.split('/').next().unwrap_or_default()),
         };
-        let asked = asked_batch(asked.client.as_bytes(), peer, contents);
+        let asked = asked_batch(asked.client.as_bytes(), peer, contents, true);
         match self.batches.begin(caller.means, asked, key, caller.gone) {
             Ok(batch) => respond::json(StatusCode::CREATED, &json!({ "batch": batch.id })),
             Err(code) => not_begun(code),

@@ -100,7 +100,7 @@ pub(super) async fn answer(
     let Ok(client) = random_client() else {
         return respond::error(StatusCode::INTERNAL_SERVER_ERROR, "internal");
     };
-    let asked = asked_batch(&client, (request.peer, agent), contents);
+    let asked = asked_batch(&client, (request.peer, agent), contents, false);
     let batch = match batches.begin(caller.means, asked, None, caller.gone) {
         Ok(batch) => batch,
         Err(code) => {
