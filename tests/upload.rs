@@ -858,29 +858,6 @@ fn the_user_decides_about_each_batch() {
 }
 
 #[test]
-fn what_does_not_come_is_not_waited_for() {
-    let sandbox = Sandbox::new();
-    let (recv, page) = receiver(&sandbox, &["--json"]);
-    make_file(sandbox.dst().join("taken"), 1, 5);
-    let mut script = Script::new(&page, "f");
-    let batch = script.batch(3, 30_000_000);
-    for _ in 0..2 {
-        let (_, answer) = script.announce(&batch, "taken/a", 20_000_000);
-        assert_eq!(answer["error"], "clash", "{answer}");
-        let upload = script.upload(&batch, "b", 9_000_000);
-        assert_eq!(script.put(&upload, 0, "", &[1; 3_000_000]).0, 200);
-        let path = format!("uploads/{upload}");
-        assert_eq!(script.ask("DELETE", &path, "", b"").0, 204);
-    }
-    // What came of one that was cancelled has come.
-    let seen = "\"bytes_done\":3000000,\"bytes_total\":4000000,";
-    recv.process().wait_for_text(seen);
-    script.store(&batch, "c", &[2; 1_000_000]);
-    script.end(&batch);
-    recv.interrupt();
-}
-
-#[test]
 fn nobody_is_asked_about_what_nobody_waits_for() {
     let sandbox = Sandbox::new();
     let args = ["--web", "--ask", "--no-qr"];
