@@ -205,7 +205,7 @@ fn a_disk_that_is_full_already() {
     disk.fill();
     let sent = disk.send();
     assert_ne!(sent.code, Some(0), "{sent}");
-    sent.assert_says("space");
+    sent.assert_says("the disk is full");
     fs::remove_file(disk.filler()).unwrap();
     disk.send().assert_code(0);
     disk.check();
@@ -312,7 +312,7 @@ fn an_upload_that_fills_the_disk_is_told_as_what_it_is() {
         &chunks,
     );
     recv.process()
-        .wait_for_text("Failed: stream from 127.0.0.1: the disk is full");
+        .wait_for_text("Failed: stream from a browser: the disk is full");
     recv.process().printed().assert_does_not_say("to resume");
     // Nothing stays of what comes in one request.
     let length = format!("Content-Length: {}\r\nConnection: close\r\n", bytes.len());
@@ -321,6 +321,6 @@ fn an_upload_that_fills_the_disk_is_told_as_what_it_is() {
         .wait_for_text("Free some space, then send all of it again.");
     recv.process()
         .printed()
-        .assert_says("Failed: whole from 127.0.0.1: needs 12.0 MB, but only")
+        .assert_says("Failed: whole from a browser: needs 12.0 MB, but only")
         .assert_does_not_say("to resume");
 }

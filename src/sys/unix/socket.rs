@@ -390,7 +390,10 @@ mod tests {
             assert!(!has_gone(&theirs));
             let kept = match is_half {
                 true => ours.shutdown(Shutdown::Write).map(|()| Some(ours)).unwrap(),
-                false => None,
+                false => {
+                    drop(ours);
+                    None
+                }
             };
             let began = std::time::Instant::now();
             while !has_gone(&theirs) {
