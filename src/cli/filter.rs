@@ -44,6 +44,21 @@ const HEADING: &str = "Filters";
 
 #[derive(Debug, Args)]
 pub(super) struct Choice {
+    #[command(flatten)]
+    everywhere: FetchChoice,
+
+    /// Keep symbolic links, follow them to what they point to, or leave them out
+    #[arg(help_heading = HEADING, long, value_name = "HOW", value_enum, default_value_t)]
+    links: LinksArg,
+
+    /// Leave out what is mounted below a folder
+    #[arg(help_heading = HEADING, long)]
+    one_file_system: bool,
+}
+
+/// What can be left out of what another machine shares, too.
+#[derive(Debug, Default, Args)]
+pub(super) struct FetchChoice {
     /// Leave out what matches
     #[arg(help_heading = HEADING, long, value_name = "PATTERN", allow_hyphen_values = true)]
     exclude: Vec<String>,
@@ -57,38 +72,6 @@ pub(super) struct Choice {
     include: Vec<String>,
 
     /// Leave out what .gitignore files list
-    #[arg(help_heading = HEADING, long)]
-    gitignore: bool,
-
-    /// Leave out larger files, such as 500M or 2GiB
-    #[arg(help_heading = HEADING, long, value_name = "SIZE", value_parser = size::bytes)]
-    max_size: Option<u64>,
-
-    /// Keep symbolic links, follow them to what they point to, or leave them out
-    #[arg(help_heading = HEADING, long, value_name = "HOW", value_enum, default_value_t)]
-    links: LinksArg,
-
-    /// Leave out what is mounted below a folder
-    #[arg(help_heading = HEADING, long)]
-    one_file_system: bool,
-}
-
-/// What can be left out of what another machine shares.
-#[derive(Debug, Default, Args)]
-pub(super) struct FetchChoice {
-    /// Leave out what matches
-    #[arg(help_heading = HEADING, long, value_name = "PATTERN", allow_hyphen_values = true)]
-    exclude: Vec<String>,
-
-    /// Leave out what matches a pattern in FILE on this machine
-    #[arg(help_heading = HEADING, long, value_name = "FILE")]
-    exclude_from: Vec<PathBuf>,
-
-    /// Fetch what matches, even if --exclude leaves it out
-    #[arg(help_heading = HEADING, long, value_name = "PATTERN", allow_hyphen_values = true)]
-    include: Vec<String>,
-
-    /// Leave out what .gitignore files on the other machine list
     #[arg(help_heading = HEADING, long)]
     gitignore: bool,
 
@@ -121,17 +104,13 @@ enum LinksArg {
 impl From<Choice> for Filter {
     fn from(choice: Choice) -> Self {
         Self {
-            exclude: choice.exclude,
-            exclude_from: choice.exclude_from,
-            include: choice.include,
-            gitignore: choice.gitignore,
-            max_size: choice.max_size,
             links: match choice.links {
                 LinksArg::Keep => Links::Keep,
                 LinksArg::Follow => Links::Follow,
                 LinksArg::Skip => Links::Skip,
             },
             one_file_system: choice.one_file_system,
+            ..choice.everywhere.into()
         }
     }
 }

@@ -5,10 +5,8 @@
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Once};
-use std::time::Duration;
 
 use clap::{Args, ValueHint};
-use xfer::model::digest::Algorithm;
 use xfer::model::outcome::Wish;
 use xfer::model::progress::{Event, Progress};
 use xfer::model::relpath::RelPath;
@@ -19,7 +17,6 @@ use xfer::source::{FetchFilter, Filter};
 use xfer::sys::confine::confine_writing;
 use xfer::sys::name::{from_system, with_slashes};
 use xfer::transfer::{DialTarget, FetchOptions};
-use xfer::wire::limits::MAX_LANES;
 use xfer::wire::{MAX_FETCH_BYTES, MAX_FETCH_PATHS, MAX_FETCH_PATTERNS};
 
 use super::arguments::{AtEnd, CodeFrom, Events, Loudness, Wrong, parse_name};
@@ -27,8 +24,8 @@ use super::dialer::Dialer;
 use super::exit::Code;
 use super::folders::StoredBy;
 use super::hints::Task;
-use super::send::Hash;
 use super::settings::Settings;
+use super::speed::{SPEED, Speed};
 use super::target::target;
 use super::{choose, filter, folders, machine, names, recv, size};
 use crate::ui::{Line, Ui, plural, quoted, safe, shared_event, shared_line};
@@ -49,7 +46,6 @@ If a transfer stops, run the same command again to resume.";
 
 /// Headings of the help.
 const EXISTING: &str = "Existing files";
-const SPEED: &str = "Speed and connection";
 
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
@@ -131,24 +127,8 @@ pub(crate) struct Get {
     #[command(flatten)]
     filter: filter::FetchChoice,
 
-    /// Fetch at most this much per second, such as 20MB/s or 800KiB/s [default: no limit]
-    ///
-    /// K, M and G are powers of 1000; Ki, Mi and Gi are powers of 1024.
-    #[arg(long, help_heading = SPEED, value_name = "RATE", value_parser = size::rate)]
-    limit: Option<u64>,
-
-    /// Number of data connections [default: one per core, at most 4]
-    #[arg(long, help_heading = SPEED, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=i64::from(MAX_LANES)))]
-    lanes: Option<u16>,
-
-    /// Keep trying for this long after the connection is lost [default: 60]
-    #[arg(long, help_heading = SPEED, value_name = "SECONDS")]
-    retry: Option<u32>,
-
-    /// Hash that verifies content
-    /// [default: sha256 if both processors support it, else blake3]
-    #[arg(long, help_heading = SPEED, value_name = "HASH", value_enum)]
-    hash: Option<Hash>,
+    #[command(flatten)]
+    speed: Speed,
 
     /// Do not wait until files are on disk
     ///
@@ -214,12 +194,10 @@ impl Get {
                 dry_run: self.dry_run,
             },
             max_delete: self.max_delete,
-            algorithm: self.hash.map(Algorithm::from),
-            lanes: self.lanes.unwrap_or(default.lanes),
-            retry: self
-                .retry
-                .map_or(default.retry, |seconds| Duration::from_secs(seconds.into())),
-            limit: self.limit,
+            algorithm: self.speed.algorithm(),
+            lanes: self.speed.lanes.unwrap_or(default.lanes),
+            retry: self.speed.retry().unwrap_or(default.retry),
+            limit: self.speed.limit,
             sync: !self.no_sync,
             links_outside: self.allow_links_outside,
             rename_unsafe: self.rename_unsafe,

@@ -2,6 +2,7 @@
 //!
 //! Must not do what the library does; clap's types stay here.
 
+mod announcing;
 mod arguments;
 mod by_hand;
 mod chat;
@@ -35,6 +36,7 @@ mod settings;
 mod share;
 mod signals;
 mod size;
+mod speed;
 mod target;
 mod usage_error;
 #[cfg(feature = "web")]

@@ -9,7 +9,6 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use clap::builder::BoolishValueParser;
 use clap::{Args, ValueHint};
 use xfer::Error;
 use xfer::model::error::Action;
@@ -25,6 +24,7 @@ use xfer::sys::name::canonical;
 use xfer::sys::stream;
 use xfer::transfer::{Cancel, Grant, ReceiveOptions, Receiver};
 
+use super::announcing::Announcing;
 use super::arguments::{AtEnd, Events, Loudness, Wrong, parse_name};
 use super::conflict::Conflict;
 use super::exit::{Code, conclude};
@@ -91,26 +91,8 @@ pub(crate) struct Recv {
     #[arg(long)]
     open: bool,
 
-    /// Do not announce this machine on the network
-    ///
-    /// `xfer list` does not show it, and senders need its address.
-    #[arg(long, help_heading = NETWORK, conflicts_with = "announce")]
-    hidden: bool,
-
-    /// Announce this machine on the network [default: true, without --open]
-    ///
-    /// Others find it by name, and see it in `xfer list`.
-    #[arg(
-        long,
-        help_heading = NETWORK,
-        value_name = "BOOL",
-        num_args = 0..=1,
-        require_equals = true,
-        default_missing_value = "true",
-        value_parser = BoolishValueParser::new(),
-        hide_possible_values = true
-    )]
-    announce: Option<bool>,
+    #[command(flatten)]
+    announcing: Announcing,
 
     /// Ask before each transfer
     #[arg(long)]
@@ -228,7 +210,7 @@ impl Recv {
             grants,
             listen: self.listen.unwrap_or(default.listen),
             name: self.name.unwrap_or_else(machine::name),
-            announce: self.announce.unwrap_or(!self.open) && !self.hidden,
+            announce: self.announcing.is_on(self.open),
             once: self.once || self.stdout,
             open: self.open,
             ask: self.ask,

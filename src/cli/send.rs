@@ -7,10 +7,8 @@ use std::fmt::Display;
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
 
 use clap::{Args, ValueEnum, ValueHint};
-use xfer::model::digest::Algorithm;
 use xfer::model::outcome::Wish;
 use xfer::model::relpath::RelPath;
 use xfer::model::surplus::MaxDelete;
@@ -19,13 +17,13 @@ use xfer::source::SentNames;
 use xfer::sys::name::{SHELLS_EXPAND, from_system, with_slashes};
 use xfer::sys::stream;
 use xfer::transfer::{Compress, DialTarget, SendOptions, Stream};
-use xfer::wire::limits::MAX_LANES;
 
 use super::arguments::{AtEnd, CodeFrom, Events, Loudness, Wrong, parse_name};
 use super::choose;
 use super::dialer::Dialer;
 use super::exit::Code;
 use super::hints::Task;
+use super::speed::{SPEED, Speed};
 use super::target::{Place, looks_like_target, place, without_user};
 use super::{filter, globs, machine, names, size};
 use crate::ui::{quoted, safe};
@@ -50,7 +48,6 @@ standard input cannot resume.";
 
 /// Headings of the help.
 const EXISTING: &str = "Existing files";
-const SPEED: &str = "Speed and connection";
 
 #[derive(Debug, Args)]
 #[command(
@@ -125,28 +122,12 @@ pub(crate) struct Send {
     #[command(flatten)]
     filter: filter::Choice,
 
-    /// Send at most this much per second, such as 20MB/s or 800KiB/s [default: no limit]
-    ///
-    /// K, M and G are powers of 1000; Ki, Mi and Gi are powers of 1024.
-    #[arg(long, help_heading = SPEED, value_name = "RATE", value_parser = size::rate)]
-    limit: Option<u64>,
+    #[command(flatten)]
+    speed: Speed,
 
     /// Compress data on the way; auto does it where that is faster
     #[arg(long, help_heading = SPEED, value_name = "HOW", value_enum, default_value = "auto")]
     compress: Packing,
-
-    /// Number of data connections [default: one per core, at most 4]
-    #[arg(long, help_heading = SPEED, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=i64::from(MAX_LANES)))]
-    lanes: Option<u16>,
-
-    /// Keep trying for this long after the connection is lost [default: 60]
-    #[arg(long, help_heading = SPEED, value_name = "SECONDS")]
-    retry: Option<u32>,
-
-    /// Hash that verifies content
-    /// [default: sha256 if both processors support it, else blake3]
-    #[arg(long, help_heading = SPEED, value_name = "HASH", value_enum)]
-    hash: Option<Hash>,
 
     #[command(flatten)]
     code: CodeFrom,
@@ -167,21 +148,6 @@ enum Packing {
     Auto,
     Zstd,
     None,
-}
-
-#[derive(Debug, Clone, Copy, ValueEnum)]
-pub(super) enum Hash {
-    Sha256,
-    Blake3,
-}
-
-impl From<Hash> for Algorithm {
-    fn from(hash: Hash) -> Self {
-        match hash {
-            Hash::Sha256 => Self::Sha256,
-            Hash::Blake3 => Self::Blake3,
-        }
-    }
 }
 
 impl Send {
@@ -238,7 +204,7 @@ impl Send {
             wait: self.wait,
             name: self.name.unwrap_or_else(machine::name),
             open: self.open,
-            algorithm: self.hash.map(Algorithm::from),
+            algorithm: self.speed.algorithm(),
             wish: Wish {
                 update: self.update || self.mirror,
                 checksum: self.checksum,
@@ -251,12 +217,10 @@ impl Send {
                 Packing::Zstd => Compress::Zstd,
                 Packing::None => Compress::Never,
             },
-            lanes: self.lanes.unwrap_or(default.lanes),
-            retry: self
-                .retry
-                .map_or(default.retry, |seconds| Duration::from_secs(seconds.into())),
+            lanes: self.speed.lanes.unwrap_or(default.lanes),
+            retry: self.speed.retry().unwrap_or(default.retry),
             filter: self.filter.into(),
-            limit: self.limit,
+            limit: self.speed.limit,
             ..default
         };
         Ok((options, to))

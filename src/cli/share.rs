@@ -8,7 +8,6 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use clap::builder::BoolishValueParser;
 use clap::{Args, ValueHint};
 use xfer::Error;
 use xfer::model::error::Action;
@@ -17,6 +16,7 @@ use xfer::sys::confine::confine;
 use xfer::sys::name::canonical;
 use xfer::transfer::{Cancel, DEFAULT_PORT, ReceiveOptions, Receiver, SharedFiles};
 
+use super::announcing::Announcing;
 use super::arguments::{AtEnd, Events, Loudness, Wrong, parse_name};
 use super::exit::{Code, conclude};
 use super::hints::Task;
@@ -75,26 +75,8 @@ pub(crate) struct ShareArguments {
     #[arg(long, help_heading = NETWORK, value_name = "[ADDR:]PORT", value_parser = target::listen)]
     listen: Option<SocketAddr>,
 
-    /// Do not announce this machine on the network
-    ///
-    /// `xfer list` does not show it, and others need its address.
-    #[arg(long, help_heading = NETWORK, conflicts_with = "announce")]
-    hidden: bool,
-
-    /// Announce this machine on the network [default: true, without --open]
-    ///
-    /// Others find it by name, and see it in `xfer list`.
-    #[arg(
-        long,
-        help_heading = NETWORK,
-        value_name = "BOOL",
-        num_args = 0..=1,
-        require_equals = true,
-        default_missing_value = "true",
-        value_parser = BoolishValueParser::new(),
-        hide_possible_values = true
-    )]
-    announce: Option<bool>,
+    #[command(flatten)]
+    announcing: Announcing,
 
     /// Most transfers at once; others have to try again later [default: 64]
     #[arg(long, help_heading = NETWORK, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
@@ -188,7 +170,7 @@ fn prepare(
     let mut options = ReceiveOptions {
         listen: args.listen.unwrap_or(default.listen),
         name: args.name.unwrap_or_else(machine::name),
-        announce: args.announce.unwrap_or(!args.open) && !args.hidden,
+        announce: args.announcing.is_on(args.open),
         once: args.once,
         lasts: args.lasts,
         open: args.open,
@@ -223,14 +205,14 @@ fn prepare(
         [] => String::new(),
     };
     // Once it is confined, it may not ask the system for routes.
-    #[allow(unused_mut)]
-    let mut page_lines = Vec::new();
     #[cfg(feature = "web")]
-    if let Some(options) = page {
+    let page_lines = page.map_or_else(Vec::new, |options| {
         let addr = receiver.local_addr();
         PageArgs::tell(ui, &options, addr);
-        page_lines = args.page.lines(&options, addr);
-    }
+        args.page.lines(&options, addr)
+    });
+    #[cfg(not(feature = "web"))]
+    let page_lines = Vec::new();
     let told = ShareFacts {
         shared: &shared,
         name: name.as_deref(),
