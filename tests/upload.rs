@@ -643,6 +643,32 @@ fn a_rejected_piece_leaves_nothing_in_its_file() {
 }
 
 #[test]
+fn a_form_that_comes_to_nothing_is_answered_by_a_page_for_people() {
+    let sandbox = Sandbox::new();
+    let (_recv, page) = receiver(&sandbox, &[]);
+    let answer = |accept: &str| {
+        let (token, addr) = (page.token(), page.addr);
+        page.raw(
+            format!(
+                "POST /{token}/form HTTP/1.1\r\nHost: {addr}\r\n{accept}Content-Length: 4\r\n\
+                 Content-Type: multipart/form-data; boundary=b\r\n\r\njunk"
+            )
+            .as_bytes(),
+        )
+    };
+    let page = answer("Accept: text/html\r\n");
+    assert!(
+        page.starts_with("HTTP/1.1 400") && page.contains("</html>"),
+        "{page}"
+    );
+    let told = answer("");
+    assert!(
+        told.starts_with("HTTP/1.1 400") && told.contains("\"error\":"),
+        "{told}"
+    );
+}
+
+#[test]
 fn files_of_one_name_in_one_form_are_all_stored() {
     let sandbox = Sandbox::new();
     let (_recv, page) = receiver(&sandbox, &[]);

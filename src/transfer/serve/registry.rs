@@ -32,6 +32,45 @@ pub(super) fn session_of(
     }
 }
 
+impl ReceiverShared {
+    /// Takes a slot for a session of `holder`, and says what it may have. None where there is none,
+    /// nor will be in a moment.
+    pub(super) fn take_slot(
+        &self,
+        holder: PoolHolder,
+        wish: SessionSize,
+        least: LeastEntries,
+    ) -> Option<(u64, SessionSize)> {
+        let mut end = None;
+        let mut sessions = self.sessions();
+        loop {
+            if sessions.first.is_some() || self.has_ended() {
+                return None;
+            }
+            if let Some((slot, size)) = sessions.running.take(holder, wish, least) {
+                return Some((slot, size));
+            }
+            let Some(end) = end else {
+                drop(sessions);
+                // With `once` there is no next one: what it waits for is this session.
+                if self.options.once || !self.end_idle(holder) {
+                    return None;
+                }
+                // What ends has as long as last words take, and to let go of its files.
+                end = Some(Instant::now() + 2 * LAST_WORDS);
+                sessions = self.sessions();
+                continue;
+            };
+            let left = end.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return None;
+            }
+            let waited = self.changed.wait_timeout(sessions, left);
+            sessions = waited.unwrap_or_else(PoisonError::into_inner).0;
+        }
+    }
+}
+
 /// A session that counts as running, until it is dropped.
 pub(super) struct RunningSession<'a> {
     shared: &'a ReceiverShared,
@@ -49,38 +88,13 @@ impl<'a> RunningSession<'a> {
         wish: SessionSize,
         least: LeastEntries,
     ) -> Option<Self> {
-        let mut end = None;
-        let mut sessions = shared.sessions();
-        loop {
-            if sessions.first.is_some() || shared.has_ended() {
-                return None;
-            }
-            if let Some((slot, size)) = sessions.running.take(holder, wish, least) {
-                return Some(Self {
-                    shared,
-                    slot,
-                    holder,
-                    size,
-                });
-            }
-            let Some(end) = end else {
-                drop(sessions);
-                // With `once` there is no next one: what it waits for is this session.
-                if shared.options.once || !shared.end_idle(holder) {
-                    return None;
-                }
-                // What ends has as long as last words take, and to let go of its files.
-                end = Some(Instant::now() + 2 * LAST_WORDS);
-                sessions = shared.sessions();
-                continue;
-            };
-            let left = end.saturating_duration_since(Instant::now());
-            if left.is_zero() {
-                return None;
-            }
-            let waited = shared.changed.wait_timeout(sessions, left);
-            sessions = waited.unwrap_or_else(PoisonError::into_inner).0;
-        }
+        let (slot, size) = shared.take_slot(holder, wish, least)?;
+        Some(Self {
+            shared,
+            slot,
+            holder,
+            size,
+        })
     }
 }
 

@@ -4,14 +4,13 @@
 //! Must not know HTTP, nor what becomes of a file.
 
 use std::sync::{Arc, PoisonError};
-use std::time::Instant;
 
 use crate::model::error::Result;
 use crate::model::outcome::{Decline, Summary, Wish};
 use crate::model::progress::{Event, Peer, Progress, Trust};
 use crate::model::prompt::{AlwaysTime, Answer, Proposal};
 use crate::model::reason::{StoreFault, SystemError};
-use crate::net::{LAST_WORDS, LeastEntries, Network, PoolHolder, SessionSize};
+use crate::net::{LeastEntries, Network, PoolHolder, SessionSize};
 use crate::wire::{Contents, limits};
 
 use super::super::next_session;
@@ -141,37 +140,14 @@ impl ReceiverMeans<'_> {
             lanes: 1,
             window: *limits::WINDOW.start(),
         };
-        let mut end = None;
-        let mut sessions = shared.sessions();
-        loop {
-            if sessions.first.is_some() || shared.has_ended() {
-                return Err(Decline::TooManySessions);
-            }
-            if let Some((slot, _)) = sessions.running.take(holder, wish, LeastEntries::Few) {
-                return Ok(UploadPlace {
-                    shared: shared.clone(),
-                    slot,
-                    number: 0,
-                    list: None,
-                });
-            }
-            let Some(end) = end else {
-                drop(sessions);
-                if shared.options.once || !shared.end_idle(holder) {
-                    return Err(Decline::TooManySessions);
-                }
-                // What ends has as long as last words take.
-                end = Some(Instant::now() + 2 * LAST_WORDS);
-                sessions = shared.sessions();
-                continue;
-            };
-            let left = end.saturating_duration_since(Instant::now());
-            if left.is_zero() {
-                return Err(Decline::TooManySessions);
-            }
-            let waited = shared.changed.wait_timeout(sessions, left);
-            sessions = waited.unwrap_or_else(PoisonError::into_inner).0;
-        }
+        let slot = shared.take_slot(holder, wish, LeastEntries::Few);
+        let (slot, _) = slot.ok_or(Decline::TooManySessions)?;
+        Ok(UploadPlace {
+            shared: shared.clone(),
+            slot,
+            number: 0,
+            list: None,
+        })
     }
 }
 

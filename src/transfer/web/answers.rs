@@ -102,12 +102,16 @@ pub(super) fn asked_batch(
 
 /// The answer to a request for a batch that did not begin.
 pub(super) fn not_begun(code: &'static str) -> WebAnswer {
-    let status = match code {
+    respond::error(status_not_begun(code), code)
+}
+
+/// The status that says why no batch began.
+pub(super) fn status_not_begun(code: &str) -> StatusCode {
+    match code {
         "declined" | "no_answer" => StatusCode::FORBIDDEN,
         "busy" | "closing" => StatusCode::SERVICE_UNAVAILABLE,
         _ => StatusCode::INTERNAL_SERVER_ERROR,
-    };
-    respond::error(status, code)
+    }
 }
 
 pub(super) fn bad_request() -> WebAnswer {

@@ -48,8 +48,11 @@ impl FileBody {
     /// The next bytes.
     fn read(&mut self) -> io::Result<Bytes> {
         let len = READ_BYTES.min(usize::try_from(self.left).unwrap_or(READ_BYTES));
-        let mut bytes = vec![0; len];
-        self.file.read_exact(&mut bytes).map_err(shorter)?;
+        let mut bytes = Vec::with_capacity(len);
+        let read = (&mut self.file).take(len as u64).read_to_end(&mut bytes)?;
+        if read < len {
+            return Err(changed());
+        }
         self.left -= len as u64;
         if self.left == 0 {
             check_unchanged(&self.file, &self.stat)?;

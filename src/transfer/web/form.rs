@@ -10,7 +10,7 @@ use hyper::header::{ACCEPT, CONTENT_TYPE};
 use serde_json::{Value, json};
 
 use super::answers::{
-    UploadCaller, asked_batch, bad_request, code_of, drain, not_begun, now, random_client,
+    UploadCaller, asked_batch, bad_request, code_of, drain, now, random_client, status_not_begun,
     stored_at,
 };
 use super::batch::UploadBatch;
@@ -20,7 +20,7 @@ use super::browser;
 use super::codes;
 use super::means::BatchPlace;
 use super::multipart::{Multipart, boundary};
-use super::page::{self, FormResult};
+use super::page::{self, FormResult, PageError};
 use super::request::{BodyFault, RequestBody, WebRequest};
 use super::respond::{self, WebAnswer};
 use super::upload::PieceFault;
@@ -50,6 +50,24 @@ enum FormFault {
     Body,
     /// No batch began for it.
     NotBegun(&'static str),
+}
+
+/// How that is answered.
+struct FormFailure {
+    status: StatusCode,
+    code: &'static str,
+    /// Kept until the answer is out.
+    place: Option<Box<dyn BatchPlace>>,
+}
+
+/// What a page says of a form that came to nothing.
+fn page_error(status: StatusCode) -> PageError {
+    match status {
+        StatusCode::FORBIDDEN => PageError::Declined,
+        StatusCode::SERVICE_UNAVAILABLE => PageError::Crowded,
+        StatusCode::BAD_REQUEST => PageError::BadRequest,
+        _ => PageError::Internal,
+    }
 }
 
 impl From<BodyFault> for FormFault {
@@ -93,7 +111,24 @@ pub(super) async fn answer(
     drop(form);
     let place = match stored {
         Ok(place) => place,
-        Err(answer) => return answer,
+        Err(FormFailure {
+            status,
+            code,
+            place,
+        }) => {
+            let answer = match wants_page {
+                true => {
+                    let page = page::error(&request.view(), page_error(status));
+                    respond::html(status, page, &request.nonce)
+                }
+                false => respond::error(status, code),
+            };
+            let answer = match status {
+                StatusCode::BAD_REQUEST => respond::closing(answer),
+                _ => answer,
+            };
+            return caller.last(place, answer);
+        }
     };
     let status = match failed {
         0 => StatusCode::OK,
@@ -126,25 +161,30 @@ struct Form<'a> {
 }
 
 impl Form<'_> {
-    /// Stores all files of it. Fails with an answer.
-    async fn stored(&mut self) -> Result<Option<Box<dyn BatchPlace>>, WebAnswer> {
+    /// Stores all files of it.
+    async fn stored(&mut self) -> Result<Option<Box<dyn BatchPlace>>, FormFailure> {
+        let failed = |status, code| FormFailure {
+            status,
+            code,
+            place: None,
+        };
         match self.store().await {
             Ok(()) => {}
             Err(FormFault::NotBegun(code)) => {
                 drain(self.parts.source()).await;
-                return Err(not_begun(code));
+                return Err(failed(status_not_begun(code), code));
             }
-            Err(FormFault::Body) => return Err(respond::closing(bad_request())),
+            Err(FormFault::Body) => return Err(failed(StatusCode::BAD_REQUEST, "bad_request")),
         }
         let Some((ends, _)) = self.batch.take() else {
             return Ok(None);
         };
         match ends.end() {
             (Some(_), place) => Ok(place),
-            (None, place) => {
-                let failed = respond::error(StatusCode::INTERNAL_SERVER_ERROR, "io");
-                Err(self.caller.last(place, failed))
-            }
+            (None, place) => Err(FormFailure {
+                place,
+                ..failed(StatusCode::INTERNAL_SERVER_ERROR, "io")
+            }),
         }
     }
 

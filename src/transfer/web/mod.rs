@@ -32,17 +32,12 @@ mod markup;
 mod means;
 mod multipart;
 mod options;
-// Downloads will need all of it.
-#[allow(dead_code)]
 mod page;
 mod paths;
 mod patient;
 mod pin;
 mod ranges;
-// Downloads will need all of them.
-#[allow(dead_code)]
 mod request;
-#[allow(dead_code)]
 mod respond;
 mod server;
 mod site;

@@ -100,20 +100,7 @@ impl PageError {
     }
 }
 
-/// The page of a shared folder.
-pub(crate) fn listing(
-    view: &PageView<'_>,
-    folder: &SharedFolder<'_>,
-    items: &[SharedItem<'_>],
-) -> String {
-    let mut page = listing_head(view, folder);
-    for item in items {
-        page += &listing_row(view, folder, item);
-    }
-    page + &listing_foot(view, folder)
-}
-
-/// The beginning of the same page, for those that are sent in parts.
+/// The beginning of the page of a shared folder, which is sent in parts.
 pub(crate) fn listing_head(view: &PageView<'_>, folder: &SharedFolder<'_>) -> String {
     listing_halves(view, folder).0
 }
@@ -442,6 +429,15 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    /// The page of a shared folder.
+    fn listing(view: &PageView<'_>, folder: &SharedFolder<'_>, items: &[SharedItem<'_>]) -> String {
+        let mut page = listing_head(view, folder);
+        for item in items {
+            page += &listing_row(view, folder, item);
+        }
+        page + &listing_foot(view, folder)
+    }
 
     const VIEW: PageView<'_> = PageView {
         language: Language::English,
