@@ -176,6 +176,8 @@ fn a_quiet_page_can_be_opened() {
     let lines: Vec<_> = text.lines().collect();
     assert_eq!(lines.len(), 2, "{printed}");
     assert!(lines[0].starts_with("http://127.0.0.1:"), "{printed}");
+    // From here on Ctrl-C is how it ends.
+    assert_eq!(Page::of(&recv).status_of("GET", "", ""), 401);
     recv.interrupt();
     recv.wait().assert_code(0);
 }
